@@ -1,0 +1,58 @@
+"""groklab: the laboratory for grokking.
+
+>>> import groklab as gl
+>>> run = gl.train(gl.preset("micro"))
+>>> run.summary()["grokked_step"]
+"""
+
+from groklab import device
+
+device.configure()
+
+__version__ = "0.1.0"
+
+from groklab import networks, objectives, optimisers, tasks  # noqa: E402  (they register their kinds)
+from groklab.collection import Collection  # noqa: E402
+from groklab.errors import DamagedError, InputError  # noqa: E402
+from groklab.experiment import Experiment, load_yaml, read  # noqa: E402
+from groklab.measures import MEASURES, measure, take  # noqa: E402
+from groklab.papers import PRESETS, preset  # noqa: E402
+from groklab.registry import load_plugin, register  # noqa: E402
+from groklab.runs import Run  # noqa: E402
+from groklab.tasks import Task  # noqa: E402
+from groklab.training import compare, resume, train  # noqa: E402
+
+__all__ = [
+    "MEASURES",
+    "PRESETS",
+    "Collection",
+    "DamagedError",
+    "Experiment",
+    "InputError",
+    "Run",
+    "Task",
+    "compare",
+    "load_plugin",
+    "load_yaml",
+    "measure",
+    "networks",
+    "objectives",
+    "optimisers",
+    "preset",
+    "read",
+    "register",
+    "resume",
+    "runs",
+    "take",
+    "tasks",
+    "train",
+]
+
+
+def runs(home: str | None = None) -> list[Run]:
+    """Every run that is kept, the one changed last at the end."""
+    from pathlib import Path
+
+    collection = Collection(Path(home) if home else None)
+    found = [s for s in collection.summaries() if s["status"] != "damaged"]
+    return [collection.find(s["run"]) for s in found]

@@ -1,0 +1,99 @@
+"""`show`, `compare`, `report`."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from groklab import Collection, training
+from groklab.cli.listings import _members
+from groklab.cli.main import app
+from groklab.cli.output import Json, console_for, emit, number
+from groklab.cli.running import say_result
+
+GROUP = "Look"
+
+
+@app.command(rich_help_panel=GROUP)
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
+    as_json: Json = False,
+) -> None:
+    """Show what a run was asked for and what it reached."""
+    found = Collection().find(run)
+    found.metrics  # noqa: B018  (a damaged file is said here rather than when a page is made)
+    if as_json:
+        emit(found.summary())
+        return
+    console = console_for(False)
+    say_result(found, console)
+    e = found.experiment
+    settings = {
+        "task": f"{e.to_dict()['task']}",
+        "network": f"{e.to_dict()['network']}",
+        "optimiser": f"{e.to_dict()['optimiser']}",
+        "checkpoints": f"{len(found.checkpoints)} kept, the last at step {max(found.checkpoints, default=0):,}",
+    }
+    for key, value in settings.items():
+        console.print(f"{key:>12}  {value}", style="dim", markup=False)
+
+
+@app.command(rich_help_panel=GROUP)
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Two or more runs; ensembles of seeds are best.")],
+    as_json: Json = False,
+) -> None:
+    """Compare runs: settings that differ, and the grokking step as a censored (Kaplan–Meier) median over members.
+
+    Example:
+
+      groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
+    """
+    found = training.compare(runs)
+    if as_json:
+        emit(found)
+        return
+    console = console_for(False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("run", "members", "memorised", "grokked", "median grokking step", "95% interval", "test accuracy"):
+        table.add_column(heading, no_wrap=heading == "run", justify="left" if heading == "run" else "right")
+    for row in found["runs"]:
+        g = row["grokking"]
+        memorising = row["memorising"]
+        table.add_row(
+            row["run"],
+            str(g["n"]) if g else "–",
+            f"{memorising['n_grokked']} of {memorising['n']}" if memorising else "–",
+            f"{g['n_grokked']} of {g['n']}" if g else "–",
+            number(g["median"], ",.0f") if g and g["median"] is not None else "not reached",
+            f"{number(g['low'], ',.0f')} to {number(g['high'], ',.0f')}" if g and g["n"] > 1 else "–",
+            _members(row["test_accuracy"], ".1%"),
+        )
+    console.print(table)
+    for key, values in found["differences"].items():
+        console.print(f"  {key}: {' | '.join(map(str, values))}", markup=False)
+
+
+@app.command(rich_help_panel=GROUP)
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs to put on the page.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write; by default into the run's folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained HTML page of runs, and say where it lies."""
+    from groklab.report import write_report
+
+    collection = Collection()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        path = write_report([collection.find(name) for name in runs], out)
+    if as_json:
+        emit({"report": str(path), "bytes": path.stat().st_size, "runs": [collection.find(n).name for n in runs]})
+    else:
+        console_for(False).print(f"report: {path}", soft_wrap=True)
+
+

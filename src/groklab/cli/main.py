@@ -1,0 +1,61 @@
+"""The program `groklab`: its commands, and how it says no."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import typer
+
+import groklab
+from groklab.engine import Interrupted
+from groklab.errors import InputError
+
+app = typer.Typer(
+    name="groklab",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with [bold]groklab train demo[/bold]. Runs are kept in ~/groklab, or where GROKLAB_HOME says.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
+    """The laboratory for grokking: train models that generalise long after they fit, and take them apart."""
+    if version:
+        typer.echo(f"groklab {groklab.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: one sentence and exit code 2 for what cannot be done, 130 for Ctrl-C."""
+    # the commands register themselves on `app`
+    from groklab.cli import listings, looking, running  # noqa: F401
+
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    try:
+        code = app(standalone_mode=False)
+    except InputError as error:
+        print(f"groklab: {error}", file=sys.stderr)
+        code = 2
+    except typer.BadParameter.__bases__[0] as error:  # the usage errors of the parser that typer carries
+        print(f"groklab: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]
+        code = 2
+    except Interrupted as stop:
+        print(f"groklab: stopped; `groklab resume {stop}` goes on from here", file=sys.stderr)
+        code = 130
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:
+        # the reader has gone (`| head`): nothing to say, and nowhere to say it
+        sys.stdout = None
+        code = 0
+    except OSError as error:
+        print(f"groklab: {error.filename or ''} {error.strerror or error}".replace("  ", " "), file=sys.stderr)
+        code = 2
+    sys.exit(code or 0)

@@ -1,0 +1,163 @@
+"""`train` and `resume`."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from groklab import Collection, Experiment, Run, load_yaml, read, training
+from groklab.cli.live import LiveView, PlainView, duration
+from groklab.cli.main import app
+from groklab.cli.output import Json, console_for, emit, number
+from groklab.cost import estimate
+from groklab.device import readable_bytes
+from groklab.errors import InputError
+from groklab.experiment import parse_overrides
+from groklab.papers import PRESETS, find_preset
+
+GROUP = "Train"
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 seed=3.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while training.")]
+
+
+@app.command(rich_help_panel=GROUP)
+def train(
+    what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name, or a YAML file.")],
+    overrides: Overrides = None,
+    seeds: Annotated[int | None, typer.Option(help="Train this many members, seeds counted up, as one ensemble.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Train anew even if this was trained before.")] = False,
+    start: Annotated[str | None, typer.Option("--from", metavar="RUN@STEP", help="Start from a run's weights.")] = None,
+    plugin: Annotated[list[str] | None, typer.Option(help="A Python file with kinds of your own.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag for the run.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and train nothing.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train an experiment until its budget ends, watching it.
+
+    An experiment that was interrupted is resumed; one that is finished is shown.
+
+    Examples:
+
+      groklab train demo
+
+      groklab train micro seed=3 optimiser.weight_decay=0.5
+
+      groklab train nanda2023 task.p=59 split.frac_train=0.4 --dry-run
+
+      groklab train micro --seeds 10 --json
+    """
+    asked = parse_overrides(overrides or [])
+    if plugin:
+        asked["plugins"] = list(plugin)
+    if start is not None:
+        run_name, _, step = start.partition("@")
+        if not step.isdigit():
+            raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
+        asked |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
+    experiment = read_experiment(what, asked)
+    if dry_run:
+        members = [experiment] * (seeds or 1)
+        _show_cost(estimate(members), as_json)
+        return
+    console = console_for(as_json)
+    with _view(console, quiet) as view:
+        run = training.train(experiment, seeds=seeds, again=again, tags=tag or (), view=view)
+    _finish(run, console, quiet, as_json)
+
+
+@app.command(rich_help_panel=GROUP)
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped, or past its end with a longer budget.
+
+    Examples:
+
+      groklab resume micro-1a2b3c4d
+
+      groklab resume micro-1a2b3c4d budget.steps=10000
+    """
+    console = console_for(as_json)
+    with _view(console, quiet) as view:
+        found = training.resume(run, parse_overrides(overrides or []), view=view)
+    _finish(found, console, quiet, as_json)
+
+
+def read_experiment(what: str, overrides: dict[str, Any]) -> Experiment:
+    """A preset or a YAML file (which may name a preset to build on) with overrides laid over it."""
+    if what in PRESETS:
+        return read(read({}, find_preset(what).settings).to_dict(), overrides)
+    path = Path(what)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        find_preset(what)
+    description = load_yaml(path)
+    base = description.pop("preset", None)
+    if base is None:
+        return read(description, overrides)
+    settings = _dotted(description)
+    return read(read({}, find_preset(str(base)).settings).to_dict(), {"name": path.stem, **settings, **overrides})
+
+
+def _dotted(node: dict[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        where = f"{path}.{key}" if path else str(key)
+        found.update(_dotted(value, where) if isinstance(value, dict) and value else {where: value})
+    return found
+
+
+def _view(console: Console, quiet: bool) -> Any:
+    if quiet:
+        return nullcontext(None)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveView(console)
+    return nullcontext(PlainView(console))
+
+
+def _finish(run: Run, console: Console, quiet: bool, as_json: bool) -> None:
+    if not quiet:
+        say_result(run, console)
+    if as_json:
+        emit(run.summary())
+
+
+def say_result(run: Run, console: Console) -> None:
+    """What was seen, in a few lines."""
+    s = run.summary()
+    head = f"[bold]{s['run']}[/bold] {s['status']} at step {s['steps']:,} after {duration(s['seconds'])}"
+    console.print(head + (f" ({s['reason']})" if s["reason"] else ""))
+    if run.n_members > 1:
+        memorised = sum(m is not None for m in s["memorised_step"])
+        grokked = [g for g in s["grokked_step"] if g is not None]
+        console.print(f"{memorised} of {run.n_members} memorised, {len(grokked)} of {run.n_members} grokked: {grokked}")
+    elif s["grokked_step"] is not None:
+        ratio = f" ({s['grokked_step'] / s['memorised_step']:.1f} times as long)" if s["memorised_step"] else ""
+        console.print(f"memorised at step {number(s['memorised_step'])}, grokked at step {s['grokked_step']:,}{ratio}")
+    else:
+        console.print(f"memorised at step {number(s['memorised_step'])}; not grokked by step {s['steps']:,} (censored)")
+    console.print(f"kept in {s['path']}; `groklab report {s['run']}` makes its page", soft_wrap=True)
+
+
+def _show_cost(cost: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        emit(cost)
+        return
+    console = console_for(False)
+    console.print(f"[bold]{cost['task']}[/bold]: {cost['n_train']:,} training and {cost['n_test']:,} test inputs")
+    console.print(f"{cost['members']} member(s) of {cost['parameters']:,} parameters, {cost['steps']:,} steps")
+    console.print(
+        f"{cost['flops_per_step'] / 1e9:.3g} GFLOP a step and member; this device multiplies matrices at "
+        f"{cost['matmul_gflops']:,} GFLOP/s ({cost['device']})"
+    )
+    console.print(f"time: about {duration(cost['seconds'])}; memory: about {readable_bytes(cost['memory_bytes'])}")
+    console.print(
+        f"to compile: {', '.join(cost['programs'])}; {cost['blocks']} block(s) of {cost['lanes_per_block']} lane(s)"
+    )

@@ -1,0 +1,142 @@
+"""All runs of one folder, and the SQLite index that makes listing thousands of them quick.
+
+The index is only ever a cache of the directories: rows are refreshed where a run's status is newer, and the whole
+file is made again where it is missing or damaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from groklab import claims, device, storage
+from groklab.errors import DamagedError, InputError
+from groklab.runs import Run
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
+
+
+class Collection:
+    """The runs below one folder (by default `GROKLAB_HOME`)."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else device.home()
+
+    def find(self, name: str | Path) -> Run:
+        """A run by its name, an unambiguous beginning of it, or its path; raises InputError otherwise."""
+        given = str(name)
+        for path in (self.folder / given, Path(given).expanduser()):
+            if given and (path / "experiment.json").is_file():
+                return Run(path)
+        if os.sep in given or given in (".", ".."):
+            raise InputError(f"{given!r} is no run: a run's folder holds experiment.json")
+        starts = [p for p in self.paths() if given and p.name.startswith(given)]
+        if len(starts) == 1:
+            return Run(starts[0])
+        if starts:
+            raise InputError(f"{given!r} could be {', '.join(p.name for p in starts[:5])}; write more of the name")
+        if (self.folder / given).is_dir() or Path(given).is_dir():
+            raise InputError(f"{given!r} is no run: the folder holds no experiment.json")
+        raise InputError(f"no run is called {given!r} in {self.folder}; `groklab runs` lists them")
+
+    def paths(self) -> list[Path]:
+        """The folders of all runs, by name."""
+        if not self.folder.is_dir():
+            return []
+        with os.scandir(self.folder) as entries:
+            return sorted(Path(e.path) for e in entries if e.is_dir() and (Path(e.path) / "experiment.json").is_file())
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Every run's summary with its disk use, newest last; a run that cannot be read says why in `status`."""
+        with self._index() as index:
+            known = {name: (stamp, text) for name, stamp, text in index.execute("SELECT * FROM runs")}
+            listed = []
+            for path in self.paths():
+                stamp = _stamp(path)
+                old = known.get(path.name)
+                if old is not None and old[0] == stamp:
+                    summary = json.loads(old[1])
+                else:
+                    summary = _summarise(path)
+                    row = (path.name, stamp, json.dumps(summary))
+                    index.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", row)
+                if summary["status"] == "running" and claims.holder(path) is None:
+                    summary["status"] = "interrupted"
+                listed.append(summary)
+            gone = set(known) - {s["run"] for s in listed}
+            index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
+        return sorted(listed, key=lambda s: s["changed"])
+
+    def remove(self, name: str) -> int:
+        """Delete a run and everything in it; the bytes freed. Refuses one that a process is writing."""
+        run = self.find(name)
+        if claims.holder(run.path) is not None:
+            raise InputError(f"{run.name} is being trained; stop it before removing it")
+        freed = storage.disk_use(run.path)
+        # without this file the folder is no run any more, so a crash halfway leaves no half-run
+        (run.path / "experiment.json").unlink()
+        shutil.rmtree(run.path)
+        return freed
+
+    @contextlib.contextmanager
+    def _index(self) -> Iterator[sqlite3.Connection]:
+        path = self.folder / "index.sqlite"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            index = _open(path)
+        except sqlite3.DatabaseError:
+            # damaged, or a folder that may only be read: rebuild, else keep it in memory
+            with contextlib.suppress(OSError):
+                path.unlink()
+            try:
+                index = _open(path)
+            except sqlite3.DatabaseError:
+                index = _open(":memory:")
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be used for runs: {error.strerror}") from None
+        try:
+            yield index
+            with contextlib.suppress(sqlite3.OperationalError):
+                index.commit()
+        finally:
+            index.close()
+
+
+def _open(path: Path | str) -> sqlite3.Connection:
+    index = sqlite3.connect(path, timeout=10)
+    try:
+        index.execute(_SCHEMA)
+        index.execute("SELECT name, stamp, summary FROM runs LIMIT 1").fetchall()
+        index.execute("PRAGMA quick_check").fetchall()
+        return index
+    except sqlite3.DatabaseError:
+        index.close()
+        raise
+
+
+def _stamp(path: Path) -> str:
+    stamps = []
+    for name in ("experiment.json", "status.json", "tags.json"):
+        try:
+            stamps.append(str((path / name).stat().st_mtime_ns))
+        except OSError:
+            stamps.append("-")
+    return ".".join(stamps)
+
+
+def _summarise(path: Path) -> dict[str, Any]:
+    try:
+        changed = (path / "status.json").stat().st_mtime
+    except OSError:
+        changed = path.stat().st_mtime
+    try:
+        summary = Run(path).summary()
+    except (DamagedError, InputError, KeyError, TypeError) as error:
+        summary = {"run": path.name, "path": str(path), "status": "damaged", "reason": str(error), "tags": []}
+    return {**summary, "bytes": storage.disk_use(path), "changed": changed}

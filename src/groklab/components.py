@@ -1,0 +1,85 @@
+"""Split a component into what decides a program (static) and what a program is fed (numbers).
+
+Every `float` field of a component is a number: it becomes a traced scalar inside the compiled step, one value a
+member, so that learning rates, decays and scales may differ between the members of an ensemble without another
+compilation. All other fields are static.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+#: What stands in the place of a number in a static description.
+NUMBER = "<number>"
+
+
+def as_json(value: Any) -> Any:
+    """A component (or any nest of them) as plain JSON values, with its `kind` first."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        kind = getattr(value, "kind", None)
+        return {"kind": kind, **fields} if kind else fields
+    if isinstance(value, Mapping):
+        return {str(k): as_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(v) for v in value]
+    return value
+
+
+def numbers_of(value: Any, path: str = "") -> dict[str, float]:
+    """Every number below `value` by its dotted path."""
+    found: dict[str, float] = {}
+    for name, child in _children(value):
+        where = f"{path}.{name}" if path else name
+        if isinstance(child, float):
+            found[where] = child
+        else:
+            found.update(numbers_of(child, where))
+    return found
+
+
+def static_of(value: Any) -> Any:
+    """`as_json(value)` with every number replaced by a mark: equal statics share one compiled program."""
+
+    def mark(node: Any) -> Any:
+        if isinstance(node, float):
+            return NUMBER
+        if isinstance(node, dict):
+            return {k: mark(v) for k, v in node.items()}
+        if isinstance(node, list):
+            return [mark(v) for v in node]
+        return node
+
+    return mark(as_json(value))
+
+
+def with_numbers(value: Any, numbers: Mapping[str, Any], path: str = "") -> Any:
+    """A copy of `value` whose numbers are those given (arrays or tracers), by dotted path.
+
+    Checks in `__post_init__` are not run again: they have passed for every member, and tracers cannot be compared.
+    """
+    if isinstance(value, float):
+        return numbers[path]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        made = copy.copy(value)
+        for name, child in _children(value):
+            object.__setattr__(made, name, with_numbers(child, numbers, f"{path}.{name}" if path else name))
+        return made
+    if isinstance(value, Mapping):
+        return {k: with_numbers(v, numbers, f"{path}.{k}" if path else str(k)) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(with_numbers(v, numbers, f"{path}.{i}" if path else str(i)) for i, v in enumerate(value))
+    return value
+
+
+def _children(value: Any) -> list[tuple[str, Any]]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+    if isinstance(value, Mapping):
+        return [(str(k), v) for k, v in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(str(i), v) for i, v in enumerate(value)]
+    return []

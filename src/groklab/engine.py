@@ -1,0 +1,364 @@
+"""Drives a learner: evaluate, record, checkpoint, stop, resume."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+
+from groklab import claims, grokking, storage
+from groklab.ensemble import Ensemble, make_ensemble
+from groklab.errors import DamagedError, InputError
+from groklab.programs import MAX_RECORDS, n_records, program_of
+from groklab.runs import METRICS, Run
+
+#: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is heard.
+CHUNK_SECONDS = 0.4
+#: Stops that depend on metrics are looked for only at multiples of this many evaluations, so that where a run
+#: stops does not depend on the machine's speed.
+STOP_EVALUATIONS = 50
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the run has been saved and can be resumed."""
+
+
+@dataclass
+class Progress:
+    """What a view of a training run sees after each chunk. Arrays are (records, members) by metric."""
+
+    run: str
+    step: int
+    budget: int
+    seconds: float
+    steps_per_second: float
+    compiling: bool
+    steps: np.ndarray
+    metrics: dict[str, np.ndarray]
+    memorised: list[int | None] = field(default_factory=list)
+    grokked: list[int | None] = field(default_factory=list)
+
+
+View = Callable[[Progress], None]
+
+
+def drive(run: Run, view: View | None = None, start_weights: list[dict[str, np.ndarray]] | None = None) -> Run:
+    """Train a run from where it stands to its budget, keeping everything on disk.
+
+    Raises InputError where another process holds the run or the disk is full; Interrupted on Ctrl-C. In each case
+    what is on disk is whole and `resume` goes on from it to the same bits.
+    """
+    with claims.claimed(run.path), _ctrl_c() as asked_to_stop:
+        training = _Training(run, make_ensemble(run.experiments), view, start_weights)
+        try:
+            training.go(asked_to_stop)
+        except InputError as error:
+            with contextlib.suppress(InputError, OSError):
+                run.write_status(status="interrupted", reason=str(error))
+            raise
+    return run
+
+
+class _Training:
+    def __init__(
+        self, run: Run, ensemble: Ensemble, view: View | None, start: list[dict[str, np.ndarray]] | None
+    ) -> None:
+        self.run, self.ensemble, self.view = run, ensemble, view
+        e = ensemble.experiments[0]
+        self.budget, self.checkpoints, self.criterion = e.budget, e.checkpoints, e.evaluation.criterion
+        default = grokking.default_every(ensemble.tasks[0].n_inputs)
+        self.every = e.evaluation.every or default
+        self.cadence = max(self.every, default)
+        self.blocks = ensemble.blocks()
+        self.program = program_of(e, ensemble.tasks[0].shape)
+        self.numbers = [ensemble.numbers(lanes) for lanes in self.blocks]
+        self.keys = [ensemble.keys(lanes) for lanes in self.blocks]
+        self.data = [self.program.prepare(ensemble.raw_data(lanes)) for lanes in self.blocks]
+        self.pool = ThreadPoolExecutor(min(len(self.blocks), len(jax.devices()) if _on_gpu() else _cores()))
+        self.steps = np.zeros(0, np.int64)
+        self.metrics = {name: np.zeros((0, ensemble.n_members), np.float32) for name in METRICS}
+        self.step, self.seconds, self.rate, self.saved_at = 0, 0.0, 0.0, time.monotonic()
+        self._restore(start)
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def go(self, asked_to_stop: Callable[[], bool]) -> None:
+        self.run.write_status(status="running", reason=None, step=self.step)
+        self._show(compiling=True)
+        reason = None
+        while reason is None:
+            self._chunk()
+            self._show()
+            reason = self._why_stop()
+            if asked_to_stop() and reason is None:
+                self._save("interrupted", "ctrl-c")
+                raise Interrupted(self.run.name)
+            if reason is None and time.monotonic() - self.saved_at > self.checkpoints.rolling_seconds:
+                self._save("running", None)
+        if self.steps[-1] != self.step or self.step % self.every:
+            self._advance(self.step)
+        self._keep_weights()
+        self._save("diverged" if reason == "diverged" else "finished", reason)
+        self._show()
+
+    def _chunk(self) -> None:
+        goal = self._next_boundary()
+        evaluations = int(self.rate * CHUNK_SECONDS / self.every) if self.rate else 1
+        wish = (self.step // self.every + min(max(evaluations, 1), MAX_RECORDS)) * self.every
+        before, began = self.step, time.monotonic()
+        self._advance(min(goal, wish))
+        took = time.monotonic() - began
+        # the first chunk holds the compilation, and says nothing of the speed
+        if before != self.started_at:
+            self.rate = (self.step - before) / max(took, 1e-9)
+        elif self.step > before:
+            self.rate = max(self.rate, self.every / CHUNK_SECONDS)
+        self.seconds += took
+        if self.step in self.keep:
+            self._keep_weights()
+
+    def _advance(self, stop: int) -> None:
+        """Take all blocks to `stop` and append their records; stop == self.step measures without a step."""
+        bounds = [np.int32(x) for x in (self.step, stop, self.every)]
+
+        def one(i: int) -> Any:
+            result = self.program.advance(self.states[i], self.data[i], self.numbers[i], self.keys[i], *bounds)
+            return jax.block_until_ready(result)
+
+        results = list(self.pool.map(one, range(len(self.blocks))))
+        self.states = [states for states, _ in results]
+        count = n_records(self.step, stop, self.every)
+        first = self.step // self.every * self.every
+        steps = np.array([self.step, *(first + self.every * np.arange(1, count))], np.int64)
+        rows = {}
+        for name in METRICS:
+            joined = np.concatenate([np.asarray(records[name])[:count] for _, records in results], axis=1)
+            rows[name] = joined[:, : self.ensemble.n_members]
+        # a chunk that began between two evaluations (a listed checkpoint) repeats no row of its own
+        keep = np.ones(count, bool)
+        if self.step % self.every and stop != self.step:
+            keep[0] = False
+        if len(self.steps) and self.steps[-1] == steps[0]:
+            self._drop_last_row()
+        self.steps = np.concatenate([self.steps, steps[keep]])
+        self.metrics = {k: np.concatenate([v, rows[k][keep]]) for k, v in self.metrics.items()}
+        self.step = stop
+
+    def _drop_last_row(self) -> None:
+        self.steps = self.steps[:-1]
+        self.metrics = {k: v[:-1] for k, v in self.metrics.items()}
+
+    def _next_boundary(self) -> int:
+        ahead = [s for s in self.keep if s > self.step]
+        bounds = [self.budget.steps, *ahead[:1]]
+        if self.budget.stop_when_grokked:
+            stride = STOP_EVALUATIONS * self.every
+            bounds.append((self.step // stride + 1) * stride)
+        return min(bounds)
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    def _why_stop(self) -> str | None:
+        if len(self.steps) and not np.isfinite(self.metrics["train_loss"][-1]).any():
+            return "diverged"
+        if self.budget.stop_when_grokked and self.step % (STOP_EVALUATIONS * self.every) == 0:
+            grokked = self._reached("test_accuracy", ended=False)
+            if all(g is not None and self.step >= g + self.budget.extra_steps for g in grokked):
+                return "grokked"
+        if self.step >= self.budget.steps:
+            return "steps"
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            return "seconds"
+        return None
+
+    def _reached(self, metric: str, ended: bool) -> list[int | None]:
+        accuracy = self.metrics[metric]
+        criterion = self.criterion if metric == "test_accuracy" else "sustained_99"
+        return [
+            grokking.reached_step(self.steps, accuracy[:, m], criterion, self.cadence, ended)
+            for m in range(self.ensemble.n_members)
+        ]
+
+    # -- disk ---------------------------------------------------------------------------------------------------
+
+    def _save(self, status: str, reason: str | None) -> None:
+        members = self.ensemble.n_members
+        n = len(self.steps)
+        columns: dict[str, Any] = {
+            "step": np.repeat(self.steps, members),
+            "member": np.tile(np.arange(members, dtype=np.int32), n),
+        }
+        columns |= {k: v.reshape(-1) for k, v in self.metrics.items()}
+        # metrics first: a state on disk never runs ahead of them
+        self.run.write_metrics(pl.DataFrame(columns))
+        self.run.write_state(self.step, self.seconds, self._state_arrays())
+        self.run.write_status(
+            status=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
+        )
+        self.saved_at = time.monotonic()
+
+    def _members(self, status: str) -> list[dict[str, Any]]:
+        ended = status in ("finished", "diverged")
+        memorised, grokked = (self._reached(f"{s}_accuracy", ended) for s in ("train", "test"))
+        weights = self._weights()
+        rows = []
+        for m, experiment in enumerate(self.ensemble.experiments):
+            last = {k: _finite(v[-1, m]) for k, v in self.metrics.items()}
+            sha = storage.digest({k: v[m] for k, v in weights.items()})
+            seen = {"memorised_step": memorised[m], "grokked_step": grokked[m], "censored": grokked[m] is None}
+            diverged = not np.isfinite(self.metrics["train_loss"][-1, m])
+            rows.append({**seen, **last, "diverged": diverged, "weights_sha256": sha, "seed": experiment.seed})
+        return rows
+
+    def _keep_weights(self) -> None:
+        self.run.write_checkpoint(self.step, self._weights())
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        blocks = [jax.tree.map(np.asarray, s["weights"]) for s in self.states]
+        n = self.ensemble.n_members
+        return {k: np.concatenate([b[k] for b in blocks])[:n] for k in blocks[0]}
+
+    def _state_arrays(self) -> dict[str, np.ndarray]:
+        arrays = {}
+        for i, state in enumerate(self.states):
+            for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+                arrays[f"{i}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
+        return arrays
+
+    def _restore(self, start: list[dict[str, np.ndarray]] | None) -> None:
+        fresh = [
+            jax.eval_shape(self.program.init, keys, numbers)
+            for keys, numbers in zip(self.keys, self.numbers, strict=True)
+        ]
+        kept = self.run.states()
+        for step, seconds, arrays in kept:
+            # a longer budget goes on from its predecessor's last step, which may lie off the grid
+            if self._restore_metrics(step):
+                self.states = [_fill(i, template, arrays) for i, template in enumerate(fresh)]
+                self.step, self.seconds = step, seconds
+                break
+        else:
+            if (self.run.path / "metrics.parquet").exists() or list(self.run.path.glob("state/*")):
+                warnings.warn(f"{self.run.name}: no whole state is left; training again from step 0", stacklevel=4)
+            self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.numbers, strict=True)]
+            if start is not None:
+                self.states = [self._with_weights(s, b, start) for s, b in zip(self.states, self.blocks, strict=True)]
+        self.started_at = self.step
+        self.keep = checkpoint_steps(self.checkpoints, self.budget.steps, self.every)
+        if self.step == 0 and 0 in self.keep:
+            self._keep_weights()
+
+    def _restore_metrics(self, step: int) -> bool:
+        try:
+            frame = self.run.metrics.filter(pl.col("step") <= step).sort("step", "member")
+        except DamagedError as error:
+            warnings.warn(str(error), stacklevel=5)
+            return False
+        last = frame["step"].max()
+        if step and (last is None or not isinstance(last, int) or last < step - self.every):
+            return False
+        frame = frame.filter(pl.col("step") % self.every == 0)
+        members = self.ensemble.n_members
+        self.steps = frame["step"].to_numpy()[::members].copy()
+        self.metrics = {k: frame[k].to_numpy().reshape(-1, members).copy() for k in METRICS}
+        return True
+
+    def _with_weights(self, state: Any, lanes: list[int], start: list[dict[str, np.ndarray]]) -> Any:
+        weights = dict(state["weights"])
+        for name, value in weights.items():
+            given = [start[lane].get(name) for lane in lanes]
+            for array in given:
+                if array is None or array.shape != value.shape[1:]:
+                    found = "is missing" if array is None else f"has shape {array.shape}"
+                    raise InputError(f"start: the weight {name} {found}; this network needs {value.shape[1:]}")
+            weights[name] = jax.numpy.asarray(np.stack(given), value.dtype)  # type: ignore[arg-type]
+        return {**state, "weights": weights}
+
+    def _show(self, compiling: bool = False) -> None:
+        if self.view is None:
+            return
+        memorised, grokked = (self._reached(f"{s}_accuracy", False) for s in ("train", "test"))
+        self.view(
+            Progress(
+                self.run.name,
+                self.step,
+                self.budget.steps,
+                self.seconds,
+                self.rate,
+                compiling,
+                self.steps,
+                self.metrics,
+                memorised,
+                grokked,
+            )
+        )
+
+
+def checkpoint_steps(checkpoints: Any, budget: int, every: int) -> list[int]:
+    """The steps whose weights are kept, ascending; always 0, and the budget itself is added at the end."""
+    if checkpoints.spacing == "none":
+        return []
+    if checkpoints.spacing == "listed":
+        return sorted({s for s in checkpoints.steps if s <= budget})
+    if checkpoints.spacing == "linear":
+        stride = -(-checkpoints.every // every) * every
+        return list(range(0, budget + 1, stride))
+    per = checkpoints.per_decade
+    exponents = np.arange(0, int(np.log10(max(budget, 1)) * per) + 1)
+    rounded = {int(round(10 ** (k / per) / every)) * every for k in exponents}
+    return sorted({0, *(s for s in rounded if s <= budget)})
+
+
+def _fill(block: int, template: Any, arrays: dict[str, np.ndarray]) -> Any:
+    paths, tree = jax.tree_util.tree_flatten_with_path(template)
+    leaves = []
+    for path, leaf in paths:
+        found = arrays.get(f"{block}{jax.tree_util.keystr(path)}")
+        if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
+            raise DamagedError(f"the saved state does not fit this experiment at {jax.tree_util.keystr(path)}")
+        leaves.append(jax.numpy.asarray(found))
+    return jax.tree_util.tree_unflatten(tree, leaves)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _on_gpu() -> bool:
+    return bool(jax.devices()[0].platform != "cpu")
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C into a flag that is read between chunks; a second one stops at once."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+
+    def handler(number: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,144 @@
+"""Members made ready to train together: data padded to one shape, numbers stacked, lanes cut into blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from groklab.device import require_memory
+from groklab.errors import InputError
+from groklab.experiment import Experiment, component
+from groklab.tasks.base import Task
+from groklab.tasks.splits import SplitRows, make_split
+
+#: Lanes of one compiled block on a CPU. Measured on the toy models: steps a CPU-second rise up to about this
+#: width and fall beyond it, as the working set leaves the cache. On a GPU all members are one block.
+CPU_LANES = 8
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Experiments that share one compiled program, with their tasks and splits."""
+
+    experiments: tuple[Experiment, ...]
+    tasks: tuple[Task, ...]
+    splits: tuple[SplitRows, ...]
+
+    @property
+    def n_members(self) -> int:
+        """How many models."""
+        return len(self.experiments)
+
+    def numbers(self, lanes: Sequence[int]) -> dict[str, np.ndarray]:
+        """The numbers of some members, stacked, in the experiment's dtype."""
+        dtype = np.dtype(self.experiments[0].dtype)
+        rows = [self.experiments[i].numbers for i in lanes]
+        return {name: np.array([row[name] for row in rows], dtype) for name in rows[0]}
+
+    def keys(self, lanes: Sequence[int]) -> jax.Array:
+        """One random key a member, from its seed."""
+        return jax.vmap(jax.random.key)(np.array([self.experiments[i].seed for i in lanes], np.uint32))
+
+    def raw_data(self, lanes: Sequence[int]) -> dict[str, np.ndarray]:
+        """Rows, targets and weights of some members, stacked and padded to the largest member of the ensemble."""
+        dtype = np.dtype(self.experiments[0].dtype)
+        n_train = max(len(s.train) for s in self.splits)
+        n_test = max(len(s.test) for s in self.splits)
+        phases = max(len(s.phase_steps) for s in self.splits)
+        stacked: dict[str, list[np.ndarray]] = {}
+        for i in lanes:
+            task, split = self.tasks[i], self.splits[i]
+            one = {
+                "train_inputs": _pad(task.inputs[split.train], n_train, repeat=True),
+                "train_targets": _pad(split.train_targets, n_train),
+                # a phase that never comes pads members that change their training set less often
+                "phase_steps": _pad(split.phase_steps, phases, fill=np.iinfo(np.int32).max),
+                "phase_weights": _pad(_pad(split.phase_weights.T, n_train).T, phases).astype(dtype),
+                "test_inputs": _pad(task.inputs[split.test], n_test, repeat=True),
+                "test_targets": _pad(task.targets[split.test], n_test),
+                "test_weights": _pad(np.full(len(split.test), 1 / len(split.test)), n_test).astype(dtype),
+            }
+            for name, value in one.items():
+                stacked.setdefault(name, []).append(value)
+        return {name: np.stack(values) for name, values in stacked.items()}
+
+    def blocks(self) -> list[list[int]]:
+        """Lanes of each block: all blocks as wide as the first, the last filled up with repeats of its last lane."""
+        width_limit = CPU_LANES if jax.devices()[0].platform == "cpu" else self.n_members
+        n_blocks = -(-self.n_members // width_limit)
+        width = -(-self.n_members // n_blocks)
+        lanes = [list(range(i, min(i + width, self.n_members))) for i in range(0, self.n_members, width)]
+        lanes[-1] += [lanes[-1][-1]] * (width - len(lanes[-1]))
+        return lanes
+
+
+def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
+    """Build tasks and splits; raises InputError where members cannot share one program."""
+    if not experiments:
+        raise InputError("needs at least one experiment")
+    first = experiments[0]
+    for other in experiments[1:]:
+        for what in ("program", "budget", "evaluation", "checkpoints"):
+            if getattr(other, what) != getattr(first, what):
+                raise InputError(
+                    f"members of one ensemble may differ in seed, split, task and numbers, but not in {what}: "
+                    "train them as runs of their own"
+                )
+    tasks = tuple(build_task(e) for e in experiments)
+    if any(t.shape != tasks[0].shape for t in tasks):
+        raise InputError("members of one ensemble need tasks of the same vocabulary, length and number of classes")
+    splits = tuple(make_split(e.split, t, e.seed) for e, t in zip(experiments, tasks, strict=True))
+    require_memory("training this", memory_estimate(experiments, tasks, splits))
+    return Ensemble(tuple(experiments), tasks, splits)
+
+
+def build_task(experiment: Experiment) -> Task:
+    """The experiment's task, built once for equal descriptions."""
+    description = experiment.to_dict()["task"]
+    fingerprint = getattr(experiment.task, "fingerprint", None)
+    return _build_task(json.dumps(description, sort_keys=True), fingerprint() if fingerprint else "")
+
+
+@lru_cache(maxsize=32)
+def _build_task(description: str, fingerprint: str) -> Task:
+    task: Task = component("task", json.loads(description)).build()
+    return task
+
+
+def parameter_count(experiment: Experiment, task: Task) -> int:
+    """Number of trained parameters of one member."""
+    shapes = experiment.network.shapes(task.shape)
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], splits: Sequence[SplitRows]) -> int:
+    """Bytes that training will hold: weights, gradients, two moments, and the activations of all rows of a block."""
+    first = experiments[0]
+    size = np.dtype(first.dtype).itemsize
+    parameters = parameter_count(first, tasks[0])
+    rows = max(len(s.train) for s in splits) if first.batch_size is None else first.batch_size
+    rows = max(rows, max(len(s.test) for s in splits))
+    # about three live copies of each activation: forward, backward, and the fused operands between them
+    activations = 3 * rows * _activation_width(first, tasks[0])
+    lanes = len(experiments)
+    concurrent = min(lanes, CPU_LANES)
+    return int(size * (lanes * 5 * parameters + concurrent * activations))
+
+
+def _activation_width(experiment: Experiment, task: Task) -> int:
+    shapes = experiment.network.shapes(task.shape)
+    return task.n_classes + sum(int(shape[-1]) for shape in shapes.values() if len(shape) >= 2)
+
+
+def _pad(array: np.ndarray, n: int, fill: float = 0, repeat: bool = False) -> np.ndarray:
+    missing = n - len(array)
+    if missing == 0:
+        return array
+    tail = np.repeat(array[:1], missing, 0) if repeat else np.full((missing, *array.shape[1:]), fill, array.dtype)
+    return np.concatenate([array, tail])

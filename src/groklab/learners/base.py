@@ -1,0 +1,37 @@
+"""What the engine asks of a learner, whatever it is."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+import jax
+import numpy as np
+
+State: TypeAlias = Any
+Numbers: TypeAlias = dict[str, Any]
+Outputs: TypeAlias = dict[str, jax.Array]
+Weights: TypeAlias = dict[str, jax.Array]
+
+
+class Learner(Protocol):
+    """Something that improves step by step, written for one member; the engine makes it many.
+
+    All methods but `raw_data` are pure functions that JAX can trace. `numbers` are the member's own numbers by
+    dotted path. `step` number s turns the state after s updates into the state after s + 1, and its outputs
+    describe the state before the update.
+    """
+
+    def init(self, key: jax.Array, numbers: Numbers) -> State:
+        """A fresh state. `state["weights"]` holds the weights by name."""
+
+    def prepare(self, raw: dict[str, Any]) -> Any:
+        """What the data needs to have computed once, before the first step."""
+
+    def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
+        """One update."""
+
+    def evaluate(self, state: State, data: Any, numbers: Numbers) -> Outputs:
+        """Metrics of a state that `step` does not give by the way."""
+
+    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
+        """Logits (n, n_classes) of inputs (n, n_ctx)."""

@@ -1,0 +1,105 @@
+"""Fourier spectra of weights over the residues mod p (Nanda et al. 2023, section 4.1 and appendix C.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from groklab.errors import InputError
+from groklab.measures.registry import measure
+from groklab.tasks.base import Task
+
+
+def fourier_basis(p: int) -> np.ndarray:
+    """The orthonormal real Fourier basis, (p, p) float64, rows: constant, cos 1, sin 1, cos 2, sin 2, …
+
+    cos and sin of w_k = 2πk/p, k = 1..(p−1)/2; for even p the last row alternates in sign.
+    """
+    t = np.arange(p)
+    rows = [np.full(p, 1 / np.sqrt(p))]
+    for k in range(1, (p - 1) // 2 + 1):
+        angle = 2 * np.pi * (k * t % p) / p
+        rows += [np.sqrt(2 / p) * np.cos(angle), np.sqrt(2 / p) * np.sin(angle)]
+    if p % 2 == 0:
+        rows.append((-1.0) ** t / np.sqrt(p))
+    return np.array(rows)
+
+
+def component_norms(matrix: np.ndarray) -> np.ndarray:
+    """Norm of each Fourier component of a matrix (p, d) along its first axis: (p,)."""
+    return np.asarray(np.linalg.norm(fourier_basis(len(matrix)) @ np.asarray(matrix, np.float64), axis=1))
+
+
+def frequency_norms(matrix: np.ndarray) -> np.ndarray:
+    """Norm of each frequency k = 1..p//2 of a matrix (p, d), cosine and sine together: (p//2,)."""
+    p = len(matrix)
+    power = component_norms(matrix)[1:] ** 2
+    pairs = power[: 2 * ((p - 1) // 2)].reshape(-1, 2).sum(1)
+    return np.asarray(np.sqrt(np.append(pairs, power[-1]) if p % 2 == 0 else pairs))
+
+
+def embedding_matrix(weights: Mapping[str, Any], task: Task) -> np.ndarray:
+    """W_E of the number tokens, (p, d_model), or the first table of a network on one-hots, (p, d_mlp).
+
+    Raises InputError where the task has no modulus or the network no such table.
+    """
+    p = _modulus(task)
+    for name in ("embed.W_E", "embed.0.W"):
+        if name in weights:
+            return np.asarray(weights[name])[:p]
+    raise InputError("these weights hold no embedding: neither embed.W_E nor embed.0.W")
+
+
+def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> np.ndarray:
+    """W_L, from the last layer's neurons to the answers: (n_answers, d_mlp).
+
+    W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP.
+    """
+    p = _modulus(task)
+    outs = sorted(k for k in weights if k.endswith("mlp.W_out"))
+    unembed = np.asarray(weights["unembed.W_U"], np.float64)
+    joined = np.asarray(weights[outs[-1]], np.float64) @ unembed if outs else unembed
+    return joined.T[:p]
+
+
+def gini(x: np.ndarray) -> float:
+    """Gini coefficient of non-negative numbers (Hurley & Rickard 2009): 0 for equal ones, (n−1)/n for one alone."""
+    ordered = np.sort(np.asarray(x, np.float64))
+    n, total = len(ordered), ordered.sum()
+    return float(np.sum((2 * np.arange(1, n + 1) - n - 1) * ordered) / (n * total)) if total > 0 else 0.0
+
+
+@measure("embedding_spectrum", online=True)
+def embedding_spectrum(weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
+    """Fourier spectrum of the embedding: `norm` of each frequency 1..p//2, their `share` of the power, `gini_W_E`."""
+    matrix = embedding_matrix(weights, task)
+    norms = frequency_norms(matrix)
+    power = norms**2
+    return {"norm": norms, "share": power / max(power.sum(), 1e-300), "gini_W_E": gini(component_norms(matrix))}
+
+
+@measure("embedding_frequencies")
+def embedding_frequencies(
+    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None
+) -> dict[str, Any]:
+    """The `frequencies` that each carry at least 5% of the embedding's power, strongest first, and their `share`."""
+    share = embedding_spectrum(weights, task)["share"]
+    order = [int(i) for i in np.argsort(-share) if share[i] >= 0.05]
+    return {"frequencies": [i + 1 for i in order], "share": [float(share[i]) for i in order]}
+
+
+@measure("key_frequencies")
+def key_frequencies(weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
+    """The `frequencies` of which a component of the neuron-logit map W_L exceeds a quarter of the largest."""
+    norms = component_norms(neuron_logit_map(weights, task))[1:]
+    strong = np.flatnonzero(norms > norms.max() / 4)
+    return {"frequencies": sorted({int(i) // 2 + 1 for i in strong})}
+
+
+def _modulus(task: Task) -> int:
+    p = task.algebra.get("p")
+    if not p:
+        raise InputError(f"a Fourier spectrum needs a task with a modulus; {task.name} has none")
+    return int(p)

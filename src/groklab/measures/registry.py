@@ -1,0 +1,61 @@
+"""The measures there are, and how a user adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.errors import InputError
+from groklab.tasks.base import Task
+
+#: A measure takes weights by name, the task, and the rows trained on, and gives named arrays.
+Function = Callable[[Mapping[str, Any], Task, np.ndarray | None], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A registered measure. online: its outputs have a fixed shape, so that it can run during training."""
+
+    name: str
+    about: str
+    function: Function
+    online: bool
+
+    def __call__(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
+        """Take the measure of one set of weights."""
+        return self.function(weights, task, train_rows)
+
+
+MEASURES: dict[str, Measure] = {}
+
+
+def measure(name: str, *, online: bool = False) -> Callable[[Function], Measure]:
+    """Function decorator: register a measure under `name`; the docstring's first line says what it is."""
+
+    def decorate(function: Function) -> Measure:
+        about = (function.__doc__ or "").strip().split("\n")[0]
+        MEASURES[name] = Measure(name, about, function, online)
+        return MEASURES[name]
+
+    return decorate
+
+
+def take(run: Any, name: str, member: int = 0) -> pl.DataFrame:
+    """One measure over all kept checkpoints of a run's member: a frame with `step` and one column an array.
+
+    Raises InputError for an unknown measure or one that does not apply to the task.
+    """
+    from groklab.ensemble import make_ensemble
+
+    if name not in MEASURES:
+        raise InputError("measure", name, f"is unknown; there are {', '.join(sorted(MEASURES))}")
+    ensemble = make_ensemble([run.experiments[member]])
+    rows: list[dict[str, Any]] = []
+    for step in run.checkpoints:
+        found = MEASURES[name](run.weights(step, member), ensemble.tasks[0], ensemble.splits[0].train)
+        rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in found.items()}})
+    return pl.DataFrame(rows)

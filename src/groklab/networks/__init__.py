@@ -1,0 +1,6 @@
+"""Networks: weights by name, and the functions from inputs to logits."""
+
+from groklab.networks.mlp import MLP
+from groklab.networks.transformer import Transformer
+
+__all__ = ["MLP", "Transformer"]

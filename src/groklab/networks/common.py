@@ -1,0 +1,78 @@
+"""What the networks share: activations, layer normalisation, and the drawing of initial weights."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from groklab.errors import InputError
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda x: jnp.maximum(x, 0),
+    "gelu": jax.nn.gelu,
+    "quadratic": lambda x: x * x,
+    "abs": jnp.abs,
+    "tanh": jnp.tanh,
+}
+
+
+def layer_norm(x: Array, w: Array, b: Array) -> Array:
+    """Layer normalisation over the last axis, epsilon 1e-5 as in PyTorch and TransformerLens."""
+    x = x - x.mean(axis=-1, keepdims=True)
+    return x * jax.lax.rsqrt((x * x).mean(axis=-1, keepdims=True) + 1e-5) * w + b
+
+
+def draw(
+    key: Array,
+    shapes: Mapping[str, tuple[int, ...]],
+    deviations: Mapping[str, float],
+    overrides: Iterable[str],
+    numbers: Mapping[str, Any],
+    dtype: Any,
+    uniform: bool = False,
+) -> dict[str, Array]:
+    """Initial weights: each array from its own fold of the key, so that names and not their order decide.
+
+    deviations: the standard deviation of each matrix; names without one are zero (biases) or one (the gains
+    'ln*.w'). overrides: names (or last parts of names) whose deviation is numbers['init_std.<name>'] instead.
+    numbers['init_scale'] multiplies every matrix. uniform: draw uniformly, with that same deviation.
+    """
+    chosen = set(overrides)
+    weights = {}
+    for name, shape in shapes.items():
+        if name not in deviations:
+            weights[name] = jnp.ones(shape, dtype) if name.endswith(".w") else jnp.zeros(shape, dtype)
+            continue
+        own_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+        if uniform:
+            sample = jax.random.uniform(own_key, shape, dtype, -(3**0.5), 3**0.5)
+        else:
+            sample = jax.random.normal(own_key, shape, dtype)
+        override = next((part for part in (name, last_part(name)) if part in chosen), None)
+        std = deviations[name] if override is None else numbers[f"init_std.{override}"]
+        weights[name] = sample * jnp.asarray(std, dtype) * jnp.asarray(numbers["init_scale"], dtype)
+    return weights
+
+
+def last_part(name: str) -> str:
+    """'blocks.0.attn.W_Q' -> 'W_Q'."""
+    return name.rsplit(".", 1)[-1]
+
+
+def check_init_std(init_std: Mapping[str, float], names: Iterable[str]) -> None:
+    """Raise InputError unless every key of `init_std` is one of the matrices `names`, or the last part of one."""
+    allowed = list(names)
+    for key in init_std:
+        if key not in allowed and key not in map(last_part, allowed):
+            raise InputError(f"network.init_std.{key}", init_std[key], f"names no matrix; there are {allowed}")
+
+
+def check_at_least(field: str, value: int, least: int) -> None:
+    """Raise InputError if the integer setting `field` of a network is too small."""
+    if value < least:
+        raise InputError(f"network.{field}", value, f"needs an integer of at least {least}")

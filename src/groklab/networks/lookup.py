@@ -1,0 +1,151 @@
+"""Rows of small tables, picked by token: the forward is a gather, and the gradient is one too.
+
+The gradient of `table[tokens]` adds each row's cotangent to the row of the table it came from. As a scatter-add of
+wide rows that is slow on a CPU, and not deterministic on a GPU. So the places at which each token occurs are listed
+once, outside the training loop, in blocks of `BLOCK` that each belong to one token: the gradient then sums a block
+with gathers in a fixed order, and only the few block sums are added up per token. How many blocks there can be
+follows from the shapes alone (`n / BLOCK + n_rows`), whatever the tokens are, so the lists can be made inside `jit`
+and `vmap`. Measured for 3,830 rows and four weighted tables of 113 x 625: 12 ms as scatter-adds, 1.1 ms this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+#: Occurrences summed in one unrolled expression; 8 to 32 were tried, 16 is the best on wide tables.
+BLOCK = 16
+#: Columns that one inner product keeps as separate partial sums, so that the compiler can vectorise them.
+LANES = 32
+
+
+class Lookup(NamedTuple):
+    """Which row of a table each of n inputs picks, and where each row is picked.
+
+    indices: (n,) int32. blocks: (n_blocks, BLOCK) int32 places in 0..n-1; used: the same shape, False where a block
+    is not full; owner: (n_blocks,) int32, the row of the table that a block belongs to.
+    """
+
+    indices: Array
+    blocks: Array
+    used: Array
+    owner: Array
+
+
+def prepare_lookup(indices: Array, n_rows: int) -> Lookup:
+    """The block lists of `indices` (n,), all in 0..n_rows-1: once per set of inputs, outside the training loop."""
+    indices = indices.astype(jnp.int32)
+    n = indices.shape[0]
+    n_blocks = n // BLOCK + min(n_rows, n)
+    order = jnp.argsort(indices, stable=True).astype(jnp.int32)
+    counts = jnp.zeros(n_rows, jnp.int32).at[indices].add(1)
+    blocks_of_row = (counts + BLOCK - 1) // BLOCK
+    last_block = jnp.cumsum(blocks_of_row, dtype=jnp.int32)
+    block = jnp.arange(n_blocks, dtype=jnp.int32)
+    owner = jnp.searchsorted(last_block, block, side="right").astype(jnp.int32)
+    real = owner < n_rows
+    owner = jnp.minimum(owner, n_rows - 1)
+    within = (block - (last_block - blocks_of_row)[owner])[:, None] * BLOCK + jnp.arange(BLOCK, dtype=jnp.int32)
+    used = real[:, None] & (within < counts[owner][:, None])
+    start = (jnp.cumsum(counts, dtype=jnp.int32) - counts)[owner]
+    places = order[jnp.clip(start[:, None] + within, 0, n - 1)]
+    return Lookup(indices, jnp.where(used, places, 0), used, owner)
+
+
+def _pick(table: Array, indices: Array) -> Array:
+    return table.at[indices].get(mode="promise_in_bounds")
+
+
+def lookup(table: Array, prepared: Lookup) -> Array:
+    """Rows (n, ...) of `table` (n_rows, ...)."""
+    rows = weighted_lookup((None,), ((table.reshape(table.shape[0], -1),),), (prepared,))
+    return rows.reshape(-1, *table.shape[1:])
+
+
+@jax.custom_vjp
+def weighted_lookup(
+    weights: Sequence[Array | None], tables: Sequence[Sequence[Array]], lookups: Sequence[Lookup]
+) -> Array:
+    """`sum_t sum_h weights[t][:, h] * tables[t][h][indices_t]`, (n, width), in one pass over memory.
+
+    weights[t]: (n, n_heads), or None for all ones; tables[t]: one (n_rows_t, width) array a head; lookups[t] says
+    which rows. Reverse-mode differentiable in weights and tables; there is no forward-mode derivative.
+    """
+    # The barriers here and below keep the compiler from computing what is gathered, or the sum, once for each use.
+    weights, tables = lax.optimization_barrier((weights, tables))
+    terms = []
+    for weight, heads, prepared in zip(weights, tables, lookups, strict=True):
+        for h, table in enumerate(heads):
+            rows = _pick(table, prepared.indices)
+            terms.append(rows if weight is None else weight[:, h : h + 1] * rows)
+    # One unrolled sum: XLA's CPU backend turns it into a vectorised loop, but a reduction over a head axis into a
+    # scalar one that is 25 times slower.
+    result: Array = lax.optimization_barrier(sum(terms[1:], terms[0]))
+    return result
+
+
+def _forward(weights: Any, tables: Any, lookups: Any) -> tuple[Array, Any]:
+    return weighted_lookup(weights, tables, lookups), (weights, tables, lookups)
+
+
+def _backward(residuals: Any, cotangent: Array) -> Any:
+    weights, tables, lookups = residuals
+    cotangent, weights, tables = lax.optimization_barrier((cotangent, weights, tables))
+    to_weights, to_tables = [], []
+    for weight, heads, prepared in zip(weights, tables, lookups, strict=True):
+        if weight is None:
+            to_weights.append(None)
+        else:
+            products = [_row_dot(cotangent, table, prepared.indices) for table in heads]
+            to_weights.append(jnp.concatenate(products, axis=1))
+        to_tables.append(_table_gradients(cotangent, weight, heads, prepared))
+    return tuple(to_weights), tuple(to_tables), None
+
+
+def _row_dot(rows: Array, table: Array, indices: Array) -> Array:
+    """`sum_j rows[i, j] * table[indices[i], j]` as (n, 1), without writing the gathered rows to memory."""
+    width = rows.shape[1]
+    whole = width - width % LANES
+    total = None
+    for start, stop, lanes in ((0, whole, LANES), (whole, width, width - whole)):
+        if start == stop:
+            continue
+        pieces = [rows[:, s : s + lanes] * _pick(table[:, s : s + lanes], indices) for s in range(start, stop, lanes)]
+        partial = jnp.matmul(sum(pieces[1:], pieces[0]), jnp.ones((lanes, 1), rows.dtype), precision="highest")
+        total = partial if total is None else total + partial
+    assert total is not None
+    return total
+
+
+def _table_gradients(cotangent: Array, weight: Array | None, heads: Any, prepared: Lookup) -> tuple[Array, ...]:
+    used = prepared.used.astype(cotangent.dtype)
+    scale = used[:, :, None] if weight is None else _pick(weight, prepared.blocks) * used[:, :, None]
+    scale = lax.optimization_barrier(scale)
+    gradients = []
+    for h, table in enumerate(heads):
+        column = 0 if weight is None else h
+        terms = [scale[:, m, column : column + 1] * _pick(cotangent, prepared.blocks[:, m]) for m in range(BLOCK)]
+        gradients.append(_add_blocks(sum(terms[1:], terms[0]), prepared.owner, table.shape[0]))
+    return tuple(gradients)
+
+
+def _add_blocks(sums: Array, owner: Array, n_rows: int) -> Array:
+    """Add the sums (n_blocks, width) of a row's blocks: (n_rows, width)."""
+
+    def scatter(sums: Array, owner: Array) -> Array:
+        empty = jnp.zeros((n_rows, sums.shape[1]), sums.dtype)
+        return empty.at[owner].add(sums, mode="promise_in_bounds", indices_are_sorted=True)
+
+    def product(sums: Array, owner: Array) -> Array:
+        return jnp.matmul(jax.nn.one_hot(owner, n_rows, dtype=sums.dtype, axis=0), sums, precision="highest")
+
+    # A scatter-add is sequential on a CPU, hence deterministic; elsewhere it is not.
+    result: Array = lax.platform_dependent(sums, owner, cpu=scatter, default=product)
+    return result
+
+
+weighted_lookup.defvjp(_forward, _backward)

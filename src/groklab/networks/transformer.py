@@ -1,0 +1,202 @@
+"""A small causal transformer whose weights carry TransformerLens' names and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from jax import Array
+
+from groklab.errors import InputError
+from groklab.networks import prefix_tables
+from groklab.networks.common import ACTIVATIONS, check_at_least, check_init_std, draw, layer_norm
+from groklab.registry import register
+from groklab.tasks.base import TaskShape
+
+
+@register("network", "transformer")
+class Transformer:
+    """A decoder-only transformer, read at the last position.
+
+    d_head: None is d_model // n_heads. d_mlp: None is 4 * d_model, 0 leaves the MLPs out. positional_embedding: added
+    to the tokens' ('learned') or absent. layer_norm: 'pre' (before attention, MLP and unembedding) or 'post' (after
+    each sum). biases: 'mlp' means b_in and b_out only.
+    attention_rate r: the pattern is r * softmax + (1 - r) * 1, with ones wherever attention is allowed (Zhong et al.
+    2023, arXiv 2306.17844, section 4: 1 is an ordinary transformer, 0 adds the values up).
+    init_scheme: standard deviations of the initial weights; D is d_model:
+      nanda2023         1/sqrt(D), W_U 1/sqrt(d_vocab)  (arXiv 2301.05217, the authors' code)
+      furuta2024        1/sqrt(D), W_E 1/sqrt(d_vocab)  (arXiv 2402.16726, the authors' code)
+      transformer_lens  0.8/sqrt(D)
+      fan_in            1/sqrt(number of inputs summed); 1/sqrt(D) for the embeddings
+    init_std: a matrix's name, or the last part of it, and its own standard deviation. init_scale: a factor on all. Biases start at zero, gains at one. output_scale: a factor on the logits.
+    """
+
+    n_layers: int = 1
+    n_heads: int = 4
+    d_model: int = 128
+    d_head: int | None = None
+    d_mlp: int | None = None
+    activation: Literal["relu", "gelu", "quadratic", "abs"] = "relu"
+    positional_embedding: Literal["learned", "none"] = "learned"
+    layer_norm: Literal["none", "pre", "post"] = "none"
+    biases: Literal["none", "mlp", "all"] = "mlp"
+    attention: Literal["causal"] = "causal"
+    attention_rate: float = 1.0
+    init_scheme: Literal["nanda2023", "furuta2024", "transformer_lens", "fan_in"] = "nanda2023"
+    init_scale: float = 1.0
+    init_std: dict[str, float] = field(default_factory=dict)
+    output_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("n_layers", "n_heads", "d_model"):
+            check_at_least(name, getattr(self, name), 1)
+        check_at_least("d_mlp", self._d_mlp, 0)
+        if self.d_head is None and self.d_model % self.n_heads:
+            raise InputError("network.d_model", self.d_model, f"needs a multiple of n_heads = {self.n_heads}, or d_head")
+        check_at_least("d_head", self._d_head, 1)
+        check_init_std(self.init_std, self._fan_in())
+
+    @property
+    def _d_head(self) -> int:
+        return self.d_model // self.n_heads if self.d_head is None else self.d_head
+
+    @property
+    def _d_mlp(self) -> int:
+        return 4 * self.d_model if self.d_mlp is None else self.d_mlp
+
+    def _fan_in(self) -> dict[str, int]:
+        """Each matrix and the number of inputs that it sums (d_model for the embeddings)."""
+        d, sums = self.d_model, {"embed.W_E": self.d_model}
+        if self.positional_embedding == "learned":
+            sums["pos_embed.W_pos"] = d
+        for block in (f"blocks.{i}." for i in range(self.n_layers)):
+            sums |= {f"{block}attn.W_{x}": d for x in "QKV"} | {f"{block}attn.W_O": self.n_heads * self._d_head}
+            if self._d_mlp:
+                sums |= {f"{block}mlp.W_in": d, f"{block}mlp.W_out": self._d_mlp}
+        return sums | {"unembed.W_U": d}
+
+    def shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
+        """Every weight's name and shape, in TransformerLens' orientation (inputs first)."""
+        d, heads, d_head, d_mlp = self.d_model, self.n_heads, self._d_head, self._d_mlp
+        result: dict[str, tuple[int, ...]] = {"embed.W_E": (shape.d_vocab, d)}
+        if self.positional_embedding == "learned":
+            result["pos_embed.W_pos"] = (shape.n_ctx, d)
+        for block in (f"blocks.{i}." for i in range(self.n_layers)):
+            result |= {f"{block}attn.W_{x}": (heads, d, d_head) for x in "QKV"}
+            result[f"{block}attn.W_O"] = (heads, d_head, d)
+            if self.biases == "all":
+                result |= {f"{block}attn.b_{x}": (heads, d_head) for x in "QKV"} | {f"{block}attn.b_O": (d,)}
+            if self.layer_norm != "none":
+                result |= {f"{block}ln1.w": (d,), f"{block}ln1.b": (d,)}
+            if d_mlp:
+                result |= {f"{block}mlp.W_in": (d, d_mlp), f"{block}mlp.W_out": (d_mlp, d)}
+                if self.biases != "none":
+                    result |= {f"{block}mlp.b_in": (d_mlp,), f"{block}mlp.b_out": (d,)}
+                if self.layer_norm != "none":
+                    result |= {f"{block}ln2.w": (d,), f"{block}ln2.b": (d,)}
+        if self.layer_norm == "pre":
+            result |= {"ln_final.w": (d,), "ln_final.b": (d,)}
+        result["unembed.W_U"] = (d, shape.n_classes)
+        if self.biases == "all":
+            result["unembed.b_U"] = (shape.n_classes,)
+        return result
+
+    def init(self, key: Array, shape: TaskShape, numbers: Mapping[str, Any], dtype: Any) -> dict[str, Array]:
+        """Initial weights; `numbers` holds init_scale and init_std.<name>, and may be traced."""
+        d = self.d_model
+        if self.init_scheme == "fan_in":
+            deviations = {name: n**-0.5 for name, n in self._fan_in().items()}
+        else:
+            factor = 0.8 if self.init_scheme == "transformer_lens" else 1.0
+            deviations = {name: factor * d**-0.5 for name in self._fan_in()}
+        if self.init_scheme == "nanda2023":
+            deviations["unembed.W_U"] = shape.d_vocab**-0.5
+        if self.init_scheme == "furuta2024":
+            deviations["embed.W_E"] = shape.d_vocab**-0.5
+        return draw(key, self.shapes(shape), deviations, self.init_std, numbers, dtype)
+
+    def prepare(self, tokens: Array, shape: TaskShape) -> prefix_tables.Batch:
+        """What `apply` wants of tokens (n, n_ctx), computed once outside the training loop; may be traced."""
+        return prefix_tables.prepare(tokens, shape)
+
+    def apply(
+        self,
+        weights: Mapping[str, Array],
+        batch: prefix_tables.Batch,
+        numbers: Mapping[str, Any],
+        shape: TaskShape,
+        key: Array | None = None,
+    ) -> Array:
+        """Logits (n, n_classes) at the last position, the fast way, for batch = prepare(tokens, shape)."""
+        net = prefix_tables.Architecture(
+            n_layers=self.n_layers,
+            activation=ACTIVATIONS[self.activation],
+            layer_norm=self.layer_norm,
+            has_mlp=self._d_mlp > 0,
+            normalise=lambda name, x: layer_norm(x, weights[name + ".w"], weights[name + ".b"]),
+        )
+        dtype = weights["embed.W_E"].dtype
+        rate = jnp.asarray(numbers["attention_rate"], dtype)
+        logits = prefix_tables.last_logits(net, weights, batch, rate, shape)
+        return logits * jnp.asarray(numbers["output_scale"], dtype)
+
+    def textbook(
+        self,
+        weights: Mapping[str, Array],
+        tokens: Array,
+        numbers: Mapping[str, Any],
+        shape: TaskShape,
+        key: Array | None = None,
+    ) -> Array:
+        """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx), as a textbook writes it."""
+        w = weights
+        dtype = w["embed.W_E"].dtype
+        rate = jnp.asarray(numbers["attention_rate"], dtype)
+        allowed = jnp.tril(jnp.ones((shape.n_ctx, shape.n_ctx), bool))
+
+        def plus(x: Array, bias: str) -> Array:
+            return x + w[bias] if bias in w else x
+
+        def norm(x: Array, name: str, where: str) -> Array:
+            return layer_norm(x, w[name + ".w"], w[name + ".b"]) if self.layer_norm == where else x
+
+        x = w["embed.W_E"][tokens]
+        if self.positional_embedding == "learned":
+            x = x + w["pos_embed.W_pos"]
+        for block in (f"blocks.{i}." for i in range(self.n_layers)):
+            y = norm(x, block + "ln1", "pre")
+            q, k, v = (
+                plus(jnp.einsum("npd,hde->nphe", y, w[f"{block}attn.W_{s}"]), f"{block}attn.b_{s}") for s in "QKV"
+            )
+            scores = jnp.einsum("nqhe,nkhe->nhqk", q, k) * self._d_head**-0.5
+            pattern = jnp.exp(scores - jnp.where(allowed, scores, -jnp.inf).max(axis=-1, keepdims=True)) * allowed
+            pattern = rate * pattern / pattern.sum(axis=-1, keepdims=True) + (1 - rate) * allowed
+            z = jnp.einsum("nhqk,nkhe->nqhe", pattern, v)
+            out = plus(jnp.einsum("nqhe,hed->nqd", z, w[block + "attn.W_O"]), block + "attn.b_O")
+            x = norm(x + out, block + "ln1", "post")
+            if self._d_mlp:
+                y = norm(x, block + "ln2", "pre")
+                post = ACTIVATIONS[self.activation](plus(y @ w[block + "mlp.W_in"], block + "mlp.b_in"))
+                x = norm(x + plus(post @ w[block + "mlp.W_out"], block + "mlp.b_out"), block + "ln2", "post")
+        logits = plus(norm(x, "ln_final", "pre") @ w["unembed.W_U"], "unembed.b_U")
+        return logits * jnp.asarray(numbers["output_scale"], dtype)
+
+    def flops(self, shape: TaskShape, n_rows: int) -> float:
+        """Floating-point operations of one forward pass over n_rows inputs, counted where inputs must be told apart.
+
+        That is every matrix product at a position whose residual stream depends on two tokens or more; look-ups,
+        tables over tokens, attention patterns and elementwise work are left out. A training step is three of these.
+        """
+        d, d_mlp = self.d_model, self._d_mlp
+        width = self.n_heads * self._d_head
+        seen = [sum(c is None for c in shape.constants[: i + 1]) >= 2 for i in range(shape.n_ctx)]
+        multiplications = d * shape.n_classes
+        for layer in range(self.n_layers):
+            final = layer == self.n_layers - 1
+            mixed = 1 if final else sum(seen)  # positions at which attention's output and the MLP are computed
+            multiplications += mixed * (width * d + 2 * d * d_mlp)
+            if layer > 0:
+                multiplications += width * d * (2 * sum(seen) + mixed)
+        return 2.0 * n_rows * multiplications

@@ -1,0 +1,96 @@
+"""The losses: one number for each input, from its logits and its answer.
+
+The mean over inputs is taken by the learner, with weights that sum to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from groklab.registry import register
+
+
+class Objective(Protocol):
+    """What a learner asks of an objective."""
+
+    def per_row(self, logits: Array, targets: Array, numbers: Mapping[str, Any]) -> Array:
+        """Losses (n,) of logits (n, n_classes) against targets (n,) int; `numbers` holds its own float fields."""
+        ...
+
+
+@register("objective", "cross_entropy")
+class CrossEntropy:
+    """Cross-entropy of the answer's class.
+
+    form: 'exact' is log1p(sum_{j!=y} exp(l_j - l_y)) in the logits' own precision, whose loss and gradient keep full
+    relative accuracy at any margin; 'float32' is the usual log-softmax in the logits' own precision, which rounds to
+    zero at margins beyond 17; 'float64' casts the logits first (Nanda et al. 2023); 'stablemax' replaces exp by
+    s(x) = x + 1 for x >= 0, 1 / (1 - x) for x < 0 (Prieto et al. 2025, arXiv 2501.04697, eq. 5).
+    temperature: the logits are divided by it.
+    """
+
+    form: Literal["exact", "float32", "float64", "stablemax"] = "exact"
+    temperature: float = 1.0
+
+    def per_row(self, logits: Array, targets: Array, numbers: Mapping[str, Any]) -> Array:
+        """Losses (n,), in the logits' dtype (float64 for the form 'float64')."""
+        if self.form == "float64":
+            logits = logits.astype(jnp.float64)
+        logits = logits / jnp.asarray(numbers["temperature"], logits.dtype)
+        if self.form == "exact":
+            return exact_cross_entropy(logits, targets)
+        log_p = _log_stablemax(logits) if self.form == "stablemax" else jax.nn.log_softmax(logits, axis=-1)
+        return -jnp.take_along_axis(log_p, targets[:, None], axis=-1)[:, 0]
+
+
+@register("objective", "mse")
+class MeanSquaredError:
+    """Mean over the outputs of the squared difference from the one-hot answer."""
+
+    def per_row(self, logits: Array, targets: Array, numbers: Mapping[str, Any]) -> Array:
+        """Losses (n,), in the logits' dtype."""
+        difference = logits - jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
+        return (difference * difference).mean(axis=-1)
+
+
+def _log_stablemax(logits: Array) -> Array:
+    # Both branches are kept finite, so that the gradient of the one not taken is.
+    up, down = jnp.maximum(logits, 0), jnp.minimum(logits, 0)
+    log_s = jnp.log1p(up) - jnp.log1p(-down)
+    total = (jnp.where(logits >= 0, up + 1, 1 / (1 - down))).sum(axis=-1, keepdims=True)
+    return log_s - jnp.log(total)
+
+
+@jax.custom_vjp
+def exact_cross_entropy(logits: Array, targets: Array) -> Array:
+    """Losses log1p(sum_{j!=y} exp(l_j - l_y)), (n,), from logits (n, n_classes) and targets (n,)."""
+    return _exact_forward(logits, targets)[0]
+
+
+def _exact_forward(logits: Array, targets: Array) -> tuple[Array, Any]:
+    is_target = targets[:, None] == jnp.arange(logits.shape[1], dtype=targets.dtype)
+    answer = jnp.take_along_axis(logits, targets[:, None], axis=1, mode="promise_in_bounds")
+    margin = logits - answer  # exactly zero at the answer, so the largest is at least zero
+    largest = margin.max(axis=1, keepdims=True)
+    others = jnp.where(is_target, 0, jnp.exp(margin - largest))
+    # A product with ones, not a sum: the compiler would compute the exponentials one by one inside the sum.
+    total = jnp.matmul(others, jnp.ones((logits.shape[1], 1), logits.dtype), precision="highest")
+    above_one = total + jnp.expm1(-largest)
+    loss = (largest + jnp.log1p(above_one))[:, 0]
+    return loss, (others, total, 1 / (1 + above_one), targets)
+
+
+def _exact_backward(residuals: Any, cotangent: Array) -> tuple[Array, Any]:
+    others, total, inverse, targets = residuals
+    scale = cotangent[:, None] * inverse
+    is_target = targets[:, None] == jnp.arange(others.shape[1], dtype=targets.dtype)
+    return jnp.where(is_target, -total, others) * scale, np.zeros(targets.shape, jax.dtypes.float0)
+
+
+exact_cross_entropy.defvjp(_exact_forward, _exact_backward)

@@ -1,0 +1,139 @@
+"""The compiled program of a training run: many steps and evaluations of many members in one call.
+
+One call of `advance` takes a block of members from step `start` to step `stop`, evaluating at every multiple of
+`every` on the way. Both bounds are data, so that a chunk of any length, a resume and the last evaluation all run the
+same compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from groklab.experiment import Experiment
+from groklab.learners.base import Learner
+from groklab.learners.gradient_descent import GradientDescent
+from groklab.tasks.base import TaskShape
+
+#: Evaluations that one call of `advance` can hold.
+MAX_RECORDS = 256
+
+
+class Program:
+    """What runs one kind of experiment: `init`, `prepare`, `advance` and `predict`, compiled on first use.
+
+    All take and give pytrees with a leading lane axis.
+    """
+
+    def __init__(self, learner: Learner, matmul_precision: str) -> None:
+        self.learner = learner
+        self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
+        self.init = self._jit(lambda keys, numbers: _lift(self._init)(keys, numbers))
+        self.prepare = self._jit(lambda raw: _lift(learner.prepare)(raw))
+        self.advance = self._jit(self._advance, donate_argnums=0)
+
+    def _jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        def precise(*arguments: Any) -> Any:
+            # XLA's own default would let a GPU round float32 products to TF32
+            with jax.default_matmul_precision(self.precision):
+                return function(*arguments)
+
+        return jax.jit(precise, **options)  # type: ignore[no-any-return]
+
+    def _init(self, key: jax.Array, numbers: Any) -> Any:
+        return self.learner.init(jax.random.fold_in(key, 0), numbers)
+
+    def _advance(
+        self, states: Any, data: Any, numbers: Any, keys: jax.Array, start: jax.Array, stop: jax.Array, every: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """States after `stop` updates, and records at `start` and each multiple of `every` up to `stop`.
+
+        The record at `stop` itself is made only if start == stop, in which case nothing is updated.
+        """
+
+        def one_step(state: Any, lane_data: Any, lane_numbers: Any, key: jax.Array, s: jax.Array) -> Any:
+            return self.learner.step(state, lane_data, lane_numbers, jax.random.fold_in(key, 1), s)
+
+        step = _lift(one_step, shared=1)
+        evaluate = _lift(self.learner.evaluate, shared=1)
+
+        def measure(states: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+            measured = evaluate(states, data, numbers, s)
+            moved, outputs = step(states, data, numbers, keys, s)
+            return moved, {**measured, **outputs}
+
+        kinds = jax.eval_shape(measure, states, start)[1]
+        blank = {k: jnp.zeros((MAX_RECORDS, *v.shape), v.dtype) for k, v in kinds.items()}
+
+        def block(carry: Any) -> Any:
+            states, s, i, records = carry
+            until = jnp.minimum((s // every + 1) * every, stop)
+            moved, outputs = measure(states, s)
+            records = {k: v.at[i].set(outputs[k]) for k, v in records.items()}
+            go = until > s
+            states = jax.tree.map(lambda a, b: jnp.where(go, a, b), moved, states)
+            states = jax.lax.fori_loop(
+                s + 1, until, lambda j, current: step(current, data, numbers, keys, j)[0], states
+            )
+            return states, until, i + 1, records
+
+        def unfinished(carry: Any) -> jax.Array:
+            _, s, i, _ = carry
+            return (s < stop) | (i == 0)
+
+        zero = jnp.zeros((), jnp.int32)
+        states, _, _, records = jax.lax.while_loop(unfinished, block, (states, start, zero, blank))
+        return states, records
+
+
+def n_records(start: int, stop: int, every: int) -> int:
+    """How many records `advance` makes from start to stop."""
+    return max(1, -(-(stop - start // every * every) // every))
+
+
+@lru_cache(maxsize=64)
+def _program(description: str, shape: TaskShape, experiment: _ByProgram) -> Program:
+    e = experiment.experiment
+    learner = GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype)
+    return Program(learner, e.matmul_precision)
+
+
+class _ByProgram:
+    """Carries an experiment through the cache without being part of its key."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByProgram)
+
+
+def program_of(experiment: Experiment, shape: TaskShape) -> Program:
+    """The program of an experiment; experiments that differ in numbers only share one."""
+    return _program(experiment.program, shape, _ByProgram(experiment))
+
+
+def _lift(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
+    """Map over the lane axis of all arguments but the last `shared`; a single lane is not mapped but squeezed.
+
+    (A mapped width of one compiles to batched products, which XLA's CPU backend runs slower.)
+    """
+
+    def lifted(*arguments: Any) -> Any:
+        lanes = jax.tree.leaves(arguments[0])[0].shape[0]
+        if lanes == 1:
+            mapped = arguments[: len(arguments) - shared]
+            squeezed = jax.tree.map(lambda x: x[0], mapped)
+            result = function(*squeezed, *arguments[len(arguments) - shared :])
+            return jax.tree.map(lambda x: x[None], result)
+        axes = (0,) * (len(arguments) - shared) + (None,) * shared
+        return jax.vmap(function, in_axes=axes)(*arguments)
+
+    return lifted

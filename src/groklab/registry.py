@@ -1,0 +1,69 @@
+"""The kinds of things an experiment can name, and how users add their own.
+
+A *component* is a frozen dataclass: its fields are its settings, its docstring its help, its `kind` the name
+under which an experiment refers to it. Fields annotated `float` change no shape and may differ between the
+members of an ensemble; every other field decides which program is compiled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+from groklab.errors import InputError
+
+T = TypeVar("T", bound=type)
+
+#: family -> kind -> component class
+FAMILIES: dict[str, dict[str, type]] = {}
+
+
+def kinds(family: str) -> dict[str, type]:
+    """The registered components of a family ('task', 'network', 'optimiser', 'objective')."""
+    return FAMILIES.setdefault(family, {})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def register(family: str, kind: str) -> Callable[[T], T]:
+    """Class decorator: make the class a frozen dataclass and let experiments name it as `kind`."""
+
+    def decorate(cls: T) -> T:
+        made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        made.kind = kind
+        # The experiment's validator refuses unknown keys; this attribute is how pydantic is told.
+        made.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}
+        table = kinds(family)
+        if kind in table and table[kind].__qualname__ != cls.__qualname__:
+            raise InputError(f"the {family} {kind!r} is already defined by {table[kind].__module__}")
+        table[kind] = made
+        return made  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def load_plugin(path: str | Path) -> Path:
+    """Import a user's Python file for the components that it registers.
+
+    Raises InputError if the file is missing or fails to import.
+    """
+    import importlib.util
+    import sys
+
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise InputError("plugin", str(path), "is not a file")
+    name = f"groklab_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InputError("plugin", str(path), "needs a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:  # a stranger's code may raise anything; the user wants one sentence
+        raise InputError(f"plugin {file.name} failed to import: {type(error).__name__}: {error}") from error
+    return file

@@ -1,0 +1,24 @@
+"""Tasks: what is to be learnt, and how it is split."""
+
+from groklab.tasks.arithmetic import Arithmetic, RandomLabels
+from groklab.tasks.base import Task, TaskShape
+from groklab.tasks.expression import Expression, parse
+from groklab.tasks.operations import OPERATIONS, Operation
+from groklab.tasks.splits import ScheduledSplit, Split, SplitRows, make_split
+from groklab.tasks.tables import Table
+
+__all__ = [
+    "OPERATIONS",
+    "Arithmetic",
+    "Expression",
+    "Operation",
+    "RandomLabels",
+    "ScheduledSplit",
+    "Split",
+    "SplitRows",
+    "Table",
+    "Task",
+    "TaskShape",
+    "make_split",
+    "parse",
+]

@@ -1,0 +1,159 @@
+"""Which inputs are trained on: fractions, the published shuffles, label noise, and training sets that change."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from annotated_types import Ge, Gt, Lt
+
+from groklab.errors import InputError
+from groklab.tasks.base import Task
+from groklab.tasks.portable_random import check_seed, permutation, raw_numbers
+
+Fraction = Annotated[float, Gt(0), Lt(1)]
+Count = Annotated[int, Gt(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduledSplit:
+    """From `step` on, train on this many inputs: the first ones of the same permutation."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
+
+    step: Count
+    frac_train: Fraction | None = None
+    n_train: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How the inputs are divided into training and test.
+
+    frac_train or n_train: the share or the number trained on. seed: None takes the experiment's. method: 'random', or
+    the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and Furuta et al. 2024) and 'torch_randperm'
+    (the TransformerLens demonstration). label_noise: share of the training labels replaced by a different answer;
+    noise_seed: None takes the split's. schedule: later training sets, by increasing step.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
+
+    frac_train: Fraction | None = None
+    n_train: Count | None = None
+    seed: Annotated[int, Ge(0)] | None = None
+    method: Literal["random", "python_shuffle", "torch_randperm"] = "random"
+    label_noise: Annotated[float, Ge(0), Lt(1)] = 0.0
+    noise_seed: Annotated[int, Ge(0)] | None = None
+    schedule: tuple[ScheduledSplit, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """A split of a task's rows.
+
+    train: (n_train,) int32 ascending rows of the largest phase. test: (n_test,) int32 ascending, never trained on.
+    train_targets: (n_train,) int32, noise applied. phase_steps: (n_phases,) int32, the first 0. phase_weights:
+    (n_phases, n_train) float64, each phase's weights summing to one, zero where a row is not trained on.
+    """
+
+    train: npt.NDArray[np.int32]
+    test: npt.NDArray[np.int32]
+    train_targets: npt.NDArray[np.int32]
+    phase_steps: npt.NDArray[np.int32]
+    phase_weights: npt.NDArray[np.float64]
+
+
+def make_split(split: Split, task: Task, seed: int) -> SplitRows:
+    """Divide the task's inputs; `seed` is used where the split has none of its own.
+
+    Raises InputError, naming the field, if not exactly one size is given, if training or test would be empty, if the
+    schedule's steps do not increase, or if label noise has no other answer to draw.
+    """
+    own_seed = seed if split.seed is None else split.seed
+    check_seed(own_seed, "split.seed")
+    sizes = [_training_size(split, task.n_inputs, "split")]
+    steps = [0]
+    for number, phase in enumerate(split.schedule):
+        if phase.step <= steps[-1]:
+            raise InputError(f"split.schedule.{number}.step", phase.step, f"must be above {steps[-1]}")
+        steps.append(phase.step)
+        sizes.append(_training_size(phase, task.n_inputs, f"split.schedule.{number}"))
+
+    order = _order(split.method, task.n_inputs, own_seed)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(task.n_inputs)
+    train = np.flatnonzero(rank < max(sizes))
+    weights = [(rank[train] < size) / size for size in sizes]
+    noise_seed = own_seed if split.noise_seed is None else split.noise_seed
+    return SplitRows(
+        train=train.astype(np.int32),
+        test=np.flatnonzero(rank >= max(sizes)).astype(np.int32),
+        train_targets=_with_noise(task, train, split.label_noise, noise_seed),
+        phase_steps=np.array(steps, dtype=np.int32),
+        phase_weights=np.array(weights, dtype=np.float64),
+    )
+
+
+def _training_size(part: Split | ScheduledSplit, n_inputs: int, field: str) -> int:
+    if (part.frac_train is None) == (part.n_train is None):
+        raise InputError(field, part, "needs exactly one of frac_train and n_train")
+    if part.frac_train is not None:
+        field, value = f"{field}.frac_train", part.frac_train
+        if not 0 < value < 1:
+            raise InputError(field, value, "needs a number above 0 and below 1")
+        size = int(value * n_inputs)  # rounded down, as in every published code
+    else:
+        assert part.n_train is not None
+        field, value = f"{field}.n_train", part.n_train
+        size = part.n_train
+    if not 0 < size < n_inputs:
+        missing = "training" if size <= 0 else "test"
+        raise InputError(field, value, f"leaves no {missing} input; the task has {n_inputs} inputs")
+    return size
+
+
+def _order(method: str, n: int, seed: int) -> npt.NDArray[np.int64]:
+    """(n,) the permutation whose first entries are trained on."""
+    if method == "random":
+        return permutation(n, seed, "split")
+    if method == "python_shuffle":
+        rows = list(range(n))
+        random.Random(seed).shuffle(rows)
+    elif method == "torch_randperm":
+        rows = _torch_randperm(n, seed)
+    else:
+        raise InputError("split.method", method, "needs one of 'random', 'python_shuffle', 'torch_randperm'")
+    return np.array(rows, dtype=np.int64)
+
+
+def _torch_randperm(n: int, seed: int) -> list[int]:
+    """`torch.manual_seed(seed); torch.randperm(n)` on a CPU: Mersenne Twister, exchange forwards by remainders."""
+    # torch's CPU generator keeps the low 32 bits of the seed; RandomState's old-style seeding gives the same state
+    twister = np.random.RandomState(seed % 2**32)
+    draws = twister.randint(0, 2**32, size=n, dtype=np.uint32).tolist()
+    rows = list(range(n))
+    for i in range(n - 1):
+        j = i + draws[i] % (n - i)
+        rows[i], rows[j] = rows[j], rows[i]
+    return rows
+
+
+def _with_noise(task: Task, train: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.int32]:
+    """Training labels of which int(share * n_train), drawn without repetition, are another answer, each alike."""
+    targets = task.targets[train].astype(np.int32)
+    if share == 0:
+        return targets
+    if not 0 < share < 1:
+        raise InputError("split.label_noise", share, "needs a number from 0 to below 1")
+    check_seed(seed, "split.noise_seed")
+    n_answers = int(task.algebra.get("n_answers", task.n_classes))
+    if n_answers < 2:
+        raise InputError("split.label_noise", share, "the task has one answer only, so no label can be wrong")
+    keys = raw_numbers(2 * len(train), seed, "noise")
+    noisy = np.argsort(keys[: len(train)], kind="stable")[: int(share * len(train))]
+    shifts = keys[len(train) :][noisy] % np.uint64(n_answers - 1) + np.uint64(1)
+    targets[noisy] = (targets[noisy] + shifts.astype(np.int64)) % n_answers
+    return targets

@@ -1,0 +1,199 @@
+"""A user's own table of inputs and answers, from a CSV or NPZ file."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from groklab.errors import InputError
+from groklab.registry import register
+from groklab.tasks.base import Task
+
+MAX_TOKEN = 100_000
+Tokens: TypeAlias = npt.NDArray[np.int32]
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+@register("task", "table")
+class Table:
+    """A table from a file: one row an input, its tokens and its answer.
+
+    path: a .csv file with a header, or a .npz file with integer arrays `inputs` (N, k) and `answers` (N,).
+    inputs, answer: names of the CSV's columns, in the order in which they are shown; by default the last column is
+    the answer and all others are inputs. content: the file's SHA-256, if an altered file is to be refused.
+
+    A CSV column holds integers or words. Integers in 0..100000 are token ids as they stand; the words of the whole
+    file share one alphabetical vocabulary whose ids follow the largest integer input. Answers that are words are
+    classes in that alphabetical order. Rows keep the order of the file; repeated rows count once.
+    """
+
+    path: str
+    inputs: tuple[str, ...] | None = None
+    answer: str | None = None
+    content: str | None = None
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file's bytes in hexadecimal. Raises InputError if the file cannot be read."""
+        return hashlib.sha256(self._read()).hexdigest()
+
+    def build(self) -> Task:
+        """The task; `algebra['words']` lists the vocabulary's words in the order of their ids.
+
+        Raises InputError on 'task.path' for a missing or unreadable file, no rows, ragged rows, values that are
+        neither integers nor words, or equal inputs with different answers; on the other fields for unknown columns
+        or an altered file.
+        """
+        data = self._read()
+        digest = hashlib.sha256(data).hexdigest()
+        if self.content is not None and self.content != digest:
+            raise InputError("task.content", self.content, f"the file {self.path} has the content {digest}")
+        suffix = Path(self.path).suffix.lower()
+        if suffix == ".csv":
+            inputs, answers, words = self._from_csv(data)
+        elif suffix == ".npz":
+            inputs, answers, words = *self._from_npz(data), ()
+        else:
+            self._refuse("needs a file that ends in .csv or .npz")
+        inputs, answers = self._distinct(inputs, answers)
+        n_classes = int(answers.max()) + 1
+        return Task(
+            name=Path(self.path).stem,
+            inputs=inputs,
+            targets=answers,
+            d_vocab=int(inputs.max()) + 1,
+            n_classes=n_classes,
+            algebra={
+                "p": None,
+                "expression": None,
+                "operation": "table",
+                "n_variables": inputs.shape[1],
+                "operands": inputs,
+                "n_answers": n_classes,
+                "commutative": _is_commutative(inputs, answers),
+                "direction": None,
+                "words": words,
+            },
+        )
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise InputError("task.path", self.path, why)
+
+    def _read(self) -> bytes:
+        try:
+            return Path(self.path).expanduser().read_bytes()
+        except FileNotFoundError:
+            self._refuse("no such file")
+        except (OSError, ValueError, RuntimeError) as error:
+            self._refuse(f"cannot be read ({error})")
+
+    def _from_csv(self, data: bytes) -> tuple[Tokens, Tokens, tuple[str, ...]]:
+        header, rows = self._csv_rows(data)
+        answer = header[-1] if self.answer is None else self.answer
+        inputs = tuple(name for name in header if name != answer) if self.inputs is None else tuple(self.inputs)
+        for field, names in (("task.answer", (answer,)), ("task.inputs", inputs)):
+            for name in names:
+                if name not in header:
+                    raise InputError(field, name, f"is no column of {self.path}, which has {', '.join(header)}")
+        if not inputs or answer in inputs or len(set(inputs)) < len(inputs):
+            raise InputError("task.inputs", inputs, "needs one or more different columns besides the answer")
+
+        columns = {name: self._column(name, header.index(name), rows) for name in (*inputs, answer)}
+        words = tuple(sorted({value for column in columns.values() for value in column if isinstance(value, str)}))
+        order = {word: number for number, word in enumerate(words)}
+        integers = [value for name in inputs for value in columns[name] if isinstance(value, int)]
+        first_word = max(integers, default=-1) + 1
+        tokens = [[v if isinstance(v, int) else first_word + order[v] for v in columns[name]] for name in inputs]
+        answers = [v if isinstance(v, int) else order[v] for v in columns[answer]]
+        return np.array(tokens, dtype=np.int32).T.copy(), np.array(answers, dtype=np.int32), words
+
+    def _csv_rows(self, data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+        """Header and rows with their line numbers, all of the header's length."""
+        try:
+            reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+        except (UnicodeDecodeError, csv.Error) as error:
+            self._refuse(f"is no readable CSV file ({error})")
+        if len(lines) < 2:
+            self._refuse("needs a header and at least one row")
+        header, rows = lines[0][1], lines[1:]
+        if len(header) < 2 or "" in header or len(set(header)) < len(header):
+            self._refuse("needs a header of two or more different column names")
+        for line, row in rows:
+            if len(row) != len(header):
+                self._refuse(f"has {len(row)} values in line {line}; the header has {len(header)}")
+        return header, rows
+
+    def _column(self, name: str, index: int, rows: Sequence[tuple[int, list[str]]]) -> Sequence[int | str]:
+        """Integers if the first value is one, otherwise words; a column that mixes the two is refused."""
+        values: list[int | str] = []
+        integers = _INTEGER.fullmatch(rows[0][1][index]) is not None
+        for line, row in rows:
+            text = row[index]
+            if integers and not _INTEGER.fullmatch(text):
+                self._refuse(f"has {text!r} in column {name!r}, line {line}, which is not an integer")
+            if not integers and _NUMBER.fullmatch(text):
+                self._refuse(
+                    f"has {text!r} in column {name!r}, line {line}; a column holds integers only or words only"
+                )
+            if not text:
+                self._refuse(f"has an empty value in column {name!r}, line {line}")
+            if integers and (len(text) > 20 or not 0 <= int(text) <= MAX_TOKEN):
+                self._refuse(f"has {text[:20]} in column {name!r}, line {line}; allowed are 0 to {MAX_TOKEN}")
+            values.append(int(text) if integers else text)
+        return values
+
+    def _from_npz(self, data: bytes) -> tuple[Tokens, Tokens]:
+        if self.inputs is not None or self.answer is not None:
+            raise InputError("task.inputs", self.inputs, "columns have names in CSV files only, not in .npz files")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                inputs, answers = arrays["inputs"], arrays["answers"]
+        except _UNREADABLE as error:
+            self._refuse(f"is no readable .npz file with the arrays 'inputs' and 'answers' ({error})")
+        for name, array in (("inputs", inputs), ("answers", answers)):
+            if not np.issubdtype(array.dtype, np.integer):
+                self._refuse(f"needs integers in {name!r}, which has {array.dtype}")
+        if inputs.ndim != 2 or answers.shape != inputs.shape[:1] or not inputs.size:
+            self._refuse(f"needs inputs (N, k) and answers (N,), not {inputs.shape} and {answers.shape}")
+        if min(inputs.min(), answers.min()) < 0 or max(inputs.max(), answers.max()) > MAX_TOKEN:
+            self._refuse(f"has values outside 0 to {MAX_TOKEN}")
+        return inputs.astype(np.int32), answers.astype(np.int32)
+
+    def _distinct(self, inputs: Tokens, answers: Tokens) -> tuple[Tokens, Tokens]:
+        """Rows without repetition, in their first order: a repeated row could be both in training and in test."""
+        _, first, group = np.unique(inputs, axis=0, return_index=True, return_inverse=True)
+        original = first[group.ravel()]
+        different = np.flatnonzero(answers != answers[original])
+        if different.size:
+            row = int(different[0])
+            self._refuse(
+                f"gives the input {inputs[row].tolist()} two answers, in rows {int(original[row]) + 1} and {row + 1}"
+            )
+        kept = np.sort(first)
+        return inputs[kept], answers[kept]
+
+
+def _is_commutative(inputs: Tokens, answers: Tokens) -> bool:
+    """Whether exchanging neighbouring operands maps the table to itself; False for one operand."""
+
+    def ordered(rows: Tokens) -> npt.NDArray[np.int32]:
+        table = np.column_stack([rows, answers])
+        return table[np.lexsort(table.T)]
+
+    columns = inputs.shape[1]
+    own = ordered(inputs)
+    swaps = ([*range(i), i + 1, i, *range(i + 2, columns)] for i in range(columns - 1))
+    return columns > 1 and all(np.array_equal(own, ordered(inputs[:, swap])) for swap in swaps)

@@ -1,0 +1,175 @@
+"""Train, resume, compare: the road from an experiment to a run, for the command line and Python alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groklab import engine, grokking
+from groklab.collection import Collection
+from groklab.errors import InputError
+from groklab.experiment import Experiment
+from groklab.runs import Run
+from groklab.start import load_start
+
+
+def train(
+    experiment: Experiment | Sequence[Experiment],
+    *,
+    seeds: int | None = None,
+    again: bool = False,
+    tags: Sequence[str] = (),
+    view: engine.View | None = None,
+    home: str | Path | None = None,
+) -> Run:
+    """Train an experiment (or several as one ensemble) and return its run.
+
+    seeds: train that many members, with seeds counted up from the experiment's. An experiment that was interrupted
+    is resumed, one that is finished is returned as it is, unless `again` asks for a new run of it.
+    Raises InputError for anything that cannot be done as asked.
+    """
+    members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
+    if seeds is not None:
+        if seeds < 1 or len(members) != 1:
+            raise InputError("seeds", seeds, "needs one experiment and a number of at least 1")
+        members = [dataclasses.replace(members[0], seed=members[0].seed + i) for i in range(seeds)]
+    if not members:
+        raise InputError("needs at least one experiment")
+    collection = Collection(Path(home) if home is not None else None)
+    loaded = [load_start(m, collection) for m in members]
+    members = [m for m, _ in loaded]
+    name = run_name(members)
+    path = collection.folder / name
+    if again:
+        count = 2
+        while path.exists():
+            path = collection.folder / f"{name}-{count}"
+            count += 1
+    if (path / "experiment.json").is_file():
+        run = Run(path)
+        if tags:
+            run.set_tags([*run.tags, *tags])
+        return _continue(run, members, view, [w for _, w in loaded])
+    engine.make_ensemble(members)  # refuse what cannot be trained before a folder is made
+    run = Run.create(path, members, environment())
+    if tags:
+        run.set_tags(tags)
+    return engine.drive(run, view, _start_of([w for _, w in loaded]))
+
+
+def resume(
+    run: Run | str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    view: engine.View | None = None,
+    home: str | Path | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, or past its end with a longer budget (`{"budget.steps": 40000}`)."""
+    collection = Collection(Path(home) if home is not None else None)
+    found = run if isinstance(run, Run) else collection.find(run)
+    for key in overrides or {}:
+        if not key.startswith(("budget.", "checkpoints.", "evaluation.criterion")):
+            raise InputError(
+                f"{key} cannot change when resuming: only budget.*, checkpoints.* and evaluation.criterion can; "
+                "train a new experiment from here with --from"
+            )
+    members = [e.with_overrides(overrides or {}) for e in found.experiments]
+    weights = [load_start(m, collection)[1] for m in members]
+    return _continue(found, members, view, weights)
+
+
+def compare(runs: Sequence[Run | str | Path], home: str | Path | None = None) -> dict[str, Any]:
+    """Runs side by side: what was reached, and censored summaries of the grokking step over all members of each.
+
+    Returns `runs`, a list of summaries each with `grokking` (Kaplan–Meier: n, n_grokked, median, low, high), and
+    `differences`, the settings in which the runs differ by dotted name.
+    """
+    collection = Collection(Path(home) if home is not None else None)
+    found = [r if isinstance(r, Run) else collection.find(r) for r in runs]
+    rows, settings = [], []
+    for run in found:
+        status = run.status
+        members = status["members"]
+        grokked = [m["grokked_step"] for m in members]
+        summary = grokking.survival(grokked, [status["step"]] * len(members)).to_dict() if members else None
+        memorised = grokking.survival([m["memorised_step"] for m in members], [status["step"]] * len(members))
+        rows.append({**run.summary(), "grokking": summary, "memorising": memorised.to_dict() if members else None})
+        settings.append(_flat(run.experiment.to_dict()))
+    keys = {k for s in settings for k in s}
+    different = {k: [s.get(k) for s in settings] for k in sorted(keys) if len({repr(s.get(k)) for s in settings}) > 1}
+    return {"runs": rows, "differences": different}
+
+
+def run_name(members: Sequence[Experiment]) -> str:
+    """The folder's name: the experiment's own, and eight digits of the members' identities."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", members[0].name).strip("-.") or "experiment"
+    if len(members) > 1:
+        slug += f"-x{len(members)}"
+    joined = "\n".join(m.identity for m in members)
+    return f"{slug}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+
+
+def environment() -> dict[str, Any]:
+    """Machine and versions, as kept with every run."""
+    import jax
+    import jaxlib
+    import optax
+
+    import groklab
+
+    device = jax.devices()[0]
+    return {
+        "groklab": groklab.__version__,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "optax": optax.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "device": f"{device.platform}: {device.device_kind}",
+        "definition_of_grokking": grokking.DEFINITION,
+    }
+
+
+def _continue(run: Run, members: list[Experiment], view: engine.View | None, weights: list[Any]) -> Run:
+    if run.identities != [m.identity for m in members]:
+        raise InputError(f"{run.name} holds another experiment under this name; rename it or use --again")
+    status, budget = run.status, members[0].budget
+    if status["status"] in ("finished", "diverged") and (
+        status["step"] >= budget.steps
+        or status["reason"] == "diverged"
+        or (status["reason"] == "grokked" and budget.stop_when_grokked and _past_extra(status, budget.extra_steps))
+        or (status["reason"] == "seconds" and budget.seconds is not None and status["seconds"] >= budget.seconds)
+    ):
+        return run
+    run.write_experiments(members)
+    return engine.drive(run, view, _start_of(weights))
+
+
+def _past_extra(status: dict[str, Any], extra: int) -> bool:
+    return all(m["grokked_step"] is not None and status["step"] >= m["grokked_step"] + extra for m in status["members"])
+
+
+def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | None:
+    if all(w is None for w in weights):
+        return None
+    if any(w is None for w in weights):
+        raise InputError("start: every member of one ensemble needs start weights, or none")
+    return weights
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            found.update(_flat(value, f"{path}.{key}" if path else key))
+        return found
+    return {path: node}
