@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab import claims, device, storage
-from groklab.errors import DamagedError, InputError
+from groklab.errors import InputError
 from groklab.runs import Run
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
@@ -55,22 +55,29 @@ class Collection:
     def summaries(self) -> list[dict[str, Any]]:
         """Every run's summary with its disk use, newest last; a run that cannot be read says why in `status`."""
         with self._index() as index:
-            known = {name: (stamp, text) for name, stamp, text in index.execute("SELECT * FROM runs")}
+            rows = index.execute("SELECT name, stamp, summary FROM runs")
+            known = {name: (stamp, text) for name, stamp, text in rows}
             listed = []
             for path in self.paths():
                 stamp = _stamp(path)
                 old = known.get(path.name)
-                if old is not None and old[0] == stamp:
-                    summary = json.loads(old[1])
-                else:
-                    summary = _summarise(path)
+                summary = _recalled(old[1]) if old is not None and old[0] == stamp else None
+                if summary is None:
+                    try:
+                        summary = _summarise(path)
+                    except FileNotFoundError:  # removed since it was listed
+                        continue
                     row = (path.name, stamp, json.dumps(summary))
-                    index.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", row)
-                if summary["status"] == "running" and claims.holder(path) is None:
+                    # an index that cannot be written only makes the next listing slower
+                    with contextlib.suppress(sqlite3.Error):
+                        index.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", row)
+                if summary["status"] in ("running", "created") and claims.holder(path) is None:
                     summary["status"] = "interrupted"
-                listed.append(summary)
+                # the whole collection may have been moved since
+                listed.append({**summary, "run": path.name, "path": str(path)})
             gone = set(known) - {s["run"] for s in listed}
-            index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
+            with contextlib.suppress(sqlite3.Error):
+                index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
         return sorted(listed, key=lambda s: s["changed"])
 
     def remove(self, name: str) -> int:
@@ -102,7 +109,7 @@ class Collection:
             raise InputError(f"{self.folder} cannot be used for runs: {error.strerror}") from None
         try:
             yield index
-            with contextlib.suppress(sqlite3.OperationalError):
+            with contextlib.suppress(sqlite3.Error):
                 index.commit()
         finally:
             index.close()
@@ -113,7 +120,8 @@ def _open(path: Path | str) -> sqlite3.Connection:
     try:
         index.execute(_SCHEMA)
         index.execute("SELECT name, stamp, summary FROM runs LIMIT 1").fetchall()
-        index.execute("PRAGMA quick_check").fetchall()
+        if index.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
+            raise sqlite3.DatabaseError("the index is damaged")
         return index
     except sqlite3.DatabaseError:
         index.close()
@@ -122,12 +130,20 @@ def _open(path: Path | str) -> sqlite3.Connection:
 
 def _stamp(path: Path) -> str:
     stamps = []
-    for name in ("experiment.json", "status.json", "tags.json"):
+    for name in (".", "experiment.json", "status.json", "tags.json"):
         try:
             stamps.append(str((path / name).stat().st_mtime_ns))
         except OSError:
             stamps.append("-")
     return ".".join(stamps)
+
+
+def _recalled(text: Any) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+        return found if {"status", "tags", "bytes", "changed"} <= found.keys() else None
+    except (TypeError, ValueError, AttributeError):
+        return None
 
 
 def _summarise(path: Path) -> dict[str, Any]:
@@ -137,6 +153,6 @@ def _summarise(path: Path) -> dict[str, Any]:
         changed = path.stat().st_mtime
     try:
         summary = Run(path).summary()
-    except (DamagedError, InputError, KeyError, TypeError) as error:
+    except (InputError, OSError) as error:
         summary = {"run": path.name, "path": str(path), "status": "damaged", "reason": str(error), "tags": []}
     return {**summary, "bytes": storage.disk_use(path), "changed": changed}

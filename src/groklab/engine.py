@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,14 +20,16 @@ import polars as pl
 from groklab import claims, grokking, storage
 from groklab.ensemble import Ensemble, make_ensemble
 from groklab.errors import DamagedError, InputError
+from groklab.experiment import Checkpoints, Experiment
 from groklab.programs import MAX_RECORDS, n_records, program_of
-from groklab.runs import METRICS, Run
+from groklab.runs import METRICS, Run, State
 
 #: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is heard.
 CHUNK_SECONDS = 0.4
 #: Stops that depend on metrics are looked for only at multiples of this many evaluations, so that where a run
 #: stops does not depend on the machine's speed.
 STOP_EVALUATIONS = 50
+DIVERGED_EVALUATIONS = MAX_RECORDS
 
 
 class Interrupted(Exception):
@@ -50,30 +53,52 @@ class Progress:
 
 
 View = Callable[[Progress], None]
+#: Gives the weights that each member starts from, or None for fresh ones; asked only at step 0.
+StartWeights = Callable[[], list[dict[str, np.ndarray]] | None]
 
 
-def drive(run: Run, view: View | None = None, start_weights: list[dict[str, np.ndarray]] | None = None) -> Run:
+def drive(
+    run: Run,
+    view: View | None = None,
+    start: StartWeights = lambda: None,
+    experiments: Sequence[Experiment] | None = None,
+) -> Run:
     """Train a run from where it stands to its budget, keeping everything on disk.
 
+    experiments: the members anew, with another budget; their identities must be those of the run.
     Raises InputError where another process holds the run or the disk is full; Interrupted on Ctrl-C. In each case
     what is on disk is whole and `resume` goes on from it to the same bits.
     """
-    with claims.claimed(run.path), _ctrl_c() as asked_to_stop:
-        training = _Training(run, make_ensemble(run.experiments), view, start_weights)
+    with claims.claimed(run.path) as claim, _ctrl_c() as asked_to_stop:
+        for folder in (run.path, run.path / "checkpoints", run.path / "state"):
+            storage.sweep(folder)
         try:
+            training = _Training(run, claim, make_ensemble(experiments or run.experiments), view, start)
+            # not before all that may be refused
+            if experiments is not None:
+                run.write_experiments(experiments)
             training.go(asked_to_stop)
-        except InputError as error:
-            with contextlib.suppress(InputError, OSError):
-                run.write_status(status="interrupted", reason=str(error))
-            raise
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise InputError(f"{run.name} does not fit into the memory of {jax.devices()[0].device_kind}") from None
     return run
+
+
+def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None:
+    """Raise InputError where training would be refused only after its run has been made."""
+    lanes = ensemble.blocks()[0]
+    program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
+    state = jax.eval_shape(program.init, ensemble.keys(lanes), ensemble.numbers(lanes))
+    if start is not None:
+        _check_start({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
 
 
 class _Training:
     def __init__(
-        self, run: Run, ensemble: Ensemble, view: View | None, start: list[dict[str, np.ndarray]] | None
+        self, run: Run, claim: claims.Claim, ensemble: Ensemble, view: View | None, start: StartWeights
     ) -> None:
-        self.run, self.ensemble, self.view = run, ensemble, view
+        self.run, self.claim, self.ensemble, self.view = run, claim, ensemble, view
         e = ensemble.experiments[0]
         self.budget, self.checkpoints, self.criterion = e.budget, e.checkpoints, e.evaluation.criterion
         default = grokking.default_every(ensemble.tasks[0].n_inputs)
@@ -93,9 +118,19 @@ class _Training:
     # -- the loop -----------------------------------------------------------------------------------------------
 
     def go(self, asked_to_stop: Callable[[], bool]) -> None:
+        try:
+            self._go(asked_to_stop)
+        except InputError as error:
+            if self.claim.mine():
+                with contextlib.suppress(InputError, OSError):
+                    self.run.write_status(status="interrupted", reason=str(error))
+            raise
+
+    def _go(self, asked_to_stop: Callable[[], bool]) -> None:
         self.run.write_status(status="running", reason=None, step=self.step)
         self._show(compiling=True)
-        reason = None
+        # asked before the first chunk, too: a killed process may have saved its last state and not its last status
+        reason = self._why_stop()
         while reason is None:
             self._chunk()
             self._show()
@@ -105,8 +140,9 @@ class _Training:
                 raise Interrupted(self.run.name)
             if reason is None and time.monotonic() - self.saved_at > self.checkpoints.rolling_seconds:
                 self._save("running", None)
-        if self.steps[-1] != self.step or self.step % self.every:
-            self._advance(self.step)
+        self._advance(self.step)
+        if not np.isfinite(self.metrics["train_loss"][-1]).any():
+            reason = "diverged"
         self._keep_weights()
         self._save("diverged" if reason == "diverged" else "finished", reason)
         self._show()
@@ -159,20 +195,22 @@ class _Training:
         self.metrics = {k: v[:-1] for k, v in self.metrics.items()}
 
     def _next_boundary(self) -> int:
-        ahead = [s for s in self.keep if s > self.step]
-        bounds = [self.budget.steps, *ahead[:1]]
-        if self.budget.stop_when_grokked:
-            stride = STOP_EVALUATIONS * self.every
-            bounds.append((self.step // stride + 1) * stride)
+        ahead = bisect_right(self.keep, self.step)
+        bounds = [self.budget.steps, *self.keep[ahead : ahead + 1]]
+        strides = [DIVERGED_EVALUATIONS, *([STOP_EVALUATIONS] if self.budget.stop_when_grokked else [])]
+        bounds += [(self.step // stride + 1) * stride for stride in (n * self.every for n in strides)]
         return min(bounds)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
     def _why_stop(self) -> str | None:
-        if len(self.steps) and not np.isfinite(self.metrics["train_loss"][-1]).any():
+        # a resumed run may hold the record of this very step already, which one that runs through does not yet
+        n = int(np.searchsorted(self.steps, self.step))
+        lost = n > 0 and not np.isfinite(self.metrics["train_loss"][n - 1]).any()
+        if lost and self.step % (DIVERGED_EVALUATIONS * self.every) == 0:
             return "diverged"
         if self.budget.stop_when_grokked and self.step % (STOP_EVALUATIONS * self.every) == 0:
-            grokked = self._reached("test_accuracy", ended=False)
+            grokked = self._reached("test_accuracy", ended=False, n=n)
             if all(g is not None and self.step >= g + self.budget.extra_steps for g in grokked):
                 return "grokked"
         if self.step >= self.budget.steps:
@@ -181,17 +219,24 @@ class _Training:
             return "seconds"
         return None
 
-    def _reached(self, metric: str, ended: bool) -> list[int | None]:
-        accuracy = self.metrics[metric]
+    def _reached(self, metric: str, ended: bool, n: int | None = None) -> list[int | None]:
+        """By the first n records (None: all)."""
+        steps, accuracy = self.steps[:n], self.metrics[metric][:n]
         criterion = self.criterion if metric == "test_accuracy" else "sustained_99"
         return [
-            grokking.reached_step(self.steps, accuracy[:, m], criterion, self.cadence, ended)
+            grokking.reached_step(steps, accuracy[:, m], criterion, self.cadence, ended)
             for m in range(self.ensemble.n_members)
         ]
 
     # -- disk ---------------------------------------------------------------------------------------------------
 
+    def _check_mine(self) -> None:
+        if not (self.run.path / "experiment.json").is_file():
+            raise InputError(f"the run {self.run.path} was removed while it was being trained")
+        self.claim.check()
+
     def _save(self, status: str, reason: str | None) -> None:
+        self._check_mine()
         members = self.ensemble.n_members
         n = len(self.steps)
         columns: dict[str, Any] = {
@@ -201,7 +246,7 @@ class _Training:
         columns |= {k: v.reshape(-1) for k, v in self.metrics.items()}
         # metrics first: a state on disk never runs ahead of them
         self.run.write_metrics(pl.DataFrame(columns))
-        self.run.write_state(self.step, self.seconds, self._state_arrays())
+        self.run.write_state(State(self.step, self.seconds, self.every, self._state_arrays()))
         self.run.write_status(
             status=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
         )
@@ -221,6 +266,7 @@ class _Training:
         return rows
 
     def _keep_weights(self) -> None:
+        self._check_mine()
         self.run.write_checkpoint(self.step, self._weights())
 
     def _weights(self) -> dict[str, np.ndarray]:
@@ -235,54 +281,54 @@ class _Training:
                 arrays[f"{i}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
         return arrays
 
-    def _restore(self, start: list[dict[str, np.ndarray]] | None) -> None:
+    def _restore(self, start: StartWeights) -> None:
         fresh = [
             jax.eval_shape(self.program.init, keys, numbers)
             for keys, numbers in zip(self.keys, self.numbers, strict=True)
         ]
-        kept = self.run.states()
-        for step, seconds, arrays in kept:
-            # a longer budget goes on from its predecessor's last step, which may lie off the grid
-            if self._restore_metrics(step):
-                self.states = [_fill(i, template, arrays) for i, template in enumerate(fresh)]
-                self.step, self.seconds = step, seconds
+        states, frame = self.run.states(), None
+        try:
+            frame = self.run.metrics
+        except DamagedError as error:
+            warnings.warn(str(error), stacklevel=5)
+        for state in states:
+            if frame is not None and self._restore_metrics(frame, state):
+                self.states = [_fill(i, template, state.arrays) for i, template in enumerate(fresh)]
+                self.step, self.seconds = state.step, state.seconds
                 break
         else:
             if (self.run.path / "metrics.parquet").exists() or list(self.run.path.glob("state/*")):
-                warnings.warn(f"{self.run.name}: no whole state is left; training again from step 0", stacklevel=4)
+                warnings.warn(f"{self.run.name}: no whole state is left; training again from step 0", stacklevel=5)
             self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.numbers, strict=True)]
-            if start is not None:
-                self.states = [self._with_weights(s, b, start) for s, b in zip(self.states, self.blocks, strict=True)]
+            weights = start()
+            if weights is not None:
+                shapes = {name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}
+                _check_start(shapes, weights)
+                self.states = [_with_weights(s, b, weights) for s, b in zip(self.states, self.blocks, strict=True)]
         self.started_at = self.step
         self.keep = checkpoint_steps(self.checkpoints, self.budget.steps, self.every)
         if self.step == 0 and 0 in self.keep:
             self._keep_weights()
 
-    def _restore_metrics(self, step: int) -> bool:
-        try:
-            frame = self.run.metrics.filter(pl.col("step") <= step).sort("step", "member")
-        except DamagedError as error:
-            warnings.warn(str(error), stacklevel=5)
-            return False
-        last = frame["step"].max()
-        if step and (last is None or not isinstance(last, int) or last < step - self.every):
-            return False
-        frame = frame.filter(pl.col("step") % self.every == 0)
+    def _restore_metrics(self, frame: pl.DataFrame, state: State) -> bool:
+        """Take the records up to a state from those on disk; whether they are all there."""
+        if self.every % state.every:
+            raise InputError(
+                "evaluation.every",
+                self.every,
+                f"{self.run.name} was measured every {state.every} steps; ask for a multiple of that, or use --again",
+            )
+        # a longer budget goes on from its predecessor's last step, whose record may lie off the grid
+        frame = frame.filter((pl.col("step") <= state.step) & (pl.col("step") % self.every == 0))
+        frame = frame.sort("step", "member")
         members = self.ensemble.n_members
-        self.steps = frame["step"].to_numpy()[::members].copy()
+        steps = np.unique(frame["step"].to_numpy())
+        due = np.arange(0, state.step, self.every)
+        if len(frame) != members * len(steps) or not np.array_equal(steps[: len(due)], due):
+            return False
+        self.steps = steps.astype(np.int64)
         self.metrics = {k: frame[k].to_numpy().reshape(-1, members).copy() for k in METRICS}
         return True
-
-    def _with_weights(self, state: Any, lanes: list[int], start: list[dict[str, np.ndarray]]) -> Any:
-        weights = dict(state["weights"])
-        for name, value in weights.items():
-            given = [start[lane].get(name) for lane in lanes]
-            for array in given:
-                if array is None or array.shape != value.shape[1:]:
-                    found = "is missing" if array is None else f"has shape {array.shape}"
-                    raise InputError(f"start: the weight {name} {found}; this network needs {value.shape[1:]}")
-            weights[name] = jax.numpy.asarray(np.stack(given), value.dtype)  # type: ignore[arg-type]
-        return {**state, "weights": weights}
 
     def _show(self, compiling: bool = False) -> None:
         if self.view is None:
@@ -304,19 +350,35 @@ class _Training:
         )
 
 
-def checkpoint_steps(checkpoints: Any, budget: int, every: int) -> list[int]:
-    """The steps whose weights are kept, ascending; always 0, and the budget itself is added at the end."""
+def checkpoint_steps(checkpoints: Checkpoints, budget: int, every: int) -> Sequence[int]:
+    """The steps whose weights are kept, ascending, from 0 on; the last step is kept besides, whatever it is."""
     if checkpoints.spacing == "none":
         return []
     if checkpoints.spacing == "listed":
-        return sorted({s for s in checkpoints.steps if s <= budget})
+        return sorted({0, *(s for s in checkpoints.steps if s <= budget)})
     if checkpoints.spacing == "linear":
-        stride = -(-checkpoints.every // every) * every
-        return list(range(0, budget + 1, stride))
+        return range(0, budget + 1, -(-checkpoints.every // every) * every)
     per = checkpoints.per_decade
     exponents = np.arange(0, int(np.log10(max(budget, 1)) * per) + 1)
-    rounded = {int(round(10 ** (k / per) / every)) * every for k in exponents}
+    rounded = {round(10 ** (k / per) / every) * every for k in exponents}
     return sorted({0, *(s for s in rounded if s <= budget)})
+
+
+def _check_start(shapes: dict[str, tuple[int, ...]], start: list[dict[str, np.ndarray]]) -> None:
+    for given in start:
+        for name, shape in shapes.items():
+            array = given.get(name)
+            if array is None or array.shape != shape:
+                found = "is missing" if array is None else f"has shape {array.shape}"
+                raise InputError(f"start: the weight {name} {found}; this network needs {shape}")
+
+
+def _with_weights(state: Any, lanes: list[int], start: list[dict[str, np.ndarray]]) -> Any:
+    weights = {
+        name: jax.numpy.asarray(np.stack([start[lane][name] for lane in lanes]), value.dtype)
+        for name, value in state["weights"].items()
+    }
+    return {**state, "weights": weights}
 
 
 def _fill(block: int, template: Any, arrays: dict[str, np.ndarray]) -> Any:

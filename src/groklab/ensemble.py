@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import jax
 import numpy as np
@@ -39,6 +39,10 @@ class Ensemble:
         """The numbers of some members, stacked, in the experiment's dtype."""
         dtype = np.dtype(self.experiments[0].dtype)
         rows = [self.experiments[i].numbers for i in lanes]
+        largest = float(np.finfo(dtype).max)
+        for name, value in ((name, value) for row in rows for name, value in row.items()):
+            if abs(value) > largest:
+                raise InputError(name, value, f"needs to be at most {largest:.4g} in {dtype.name}")
         return {name: np.array([row[name] for row in rows], dtype) for name in rows[0]}
 
     def keys(self, lanes: Sequence[int]) -> jax.Array:
@@ -114,7 +118,7 @@ def _build_task(description: str, fingerprint: str) -> Task:
 def parameter_count(experiment: Experiment, task: Task) -> int:
     """Number of trained parameters of one member."""
     shapes = experiment.network.shapes(task.shape)
-    return sum(int(np.prod(shape)) for shape in shapes.values())
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], splits: Sequence[SplitRows]) -> int:

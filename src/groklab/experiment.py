@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import Field, TypeAdapter, ValidationError
 
 from groklab import components
@@ -28,6 +28,11 @@ from groklab.tasks.splits import Split
 
 #: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
 SEMANTICS = 1
+
+#: Compiled programs count steps in 32 bits.
+MAX_STEPS = 1_000_000_000
+#: Random keys are made from 32 bits.
+MAX_SEED = 2**32 - 1
 
 _STRICT: Any = {"extra": "forbid", "allow_inf_nan": False}
 
@@ -42,7 +47,7 @@ class Budget:
 
     __pydantic_config__ = _STRICT
 
-    steps: Annotated[int, Ge(0)] = 10_000
+    steps: Annotated[int, Ge(0), Le(MAX_STEPS)] = 10_000
     seconds: Annotated[float, Gt(0)] | None = None
     stop_when_grokked: bool = False
     extra_steps: Annotated[int, Ge(0)] = 0
@@ -59,7 +64,7 @@ class Evaluation:
 
     __pydantic_config__ = _STRICT
 
-    every: Annotated[int, Ge(1)] | None = None
+    every: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
     criterion: Literal["sustained_99", "first_95", "first_90", "near_maximum"] = "sustained_99"
 
 
@@ -67,14 +72,15 @@ class Evaluation:
 class Checkpoints:
     """Which steps' weights to keep: log-spaced (`per_decade`), every `every` steps, or those listed.
 
-    Log-spaced and linear steps are rounded to evaluations; step 0 and the last step are always kept.
+    Log-spaced and linear steps are rounded to evaluations. The last step is always kept, and step 0 unless spacing
+    is 'none'.
     rolling_seconds: how often the full state for resuming is written.
     """
 
     __pydantic_config__ = _STRICT
 
     spacing: Literal["log", "linear", "listed", "none"] = "log"
-    per_decade: Annotated[int, Ge(1)] = 10
+    per_decade: Annotated[int, Ge(1), Le(1000)] = 10
     every: Annotated[int, Ge(1)] = 1000
     steps: tuple[Annotated[int, Ge(0)], ...] = ()
     rolling_seconds: Annotated[float, Gt(0)] = 10.0
@@ -182,10 +188,12 @@ _PLAIN: dict[str, Any] = {
     "batch_size": Annotated[int, Ge(1)] | None,
     "dtype": Literal["float32", "float64"],
     "matmul_precision": Literal["highest", "tf32", "bfloat16"],
-    "seed": Annotated[int, Ge(0)],
+    "seed": Annotated[int, Ge(0), Le(MAX_SEED)],
     "plugins": tuple[str, ...],
     "start": Start | None,
 }
+#: Every name at the top of a description.
+SECTIONS = (*FAMILIES, *_SECTIONS, *_PLAIN)
 
 
 def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -193,11 +201,14 @@ def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
 
     Raises InputError, naming field, value and what is allowed, at the first thing that is wrong.
     """
-    raw = _overlay(description, overrides or {})
+    try:
+        raw = _overlay(description, overrides or {})
+    except RecursionError:
+        raise InputError("the description is nested too deeply") from None
     for path in _validate("plugins", _PLAIN["plugins"], raw.get("plugins", ())):
         load_plugin(path)
     raw["plugins"] = [str(Path(p).expanduser().resolve()) for p in raw.get("plugins", ())]
-    _refuse_unknown("", raw, [*FAMILIES, *_SECTIONS, *_PLAIN])
+    _refuse_unknown(raw, SECTIONS)
     made: dict[str, Any] = {}
     for name, annotation in {**_PLAIN, **_SECTIONS}.items():
         if name in raw:
@@ -218,7 +229,7 @@ def component(family: str, raw: Any, default: str | None = None) -> Any:
     fields = dict(raw)
     kind = fields.pop("kind", default)
     table = kinds(family)
-    if kind not in table:
+    if not isinstance(kind, str) or kind not in table:
         raise InputError(f"{family}.kind", kind, f"is unknown; {_nearest(str(kind), sorted(table))}")
     return _validate(family, table[kind], fields)
 
@@ -233,9 +244,11 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
         if key in found:
             raise InputError(f"{key} is given twice")
         try:
-            found[key] = yaml.safe_load(text) if text else None
-        except yaml.YAMLError:
+            found[key] = yaml.load(text, _Plain) if text else None
+        except (yaml.YAMLError, ValueError):
             found[key] = text
+        except RecursionError:
+            raise InputError(f"{key} is nested too deeply") from None
     return found
 
 
@@ -249,20 +262,29 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file.name} cannot be read: {error}") from None
     try:
-        found = yaml.load(text, _NoDuplicates)
+        found = yaml.load(text, _Plain)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise InputError(f"{file.name} is no valid YAML{where}: {getattr(error, 'problem', error)}") from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise InputError(f"{file.name} is nested too deeply") from None
+    except ValueError as error:
         raise InputError(f"{file.name} is no valid YAML: {error}") from None
     if not isinstance(found, dict):
         raise InputError(f"{file.name} needs keys and values at its top, such as `task:`")
     return found
 
 
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML in which a key given twice is an error rather than a silent choice."""
+class _Plain(yaml.SafeLoader):
+    """YAML in which a key given twice is an error rather than a silent choice, and nothing is said by reference."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        # a few lines of aliases to aliases stand for more text than any memory holds
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -277,20 +299,22 @@ class _NoDuplicates(yaml.SafeLoader):
 
 
 def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    raw: dict[str, Any] = json.loads(json.dumps(description, default=_not_plain))
+    raw = _as_plain(description)
+    if not isinstance(raw, dict):
+        raise InputError("an experiment needs to be a mapping of settings")
     # kinds first: a section of another kind starts from that kind's own defaults
     for key, value in sorted(overrides.items(), key=lambda item: not item[0].endswith(".kind")):
         parts = key.split(".")
-        if parts[0] not in [*FAMILIES, *_SECTIONS, *_PLAIN]:
-            raise InputError(f"{key}: {_nearest(parts[0], [*FAMILIES, *_SECTIONS, *_PLAIN])}")
-        value = json.loads(json.dumps(value, default=_not_plain))
+        if parts[0] not in SECTIONS:
+            raise InputError(f"{key}: {_nearest(parts[0], SECTIONS)}")
+        value = _as_plain(value)
         if len(parts) == 2 and parts[1] == "kind" and parts[0] in FAMILIES:
             before = raw.get(parts[0])
             if not (isinstance(before, dict) and before.get("kind") == value):
                 raw[parts[0]] = {"kind": value}
             continue
-        if key in ("split.frac_train", "split.n_train") and value is not None:
-            raw.setdefault("split", {}).pop("n_train" if parts[1] == "frac_train" else "frac_train", None)
+        if key in ("split.frac_train", "split.n_train") and value is not None and isinstance(raw.get("split"), dict):
+            raw["split"].pop("n_train" if parts[1] == "frac_train" else "frac_train", None)
         if key in ("start.file", "start.run") and isinstance(raw.get("start"), dict):
             raw["start"] = {}
         _set(raw, parts, value, key)
@@ -299,20 +323,34 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
 
 def _set(node: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
     for depth, part in enumerate(parts[:-1]):
-        if node.get(part) is None:
-            node[part] = {}
+        node = _section(node, part, key, parts[: depth + 1])
         # names of weights and groups hold dots themselves, so a mapping below takes the rest as one key
         if part in ("init_std", "groups"):
             rest = parts[depth + 1 :]
             if part == "groups" and len(rest) > 1:
-                node[part].setdefault(".".join(rest[:-1]), {})[rest[-1]] = value
-            else:
-                node[part][".".join(rest)] = value
+                node = _section(node, ".".join(rest[:-1]), key, parts[:-1])
+                rest = rest[-1:]
+            node[".".join(rest)] = value
             return
-        node = node[part]
-        if not isinstance(node, dict):
-            raise InputError(f"{key}: {'.'.join(parts[: depth + 1])} is a single value and has no settings of its own")
     node[parts[-1]] = value
+
+
+def _section(node: dict[str, Any], name: str, key: str, path: list[str]) -> dict[str, Any]:
+    if node.get(name) is None:
+        node[name] = {}
+    found = node[name]
+    if not isinstance(found, dict):
+        raise InputError(f"{key}: {'.'.join(path)} is a single value and has no settings of its own")
+    return found
+
+
+def _as_plain(value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value, default=_not_plain))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"no plain value (a number, text, true/false, a list or a mapping): {error}") from None
 
 
 def _not_plain(value: Any) -> Any:
@@ -330,13 +368,27 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 def _validate(path: str, annotation: Any, raw: Any) -> Any:
     try:
-        return _adapter(annotation).validate_python(raw)
+        made = _adapter(annotation).validate_python(raw)
+        _refuse_booleans(path, raw, made)
+        return made
     except InputError as error:
         # a component names its own field; the section it stands in is known only here
         known = error.field.startswith(path) or not path
         raise error if known else InputError(f"{path}.{error}") from None
     except ValidationError as error:
         raise _sentence(path, annotation, error) from None
+
+
+def _refuse_booleans(path: str, raw: Any, made: Any) -> None:
+    """Refuse true and false where they were read as the numbers 1 and 0."""
+    if isinstance(raw, bool) and not isinstance(made, bool):
+        raise InputError(path, raw, "needs to be a number")
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            _refuse_booleans(f"{path}.{key}", value, made.get(key) if isinstance(made, dict) else getattr(made, key))
+    elif isinstance(raw, list):
+        for i, value in enumerate(raw):
+            _refuse_booleans(f"{path}.{i}", value, made[i])
 
 
 def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
@@ -356,10 +408,10 @@ def _short(value: Any) -> Any:
     return value if len(text) <= 60 else text[:57] + "…"
 
 
-def _refuse_unknown(path: str, raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
+def _refuse_unknown(raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in raw:
         if key not in allowed:
-            raise InputError(f"{path}{key}: {_nearest(str(key), allowed)}")
+            raise InputError(f"{key}: {_nearest(str(key), allowed)}")
 
 
 def _nearest(name: str, allowed: Sequence[str]) -> str:

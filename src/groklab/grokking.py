@@ -26,7 +26,9 @@ def reached_step(
     steps, accuracy: (n,) of one member in order. 'sustained_99': at least 99% for 5 evaluations at the cadence, or to
     the end if the run has ended. 'first_95', 'first_90': once. 'near_maximum': within 1% of the maximum seen.
     """
-    on_grid = (steps % cadence == 0) | (np.arange(len(steps)) == len(steps) - 1)
+    on_grid = steps % cadence == 0
+    if ended and len(steps):
+        on_grid[-1] = True
     steps, accuracy = steps[on_grid], accuracy[on_grid]
     if criterion == "sustained_99":
         good = accuracy >= THRESHOLD

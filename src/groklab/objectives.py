@@ -42,7 +42,7 @@ class CrossEntropy:
         """Losses (n,), in the logits' dtype (float64 for the form 'float64')."""
         if self.form == "float64":
             logits = logits.astype(jnp.float64)
-        logits = logits / jnp.asarray(numbers["temperature"], logits.dtype)
+        logits = logits * (1 / jnp.asarray(numbers["temperature"], logits.dtype))
         if self.form == "exact":
             return exact_cross_entropy(logits, targets)
         log_p = _log_stablemax(logits) if self.form == "stablemax" else jax.nn.log_softmax(logits, axis=-1)

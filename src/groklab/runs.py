@@ -16,6 +16,7 @@ import json
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,19 @@ from groklab import claims, grokking, storage
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment, read
 
+FRESH: dict[str, Any] = {"status": "created", "reason": None, "step": 0, "seconds": 0.0, "members": []}
+_STATUS = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm", "grad_norm")
+
+
+@dataclass(frozen=True)
+class State:
+    """A full state for resuming: after `step` updates and `seconds` of training, measured every `every` steps."""
+
+    step: int
+    seconds: float
+    every: int
+    arrays: dict[str, np.ndarray]
 
 
 class Run:
@@ -48,8 +61,7 @@ class Run:
     def create(cls, path: Path, experiments: Sequence[Experiment], environment: dict[str, Any]) -> Run:
         """Make the folder of a new run."""
         storage.write_json(path / "environment.json", environment)
-        fresh = {"status": "created", "reason": None, "step": 0, "seconds": 0.0, "members": []}
-        storage.write_json(path / "status.json", fresh)
+        storage.write_json(path / "status.json", FRESH)
         # last: a folder without it is no run yet
         _write_members(path, experiments)
         return cls(path)
@@ -69,13 +81,15 @@ class Run:
     def _description(self) -> list[dict[str, Any]]:
         content = storage.read_json(self.path / "experiment.json")
         try:
-            return list(content["members"])
-        except (KeyError, TypeError):
+            return [{"identity": str(m["identity"]), "experiment": dict(m["experiment"])} for m in content["members"]]
+        except (KeyError, TypeError, ValueError):
             raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members") from None
 
     @cached_property
     def experiments(self) -> list[Experiment]:
         """The members' experiments, in order."""
+        if not self._description:
+            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members")
         return [read(m["experiment"]) for m in self._description]
 
     @property
@@ -96,17 +110,25 @@ class Run:
     @property
     def status(self) -> dict[str, Any]:
         """What status.json says; 'running' becomes 'interrupted' where no process holds the claim."""
+        path = self.path / "status.json"
         try:
-            found = storage.read_json(self.path / "status.json")
+            found = storage.read_json(path)
         except FileNotFoundError:
-            raise DamagedError(f"{self.path} has lost its status.json") from None
+            raise DamagedError(f"{self.path} has lost its status.json; `resume` writes it anew") from None
+        whole = isinstance(found, dict) and all(type(found.get(k)) in kinds for k, kinds in _STATUS.items())
+        if not whole or not all(isinstance(m, dict) for m in found["members"]):
+            raise DamagedError(f"{path} is damaged: it lacks what a status holds; `resume` writes it anew")
         if found["status"] in ("running", "created") and claims.holder(self.path) is None:
             found["status"] = "interrupted"
-        return dict(found)
+        return {**FRESH, **found}
 
     def write_status(self, **changes: Any) -> None:
-        """Update status.json."""
-        found = storage.read_json(self.path / "status.json")
+        """Update status.json, making it anew where it is missing or damaged."""
+        try:
+            found = self.status
+        except DamagedError as error:
+            warnings.warn(str(error), stacklevel=2)
+            found = FRESH
         storage.write_json(self.path / "status.json", {**found, **changes})
 
     @property
@@ -123,16 +145,21 @@ class Run:
         if not path.exists():
             schema = {"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)}
             return pl.DataFrame(schema=schema)
-        try:
-            return pl.read_parquet(io.BytesIO(path.read_bytes()))
-        except Exception as error:  # polars raises many kinds for a file that is not whole
-            raise DamagedError(f"{path} is damaged ({type(error).__name__}); `resume` rebuilds it by retraining") from None
+        content = path.read_bytes()
+        # looked at before it is parsed: readers of Parquet end the whole process on some altered files
+        if not storage.is_sealed(content):
+            raise DamagedError(
+                f"{path} is damaged: its checksum does not match its content; `resume` rebuilds it by training again"
+            )
+        return pl.read_parquet(io.BytesIO(content))
 
     def write_metrics(self, frame: pl.DataFrame) -> None:
-        """Replace the metrics."""
+        """Replace the metrics; the file holds its own checksum among its metadata."""
         buffer = io.BytesIO()
-        frame.write_parquet(buffer, compression="zstd", statistics=False)
-        storage.atomic_write(self.path / "metrics.parquet", buffer.getvalue())
+        frame.write_parquet(
+            buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()}
+        )
+        storage.atomic_write(self.path / "metrics.parquet", storage.seal(buffer.getvalue()))
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -170,20 +197,31 @@ class Run:
             return arrays
         raise InputError(f"{self.name} has no whole checkpoint yet")
 
+    def check_whole(self) -> None:
+        """Raise DamagedError unless metrics and weights of the last step are there, as they were written."""
+        step = self.status["step"]
+        last = self.metrics["step"].max()
+        if last != step:
+            raise DamagedError(f"{self.name} has lost the metrics of its last step; `resume` makes them anew")
+        if step not in self.checkpoints:
+            raise DamagedError(f"{self.name} has lost the weights of its last step; `resume` makes them anew")
+        self.weights(step)
+
     def write_checkpoint(self, step: int, weights: dict[str, np.ndarray]) -> None:
         """Keep the weights of a step; `weights` come with a member axis."""
         arrays = {k: v[0] for k, v in weights.items()} if self.n_members == 1 else weights
         path = self.path / "checkpoints" / f"step_{step:09d}.safetensors"
         storage.save_arrays(path, arrays, {"step": step, "identities": self.identities})
 
-    def write_state(self, step: int, seconds: float, arrays: dict[str, np.ndarray]) -> None:
+    def write_state(self, state: State) -> None:
         """Keep a full state for resuming, over the older of the two that are kept."""
         slots = [self.path / "state" / f"rolling_{i}.safetensors" for i in (0, 1)]
         oldest = min(slots, key=lambda p: p.stat().st_mtime_ns if p.exists() else -1)
-        storage.save_arrays(oldest, arrays, {"step": step, "seconds": seconds, "identities": self.identities})
+        header = {"step": state.step, "seconds": state.seconds, "every": state.every, "identities": self.identities}
+        storage.save_arrays(oldest, state.arrays, header)
 
-    def states(self) -> list[tuple[int, float, dict[str, np.ndarray]]]:
-        """The whole full states (step, seconds, arrays), newest first; damaged ones are left out with a warning."""
+    def states(self) -> list[State]:
+        """The whole full states, newest first; damaged ones are left out with a warning."""
         found = []
         for path in sorted((self.path / "state").glob("rolling_*.safetensors")):
             try:
@@ -193,8 +231,8 @@ class Run:
                 continue
             if header.get("identities") != self.identities:
                 raise DamagedError(f"{path} belongs to another experiment")
-            found.append((int(header["step"]), float(header["seconds"]), arrays))
-        return sorted(found, key=lambda item: -item[0])
+            found.append(State(int(header["step"]), float(header["seconds"]), int(header["every"]), arrays))
+        return sorted(found, key=lambda state: -state.step)
 
     # -- what was seen ------------------------------------------------------------------------------------------
 
@@ -202,7 +240,10 @@ class Run:
     def tags(self) -> list[str]:
         """The run's tags, sorted."""
         path = self.path / "tags.json"
-        return sorted(storage.read_json(path)) if path.exists() else []
+        found = storage.read_json(path) if path.exists() else []
+        if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
+            raise DamagedError(f"{path} is damaged: it is no list of tags")
+        return sorted(found)
 
     def set_tags(self, tags: Sequence[str]) -> None:
         """Replace the run's tags."""

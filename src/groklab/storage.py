@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ import safetensors.numpy
 
 from groklab.errors import DamagedError, InputError
 
+_MARK = b"groklab_sha256:"
+#: What a file holds in the place of its own checksum until `seal` fills it in.
+SEAL = _MARK + b"0" * 64
+
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old content or the new, never a mixture.
@@ -25,9 +29,10 @@ def atomic_write(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        name = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
         try:
-            with os.fdopen(handle, "wb") as file:
+            # not `tempfile`, whose files nobody else in the group may read
+            with open(name, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -36,13 +41,16 @@ def atomic_write(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
     except OSError as error:
         raise _explain(path, error) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left behind in a folder."""
+    for name in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            name.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -54,12 +62,16 @@ def read_json(path: Path) -> Any:
     """Read JSON; raises DamagedError if it is not whole, FileNotFoundError if it is not there."""
     try:
         return json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged: {error}") from None
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over sorted names, dtypes, shapes and little-endian bytes: equal for equal weights on any machine."""
+    """SHA-256 of arrays, in hexadecimal: equal for equal weights on any machine.
+
+    It runs over, for each array in the order of the names: the line `name dtype [shape]` (as in `W_E float32 [3, 4]`),
+    a newline, and the array's bytes in row-major order, little-endian.
+    """
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
@@ -70,9 +82,10 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
-    """Write arrays as safetensors, with `header` and the content's checksum in the file's metadata."""
+    """Write arrays as safetensors, with `header` and checksums of the arrays and of itself in the file's metadata."""
     plain = {k: np.array(v, order="C", ndmin=0) for k, v in arrays.items()}
-    metadata = {"groklab": json.dumps({**header, "sha256": digest(plain)})}
+    text = json.dumps({**header, "sha256": digest(plain)})
+    metadata = {"groklab": text, "groklab_sha256": hashlib.sha256(text.encode()).hexdigest()}
     atomic_write(path, safetensors.numpy.save(plain, metadata=metadata))
 
 
@@ -82,16 +95,31 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         content = path.read_bytes()
         arrays = safetensors.numpy.load(content)
         length = int.from_bytes(content[:8], "little")
-        header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["groklab"])
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        header = json.loads(metadata["groklab"])
+        sealed = metadata["groklab_sha256"] == hashlib.sha256(metadata["groklab"].encode()).hexdigest()
     except FileNotFoundError:
         raise DamagedError(f"{path} is missing") from None
     except OSError as error:
         raise DamagedError(f"{path} cannot be read: {error}") from None
     except Exception as error:  # safetensors, JSON and key errors alike mean: not what was written
         raise DamagedError(f"{path} is damaged: {error}") from None
-    if digest(arrays) != header.get("sha256"):
+    if not sealed or digest(arrays) != header.get("sha256"):
         raise DamagedError(f"{path} is damaged: its checksum does not match its content")
     return arrays, header
+
+
+def seal(content: bytes) -> bytes:
+    """A file's bytes with the blank `SEAL` that they hold filled in: the checksum of the bytes as they came."""
+    return content.replace(SEAL, _MARK + hashlib.sha256(content).hexdigest().encode())
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether bytes are, to the last bit, what `seal` made."""
+    start = content.rfind(_MARK)
+    end = start + len(SEAL)
+    blank = content[:start] + SEAL + content[end:]
+    return start >= 0 and content[start:end] == _MARK + hashlib.sha256(blank).hexdigest().encode()
 
 
 def disk_use(folder: Path) -> int:
@@ -104,9 +132,19 @@ def disk_use(folder: Path) -> int:
     return total
 
 
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # some network file systems cannot do this for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
 def _explain(path: Path, error: OSError) -> InputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return InputError(
-            f"the disk is full: {path.name} could not be written; free some space, then resume the run {path.parent}"
-        )
+        return InputError(f"the disk is full: {path} could not be written; free some space, then `groklab resume`")
     return InputError(f"{path} cannot be written: {error.strerror or error}")

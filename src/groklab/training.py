@@ -6,18 +6,23 @@ import dataclasses
 import hashlib
 import platform
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from groklab import engine, grokking
+from groklab import claims, engine, grokking
 from groklab.collection import Collection
-from groklab.errors import InputError
-from groklab.experiment import Experiment
+from groklab.ensemble import make_ensemble
+from groklab.errors import DamagedError, InputError
+from groklab.experiment import MAX_SEED, Budget, Experiment
 from groklab.runs import Run
 from groklab.start import load_start
+
+#: Members that one run may hold.
+MAX_MEMBERS = 10_000
 
 
 def train(
@@ -35,13 +40,7 @@ def train(
     is resumed, one that is finished is returned as it is, unless `again` asks for a new run of it.
     Raises InputError for anything that cannot be done as asked.
     """
-    members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
-    if seeds is not None:
-        if seeds < 1 or len(members) != 1:
-            raise InputError("seeds", seeds, "needs one experiment and a number of at least 1")
-        members = [dataclasses.replace(members[0], seed=members[0].seed + i) for i in range(seeds)]
-    if not members:
-        raise InputError("needs at least one experiment")
+    members = members_of(experiment, seeds)
     collection = Collection(Path(home) if home is not None else None)
     loaded = [load_start(m, collection) for m in members]
     members = [m for m, _ in loaded]
@@ -52,16 +51,32 @@ def train(
         while path.exists():
             path = collection.folder / f"{name}-{count}"
             count += 1
-    if (path / "experiment.json").is_file():
-        run = Run(path)
-        if tags:
-            run.set_tags([*run.tags, *tags])
-        return _continue(run, members, view, [w for _, w in loaded])
-    engine.make_ensemble(members)  # refuse what cannot be trained before a folder is made
-    run = Run.create(path, members, environment())
+    start = _start_of([w for _, w in loaded])
+    if not (path / "experiment.json").is_file():
+        # refuse what cannot be trained before a folder is made
+        engine.check(make_ensemble(members), start)
+        with claims.claimed(path):
+            # another process may have been quicker
+            if not (path / "experiment.json").is_file():
+                Run.create(path, members, environment())
+    run = Run(path)
     if tags:
-        run.set_tags(tags)
-    return engine.drive(run, view, _start_of([w for _, w in loaded]))
+        run.set_tags([*run.tags, *tags])
+    return _continue(run, members, view, lambda: start)
+
+
+def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None = None) -> list[Experiment]:
+    """The experiments of one run's members; `seeds` makes that many of one, with seeds counted up from its own."""
+    members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
+    if not members:
+        raise InputError("needs at least one experiment")
+    if seeds is None:
+        return members
+    if not 1 <= seeds <= MAX_MEMBERS or len(members) != 1:
+        raise InputError("seeds", seeds, f"needs one experiment and a number from 1 to {MAX_MEMBERS:,}")
+    if members[0].seed + seeds - 1 > MAX_SEED:
+        raise InputError("seeds", seeds, f"leads beyond the largest seed, {MAX_SEED}")
+    return [dataclasses.replace(members[0], seed=members[0].seed + i) for i in range(seeds)]
 
 
 def resume(
@@ -81,8 +96,8 @@ def resume(
                 "train a new experiment from here with --from"
             )
     members = [e.with_overrides(overrides or {}) for e in found.experiments]
-    weights = [load_start(m, collection)[1] for m in members]
-    return _continue(found, members, view, weights)
+    # start weights are needed only before the first state is saved; what they came from may be gone by now
+    return _continue(found, members, view, lambda: _start_of([load_start(m, collection)[1] for m in members]))
 
 
 def compare(runs: Sequence[Run | str | Path], home: str | Path | None = None) -> dict[str, Any]:
@@ -97,9 +112,9 @@ def compare(runs: Sequence[Run | str | Path], home: str | Path | None = None) ->
     for run in found:
         status = run.status
         members = status["members"]
-        grokked = [m["grokked_step"] for m in members]
+        grokked = [m.get("grokked_step") for m in members]
         summary = grokking.survival(grokked, [status["step"]] * len(members)).to_dict() if members else None
-        memorised = grokking.survival([m["memorised_step"] for m in members], [status["step"]] * len(members))
+        memorised = grokking.survival([m.get("memorised_step") for m in members], [status["step"]] * len(members))
         rows.append({**run.summary(), "grokking": summary, "memorising": memorised.to_dict() if members else None})
         settings.append(_flat(run.experiment.to_dict()))
     keys = {k for s in settings for k in s}
@@ -139,23 +154,38 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _continue(run: Run, members: list[Experiment], view: engine.View | None, weights: list[Any]) -> Run:
+def _continue(run: Run, members: list[Experiment], view: engine.View | None, start: engine.StartWeights) -> Run:
     if run.identities != [m.identity for m in members]:
-        raise InputError(f"{run.name} holds another experiment under this name; rename it or use --again")
-    status, budget = run.status, members[0].budget
-    if status["status"] in ("finished", "diverged") and (
+        raise InputError(
+            f"{run.name} was trained from another description: a plug-in, its start weights or this program have "
+            "changed since; use --again"
+        )
+    if _is_done(run, members[0].budget):
+        return run
+    return engine.drive(run, view, start, members)
+
+
+def _is_done(run: Run, budget: Budget) -> bool:
+    """Whether a run has reached a budget, and what it keeps of that is whole."""
+    try:
+        status = run.status
+        if status["status"] not in ("finished", "diverged"):
+            return False
+        run.check_whole()
+    except DamagedError as error:
+        warnings.warn(str(error), stacklevel=4)
+        return False
+    return (
         status["step"] >= budget.steps
         or status["reason"] == "diverged"
         or (status["reason"] == "grokked" and budget.stop_when_grokked and _past_extra(status, budget.extra_steps))
         or (status["reason"] == "seconds" and budget.seconds is not None and status["seconds"] >= budget.seconds)
-    ):
-        return run
-    run.write_experiments(members)
-    return engine.drive(run, view, _start_of(weights))
+    )
 
 
 def _past_extra(status: dict[str, Any], extra: int) -> bool:
-    return all(m["grokked_step"] is not None and status["step"] >= m["grokked_step"] + extra for m in status["members"])
+    grokked = [m.get("grokked_step") for m in status["members"]]
+    return all(g is not None and status["step"] >= g + extra for g in grokked)
 
 
 def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | None:

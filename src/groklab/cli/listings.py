@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from groklab import Collection, doctor as examination, measures as all_measures
+from groklab import Collection
+from groklab import doctor as examination
+from groklab import measures as all_measures
 from groklab.cli.live import duration
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
@@ -26,7 +28,9 @@ app.add_typer(runs_app, name="runs", rich_help_panel="Look")
 def runs(
     context: typer.Context,
     name: Annotated[str | None, typer.Option(help="Only names that match, such as 'micro*'.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only this status: finished, interrupted, running, diverged.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only this status: finished, interrupted, running, diverged.")
+    ] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
     grokked: Annotated[bool, typer.Option("--grokked", help="Only runs of which a member has grokked.")] = False,
     as_json: Json = False,
@@ -53,7 +57,9 @@ def runs(
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "status", "steps", "memorised", "grokked", "test", "time", "disk", "tags"):
-        table.add_column(heading, no_wrap=heading == "run", justify="left" if heading in ("run", "status", "tags") else "right")
+        table.add_column(
+            heading, no_wrap=heading == "run", justify="left" if heading in ("run", "status", "tags") else "right"
+        )
     for s in found:
         table.add_row(
             s["run"],
@@ -67,7 +73,9 @@ def runs(
             " ".join(s["tags"]),
         )
     console.print(table)
-    console.print(f"{len(found)} runs, {readable_bytes(sum(s['bytes'] for s in found))} in {Collection().folder}", style="dim")
+    console.print(
+        f"{len(found)} runs, {readable_bytes(sum(s['bytes'] for s in found))} in {Collection().folder}", style="dim"
+    )
 
 
 @runs_app.command("rm")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -81,7 +81,9 @@ def compare(
 @app.command(rich_help_panel=GROUP)
 def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs to put on the page.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write; by default into the run's folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to write; by default into the run's folder.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page of runs, and say where it lies."""
@@ -95,5 +97,3 @@ def report(
         emit({"report": str(path), "bytes": path.stat().st_size, "runs": [collection.find(n).name for n in runs]})
     else:
         console_for(False).print(f"report: {path}", soft_wrap=True)
-
-

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 import typer
 
 import groklab
 from groklab.engine import Interrupted
 from groklab.errors import InputError
+
+#: The usage errors of the parser that typer carries.
+_UsageError: Any = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="groklab",
@@ -38,24 +42,39 @@ def main() -> None:
     from groklab.cli import listings, looking, running  # noqa: F401
 
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        # names of files need not be text that the terminal can show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except InputError as error:
-        print(f"groklab: {error}", file=sys.stderr)
-        code = 2
-    except typer.BadParameter.__bases__[0] as error:  # the usage errors of the parser that typer carries
-        print(f"groklab: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]
-        code = 2
+        code = _refuse(str(error))
+    except _UsageError as error:
+        # without any argument the help has been printed, and nothing is left to say
+        code = _refuse(error.format_message())
     except Interrupted as stop:
         print(f"groklab: stopped; `groklab resume {stop}` goes on from here", file=sys.stderr)
         code = 130
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+        print("groklab: stopped", file=sys.stderr)
+    except MemoryError:
+        code = _refuse("there is not enough memory for this")
+    except RecursionError:
+        code = _refuse("the input is nested too deeply")
     except BrokenPipeError:
         # the reader has gone (`| head`): nothing to say, and nowhere to say it
         sys.stdout = None
         code = 0
     except OSError as error:
-        print(f"groklab: {error.filename or ''} {error.strerror or error}".replace("  ", " "), file=sys.stderr)
-        code = 2
+        code = _refuse(f"{error.filename or ''} {error.strerror or error}")
     sys.exit(code or 0)
+
+
+def _refuse(sentence: str) -> int:
+    """Say on one line why something cannot be done; the exit code of that."""
+    words = " ".join(sentence.split())
+    if words:
+        print(f"groklab: {words}", file=sys.stderr)
+    return 2

@@ -21,7 +21,7 @@ def console_for(as_json: bool) -> Console:
 
 def emit(value: dict[str, Any]) -> None:
     """Print one JSON object on one line of standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 

@@ -15,8 +15,10 @@ from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
 from groklab.cost import estimate
 from groklab.device import readable_bytes
+from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.experiment import parse_overrides
+from groklab.measures import MEASURES
 from groklab.papers import PRESETS, find_preset
 
 GROUP = "Train"
@@ -28,12 +30,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while tr
 def train(
     what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name, or a YAML file.")],
     overrides: Overrides = None,
-    seeds: Annotated[int | None, typer.Option(help="Train this many members, seeds counted up, as one ensemble.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train this many members, seeds counted up, as one ensemble.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew even if this was trained before.")] = False,
     start: Annotated[str | None, typer.Option("--from", metavar="RUN@STEP", help="Start from a run's weights.")] = None,
     plugin: Annotated[list[str] | None, typer.Option(help="A Python file with kinds of your own.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag for the run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and train nothing.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write the run's HTML page when it is done.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -56,18 +61,18 @@ def train(
         asked["plugins"] = list(plugin)
     if start is not None:
         run_name, _, step = start.partition("@")
-        if not step.isdigit():
+        if not step.isdecimal():
             raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
         asked |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
     experiment = read_experiment(what, asked)
     if dry_run:
-        members = [experiment] * (seeds or 1)
+        members = training.members_of(experiment, seeds)
         _show_cost(estimate(members), as_json)
         return
     console = console_for(as_json)
     with _view(console, quiet) as view:
         run = training.train(experiment, seeds=seeds, again=again, tags=tag or (), view=view)
-    _finish(run, console, quiet, as_json)
+    _finish(run, console, quiet, as_json, report)
 
 
 @app.command(rich_help_panel=GROUP)
@@ -122,9 +127,15 @@ def _view(console: Console, quiet: bool) -> Any:
     return nullcontext(PlainView(console))
 
 
-def _finish(run: Run, console: Console, quiet: bool, as_json: bool) -> None:
+def _finish(run: Run, console: Console, quiet: bool, as_json: bool, report: bool = False) -> None:
     if not quiet:
         say_result(run, console)
+    if report:
+        from groklab.report import write_report
+
+        path = write_report([run])
+        if not quiet:
+            console.print(f"[bold]report:[/bold] {path}", soft_wrap=True)
     if as_json:
         emit(run.summary())
 
@@ -143,7 +154,20 @@ def say_result(run: Run, console: Console) -> None:
         console.print(f"memorised at step {number(s['memorised_step'])}, grokked at step {s['grokked_step']:,}{ratio}")
     else:
         console.print(f"memorised at step {number(s['memorised_step'])}; not grokked by step {s['steps']:,} (censored)")
+    if run.n_members == 1 and run.checkpoints:
+        say_frequencies(run, console)
     console.print(f"kept in {s['path']}; `groklab report {s['run']}` makes its page", soft_wrap=True)
+
+
+def say_frequencies(run: Run, console: Console) -> None:
+    """Which Fourier frequencies carry the embedding at the end, where the task and network have any."""
+    try:
+        found = MEASURES["embedding_frequencies"](run.weights(), build_task(run.experiment))
+    except InputError:
+        return  # no modulus, no embedding: nothing to say
+    pairs = zip(found["frequencies"], found["share"], strict=True)
+    strong = ", ".join(f"{k} ({share:.0%})" for k, share in pairs)
+    console.print(f"frequencies that carry the embedding: {strong or 'none stands out'}")
 
 
 def _show_cost(cost: dict[str, Any], as_json: bool) -> None:

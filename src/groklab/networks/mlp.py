@@ -12,6 +12,7 @@ from jax import Array
 from groklab.errors import InputError
 from groklab.networks.common import ACTIVATIONS, check_at_least, check_init_std, draw
 from groklab.networks.lookup import Lookup, prepare_lookup, weighted_lookup
+from groklab.networks.products import product
 from groklab.registry import register
 from groklab.tasks.base import TaskShape
 
@@ -135,9 +136,9 @@ class MLP:
         act = ACTIVATIONS[self.activation]
         for i in range(self.n_hidden_layers):
             if i > 0:
-                x = x @ weights[f"hidden.{i}.W"]
+                x = product(x, weights[f"hidden.{i}.W"])
             x = act(x + weights[f"hidden.{i}.b"] if self.biases else x)
-        logits = x @ weights["unembed.W_U"]
+        logits = product(x, weights["unembed.W_U"])
         if self.biases:
             logits = logits + weights["unembed.b_U"]
         return logits * jnp.asarray(numbers["output_scale"], logits.dtype)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from groklab.networks.lookup import Lookup, lookup, prepare_lookup, weighted_lookup
+from groklab.networks.products import product
 from groklab.tasks.base import TaskShape
 
 #: What the rows of an array are indexed by: nothing (one row), the token at a position, or the input.
@@ -91,7 +92,7 @@ def last_logits(net: Architecture, weights: Weights, batch: Batch, rate: Array, 
     x = streams[-1].values
     if net.layer_norm == "pre":
         x = net.normalise("ln_final", x)
-    logits = _plus(x @ weights["unembed.W_U"], weights, "unembed.b_U")
+    logits = _plus(product(x, weights["unembed.W_U"]), weights, "unembed.b_U")
     return lift(logits, streams[-1].source, "inputs", batch)
 
 
@@ -155,8 +156,9 @@ def _mixture(
     batch: Batch,
     rate: Array,
     through: Array | None = None,
+    offset: Array | None = None,
 ) -> Array:
-    """The residual stream after attention, optionally times a matrix `through`: (n, width)."""
+    """The residual stream after attention, optionally times `through` (d_model, width) plus `offset`: (n, width)."""
     attn = f"blocks.{layer}.attn."
 
     def map_on(x: Array) -> Array:
@@ -165,33 +167,38 @@ def _mixture(
     w_o = weights[attn + "W_O"]
     n_heads, d_head, d_model = w_o.shape
     mapped = map_on(w_o.reshape(n_heads * d_head, d_model)).reshape(n_heads, d_head, -1)
-    outputs = [[p.v[:, h] @ mapped[h] for h in range(n_heads)] for p in projected]
-    constant = jnp.zeros((1, mapped.shape[2]), mapped.dtype)
+    constant = jnp.zeros((1, mapped.shape[2]), mapped.dtype) if offset is None else offset.reshape(1, -1)
     if attn + "b_O" in weights:
         constant = constant + map_on(weights[attn + "b_O"][None])
+    values = [p.v for p in projected]
     reference = next((i for i, p in enumerate(projected) if p.source is None), None)
     if reference is not None:
         # The pattern's sum is known: a constant position's share needs no coefficients of its own.
-        origin = outputs[reference]
-        constant = constant + (rate + (1 - rate) * len(projected)) * sum(origin[1:], origin[0])
-        outputs = [[table - row for table, row in zip(heads, origin, strict=True)] for heads in outputs]
+        origin = values[reference]
+        total = rate + (1 - rate) * len(projected)
+        constant = constant + total * (origin.reshape(1, -1) @ mapped.reshape(n_heads * d_head, -1))
+        values = [v - origin for v in values]
+    outputs = [[v[:, h] @ mapped[h] for h in range(n_heads)] for v in values]
     coefficients: list[Array | None] = []
     tables: list[tuple[Array, ...]] = []
     lookups: list[Lookup] = []
+    varying: Array | None = None
     for i, p in enumerate(projected):
         if isinstance(p.source, int):
             coefficients.append(pattern[i])
             tables.append(tuple(outputs[i]))
             lookups.append(batch[p.source])
         elif i != reference:
-            constant = constant + pattern[i] @ jnp.concatenate(outputs[i])
+            share = pattern[i] @ jnp.concatenate(outputs[i])
+            varying = share if varying is None else varying + share
     if isinstance(stream.source, int):
         coefficients.append(None)
         tables.append((map_on(stream.values),))
         lookups.append(batch[stream.source])
     else:
         constant = constant + map_on(stream.values)
-    return weighted_lookup(tuple(coefficients), tuple(tables), tuple(lookups)) + constant
+    result = weighted_lookup(tuple(coefficients), tuple(tables), tuple(lookups), constant)
+    return result if varying is None else result + varying
 
 
 def _folded_logits(
@@ -206,15 +213,13 @@ def _folded_logits(
     """Logits of a last layer without norms: mixtures through W_in and W_U, and W_out W_U in place of W_out."""
     mlp = f"blocks.{layer}.mlp."
     w_out, w_u = weights[mlp + "W_out"], weights["unembed.W_U"]
-    n_classes = w_u.shape[1]
-    # Matrix products and vectorised loops like whole vectors; the extra columns are zero.
-    w_u = jnp.pad(w_u, ((0, 0), (0, -n_classes % 16)))
     pattern, _ = _attention(projected, batch, rate)
     parts = weights, layer, stream, projected, pattern, batch, rate
-    post = net.activation(_plus(_mixture(*parts, through=weights[mlp + "W_in"]), weights, mlp + "b_in"))
-    direct = _plus(jnp.zeros((1, w_out.shape[1]), w_out.dtype), weights, mlp + "b_out") @ w_u
-    logits = post @ (w_out @ w_u) + (_mixture(*parts, through=w_u) + direct)
-    return _plus(logits[:, :n_classes], weights, "unembed.b_U")
+    post = net.activation(_mixture(*parts, through=weights[mlp + "W_in"], offset=weights.get(mlp + "b_in")))
+    offset = weights["unembed.b_U"] if "unembed.b_U" in weights else jnp.zeros(w_u.shape[1], w_u.dtype)
+    if mlp + "b_out" in weights:
+        offset = offset + weights[mlp + "b_out"] @ w_u
+    return product(post, w_out @ w_u) + _mixture(*parts, through=w_u, offset=offset)
 
 
 def _layer(
@@ -240,8 +245,8 @@ def _layer(
         x = net.normalise(name + "ln1", x)
     if net.has_mlp:
         y = net.normalise(name + "ln2", x) if net.layer_norm == "pre" else x
-        post = net.activation(_plus(y @ weights[name + "mlp.W_in"], weights, name + "mlp.b_in"))
-        x = x + _plus(post @ weights[name + "mlp.W_out"], weights, name + "mlp.b_out")
+        post = net.activation(_plus(product(y, weights[name + "mlp.W_in"]), weights, name + "mlp.b_in"))
+        x = x + _plus(product(post, weights[name + "mlp.W_out"]), weights, name + "mlp.b_out")
         if net.layer_norm == "post":
             x = net.normalise(name + "ln2", x)
     return Stream(x, target)

@@ -1,0 +1,104 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from groklab.errors import InputError
+from groklab.networks.mlp import MLP
+from groklab.objectives import CrossEntropy
+from groklab.tasks.base import TaskShape
+
+jax.config.update("jax_enable_x64", True)
+
+P = 5
+NUMBERS = {"init_scale": 1.0, "output_scale": 1.3, "temperature": 1.0}
+#: name: (settings, which token stands at each position; None where it varies)
+CASES = {
+    "one-hot": ({"activation": "quadratic"}, (None, None, P)),
+    "deep": ({"activation": "tanh", "n_hidden_layers": 3, "biases": True}, (None, P, None)),
+    "embedded": ({"d_embed": 4, "biases": True, "n_hidden_layers": 2}, (None, None)),
+}
+
+
+def make(case: str) -> tuple[MLP, TaskShape]:
+    changes, constants = CASES[case]
+    return MLP(d_mlp=9, **changes), TaskShape(P + 1, len(constants), P, constants)
+
+
+def draw(case: str, seed: int, dtype: type = jnp.float64):
+    net, shape = make(case)
+    rng = np.random.default_rng(seed)
+    weights = net.init(jax.random.key(seed), shape, NUMBERS, dtype)
+    weights = {name: w + jnp.asarray(rng.normal(size=w.shape) * 0.2, dtype) for name, w in weights.items()}
+    columns = [rng.integers(0, P, 21) if c is None else np.full(21, c) for c in shape.constants]
+    return weights, jnp.asarray(np.stack(columns, axis=1), jnp.int32), jnp.asarray(rng.integers(0, P, 21), jnp.int32)
+
+
+def loss(case, way, weights, tokens, targets):
+    net, shape = make(case)
+    if way == "fast":
+        logits = net.apply(weights, net.prepare(tokens, shape), NUMBERS, shape)
+    else:
+        logits = net.textbook(weights, tokens, NUMBERS, shape)
+    return CrossEntropy().per_row(logits, targets, NUMBERS).mean(), logits
+
+
+@functools.cache
+def value_and_gradient(case: str, way: str):
+    return jax.jit(jax.value_and_grad(functools.partial(loss, case, way), has_aux=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_fast_way_is_the_textbook_in_value_and_gradient(case, seed):
+    drawn = draw(case, seed)
+    got, expected = (value_and_gradient(case, way)(*drawn) for way in ("fast", "textbook"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), got, expected)
+
+
+def test_members_of_a_batch_are_as_alone():
+    drawn = [draw("one-hot", seed) for seed in (0, 1)]
+    many = jax.tree.map(lambda *x: jnp.stack(x), *drawn)
+    got = jax.jit(jax.vmap(value_and_gradient("one-hot", "fast")))(*many)
+    for i, one in enumerate(drawn):
+        alone = value_and_gradient("one-hot", "fast")(*one)
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-10, atol=1e-10), got, alone)
+
+
+def test_a_single_precision_program_holds_no_double():
+    drawn = draw("deep", 0, jnp.float32)
+    program = jax.make_jaxpr(jax.grad(functools.partial(loss, "deep", "fast"), has_aux=True))
+    assert "f64" not in str(program(*drawn))
+
+
+def test_the_micro_family_by_its_formula():
+    net, shape = MLP(activation="quadratic"), TaskShape(23, 2, 23, (None, None))
+    weights = net.init(jax.random.key(0), shape, {"init_scale": 1.0}, jnp.float64)
+    assert {name: w.shape for name, w in weights.items()} == net.shapes(shape)
+    assert list(weights) == ["embed.0.W", "embed.1.W", "unembed.W_U"]
+    for w in weights.values():
+        assert float(w.std()) == pytest.approx(0.5 / 256 ** (1 / 3), rel=0.05)
+    a, b = jnp.array([3, 7, 0]), jnp.array([22, 7, 1])
+    batch = net.prepare(jnp.stack([a, b], axis=1), shape)
+    got = net.apply(weights, batch, {"output_scale": 1.0}, shape)
+    by_hand = (weights["embed.0.W"][a] + weights["embed.1.W"][b]) ** 2 @ weights["unembed.W_U"]
+    np.testing.assert_allclose(got, by_hand, rtol=1e-12)
+    assert net.flops(shape, 343) == 2 * 343 * 128 * 23
+
+
+def test_torch_initialisation_is_uniform_within_one_over_root_fan_in():
+    net, shape = MLP(init_scheme="torch", n_hidden_layers=2), TaskShape(23, 2, 23, (None, None))
+    hidden = net.init(jax.random.key(0), shape, {"init_scale": 1.0}, jnp.float32)["hidden.1.W"]
+    assert 0.99 < float(abs(hidden).max()) * 128**0.5 <= 1.000001
+
+
+def test_impossible_settings_are_refused_by_name():
+    shape = TaskShape(23, 2, 23, (None, None))
+    with pytest.raises(InputError, match="network.d_mlp = 0"):
+        MLP(d_mlp=0)
+    with pytest.raises(InputError, match="names no matrix"):
+        MLP(init_std={"W_E": 1.0}).init(jax.random.key(0), shape, {"init_scale": 1.0}, jnp.float32)
+    with pytest.raises(InputError, match="not constant"):
+        MLP().shapes(TaskShape(2, 1, 2, (1,)))

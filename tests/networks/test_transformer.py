@@ -1,0 +1,148 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groklab.errors import InputError
+from groklab.networks.transformer import Transformer
+from groklab.objectives import CrossEntropy
+from groklab.tasks.base import TaskShape
+
+jax.config.update("jax_enable_x64", True)
+
+P = 5
+SMALL = {"n_heads": 2, "d_model": 6, "d_mlp": 10}
+#: name: (settings, which token stands at each position; None where it varies)
+CASES = {
+    "a b =": ({"biases": "all"}, (None, None, P)),
+    "a op b": ({"positional_embedding": "none", "biases": "none", "d_head": 5}, (None, P, None)),
+    "a op b =": ({"activation": "gelu"}, (None, P, None, P + 1)),
+    "a b": ({"activation": "quadratic"}, (None, None)),
+    "a": ({}, (None,)),
+    "attention only": ({"d_mlp": 0}, (None, None, P)),
+    "pre": ({"layer_norm": "pre", "biases": "all"}, (None, None, P)),
+    "post": ({"layer_norm": "post", "activation": "abs"}, (None, P, None)),
+    "two layers": ({"n_layers": 2, "biases": "all"}, (None, None, P)),
+    "two layers, a op b, pre": ({"n_layers": 2, "layer_norm": "pre"}, (None, P, None)),
+}
+
+
+def numbers(rate: float = 0.7) -> dict[str, float]:
+    return {"init_scale": 1.5, "attention_rate": rate, "output_scale": 1.3, "temperature": 1.0}
+
+
+def make(case: str) -> tuple[Transformer, TaskShape]:
+    changes, constants = CASES[case]
+    return Transformer(**(SMALL | changes)), TaskShape(P + 2, len(constants), P, constants)
+
+
+def draw(case: str, seed: int, dtype: type = jnp.float64) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
+    """Weights (none of them zero), tokens and targets."""
+    net, shape = make(case)
+    rng = np.random.default_rng(seed)
+    weights = net.init(jax.random.key(seed), shape, numbers(), dtype)
+    weights = {name: w + jnp.asarray(rng.normal(size=w.shape) * 0.2, dtype) for name, w in weights.items()}
+    columns = [rng.integers(0, P, 21) if c is None else np.full(21, c) for c in shape.constants]
+    return weights, jnp.asarray(np.stack(columns, axis=1), jnp.int32), jnp.asarray(rng.integers(0, P, 21), jnp.int32)
+
+
+def loss(case, way, weights, tokens, targets, rate):
+    net, shape = make(case)
+    if way == "fast":
+        logits = net.apply(weights, net.prepare(tokens, shape), numbers(rate), shape)
+    else:
+        logits = net.textbook(weights, tokens, numbers(rate), shape)[:, -1]
+    return CrossEntropy().per_row(logits, targets, numbers(rate)).mean(), logits
+
+
+@functools.cache
+def value_and_gradient(case: str, way: str):
+    return jax.jit(jax.value_and_grad(functools.partial(loss, case, way), has_aux=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 999), rate=st.floats(0, 1))
+def test_the_fast_way_is_the_textbook_in_value_and_gradient(case, seed, rate):
+    weights, tokens, targets = draw(case, seed)
+    got = value_and_gradient(case, "fast")(weights, tokens, targets, rate)
+    expected = value_and_gradient(case, "textbook")(weights, tokens, targets, rate)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), got, expected)
+
+
+def test_members_of_a_batch_are_as_alone():
+    seeds = (0, 1)
+    rates = jnp.array([1.0, 0.4])
+    drawn = [draw("a b =", seed) for seed in seeds]
+    many = jax.tree.map(lambda *x: jnp.stack(x), *drawn)
+    (_, logits), gradients = jax.jit(jax.vmap(value_and_gradient("a b =", "fast")))(*many, rates)
+    for i, one in enumerate(drawn):
+        (_, alone), gradient = value_and_gradient("a b =", "fast")(*one, rates[i])
+        np.testing.assert_allclose(logits[i], alone, rtol=1e-10, atol=1e-10)
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-10, atol=1e-10), gradients, gradient)
+
+
+@pytest.mark.parametrize("case", ["a b =", "two layers, a op b, pre"])
+def test_a_single_precision_program_holds_no_double(case):
+    weights, tokens, targets = draw(case, 0, jnp.float32)
+    program = jax.make_jaxpr(jax.grad(functools.partial(loss, case, "fast"), has_aux=True))
+    assert "f64" not in str(program(weights, tokens, targets, jnp.float32(1)))
+
+
+def test_names_and_shapes_are_those_of_transformerlens():
+    net, shape = Transformer(), TaskShape(114, 3, 113, (None, None, 113))
+    weights = net.init(jax.random.key(0), shape, numbers(), jnp.float32)
+    assert {name: w.shape for name, w in weights.items()} == net.shapes(shape) == {
+        "embed.W_E": (114, 128),
+        "pos_embed.W_pos": (3, 128),
+        "blocks.0.attn.W_Q": (4, 128, 32),
+        "blocks.0.attn.W_K": (4, 128, 32),
+        "blocks.0.attn.W_V": (4, 128, 32),
+        "blocks.0.attn.W_O": (4, 32, 128),
+        "blocks.0.mlp.W_in": (128, 512),
+        "blocks.0.mlp.W_out": (512, 128),
+        "blocks.0.mlp.b_in": (512,),
+        "blocks.0.mlp.b_out": (128,),
+        "unembed.W_U": (128, 113),
+    }
+    assert sum(w.size for w in weights.values()) == 227_200 - 128  # the authors' has a 114th class
+    assert 3 * net.flops(shape, 3830) == pytest.approx(3.72e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "w_e", "w_u", "w_out"),
+    [
+        ("nanda2023", 128**-0.5, 114**-0.5, 128**-0.5),
+        ("furuta2024", 114**-0.5, 128**-0.5, 128**-0.5),
+        ("transformer_lens", 0.8 * 128**-0.5, 0.8 * 128**-0.5, 0.8 * 128**-0.5),
+        ("fan_in", 128**-0.5, 128**-0.5, 512**-0.5),
+    ],
+)
+def test_initial_deviations(scheme, w_e, w_u, w_out):
+    shape = TaskShape(114, 3, 113, (None, None, 113))
+    net = Transformer(init_scheme=scheme, init_std={"W_K": 0.5, "blocks.0.attn.W_Q": 0.25})
+    given_numbers = {"init_scale": 2.0, "init_std.W_K": 0.5, "init_std.blocks.0.attn.W_Q": 0.25}
+    weights = net.init(jax.random.key(0), shape, given_numbers, jnp.float32)
+    expected = {"embed.W_E": w_e, "unembed.W_U": w_u, "blocks.0.mlp.W_out": w_out}
+    expected |= {"blocks.0.attn.W_K": 0.5, "blocks.0.attn.W_Q": 0.25}
+    for name, deviation in expected.items():
+        assert float(weights[name].std()) == pytest.approx(2 * deviation, rel=0.03)
+    assert not weights["blocks.0.mlp.b_in"].any()
+
+
+def test_each_matrix_is_drawn_by_its_name():
+    shape = TaskShape(7, 3, 5, (None, None, 5))
+    one, two = (Transformer(n_layers=n, **SMALL).init(jax.random.key(0), shape, numbers(), jnp.float32) for n in (1, 2))
+    assert all((two[name] == w).all() for name, w in one.items())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"d_model": 10, "n_heads": 3}, {"n_layers": 0}, {"d_mlp": -1}, {"init_std": {"W_X": 1.0}}]
+)
+def test_impossible_settings_are_refused_by_name(wrong):
+    with pytest.raises(InputError, match="network\\."):
+        Transformer(**wrong)

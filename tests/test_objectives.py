@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groklab.objectives import CrossEntropy, MeanSquaredError, exact_cross_entropy
+
+jax.config.update("jax_enable_x64", True)
+
+UNIT = {"temperature": 1.0}
+
+
+def logits_at(margin: float, dtype: type) -> tuple[jax.Array, jax.Array]:
+    """Rows whose answer leads by `margin`, over rivals that differ among themselves."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4, 7)) * 0.5
+    targets = np.array([0, 3, 6, 2])
+    logits[np.arange(4), targets] = logits.max(axis=1) + margin
+    return jnp.asarray(logits, dtype), jnp.asarray(targets, jnp.int32)
+
+
+def by_mpmath(logits: jax.Array, targets: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Losses and their gradients in 60 digits."""
+    with mpmath.workdps(60):
+        losses, gradients = [], []
+        for row, y in zip(np.asarray(logits, float), np.asarray(targets), strict=True):
+            e = [mpmath.exp(mpmath.mpf(x) - mpmath.mpf(row[y])) if j != y else 0 for j, x in enumerate(row)]
+            losses.append(float(mpmath.log1p(sum(e))))
+            g = [x / (1 + sum(e)) for x in e]
+            g[y] = -sum(g)
+            gradients.append([float(x) for x in g])
+    return np.array(losses), np.array(gradients)
+
+
+@pytest.mark.parametrize("margin", [15.0, 20.0, 30.0, 60.0, -5.0, -80.0, -3000.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.float64, 1e-12)])
+def test_the_exact_form_keeps_relative_accuracy_at_any_margin(margin, dtype, tolerance):
+    logits, targets = logits_at(margin, dtype)
+    loss, gradient = by_mpmath(logits, targets)
+    got, pull = jax.vjp(lambda x: exact_cross_entropy(x, targets), logits)
+    np.testing.assert_allclose(got, loss, rtol=tolerance)
+    smallest_normal = 1e-37 if dtype == jnp.float32 else 1e-300
+    np.testing.assert_allclose(pull(jnp.ones(4, dtype))[0], gradient, rtol=tolerance, atol=smallest_normal)
+
+
+def test_the_float32_form_collapses_where_the_exact_one_does_not():
+    logits, targets = logits_at(30.0, jnp.float32)
+    assert (CrossEntropy(form="float32").per_row(logits, targets, UNIT) == 0).all()
+    assert (CrossEntropy().per_row(logits, targets, UNIT) > 1e-14).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 999), scale=st.floats(0.1, 20), temperature=st.floats(0.2, 5))
+def test_all_softmax_forms_agree_at_moderate_margins(seed, scale, temperature):
+    rng = np.random.default_rng(seed)
+    logits, targets = jnp.asarray(rng.normal(size=(6, 5)) * scale), jnp.asarray(rng.integers(0, 5, 6), jnp.int32)
+    numbers = {"temperature": temperature}
+
+    def mean(form):
+        return lambda x: CrossEntropy(form=form).per_row(x, targets, numbers).mean()
+
+    expected = jax.value_and_grad(mean("float64"))(logits)
+    for form in ("exact", "float32"):  # 'float32' works in the logits' own precision, here double
+        got = jax.value_and_grad(mean(form))(logits)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), got, expected)
+
+
+def test_dtypes_and_the_batched_form():
+    logits, targets = logits_at(3.0, jnp.float32)
+    many, answers = jnp.stack([logits, 2 * logits]), jnp.stack([targets, targets])
+    for form, dtype in (("exact", "float32"), ("float32", "float32"), ("stablemax", "float32"), ("float64", "float64")):
+        objective = CrossEntropy(form=form)
+        losses = jax.vmap(lambda x, y, o=objective: o.per_row(x, y, UNIT))(many, answers)
+        assert losses.dtype == dtype
+        np.testing.assert_allclose(losses[1], objective.per_row(many[1], targets, UNIT), rtol=1e-6)
+
+
+def test_stablemax_by_hand():
+    logits = jnp.array([[2.0, 0.0, -3.0]])  # s = 3, 1, 1/4
+    got = [CrossEntropy(form="stablemax").per_row(logits, jnp.array([y]), UNIT)[0] for y in range(3)]
+    np.testing.assert_allclose(got, -np.log(np.array([3, 1, 0.25]) / 4.25), rtol=1e-12)
+    gradient = jax.grad(lambda x: CrossEntropy(form="stablemax").per_row(x, jnp.array([0]), UNIT)[0])(logits)
+    np.testing.assert_allclose(gradient[0], [-1 / 3 + 1 / 4.25, 1 / 4.25, (1 / 16) / 4.25], rtol=1e-12)
+
+
+def test_mean_squared_error_is_a_mean_over_outputs():
+    logits = jnp.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(MeanSquaredError().per_row(logits, jnp.array([1, 3]), {}), [0.5, 0.0])

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from groklab import InputError
+from groklab.components import numbers_of, with_numbers
+from groklab.experiment import component
+from groklab.registry import kinds
+
+
+def run(optimiser: Any, weights: dict[str, np.ndarray], gradients: list[dict[str, np.ndarray]]) -> dict[str, Any]:
+    """Some updates as the engine makes them: inside jit, with every number traced."""
+
+    @jax.jit
+    def updates(numbers: dict[str, jax.Array], w: Any) -> Any:
+        made = with_numbers(optimiser, numbers)
+        state = made.init(w)
+        for s, g in enumerate(gradients):
+            w, state = made.update({k: jnp.asarray(v) for k, v in g.items()}, state, w, jnp.int32(s))
+        return w
+
+    numbers = {k: jnp.asarray(v, jnp.float64) for k, v in numbers_of(optimiser).items()}
+    return dict(updates(numbers, {k: jnp.asarray(v) for k, v in weights.items()}))
+
+
+@pytest.fixture
+def case() -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:
+    rng = np.random.default_rng(0)
+    weights = {"a.W": rng.normal(size=(3, 4)), "a.b": rng.normal(size=4), "h.W_Q": rng.normal(size=(2, 3, 4))}
+    return weights, [{k: rng.normal(size=v.shape) for k, v in weights.items()} for _ in range(5)]
+
+
+def test_adamw_is_the_published_formula(case: Any) -> None:
+    weights, gradients = case
+    made = component(
+        "optimiser", {"kind": "adamw", "learning_rate": 0.01, "weight_decay": 0.5, "b2": 0.98, "warmup_steps": 3}
+    )
+    found = run(made, weights, gradients)
+    for name, w in weights.items():
+        m = v = np.zeros_like(w)
+        for t, g in enumerate(step[name] for step in gradients):
+            m, v = 0.9 * m + 0.1 * g, 0.98 * v + 0.02 * g * g
+            direction = (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(v / (1 - 0.98 ** (t + 1))) + 1e-8)
+            w = w - 0.01 * min(t / 3, 1) * (direction + 0.5 * w)
+        np.testing.assert_allclose(found[name], w, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reference"),
+    [
+        ({"kind": "adamw", "weight_decay": 0.1}, optax.adamw(1e-3, b1=0.9, b2=0.98, weight_decay=0.1)),
+        ({"kind": "sgd", "momentum": 0.5}, optax.sgd(1e-3, momentum=0.5)),
+        ({"kind": "lion", "weight_decay": 0.1}, optax.lion(1e-3, weight_decay=0.1)),
+        ({"kind": "rmsprop"}, optax.rmsprop(1e-3)),
+        ({"kind": "adagrad"}, optax.adagrad(1e-3)),
+    ],
+)
+def test_named_optimisers_are_optax(case: Any, settings: Any, reference: optax.GradientTransformation) -> None:
+    weights, gradients = case
+    found = run(component("optimiser", settings), weights, gradients)
+    w: Any = {k: jnp.asarray(v) for k, v in weights.items()}
+    state = reference.init(w)
+    for g in gradients:
+        change, state = reference.update({k: jnp.asarray(v) for k, v in g.items()}, state, w)
+        w = optax.apply_updates(w, change)
+    for name in weights:
+        np.testing.assert_allclose(found[name], w[name], rtol=1e-10)
+
+
+def test_muon_orthogonalises_matrices_and_leaves_vectors_to_adam(case: Any) -> None:
+    weights, gradients = case
+    found = run(component("optimiser", {"kind": "muon", "learning_rate": 0.1}), weights, gradients[:1])
+    change = (weights["a.W"] - np.asarray(found["a.W"])) / 0.1
+    singular = np.linalg.svd(change, compute_uv=False)
+    assert singular.max() / singular.min() < 2  # Newton–Schulz brings all near one
+    np.testing.assert_allclose((weights["a.b"] - np.asarray(found["a.b"])) / 0.1, np.sign(gradients[0]["a.b"]), atol=1e-5)
+
+
+def test_every_optimiser_lowers_a_quadratic() -> None:
+    target = {"a.W": np.full((3, 3), 2.0), "a.b": np.ones(3)}
+    for kind in kinds("optimiser"):
+        made = component("optimiser", {"kind": kind, "learning_rate": 0.05})
+
+        @jax.jit
+        def loss_after(w: Any, made: Any = made) -> Any:
+            def distance(w: Any) -> Any:
+                return sum(jnp.sum((w[k] - target[k]) ** 2) for k in w)
+
+            state = made.init(w)
+            first = distance(w)
+            for s in range(20):
+                w, state = made.update(jax.grad(distance)(w), state, w, jnp.int32(s))
+            return distance(w) / first
+
+        assert loss_after({k: jnp.zeros(v.shape, jnp.float64) for k, v in target.items()}) < 0.9, kind
+
+
+def test_groups_freeze_and_scale(case: Any) -> None:
+    weights, gradients = case
+    groups = {"a.*": {"frozen": True}, "*.b": {"learning_rate_factor": 2.0, "weight_decay_factor": 0.0}}
+    settings = {"kind": "sgd", "learning_rate": 0.1, "weight_decay": 0.3, "groups": groups}
+    found = run(component("optimiser", settings), weights, gradients[:1])
+    np.testing.assert_array_equal(found["a.W"], weights["a.W"])
+    np.testing.assert_allclose(found["a.b"], weights["a.b"] - 0.2 * gradients[0]["a.b"])
+    np.testing.assert_allclose(found["h.W_Q"], 0.97 * weights["h.W_Q"] - 0.1 * gradients[0]["h.W_Q"])
+
+
+def test_l2_is_coupled_and_decay_is_not(case: Any) -> None:
+    """Named after a widespread confusion: Adam's L2 called weight decay."""
+    weights, gradients = case
+    coupled = run(component("optimiser", {"kind": "adamw", "l2": 0.5}), weights, gradients[:1])
+    decoupled = run(component("optimiser", {"kind": "adamw", "weight_decay": 0.5}), weights, gradients[:1])
+    g = gradients[0]["a.W"] + 0.5 * weights["a.W"]
+    np.testing.assert_allclose(coupled["a.W"], weights["a.W"] - 1e-3 * np.sign(g), rtol=1e-5)
+    assert not np.allclose(coupled["a.W"], decoupled["a.W"], rtol=1e-6)
+
+
+def test_clip_and_clamp(case: Any) -> None:
+    weights, gradients = case
+    clipped = run(component("optimiser", {"kind": "sgd", "learning_rate": 1.0, "clip_norm": 0.1}), weights, gradients[:1])
+    change = np.sqrt(sum(np.sum((np.asarray(clipped[k]) - weights[k]) ** 2) for k in weights))
+    np.testing.assert_allclose(change, 0.1, rtol=1e-10)
+    clamped = run(component("optimiser", {"kind": "sgd", "clamp_norm": 2.5}), weights, gradients)
+    np.testing.assert_allclose(np.sqrt(sum(np.sum(np.square(v)) for v in clamped.values())), 2.5, rtol=1e-10)
+    free = run(component("optimiser", {"kind": "sgd"}), weights, gradients)
+    loose = run(
+        component("optimiser", {"kind": "sgd", "clamp_norm": 1e3, "clamp": "at_most"}), weights, gradients
+    )
+    np.testing.assert_array_equal(free["a.W"], loose["a.W"])
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "inverse_sqrt"])
+def test_schedules_start_at_the_rate_and_end_at_the_floor(schedule: str) -> None:
+    settings = {"kind": "sgd", "learning_rate": 0.5, "schedule": schedule, "decay_steps": 100, "final_factor": 0.25}
+    made = component("optimiser", settings)
+    rates = [float(made.rate(jnp.int32(s))) for s in (0, 50, 100, 10**9)]
+    assert rates[0] == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0.125)
+    assert rates == sorted(rates, reverse=True)
+    if schedule != "inverse_sqrt":
+        assert rates[1] == pytest.approx(0.5 * (0.25 + 0.75 / 2))
+
+
+def test_a_schedule_needs_its_length() -> None:
+    with pytest.raises(InputError, match="decay_steps"):
+        component("optimiser", {"kind": "adamw", "schedule": "cosine"})
