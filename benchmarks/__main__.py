@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-# before NumPy, JAX and PyTorch start their threads; idle threads must not spin on cores that another one needs
-THREADS = os.environ.get("GROKLAB_BENCH_THREADS", str(min(2, os.cpu_count() or 1)))
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = THREADS
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-
 import datetime
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -19,6 +12,14 @@ from pathlib import Path
 from typing import Any
 
 QUESTIONS = ("transformer", "micro", "process", "gpu")
+THREADS = os.environ.get("GROKLAB_BENCH_THREADS", str(min(2, os.cpu_count() or 1)))
+#: For each question's own process; idle threads must not spin on cores that another library needs.
+ENVIRONMENT = {
+    **os.environ,
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), THREADS),
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+_PINNED = "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.one", name]
         if name == "micro" and hasattr(os, "sched_setaffinity"):
             command = [sys.executable, "-c", _PINNED, *command]
-        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=ENVIRONMENT).stdout
         results[name] = json.loads(output.splitlines()[-1])
         print(json.dumps(results[name], indent=1))
     now = datetime.datetime.now(datetime.UTC)
@@ -38,9 +39,6 @@ def main() -> None:
     path = Path(__file__).parent / "results" / f"{kept['date']}-{'-'.join(asked) if sys.argv[1:] else 'all'}.json"
     path.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"kept in {path}")
-
-
-_PINNED = "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def hardware() -> str:

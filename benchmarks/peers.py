@@ -26,8 +26,9 @@ def textbook_jax(train: tuple[np.ndarray, np.ndarray], p: int) -> Steps:
         return jax.random.normal(next(keys), shape, jnp.float32) / np.float32(math.sqrt(d))
 
     weights = {
-        "W_E": normal(vocab, d), "W_pos": normal(3, d), "W_Q": normal(heads, d, d_head), "W_K": normal(heads, d, d_head),
-        "W_V": normal(heads, d, d_head), "W_O": normal(heads, d_head, d), "W_in": normal(d, d_mlp),
+        "W_E": normal(vocab, d), "W_pos": normal(3, d), "W_Q": normal(heads, d, d_head),
+        "W_K": normal(heads, d, d_head), "W_V": normal(heads, d, d_head),
+        "W_O": normal(heads, d_head, d), "W_in": normal(d, d_mlp),
         "b_in": jnp.zeros(d_mlp, jnp.float32), "W_out": normal(d_mlp, d), "b_out": jnp.zeros(d, jnp.float32),
         "W_U": normal(d, vocab),
     }  # fmt: skip

@@ -79,7 +79,9 @@ def test_muon_orthogonalises_matrices_and_leaves_vectors_to_adam(case: Any) -> N
     change = (weights["a.W"] - np.asarray(found["a.W"])) / 0.1
     singular = np.linalg.svd(change, compute_uv=False)
     assert singular.max() / singular.min() < 2  # Newton–Schulz brings all near one
-    np.testing.assert_allclose((weights["a.b"] - np.asarray(found["a.b"])) / 0.1, np.sign(gradients[0]["a.b"]), atol=1e-5)
+    np.testing.assert_allclose(
+        (weights["a.b"] - np.asarray(found["a.b"])) / 0.1, np.sign(gradients[0]["a.b"]), atol=1e-5
+    )
 
 
 def test_every_optimiser_lowers_a_quadratic() -> None:
@@ -123,15 +125,15 @@ def test_l2_is_coupled_and_decay_is_not(case: Any) -> None:
 
 def test_clip_and_clamp(case: Any) -> None:
     weights, gradients = case
-    clipped = run(component("optimiser", {"kind": "sgd", "learning_rate": 1.0, "clip_norm": 0.1}), weights, gradients[:1])
+    clipped = run(
+        component("optimiser", {"kind": "sgd", "learning_rate": 1.0, "clip_norm": 0.1}), weights, gradients[:1]
+    )
     change = np.sqrt(sum(np.sum((np.asarray(clipped[k]) - weights[k]) ** 2) for k in weights))
     np.testing.assert_allclose(change, 0.1, rtol=1e-10)
     clamped = run(component("optimiser", {"kind": "sgd", "clamp_norm": 2.5}), weights, gradients)
     np.testing.assert_allclose(np.sqrt(sum(np.sum(np.square(v)) for v in clamped.values())), 2.5, rtol=1e-10)
     free = run(component("optimiser", {"kind": "sgd"}), weights, gradients)
-    loose = run(
-        component("optimiser", {"kind": "sgd", "clamp_norm": 1e3, "clamp": "at_most"}), weights, gradients
-    )
+    loose = run(component("optimiser", {"kind": "sgd", "clamp_norm": 1e3, "clamp": "at_most"}), weights, gradients)
     np.testing.assert_array_equal(free["a.W"], loose["a.W"])
 
 

@@ -45,13 +45,15 @@ def holder(folder: Path) -> dict[str, Any] | None:
 def _alive(claim: dict[str, Any], fresh: bool) -> bool:
     """Whether the process of this host that made a claim lives; `fresh` decides where that cannot be seen."""
     try:
-        process = psutil.Process(int(claim["pid"]))
+        number = int(claim["pid"])
+        process = psutil.Process(number)
         # the same number may since have gone to another process; a zombie writes no more
         same = abs(process.create_time() - float(claim["process_started"])) < 2
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        # some systems hide the processes of other users
-        return fresh and bool(psutil.pid_exists(int(claim["pid"])))
+    except psutil.AccessDenied:
+        return fresh  # some systems hide the processes of other users
+    except psutil.NoSuchProcess:
+        return fresh and number < 2**22 and bool(psutil.pid_exists(number))
     except (TypeError, ValueError, OverflowError):
         return False
 
@@ -83,7 +85,11 @@ class Claim:
                         f"the run {self.folder.name} is being written by process {other['pid']} on {other['host']}; "
                         "wait for it, or stop it"
                     )
-                atomic_write(self.path, self.content)
+                try:
+                    atomic_write(self.path, self.content)
+                except BaseException:
+                    self.release()
+                    raise
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written: {error.strerror or error}") from None
 
@@ -93,6 +99,12 @@ class Claim:
             return self.path.read_bytes() == self.content
         except OSError:
             return False
+
+    def release(self) -> None:
+        """Let the claim go, if it is still held."""
+        if self.mine():
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
     def check(self) -> None:
         """To be called before writing: raises InputError if another process has taken the claim over.
@@ -123,6 +135,4 @@ def claimed(folder: Path) -> Iterator[Claim]:
     finally:
         done.set()
         heart.join()
-        if claim.mine():
-            with contextlib.suppress(OSError):
-                claim.path.unlink()
+        claim.release()

@@ -19,6 +19,8 @@ from groklab import claims, device, storage
 from groklab.errors import InputError
 from groklab.runs import Run
 
+#: What SQLite's binding raises for a file that is no whole database.
+_DAMAGE = (sqlite3.Error, ValueError, OverflowError)
 _SCHEMA = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
 
 
@@ -54,8 +56,7 @@ class Collection:
 
     def summaries(self) -> list[dict[str, Any]]:
         """Every run's summary with its disk use, newest last; a run that cannot be read says why in `status`."""
-        with self._index() as index:
-            rows = index.execute("SELECT name, stamp, summary FROM runs")
+        with self._index() as (index, rows):
             known = {name: (stamp, text) for name, stamp, text in rows}
             listed = []
             for path in self.paths():
@@ -92,38 +93,39 @@ class Collection:
         return freed
 
     @contextlib.contextmanager
-    def _index(self) -> Iterator[sqlite3.Connection]:
+    def _index(self) -> Iterator[tuple[sqlite3.Connection, list[Any]]]:
         path = self.folder / "index.sqlite"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            index = _open(path)
-        except sqlite3.DatabaseError:
+            index, rows = _open(path)
+        except _DAMAGE:
             # damaged, or a folder that may only be read: rebuild, else keep it in memory
             with contextlib.suppress(OSError):
                 path.unlink()
             try:
-                index = _open(path)
-            except sqlite3.DatabaseError:
-                index = _open(":memory:")
+                index, rows = _open(path)
+            except _DAMAGE:
+                index, rows = _open(":memory:")
         except OSError as error:
             raise InputError(f"{self.folder} cannot be used for runs: {error.strerror}") from None
         try:
-            yield index
+            yield index, rows
             with contextlib.suppress(sqlite3.Error):
                 index.commit()
         finally:
             index.close()
 
 
-def _open(path: Path | str) -> sqlite3.Connection:
+def _open(path: Path | str) -> tuple[sqlite3.Connection, list[Any]]:
+    """A connection to an index that is whole, and all of its rows."""
     index = sqlite3.connect(path, timeout=10)
     try:
         index.execute(_SCHEMA)
-        index.execute("SELECT name, stamp, summary FROM runs LIMIT 1").fetchall()
+        rows = index.execute("SELECT name, stamp, summary FROM runs").fetchall()
         if index.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
             raise sqlite3.DatabaseError("the index is damaged")
-        return index
-    except sqlite3.DatabaseError:
+        return index, rows
+    except _DAMAGE:
         index.close()
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -12,18 +13,53 @@ from groklab.errors import InputError
 
 def configure() -> None:
     """64-bit mode on (every array of ours names its dtype) and the compilation cache on; called at import."""
-    jax.config.update("jax_enable_x64", True)
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+    config: Any = jax.config  # JAX gives it no types
+    config.update("jax_enable_x64", True)
+    if config.jax_compilation_cache_dir is None:
+        config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
         # programs here are small and many: keep every one
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    _write_whole_entries()
+
+
+def _write_whole_entries() -> None:
+    """Have JAX write entries of its compilation cache whole or not at all.
+
+    It writes them in place, and what a killed process leaves of one is complained about at every start thereafter.
+    """
+    try:
+        from jax._src.lru_cache import _CACHE_SUFFIX, LRUCache
+
+        write = LRUCache.put
+    except (ImportError, AttributeError):
+        return  # another version of JAX, which goes its own way
+
+    def put(cache: Any, key: str, value: bytes) -> None:
+        if not key or cache.eviction_enabled:
+            write(cache, key, value)
+            return
+        part = cache.path / f".{key}.{os.getpid()}.tmp"
+        try:
+            part.write_bytes(value)
+            os.replace(part, cache.path / f"{key}{_CACHE_SUFFIX}")
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+    LRUCache.put = put  # type: ignore[method-assign,assignment]
 
 
 def cache_folder() -> Path:
     """Where compiled programs are kept: $XDG_CACHE_HOME/groklab or ~/.cache/groklab."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "groklab"
+
+
+def compiled_programs() -> str:
+    """The folder of the compilation cache in use."""
+    config: Any = jax.config
+    return str(config.jax_compilation_cache_dir)
 
 
 def home() -> Path:

@@ -47,6 +47,6 @@ def examine() -> dict[str, Any]:
         "training_estimate": costs,
         "runs_folder": str(home),
         "disk_free": device.readable_bytes(shutil.disk_usage(nearest).free),
-        "cache_folder": str(jax.config.jax_compilation_cache_dir),
+        "cache_folder": device.compiled_programs(),
         "advice": advice,
     }

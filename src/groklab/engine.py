@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import warnings
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -110,6 +110,7 @@ class _Training:
         self.keys = [ensemble.keys(lanes) for lanes in self.blocks]
         self.data = [self.program.prepare(ensemble.raw_data(lanes)) for lanes in self.blocks]
         self.pool = ThreadPoolExecutor(min(len(self.blocks), len(jax.devices()) if _on_gpu() else _cores()))
+        self.states: list[Any] = []
         self.steps = np.zeros(0, np.int64)
         self.metrics = {name: np.zeros((0, ensemble.n_members), np.float32) for name in METRICS}
         self.step, self.seconds, self.rate, self.saved_at = 0, 0.0, 0.0, time.monotonic()
@@ -140,10 +141,15 @@ class _Training:
                 raise Interrupted(self.run.name)
             if reason is None and time.monotonic() - self.saved_at > self.checkpoints.rolling_seconds:
                 self._save("running", None)
+        if reason == "steps" and self.step < self.budget.steps:
+            # the last leg ends between two evaluations; a longer budget will go on from before it
+            if self.step:
+                self._save("running", None)
+            self._advance(self.budget.steps)
         self._advance(self.step)
         if not np.isfinite(self.metrics["train_loss"][-1]).any():
             reason = "diverged"
-        self._keep_weights()
+        self._keep_weights(self.step, self.states)
         self._save("diverged" if reason == "diverged" else "finished", reason)
         self._show()
 
@@ -160,18 +166,21 @@ class _Training:
         elif self.step > before:
             self.rate = max(self.rate, self.every / CHUNK_SECONDS)
         self.seconds += took
-        if self.step in self.keep:
-            self._keep_weights()
+        self._keep_due()
 
-    def _advance(self, stop: int) -> None:
-        """Take all blocks to `stop` and append their records; stop == self.step measures without a step."""
+    def _from(self, states: list[Any], stop: int) -> list[Any]:
+        """All blocks' states and records, taken from self.step to `stop`; uses the memory of `states`."""
         bounds = [np.int32(x) for x in (self.step, stop, self.every)]
 
         def one(i: int) -> Any:
-            result = self.program.advance(self.states[i], self.data[i], self.numbers[i], self.keys[i], *bounds)
-            return jax.block_until_ready(result)
+            result = self.program.advance(states[i], self.data[i], self.numbers[i], self.keys[i], *bounds)
+            return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
 
-        results = list(self.pool.map(one, range(len(self.blocks))))
+        return list(self.pool.map(one, range(len(self.blocks))))
+
+    def _advance(self, stop: int) -> None:
+        """Take all blocks to `stop` and append their records; stop == self.step measures without a step."""
+        results = self._from(self.states, stop)
         self.states = [states for states, _ in results]
         count = n_records(self.step, stop, self.every)
         first = self.step // self.every * self.every
@@ -180,14 +189,10 @@ class _Training:
         for name in METRICS:
             joined = np.concatenate([np.asarray(records[name])[:count] for _, records in results], axis=1)
             rows[name] = joined[:, : self.ensemble.n_members]
-        # a chunk that began between two evaluations (a listed checkpoint) repeats no row of its own
-        keep = np.ones(count, bool)
-        if self.step % self.every and stop != self.step:
-            keep[0] = False
         if len(self.steps) and self.steps[-1] == steps[0]:
             self._drop_last_row()
-        self.steps = np.concatenate([self.steps, steps[keep]])
-        self.metrics = {k: np.concatenate([v, rows[k][keep]]) for k, v in self.metrics.items()}
+        self.steps = np.concatenate([self.steps, steps])
+        self.metrics = {k: np.concatenate([v, rows[k]]) for k, v in self.metrics.items()}
         self.step = stop
 
     def _drop_last_row(self) -> None:
@@ -195,8 +200,13 @@ class _Training:
         self.metrics = {k: v[:-1] for k, v in self.metrics.items()}
 
     def _next_boundary(self) -> int:
-        ahead = bisect_right(self.keep, self.step)
-        bounds = [self.budget.steps, *self.keep[ahead : ahead + 1]]
+        """Where a chunk must end: always an evaluation.
+
+        A chunk that ended elsewhere would send some steps through another part of the compiled program, and so round
+        them otherwise.
+        """
+        ahead = bisect_right(self.keep, self.step + self.every - 1)
+        bounds = [s // self.every * self.every for s in (self.budget.steps, *self.keep[ahead : ahead + 1])]
         strides = [DIVERGED_EVALUATIONS, *([STOP_EVALUATIONS] if self.budget.stop_when_grokked else [])]
         bounds += [(self.step // stride + 1) * stride for stride in (n * self.every for n in strides)]
         return min(bounds)
@@ -213,7 +223,7 @@ class _Training:
             grokked = self._reached("test_accuracy", ended=False, n=n)
             if all(g is not None and self.step >= g + self.budget.extra_steps for g in grokked):
                 return "grokked"
-        if self.step >= self.budget.steps:
+        if self.step + self.every > self.budget.steps:
             return "steps"
         if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
             return "seconds"
@@ -255,7 +265,7 @@ class _Training:
     def _members(self, status: str) -> list[dict[str, Any]]:
         ended = status in ("finished", "diverged")
         memorised, grokked = (self._reached(f"{s}_accuracy", ended) for s in ("train", "test"))
-        weights = self._weights()
+        weights = self._weights(self.states)
         rows = []
         for m, experiment in enumerate(self.ensemble.experiments):
             last = {k: _finite(v[-1, m]) for k, v in self.metrics.items()}
@@ -265,12 +275,22 @@ class _Training:
             rows.append({**seen, **last, "diverged": diverged, "weights_sha256": sha, "seed": experiment.seed})
         return rows
 
-    def _keep_weights(self) -> None:
-        self._check_mine()
-        self.run.write_checkpoint(self.step, self._weights())
+    def _keep_due(self) -> None:
+        """Keep the weights of the steps asked for from here to the next evaluation."""
+        first = bisect_left(self.keep, self.step)
+        for step in self.keep[first : bisect_left(self.keep, self.step + self.every)]:
+            states = self.states
+            if step != self.step:
+                # a side trip, from copies
+                states = [found for found, _ in self._from(jax.tree.map(jax.numpy.copy, self.states), step)]
+            self._keep_weights(step, states)
 
-    def _weights(self) -> dict[str, np.ndarray]:
-        blocks = [jax.tree.map(np.asarray, s["weights"]) for s in self.states]
+    def _keep_weights(self, step: int, states: list[Any]) -> None:
+        self._check_mine()
+        self.run.write_checkpoint(step, self._weights(states))
+
+    def _weights(self, states: list[Any]) -> dict[str, np.ndarray]:
+        blocks = [jax.tree.map(np.asarray, s["weights"]) for s in states]
         n = self.ensemble.n_members
         return {k: np.concatenate([b[k] for b in blocks])[:n] for k in blocks[0]}
 
@@ -297,7 +317,8 @@ class _Training:
                 self.step, self.seconds = state.step, state.seconds
                 break
         else:
-            if (self.run.path / "metrics.parquet").exists() or list(self.run.path.glob("state/*")):
+            only_ends = states and all(state.step % self.every for state in states)
+            if frame is not None and not only_ends and self._was_saved():
                 warnings.warn(f"{self.run.name}: no whole state is left; training again from step 0", stacklevel=5)
             self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.numbers, strict=True)]
             weights = start()
@@ -307,18 +328,24 @@ class _Training:
                 self.states = [_with_weights(s, b, weights) for s, b in zip(self.states, self.blocks, strict=True)]
         self.started_at = self.step
         self.keep = checkpoint_steps(self.checkpoints, self.budget.steps, self.every)
-        if self.step == 0 and 0 in self.keep:
-            self._keep_weights()
+        if self.step == 0:
+            self._keep_due()
+
+    def _was_saved(self) -> bool:
+        try:
+            return bool(self.run.status["step"] or list(self.run.path.glob("state/*.safetensors")))
+        except DamagedError:
+            return True
 
     def _restore_metrics(self, frame: pl.DataFrame, state: State) -> bool:
-        """Take the records up to a state from those on disk; whether they are all there."""
-        if self.every % state.every:
-            raise InputError(
-                "evaluation.every",
-                self.every,
-                f"{self.run.name} was measured every {state.every} steps; ask for a multiple of that, or use --again",
-            )
-        # a longer budget goes on from its predecessor's last step, whose record may lie off the grid
+        """Take the records up to a state from those on disk; whether they are all there, and the state of use."""
+        if self.every != state.every:
+            name = self.run.name
+            allowed = f"{name} is measured every {state.every} steps; ask for the same, or train it anew with --again"
+            raise InputError("evaluation.every", self.every, allowed)
+        if state.step % self.every and state.step != self.budget.steps:
+            # the end of a shorter budget, between two evaluations
+            return False
         frame = frame.filter((pl.col("step") <= state.step) & (pl.col("step") % self.every == 0))
         frame = frame.sort("step", "member")
         members = self.ensemble.n_members

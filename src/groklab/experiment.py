@@ -397,6 +397,8 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         names = [f.name for f in dataclasses.fields(annotation)] if dataclasses.is_dataclass(annotation) else []
         return InputError(f"{where}: {_nearest(str(first['loc'][-1]), names)}")
+    if first["type"] in ("missing", "missing_argument"):
+        return InputError(f"{where} is missing")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] == "value_error":
         return InputError(f"{path}: {message}" if not first["loc"] else f"{where} = {first['input']!r}: {message}")

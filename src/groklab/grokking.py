@@ -11,6 +11,8 @@ import numpy as np
 DEFINITION = "groklab/1"
 THRESHOLD = 0.99
 EVALUATIONS = 5
+#: 97.5% quantile of the normal distribution.
+NORMAL_95 = 1.959963984540054
 
 
 def default_every(n_inputs: int) -> int:
@@ -68,28 +70,24 @@ class Survival:
 
 def survival(grokked: list[int | None], ended: list[int]) -> Survival:
     """Kaplan–Meier median and interval; `grokked` has None for members that `ended` first."""
-    from scipy import stats
-
-    times = [float(g) if g is not None else float(e) for g, e in zip(grokked, ended, strict=True)]
-    seen = [g is not None for g in grokked]
-    if not any(seen):
-        return Survival(len(seen), 0, None, None, None)
-    if len(seen) == 1:
-        return Survival(1, 1, times[0], None, None)
-    data = stats.CensoredData.right_censored(times, [not s for s in seen])
-    curve = stats.ecdf(data).sf
-    with np.errstate(divide="ignore", invalid="ignore"):
-        band = curve.confidence_interval(method="log-log")
+    seen = np.array([g is not None for g in grokked], bool)
+    times = np.array([e if g is None else g for g, e in zip(grokked, ended, strict=True)], float)
+    if len(seen) == 1 or not seen.any():
+        return Survival(len(seen), int(seen.sum()), float(times[0]) if seen.any() else None, None, None)
+    steps = np.unique(times[seen])
+    at_risk = (times[:, None] >= steps).sum(0)
+    events = ((times[:, None] == steps) & seen[:, None]).sum(0)
+    left = np.cumprod(1 - events / at_risk)
+    # Greenwood's variance on the log-log scale; where nobody is left it is undefined, which bounds nothing
+    some = at_risk > events
+    deviation = np.sqrt(
+        np.cumsum(np.divide(events, at_risk * (at_risk - events), out=np.zeros(len(steps)), where=some))
+    )
+    spread = NORMAL_95 * np.divide(deviation, np.log(left, where=some, out=-np.ones(len(steps))))
+    low, high = (np.where(some, left ** np.exp(sign * spread), 1.0) for sign in (-1, 1))
 
     def crosses(probabilities: np.ndarray) -> float | None:
-        # where nobody is left the band is undefined, which bounds nothing
-        below = np.flatnonzero(np.nan_to_num(probabilities, nan=1.0) <= 0.5)
-        return float(curve.quantiles[below[0]]) if len(below) else None
+        below = np.flatnonzero(probabilities <= 0.5 + 1e-12)
+        return float(steps[below[0]]) if len(below) else None
 
-    return Survival(
-        len(seen),
-        sum(seen),
-        crosses(curve.probabilities),
-        crosses(band.low.probabilities),
-        crosses(band.high.probabilities),
-    )
+    return Survival(len(seen), int(seen.sum()), crosses(left), crosses(low), crosses(high))

@@ -5,7 +5,6 @@ The mean over inputs is taken by the learner, with weights that sum to one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import jax
@@ -19,8 +18,8 @@ from groklab.registry import register
 class Objective(Protocol):
     """What a learner asks of an objective."""
 
-    def per_row(self, logits: Array, targets: Array, numbers: Mapping[str, Any]) -> Array:
-        """Losses (n,) of logits (n, n_classes) against targets (n,) int; `numbers` holds its own float fields."""
+    def per_row(self, logits: Array, targets: Array) -> Array:
+        """Losses (n,) of logits (n, n_classes) against targets (n,) int."""
         ...
 
 
@@ -38,11 +37,11 @@ class CrossEntropy:
     form: Literal["exact", "float32", "float64", "stablemax"] = "exact"
     temperature: float = 1.0
 
-    def per_row(self, logits: Array, targets: Array, numbers: Mapping[str, Any]) -> Array:
+    def per_row(self, logits: Array, targets: Array) -> Array:
         """Losses (n,), in the logits' dtype (float64 for the form 'float64')."""
         if self.form == "float64":
             logits = logits.astype(jnp.float64)
-        logits = logits * (1 / jnp.asarray(numbers["temperature"], logits.dtype))
+        logits = logits * (1 / jnp.asarray(self.temperature, logits.dtype))
         if self.form == "exact":
             return exact_cross_entropy(logits, targets)
         log_p = _log_stablemax(logits) if self.form == "stablemax" else jax.nn.log_softmax(logits, axis=-1)
@@ -53,18 +52,16 @@ class CrossEntropy:
 class MeanSquaredError:
     """Mean over the outputs of the squared difference from the one-hot answer."""
 
-    def per_row(self, logits: Array, targets: Array, numbers: Mapping[str, Any]) -> Array:
+    def per_row(self, logits: Array, targets: Array) -> Array:
         """Losses (n,), in the logits' dtype."""
         difference = logits - jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
         return (difference * difference).mean(axis=-1)
 
 
 def _log_stablemax(logits: Array) -> Array:
-    # Both branches are kept finite, so that the gradient of the one not taken is.
-    up, down = jnp.maximum(logits, 0), jnp.minimum(logits, 0)
-    log_s = jnp.log1p(up) - jnp.log1p(-down)
-    total = (jnp.where(logits >= 0, up + 1, 1 / (1 - down))).sum(axis=-1, keepdims=True)
-    return log_s - jnp.log(total)
+    up, down = jnp.where(logits >= 0, logits, 0), jnp.where(logits < 0, logits, 0)  # each branch finite everywhere
+    total = jnp.where(logits >= 0, up + 1, 1 / (1 - down)).sum(axis=-1, keepdims=True)
+    return jnp.log1p(up) - jnp.log1p(-down) - jnp.log(total)
 
 
 @jax.custom_vjp
@@ -76,13 +73,13 @@ def exact_cross_entropy(logits: Array, targets: Array) -> Array:
 def _exact_forward(logits: Array, targets: Array) -> tuple[Array, Any]:
     is_target = targets[:, None] == jnp.arange(logits.shape[1], dtype=targets.dtype)
     answer = jnp.take_along_axis(logits, targets[:, None], axis=1, mode="promise_in_bounds")
-    margin = logits - answer  # exactly zero at the answer, so the largest is at least zero
-    largest = margin.max(axis=1, keepdims=True)
-    others = jnp.where(is_target, 0, jnp.exp(margin - largest))
+    top = logits.max(axis=1, keepdims=True)
+    others = jnp.where(is_target, 0, jnp.exp(logits - top))
     # A product with ones, not a sum: the compiler would compute the exponentials one by one inside the sum.
     total = jnp.matmul(others, jnp.ones((logits.shape[1], 1), logits.dtype), precision="highest")
-    above_one = total + jnp.expm1(-largest)
-    loss = (largest + jnp.log1p(above_one))[:, 0]
+    behind = top - answer  # zero where the answer leads, and then the loss is log1p(total)
+    above_one = total + jnp.expm1(-behind)
+    loss = (behind + jnp.log1p(above_one))[:, 0]
     return loss, (others, total, 1 / (1 + above_one), targets)
 
 

@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
-import optax.contrib
 from annotated_types import Ge, Gt, Lt
+from optax import contrib
 
 from groklab.errors import InputError
 from groklab.registry import register
@@ -99,6 +99,7 @@ class Optimiser:
             factor = jnp.minimum(1, self.clip_norm / jnp.maximum(norm(g), 1e-30))
             g = {k: v * factor for k, v in g.items()}
         g = {k: v + self.l2 * weights[k] for k, v in g.items()}
+        directions: Any
         directions, state = self.direction().update(g, state, weights)
         rate = self.rate(step)
         new = {}
@@ -212,13 +213,13 @@ class Muon(Optimiser):
         def label(weights: Weights) -> dict[str, str]:
             return {k: "matrix" if v.ndim >= 2 else "vector" for k, v in weights.items()}
 
-        def dimensions(weights: Weights) -> Any:
-            spec = optax.contrib.MuonDimensionNumbers
+        def dimensions(weights: Any) -> Any:
+            spec = contrib.MuonDimensionNumbers
             return jax.tree.map(
                 lambda v: spec(reduction_axis=v.ndim - 2, output_axis=v.ndim - 1) if v.ndim >= 2 else None, weights
             )
 
-        matrices = optax.contrib.scale_by_muon(
+        matrices = contrib.scale_by_muon(
             beta=self.beta, nesterov=self.nesterov, ns_steps=self.ns_steps, weight_dimension_numbers=dimensions
         )
         vectors = optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)

@@ -42,7 +42,7 @@ class Program:
             with jax.default_matmul_precision(self.precision):
                 return function(*arguments)
 
-        return jax.jit(precise, **options)  # type: ignore[no-any-return]
+        return jax.jit(precise, **options)
 
     def _init(self, key: jax.Array, numbers: Any) -> Any:
         return self.learner.init(jax.random.fold_in(key, 0), numbers)
@@ -83,7 +83,7 @@ class Program:
 
         def unfinished(carry: Any) -> jax.Array:
             _, s, i, _ = carry
-            return (s < stop) | (i == 0)
+            return jnp.logical_or(s < stop, i == 0)
 
         zero = jnp.zeros((), jnp.int32)
         states, _, _, records = jax.lax.while_loop(unfinished, block, (states, start, zero, blank))

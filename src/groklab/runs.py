@@ -1,12 +1,12 @@
 """A run on disk: a directory that explains itself, readable with no groklab installed.
 
-    experiment.json      what was asked for, a list of members with their identities
-    environment.json     machine and versions
-    status.json          how far it is, how it ended, what each member reached
-    metrics.parquet      step, member, losses, accuracies, norms
-    checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble)
-    state/               the two newest full states, for resuming
-    tags.json, report.html, claim.json (while a process writes it)
+experiment.json      what was asked for, a list of members with their identities
+environment.json     machine and versions
+status.json          how far it is, how it ended, what each member reached
+metrics.parquet      step, member, losses, accuracies, norms
+checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble)
+state/               the two newest full states, for resuming
+tags.json, report.html, claim.json (while a process writes it)
 """
 
 from __future__ import annotations
@@ -156,9 +156,7 @@ class Run:
     def write_metrics(self, frame: pl.DataFrame) -> None:
         """Replace the metrics; the file holds its own checksum among its metadata."""
         buffer = io.BytesIO()
-        frame.write_parquet(
-            buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()}
-        )
+        frame.write_parquet(buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()})
         storage.atomic_write(self.path / "metrics.parquet", storage.seal(buffer.getvalue()))
 
     # -- checkpoints --------------------------------------------------------------------------------------------
@@ -196,16 +194,6 @@ class Run:
                 return {k: v[member] for k, v in arrays.items()}
             return arrays
         raise InputError(f"{self.name} has no whole checkpoint yet")
-
-    def check_whole(self) -> None:
-        """Raise DamagedError unless metrics and weights of the last step are there, as they were written."""
-        step = self.status["step"]
-        last = self.metrics["step"].max()
-        if last != step:
-            raise DamagedError(f"{self.name} has lost the metrics of its last step; `resume` makes them anew")
-        if step not in self.checkpoints:
-            raise DamagedError(f"{self.name} has lost the weights of its last step; `resume` makes them anew")
-        self.weights(step)
 
     def write_checkpoint(self, step: int, weights: dict[str, np.ndarray]) -> None:
         """Keep the weights of a step; `weights` come with a member axis."""

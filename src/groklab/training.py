@@ -8,6 +8,7 @@ import platform
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,6 @@ def run_name(members: Sequence[Experiment]) -> str:
 def environment() -> dict[str, Any]:
     """Machine and versions, as kept with every run."""
     import jax
-    import jaxlib
     import optax
 
     import groklab
@@ -144,7 +144,7 @@ def environment() -> dict[str, Any]:
         "groklab": groklab.__version__,
         "python": platform.python_version(),
         "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
+        "jaxlib": metadata.version("jaxlib"),
         "optax": optax.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
@@ -169,11 +169,15 @@ def _is_done(run: Run, budget: Budget) -> bool:
     """Whether a run has reached a budget, and what it keeps of that is whole."""
     try:
         status = run.status
-        if status["status"] not in ("finished", "diverged"):
-            return False
-        run.check_whole()
-    except DamagedError as error:
-        warnings.warn(str(error), stacklevel=4)
+        whole = run.metrics["step"].max() == status["step"]
+    except DamagedError:
+        return False  # the engine says so, and makes them anew
+    if not whole or status["status"] not in ("finished", "diverged"):
+        return False
+    try:
+        run.weights(status["step"])
+    except InputError as error:
+        warnings.warn(f"{error}; making it anew", stacklevel=4)
         return False
     return (
         status["step"] >= budget.steps

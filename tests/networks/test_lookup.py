@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from groklab.networks.lookup import BLOCK, lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 
-jax.config.update("jax_enable_x64", True)
-
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 999), n_rows=st.sampled_from([1, 3, 40]), skewed=st.booleans())

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -12,8 +13,8 @@ from groklab.networks.transformer import Transformer
 from groklab.objectives import CrossEntropy
 from groklab.tasks.base import TaskShape
 
-jax.config.update("jax_enable_x64", True)
-
+#: Compiling takes most of the time here.
+QUICK = {"xla_backend_optimization_level": 0}
 P = 5
 SMALL = {"n_heads": 2, "d_model": 6, "d_mlp": 10}
 #: name: (settings, which token stands at each position; None where it varies)
@@ -31,20 +32,18 @@ CASES = {
 }
 
 
-def numbers(rate: float = 0.7) -> dict[str, float]:
-    return {"init_scale": 1.5, "attention_rate": rate, "output_scale": 1.3, "temperature": 1.0}
-
-
 def make(case: str) -> tuple[Transformer, TaskShape]:
     changes, constants = CASES[case]
-    return Transformer(**(SMALL | changes)), TaskShape(P + 2, len(constants), P, constants)
+    return Transformer(init_scale=1.5, output_scale=1.3, **(SMALL | changes)), TaskShape(
+        P + 2, len(constants), P, constants
+    )
 
 
 def draw(case: str, seed: int, dtype: type = jnp.float64) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
     """Weights (none of them zero), tokens and targets."""
     net, shape = make(case)
     rng = np.random.default_rng(seed)
-    weights = net.init(jax.random.key(seed), shape, numbers(), dtype)
+    weights = net.init(jax.random.key(seed), shape, dtype)
     weights = {name: w + jnp.asarray(rng.normal(size=w.shape) * 0.2, dtype) for name, w in weights.items()}
     columns = [rng.integers(0, P, 21) if c is None else np.full(21, c) for c in shape.constants]
     return weights, jnp.asarray(np.stack(columns, axis=1), jnp.int32), jnp.asarray(rng.integers(0, P, 21), jnp.int32)
@@ -52,16 +51,17 @@ def draw(case: str, seed: int, dtype: type = jnp.float64) -> tuple[dict[str, jax
 
 def loss(case, way, weights, tokens, targets, rate):
     net, shape = make(case)
+    net = dataclasses.replace(net, attention_rate=rate)
     if way == "fast":
-        logits = net.apply(weights, net.prepare(tokens, shape), numbers(rate), shape)
+        logits = net.apply(weights, net.prepare(tokens, shape), shape)
     else:
-        logits = net.textbook(weights, tokens, numbers(rate), shape)[:, -1]
-    return CrossEntropy().per_row(logits, targets, numbers(rate)).mean(), logits
+        logits = net.textbook(weights, tokens, shape)[:, -1]
+    return CrossEntropy().per_row(logits, targets).mean(), logits
 
 
 @functools.cache
 def value_and_gradient(case: str, way: str):
-    return jax.jit(jax.value_and_grad(functools.partial(loss, case, way), has_aux=True))
+    return jax.jit(jax.value_and_grad(functools.partial(loss, case, way), has_aux=True), compiler_options=QUICK)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -79,7 +79,9 @@ def test_members_of_a_batch_are_as_alone():
     rates = jnp.array([1.0, 0.4])
     drawn = [draw("a b =", seed) for seed in seeds]
     many = jax.tree.map(lambda *x: jnp.stack(x), *drawn)
-    (_, logits), gradients = jax.jit(jax.vmap(value_and_gradient("a b =", "fast")))(*many, rates)
+    (_, logits), gradients = jax.jit(jax.vmap(value_and_gradient("a b =", "fast").__wrapped__), compiler_options=QUICK)(
+        *many, rates
+    )
     for i, one in enumerate(drawn):
         (_, alone), gradient = value_and_gradient("a b =", "fast")(*one, rates[i])
         np.testing.assert_allclose(logits[i], alone, rtol=1e-10, atol=1e-10)
@@ -95,21 +97,25 @@ def test_a_single_precision_program_holds_no_double(case):
 
 def test_names_and_shapes_are_those_of_transformerlens():
     net, shape = Transformer(), TaskShape(114, 3, 113, (None, None, 113))
-    weights = net.init(jax.random.key(0), shape, numbers(), jnp.float32)
-    assert {name: w.shape for name, w in weights.items()} == net.shapes(shape) == {
-        "embed.W_E": (114, 128),
-        "pos_embed.W_pos": (3, 128),
-        "blocks.0.attn.W_Q": (4, 128, 32),
-        "blocks.0.attn.W_K": (4, 128, 32),
-        "blocks.0.attn.W_V": (4, 128, 32),
-        "blocks.0.attn.W_O": (4, 32, 128),
-        "blocks.0.mlp.W_in": (128, 512),
-        "blocks.0.mlp.W_out": (512, 128),
-        "blocks.0.mlp.b_in": (512,),
-        "blocks.0.mlp.b_out": (128,),
-        "unembed.W_U": (128, 113),
-    }
-    assert sum(w.size for w in weights.values()) == 227_200 - 128  # the authors' has a 114th class
+    weights = net.init(jax.random.key(0), shape, jnp.float32)
+    assert (
+        {name: w.shape for name, w in weights.items()}
+        == net.shapes(shape)
+        == {
+            "embed.W_E": (114, 128),
+            "pos_embed.W_pos": (3, 128),
+            "blocks.0.attn.W_Q": (4, 128, 32),
+            "blocks.0.attn.W_K": (4, 128, 32),
+            "blocks.0.attn.W_V": (4, 128, 32),
+            "blocks.0.attn.W_O": (4, 32, 128),
+            "blocks.0.mlp.W_in": (128, 512),
+            "blocks.0.mlp.W_out": (512, 128),
+            "blocks.0.mlp.b_in": (512,),
+            "blocks.0.mlp.b_out": (128,),
+            "unembed.W_U": (128, 113),
+        }
+    )
+    assert sum(w.size for w in weights.values()) == 226_816 - 128  # the authors' has a 114th class
     assert 3 * net.flops(shape, 3830) == pytest.approx(3.72e9, rel=1e-3)
 
 
@@ -124,9 +130,8 @@ def test_names_and_shapes_are_those_of_transformerlens():
 )
 def test_initial_deviations(scheme, w_e, w_u, w_out):
     shape = TaskShape(114, 3, 113, (None, None, 113))
-    net = Transformer(init_scheme=scheme, init_std={"W_K": 0.5, "blocks.0.attn.W_Q": 0.25})
-    given_numbers = {"init_scale": 2.0, "init_std.W_K": 0.5, "init_std.blocks.0.attn.W_Q": 0.25}
-    weights = net.init(jax.random.key(0), shape, given_numbers, jnp.float32)
+    net = Transformer(init_scheme=scheme, init_scale=2.0, init_std={"W_K": 0.5, "blocks.0.attn.W_Q": 0.25})
+    weights = net.init(jax.random.key(0), shape, jnp.float32)
     expected = {"embed.W_E": w_e, "unembed.W_U": w_u, "blocks.0.mlp.W_out": w_out}
     expected |= {"blocks.0.attn.W_K": 0.5, "blocks.0.attn.W_Q": 0.25}
     for name, deviation in expected.items():
@@ -136,7 +141,7 @@ def test_initial_deviations(scheme, w_e, w_u, w_out):
 
 def test_each_matrix_is_drawn_by_its_name():
     shape = TaskShape(7, 3, 5, (None, None, 5))
-    one, two = (Transformer(n_layers=n, **SMALL).init(jax.random.key(0), shape, numbers(), jnp.float32) for n in (1, 2))
+    one, two = (Transformer(n_layers=n, **SMALL).init(jax.random.key(0), shape, jnp.float32) for n in (1, 2))
     assert all((two[name] == w).all() for name, w in one.items())
 
 

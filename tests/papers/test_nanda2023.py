@@ -37,7 +37,9 @@ def test_start_weights_are_the_recorded_ones() -> None:
 def test_float32_follows_the_released_curve() -> None:
     run = gl.train(gl.preset("nanda2023/released-wd0.1", {"budget.steps": 100, "evaluation.every": 5}))
     every = run.curves()
-    train, test = (dict(zip(every["step"].tolist(), every[f"{s}_loss"].tolist(), strict=True)) for s in ("train", "test"))
+    train, test = (
+        dict(zip(every["step"].tolist(), every[f"{s}_loss"].tolist(), strict=True)) for s in ("train", "test")
+    )
     assert train[0] == pytest.approx(RELEASED[0], abs=1e-6)
     assert test[0] == pytest.approx(RELEASED_TEST[0], abs=1e-6)
     for step in (5, 10, 20, 50, 100):
@@ -55,7 +57,9 @@ def test_the_first_update_has_rate_zero() -> None:
 
 
 def test_float64_gives_the_first_losses_to_eight_places() -> None:
-    run = gl.train(gl.preset("nanda2023/released-wd0.1", {"budget.steps": 3, "evaluation.every": 1, "dtype": "float64"}))
+    run = gl.train(
+        gl.preset("nanda2023/released-wd0.1", {"budget.steps": 3, "evaluation.every": 1, "dtype": "float64"})
+    )
     curves = run.curves()
     assert curves["train_loss"].dtype == np.float64
     assert curves["train_loss"][0] == pytest.approx(RELEASED[0], abs=1e-8)

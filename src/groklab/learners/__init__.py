@@ -1,0 +1,1 @@
+"""Learners: things that improve step by step."""

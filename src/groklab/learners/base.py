@@ -16,7 +16,7 @@ Weights: TypeAlias = dict[str, jax.Array]
 class Learner(Protocol):
     """Something that improves step by step, written for one member; the engine makes it many.
 
-    All methods but `raw_data` are pure functions that JAX can trace. `numbers` are the member's own numbers by
+    All methods are pure functions that JAX can trace. `numbers` are the member's own numbers by
     dotted path. `step` number s turns the state after s updates into the state after s + 1, and its outputs
     describe the state before the update.
     """
@@ -30,8 +30,8 @@ class Learner(Protocol):
     def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
         """One update."""
 
-    def evaluate(self, state: State, data: Any, numbers: Numbers) -> Outputs:
-        """Metrics of a state that `step` does not give by the way."""
+    def evaluate(self, state: State, data: Any, numbers: Numbers, s: jax.Array) -> Outputs:
+        """Metrics of the state after s updates that `step` does not give by the way."""
 
     def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
         """Logits (n, n_classes) of inputs (n, n_ctx)."""

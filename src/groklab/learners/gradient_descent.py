@@ -33,7 +33,7 @@ class GradientDescent:
     def init(self, key: jax.Array, numbers: Numbers) -> State:
         """Fresh weights and optimiser state."""
         network, _, optimiser = self._parts(numbers)
-        weights = network.init(key, self.shape, _n(network), self.dtype)
+        weights = network.init(key, self.shape, self.dtype)
         return {"weights": weights, "optimiser": optimiser.init(weights)}
 
     def prepare(self, raw: dict[str, Any]) -> dict[str, Any]:
@@ -58,8 +58,8 @@ class GradientDescent:
             targets = data["train_targets"][rows]
 
         def loss(weights: Weights) -> tuple[jax.Array, jax.Array]:
-            logits = network.apply(weights, batch, _n(network), self.shape)
-            return _mean(objective.per_row(logits, targets, _n(objective)), row_weights), logits
+            logits = network.apply(weights, batch, self.shape)
+            return _mean(objective.per_row(logits, targets), row_weights), logits
 
         (value, logits), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"])
         weights, moments = optimiser.update(gradients, state["optimiser"], state["weights"], s)
@@ -76,8 +76,8 @@ class GradientDescent:
         if self.batch_size is not None:
             sets["train"] = (data["train"], data["train_targets"], _of_phase(data, s))
         for name, (batch, targets, row_weights) in sets.items():
-            logits = network.apply(state["weights"], batch, _n(network), self.shape)
-            outputs[f"{name}_loss"] = _mean(objective.per_row(logits, targets, _n(objective)), row_weights)
+            logits = network.apply(state["weights"], batch, self.shape)
+            outputs[f"{name}_loss"] = _mean(objective.per_row(logits, targets), row_weights)
             outputs[f"{name}_accuracy"] = accuracy(logits, targets, row_weights)
         return outputs
 
@@ -130,14 +130,3 @@ def _of_phase(data: Any, s: jax.Array) -> jax.Array:
 
 def _mean(per_row: jax.Array, row_weights: jax.Array) -> jax.Array:
     return jnp.sum(per_row * row_weights.astype(per_row.dtype))
-
-
-def _n(c):
-    from groklab.components import _children
-    import dataclasses
-    d={}
-    for k,v in _children(c):
-        if isinstance(v,dict):
-            d.update({f"{k}.{a}":b for a,b in v.items()})
-        else: d[k]=v
-    return d

@@ -32,18 +32,17 @@ def draw(
     key: Array,
     shapes: Mapping[str, tuple[int, ...]],
     deviations: Mapping[str, float],
-    overrides: Iterable[str],
-    numbers: Mapping[str, Any],
+    init_std: Mapping[str, Any],
+    init_scale: Any,
     dtype: Any,
     uniform: bool = False,
 ) -> dict[str, Array]:
     """Initial weights: each array from its own fold of the key, so that names and not their order decide.
 
     deviations: the standard deviation of each matrix; names without one are zero (biases) or one (the gains
-    'ln*.w'). overrides: names (or last parts of names) whose deviation is numbers['init_std.<name>'] instead.
-    numbers['init_scale'] multiplies every matrix. uniform: draw uniformly, with that same deviation.
+    'ln*.w'). init_std: deviations by name (or last part of a name) that replace those. init_scale multiplies
+    every matrix; both may be traced. uniform: draw uniformly, with that same deviation.
     """
-    chosen = set(overrides)
     weights = {}
     for name, shape in shapes.items():
         if name not in deviations:
@@ -54,9 +53,9 @@ def draw(
             sample = jax.random.uniform(own_key, shape, dtype, -(3**0.5), 3**0.5)
         else:
             sample = jax.random.normal(own_key, shape, dtype)
-        override = next((part for part in (name, last_part(name)) if part in chosen), None)
-        std = deviations[name] if override is None else numbers[f"init_std.{override}"]
-        weights[name] = sample * jnp.asarray(std, dtype) * jnp.asarray(numbers["init_scale"], dtype)
+        override = next((part for part in (name, last_part(name)) if part in init_std), None)
+        std = deviations[name] if override is None else init_std[override]
+        weights[name] = sample * jnp.asarray(std, dtype) * jnp.asarray(init_scale, dtype)
     return weights
 
 

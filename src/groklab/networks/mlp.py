@@ -67,8 +67,8 @@ class MLP:
             result["unembed.b_U"] = (shape.n_classes,)
         return result
 
-    def init(self, key: Array, shape: TaskShape, numbers: Mapping[str, Any], dtype: Any) -> dict[str, Array]:
-        """Initial weights; `numbers` holds init_scale and init_std.<name>, and may be traced.
+    def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
+        """Initial weights.
 
         Raises InputError if init_std names no matrix.
         """
@@ -88,7 +88,7 @@ class MLP:
             else:
                 deviations[name] = (3 * fan_in) ** -0.5
         uniform = self.init_scheme == "torch"
-        return draw(key, shapes, deviations, self.init_std, numbers, dtype, uniform=uniform)
+        return draw(key, shapes, deviations, self.init_std, self.init_scale, dtype, uniform=uniform)
 
     def prepare(self, tokens: Array, shape: TaskShape) -> tuple[Lookup, ...]:
         """What `apply` wants of tokens (n, n_ctx), computed once outside the training loop; may be traced."""
@@ -98,7 +98,6 @@ class MLP:
         self,
         weights: Mapping[str, Array],
         batch: tuple[Lookup, ...],
-        numbers: Mapping[str, Any],
         shape: TaskShape,
         key: Array | None = None,
     ) -> Array:
@@ -110,13 +109,12 @@ class MLP:
             parts = weights["hidden.0.W"].reshape(len(batch), self.d_embed, self.d_mlp)
             tables = [weights["embed.W_E"] @ parts[i] for i in range(len(batch))]
         x = weighted_lookup((None,) * len(batch), tuple((t,) for t in tables), batch)
-        return self._rest(weights, x, numbers)
+        return self._rest(weights, x)
 
     def textbook(
         self,
         weights: Mapping[str, Array],
         tokens: Array,
-        numbers: Mapping[str, Any],
         shape: TaskShape,
         key: Array | None = None,
     ) -> Array:
@@ -129,9 +127,9 @@ class MLP:
             x = sum(first[1:], first[0])
         else:
             x = jnp.concatenate([weights["embed.W_E"][t] for t in varying], axis=1) @ weights["hidden.0.W"]
-        return self._rest(weights, x, numbers)
+        return self._rest(weights, x)
 
-    def _rest(self, weights: Mapping[str, Array], x: Array, numbers: Mapping[str, Any]) -> Array:
+    def _rest(self, weights: Mapping[str, Array], x: Array) -> Array:
         """Logits from the first hidden layer's sums (n, d_mlp), before its bias."""
         act = ACTIVATIONS[self.activation]
         for i in range(self.n_hidden_layers):
@@ -141,7 +139,7 @@ class MLP:
         logits = product(x, weights["unembed.W_U"])
         if self.biases:
             logits = logits + weights["unembed.b_U"]
-        return logits * jnp.asarray(numbers["output_scale"], logits.dtype)
+        return logits * jnp.asarray(self.output_scale, logits.dtype)
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
         """Floating-point operations of the matrix products of one forward pass over n_rows inputs.

@@ -73,7 +73,7 @@ def lift(values: Array, source: Source, target: Source, batch: Batch) -> Array:
     """Rows at a wider source; a single row is left to broadcasting."""
     if source is None or source == target:
         return values
-    assert isinstance(source, int) and target == "inputs"
+    assert isinstance(source, int)
     return lookup(values, batch[source])
 
 
@@ -237,9 +237,10 @@ def _layer(
     if _is_mixture(projected):
         x = _mixture(weights, layer, stream, projected, pattern, batch, rate)
     else:
-        z = sum(a[..., None] * lift(p.v, p.source, target, batch) for a, p in zip(pattern, projected, strict=True))
+        shares = [a[..., None] * lift(p.v, p.source, target, batch) for a, p in zip(pattern, projected, strict=True)]
+        z = sum(shares[1:], shares[0])
         w_o = weights[name + "attn.W_O"]
-        out = z.reshape(-1, w_o.shape[0] * w_o.shape[1]) @ w_o.reshape(-1, w_o.shape[2])
+        out = product(z.reshape(-1, w_o.shape[0] * w_o.shape[1]), w_o.reshape(-1, w_o.shape[2]))
         x = lift(stream.values, stream.source, target, batch) + _plus(out, weights, name + "attn.b_O")
     if net.layer_norm == "post":
         x = net.normalise(name + "ln1", x)

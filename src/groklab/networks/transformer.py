@@ -30,7 +30,8 @@ class Transformer:
       furuta2024        1/sqrt(D), W_E 1/sqrt(d_vocab)  (arXiv 2402.16726, the authors' code)
       transformer_lens  0.8/sqrt(D)
       fan_in            1/sqrt(number of inputs summed); 1/sqrt(D) for the embeddings
-    init_std: a matrix's name, or the last part of it, and its own standard deviation. init_scale: a factor on all. Biases start at zero, gains at one. output_scale: a factor on the logits.
+    init_std: a matrix's name, or the last part of it, and its own standard deviation. init_scale: a factor on all
+    matrices. Biases start at zero, gains at one. output_scale: a factor on the logits.
     """
 
     n_layers: int = 1
@@ -54,7 +55,9 @@ class Transformer:
             check_at_least(name, getattr(self, name), 1)
         check_at_least("d_mlp", self._d_mlp, 0)
         if self.d_head is None and self.d_model % self.n_heads:
-            raise InputError("network.d_model", self.d_model, f"needs a multiple of n_heads = {self.n_heads}, or d_head")
+            raise InputError(
+                "network.d_model", self.d_model, f"needs a multiple of n_heads = {self.n_heads}, or d_head"
+            )
         check_at_least("d_head", self._d_head, 1)
         check_init_std(self.init_std, self._fan_in())
 
@@ -103,8 +106,8 @@ class Transformer:
             result["unembed.b_U"] = (shape.n_classes,)
         return result
 
-    def init(self, key: Array, shape: TaskShape, numbers: Mapping[str, Any], dtype: Any) -> dict[str, Array]:
-        """Initial weights; `numbers` holds init_scale and init_std.<name>, and may be traced."""
+    def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
+        """Initial weights by name, drawn from the deviations of `init_scheme`."""
         d = self.d_model
         if self.init_scheme == "fan_in":
             deviations = {name: n**-0.5 for name, n in self._fan_in().items()}
@@ -115,7 +118,7 @@ class Transformer:
             deviations["unembed.W_U"] = shape.d_vocab**-0.5
         if self.init_scheme == "furuta2024":
             deviations["embed.W_E"] = shape.d_vocab**-0.5
-        return draw(key, self.shapes(shape), deviations, self.init_std, numbers, dtype)
+        return draw(key, self.shapes(shape), deviations, self.init_std, self.init_scale, dtype)
 
     def prepare(self, tokens: Array, shape: TaskShape) -> prefix_tables.Batch:
         """What `apply` wants of tokens (n, n_ctx), computed once outside the training loop; may be traced."""
@@ -125,7 +128,6 @@ class Transformer:
         self,
         weights: Mapping[str, Array],
         batch: prefix_tables.Batch,
-        numbers: Mapping[str, Any],
         shape: TaskShape,
         key: Array | None = None,
     ) -> Array:
@@ -138,22 +140,21 @@ class Transformer:
             normalise=lambda name, x: layer_norm(x, weights[name + ".w"], weights[name + ".b"]),
         )
         dtype = weights["embed.W_E"].dtype
-        rate = jnp.asarray(numbers["attention_rate"], dtype)
+        rate = jnp.asarray(self.attention_rate, dtype)
         logits = prefix_tables.last_logits(net, weights, batch, rate, shape)
-        return logits * jnp.asarray(numbers["output_scale"], dtype)
+        return logits * jnp.asarray(self.output_scale, dtype)
 
     def textbook(
         self,
         weights: Mapping[str, Array],
         tokens: Array,
-        numbers: Mapping[str, Any],
         shape: TaskShape,
         key: Array | None = None,
     ) -> Array:
         """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx), as a textbook writes it."""
         w = weights
         dtype = w["embed.W_E"].dtype
-        rate = jnp.asarray(numbers["attention_rate"], dtype)
+        rate = jnp.asarray(self.attention_rate, dtype)
         allowed = jnp.tril(jnp.ones((shape.n_ctx, shape.n_ctx), bool))
 
         def plus(x: Array, bias: str) -> Array:
@@ -181,7 +182,7 @@ class Transformer:
                 post = ACTIVATIONS[self.activation](plus(y @ w[block + "mlp.W_in"], block + "mlp.b_in"))
                 x = norm(x + plus(post @ w[block + "mlp.W_out"], block + "mlp.b_out"), block + "ln2", "post")
         logits = plus(norm(x, "ln_final", "pre") @ w["unembed.W_U"], "unembed.b_U")
-        return logits * jnp.asarray(numbers["output_scale"], dtype)
+        return logits * jnp.asarray(self.output_scale, dtype)
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
         """Floating-point operations of one forward pass over n_rows inputs, counted where inputs must be told apart.

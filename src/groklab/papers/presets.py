@@ -26,7 +26,9 @@ class Preset:
 PRESETS: dict[str, Preset] = {}
 
 
-def define(name: str, base: str | None = None, *, shows: str, costs: str, expect: str, source: str, **settings: Any) -> None:
+def define(
+    name: str, base: str | None = None, *, shows: str, costs: str, expect: str, source: str, **settings: Any
+) -> None:
     """Register a preset; dotted settings (written with `__` for a dot) are laid over those of `base`."""
     inherited = dict(PRESETS[base].settings) if base else {}
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
