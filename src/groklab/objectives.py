@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int
 
 from groklab.registry import register
 
@@ -18,7 +19,7 @@ from groklab.registry import register
 class Objective(Protocol):
     """What a learner asks of an objective."""
 
-    def per_row(self, logits: Array, targets: Array) -> Array:
+    def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         """Losses (n,) of logits (n, n_classes) against targets (n,) int."""
         ...
 
@@ -37,7 +38,7 @@ class CrossEntropy:
     form: Literal["exact", "float32", "float64", "stablemax"] = "exact"
     temperature: float = 1.0
 
-    def per_row(self, logits: Array, targets: Array) -> Array:
+    def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         """Losses (n,), in the logits' dtype (float64 for the form 'float64')."""
         if self.form == "float64":
             logits = logits.astype(jnp.float64)
@@ -52,7 +53,7 @@ class CrossEntropy:
 class MeanSquaredError:
     """Mean over the outputs of the squared difference from the one-hot answer."""
 
-    def per_row(self, logits: Array, targets: Array) -> Array:
+    def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         """Losses (n,), in the logits' dtype."""
         difference = logits - jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
         return (difference * difference).mean(axis=-1)
@@ -65,7 +66,7 @@ def _log_stablemax(logits: Array) -> Array:
 
 
 @jax.custom_vjp
-def exact_cross_entropy(logits: Array, targets: Array) -> Array:
+def exact_cross_entropy(logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
     """Losses log1p(sum_{j!=y} exp(l_j - l_y)), (n,), from logits (n, n_classes) and targets (n,)."""
     return _exact_forward(logits, targets)[0]
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from groklab.components import with_numbers
 from groklab.learners.base import Numbers, Outputs, State, Weights
@@ -91,7 +92,9 @@ class GradientDescent:
         return parts["network"], parts["objective"], parts["optimiser"]
 
 
-def accuracy(logits: jax.Array, targets: jax.Array, row_weights: jax.Array) -> jax.Array:
+def accuracy(
+    logits: Float[Array, "n classes"], targets: Int[Array, " n"], row_weights: Float[Array, " n"]
+) -> Float[Array, ""]:
     """Share of the rows of positive weight whose target has the largest logit; a tie counts as wrong.
 
     A ratio of counts, so that all right is exactly 1.
@@ -103,7 +106,9 @@ def accuracy(logits: jax.Array, targets: jax.Array, row_weights: jax.Array) -> j
     return jnp.sum(jnp.where(own > other, present, 0)) / jnp.maximum(jnp.sum(present), 1)
 
 
-def draw_batch(key: jax.Array, s: jax.Array, row_weights: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
+def draw_batch(
+    key: jax.Array, s: Int[Array, ""], row_weights: Float[Array, " n"], batch_size: int
+) -> tuple[Int[Array, " batch"], Float[Array, " batch"]]:
     """The rows of mini-batch s and their weights: epochs of a fresh permutation, the last batch partial.
 
     Rows of weight zero never come up. The permutation is a function of (key, epoch) alone, so that a resumed run
@@ -128,5 +133,5 @@ def _of_phase(data: Any, s: jax.Array) -> jax.Array:
     return weights[jnp.sum(s >= steps) - 1]  # type: ignore[no-any-return]
 
 
-def _mean(per_row: jax.Array, row_weights: jax.Array) -> jax.Array:
+def _mean(per_row: Float[Array, " n"], row_weights: Float[Array, " n"]) -> Float[Array, ""]:
     return jnp.sum(per_row * row_weights.astype(per_row.dtype))

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Shaped
 
 from groklab.errors import InputError
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task
 
 
-def fourier_basis(p: int) -> np.ndarray:
+def fourier_basis(p: int) -> Float64[np.ndarray, "p p"]:
     """The orthonormal real Fourier basis, (p, p) float64, rows: constant, cos 1, sin 1, cos 2, sin 2, …
 
     cos and sin of w_k = 2πk/p, k = 1..(p−1)/2; for even p the last row alternates in sign.
@@ -27,12 +28,12 @@ def fourier_basis(p: int) -> np.ndarray:
     return np.array(rows)
 
 
-def component_norms(matrix: np.ndarray) -> np.ndarray:
+def component_norms(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " p"]:
     """Norm of each Fourier component of a matrix (p, d) along its first axis: (p,)."""
     return np.asarray(np.linalg.norm(fourier_basis(len(matrix)) @ np.asarray(matrix, np.float64), axis=1))
 
 
-def frequency_norms(matrix: np.ndarray) -> np.ndarray:
+def frequency_norms(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " frequencies"]:
     """Norm of each frequency k = 1..p//2 of a matrix (p, d), cosine and sine together: (p//2,)."""
     p = len(matrix)
     power = component_norms(matrix)[1:] ** 2
@@ -40,7 +41,7 @@ def frequency_norms(matrix: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(np.append(pairs, power[-1]) if p % 2 == 0 else pairs))
 
 
-def embedding_matrix(weights: Mapping[str, Any], task: Task) -> np.ndarray:
+def embedding_matrix(weights: Mapping[str, Any], task: Task) -> Shaped[np.ndarray, "p d"]:
     """W_E of the number tokens, (p, d_model), or the first table of a network on one-hots, (p, d_mlp).
 
     Raises InputError where the task has no modulus or the network no such table.
@@ -52,7 +53,7 @@ def embedding_matrix(weights: Mapping[str, Any], task: Task) -> np.ndarray:
     raise InputError("these weights hold no embedding: neither embed.W_E nor embed.0.W")
 
 
-def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> np.ndarray:
+def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "p d_mlp"]:
     """W_L, from the last layer's neurons to the answers: (n_answers, d_mlp).
 
     W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP.
