@@ -1,0 +1,35 @@
+"""Runs as one self-contained HTML page: what happened, in words, numbers and figures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from groklab import storage
+from groklab.errors import InputError
+from groklab.report.comparison import compare_page
+from groklab.report.page import render
+from groklab.report.single import run_page
+from groklab.runs import Run
+
+
+def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
+    """Write the page of one run, or of several side by side, and return where it lies.
+
+    out: the file, or a folder for it; by default `report.html` in the run's folder, or, for several runs,
+    `compare-….html` beside their folders. The page needs no network and no other file.
+    Raises InputError for no runs, DamagedError for a run that cannot be read at all.
+    """
+    if not runs:
+        raise InputError("a report needs at least one run")
+    several = len(runs) > 1
+    key = hashlib.sha256("\n".join(run.name for run in runs).encode()).hexdigest()[:8]
+    name = f"compare-{key}.html" if several else "report.html"
+    path = (runs[0].path.parent if several else runs[0].path) / name
+    if out is not None:
+        path = Path(out).expanduser()
+        path = path / name if path.is_dir() else path
+    content = compare_page(runs) if several else run_page(runs[0])
+    storage.atomic_write(path, render(content).encode())
+    return path

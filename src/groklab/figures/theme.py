@@ -1,0 +1,138 @@
+"""The look that all figures share: colours that hold on white and on black, for every kind of colour vision.
+
+Figures are made in the light colours; `in_dark` gives the same figure in the dark ones, colour by colour. The hues
+are those of Okabe & Ito (2008), darkened where they would be too faint for a line on white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, isfinite, log10
+from typing import Any
+
+from plotly.graph_objs._figure import Figure as Figure
+
+TRAIN = "#D55E00"
+TEST = "#0072B2"
+GREEN = "#008A64"
+PINK = "#B8558F"
+OLIVE = "#857000"
+GREY = "#6C7482"
+INK = "#1D2129"
+MUTED = "#565D6A"
+SOFT = "#8A93A1"
+FAINT = "#B9C0CA"
+GRID = "#E4E7EC"
+PAPER = "#FFFFFF"
+CLEAR = "rgba(0,0,0,0)"
+
+#: The dark page's colour for each of the light page's.
+DARK = {
+    TRAIN: "#F0A030",
+    TEST: "#5BB8F0",
+    GREEN: "#3CCB9E",
+    PINK: "#E59BC6",
+    OLIVE: "#EBDD4F",
+    GREY: "#A9B1BD",
+    INK: "#ECEEF2",
+    MUTED: "#A7AEBA",
+    SOFT: "#727B8A",
+    FAINT: "#4E5664",
+    GRID: "#2C323C",
+    PAPER: "#191C22",
+}
+#: Colours of things that have no colour of their own, such as runs side by side.
+SERIES = (TEST, TRAIN, GREEN, PINK, OLIVE, GREY)
+DASHES = ("solid", "dash", "dot", "dashdot")
+#: A circle of hues of middling lightness, for residues.
+CYCLE = ((0.0, TEST), (0.25, PINK), (0.5, TRAIN), (0.75, GREEN), (1.0, TEST))
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+def figure(
+    traces: Sequence[Mapping[str, Any]],
+    layout: Mapping[str, Any],
+    frames: Sequence[Mapping[str, Any]] = (),
+) -> Figure:
+    """A figure of traces, layout and frames given as Plotly's own nested settings, in the shared look.
+
+    Settings of `layout` go before the shared ones; axes (`xaxis…`, `yaxis…`) take the shared ones setting by setting.
+    """
+    shared: dict[str, Any] = {
+        "template": {},
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "margin": {"l": 64, "r": 16, "t": 64, "b": 52},
+        "hoverlabel": {"bgcolor": PAPER, "bordercolor": FAINT, "font": {"color": INK, "family": FONT}},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": CLEAR},
+        "dragmode": "zoom",
+    }
+    axis = {
+        "gridcolor": GRID,
+        "linecolor": FAINT,
+        "zerolinecolor": GRID,
+        "tickfont": {"color": MUTED},
+        "automargin": True,
+    }
+    styled = {k: {**axis, **v} if k.startswith(("xaxis", "yaxis")) else v for k, v in layout.items()}
+    for name in ("xaxis", "yaxis"):
+        styled.setdefault(name, axis)
+    whole = {"data": list(traces), "layout": {**shared, **styled}, "frames": list(frames)}
+    return Figure(whole)
+
+
+def log_axis(low: float, high: float, title: str = "", **settings: Any) -> dict[str, Any]:
+    """A logarithmic axis from `low` to `high`, both positive, with plain numbers at its decades."""
+    decades = log10(high / low) if high > low else 0.0
+    pad = 0.02 * max(decades, 0.5)
+    return {
+        "type": "log",
+        "range": [log10(low) - pad, log10(high) + pad],
+        "title": {"text": title},
+        "dtick": 1 if decades > 2 else "D2",
+        "tickformat": ",",
+        "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 3, "tickcolor": FAINT},
+        "ticks": "outside",
+        "ticklen": 6,
+        "tickcolor": FAINT,
+        **settings,
+    }
+
+
+def log_heights(values: Iterable[float], title: str) -> dict[str, Any]:
+    """A logarithmic axis for positive `values` (others are passed over) whose ticks stay few over any span."""
+    seen = [v for v in values if v > 0 and isfinite(v)]
+    decades = log10(max(seen) / min(seen)) if seen else 0.0
+    ticks = "D2" if decades < 1.5 else max(1, ceil(decades / 5))
+    return {"type": "log", "title": {"text": title}, "exponentformat": "power", "dtick": ticks}
+
+
+def slider(steps: Sequence[int]) -> dict[str, Any]:
+    """Plotly's slider through checkpoints, whose frames are named by their steps; it starts at the last."""
+    instantly = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    return {
+        "active": len(steps) - 1,
+        "pad": {"t": 48},
+        "currentvalue": {"prefix": "step ", "font": {"color": MUTED}},
+        "bgcolor": GRID,
+        "bordercolor": FAINT,
+        "tickcolor": FAINT,
+        "steps": [{"label": f"{s:,}", "method": "animate", "args": [[str(s)], instantly]} for s in steps],
+    }
+
+
+def in_dark(light: Figure) -> Figure:
+    """The same figure in the colours of a dark page."""
+    return Figure(_recoloured(light.to_dict()))
+
+
+def _recoloured(node: Any) -> Any:
+    if isinstance(node, str):
+        return DARK.get(node, node)
+    if isinstance(node, dict):
+        return {k: _recoloured(v) for k, v in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_recoloured(v) for v in node]
+    return node

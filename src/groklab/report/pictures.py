@@ -1,0 +1,137 @@
+"""The figures of a page: each a Plotly description, a heading, and one sentence of what it says about this run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from groklab import figures
+from groklab.figures import frames
+from groklab.figures.theme import Figure
+from groklab.measures.fourier import component_norms, gini
+from groklab.report import story
+from groklab.report.facts import Facts, embeddings
+from groklab.report.wording import listed, percent
+
+#: Names that are short enough for a sentence.
+MANY = 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure of a page, or, where `spec` is empty, the sentence that says why it is not there.
+
+    key: names it on the page and in the style sheet. spec: the figure as JSON, without Plotly's own slider, which no
+    keyboard reaches. steps: the checkpoints of its slider.
+    """
+
+    key: str
+    title: str
+    sentence: str
+    spec: str = ""
+    steps: tuple[int, ...] = ()
+
+
+def picture(key: str, title: str, sentence: str, drawn: Figure) -> Picture:
+    """A figure made ready for a page: its size is the page's to decide, its slider becomes an input."""
+    steps = tuple(int(f.name) for f in drawn.frames)
+    drawn.layout.sliders = None
+    drawn.layout.height = None
+    # inside a script element, `<` could end it
+    spec = drawn.to_json().replace("<", "\\u003c")
+    return Picture(key, title, sentence, spec, steps)
+
+
+def curve_pictures(facts: Facts) -> list[Picture]:
+    """Loss, accuracy and norms over the steps."""
+    metrics = facts.metrics
+    if metrics.filter(pl.col("step") > 0)["step"].n_unique() < 2:
+        return [
+            Picture("curves", "Loss and accuracy", "There are no curves yet: fewer than two evaluations after step 0.")
+        ]
+    marks = facts.typical("memorised"), facts.typical("grokked")
+    units = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
+    loss = units.get(str(getattr(facts.experiment.objective, "kind", "")), "loss")
+    curves = figures.training_curves(metrics, *marks, loss=loss)
+    return [
+        picture("curves", "Loss and accuracy", story.curves_sentence(facts), curves),
+        picture("norms", "Norms of weights and gradient", story.norms_sentence(facts), figures.norms(metrics, *marks)),
+    ]
+
+
+def survival_pictures(facts: Facts) -> list[Picture]:
+    """For an ensemble, the share of its members that have grokked."""
+    found = facts.estimate("grokked")
+    if not facts.several or found is None or facts.step < 1:
+        return []
+    events = {event: facts.reached(event) for event in ("memorised", "grokked")}
+    frame = frames.event_frame(events, [facts.step] * len(facts.members))
+    drawn = figures.reached_share(frame, found.low, found.high if found.n_grokked > 1 else found.low)
+    return [picture("survival", "When the members grokked", story.survival_sentence(facts), drawn)]
+
+
+def embedding_pictures(facts: Facts) -> list[Picture]:
+    """The embedding's spectrum and its circles through the checkpoints, of the first member."""
+    found, why = embeddings(facts)
+    if not found:
+        return [
+            Picture("spectrum", "Structure of the embedding", f"Its Fourier spectrum and circles are left out: {why}")
+        ]
+    spectrum = frames.spectrum_frame(found)
+    whose = f"Member 0 (seed {facts.experiment.seed}): " if facts.several else ""
+    gap = gini(component_norms(found[min(found)])), gini(component_norms(found[max(found)]))
+    sentence = _spectrum_sentence(spectrum, gap)
+    told = [
+        picture("spectrum", "Fourier spectrum of the embedding", whose + sentence, figures.embedding_spectrum(spectrum))
+    ]
+    title = "Circles in the embedding"
+    shape = found[max(found)].shape[0], found[max(found)].shape[1]
+    if shape[0] < 3:
+        return [
+            *told,
+            Picture("planes", title, "With a modulus below 3 there is no plane of a cosine and a sine to show."),
+        ]
+    planes = frames.plane_frame(found)
+    return [*told, picture("planes", title, whose + _planes_sentence(planes, shape), figures.embedding_planes(planes))]
+
+
+def _spectrum_sentence(spectrum: pl.DataFrame, ginis: tuple[float, float]) -> str:
+    end = int(spectrum["step"].max())  # type: ignore[arg-type]
+    last = spectrum.filter(pl.col("step") == end)
+    strong = frames.strong_frequencies(spectrum)
+    shares = dict(zip(last["frequency"].to_list(), last["share"].to_list(), strict=True))
+    concentration = f"the Gini coefficient of the components went from {ginis[0]:.2f} to {ginis[1]:.2f}"
+    if not strong:
+        low, high = percent(min(shares.values()), 0), percent(max(shares.values()), 0)
+        return (
+            f"At step {end:,} no frequency stands out: the {len(shares)} of them carry {low} to {high} of the "
+            f"embedding's power each, where even shares would be {1 / len(shares):.0%}; {concentration}."
+        )
+    total = f"{sum(shares[k] for k in strong):.0%}"
+    named = strong[:MANY]
+    parts = listed([f"{k} ({shares[k]:.0%})" for k in named])
+    if len(strong) == 1:
+        return f"At step {end:,} frequency {parts} of the embedding's power stands out alone; {concentration}."
+    return (
+        f"At step {end:,} the {len(strong)} frequencies that stand out carry {total} of the embedding's power, "
+        f"{parts}; {concentration}."
+    )
+
+
+def _planes_sentence(planes: pl.DataFrame, shape: tuple[int, int]) -> str:
+    turning = frames.turning_share(planes)
+    first, end = int(turning["step"].min()), int(turning["step"].max())  # type: ignore[arg-type]
+    by_step = {s: turning.filter(pl.col("step") == s)["turning"].to_list() for s in (first, end)}
+    ks = planes["frequency"].unique(maintain_order=True).to_list()
+    chance = frames.chance_turning(*shape)
+    return (
+        f"In the plane{'s' if len(ks) > 1 else ''} of k = {listed(ks)}, {_span(by_step[end])} of the points' spread at "
+        f"step {end:,} is a pure turn by k residues at a time (a perfect circle has 100%; random weights of this "
+        f"shape, in planes chosen so, about {chance:.0%}); at step {first:,} it was {_span(by_step[first])}."
+    )
+
+
+def _span(shares: list[float]) -> str:
+    ends = list(dict.fromkeys(percent(s, 0) for s in (min(shares), max(shares))))
+    return " to ".join(ends)

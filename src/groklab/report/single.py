@@ -1,0 +1,153 @@
+"""The page of one run: a single model or an ensemble."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from groklab import grokking
+from groklab.report import settings, story
+from groklab.report.facts import Facts, gather
+from groklab.report.page import Page, Table
+from groklab.report.pictures import curve_pictures, embedding_pictures, survival_pictures
+from groklab.report.wording import duration, loss_of, percent, step_of, times
+from groklab.runs import Run
+
+#: Members of an ensemble whose hashes are written out; the files of the run hold all.
+MEMBERS = 12
+
+
+def run_page(run: Run) -> Page:
+    """Everything on the page of a run."""
+    facts = gather(run)
+    pictures = [*survival_pictures(facts), *curve_pictures(facts), *embedding_pictures(facts)]
+    rows = settings.short_table(facts)
+    tables = [Table("Settings", ("setting", "value"), rows, full=facts.experiment.to_yaml())]
+    if facts.several:
+        tables.insert(0, member_table(facts))
+    return Page(
+        title=run.name,
+        kind="Ensemble" if facts.several else "Run",
+        tags=facts.tags,
+        summary=story.summary(facts),
+        tiles=_tiles(facts),
+        problems=facts.problems,
+        pictures=pictures,
+        tables=tables,
+        provenance=_provenance(facts),
+        remake=_remake(facts),
+        notes=notes(facts),
+    )
+
+
+def member_table(facts: Facts) -> Table:
+    """What each member reached, with the settings in which they differ."""
+    different = {k: v for k, v in settings.differing(facts.experiments).items() if k != "seed"}
+    head = (
+        "member",
+        "seed",
+        *different,
+        "phase",
+        "memorised",
+        "grokked",
+        "times as late",
+        "test accuracy",
+        "test loss",
+    )
+    rows = []
+    for i, m in enumerate(facts.members):
+        memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
+        censored = f"not by {facts.step:,}"
+        rows.append(
+            (
+                str(i),
+                str(facts.experiments[i].seed),
+                *(values[i] for values in different.values()),
+                story.phase_of(m),
+                censored if memorised is None else step_of(memorised),
+                censored if grokked is None else step_of(grokked),
+                times(grokked / memorised) if grokked and memorised else "–",
+                percent(m.get("test_accuracy")),
+                loss_of(m.get("test_loss")),
+            )
+        )
+    return Table("Members", head, rows)
+
+
+def notes(facts: Facts) -> list[str]:
+    """How the words of the page are defined."""
+    criterion = facts.experiment.evaluation.criterion
+    phases = "; ".join(f"{name}: {meaning}" for name, meaning in story.PHASES.items())
+    return [
+        f"Memorised: training accuracy of {story.CRITERIA['sustained_99']}.",
+        f"Generalised, or grokked: test accuracy of {story.CRITERIA[criterion]} "
+        f"(definition {grokking.DEFINITION}, criterion {criterion}).",
+        f"Phases. {phases[0].upper()}{phases[1:]}.",
+        "Step s is the state after s updates. A frequency stands out if it carries at least 5% of the embedding's "
+        "power and twice an even share.",
+    ]
+
+
+def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
+    """The few numbers one looks for first: label, value, remark."""
+    if not facts.members:
+        return []
+    if facts.several:
+        tiles = []
+        for label, event in (("Memorised", "memorised"), ("Grokked", "grokked")):
+            found = facts.estimate(event)
+            assert found is not None
+            median = f"median step {found.median:,.0f}" if found.median is not None else "median not reached"
+            tiles.append((label, f"{found.n_grokked} of {found.n}", median))
+        seen = sorted(m["test_accuracy"] for m in facts.members if m.get("test_accuracy") is not None)
+        if seen:
+            tiles.append(("Worst test accuracy", percent(seen[0]), f"best {percent(seen[-1])}"))
+        return [*tiles, ("Steps", f"{facts.step:,}", str(facts.status["status"]))]
+    m = facts.members[0]
+    memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
+    censored = f"censored at {facts.step:,}" if not facts.running else "so far"
+    delay = ("–", "not defined")
+    if grokked is not None and memorised:
+        delay = f"{times(grokked / memorised)} ×", f"{grokked - memorised:,} steps"
+    return [
+        (
+            "Memorised",
+            "not yet" if memorised is None else f"{memorised:,}",
+            "step" if memorised is not None else censored,
+        ),
+        ("Grokked", "not yet" if grokked is None else f"{grokked:,}", "step" if grokked is not None else censored),
+        ("Delay", *delay),
+        ("Test accuracy", percent(m.get("test_accuracy")), f"at step {facts.step:,}, {facts.status['status']}"),
+        ("Phase", story.phase_of(m) if not facts.running or grokked is not None else "open", ""),
+    ]
+
+
+def _provenance(facts: Facts) -> list[tuple[str, str]]:
+    env = facts.environment
+    versions = ", ".join(f"{k} {env[k]}" for k in ("jax", "jaxlib", "optax", "numpy", "python") if k in env)
+    hashes = [str(m.get("weights_sha256")) for m in facts.members]
+
+    def each(values: list[str]) -> str:
+        if len(values) == 1:
+            return values[0]
+        shown = [f"{i}: {v}" for i, v in enumerate(values[:MEMBERS])]
+        return "\n".join([*shown, f"and {len(values) - MEMBERS} more"] if len(values) > MEMBERS else shown)
+
+    return [
+        ("groklab", str(env.get("groklab", "unknown"))),
+        ("other versions", versions or "unknown"),
+        ("device", str(env.get("device", "unknown"))),
+        ("machine", str(env.get("platform", "unknown"))),
+        ("last written", facts.changed.strftime("%Y-%m-%d %H:%M UTC")),
+        ("time training", duration(float(facts.status["seconds"]))),
+        ("seed", settings.seeds_of(facts.experiments)),
+        ("identity", each(facts.run.identities)),
+        ("weights SHA-256", each(hashes) if hashes else "none yet"),
+    ]
+
+
+def _remake(facts: Facts) -> dict[str, Any]:
+    command, yaml = settings.remake(facts.experiments)
+    remark = ""
+    if not settings.counted_up(facts.experiments):
+        remark = "This makes the first member; the others differ from it as the table of members shows."
+    return {"command": command, "yaml": yaml, "remark": remark}

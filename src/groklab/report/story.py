@@ -1,0 +1,211 @@
+"""What happened in a run, in words computed from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.report.facts import Facts
+from groklab.report.wording import listed, loss_of, percent, step_of, times
+
+#: From this ratio of the two steps on, generalising counts as late; below it, as coming with memorising.
+LATE = 2.0
+CRITERIA = {
+    "sustained_99": "at least 99% accuracy for five evaluations in a row, or to the end of the run",
+    "first_95": "the first evaluation at 95% accuracy or more",
+    "first_90": "the first evaluation at 90% accuracy or more",
+    "near_maximum": "the first evaluation within 1% of the run's own best accuracy",
+}
+PHASES = {
+    "grokking": f"generalised at least {LATE:g} times as late as it memorised",
+    "comprehension": "generalised as it memorised, or without memorising",
+    "partial": "memorised, and ended above 50% test accuracy, short of the criterion",
+    "memorisation": "memorised, and did not generalise within its steps",
+    "confusion": "did neither within its steps",
+    "diverged": "lost all meaning in numbers that are not finite",
+}
+
+
+def phase_of(member: dict[str, Any]) -> str:
+    """The phase one member ended in, a key of PHASES."""
+    memorised, grokked = member.get("memorised_step"), member.get("grokked_step")
+    if grokked is not None:
+        late = memorised is not None and grokked >= LATE * max(memorised, 1)
+        return "grokking" if late else "comprehension"
+    if member.get("diverged"):
+        return "diverged"
+    if memorised is None:
+        return "confusion"
+    return "partial" if (member.get("test_accuracy") or 0.0) > 0.5 else "memorisation"
+
+
+def summary(facts: Facts) -> list[str]:
+    """Sentences, one paragraph together: what was trained, what it reached, how it ended."""
+    said = [_opening(facts)]
+    if not facts.members or facts.metrics.is_empty():
+        return [*said, f"Nothing has been measured yet: the run is {facts.status['status']} at step {facts.step:,}."]
+    said += _ensemble(facts) if facts.several else _single(facts)
+    return [*said, *_stop(facts)]
+
+
+def _opening(facts: Facts) -> str:
+    kind = str(getattr(facts.experiment.network, "kind", "network")).replace("_", " ")
+    article = "an" if kind[0] in "aeiou" or kind == "mlp" else "a"
+    what = {"mlp": "MLP"}.get(kind, kind)
+    who = f"{len(facts.experiments)} members, each {article} {what}," if facts.several else f"{article.title()} {what}"
+    if facts.task is None:
+        return f"{who} {'were' if facts.several else 'was'} trained on a task whose data are no longer at hand."
+    share = facts.n_train / facts.task.n_inputs
+    shown = f"on {facts.n_train:,} of its {facts.task.n_inputs:,} inputs ({share:.0%})"
+    return f"{who} {'were' if facts.several else 'was'} trained on {facts.task.name}, {shown}."
+
+
+def _single(facts: Facts) -> list[str]:
+    m = facts.members[0]
+    memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
+    accuracy = percent(m.get("test_accuracy"))
+    phase = phase_of(m)
+    if phase == "grokking":
+        ratio = f", {times(grokked / memorised)} times as late" if memorised else ""
+        return [
+            f"It memorised the training set at step {memorised:,} and generalised at step {grokked:,}{ratio}: "
+            "it grokked.",
+            f"Test accuracy was {percent(_at(facts, 'test_accuracy', memorised))} when memorised and is {accuracy} "
+            f"at step {facts.step:,}.",
+        ]
+    if phase == "comprehension":
+        fitted = (
+            f"It memorised the training set at step {memorised:,}" if memorised is not None else "It did not memorise"
+        )
+        how = "nearly at once: comprehension rather than grokking" if memorised is not None else "all the same"
+        return [f"{fitted} and generalised at step {grokked:,}, {how}.", f"Test accuracy is {accuracy} at the end."]
+    if phase == "diverged":
+        finite = facts.metrics.filter(pl.col("train_loss").is_finite())["step"].max()
+        return [f"It diverged: the last evaluation with a finite loss was at step {step_of(finite)}."]  # type: ignore[arg-type]
+    chance = f", where chance is {percent(_chance(facts))}" if facts.task is not None else ""
+    if phase in ("memorisation", "partial"):
+        so_far = "had not generalised" if phase == "memorisation" else "had generalised only in part"
+        return [
+            f"It memorised the training set at step {memorised:,} and {so_far} by step {facts.step:,}, "
+            f"with test accuracy at {accuracy}{chance}.",
+            "That is censored, not 'never': a longer run may yet grok.",
+        ]
+    best = facts.metrics["train_accuracy"].max()
+    return [
+        f"It had neither memorised nor generalised by step {facts.step:,}: training accuracy reached at best "
+        f"{percent(best)}, test accuracy is {accuracy}{chance}."  # type: ignore[arg-type]
+    ]
+
+
+def _ensemble(facts: Facts) -> list[str]:
+    n = len(facts.members)
+    memorised, grokked = facts.estimate("memorised"), facts.estimate("grokked")
+    assert memorised is not None
+    assert grokked is not None
+    said = []
+    for word, found in (("memorised the training set", memorised), ("generalised", grokked)):
+        median = f" (median step {found.median:,.0f})" if found.median is not None else ""
+        said.append(f"{found.n_grokked} of {n} {word}{median}.")
+    censored = n - grokked.n_grokked - sum(bool(m.get("diverged")) for m in facts.members)
+    if censored:
+        said.append(f"{censored} had not by step {facts.step:,}: censored, not 'never'.")
+    if memorised.median and grokked.median:
+        said.append(f"The medians lie {times(grokked.median / memorised.median)} times apart.")
+    phases = [phase_of(m) for m in facts.members]
+    counts = [f"{phases.count(p)} {p}" for p in PHASES if p in phases]
+    return [*said, f"Phases: {listed(counts)}."]
+
+
+def _stop(facts: Facts) -> list[str]:
+    status, reason = facts.status["status"], facts.status["reason"]
+    ends = {"steps": "its budget of steps", "seconds": "its budget of time", "grokked": "having grokked, as asked"}
+    if status == "finished":
+        return [f"The run ended at step {facts.step:,} by {ends.get(str(reason), str(reason))}."]
+    if status == "diverged":
+        return [f"The run stopped at step {facts.step:,}."]
+    return [f"The run is {status} at step {facts.step:,} of {facts.experiment.budget.steps:,}, so this may change."]
+
+
+def curves_sentence(facts: Facts) -> str:
+    """What the curves of loss and accuracy say."""
+    if facts.several:
+        seen = [m["test_accuracy"] for m in facts.members if m.get("test_accuracy") is not None]
+        if not seen:
+            return "No member ends with a finite test accuracy."
+        low, mid, high = (percent(float(q)) for q in np.quantile(seen, [0, 0.5, 1]))
+        if low == high:
+            return f"At step {facts.step:,} every member's test accuracy is {mid}."
+        return f"At step {facts.step:,} the members' test accuracies run from {low} to {high}, with a median of {mid}."
+    rows = facts.metrics.filter(pl.col("test_loss").is_finite()).sort("step")
+    if rows.is_empty():
+        return "No evaluation has a finite test loss."
+    peak = rows.row(int(rows["test_loss"].arg_max() or 0), named=True)
+    last = rows.row(-1, named=True)
+    fell = last["test_loss"] < 0.5 * peak["test_loss"]
+    top, end = loss_of(peak["test_loss"]), loss_of(last["test_loss"])
+    shape = (
+        f"Test loss peaks at {top} at step {peak['step']:,} and ends at {end}"
+        if fell
+        else f"Test loss ends at {end}, not far from its peak of {top} at step {peak['step']:,}"
+    )
+    return f"{shape}, while training loss ends at {loss_of(last['train_loss'])}."
+
+
+def norms_sentence(facts: Facts) -> str:
+    """How the norm of the weights moved between the marked steps."""
+    memorised, grokked = facts.typical("memorised"), facts.typical("grokked")
+    known = facts.metrics.filter(pl.col("weight_norm").is_finite())
+    if known.is_empty():
+        return "No evaluation has a finite norm."
+    end = int(known["step"].max())  # type: ignore[arg-type]
+    points = [("at the start", 0), ("when memorised", memorised), ("when it generalised", grokked), ("at the end", end)]
+    if facts.several:
+        points[1:3] = [("when half had memorised", memorised), ("when half had generalised", grokked)]
+    values = [(words, _at(facts, "weight_norm", s)) for words, s in points if s is not None and s <= end]
+    told = listed([f"{v:.1f} {words}" for words, v in values if v is not None])
+    mean = "mean norm of the members' weights" if facts.several else "norm of the weights"
+    first = _at(facts, "weight_norm", memorised) if memorised is not None else None
+    last = _at(facts, "weight_norm", grokked) if grokked is not None else None
+    change = ""
+    if first and last and grokked != memorised:
+        change = (
+            f"; from memorising to generalising it {'fell' if last < first else 'rose'} by {abs(last / first - 1):.0%}"
+        )
+    return f"The {mean} is {told}{change}."
+
+
+def survival_sentence(facts: Facts) -> str:
+    """The median step of grokking, its interval, and how many were cut off."""
+    found = facts.estimate("grokked")
+    if found is None or found.n_grokked == 0:
+        return f"None of the members had generalised by step {facts.step:,}; ticks show where they ended."
+    if found.median is None:
+        return (
+            f"{found.n_grokked} of {found.n} had generalised by step {facts.step:,}, fewer than half, so the median "
+            "lies beyond the run; ticks show where members ended."
+        )
+    high = f"to {found.high:,.0f}" if found.high is not None else "upwards, with no upper bound from so few"
+    low = f"from {found.low:,.0f} " if found.low is not None else ""
+    cut = found.n - found.n_grokked
+    return (
+        f"Half had generalised by step {found.median:,.0f} (Kaplan–Meier; shaded, the 95% interval {low}{high}); "
+        f"{cut or 'none'} of {found.n} ended without having generalised{' (ticks)' if cut else ''}."
+    )
+
+
+def _at(facts: Facts, column: str, step: int | None) -> float | None:
+    """The mean over members of a metric at the evaluation nearest to a step."""
+    rows = facts.metrics
+    if step is None or rows.is_empty():
+        return None
+    nearest = rows["step"].unique().sort().to_numpy()
+    at = int(nearest[np.argmin(np.abs(nearest - step))])
+    value = rows.filter(pl.col("step") == at)[column].mean()
+    return float(value) if isinstance(value, float) and np.isfinite(value) else None
+
+
+def _chance(facts: Facts) -> float:
+    assert facts.task is not None
+    return 1 / int(facts.task.algebra.get("n_answers") or facts.task.n_classes)

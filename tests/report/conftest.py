@@ -1,0 +1,141 @@
+"""A headless Chromium driven over its debugging pipe: exact window widths and colour schemes, no further package."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+#: Chromium reads commands from descriptor 3 and answers on 4; a process that runs JAX is better not forked.
+ARRANGE = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(a), fcntl.F_DUPFD, 10) for a in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+class Browser:
+    """One tab. `errors` are what the page said on the console since it was opened."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        to_browser, from_us = os.pipe()
+        to_us, from_browser = os.pipe()
+
+        command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ARRANGE, *map(str, (to_browser, from_browser)), *command],
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self.write, self.read = os.fdopen(from_us, "wb", buffering=0), os.fdopen(to_us, "rb")
+        self.count, self.session, self.errors = 0, None, []
+        target = self("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self(f"{domain}.enable")
+        self.requests: list[str] = []
+
+    def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.count += 1
+        message: dict[str, Any] = {"id": self.count, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        self.write.write(json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self.count:
+                assert "error" not in answer, (method, answer["error"])
+                return answer["result"]
+
+    def _next(self) -> dict[str, Any]:
+        raw = bytearray()
+        while (byte := self.read.read(1)) != b"\0":
+            assert byte, "the browser went away"
+            raw += byte
+        message = json.loads(raw)
+        name, told = message.get("method"), message.get("params", {})
+        if name == "Runtime.exceptionThrown":
+            self.errors.append(told["exceptionDetails"].get("exception", {}).get("description", "exception"))
+        elif name == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning"):
+            self.errors.append(str([a.get("value") for a in told["args"]]))
+        elif name == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
+            self.errors.append(told["entry"]["text"])
+        elif name == "Network.requestWillBeSent":
+            self.requests.append(told["request"]["url"])
+        return message
+
+    def open(self, path: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+        self.errors, self.requests = [], []
+        self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.scheme(scheme)
+        self("Page.navigate", url=path.resolve().as_uri())
+        self.wait("document.readyState === 'complete'")
+
+    def scheme(self, name: str) -> None:
+        self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+    def ask(self, expression: str) -> Any:
+        found = self("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def wait(self, expression: str, seconds: float = 20) -> None:
+        until = time.monotonic() + seconds
+        while not self.ask(expression):
+            assert time.monotonic() < until, f"never came true: {expression}"
+            time.sleep(0.02)
+
+    def press(self, key: str, code: int) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def screenshot(self, path: Path) -> None:
+        size = self("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        data = self("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def close(self) -> None:
+        self.write.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.read.close()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        if os.environ.get("GROKLAB_REQUIRE_BROWSER") == "1":
+            pytest.fail("GROKLAB_REQUIRE_BROWSER=1, but there is no Chromium on the path")
+        pytest.skip("there is no Chromium on the path")
+    found = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield found
+    found.close()

@@ -1,0 +1,96 @@
+"""The pages as people see them: in Chromium, on a laptop and on a phone, in light and dark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import groklab as gl
+from groklab.report import write_report
+
+pytestmark = pytest.mark.browser
+DRAWN = "document.documentElement.dataset.drawn === 'yes'"
+WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    home = tmp_path_factory.mktemp("pages")
+    experiment = gl.preset("micro-fast", {"budget.steps": 450})
+    single, members = gl.train(experiment, home=home), gl.train(experiment, seeds=3, home=home)
+    return {
+        "single": write_report([single]),
+        "ensemble": write_report([members]),
+        "comparison": write_report([single, members]),
+    }
+
+
+@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
+@pytest.mark.parametrize(("page", "plots"), [("single", 4), ("ensemble", 5), ("comparison", 1)])
+def test_pages_draw_without_errors_and_fit_the_window(
+    browser: Any, pages: dict[str, Path], page: str, plots: int, width: int, scheme: str
+) -> None:
+    browser.open(pages[page], width=width, scheme=scheme)
+    browser.wait(DRAWN)
+    assert browser.errors == []
+    assert [u for u in browser.requests if not u.startswith(("file:", "data:"))] == []
+    assert browser.ask("document.querySelectorAll('.plot > .plot-container .main-svg:first-child').length") == plots
+    assert browser.ask("document.documentElement.scrollWidth") == width
+    right = "[...document.querySelectorAll('section, .plot, .main-svg')].map(e => e.getBoundingClientRect().right)"
+    assert browser.ask(f"Math.max(...{right})") <= width
+    text = browser.ask("getComputedStyle(document.body).color")
+    assert text == ("rgb(29, 33, 41)" if scheme == "light" else "rgb(236, 238, 242)")
+
+
+def test_figures_follow_the_colour_scheme(browser: Any, pages: dict[str, Path]) -> None:
+    browser.open(pages["single"], scheme="light")
+    browser.wait(DRAWN)
+    colour = "document.querySelector('#curves .scatterlayer .js-line').style.stroke"
+    assert browser.ask(colour) == "rgb(213, 94, 0)"
+    browser.scheme("dark")
+    browser.wait(f"{colour} === 'rgb(240, 160, 48)'")
+    assert browser.errors == []
+
+
+def test_sliders_are_reached_and_moved_by_keyboard(browser: Any, pages: dict[str, Path]) -> None:
+    browser.open(pages["single"])
+    browser.wait(DRAWN)
+    # Tab as a reader would, until the first slider has the focus
+    for _ in range(40):
+        browser.press("Tab", 9)
+        if browser.ask("document.activeElement.type") == "range":
+            break
+    key = browser.ask("document.activeElement.dataset.plot")
+    heights = f"[...document.querySelectorAll('#{key} .bars path')].map(e => e.getAttribute('d')).join()"
+    before = browser.ask(heights)
+    browser.press("Home", 36)
+    browser.wait(f"{heights} !== {before!r}")
+    assert browser.ask("document.activeElement.getAttribute('aria-valuetext')") == "step 0"
+    browser.press("ArrowRight", 39)
+    assert browser.ask("document.activeElement.value") == "1"
+    assert browser.errors == []
+
+
+def test_checkpoints_play_to_the_end(browser: Any, pages: dict[str, Path]) -> None:
+    browser.open(pages["single"])
+    browser.wait(DRAWN)
+    browser.ask("document.querySelector('#planes-play').click()")
+    assert browser.ask("document.querySelector('#planes-play').textContent") == "Pause"
+    browser.wait("Number(document.querySelector('#planes-slider').value) > 1")
+    browser.ask("document.querySelector('#planes-play').click()")
+    assert browser.ask("document.querySelector('#planes-play').textContent") == "Play"
+    assert browser.errors == []
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: dict[str, Path]) -> None:
+    browser.open(pages["ensemble"])
+    browser.wait(DRAWN)
+    nodes = browser("Accessibility.getFullAXTree")["nodes"]
+    roles = {"image", "slider", "button", "region"}
+    shown = [n for n in nodes if n.get("role", {}).get("value") in roles and not n.get("ignored")]
+    names = [(n["role"]["value"], n.get("name", {}).get("value")) for n in shown]
+    assert {role for role, _ in names} == roles
+    assert [role for role, name in names if not name] == []
+    assert len([name for role, name in names if role == "image"]) == 5

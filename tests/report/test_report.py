@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import groklab as gl
+from groklab.experiment import parse_overrides
+from groklab.report import settings, story, write_report
+from groklab.report.facts import gather
+
+FAST = {"budget.steps": 300}
+
+
+def fast(**overrides: Any) -> gl.Run:
+    return gl.train(gl.preset("micro-fast", {**FAST, **{k.replace("__", "."): v for k, v in overrides.items()}}))
+
+
+class Outline(HTMLParser):
+    """What a page is made of: its text without scripts, its headings, and everything that would load something."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.inside: list[str] = []
+        self.text, self.headings, self.loads, self.ids = "", [], [], []
+        self.sliders, self.specs = 0, {}
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag in ("script", "style"):
+            self.inside.append(found.get("id") or tag)
+        if re.fullmatch(r"h\d", tag):
+            self.headings.append(int(tag[1]))
+        if tag in ("script", "img", "iframe", "link", "a", "object"):
+            self.loads += [v for k, v in attrs if k in ("src", "href", "data") and v and not v.startswith("data:")]
+        self.sliders += tag == "input" and found.get("type") == "range"
+        self.ids += [found["id"]] if "id" in found else []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.inside.pop()
+        elif tag in ("td", "th", "dt", "dd"):
+            self.text += " "
+
+    def handle_data(self, data: str) -> None:
+        if not self.inside:
+            self.text += data
+        elif self.inside[-1].endswith("-spec"):
+            self.specs[self.inside[-1].removesuffix("-spec")] = json.loads(data)
+
+
+def words(path: Path) -> str:
+    return re.sub(r"\s+", " ", Outline(path).text)
+
+
+def test_a_run_has_one_page_that_loads_nothing() -> None:
+    run = fast()
+    path = write_report([run])
+    assert path == run.path / "report.html"
+    page = Outline(path)
+    assert page.loads == []
+    assert page.headings[0] == 1
+    assert set(page.headings[1:]) == {2}
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.specs) == {"curves", "norms", "spectrum", "planes"}
+    assert page.sliders == 2
+    assert len(page.specs["planes"]["frames"]) <= 33
+    assert "sliders" not in page.specs["planes"]["layout"]
+    content = path.read_text(encoding="utf-8")
+    assert content.count("plotly.js v") == 1
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in content
+
+
+def test_the_page_says_what_this_run_did() -> None:
+    run = gl.train(gl.preset("micro-fast"))
+    found = words(write_report([run]))
+    member = run.status["members"][0]
+    assert f"memorised the training set at step {member['memorised_step']:,}" in found
+    assert f"generalised at step {member['grokked_step']:,}" in found
+    assert f"{member['grokked_step'] / member['memorised_step']:.1f} times as late" in found
+    assert member["weights_sha256"] in found
+    assert run.identities[0] in found
+    assert "groklab train micro-fast" in found
+    norms = {s: float(n) for s, n in run.metrics.select("step", "weight_norm").iter_rows()}
+    assert f"{norms[member['grokked_step']]:.1f} when it generalised" in found
+
+
+def test_a_run_that_stopped_short_is_called_censored() -> None:
+    found = words(write_report([fast(budget__steps=100)]))
+    assert "had not generalised by step 100" in found
+    assert "censored, not 'never'" in found
+    assert "groklab train micro-fast budget.steps=100" in found
+
+
+def test_an_ensemble_shows_its_members_and_when_they_grokked() -> None:
+    run = gl.train(gl.preset("micro-fast", {"budget.steps": 450}), seeds=3)
+    path = write_report([run])
+    page = Outline(path)
+    assert set(page.specs) == {"survival", "curves", "norms", "spectrum", "planes"}
+    found = words(path)
+    assert "3 members, each an MLP" in found
+    assert "of 3 generalised" in found
+    assert "--seeds 3" in found
+    for member in run.status["members"]:
+        assert member["weights_sha256"] in found
+
+
+def test_several_runs_are_compared(home: Path, tmp_path: Path) -> None:
+    runs = [fast(), fast(optimiser__weight_decay=0.5)]
+    path = write_report(runs)
+    assert path.parent == home
+    assert re.fullmatch(r"compare-[0-9a-f]{8}\.html", path.name)
+    page = Outline(path)
+    assert [t["name"] for t in page.specs["overlay"]["data"]] == [r.name for r in runs]
+    assert "optimiser.weight_decay 1.0 0.5" in words(path)
+    assert write_report(runs, tmp_path / "other.html") == tmp_path / "other.html"
+    assert write_report(runs[:1], tmp_path) == tmp_path / "report.html"
+    with pytest.raises(gl.InputError):
+        write_report([])
+
+
+def test_a_table_has_no_spectrum_and_its_name_is_escaped(tmp_path: Path) -> None:
+    nasty = "<script>alert(1)<"
+    table = tmp_path / f"{nasty}.csv"
+    table.write_text("a,b,c\n" + "".join(f"{a},{b},{(a + b) % 5}\n" for a in range(5) for b in range(5)))
+    run = fast(task__kind="table", task__path=str(table), budget__steps=50)
+    run.set_tags(["<img src=x onerror=alert(2)>"])
+    path = write_report([run])
+    page = Outline(path)
+    assert nasty in page.text
+    assert "<img src=x" in page.text
+    assert page.loads == []
+    assert html.escape(nasty) in path.read_text(encoding="utf-8")
+    assert "a Fourier spectrum needs a task with a modulus" in words(path)
+    assert set(page.specs) == {"curves", "norms"}
+
+    table.unlink()
+    found = words(write_report([gl.Run(run.path)]))
+    assert "the task cannot be built again" in found
+
+
+def test_a_run_before_its_first_evaluation_has_a_page(home: Path) -> None:
+    run = gl.Run.create(home / "fresh", [gl.preset("micro-fast")], {"groklab": gl.__version__})
+    found = words(write_report([run]))
+    assert "Nothing has been measured yet" in found
+    assert "no curves yet" in found
+    assert "kept no checkpoint" in found
+    assert "Nothing has been measured yet" in words(write_report([run, fast()]))
+
+
+def test_a_diverged_run_has_a_page() -> None:
+    run = fast(optimiser__learning_rate=1e30)
+    assert run.status["members"][0]["train_loss"] is None or run.status["status"] == "diverged"
+    found = words(write_report([run]))
+    assert "It diverged" in found
+    assert "not finite" in found
+
+
+def test_damaged_files_are_named_on_the_page() -> None:
+    run = fast()
+    step = run.checkpoints[-1]
+    (run.path / "checkpoints" / f"step_{step:09d}.safetensors").write_bytes(b"garbage")
+    metrics = run.path / "metrics.parquet"
+    metrics.write_bytes(metrics.read_bytes()[:-10])
+    (run.path / "environment.json").unlink()
+    path = write_report([run])
+    page = Outline(path)
+    found = words(path)
+    assert f"the checkpoint of step {step:,} is left out" in found
+    assert "metrics.parquet is damaged" in found
+    assert "environment.json cannot be read" in found
+    assert "spectrum" in page.specs
+    (run.path / "status.json").write_text("{")
+    assert "status.json" in words(write_report([run]))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"seed": 3, "optimiser.learning_rate": 1e-5},
+        {"split.n_train": 100},
+        {"task.expression": "x**2 + x*y"},
+        {"network.kind": "transformer", "network.d_model": 32, "task.layout": "a b ="},
+        {"optimiser.weight_decay": 0.25, "network.init_std": {"embed.0.W": 0.1}},
+    ],
+)
+def test_the_command_makes_the_same_experiment(overrides: dict[str, Any]) -> None:
+    experiment = gl.preset("micro-fast", overrides)
+    command, yaml = settings.remake([experiment])
+    words = shlex.split(command)
+    assert words[:3] == ["groklab", "train", "micro-fast"]
+    assert yaml == ""
+    assert gl.preset(words[2], parse_overrides(words[3:])) == experiment
+
+
+def test_an_experiment_of_another_name_is_remade_from_yaml(tmp_path: Path) -> None:
+    experiment = gl.preset("micro-fast", {"name": "mine"})
+    command, yaml = settings.remake([experiment])
+    assert command == "groklab train experiment.yaml"
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml)
+    assert gl.read(gl.load_yaml(file)) == experiment
+
+
+@pytest.mark.parametrize(
+    ("member", "phase"),
+    [
+        ({"memorised_step": 100, "grokked_step": 1000}, "grokking"),
+        ({"memorised_step": 100, "grokked_step": 150}, "comprehension"),
+        ({"memorised_step": None, "grokked_step": 150}, "comprehension"),
+        ({"memorised_step": 100, "grokked_step": None, "test_accuracy": 0.2}, "memorisation"),
+        ({"memorised_step": 100, "grokked_step": None, "test_accuracy": 0.9}, "partial"),
+        ({"memorised_step": None, "grokked_step": None}, "confusion"),
+        ({"memorised_step": 10, "grokked_step": None, "diverged": True}, "diverged"),
+    ],
+)
+def test_phases(member: dict[str, Any], phase: str) -> None:
+    assert story.phase_of(member) == phase
+    assert phase in story.PHASES
+
+
+def test_what_was_read_is_the_run_itself() -> None:
+    run = fast()
+    facts = gather(run)
+    assert facts.metrics.equals(run.metrics)
+    assert facts.problems == []
+    assert facts.typical("memorised") == run.status["members"][0]["memorised_step"]
+    assert facts.metrics.filter(pl.col("step") == 0).height == 1
+    assert os.fspath(facts.run.path) == os.fspath(run.path)
