@@ -22,7 +22,7 @@ lint: .venv/dev.stamp
 # The documentation site, in site/; warnings are errors.
 docs: .venv/docs.stamp
 	$(BIN)/python docs/generate.py
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Speed against peers and against this machine's own matrix-multiply rate. (~15 minutes)
 bench: .venv/bench.stamp

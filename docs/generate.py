@@ -1,0 +1,341 @@
+"""Write the reference pages that come from the code itself: `python docs/generate.py`.
+
+They go to docs/reference/generated/, which is not kept in git.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+
+import groklab as gl
+from groklab import experiment, registry
+from groklab.cli import listings, looking, running  # noqa: F401  (commands register themselves)
+from groklab.cli.main import app
+from groklab.optimisers import Group
+from groklab.tasks import OPERATIONS, ScheduledSplit, Split
+
+FOLDER = Path(__file__).parent / "reference" / "generated"
+TITLES = {"task": "Tasks", "network": "Networks", "objective": "Objectives", "optimiser": "Optimisers"}
+#: Optimisers share most settings; each kind's own table leaves them out.
+SHARED = {"optimiser": "Optimiser"}
+
+
+def pages() -> dict[str, str]:
+    """Every generated page's Markdown by file name."""
+    return {
+        "commands.md": commands(),
+        "presets.md": presets(),
+        "operations.md": operations(),
+        "measures.md": measures(),
+        "experiment.md": fields(),
+    }
+
+
+def write(folder: Path = FOLDER) -> list[Path]:
+    """Write all pages below a folder, leaving files that are up to date untouched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in pages().items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+# -- the command line ---------------------------------------------------------------------------------------------
+
+
+def command_names() -> list[str]:
+    """Every command as it is typed after `groklab`, such as `runs rm`."""
+    return [name for name, _ in _commands(typer.main.get_command(app))]
+
+
+def commands() -> str:
+    """The page of commands."""
+    parts = [
+        "# Command line\n",
+        "`groklab COMMAND --help` says the same. Wherever a command prints a result, `--json` prints it as one JSON "
+        "object on one line, last on standard output; everything else then goes to standard error.\n",
+        "Exit codes: 0 for done, 2 for something that cannot be done as asked (with one sentence on standard error), "
+        "130 after Ctrl-C.\n",
+    ]
+    for name, command in _commands(typer.main.get_command(app)):
+        parts.append(f"## groklab {name}\n")
+        parts.append(_help(command.help or ""))
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name != "argument"]
+        if arguments:
+            rows = [(f"`{p.metavar or p.name.upper()}`", (p.help or "") + _needed(p)) for p in arguments]
+            parts.append(_table(("argument", "meaning"), rows))
+        if options:
+            rows = [(_spelling(p), p.help or "") for p in options]
+            parts.append(_table(("option", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in sorted(group.commands.items()):
+        yield f"{prefix}{name}", command
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+
+
+def _help(text: str) -> str:
+    """A command's docstring with its examples, which stand indented, as one code block."""
+    prose, _, examples = inspect.cleandoc(text).partition("Examples:")
+    if not examples:
+        prose, _, examples = prose.partition("Example:")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    block = "\n```bash\n" + "\n".join(lines) + "\n```\n" if lines else ""
+    return prose.strip() + "\n" + block
+
+
+def _needed(argument: Any) -> str:
+    return "" if argument.required else " Optional."
+
+
+def _spelling(option: Any) -> str:
+    value = "" if getattr(option, "is_flag", False) else f" {option.metavar or _value_name(option)}"
+    again = " (may be repeated)" if getattr(option, "multiple", False) else ""
+    return ", ".join(f"`{name}{value}`" for name in option.opts) + again
+
+
+def _value_name(option: Any) -> str:
+    kind = getattr(getattr(option, "type_descriptor", None), "annotation", str)
+    return "N" if kind is int or int in typing.get_args(kind) else "TEXT"
+
+
+# -- presets, operations, measures --------------------------------------------------------------------------------
+
+
+def presets() -> str:
+    """The page of presets, a section each."""
+    parts = [
+        "# Presets\n",
+        "A preset is a named experiment. `groklab train NAME` trains it, with any setting overridden; "
+        "`groklab presets NAME` shows its page in the terminal. What differs from the papers is told in "
+        "[Presets and their papers](../../explanation/papers.md).\n",
+        _table(("preset", "shows"), [(f"[`{p.name}`](#{_anchor(p.name)})", p.shows) for p in gl.PRESETS.values()]),
+    ]
+    for p in gl.PRESETS.values():
+        rows = [("costs", p.costs), ("should give", p.expect), ("source", p.source)]
+        settings = yaml.safe_dump(_nested(p.settings), sort_keys=False, allow_unicode=True).strip()
+        parts += [
+            f"## {p.name} {{ #{_anchor(p.name)} }}\n",
+            f"{p.shows}\n",
+            *(f"- {label}: {text}" for label, text in rows),
+            f"\n```yaml\n{settings}\n```\n",
+        ]
+    return "\n".join(parts)
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _nested(settings: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        node, parts = found, key.split(".")
+        for part in parts[:-1]:
+            node = node.setdefault(part, {})
+        node[parts[-1]] = value
+    return found
+
+
+def operations() -> str:
+    """The page of named operations."""
+    left_out = {"none": "", "any": "inputs that hold a zero", "last": "last operand zero"}
+    rows = [
+        (
+            f"`{o.name}`",
+            f"`{o.expression}`" + ("" if o.modular else " (not reduced)"),
+            o.description,
+            left_out[o.zeros],
+            ", ".join(f"`{s}`" for s in o.spellings),
+            o.source,
+        )
+        for o in OPERATIONS.values()
+    ]
+    return "\n".join(
+        [
+            "# Operations\n",
+            "`task.expression` takes any of these names or spellings, or a formula of your own in x, y, z (or a, b, "
+            "c) with `+ - * / ^` and parentheses: `task.expression='x^2 + x*y'`. Formulas are read by a small parser "
+            "and never run as Python; `**` is another way to write `^`, and `2xy` means `2*x*y`. Division means "
+            "multiplying by the inverse mod p.\n",
+            _table(("name", "formula", "what it is", "left out", "other spellings", "source"), rows),
+        ]
+    )
+
+
+def measures() -> str:
+    """The page of measures."""
+    rows = [(f"`{m.name}`", m.about, "yes" if m.online else "no") for m in gl.MEASURES.values()]
+    return "\n".join(
+        [
+            "# Measures\n",
+            "A measure is a pure function from a model's weights and its task to named arrays. "
+            '`gl.take(run, "embedding_spectrum")` takes one of every kept checkpoint of a run and gives a polars '
+            'frame; `gl.MEASURES["embedding_spectrum"](weights, task)` takes it of weights by hand. A measure with '
+            "outputs of fixed shape could run during training, too.\n",
+            _table(("measure", "what it is", "fixed shape"), rows),
+        ]
+    )
+
+
+# -- the fields of an experiment ----------------------------------------------------------------------------------
+
+
+def fields() -> str:
+    """The page of every setting of an experiment: its type, what is allowed, its default."""
+    parts = [
+        "# Settings of an experiment\n",
+        "Settings are written as sections in YAML and as dotted names on the command line and in Python: "
+        "`task.p=59`. A setting that is unknown or out of range is refused with a sentence that says what is "
+        "allowed.\n",
+        "Settings marked *number* below are fed to the compiled program instead of deciding it: members of one "
+        "ensemble may differ in them, and changing one compiles nothing anew.\n",
+        "## Top level\n",
+        f"{_prose(inspect.getdoc(gl.Experiment) or '')}\n",
+    ]
+    defaults = {f.name: _default(f) for f in dataclasses.fields(gl.Experiment)}
+    rows = [(f"`{name}`", _allowed(hint), defaults[name]) for name, hint in experiment._PLAIN.items()]
+    rows += [(f"`{family}`", f"a [section with a `kind`](#{family})", f"`{kind}`") for family, kind in _families()]
+    rows += [(f"`{name}`", f"a [section](#{name})", "") for name in experiment._SECTIONS]
+    parts.append(_table(("setting", "allowed", "default"), sorted(rows)))
+    for name, cls in experiment._SECTIONS.items():
+        parts += [f"## {name}\n", _described(cls)]
+        if cls is Split:
+            parts += ["### split.schedule, each entry\n", _described(ScheduledSplit)]
+    parts += ["## start\n", _described(experiment.Start)]
+    for family, default in _families():
+        parts += [f"## {TITLES[family]} {{ #{family} }}\n", f"`{family}.kind` is `{default}` unless it is given.\n"]
+        shared: set[str] = set()
+        if family == "optimiser":
+            base = gl.optimisers.Optimiser
+            shared = {f.name for f in dataclasses.fields(base)}
+            parts += ["### Every optimiser\n", _described(base, numbers=True)]
+            parts += ["### optimiser.groups, each pattern\n", _described(Group, numbers=True)]
+        for kind, cls in registry.kinds(family).items():
+            parts += [f"### {family}.kind: {kind}\n", _described(cls, shared, numbers=family != "task")]
+    return "\n".join(parts)
+
+
+def _families() -> list[tuple[str, str]]:
+    return list(experiment.FAMILIES.items())
+
+
+def _described(cls: type, left_out: Iterable[str] = (), numbers: bool = False) -> str:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    own = [f for f in dataclasses.fields(cls) if f.name not in set(left_out)]
+    rows = []
+    for f in own:
+        mark = " (*number*)" if numbers and _is_number(hints[f.name]) else ""
+        rows.append((f"`{f.name}`", _allowed(hints[f.name]) + mark, _default(f)))
+    table = _table(("setting", "allowed", "default"), rows) if rows else ""
+    return f"{_prose(inspect.getdoc(cls) or '')}\n\n{table}"
+
+
+def _prose(text: str) -> str:
+    """A docstring as Markdown: indented tables become code, stars and underscores stay as they are."""
+    parts = []
+    for paragraph in text.split("\n\n"):
+        lines = paragraph.splitlines()
+        plain = [line for line in lines if not line.startswith("  ")]
+        aligned = [line for line in lines if line.startswith("  ")]
+        if aligned:
+            at = lines.index(aligned[0])
+            after = [line for line in lines[at:] if not line.startswith("  ")]
+            parts.append(_escape("\n".join(lines[:at])))
+            parts.append("```text\n" + inspect.cleandoc("\n".join(aligned)) + "\n```")
+            parts.append(_escape("\n".join(after)))
+        else:
+            parts.append(_escape("\n".join(plain)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _escape(text: str) -> str:
+    pieces = re.split(r"(`[^`]*`)", text)
+    return "".join(p if p.startswith("`") else re.sub(r"([*_<>\[\]])", r"\\\1", p) for p in pieces)
+
+
+def _is_number(hint: Any) -> bool:
+    if typing.get_origin(hint) is Annotated:
+        return _is_number(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_is_number(part) for part in typing.get_args(hint))
+    return hint is float
+
+
+def _allowed(hint: Any) -> str:
+    """What a type annotation allows, in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        bounds = [_bound(b) for b in arguments[1:]]
+        return ", ".join([_allowed(arguments[0]), *(b for b in bounds if b)])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("`null`" if part is type(None) else _allowed(part) for part in arguments)
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is tuple:
+        return f"list of {_allowed(arguments[0])}"
+    if origin is dict:
+        return f"mapping of names to {_allowed(arguments[1])}"
+    names = {int: "integer", float: "number", str: "text", bool: "`true`, `false`"}
+    if hint in names:
+        return names[hint]
+    if hint is experiment.Start:
+        return "a [section](#start)"
+    return "settings as below" if dataclasses.is_dataclass(hint) else str(hint)
+
+
+def _bound(bound: Any) -> str:
+    if isinstance(bound, Ge):
+        return f"≥ {bound.ge:,}"
+    if isinstance(bound, Gt):
+        return f"> {bound.gt:,}"
+    if isinstance(bound, Le):
+        return f"≤ {bound.le:,}"
+    if isinstance(bound, Lt):
+        return f"< {bound.lt:,}"
+    return ""
+
+
+def _default(field: Any) -> str:
+    if field.default is not dataclasses.MISSING:
+        value = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+        if dataclasses.is_dataclass(value):
+            return ""
+    else:
+        return "needed"
+    if value is None or isinstance(value, bool):
+        return {None: "`null`", True: "`true`", False: "`false`"}[value]
+    if value in ({}, ()):
+        return "none"
+    return f"`{value}`"
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    headings = list(headings)
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines) + "\n"
+
+
+if __name__ == "__main__":
+    for page in write():
+        print(page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page)

@@ -1,0 +1,87 @@
+"""The recipes of CONTRIBUTING.md: each block written to its file, each command run, each result looked at.
+
+Ensembles are cut to two seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fenced import ROOT, Reader, blocks
+
+import groklab as gl
+from groklab.registry import FAMILIES
+
+PAGE = ROOT / "CONTRIBUTING.md"
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    before = {family: dict(kinds) for family, kinds in FAMILIES.items()}
+    measures = dict(gl.MEASURES)
+    yield Reader(folder, seeds=2)
+    # what a recipe registers ends with its test
+    for family, kinds in before.items():
+        FAMILIES[family].clear()
+        FAMILIES[family].update(kinds)
+    gl.MEASURES.clear()
+    gl.MEASURES.update(measures)
+
+
+def kept() -> dict[str, gl.Run]:
+    return {run.name.rsplit("-", 1)[0]: run for run in gl.runs()}
+
+
+def test_recipes_are_short_and_each_is_tested_here() -> None:
+    files = [b for b in blocks(PAGE) if b.title and b.language == "python"]
+    assert [b.title for b in files] == ["my_task.py", "my_network.py", "my_optimiser.py", "my_measure.py"]
+    for block in files:
+        lines = [line for line in block.text.splitlines() if line.strip() and not line.startswith(("import", "from"))]
+        assert len(lines) <= 16, block.title
+
+
+def test_the_task_is_the_larger_of_two_and_is_memorised(reader: Reader) -> None:
+    reader.follow(PAGE, "### A task")
+    run = kept()["my-task"]
+    assert run.summary()["memorised_step"] is not None
+    task = run.experiment.task.build()
+    assert task.n_inputs == 13 * 13
+    assert (task.targets == task.inputs.max(1)).all()
+
+
+def test_the_network_memorises(reader: Reader) -> None:
+    reader.follow(PAGE, "### A network")
+    run = kept()["my-network"]
+    assert run.summary()["memorised_step"] is not None
+    assert run.weights()["embed.W_E"].shape == (23, 64)
+
+
+def test_the_optimiser_groks_without_decay_where_adamw_does_not(reader: Reader) -> None:
+    reader.follow(PAGE, "### An optimiser")
+    across, plain = kept()["perpendicular-x2"].summary(), kept()["plain-x2"].summary()
+    assert all(step is not None for step in across["grokked_step"])
+    assert all(step is not None for step in plain["memorised_step"])
+    assert max(plain["test_accuracy"]) < 0.5
+
+    made = FAMILIES["optimiser"]["perpendicular"](learning_rate=0.1)
+    weights = {"w": jnp.array([3.0, 4.0], jnp.float32)}
+    moved, _ = made.update({"w": weights["w"]}, made.init(weights), weights, jnp.int32(0))
+    assert jnp.allclose(moved["w"], weights["w"], atol=1e-6)  # nothing of a gradient along the weight is left
+
+
+def test_the_measure_gives_the_right_number(reader: Reader) -> None:
+    reader.follow(PAGE, "### A measure")
+    task = gl.preset("micro").task.build()
+    weights = {"identity": np.eye(5), "outer": np.outer([1.0, 2.0], [3.0, 4.0, 5.0])}
+    found = gl.MEASURES["effective_rank"](weights, task)
+    assert found["identity"] == pytest.approx(5)
+    assert found["outer"] == pytest.approx(1)
+    frame = reader.namespace["frame"]
+    assert (frame["step"][0], frame["step"][-1]) == (0, 3000)
+    assert 10 < frame["embed.0.W"][-1] <= 23

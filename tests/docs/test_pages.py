@@ -1,0 +1,140 @@
+"""Tutorial, how-to, reference and explanation: pages say what is true, cover everything, and their blocks run.
+
+Blocks of the transformer's tutorial are run with the demo's budget cut to 20 steps, and
+ensembles with two seeds; the rest is run as written.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from fenced import ROOT, Reader, blocks
+
+import groklab as gl
+from groklab.registry import FAMILIES
+from groklab.tasks import OPERATIONS
+
+DOCS = ROOT / "docs"
+GUIDES = sorted(p.relative_to(DOCS).as_posix() for part in ("tutorial", "how-to") for p in (DOCS / part).glob("*.md"))
+WITH_BLOCKS = [*GUIDES, "reference/run-directory.md", "explanation/cross-entropy.md", "explanation/identity.md"]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("groklab_docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def registered() -> object:
+    """What a page's plug-ins register ends with the page."""
+    before = {family: dict(kinds) for family, kinds in FAMILIES.items()}
+    yield
+    for family, kinds in before.items():
+        FAMILIES[family].clear()
+        FAMILIES[family].update(kinds)
+
+
+@pytest.mark.parametrize("name", WITH_BLOCKS)
+def test_the_blocks_of_a_page_run(name: str, tmp_path: Path, registered: object) -> None:
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    skip = {"taskset": "not on this system"} if shutil.which("taskset") is None else {}
+    instead = {"groklab train demo": "groklab train demo budget.steps=20"}
+    reader = Reader(folder, skip, instead, seeds=2).follow(DOCS / name)
+    assert reader.printed or reader.namespace
+
+
+def test_the_reader_refuses_what_fails(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```bash\ngroklab show nothing\n```\n")
+    with pytest.raises(AssertionError, match="no run is called 'nothing'"):
+        Reader(tmp_path).follow(page)
+    page.write_text("```ruby\nputs 1\n```\n")
+    with pytest.raises(AssertionError, match="that nothing runs"):
+        Reader(tmp_path).follow(page)
+
+
+def test_pages_are_generated_and_regenerated(generate: ModuleType, tmp_path: Path) -> None:
+    written = generate.write(tmp_path / "generated")
+    stamps = [p.stat().st_mtime_ns for p in written]
+    assert len(written) == 5
+    assert all(p.read_text("utf-8").startswith("# ") for p in written)
+    assert [p.stat().st_mtime_ns for p in generate.write(tmp_path / "generated")] == stamps
+
+
+def test_every_command_has_its_section_and_says_what_it_does(generate: ModuleType) -> None:
+    page = generate.commands()
+    names = generate.command_names()
+    assert {"train", "resume", "show", "compare", "report", "runs", "runs rm", "runs tag"} <= set(names)
+    for name in names:
+        section = page.split(f"## groklab {name}\n")
+        assert len(section) == 2, name
+        first = section[1].strip().splitlines()[0]
+        assert first.endswith("."), f"{name}: {first}"
+
+
+def test_every_preset_has_its_section_and_its_line_on_papers(generate: ModuleType) -> None:
+    page = generate.presets()
+    papers = (DOCS / "explanation" / "papers.md").read_text("utf-8")
+    for p in gl.PRESETS.values():
+        assert f"\n## {p.name} {{ #" in page, p.name
+        for text in (p.shows, p.costs, p.expect, p.source):
+            assert text in page, p.name
+        assert f"| `{p.name}` |" in papers, f"{p.name}: what differs from its paper is not told"
+
+
+def test_settings_of_a_preset_shown_are_that_preset(generate: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "presets.md"
+    page.write_text(generate.presets(), "utf-8")
+    shown = [yaml.safe_load(b.text) for b in blocks(page)]
+    for p, settings in zip(gl.PRESETS.values(), shown, strict=True):
+        assert gl.read(settings).identity == gl.preset(p.name).identity
+
+
+def test_every_operation_and_measure_is_listed(generate: ModuleType) -> None:
+    operations, measures = generate.operations(), generate.measures()
+    assert all(f"| `{name}` | `{o.expression}`" in operations for name, o in OPERATIONS.items())
+    assert all(f"| `{name}` | " in measures for name in gl.MEASURES)
+
+
+def test_every_kind_and_field_is_listed_with_its_default(generate: ModuleType) -> None:
+    page = generate.fields()
+    for family, kinds in FAMILIES.items():
+        for kind in kinds:
+            assert f"### {family}.kind: {kind}\n" in page
+    assert "| `weight_decay` | number, ≥ 0 (*number*) | `0.0` |" in page
+    assert "| `p` | integer, ≥ 2 | needed |" in page
+    assert "| `spacing` | `log`, `linear`, `listed`, `none` | `log` |" in page
+    for section in ("split", "budget", "evaluation", "checkpoints", "start"):
+        assert f"\n## {section}\n" in page
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    config = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for page in DOCS.rglob("*.md"):
+        name = page.relative_to(DOCS).as_posix()
+        assert f": {name}\n" in config, name
+
+
+def test_the_site_loads_nothing_from_elsewhere() -> None:
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    assert config["theme"]["font"] is False
+    assert not {"extra_javascript", "extra_css"} & set(config)
+
+
+def test_nothing_is_said_of_one_machine() -> None:
+    texts = [*DOCS.rglob("*.md"), *(ROOT / n for n in ("README.md", "CONTRIBUTING.md", "VISION.md", "CHANGELOG.md"))]
+    for path in texts:
+        text = path.read_text("utf-8")
+        for word in ("/work/", "/root", "/tmp/", "localhost"):
+            assert word not in text, f"{path}: {word}"

@@ -1,0 +1,77 @@
+"""The commands and Python blocks of README.md, run in order in a folder of their own.
+
+`make demo` is checked by what it runs: the command of the Makefile's target `demo`, with its budget cut to 20 steps.
+Ensembles are cut to two seeds.
+`make test` and `make bench` are not run (the one would call itself, the other takes a quarter of an hour), nor are
+the installations, which need a network; `make bare` checks those.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from fenced import ROOT, Reader
+
+import groklab as gl
+
+SKIP = {
+    "make test": "would call itself",
+    "make bench": "takes a quarter of an hour",
+    "pip install": "needs a network; `make bare` installs",
+}
+
+
+def demo_command() -> str:
+    """What the Makefile's target `demo` runs."""
+    recipe = re.search(r"^demo:[^\n]*\n\t\$\(BIN\)/(groklab [^\n]*)", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert recipe is not None
+    return recipe.group(1)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return Reader(folder, SKIP, {"make demo": demo_command() + " budget.steps=20"}, seeds=2)
+
+
+def test_every_command_and_block_of_the_readme_runs(reader: Reader) -> None:
+    reader.follow(ROOT / "README.md")
+
+    assert reader.skipped == set(SKIP) - {"make bench"}  # named in the text only
+    assert "report:" in reader.printed["make demo"]
+    runs = {run.name.rsplit("-", 1)[0]: run for run in gl.runs()}
+    assert runs["first"].summary()["grokked_step"] > 3 * runs["first"].summary()["memorised_step"]
+    assert runs["first"].tags == ["baseline"]
+    assert (runs["first"].path / "report.html").is_file()
+    assert all(runs["decay-1-x2"].summary()["grokked_step"])
+    assert runs["subtraction"].summary()["grokked_step"] is not None
+    assert runs["larger"].summary()["memorised_step"] is not None
+    assert "short" not in runs
+    assert reader.namespace["run"].summary()["grokked_step"] is not None
+
+
+def test_a_resumed_run_ends_in_the_same_bits(reader: Reader) -> None:
+    whole = gl.train(gl.preset("micro", {"name": "whole", "budget.steps": 400}))
+    short = gl.train(gl.preset("micro", {"name": "short", "budget.steps": 200}))
+    longer = gl.resume(short, {"budget.steps": 400})
+    assert longer.summary()["weights_sha256"] == whole.summary()["weights_sha256"]
+
+
+def test_places_that_others_fill_are_there() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    text = "\n".join(lines)
+    for marker, heading in (("demo-seeds", "## Two commands"), ("speed", "## Speed")):
+        assert f"<!-- {marker} -->" in lines, marker
+        assert text.index(heading) < text.index(f"<!-- {marker} -->")
+    picture = ROOT / "docs" / "assets" / "demo.png"
+    assert 0 < picture.stat().st_size < 300_000
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "VISION.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text("utf-8")):
+            assert (ROOT / target).exists(), f"{name}: {target}"
