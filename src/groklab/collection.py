@@ -43,7 +43,7 @@ class Collection:
             return Run(starts[0])
         if starts:
             raise InputError(f"{given!r} could be {', '.join(p.name for p in starts[:5])}; write more of the name")
-        if (self.folder / given).is_dir() or Path(given).is_dir():
+        if given and ((self.folder / given).is_dir() or Path(given).is_dir()):
             raise InputError(f"{given!r} is no run: the folder holds no experiment.json")
         raise InputError(f"no run is called {given!r} in {self.folder}; `groklab runs` lists them")
 

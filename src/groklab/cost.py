@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from groklab.ensemble import build_task, make_ensemble, memory_estimate, parameter_count
+from groklab.ensemble import build_task, make_ensemble, memory_estimate, parameter_count, step_flops
 from groklab.experiment import Experiment
 
-#: Share of the matrix-multiply rate that training reaches on networks of this size (`make bench` measures it).
-EFFICIENCY = 0.55
+#: Share of the matrix-multiply rate at which `step_flops` are got through (`make bench` measures it).
+EFFICIENCY = 1.0
 #: Seconds a step that any program needs on top, mostly in calls of small kernels.
 OVERHEAD = 8e-5
 
@@ -40,11 +40,10 @@ def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
     ensemble = make_ensemble(experiments)
     n_train = max(len(s.train) for s in ensemble.splits)
     n_test = max(len(s.test) for s in ensemble.splits)
-    rows = n_train if first.batch_size is None else min(first.batch_size, n_train)
-    step_flops = 3 * first.network.flops(task.shape, rows)
+    flops = step_flops(first, task, n_train)
     rate = matmul_rate(first.dtype)
     blocks = ensemble.blocks()
-    step_seconds = len(experiments) * step_flops / (EFFICIENCY * rate) + OVERHEAD * len(blocks)
+    step_seconds = len(experiments) * flops / (EFFICIENCY * rate) + OVERHEAD * len(blocks)
     device = jax.devices()[0]
     return {
         "task": task.name,
@@ -52,7 +51,7 @@ def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
         "n_train": n_train,
         "n_test": n_test,
         "parameters": parameter_count(first, task),
-        "flops_per_step": step_flops,
+        "flops_per_step": flops,
         "steps": first.budget.steps,
         "device": f"{device.platform}: {device.device_kind}",
         "matmul_gflops": round(rate / 1e9, 1),

@@ -17,9 +17,12 @@ from groklab.experiment import Experiment, component
 from groklab.tasks.base import Task
 from groklab.tasks.splits import SplitRows, make_split
 
-#: Lanes of one compiled block on a CPU. Measured on the toy models: steps a CPU-second rise up to about this
-#: width and fall beyond it, as the working set leaves the cache. On a GPU all members are one block.
+#: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step up to which it is
+#: filled. Measured: toy models run as fast in 8 lanes as alone, and share their calls' overhead; the transformer at
+#: p=59 runs at two thirds of its speed in 4 lanes, as its working set leaves the cache. On a GPU all members are one
+#: block.
 CPU_LANES = 8
+CPU_BLOCK_FLOPS = 1e8
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,6 @@ class Ensemble:
         """The numbers of some members, stacked, in the experiment's dtype."""
         dtype = np.dtype(self.experiments[0].dtype)
         rows = [self.experiments[i].numbers for i in lanes]
-        largest = float(np.finfo(dtype).max)
-        for name, value in ((name, value) for row in rows for name, value in row.items()):
-            if abs(value) > largest:
-                raise InputError(name, value, f"needs to be at most {largest:.4g} in {dtype.name}")
         return {name: np.array([row[name] for row in rows], dtype) for name in rows[0]}
 
     def keys(self, lanes: Sequence[int]) -> jax.Array:
@@ -74,7 +73,11 @@ class Ensemble:
 
     def blocks(self) -> list[list[int]]:
         """Lanes of each block: all blocks as wide as the first, the last filled up with repeats of its last lane."""
-        width_limit = CPU_LANES if jax.devices()[0].platform == "cpu" else self.n_members
+        width_limit = self.n_members
+        if jax.devices()[0].platform == "cpu":
+            rows = max(len(s.train) for s in self.splits)
+            flops = step_flops(self.experiments[0], self.tasks[0], rows)
+            width_limit = min(CPU_LANES, max(1, int(CPU_BLOCK_FLOPS / flops)))
         n_blocks = -(-self.n_members // width_limit)
         width = -(-self.n_members // n_blocks)
         lanes = [list(range(i, min(i + width, self.n_members))) for i in range(0, self.n_members, width)]
@@ -94,6 +97,10 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
                     f"members of one ensemble may differ in seed, split, task and numbers, but not in {what}: "
                     "train them as runs of their own"
                 )
+    largest = float(np.finfo(first.dtype).max)
+    for name, value in (item for e in experiments for item in e.numbers.items()):
+        if abs(value) > largest:
+            raise InputError(name, value, f"needs to be at most {largest:.4g} in {first.dtype}")
     tasks = tuple(build_task(e) for e in experiments)
     if any(t.shape != tasks[0].shape for t in tasks):
         raise InputError("members of one ensemble need tasks of the same vocabulary, length and number of classes")
@@ -115,10 +122,27 @@ def _build_task(description: str, fingerprint: str) -> Task:
     return task
 
 
+def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of one member's weights, without making them."""
+    network = experiment.network
+    made = jax.eval_shape(lambda key: network.init(key, task.shape, experiment.dtype), jax.random.key(0))
+    return {name: tuple(value.shape) for name, value in made.items()}
+
+
 def parameter_count(experiment: Experiment, task: Task) -> int:
     """Number of trained parameters of one member."""
-    shapes = experiment.network.shapes(task.shape)
-    return sum(math.prod(shape) for shape in shapes.values())
+    return sum(math.prod(shape) for shape in weight_shapes(experiment, task).values())
+
+
+def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
+    """Floating-point operations of one training step that the algorithm cannot avoid.
+
+    A network that does not say (`flops`) is taken to multiply every row with every weight.
+    """
+    rows = min(n_train, experiment.batch_size or n_train)
+    count = getattr(experiment.network, "flops", None)
+    forward = count(task.shape, rows) if count else 2.0 * rows * parameter_count(experiment, task)
+    return 3.0 * max(float(forward), 1.0)
 
 
 def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], splits: Sequence[SplitRows]) -> int:
@@ -136,7 +160,7 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
 
 
 def _activation_width(experiment: Experiment, task: Task) -> int:
-    shapes = experiment.network.shapes(task.shape)
+    shapes = weight_shapes(experiment, task)
     return task.n_classes + sum(int(shape[-1]) for shape in shapes.values() if len(shape) >= 2)
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,6 +32,8 @@ SEMANTICS = 1
 
 #: Compiled programs count steps in 32 bits.
 MAX_STEPS = 1_000_000_000
+#: Layers, heads and the like that a network may have.
+MAX_COUNT = 1000
 #: Random keys are made from 32 bits.
 MAX_SEED = 2**32 - 1
 
@@ -225,13 +228,26 @@ def component(family: str, raw: Any, default: str | None = None) -> Any:
     if isinstance(raw, str):
         raw = {"kind": raw}
     if not isinstance(raw, Mapping):
-        raise InputError(family, raw, "needs a section of settings with a `kind`")
+        raise InputError(family, _short(raw), "needs a section of settings with a `kind`")
     fields = dict(raw)
     kind = fields.pop("kind", default)
     table = kinds(family)
     if not isinstance(kind, str) or kind not in table:
-        raise InputError(f"{family}.kind", kind, f"is unknown; {_nearest(str(kind), sorted(table))}")
+        raise InputError(f"{family}.kind", _short(kind), f"is unknown; {_nearest(str(kind), sorted(table))}")
+    for name, value in fields.items():
+        # networks go through their layers one by one, already when they are checked
+        if name.startswith("n_") and _number(value) > MAX_COUNT:
+            raise InputError(f"{family}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
     return _validate(family, table[kind], fields)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
+    except OverflowError:
+        return math.inf
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -240,9 +256,9 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals or not key:
-            raise InputError(f"{argument!r} is not an override; write it as key=value, for example task.p=59")
+            raise InputError(f"{_shown(argument)!r} is not an override; write it as key=value, for example task.p=59")
         if key in found:
-            raise InputError(f"{key} is given twice")
+            raise InputError(f"{_shown(key)} is given twice")
         try:
             found[key] = yaml.load(text, _Plain) if text else None
         except (yaml.YAMLError, ValueError):
@@ -302,11 +318,14 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     raw = _as_plain(description)
     if not isinstance(raw, dict):
         raise InputError("an experiment needs to be a mapping of settings")
+    sizes = [key for key in ("split.frac_train", "split.n_train") if overrides.get(key) is not None]
+    if len(sizes) > 1:
+        raise InputError(f"{' and '.join(sizes)} are both given; one of them is enough")
     # kinds first: a section of another kind starts from that kind's own defaults
     for key, value in sorted(overrides.items(), key=lambda item: not item[0].endswith(".kind")):
         parts = key.split(".")
         if parts[0] not in SECTIONS:
-            raise InputError(f"{key}: {_nearest(parts[0], SECTIONS)}")
+            raise InputError(f"{_shown(key)}: {_nearest(parts[0], SECTIONS)}")
         value = _as_plain(value)
         if len(parts) == 2 and parts[1] == "kind" and parts[0] in FAMILIES:
             before = raw.get(parts[0])
@@ -340,7 +359,7 @@ def _section(node: dict[str, Any], name: str, key: str, path: list[str]) -> dict
         node[name] = {}
     found = node[name]
     if not isinstance(found, dict):
-        raise InputError(f"{key}: {'.'.join(path)} is a single value and has no settings of its own")
+        raise InputError(f"{_shown(key)}: {_shown('.'.join(path))} is a single value and has no settings of its own")
     return found
 
 
@@ -369,7 +388,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 def _validate(path: str, annotation: Any, raw: Any) -> Any:
     try:
         made = _adapter(annotation).validate_python(raw)
-        _refuse_booleans(path, raw, made)
+        _refuse_odd_numbers(path, raw, made)
         return made
     except InputError as error:
         # a component names its own field; the section it stands in is known only here
@@ -379,21 +398,23 @@ def _validate(path: str, annotation: Any, raw: Any) -> Any:
         raise _sentence(path, annotation, error) from None
 
 
-def _refuse_booleans(path: str, raw: Any, made: Any) -> None:
-    """Refuse true and false where they were read as the numbers 1 and 0."""
+def _refuse_odd_numbers(path: str, raw: Any, made: Any) -> None:
+    """Refuse true and false where they were read as the numbers 1 and 0, and integers that nothing can count to."""
+    if isinstance(made, int) and abs(made) >= 2**64:
+        raise InputError(path, _short(made), "needs to be a number below 2**64")
     if isinstance(raw, bool) and not isinstance(made, bool):
         raise InputError(path, raw, "needs to be a number")
     if isinstance(raw, dict):
         for key, value in raw.items():
-            _refuse_booleans(f"{path}.{key}", value, made.get(key) if isinstance(made, dict) else getattr(made, key))
+            _refuse_odd_numbers(f"{path}.{key}", value, made.get(key) if isinstance(made, dict) else getattr(made, key))
     elif isinstance(raw, list):
         for i, value in enumerate(raw):
-            _refuse_booleans(f"{path}.{i}", value, made[i])
+            _refuse_odd_numbers(f"{path}.{i}", value, made[i])
 
 
 def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
     first = error.errors(include_url=False)[0]
-    where = ".".join([path, *(str(part) for part in first["loc"])])
+    where = ".".join([path, *(_shown(str(part)) for part in first["loc"])])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         names = [f.name for f in dataclasses.fields(annotation)] if dataclasses.is_dataclass(annotation) else []
         return InputError(f"{where}: {_nearest(str(first['loc'][-1]), names)}")
@@ -405,6 +426,10 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
     return InputError(where, _short(first["input"]), f"needs to be {message}")
 
 
+def _shown(name: str) -> str:
+    return name if len(name) <= 80 else name[:77] + "…"
+
+
 def _short(value: Any) -> Any:
     text = repr(value)
     return value if len(text) <= 60 else text[:57] + "…"
@@ -413,10 +438,10 @@ def _short(value: Any) -> Any:
 def _refuse_unknown(raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in raw:
         if key not in allowed:
-            raise InputError(f"{key}: {_nearest(str(key), allowed)}")
+            raise InputError(f"{_shown(str(key))}: {_nearest(str(key), allowed)}")
 
 
 def _nearest(name: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, allowed, n=1)
+    close = difflib.get_close_matches(name[:80], allowed, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"no such setting or kind; {hint}allowed: {', '.join(allowed)}"

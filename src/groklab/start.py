@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from importlib import resources
 from pathlib import Path
 
@@ -47,10 +48,10 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
         raise InputError("start.file", name, "is not a file")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
                 weights = {k: archive[k] for k in archive.files}
         elif path.suffix == ".safetensors":
-            weights = safetensors.numpy.load_file(path)
+            weights = safetensors.numpy.load(path.read_bytes())
         else:
             raise InputError("start.file", name, "needs to end in .npz or .safetensors")
     except InputError:

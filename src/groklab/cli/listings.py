@@ -20,6 +20,7 @@ from groklab.papers import PRESETS, find_preset
 from groklab.tasks.operations import OPERATIONS
 
 GROUP = "Find"
+STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
 runs_app = typer.Typer(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(runs_app, name="runs", rich_help_panel="Look")
 
@@ -47,6 +48,8 @@ def runs(
     """
     if context.invoked_subcommand is not None:
         return
+    if status is not None and status not in STATUSES:
+        raise InputError("--status", status, f"is one of {', '.join(STATUSES)}")
     found = [s for s in Collection().summaries() if _matches(s, name, status, tag, grokked)]
     if as_json:
         emit({"runs": found, "bytes": sum(s["bytes"] for s in found)})
@@ -177,9 +180,6 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _matches(s: dict[str, Any], name: str | None, status: str | None, tag: str | None, grokked: bool) -> bool:
-    known = ("finished", "interrupted", "running", "diverged", "damaged")
-    if status is not None and status not in known:
-        raise InputError("--status", status, f"is one of {', '.join(known)}")
     reached = s.get("grokked_step")
     any_grokked = any(g is not None for g in reached) if isinstance(reached, list) else reached is not None
     return (

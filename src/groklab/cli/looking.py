@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from groklab import Collection, training
+from groklab import Collection, Run, training
 from groklab.cli.listings import _members
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
@@ -18,14 +18,21 @@ from groklab.cli.running import say_result
 GROUP = "Look"
 
 
+def find_whole(name: str) -> Run:
+    """A run whose description, status and metrics can be read; raises DamagedError otherwise."""
+    run = Collection().find(name)
+    for part in ("experiments", "status", "metrics"):
+        getattr(run, part)
+    return run
+
+
 @app.command(rich_help_panel=GROUP)
 def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     as_json: Json = False,
 ) -> None:
     """Show what a run was asked for and what it reached."""
-    found = Collection().find(run)
-    found.metrics  # noqa: B018  (a damaged file is said here rather than when a page is made)
+    found = find_whole(run)
     if as_json:
         emit(found.summary())
         return
@@ -89,11 +96,11 @@ def report(
     """Write one self-contained HTML page of runs, and say where it lies."""
     from groklab.report import write_report
 
-    collection = Collection()
+    found = [find_whole(name) for name in runs]
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        path = write_report([collection.find(name) for name in runs], out)
+        path = write_report(found, out)
     if as_json:
-        emit({"report": str(path), "bytes": path.stat().st_size, "runs": [collection.find(n).name for n in runs]})
+        emit({"report": str(path), "bytes": path.stat().st_size, "runs": [run.name for run in found]})
     else:
         console_for(False).print(f"report: {path}", soft_wrap=True)

@@ -12,6 +12,8 @@ import groklab
 from groklab.engine import Interrupted
 from groklab.errors import InputError
 
+#: Characters of a refusal that are printed.
+LONGEST = 1200
 #: The usage errors of the parser that typer carries.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 
@@ -75,6 +77,8 @@ def main() -> None:
 def _refuse(sentence: str) -> int:
     """Say on one line why something cannot be done; the exit code of that."""
     words = " ".join(sentence.split())
+    if len(words) > LONGEST:
+        words = words[:LONGEST] + " …"
     if words:
         print(f"groklab: {words}", file=sys.stderr)
     return 2

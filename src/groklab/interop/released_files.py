@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-
 _PARENTS = {"W_E": "embed", "W_pos": "pos_embed", "W_U": "unembed"}
 _PARENTS |= dict.fromkeys(("W_K", "W_Q", "W_V", "W_O"), "blocks.0.attn")
 _PARENTS |= dict.fromkeys(("W_in", "b_in", "W_out", "b_out"), "blocks.0.mlp")

@@ -39,10 +39,9 @@ class GradientDescent:
 
     def prepare(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Look-up structures of the test rows and, for full batch, of the training rows."""
-        network = self.parts["network"]
         data = {k: v for k, v in raw.items() if not k.endswith("_inputs")}
-        data["test"] = network.prepare(raw["test_inputs"], self.shape)
-        data["train"] = network.prepare(raw["train_inputs"], self.shape)
+        data["test"] = self._batch(raw["test_inputs"])
+        data["train"] = self._batch(raw["train_inputs"])
         if self.batch_size is not None:
             data["train_inputs"] = raw["train_inputs"]
         return data
@@ -55,7 +54,7 @@ class GradientDescent:
             batch, targets, row_weights = data["train"], data["train_targets"], weights_of_rows
         else:
             rows, row_weights = draw_batch(key, s, weights_of_rows, self.batch_size)
-            batch = network.prepare(data["train_inputs"][rows], self.shape)
+            batch = self._batch(data["train_inputs"][rows])
             targets = data["train_targets"][rows]
 
         def loss(weights: Weights) -> tuple[jax.Array, jax.Array]:
@@ -85,7 +84,12 @@ class GradientDescent:
     def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
         """Logits (n, n_classes) of inputs (n, n_ctx) int32."""
         network, _, _ = self._parts(numbers)
-        return network.apply(weights, network.prepare(jnp.asarray(inputs), self.shape), self.shape)  # type: ignore[no-any-return]
+        return network.apply(weights, self._batch(jnp.asarray(inputs)), self.shape)  # type: ignore[no-any-return]
+
+    def _batch(self, tokens: jax.Array) -> Any:
+        # a network that wants nothing computed beforehand is given the tokens themselves
+        prepare = getattr(self.parts["network"], "prepare", None)
+        return prepare(tokens, self.shape) if prepare else tokens
 
     def _parts(self, numbers: Numbers) -> tuple[Any, Any, Any]:
         parts = with_numbers(self.parts, numbers)

@@ -1,0 +1,157 @@
+"""Several real processes, full disks and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groklab.runs import Run
+
+SHORT = ("budget.steps=400", "checkpoints.rolling_seconds=0.01")
+LONG = ("budget.steps=1000000", "checkpoints.rolling_seconds=0.05")
+
+
+#: The program, where no file may grow beyond a size at which weights fit and a full state does not.
+LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+from groklab.cli import main
+main()
+"""
+
+
+def start(*arguments: str, program: Sequence[str] = ("-m", "groklab")) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def finished(*arguments: str) -> dict[str, Any]:
+    code, out, err = outcome(start(*arguments, "--json", "--quiet"))
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def wait_for_a_state(home: Path, process: subprocess.Popen[str]) -> Run:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        found = list(home.glob("*/state/rolling_*.safetensors"))
+        if found:
+            return Run(found[0].parent.parent)
+        time.sleep(0.02)
+    pytest.fail(f"no state was written: {process.communicate()}")
+
+
+def is_one_sentence(text: str) -> bool:
+    return text.startswith("groklab: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_two_processes_never_write_one_run(home: Path) -> None:
+    first, second = (start("train", "micro", *LONG, "--quiet", "--json") for _ in range(2))
+    try:
+        while first.poll() is None and second.poll() is None:
+            time.sleep(0.02)
+        loser, winner = (first, second) if first.poll() is not None else (second, first)
+        code, out, err = outcome(loser)
+        assert (code, out) == (2, "")
+        assert is_one_sentence(err)
+        assert f"is being written by process {winner.pid} on {socket.gethostname()}" in err
+        run = wait_for_a_state(home, winner)
+        for command in (["resume", run.name], ["resume", run.name, "budget.steps=5"], ["runs", "rm", run.name]):
+            code, out, err = outcome(start(*command))
+            assert (code, out) == (2, "")
+            assert is_one_sentence(err)
+        assert winner.poll() is None
+        listed = json.loads(subprocess.check_output([sys.executable, "-m", "groklab", "runs", "--json"], text=True))
+        assert [r["status"] for r in listed["runs"]] == ["running"]
+    finally:
+        for process in (first, second):
+            process.kill()
+    outcome(winner)
+    # dead, so taken over at once; the shorter budget is already reached
+    again = finished("resume", run.name, "budget.steps=10")
+    assert again["status"] == "finished"
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path, presses: int) -> None:
+    process = start("train", "micro-fast", *LONG)
+    run = wait_for_a_state(home, process)
+    for _ in range(presses):
+        process.send_signal(signal.SIGINT)
+    code, _, err = outcome(process)
+    assert code == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("groklab: stopped")
+    assert run.status["status"] == "interrupted"
+    if presses == 1:
+        assert f"groklab resume {run.name}" in err
+        assert run.status["reason"] == "ctrl-c"
+    step = max(state.step for state in run.states())
+    goal = f"budget.steps={step + 300}"
+    resumed = finished("resume", run.name, goal)
+    assert resumed["steps"] == step + 300
+    straight = finished("train", "micro-fast", goal, "--again")
+    assert straight["weights_sha256"] == resumed["weights_sha256"]
+    assert Run(Path(straight["path"])).metrics.equals(run.metrics)
+
+
+def test_a_file_that_may_not_grow_is_a_full_disk(home: Path) -> None:
+    expected = finished("train", "micro-fast", *SHORT)
+
+    process = start("train", "micro-fast", *SHORT, "--again", "--quiet", program=("-c", LIMITED))
+    code, out, err = outcome(process)
+    assert (code, out) == (2, "")
+    said = [line for line in err.splitlines() if not line.startswith("warning: ")]
+    assert len(said) == 1, err
+    assert said[0].startswith("groklab: the disk is full: ")
+    assert "Traceback" not in err
+    run = Run(home / f"{expected['run']}-2")
+    assert run.status["status"] == "interrupted"
+    resumed = finished("resume", run.name)
+    assert resumed["weights_sha256"] == expected["weights_sha256"]
+    assert run.metrics.equals(Run(Path(expected["path"])).metrics)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Any:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = os.geteuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("a file system of our own needs the superuser's rights")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_file_system(tiny_disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = finished("train", "micro-fast", *SHORT)
+    monkeypatch.setenv("GROKLAB_HOME", str(tiny_disk))
+    code, out, err = outcome(start("train", "micro-fast", *SHORT, "--quiet"))
+    assert (code, out) == (2, "")
+    assert err.startswith("groklab: the disk is full: ")
+    assert is_one_sentence(err)
+    # listing and looking work on a full disk
+    listed = json.loads(subprocess.check_output([sys.executable, "-m", "groklab", "runs", "--json"], text=True))
+    assert [r["status"] for r in listed["runs"]] == ["interrupted"]
+    subprocess.run(["mount", "-o", "remount,size=20m", str(tiny_disk)], check=True)
+    resumed = finished("resume", expected["run"])
+    assert resumed["weights_sha256"] == expected["weights_sha256"]
