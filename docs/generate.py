@@ -19,7 +19,7 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 
 import groklab as gl
-from groklab import experiment, registry
+from groklab import reading, registry
 from groklab.cli import listings, looking, running  # noqa: F401  (commands register themselves)
 from groklab.cli.main import app
 from groklab.optimisers import Group
@@ -212,15 +212,15 @@ def fields() -> str:
         f"{_prose(inspect.getdoc(gl.Experiment) or '')}\n",
     ]
     defaults = {f.name: _default(f) for f in dataclasses.fields(gl.Experiment)}
-    rows = [(f"`{name}`", _allowed(hint), defaults[name]) for name, hint in experiment._PLAIN.items()]
+    rows = [(f"`{name}`", _allowed(hint), defaults[name]) for name, hint in reading.PLAIN.items()]
     rows += [(f"`{family}`", f"a [section with a `kind`](#{family})", f"`{kind}`") for family, kind in _families()]
-    rows += [(f"`{name}`", f"a [section](#{name})", "") for name in experiment._SECTIONS]
+    rows += [(f"`{name}`", f"a [section](#{name})", "") for name in reading.GROUPS]
     parts.append(_table(("setting", "allowed", "default"), sorted(rows)))
-    for name, cls in experiment._SECTIONS.items():
+    for name, cls in reading.GROUPS.items():
         parts += [f"## {name}\n", _described(cls)]
         if cls is Split:
             parts += ["### split.schedule, each entry\n", _described(ScheduledSplit)]
-    parts += ["## start\n", _described(experiment.Start)]
+    parts += ["## start\n", _described(reading.Start)]
     for family, default in _families():
         parts += [f"## {TITLES[family]} {{ #{family} }}\n", f"`{family}.kind` is `{default}` unless it is given.\n"]
         shared: set[str] = set()
@@ -297,7 +297,7 @@ def _allowed(hint: Any) -> str:
     names = {int: "integer", float: "number", str: "text", bool: "`true`, `false`"}
     if hint in names:
         return names[hint]
-    if hint is experiment.Start:
+    if hint is reading.Start:
         return "a [section](#start)"
     return "settings as below" if dataclasses.is_dataclass(hint) else str(hint)
 

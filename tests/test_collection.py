@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from groklab import Collection, claims, storage, training
 from groklab.errors import InputError
-from groklab.runs import Run
+from groklab.run import Run
 
 
 @pytest.fixture(scope="module")

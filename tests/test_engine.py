@@ -14,10 +14,10 @@ import pytest
 
 import groklab as gl
 from groklab import claims, engine, training
-from groklab.engine import Progress, checkpoint_steps
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Checkpoints
-from groklab.runs import Run
+from groklab.progress import Progress
+from groklab.run import Run
 
 #: A run of 300 steps that saves its state after every chunk of one evaluation.
 OFTEN = {"budget.steps": 300, "checkpoints.rolling_seconds": 1e-9}
@@ -397,7 +397,7 @@ def test_another_cadence_is_not_mixed_into_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spacing", ["log", "linear", "listed", "none"])
 def test_the_steps_to_keep_of_a_huge_budget_take_no_memory(spacing: str) -> None:
     asked = Checkpoints(spacing=spacing, every=1, steps=(5, 10**9))  # type: ignore[arg-type]
-    found = checkpoint_steps(asked, 10**9, 1)
+    found = asked.steps_until(10**9, 1)
     assert spacing == "none" or (found[0] == 0 and found[-1] <= 10**9)
     assert isinstance(found, range) or len(found) < 1000
 

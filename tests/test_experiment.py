@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 import groklab as gl
 from groklab import training
 from groklab.errors import InputError
-from groklab.experiment import MAX_SEED, load_yaml, parse_overrides, read
+from groklab.experiment import MAX_SEED
+from groklab.reading import read
+from groklab.yaml_input import load_yaml, parse_overrides
 
 PLUGIN = """
 from groklab.registry import register

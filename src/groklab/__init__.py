@@ -14,13 +14,15 @@ __version__ = "0.1.0"
 from groklab import networks, objectives, optimisers, tasks  # noqa: E402  (they register their kinds)
 from groklab.collection import Collection  # noqa: E402
 from groklab.errors import DamagedError, InputError  # noqa: E402
-from groklab.experiment import Experiment, load_yaml, read  # noqa: E402
+from groklab.experiment import Experiment  # noqa: E402
 from groklab.measures import MEASURES, measure, take  # noqa: E402
 from groklab.papers import PRESETS, preset  # noqa: E402
+from groklab.reading import read  # noqa: E402
 from groklab.registry import load_plugin, register  # noqa: E402
-from groklab.runs import Run  # noqa: E402
+from groklab.run import Run  # noqa: E402
 from groklab.tasks import Task  # noqa: E402
 from groklab.training import compare, resume, train  # noqa: E402
+from groklab.yaml_input import load_yaml  # noqa: E402
 
 __all__ = [
     "MEASURES",

@@ -17,7 +17,7 @@ from typing import Any
 
 from groklab import claims, device, storage
 from groklab.errors import InputError
-from groklab.runs import Run
+from groklab.run import Run
 
 #: What SQLite's binding raises for a file that is no whole database.
 _DAMAGE = (sqlite3.Error, ValueError, OverflowError)

@@ -67,6 +67,11 @@ def home() -> Path:
     return Path(os.environ.get("GROKLAB_HOME") or "~/groklab").expanduser().resolve()
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def available_memory() -> int:
     """Bytes that the default device can still give."""
     device = jax.devices()[0]

@@ -22,7 +22,6 @@ def examine() -> dict[str, Any]:
 
     home = device.home()
     nearest = next(p for p in (home, *home.parents) if p.exists())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     devices = jax.devices()
     gpu = devices[0].platform != "cpu"
     advice = []
@@ -36,7 +35,7 @@ def examine() -> dict[str, Any]:
         costs[name] = f"{1 / found['seconds_per_step']:,.0f} steps/s"
     return {
         "groklab": groklab.__version__,
-        "cores": cores,
+        "cores": device.cores(),
         "memory": device.readable_bytes(psutil.virtual_memory().total),
         "memory_free": device.readable_bytes(device.available_memory()),
         "packages": {name: metadata.version(name) for name in _PACKAGES},

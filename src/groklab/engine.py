@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 import warnings
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
 import polars as pl
 
-from groklab import claims, grokking, storage
+from groklab import claims, grokking, states, storage
+from groklab.device import cores
 from groklab.ensemble import Ensemble, make_ensemble
 from groklab.errors import DamagedError, InputError
-from groklab.experiment import Checkpoints, Experiment
+from groklab.experiment import Experiment
+from groklab.interrupts import Interrupted, ctrl_c
 from groklab.programs import MAX_RECORDS, n_records, program_of
-from groklab.runs import METRICS, Run, State
+from groklab.progress import Progress, View
+from groklab.run import METRICS, Run, State
 
 #: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is heard.
 CHUNK_SECONDS = 0.4
@@ -32,27 +32,6 @@ STOP_EVALUATIONS = 50
 DIVERGED_EVALUATIONS = MAX_RECORDS
 
 
-class Interrupted(Exception):
-    """Ctrl-C: the run has been saved and can be resumed."""
-
-
-@dataclass
-class Progress:
-    """What a view of a training run sees after each chunk. Arrays are (records, members) by metric."""
-
-    run: str
-    step: int
-    budget: int
-    seconds: float
-    steps_per_second: float
-    compiling: bool
-    steps: np.ndarray
-    metrics: dict[str, np.ndarray]
-    memorised: list[int | None] = field(default_factory=list)
-    grokked: list[int | None] = field(default_factory=list)
-
-
-View = Callable[[Progress], None]
 #: Gives the weights that each member starts from, or None for fresh ones; asked only at step 0.
 StartWeights = Callable[[], list[dict[str, np.ndarray]] | None]
 
@@ -69,7 +48,7 @@ def drive(
     Raises InputError where another process holds the run or the disk is full; Interrupted on Ctrl-C. In each case
     what is on disk is whole and `resume` goes on from it to the same bits.
     """
-    with claims.claimed(run.path) as claim, _ctrl_c() as asked_to_stop:
+    with claims.claimed(run.path) as claim, ctrl_c() as asked_to_stop:
         for folder in (run.path, run.path / "checkpoints", run.path / "state"):
             storage.sweep(folder)
         try:
@@ -91,7 +70,7 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
     program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
     state = jax.eval_shape(program.init, ensemble.keys(lanes), ensemble.numbers(lanes))
     if start is not None:
-        _check_start({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
+        states.check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
 
 
 class _Training:
@@ -109,7 +88,7 @@ class _Training:
         self.numbers = [ensemble.numbers(lanes) for lanes in self.blocks]
         self.keys = [ensemble.keys(lanes) for lanes in self.blocks]
         self.data = [self.program.prepare(ensemble.raw_data(lanes)) for lanes in self.blocks]
-        self.pool = ThreadPoolExecutor(min(len(self.blocks), len(jax.devices()) if _on_gpu() else _cores()))
+        self.pool = ThreadPoolExecutor(min(len(self.blocks), len(jax.devices()) if _on_gpu() else cores()))
         self.states: list[Any] = []
         self.steps = np.zeros(0, np.int64)
         self.metrics = {name: np.zeros((0, ensemble.n_members), np.float32) for name in METRICS}
@@ -256,7 +235,7 @@ class _Training:
         columns |= {k: v.reshape(-1) for k, v in self.metrics.items()}
         # metrics first: a state on disk never runs ahead of them
         self.run.write_metrics(pl.DataFrame(columns))
-        self.run.write_state(State(self.step, self.seconds, self.every, self._state_arrays()))
+        self.run.write_state(State(self.step, self.seconds, self.every, states.as_arrays(self.states)))
         self.run.write_status(
             status=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
         )
@@ -294,40 +273,35 @@ class _Training:
         n = self.ensemble.n_members
         return {k: np.concatenate([b[k] for b in blocks])[:n] for k in blocks[0]}
 
-    def _state_arrays(self) -> dict[str, np.ndarray]:
-        arrays = {}
-        for i, state in enumerate(self.states):
-            for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-                arrays[f"{i}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
-        return arrays
-
     def _restore(self, start: StartWeights) -> None:
         fresh = [
             jax.eval_shape(self.program.init, keys, numbers)
             for keys, numbers in zip(self.keys, self.numbers, strict=True)
         ]
-        states, frame = self.run.states(), None
+        saved, frame = self.run.states(), None
         try:
             frame = self.run.metrics
         except DamagedError as error:
             warnings.warn(str(error), stacklevel=5)
-        for state in states:
+        for state in saved:
             if frame is not None and self._restore_metrics(frame, state):
-                self.states = [_fill(i, template, state.arrays) for i, template in enumerate(fresh)]
+                self.states = [states.filled(i, template, state.arrays) for i, template in enumerate(fresh)]
                 self.step, self.seconds = state.step, state.seconds
                 break
         else:
-            only_ends = states and all(state.step % self.every for state in states)
+            only_ends = saved and all(state.step % self.every for state in saved)
             if frame is not None and not only_ends and self._was_saved():
                 warnings.warn(f"{self.run.name}: no whole state is left; training again from step 0", stacklevel=5)
             self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.numbers, strict=True)]
             weights = start()
             if weights is not None:
                 shapes = {name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}
-                _check_start(shapes, weights)
-                self.states = [_with_weights(s, b, weights) for s, b in zip(self.states, self.blocks, strict=True)]
+                states.check_weights(shapes, weights)
+                self.states = [
+                    states.with_weights(s, b, weights) for s, b in zip(self.states, self.blocks, strict=True)
+                ]
         self.started_at = self.step
-        self.keep = checkpoint_steps(self.checkpoints, self.budget.steps, self.every)
+        self.keep = self.checkpoints.steps_until(self.budget.steps, self.every)
         if self.step == 0:
             self._keep_due()
 
@@ -377,77 +351,9 @@ class _Training:
         )
 
 
-def checkpoint_steps(checkpoints: Checkpoints, budget: int, every: int) -> Sequence[int]:
-    """The steps whose weights are kept, ascending, from 0 on; the last step is kept besides, whatever it is."""
-    if checkpoints.spacing == "none":
-        return []
-    if checkpoints.spacing == "listed":
-        return sorted({0, *(s for s in checkpoints.steps if s <= budget)})
-    if checkpoints.spacing == "linear":
-        return range(0, budget + 1, -(-checkpoints.every // every) * every)
-    per = checkpoints.per_decade
-    exponents = np.arange(0, int(np.log10(max(budget, 1)) * per) + 1)
-    rounded = {round(10 ** (k / per) / every) * every for k in exponents}
-    return sorted({0, *(s for s in rounded if s <= budget)})
-
-
-def _check_start(shapes: dict[str, tuple[int, ...]], start: list[dict[str, np.ndarray]]) -> None:
-    for given in start:
-        for name, shape in shapes.items():
-            array = given.get(name)
-            if array is None or array.shape != shape:
-                found = "is missing" if array is None else f"has shape {array.shape}"
-                raise InputError(f"start: the weight {name} {found}; this network needs {shape}")
-
-
-def _with_weights(state: Any, lanes: list[int], start: list[dict[str, np.ndarray]]) -> Any:
-    weights = {
-        name: jax.numpy.asarray(np.stack([start[lane][name] for lane in lanes]), value.dtype)
-        for name, value in state["weights"].items()
-    }
-    return {**state, "weights": weights}
-
-
-def _fill(block: int, template: Any, arrays: dict[str, np.ndarray]) -> Any:
-    paths, tree = jax.tree_util.tree_flatten_with_path(template)
-    leaves = []
-    for path, leaf in paths:
-        found = arrays.get(f"{block}{jax.tree_util.keystr(path)}")
-        if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
-            raise DamagedError(f"the saved state does not fit this experiment at {jax.tree_util.keystr(path)}")
-        leaves.append(jax.numpy.asarray(found))
-    return jax.tree_util.tree_unflatten(tree, leaves)
-
-
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
 def _on_gpu() -> bool:
     return bool(jax.devices()[0].platform != "cpu")
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C into a flag that is read between chunks; a second one stops at once."""
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-
-    def handler(number: int, frame: Any) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -13,7 +13,8 @@ import numpy as np
 
 from groklab.device import require_memory
 from groklab.errors import InputError
-from groklab.experiment import Experiment, component
+from groklab.experiment import Experiment
+from groklab.reading import component
 from groklab.tasks.base import Task
 from groklab.tasks.splits import SplitRows, make_split
 

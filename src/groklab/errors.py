@@ -22,3 +22,8 @@ class InputError(ValueError):
 
 class DamagedError(InputError):
     """A file on disk is truncated, altered or unreadable. Exit code 2."""
+
+
+def shown(name: str) -> str:
+    """A name for a sentence, cut where it is endless."""
+    return name if len(name) <= 80 else name[:77] + "…"

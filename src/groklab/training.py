@@ -16,10 +16,12 @@ import numpy as np
 
 from groklab import claims, engine, grokking
 from groklab.collection import Collection
+from groklab.device import cores
 from groklab.ensemble import make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import MAX_SEED, Budget, Experiment
-from groklab.runs import Run
+from groklab.progress import View
+from groklab.run import Run
 from groklab.start import load_start
 
 #: Members that one run may hold.
@@ -32,7 +34,7 @@ def train(
     seeds: int | None = None,
     again: bool = False,
     tags: Sequence[str] = (),
-    view: engine.View | None = None,
+    view: View | None = None,
     home: str | Path | None = None,
 ) -> Run:
     """Train an experiment (or several as one ensemble) and return its run.
@@ -84,7 +86,7 @@ def resume(
     run: Run | str | Path,
     overrides: Mapping[str, Any] | None = None,
     *,
-    view: engine.View | None = None,
+    view: View | None = None,
     home: str | Path | None = None,
 ) -> Run:
     """Go on with a run that was interrupted, or past its end with a longer budget (`{"budget.steps": 40000}`)."""
@@ -149,12 +151,13 @@ def environment() -> dict[str, Any]:
         "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": platform.machine(),
+        "cores": cores(),
         "device": f"{device.platform}: {device.device_kind}",
         "definition_of_grokking": grokking.DEFINITION,
     }
 
 
-def _continue(run: Run, members: list[Experiment], view: engine.View | None, start: engine.StartWeights) -> Run:
+def _continue(run: Run, members: list[Experiment], view: View | None, start: engine.StartWeights) -> Run:
     if run.identities != [m.identity for m in members]:
         raise InputError(
             f"{run.name} was trained from another description: a plug-in, its start weights or this program have "

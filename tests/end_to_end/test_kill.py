@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from groklab import storage
-from groklab.runs import Run
+from groklab.run import Run
 
 #: A few seconds of training that write all the time.
 ASKED = [

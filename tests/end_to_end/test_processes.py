@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from groklab.runs import Run
+from groklab.run import Run
 
 SHORT = ("budget.steps=400", "checkpoints.rolling_seconds=0.01")
 LONG = ("budget.steps=1000000", "checkpoints.rolling_seconds=0.05")

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 import groklab as gl
-from groklab.experiment import parse_overrides
 from groklab.report import settings, story, write_report
 from groklab.report.facts import gather
+from groklab.yaml_input import parse_overrides
 
 FAST = {"budget.steps": 300}
 

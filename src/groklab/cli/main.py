@@ -9,8 +9,8 @@ from typing import Any
 import typer
 
 import groklab
-from groklab.engine import Interrupted
 from groklab.errors import InputError
+from groklab.interrupts import Interrupted
 
 #: Characters of a refusal that are printed.
 LONGEST = 1200

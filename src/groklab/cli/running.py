@@ -17,9 +17,9 @@ from groklab.cost import estimate
 from groklab.device import readable_bytes
 from groklab.ensemble import build_task
 from groklab.errors import InputError
-from groklab.experiment import parse_overrides
 from groklab.measures import MEASURES
 from groklab.papers import PRESETS, find_preset
+from groklab.yaml_input import parse_overrides
 
 GROUP = "Train"
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 seed=3.")]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from groklab.errors import InputError
-from groklab.experiment import Experiment, read
+from groklab.experiment import Experiment
+from groklab.reading import read
 
 
 @dataclass(frozen=True)

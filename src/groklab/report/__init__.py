@@ -11,7 +11,7 @@ from groklab.errors import InputError
 from groklab.report.comparison import compare_page
 from groklab.report.page import render
 from groklab.report.single import run_page
-from groklab.runs import Run
+from groklab.run import Run
 
 
 def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:

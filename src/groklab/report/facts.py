@@ -15,7 +15,7 @@ from groklab.experiment import Experiment
 from groklab.figures.thinning import thin
 from groklab.grokking import Survival, survival
 from groklab.measures.fourier import embedding_matrix
-from groklab.runs import METRICS, Run
+from groklab.run import METRICS, Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 

@@ -10,7 +10,7 @@ from groklab.report.facts import Facts, gather
 from groklab.report.page import Page, Table
 from groklab.report.pictures import curve_pictures, embedding_pictures, survival_pictures
 from groklab.report.wording import duration, loss_of, percent, step_of, times
-from groklab.runs import Run
+from groklab.run import Run
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
 MEMBERS = 12

@@ -26,7 +26,8 @@ import polars as pl
 
 from groklab import claims, grokking, storage
 from groklab.errors import DamagedError, InputError
-from groklab.experiment import Experiment, read
+from groklab.experiment import Experiment
+from groklab.reading import read
 
 FRESH: dict[str, Any] = {"status": "created", "reason": None, "step": 0, "seconds": 0.0, "members": []}
 _STATUS = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}

@@ -12,7 +12,7 @@ import pytest
 import groklab as gl
 from groklab import storage, training
 from groklab.errors import DamagedError, InputError
-from groklab.runs import METRICS, Run
+from groklab.run import METRICS, Run
 
 SHORT = {"budget.steps": 60, "checkpoints.spacing": "listed", "checkpoints.steps": [0, 20, 40]}
 
