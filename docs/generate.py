@@ -235,7 +235,7 @@ def fields() -> str:
 
 
 def _families() -> list[tuple[str, str]]:
-    return list(experiment.FAMILIES.items())
+    return list(reading.FAMILIES.items())
 
 
 def _described(cls: type, left_out: Iterable[str] = (), numbers: bool = False) -> str:
