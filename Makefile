@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .PHONY: demo test lint docs bench fuzz bare clean
 
-# Watch a one-layer transformer grok modular addition, and get its page. (~2 minutes the first time)
+# Watch a one-layer transformer grok modular addition, and get its page. (two or three minutes the first time)
 demo: .venv/demo.stamp
 	$(BIN)/groklab train demo --report
 

@@ -37,6 +37,7 @@ def main() -> None:
     now = datetime.datetime.now(datetime.UTC)
     kept = {"date": now.date().isoformat(), "threads": int(THREADS), "hardware": hardware(), **results}
     path = Path(__file__).parent / "results" / f"{kept['date']}-{'-'.join(asked) if sys.argv[1:] else 'all'}.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"kept in {path}")
 

@@ -58,6 +58,7 @@ def main() -> None:
         "key_frequencies_of_the_paper": PAPER_KEY_FREQUENCIES,
     }
     path = Path(__file__).parent / "results" / f"{result['date']}-nanda2023-paper-seed0-{run.experiment.dtype}.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({k: result[k] for k in ("test_loss_crosses", "peak", "key_frequencies")}, indent=1))
     print(f"kept in {path}")

@@ -22,6 +22,8 @@ from groklab.papers import PRESETS, find_preset
 from groklab.yaml_input import parse_overrides
 
 GROUP = "Train"
+#: Beyond this many, no single frequency stands out.
+MOST_FREQUENCIES = 10
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 seed=3.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while training.")]
 
@@ -165,9 +167,11 @@ def say_frequencies(run: Run, console: Console) -> None:
         found = MEASURES["embedding_frequencies"](run.weights(), build_task(run.experiment))
     except InputError:
         return  # no modulus, no embedding: nothing to say
-    pairs = zip(found["frequencies"], found["share"], strict=True)
+    pairs = list(zip(found["frequencies"], found["share"], strict=True))
     strong = ", ".join(f"{k} ({share:.0%})" for k, share in pairs)
-    console.print(f"frequencies that carry the embedding: {strong or 'none stands out'}")
+    if not pairs or len(pairs) > MOST_FREQUENCIES:
+        strong = "no few of them, its power is spread over many"
+    console.print(f"frequencies that carry the embedding: {strong}")
 
 
 def _show_cost(cost: dict[str, Any], as_json: bool) -> None:
