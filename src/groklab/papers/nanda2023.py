@@ -124,7 +124,7 @@ define(
     "nanda2023",
     shows="Grokking of a one-layer transformer while you watch: addition mod 59, 40% of the pairs, decay 2.",
     costs="under a minute on two cores",
-    expect="12 of 12 seeds grok: memorised at 110–120, grokked at 1,040–3,490, 9 to 32 times as long",
+    expect="12 of 12 seeds grok: memorised at 110–120, grokked at 1,030–3,880, 9 to 32 times as long",
     source="the model of Nanda et al. 2023 at a smaller modulus",
     task__p=59,
     split__frac_train=0.4,
