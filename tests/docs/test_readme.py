@@ -8,6 +8,7 @@ the installations, which need a network; `make bare` checks those.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -61,14 +62,21 @@ def test_a_resumed_run_ends_in_the_same_bits(reader: Reader) -> None:
     assert longer.summary()["weights_sha256"] == whole.summary()["weights_sha256"]
 
 
-def test_places_that_others_fill_are_there() -> None:
-    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
-    text = "\n".join(lines)
-    for marker, heading in (("demo-seeds", "## Two commands"), ("speed", "## Speed")):
-        assert f"<!-- {marker} -->" in lines, marker
-        assert text.index(heading) < text.index(f"<!-- {marker} -->")
-    picture = ROOT / "docs" / "assets" / "demo.png"
-    assert 0 < picture.stat().st_size < 300_000
+def test_figures_of_speed_are_the_committed_ones() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    kept = json.loads(max((ROOT / "benchmarks" / "results").glob("*-all.json")).read_text("utf-8"))
+    found, micro = kept["transformer"], kept["micro"]
+    assert kept["date"] in text
+    for peer in ("textbook PyTorch + test each step", "TransformerLens, demo loop (tests each step)", "textbook JAX"):
+        assert f"{found['speedup'][peer]:.1f} times" in text, peer
+    assert f"{found['speedup']['textbook PyTorch']:.1f} times" in text
+    for which in ("median", "best"):
+        assert f"{found['share_of_floor'][which]:.0%}" in text
+    assert f"{round(micro['steps_per_second']['1 members'], -1):,.0f} steps" in text
+
+
+def test_the_picture_is_small_enough_to_load() -> None:
+    assert 0 < (ROOT / "docs" / "assets" / "demo.png").stat().st_size < 300_000
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

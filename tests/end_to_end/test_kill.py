@@ -69,7 +69,8 @@ def check_all_files_are_whole(run: Run) -> None:
     assert all(isinstance(last, int) and step <= last + 10 for step in steps)
     for step in run.checkpoints:
         run.weights(step)
-    assert run.status["status"] == "interrupted"
+    # the kill may come between the last word of a run and the end of its process
+    assert run.status["status"] in ("interrupted", "finished")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,9 @@ def test_runs_killed_at_random_moments_end_in_the_same_bits(
         if run is not None:
             check_all_files_are_whole(run)
             reached.append(max((state.step for state in run.states()), default=0))
+            if run.status["status"] == "finished":
+                compare(run.summary())
+                shutil.rmtree(run.path)
     # kills have landed in the middle of training, not only before it
     assert sum(0 < step < 9000 for step in reached) >= KILLS // 3, reached
     compare(result(start(tmp_path, *ASKED)))
