@@ -15,7 +15,8 @@ from groklab import networks, objectives, optimisers, tasks  # noqa: E402  (they
 from groklab.collection import Collection  # noqa: E402
 from groklab.errors import DamagedError, InputError  # noqa: E402
 from groklab.experiment import Experiment  # noqa: E402
-from groklab.measures import MEASURES, measure, take  # noqa: E402
+from groklab.measures import MEASURES, measure  # noqa: E402
+from groklab.measuring import take  # noqa: E402
 from groklab.papers import PRESETS, preset  # noqa: E402
 from groklab.reading import read  # noqa: E402
 from groklab.registry import load_plugin, register  # noqa: E402

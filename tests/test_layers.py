@@ -1,0 +1,57 @@
+"""Imports point one way, down the layers."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import groklab
+
+SOURCE = Path(groklab.__file__).parent
+LAYERS = [
+    {
+        "errors",
+        "registry",
+        "components",
+        "grokking",
+        "device",
+        "storage",
+        "claims",
+        "interop",
+        "interrupts",
+        "progress",
+    },
+    {"tasks", "objectives", "networks", "optimisers"},
+    {"learners", "measures"},
+    {"experiment", "reading", "yaml_input", "figures"},
+    {"run", "collection", "start", "states", "programs", "ensemble", "engine", "training", "measuring"},
+    {"papers", "cost"},
+    {"report", "doctor"},
+    {"cli", "__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("groklab."):
+            found.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == "groklab":
+            found |= {alias.name for alias in node.names if alias.name in RANK}
+    return found
+
+
+def test_every_module_has_its_layer() -> None:
+    names = {p.stem for p in SOURCE.glob("*.py")} | {p.name for p in SOURCE.iterdir() if (p / "__init__.py").exists()}
+    assert names - {"__init__"} == set(RANK)
+
+
+def test_imports_go_down_only() -> None:
+    upward = []
+    for path in SOURCE.rglob("*.py"):
+        own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        upward += [f"{path.relative_to(SOURCE)} -> {name}" for name in imported(path) if RANK[name] > RANK[own]]
+    assert not upward
