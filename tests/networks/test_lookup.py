@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groklab.networks.lookup import BLOCK, lookup, prepare_lookup, weighted_lookup
+from groklab.networks.lookup import BLOCK, add_by_product, add_by_scatter, lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 
 
@@ -67,3 +67,10 @@ def test_the_product_has_the_gradients_of_a_product(shape):
 
     for got, expected in zip(gradients(product), gradients(jnp.matmul), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_both_ways_of_adding_blocks_agree():
+    """A GPU takes the second way, which no test on a CPU would run otherwise."""
+    rng = np.random.default_rng(0)
+    sums, owner = jnp.asarray(rng.normal(size=(40, 5))), jnp.asarray(np.sort(rng.integers(0, 7, 40)), jnp.int32)
+    np.testing.assert_allclose(add_by_product(sums, owner, 7), add_by_scatter(sums, owner, 7), rtol=1e-12)

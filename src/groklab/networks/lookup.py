@@ -11,6 +11,7 @@ this way.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -150,17 +151,21 @@ def _table_gradients(cotangent: Array, weight: Array | None, heads: Any, prepare
 
 def _add_blocks(sums: Array, owner: Array, n_rows: int) -> Array:
     """Add the sums (n_blocks, width) of a row's blocks: (n_rows, width)."""
-
-    def scatter(sums: Array, owner: Array) -> Array:
-        empty = jnp.zeros((n_rows, sums.shape[1]), sums.dtype)
-        return empty.at[owner].add(sums, mode="promise_in_bounds", indices_are_sorted=True)
-
-    def product(sums: Array, owner: Array) -> Array:
-        return jnp.matmul(jax.nn.one_hot(owner, n_rows, dtype=sums.dtype, axis=0), sums, precision="highest")
-
     # A scatter-add is sequential on a CPU, hence deterministic; elsewhere it is not.
-    result: Array = lax.platform_dependent(sums, owner, cpu=scatter, default=product)
+    cpu, default = (functools.partial(f, n_rows=n_rows) for f in (add_by_scatter, add_by_product))
+    result: Array = lax.platform_dependent(sums, owner, cpu=cpu, default=default)
     return result
+
+
+def add_by_scatter(sums: Array, owner: Array, n_rows: int) -> Array:
+    """Rows (n_rows, width): the sums (n_blocks, width) added up by their owner, in ascending order."""
+    empty = jnp.zeros((n_rows, sums.shape[1]), sums.dtype)
+    return empty.at[owner].add(sums, mode="promise_in_bounds", indices_are_sorted=True)
+
+
+def add_by_product(sums: Array, owner: Array, n_rows: int) -> Array:
+    """The same as a product with one-hot rows: deterministic on every device."""
+    return jnp.matmul(jax.nn.one_hot(owner, n_rows, dtype=sums.dtype, axis=0), sums, precision="highest")
 
 
 weighted_lookup.defvjp(_forward, _backward)

@@ -9,8 +9,8 @@ from groklab.papers.presets import define
 define(
     "power2022",
     shows="The first grokking paper: two layers with LayerNorm learn division mod 97 long after fitting half of it.",
-    costs="up to 100,000 mini-batch steps: an hour or so on two cores; the delay differs much between seeds",
-    expect="memorised within about 1,000 steps, grokked from a few thousand to 100,000",
+    costs="stops when it has grokked, after about 2,500 mini-batch steps: two minutes on two cores",
+    expect="3 of 3 seeds (0–2) grok: memorised at 370–400, grokked at 2,150–2,390, about 6 times as late",
     source="Power et al. 2022 (arXiv 2201.02177), figure 1 and appendix A.1.2",
     task__p=97,
     task__expression="x / y",
