@@ -391,7 +391,8 @@ def test_another_cadence_is_not_mixed_into_a_run(tmp_path: Path) -> None:
     assert (run.path / "experiment.json").read_bytes() == description
     assert run.status == status
     # what is done is done, whatever the cadence asked for
-    assert training.train(experiment(evaluation__every=5), home=tmp_path).metrics.equals(run.metrics)
+    with pytest.warns(UserWarning, match="every 10 steps; --again"):
+        assert training.train(experiment(evaluation__every=5), home=tmp_path).metrics.equals(run.metrics)
 
 
 @pytest.mark.parametrize("spacing", ["log", "linear", "listed", "none"])

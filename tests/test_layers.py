@@ -24,7 +24,7 @@ LAYERS = [
     {"tasks", "objectives", "networks", "optimisers"},
     {"learners", "measures"},
     {"experiment", "reading", "yaml_input", "figures"},
-    {"run", "collection", "start", "states", "programs", "ensemble", "engine", "training", "measuring"},
+    {"run", "collection", "start", "states", "programs", "ensemble", "engine", "training", "measuring", "comparing"},
     {"papers", "cost"},
     {"report", "doctor"},
     {"cli", "__main__"},

@@ -58,6 +58,10 @@ def test_adamw_is_the_published_formula(case: Any) -> None:
         ({"kind": "sgd", "momentum": 0.5}, optax.sgd(1e-3, momentum=0.5)),
         ({"kind": "lion", "weight_decay": 0.1}, optax.lion(1e-3, weight_decay=0.1)),
         ({"kind": "rmsprop"}, optax.rmsprop(1e-3)),
+        ({"kind": "adam"}, optax.adam(1e-3)),
+        ({"kind": "radam"}, optax.radam(1e-3)),
+        ({"kind": "adabelief"}, optax.adabelief(1e-3)),
+        ({"kind": "adamax"}, optax.adamax(1e-3)),
         ({"kind": "adagrad"}, optax.adagrad(1e-3)),
     ],
 )
@@ -111,6 +115,14 @@ def test_groups_freeze_and_scale(case: Any) -> None:
     np.testing.assert_array_equal(found["a.W"], weights["a.W"])
     np.testing.assert_allclose(found["a.b"], weights["a.b"] - 0.2 * gradients[0]["a.b"])
     np.testing.assert_allclose(found["h.W_Q"], 0.97 * weights["h.W_Q"] - 0.1 * gradients[0]["h.W_Q"])
+
+
+def test_frozen_weights_stay_when_the_others_are_clamped(case: Any) -> None:
+    weights, gradients = case
+    settings = {"kind": "sgd", "clamp_norm": 2.5, "groups": {"a.*": {"frozen": True}}}
+    found = run(component("optimiser", settings), weights, gradients)
+    np.testing.assert_array_equal(found["a.W"], weights["a.W"])
+    np.testing.assert_allclose(np.linalg.norm(found["h.W_Q"]), 2.5, rtol=1e-10)
 
 
 def test_l2_is_coupled_and_decay_is_not(case: Any) -> None:

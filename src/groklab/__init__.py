@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 from groklab import networks, objectives, optimisers, tasks  # noqa: E402  (they register their kinds)
 from groklab.collection import Collection  # noqa: E402
+from groklab.comparing import compare  # noqa: E402
 from groklab.errors import DamagedError, InputError  # noqa: E402
 from groklab.experiment import Experiment  # noqa: E402
 from groklab.measures import MEASURES, measure  # noqa: E402
@@ -22,7 +23,7 @@ from groklab.reading import read  # noqa: E402
 from groklab.registry import load_plugin, register  # noqa: E402
 from groklab.run import Run  # noqa: E402
 from groklab.tasks import Task  # noqa: E402
-from groklab.training import compare, resume, train  # noqa: E402
+from groklab.training import resume, train  # noqa: E402
 from groklab.yaml_input import load_yaml  # noqa: E402
 
 __all__ = [

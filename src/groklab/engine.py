@@ -92,7 +92,7 @@ class _Training:
         self.states: list[Any] = []
         self.steps = np.zeros(0, np.int64)
         self.metrics = {name: np.zeros((0, ensemble.n_members), np.float32) for name in METRICS}
-        self.step, self.seconds, self.rate, self.saved_at = 0, 0.0, 0.0, time.monotonic()
+        self.step, self.seconds, self.rate, self.shown_rate, self.saved_at = 0, 0.0, 0.0, 0.0, time.monotonic()
         self._restore(start)
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class _Training:
         took = time.monotonic() - began
         # the first chunk holds the compilation, and says nothing of the speed
         if before != self.started_at:
-            self.rate = (self.step - before) / max(took, 1e-9)
+            self.rate = self.shown_rate = (self.step - before) / max(took, 1e-9)
         elif self.step > before:
             self.rate = max(self.rate, self.every / CHUNK_SECONDS)
         self.seconds += took
@@ -341,7 +341,7 @@ class _Training:
                 self.step,
                 self.budget.steps,
                 self.seconds,
-                self.rate,
+                self.shown_rate,
                 compiling,
                 self.steps,
                 self.metrics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import math
 from collections.abc import Sequence
@@ -103,6 +104,10 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
         if abs(value) > largest:
             raise InputError(name, value, f"needs to be at most {largest:.4g} in {first.dtype}")
     tasks = tuple(build_task(e) for e in experiments)
+    names = weight_shapes(first, tasks[0])
+    for pattern in first.optimiser.groups:
+        if not fnmatch.filter(names, pattern):
+            raise InputError(f"optimiser.groups.{pattern}: matches no weight; there are {', '.join(names)}")
     if any(t.shape != tasks[0].shape for t in tasks):
         raise InputError("members of one ensemble need tasks of the same vocabulary, length and number of classes")
     splits = tuple(make_split(e.split, t, e.seed) for e, t in zip(experiments, tasks, strict=True))

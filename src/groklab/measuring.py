@@ -18,6 +18,8 @@ def take(run: Run, name: str, member: int = 0) -> pl.DataFrame:
 
     Raises InputError for an unknown measure or one that does not apply to the task.
     """
+    if not isinstance(run, Run):
+        raise InputError("take needs a run; a measure of weights is gl.MEASURES[name](weights, task)")
     if name not in MEASURES:
         raise InputError("measure", name, f"is unknown; there are {', '.join(sorted(MEASURES))}")
     ensemble = make_ensemble([run.experiments[member]])

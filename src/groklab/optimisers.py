@@ -49,8 +49,8 @@ class Optimiser:
 
     warmup_steps: the rate is multiplied by min(s / warmup_steps, 1), so the first update has rate 0 (as published
     by Nanda et al.). schedule: multiplies by a half cosine, a line, or 1/sqrt over `decay_steps` steps down to
-    `final_factor`. clamp_norm: after each update all weights together are rescaled to this Euclidean norm
-    (`clamp` fixed, as Omnigrok) or to at most this (at_most).
+    `final_factor`. clamp_norm: after each update all weights that are not frozen are rescaled together to
+    this Euclidean norm (`clamp` fixed, as Omnigrok) or to at most this (at_most).
     """
 
     learning_rate: NonNegative = 1e-3
@@ -111,9 +111,10 @@ class Optimiser:
             decay = self.weight_decay * groups[k].weight_decay_factor
             new[k] = w - (r * (directions[k] + decay * w)).astype(w.dtype)
         if self.clamp_norm is not None:
-            factor = self.clamp_norm / jnp.maximum(norm(new), 1e-30)
+            free = {k: v for k, v in new.items() if not groups[k].frozen}
+            factor = self.clamp_norm / jnp.maximum(norm(free), 1e-30)
             factor = factor if self.clamp == "fixed" else jnp.minimum(1, factor)
-            new = {k: v * factor.astype(v.dtype) for k, v in new.items()}
+            new |= {k: v * factor.astype(v.dtype) for k, v in free.items()}
         return new, state
 
     def group_of(self, name: str) -> Group:
@@ -143,6 +144,47 @@ class AdamW(Optimiser):
     def direction(self) -> optax.GradientTransformation:
         """Adam's direction."""
         return optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps, nesterov=self.nesterov)
+
+
+@register("optimiser", "adam")
+class Adam(AdamW):
+    """Adam (Kingma & Ba 2015), with PyTorch's betas. Decay, if asked for, is decoupled; `l2` is the coupled kind."""
+
+    b2: Fraction = 0.999
+
+
+@register("optimiser", "radam")
+class RAdam(AdamW):
+    """Rectified Adam (Liu et al. 2020)."""
+
+    b2: Fraction = 0.999
+
+    def direction(self) -> optax.GradientTransformation:
+        """Adam's direction, rectified while the second moment is young."""
+        return optax.scale_by_radam(b1=self.b1, b2=self.b2, eps=self.eps)
+
+
+@register("optimiser", "adabelief")
+class AdaBelief(AdamW):
+    """AdaBelief (Zhuang et al. 2020)."""
+
+    b2: Fraction = 0.999
+    eps: NonNegative = 1e-16
+
+    def direction(self) -> optax.GradientTransformation:
+        """Momentum over the spread of gradients around it."""
+        return optax.scale_by_belief(b1=self.b1, b2=self.b2, eps=self.eps)
+
+
+@register("optimiser", "adamax")
+class AdaMax(AdamW):
+    """AdaMax (Kingma & Ba 2015): Adam with the largest gradient in place of the second moment."""
+
+    b2: Fraction = 0.999
+
+    def direction(self) -> optax.GradientTransformation:
+        """Momentum over the running maximum."""
+        return optax.scale_by_adamax(b1=self.b1, b2=self.b2, eps=self.eps)
 
 
 @register("optimiser", "sgd")

@@ -205,6 +205,8 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
         return InputError(f"{where}: {_nearest(str(first['loc'][-1]), names)}")
     if first["type"] in ("missing", "missing_argument"):
         return InputError(f"{where} is missing")
+    if first["type"] == "string_pattern_mismatch":
+        return InputError(where, _short(first["input"]), "may hold letters, digits, spaces and . _ / + -, at most 81")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] == "value_error":
         return InputError(f"{path}: {message}" if not first["loc"] else f"{where} = {first['input']!r}: {message}")

@@ -260,6 +260,7 @@ class Run:
             values = [m.get(key) for m in members] or [None] * self.n_members
             one[key] = values if self.n_members > 1 else values[0]
         one["definition"] = grokking.DEFINITION
+        one["criterion"] = self.experiment.evaluation.criterion
         one["tags"] = self.tags
         return one
 

@@ -1,13 +1,13 @@
-"""Train, resume, compare: the road from an experiment to a run, for the command line and Python alike."""
+"""Train and resume: the road from an experiment to a run, for the command line and Python alike."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import platform
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from groklab import claims, engine, grokking
 from groklab.collection import Collection
 from groklab.device import cores
-from groklab.ensemble import make_ensemble
+from groklab.ensemble import build_task, make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import MAX_SEED, Budget, Experiment
 from groklab.progress import View
@@ -71,6 +71,9 @@ def train(
 def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None = None) -> list[Experiment]:
     """The experiments of one run's members; `seeds` makes that many of one, with seeds counted up from its own."""
     members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
+    for member in members:
+        if not isinstance(member, Experiment):
+            raise InputError(f"{member!r} is no experiment; gl.preset(name) or gl.read(settings) makes one")
     if not members:
         raise InputError("needs at least one experiment")
     if seeds is None:
@@ -79,7 +82,7 @@ def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None 
         raise InputError("seeds", seeds, f"needs one experiment and a number from 1 to {MAX_MEMBERS:,}")
     if members[0].seed + seeds - 1 > MAX_SEED:
         raise InputError("seeds", seeds, f"leads beyond the largest seed, {MAX_SEED}")
-    return [dataclasses.replace(members[0], seed=members[0].seed + i) for i in range(seeds)]
+    return [replace(members[0], seed=members[0].seed + i) for i in range(seeds)]
 
 
 def resume(
@@ -101,28 +104,6 @@ def resume(
     members = [e.with_overrides(overrides or {}) for e in found.experiments]
     # start weights are needed only before the first state is saved; what they came from may be gone by now
     return _continue(found, members, view, lambda: _start_of([load_start(m, collection)[1] for m in members]))
-
-
-def compare(runs: Sequence[Run | str | Path], home: str | Path | None = None) -> dict[str, Any]:
-    """Runs side by side: what was reached, and censored summaries of the grokking step over all members of each.
-
-    Returns `runs`, a list of summaries each with `grokking` (Kaplan–Meier: n, n_grokked, median, low, high), and
-    `differences`, the settings in which the runs differ by dotted name.
-    """
-    collection = Collection(Path(home) if home is not None else None)
-    found = [r if isinstance(r, Run) else collection.find(r) for r in runs]
-    rows, settings = [], []
-    for run in found:
-        status = run.status
-        members = status["members"]
-        grokked = [m.get("grokked_step") for m in members]
-        summary = grokking.survival(grokked, [status["step"]] * len(members)).to_dict() if members else None
-        memorised = grokking.survival([m.get("memorised_step") for m in members], [status["step"]] * len(members))
-        rows.append({**run.summary(), "grokking": summary, "memorising": memorised.to_dict() if members else None})
-        settings.append(_flat(run.experiment.to_dict()))
-    keys = {k for s in settings for k in s}
-    different = {k: [s.get(k) for s in settings] for k in sorted(keys) if len({repr(s.get(k)) for s in settings}) > 1}
-    return {"runs": rows, "differences": different}
 
 
 def run_name(members: Sequence[Experiment]) -> str:
@@ -164,8 +145,31 @@ def _continue(run: Run, members: list[Experiment], view: View | None, start: eng
             "changed since; use --again"
         )
     if _is_done(run, members[0].budget):
+        _judge_again(run, members)
         return run
     return engine.drive(run, view, start, members)
+
+
+def _judge_again(run: Run, members: list[Experiment]) -> None:
+    """Take a finished run's steps by another criterion, if one is asked for; its weights stay as they are."""
+    asked, had = members[0].evaluation, run.experiment.evaluation
+    if asked.every not in (None, had.every):
+        warnings.warn(
+            f"{run.name} was measured every {had.every or 'default'} steps; --again measures anew", stacklevel=4
+        )
+    if asked.criterion == had.criterion:
+        return
+    default = grokking.default_every(build_task(members[0]).n_inputs)
+    cadence = max(had.every or default, default)
+    kept = run.status["members"]
+    for number, member in enumerate(kept):
+        curves = run.curves(number)
+        step = grokking.reached_step(curves["step"], curves["test_accuracy"], asked.criterion, cadence)
+        member |= {"grokked_step": step, "censored": step is None}
+    changed = [replace(e, evaluation=replace(e.evaluation, criterion=asked.criterion)) for e in run.experiments]
+    with claims.claimed(run.path):
+        run.write_experiments(changed)
+        run.write_status(members=kept)
 
 
 def _is_done(run: Run, budget: Budget) -> bool:
@@ -201,12 +205,3 @@ def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | None:
     if any(w is None for w in weights):
         raise InputError("start: every member of one ensemble needs start weights, or none")
     return weights
-
-
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(node, dict) and node:
-        found: dict[str, Any] = {}
-        for key, value in node.items():
-            found.update(_flat(value, f"{path}.{key}" if path else key))
-        return found
-    return {path: node}

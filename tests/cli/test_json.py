@@ -14,7 +14,17 @@ from groklab.cli import main
 
 RESULT = {
     *("run", "path", "status", "reason", "steps", "seconds", "memorised_step", "grokked_step", "censored"),
-    *("train_accuracy", "test_accuracy", "train_loss", "test_loss", "weights_sha256", "seed", "definition", "tags"),
+    *(
+        "train_accuracy",
+        "test_accuracy",
+        "train_loss",
+        "test_loss",
+        "weights_sha256",
+        "seed",
+        "definition",
+        "criterion",
+        "tags",
+    ),
 }
 PER_MEMBER = {
     "memorised_step",

@@ -47,6 +47,11 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
 
 
+def speed(progress: Progress) -> str:
+    """Steps per second, once it is known."""
+    return f"{progress.steps_per_second:,.0f} steps/s" if progress.steps_per_second else "– steps/s"
+
+
 def time_left(progress: Progress) -> str:
     """Time to the end of the budget at the present speed."""
     if not progress.steps_per_second:
@@ -67,17 +72,18 @@ class PlainView:
         if progress.compiling:
             self.console.print(f"{progress.run}: from step {progress.step:,} of {progress.budget:,}, compiling …")
             return
-        done = progress.step >= progress.budget
-        if progress.step < self.next and not done:
+        # a chunk ends on an evaluation that the next one makes: name the step that the numbers belong to
+        step = int(progress.steps[-1]) if len(progress.steps) else 0
+        if step < self.next and step < progress.budget:
             return
         self.next = max(self.next, 1.0)
-        while self.next <= progress.step:
+        while self.next <= step:
             self.next *= 10 ** (1 / LINES_PER_DECADE)
         last = {k: float(np.median(v[-1])) for k, v in progress.metrics.items() if len(v)}
         self.console.print(
-            f"step {progress.step:>7,}  loss {last['train_loss']:.2e} / {last['test_loss']:.2e}  "
+            f"step {step:>7,}  loss {last['train_loss']:.2e} / {last['test_loss']:.2e}  "
             f"accuracy {last['train_accuracy']:6.1%} / {last['test_accuracy']:6.1%}  "
-            f"{progress.steps_per_second:,.0f} steps/s, {time_left(progress)} left  {phase(progress)}",
+            f"{speed(progress)}, {time_left(progress)} left  {phase(progress)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -141,6 +147,6 @@ class LiveView:
             f"{last['train_loss']:.2e} {last['train_accuracy']:.1%}   ",
             ("test ", TEST),
             f"{last['test_loss']:.2e} {last['test_accuracy']:.1%}   ",
-            f"{progress.steps_per_second:,.0f} steps/s   {time_left(progress)} left",
+            f"{speed(progress)}   {time_left(progress)} left",
         )
         return Group(title, table, numbers)

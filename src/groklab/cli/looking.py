@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from groklab import Collection, Run, training
+from groklab import Collection, Run
+from groklab import compare as compared
 from groklab.cli.listings import _members
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
@@ -60,7 +61,7 @@ def compare(
 
       groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
     """
-    found = training.compare(runs)
+    found = compared(runs)
     if as_json:
         emit(found)
         return
@@ -76,11 +77,18 @@ def compare(
             str(g["n"]) if g else "–",
             f"{memorising['n_grokked']} of {memorising['n']}" if memorising else "–",
             f"{g['n_grokked']} of {g['n']}" if g else "–",
-            number(g["median"], ",.0f") if g and g["median"] is not None else "not reached",
-            f"{number(g['low'], ',.0f')} to {number(g['high'], ',.0f')}" if g and g["n"] > 1 else "–",
+            _reached(g["median"]) if g else "–",
+            f"{number(g['low'], ',.0f')} to {_reached(g['high'])}" if g and g["n"] > 1 and g["n_grokked"] else "–",
             _members(row["test_accuracy"], ".1%"),
         )
     console.print(table)
+    for group in found["pooled"]:
+        g = group["grokking"]
+        if g:
+            console.print(
+                f"pooled over {len(group['runs'])} runs that differ in seeds: {g['n_grokked']} of {g['n']} grokked, "
+                f"median step {_reached(g['median'])}, 95% interval {number(g['low'], ',.0f')} to {_reached(g['high'])}"
+            )
     for key, values in found["differences"].items():
         console.print(f"  {key}: {' | '.join(map(str, values))}", markup=False)
 
@@ -104,3 +112,7 @@ def report(
         emit({"report": str(path), "bytes": path.stat().st_size, "runs": [run.name for run in found]})
     else:
         console_for(False).print(f"report: {path}", soft_wrap=True)
+
+
+def _reached(step: float | None) -> str:
+    return "not reached" if step is None else f"{step:,.0f}"

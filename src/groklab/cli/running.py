@@ -155,7 +155,8 @@ def say_result(run: Run, console: Console) -> None:
         ratio = f" ({s['grokked_step'] / s['memorised_step']:.1f} times as long)" if s["memorised_step"] else ""
         console.print(f"memorised at step {number(s['memorised_step'])}, grokked at step {s['grokked_step']:,}{ratio}")
     else:
-        console.print(f"memorised at step {number(s['memorised_step'])}; not grokked by step {s['steps']:,} (censored)")
+        fitted = "not memorised" if s["memorised_step"] is None else f"memorised at step {s['memorised_step']:,}"
+        console.print(f"{fitted}; not grokked by step {s['steps']:,} (censored)")
     if run.n_members == 1 and run.checkpoints:
         say_frequencies(run, console)
     console.print(f"kept in {s['path']}; `groklab report {s['run']}` makes its page", soft_wrap=True)
@@ -170,7 +171,7 @@ def say_frequencies(run: Run, console: Console) -> None:
     pairs = list(zip(found["frequencies"], found["share"], strict=True))
     strong = ", ".join(f"{k} ({share:.0%})" for k, share in pairs)
     if not pairs or len(pairs) > MOST_FREQUENCIES:
-        strong = "no few of them, its power is spread over many"
+        strong = "none stands out, its power is spread over many"
     console.print(f"frequencies that carry the embedding: {strong}")
 
 
