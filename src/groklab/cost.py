@@ -13,9 +13,8 @@ import numpy as np
 from groklab.ensemble import build_task, make_ensemble, memory_estimate, parameter_count, step_flops
 from groklab.experiment import Experiment
 
-#: Share of the matrix-multiply rate at which `step_flops` are got through (`make bench` measures it).
-EFFICIENCY = 1.0
-#: Seconds a step that any program needs on top, mostly in calls of small kernels.
+#: Seconds a step that any program needs besides its matrix products, which run at about the matrix-multiply rate:
+#: mostly calls of small kernels.
 OVERHEAD = 8e-5
 
 
@@ -43,7 +42,7 @@ def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
     flops = step_flops(first, task, n_train)
     rate = matmul_rate(first.dtype)
     blocks = ensemble.blocks()
-    step_seconds = len(experiments) * flops / (EFFICIENCY * rate) + OVERHEAD * len(blocks)
+    step_seconds = len(experiments) * flops / rate + OVERHEAD * len(blocks)
     device = jax.devices()[0]
     return {
         "task": task.name,

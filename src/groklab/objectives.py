@@ -5,7 +5,7 @@ The mean over inputs is taken by the learner, with weights that sum to one.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,6 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from groklab.registry import register
-
-
-class Objective(Protocol):
-    """What a learner asks of an objective."""
-
-    def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
-        """Losses (n,) of logits (n, n_classes) against targets (n,) int."""
-        ...
 
 
 @register("objective", "cross_entropy")

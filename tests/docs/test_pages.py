@@ -136,5 +136,5 @@ def test_nothing_is_said_of_one_machine() -> None:
     texts = [*DOCS.rglob("*.md"), *(ROOT / n for n in ("README.md", "CONTRIBUTING.md", "VISION.md", "CHANGELOG.md"))]
     for path in texts:
         text = path.read_text("utf-8")
-        for word in ("/work/", "/root", "/tmp/", "localhost"):
+        for word in ("/home/", "/root", "/tmp/", "localhost"):
             assert word not in text, f"{path}: {word}"

@@ -99,7 +99,6 @@ class MLP:
         weights: Mapping[str, Array],
         batch: tuple[Lookup, ...],
         shape: TaskShape,
-        key: Array | None = None,
     ) -> Array:
         """Logits (n, n_classes), the fast way, for batch = prepare(tokens, shape)."""
         if self.d_embed is None:
@@ -116,7 +115,6 @@ class MLP:
         weights: Mapping[str, Array],
         tokens: Array,
         shape: TaskShape,
-        key: Array | None = None,
     ) -> Array:
         """Logits (n, n_classes) of tokens (n, n_ctx), as a textbook writes it."""
         varying = [tokens[:, i] for i in _positions(shape)]

@@ -43,7 +43,6 @@ class Transformer:
     positional_embedding: Literal["learned", "none"] = "learned"
     layer_norm: Literal["none", "pre", "post"] = "none"
     biases: Literal["none", "mlp", "all"] = "mlp"
-    attention: Literal["causal"] = "causal"
     attention_rate: float = 1.0
     init_scheme: Literal["nanda2023", "furuta2024", "transformer_lens", "fan_in"] = "nanda2023"
     init_scale: float = 1.0
@@ -129,7 +128,6 @@ class Transformer:
         weights: Mapping[str, Array],
         batch: prefix_tables.Batch,
         shape: TaskShape,
-        key: Array | None = None,
     ) -> Array:
         """Logits (n, n_classes) at the last position, the fast way, for batch = prepare(tokens, shape)."""
         net = prefix_tables.Architecture(
@@ -149,7 +147,6 @@ class Transformer:
         weights: Mapping[str, Array],
         tokens: Array,
         shape: TaskShape,
-        key: Array | None = None,
     ) -> Array:
         """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx), as a textbook writes it."""
         w = weights
