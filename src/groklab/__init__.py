@@ -18,6 +18,7 @@ from groklab.errors import DamagedError, InputError  # noqa: E402
 from groklab.experiment import Experiment  # noqa: E402
 from groklab.measures import MEASURES, measure  # noqa: E402
 from groklab.measuring import take  # noqa: E402
+from groklab.networks import activations, patch  # noqa: E402
 from groklab.papers import PRESETS, preset  # noqa: E402
 from groklab.reading import read  # noqa: E402
 from groklab.registry import load_plugin, register  # noqa: E402
@@ -35,6 +36,7 @@ __all__ = [
     "InputError",
     "Run",
     "Task",
+    "activations",
     "compare",
     "load_plugin",
     "load_yaml",
@@ -42,6 +44,7 @@ __all__ = [
     "networks",
     "objectives",
     "optimisers",
+    "patch",
     "preset",
     "read",
     "register",

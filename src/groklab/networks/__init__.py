@@ -1,6 +1,7 @@
 """Networks: weights by name, and the functions from inputs to logits."""
 
+from groklab.networks.hooks import activations, patch, recognise
 from groklab.networks.mlp import MLP
 from groklab.networks.transformer import Transformer
 
-__all__ = ["MLP", "Transformer"]
+__all__ = ["MLP", "Transformer", "activations", "patch", "recognise"]

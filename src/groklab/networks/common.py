@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +21,21 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
 }
 
+#: As in PyTorch and TransformerLens.
+LAYER_NORM_EPSILON = 1e-5
+#: Sees an intermediate of a forward pass, by its name, and gives what takes its place.
+Hook: TypeAlias = Callable[[str, Array], Array]
+
+
+def unhooked(name: str, value: Array) -> Array:
+    """The hook that changes nothing."""
+    return value
+
 
 def layer_norm(x: Array, w: Array, b: Array) -> Array:
-    """Layer normalisation over the last axis, epsilon 1e-5 as in PyTorch and TransformerLens."""
+    """Layer normalisation over the last axis."""
     x = x - x.mean(axis=-1, keepdims=True)
-    return x * jax.lax.rsqrt((x * x).mean(axis=-1, keepdims=True) + 1e-5) * w + b
+    return x * jax.lax.rsqrt((x * x).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON) * w + b
 
 
 def draw(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from groklab.errors import InputError
-from groklab.networks.common import ACTIVATIONS, check_at_least, check_init_std, draw
+from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, check_init_std, draw, unhooked
 from groklab.networks.lookup import Lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 from groklab.registry import register
@@ -115,8 +115,13 @@ class MLP:
         weights: Mapping[str, Array],
         tokens: Array,
         shape: TaskShape,
+        hook: Hook = unhooked,
     ) -> Array:
-        """Logits (n, n_classes) of tokens (n, n_ctx), as a textbook writes it."""
+        """Logits (n, n_classes) of tokens (n, n_ctx), as a textbook writes it.
+
+        hook(name, value) sees hook_embed (where there is a shared embedding), hidden.i.hook_pre, hidden.i.hook_post
+        and logits, and gives what takes their place.
+        """
         varying = [tokens[:, i] for i in _positions(shape)]
         if self.d_embed is None:
             dtype = weights["unembed.W_U"].dtype
@@ -124,20 +129,22 @@ class MLP:
             first = [eye[t] @ weights[f"embed.{i}.W"] for i, t in enumerate(varying)]
             x = sum(first[1:], first[0])
         else:
-            x = jnp.concatenate([weights["embed.W_E"][t] for t in varying], axis=1) @ weights["hidden.0.W"]
-        return self._rest(weights, x)
+            embedded = hook("hook_embed", jnp.stack([weights["embed.W_E"][t] for t in varying], axis=1))
+            x = embedded.reshape(len(tokens), -1) @ weights["hidden.0.W"]
+        return self._rest(weights, x, hook)
 
-    def _rest(self, weights: Mapping[str, Array], x: Array) -> Array:
+    def _rest(self, weights: Mapping[str, Array], x: Array, hook: Hook = unhooked) -> Array:
         """Logits from the first hidden layer's sums (n, d_mlp), before its bias."""
         act = ACTIVATIONS[self.activation]
         for i in range(self.n_hidden_layers):
             if i > 0:
                 x = product(x, weights[f"hidden.{i}.W"])
-            x = act(x + weights[f"hidden.{i}.b"] if self.biases else x)
+            x = hook(f"hidden.{i}.hook_pre", x + weights[f"hidden.{i}.b"] if self.biases else x)
+            x = hook(f"hidden.{i}.hook_post", act(x))
         logits = product(x, weights["unembed.W_U"])
         if self.biases:
             logits = logits + weights["unembed.b_U"]
-        return logits * jnp.asarray(self.output_scale, logits.dtype)
+        return hook("logits", logits * jnp.asarray(self.output_scale, logits.dtype))
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
         """Floating-point operations of the matrix products of one forward pass over n_rows inputs.

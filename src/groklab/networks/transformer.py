@@ -11,7 +11,16 @@ from jax import Array
 
 from groklab.errors import InputError
 from groklab.networks import prefix_tables
-from groklab.networks.common import ACTIVATIONS, check_at_least, check_init_std, draw, layer_norm
+from groklab.networks.common import (
+    ACTIVATIONS,
+    LAYER_NORM_EPSILON,
+    Hook,
+    check_at_least,
+    check_init_std,
+    draw,
+    layer_norm,
+    unhooked,
+)
 from groklab.registry import register
 from groklab.tasks.base import TaskShape
 
@@ -147,8 +156,14 @@ class Transformer:
         weights: Mapping[str, Array],
         tokens: Array,
         shape: TaskShape,
+        hook: Hook = unhooked,
+        last_only: bool = False,
     ) -> Array:
-        """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx), as a textbook writes it."""
+        """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx), as a textbook writes it.
+
+        hook(name, value) sees every intermediate under TransformerLens's name for it and gives what takes its place.
+        last_only: the last layer's queries, MLP and logits at the last position only, (n, 1, n_classes).
+        """
         w = weights
         dtype = w["embed.W_E"].dtype
         rate = jnp.asarray(self.attention_rate, dtype)
@@ -158,28 +173,48 @@ class Transformer:
             return x + w[bias] if bias in w else x
 
         def norm(x: Array, name: str, where: str) -> Array:
-            return layer_norm(x, w[name + ".w"], w[name + ".b"]) if self.layer_norm == where else x
+            if self.layer_norm != where:
+                return x
+            x = x - x.mean(axis=-1, keepdims=True)
+            scale = hook(name + ".hook_scale", jnp.sqrt((x * x).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON))
+            return hook(name + ".hook_normalized", x / scale * w[name + ".w"] + w[name + ".b"])
 
-        x = w["embed.W_E"][tokens]
+        x = hook("hook_embed", w["embed.W_E"][tokens])
         if self.positional_embedding == "learned":
-            x = x + w["pos_embed.W_pos"]
-        for block in (f"blocks.{i}." for i in range(self.n_layers)):
+            positions = jnp.broadcast_to(w["pos_embed.W_pos"][: tokens.shape[1]], x.shape)
+            x = x + hook("hook_pos_embed", positions)
+        for layer in range(self.n_layers):
+            block = f"blocks.{layer}."
+            attn, mlp = block + "attn.", block + "mlp."
+            x = hook(block + "hook_resid_pre", x)
             y = norm(x, block + "ln1", "pre")
+            rows = allowed
+            if last_only and layer == self.n_layers - 1:
+                x, rows = x[:, -1:], allowed[-1:]
             q, k, v = (
-                plus(jnp.einsum("npd,hde->nphe", y, w[f"{block}attn.W_{s}"]), f"{block}attn.b_{s}") for s in "QKV"
+                hook(
+                    f"{attn}hook_{s.lower()}", plus(jnp.einsum("npd,hde->nphe", of, w[f"{attn}W_{s}"]), f"{attn}b_{s}")
+                )
+                for s, of in (("Q", y[:, -x.shape[1] :]), ("K", y), ("V", y))
             )
-            scores = jnp.einsum("nqhe,nkhe->nhqk", q, k) * self._d_head**-0.5
-            pattern = jnp.exp(scores - jnp.where(allowed, scores, -jnp.inf).max(axis=-1, keepdims=True)) * allowed
-            pattern = rate * pattern / pattern.sum(axis=-1, keepdims=True) + (1 - rate) * allowed
-            z = jnp.einsum("nhqk,nkhe->nqhe", pattern, v)
-            out = plus(jnp.einsum("nqhe,hed->nqd", z, w[block + "attn.W_O"]), block + "attn.b_O")
-            x = norm(x + out, block + "ln1", "post")
+            scores = jnp.einsum("nqhe,nkhe->nhqk", q, k) * q.shape[-1] ** -0.5
+            scores = hook(attn + "hook_attn_scores", jnp.where(rows, scores, -jnp.inf))
+            pattern = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+            pattern = rate * pattern / pattern.sum(axis=-1, keepdims=True) + (1 - rate) * rows
+            pattern = hook(attn + "hook_pattern", pattern)
+            z = hook(attn + "hook_z", jnp.einsum("nhqk,nkhe->nqhe", pattern, v))
+            out = plus(jnp.einsum("nqhe,hed->nqd", z, w[attn + "W_O"]), attn + "b_O")
+            x = norm(x + hook(block + "hook_attn_out", out), block + "ln1", "post")
             if self._d_mlp:
+                x = hook(block + "hook_resid_mid", x)
                 y = norm(x, block + "ln2", "pre")
-                post = ACTIVATIONS[self.activation](plus(y @ w[block + "mlp.W_in"], block + "mlp.b_in"))
-                x = norm(x + plus(post @ w[block + "mlp.W_out"], block + "mlp.b_out"), block + "ln2", "post")
+                pre = hook(mlp + "hook_pre", plus(y @ w[mlp + "W_in"], mlp + "b_in"))
+                post = hook(mlp + "hook_post", ACTIVATIONS[self.activation](pre))
+                out = hook(block + "hook_mlp_out", plus(post @ w[mlp + "W_out"], mlp + "b_out"))
+                x = norm(x + out, block + "ln2", "post")
+            x = hook(block + "hook_resid_post", x)
         logits = plus(norm(x, "ln_final", "pre") @ w["unembed.W_U"], "unembed.b_U")
-        return logits * jnp.asarray(self.output_scale, dtype)
+        return hook("logits", logits * jnp.asarray(self.output_scale, dtype))
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
         """Floating-point operations of one forward pass over n_rows inputs, counted where inputs must be told apart.
