@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs bench fuzz bare clean
+.PHONY: demo test lint docs bench fuzz bare interop clean
 
 # Watch a one-layer transformer grok modular addition, and get its page. (two or three minutes the first time)
 demo: .venv/demo.stamp
@@ -38,6 +38,15 @@ bare:
 	.venv/bare/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt .
 	cd / && GROKLAB_HOME=$$(mktemp -d) $(CURDIR)/.venv/bare/bin/groklab train micro budget.steps=100 --quiet --json
 
+# Exports in the real TransformerLens, its last version with HookedTransformer that we test and its newest, and back.
+# (two minutes the first time; each has a virtualenv of its own, about 1.5 GB)
+interop: .venv/dev.stamp .venv/tl3/stamp .venv/tl4/stamp
+	rm -rf .venv/interop
+	$(BIN)/python tests/interop/transformer_lens/prepare.py .venv/interop
+	.venv/tl3/bin/python -W ignore tests/interop/transformer_lens/check.py .venv/interop
+	.venv/tl4/bin/python -W ignore tests/interop/transformer_lens/check.py .venv/interop
+	$(BIN)/python tests/interop/transformer_lens/prepare.py .venv/interop --return
+
 clean:
 	rm -rf .venv site
 
@@ -61,4 +70,14 @@ clean:
 
 .venv/bench.stamp: .venv/dev.stamp
 	$(PIP) --editable '.[dev,bench]'
+	@touch $@
+
+# torch first, and exactly this version: left to itself pip takes another, and with it gigabytes for graphics cards.
+.venv/tl3/stamp: TRANSFORMER_LENS = 3.7.1
+.venv/tl4/stamp: TRANSFORMER_LENS = 4.3.0
+.venv/tl3/stamp .venv/tl4/stamp: | .venv/bin/python
+	@echo "installing TransformerLens $(TRANSFORMER_LENS) into $(@D) (once) …"
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check transformer-lens==$(TRANSFORMER_LENS)
 	@touch $@

@@ -20,12 +20,16 @@ from annotated_types import Ge, Gt, Le, Lt
 
 import groklab as gl
 from groklab import reading, registry
-from groklab.cli import listings, looking, running  # noqa: F401  (commands register themselves)
+from groklab.cli import files, listings, looking, reproducing, running  # noqa: F401  (commands register themselves)
 from groklab.cli.main import app
 from groklab.optimisers import Group
+from groklab.reproduction import PAPERS, saved
+from groklab.reproduction.claim import SIZES
+from groklab.reproduction.measured import label, spread
 from groklab.tasks import OPERATIONS, ScheduledSplit, Split
 
 FOLDER = Path(__file__).parent / "reference" / "generated"
+REPRODUCTIONS = Path(__file__).parent / "reproductions"
 TITLES = {"task": "Tasks", "network": "Networks", "objective": "Objectives", "optimiser": "Optimisers"}
 #: Optimisers share most settings; each kind's own table leaves them out.
 SHARED = {"optimiser": "Optimiser"}
@@ -39,6 +43,7 @@ def pages() -> dict[str, str]:
         "operations.md": operations(),
         "measures.md": measures(),
         "experiment.md": fields(),
+        **{f"reproductions-{path.stem}.md": reproductions(path) for path in saved_reproductions()},
     }
 
 
@@ -192,6 +197,51 @@ def measures() -> str:
             'frame; `gl.MEASURES["embedding_spectrum"](weights, task)` takes it of weights by hand. A measure with '
             "outputs of fixed shape could run during training, too.\n",
             _table(("measure", "what it is", "fixed shape"), rows),
+        ]
+    )
+
+
+# -- reproductions ------------------------------------------------------------------------------------------------
+
+
+def saved_reproductions() -> list[Path]:
+    """The committed results of `groklab reproduce PAPER --save docs/reproductions`."""
+    return sorted(REPRODUCTIONS.glob("*.json"))
+
+
+def reproductions(path: Path) -> str:
+    """The page of one paper's committed results: a table of its claims, and a section each."""
+    content = saved.load(path)
+    paper = PAPERS[content["paper"]]
+    rows = [
+        (f"[`{c['id']}`](#{_anchor(c['id'])})", *(c[size]["verdict"] if c[size] else "–" for size in SIZES), c["claim"])
+        for c in content["claims"]
+    ]
+    parts = [
+        f"# {paper.title}, reproduced\n",
+        f"The claims that `groklab reproduce {paper.name}` tests, as they stood on {content['date']} "
+        f"([the same as JSON](../../reproductions/{path.name})). Quick trials use the smallest honest setting, full "
+        "ones the paper's; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n",
+        _table(("claim", *SIZES, "what is claimed"), rows),
+    ]
+    for c in content["claims"]:
+        parts += [f"## {c['id']} {{ #{_anchor(c['id'])} }}\n", f"{_escape(c['claim'])}\n"]
+        counter = [f"- counter-evidence: {_escape(c['counter'])}"] if c["counter"] else []
+        parts += [f"- source: {_escape(c['source'])}", f"- expected: {_escape(c['expected'])}", *counter, ""]
+        parts += [_evidence(size, c[size]) for size in SIZES if c[size]] or ["Not measured yet.\n"]
+    return "\n".join(parts)
+
+
+def _evidence(size: str, found: dict[str, Any]) -> str:
+    values = [(label(name), spread(entry)) for name, entry in found["measured"].items()]
+    return "\n".join(
+        [
+            f"**{size.capitalize()}: {found['verdict']}** ({found['note']}).\n",
+            _table(("measured", "median (range) over seeds"), values),
+            f"- setting: {_escape(found['setting'])}",
+            f"- cost: {found['seconds']:,.0f} seconds, less what other claims had trained; measured {found['date']} "
+            f"with groklab {found['groklab']} on {_escape(found['hardware'])}",
+            f"\n```bash\n{found['command']}\n```\n",
         ]
     )
 

@@ -42,7 +42,7 @@ def others(value: Any, choices: list[Any]) -> list[Any]:
 
 
 BASE = gl.preset("micro")
-NOT_PART = ("name", "budget.", "evaluation.", "checkpoints.", "plugins")
+NOT_PART = ("name", "budget.", "evaluation.", "checkpoints.", "measures.", "plugins")
 #: Other values that are allowed for each field, by dotted name.
 CHOICES: dict[str, list[Any]] = {
     "task.p": [5, 7, 29],
@@ -106,6 +106,9 @@ CHOICES: dict[str, list[Any]] = {
     "budget.extra_steps": [5],
     "evaluation.every": [1, 7],
     "evaluation.criterion": ["first_95"],
+    "measures.names": [["weight_norms"]],
+    "measures.every": [100],
+    "measures.frequencies": [[1, 2]],
     "checkpoints.spacing": ["linear", "listed", "none"],
     "checkpoints.per_decade": [3],
     "checkpoints.every": [5],

@@ -16,12 +16,16 @@ from groklab.collection import Collection  # noqa: E402
 from groklab.comparing import compare  # noqa: E402
 from groklab.errors import DamagedError, InputError  # noqa: E402
 from groklab.experiment import Experiment  # noqa: E402
+from groklab.explaining import explain  # noqa: E402
+from groklab.exporting import export  # noqa: E402
+from groklab.importing import import_file  # noqa: E402
 from groklab.measures import MEASURES, measure  # noqa: E402
-from groklab.measuring import take  # noqa: E402
+from groklab.measuring import analyse, take  # noqa: E402
 from groklab.networks import activations, patch  # noqa: E402
 from groklab.papers import PRESETS, preset  # noqa: E402
 from groklab.reading import read  # noqa: E402
 from groklab.registry import load_plugin, register  # noqa: E402
+from groklab.reproduction import reproduce  # noqa: E402
 from groklab.run import Run  # noqa: E402
 from groklab.tasks import Task  # noqa: E402
 from groklab.training import resume, train  # noqa: E402
@@ -37,7 +41,11 @@ __all__ = [
     "Run",
     "Task",
     "activations",
+    "analyse",
     "compare",
+    "explain",
+    "export",
+    "import_file",
     "load_plugin",
     "load_yaml",
     "measure",
@@ -48,6 +56,7 @@ __all__ = [
     "preset",
     "read",
     "register",
+    "reproduce",
     "resume",
     "runs",
     "take",

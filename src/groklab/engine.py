@@ -19,7 +19,8 @@ from groklab.device import cores
 from groklab.ensemble import Ensemble, make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
-from groklab.interrupts import Interrupted, ctrl_c
+from groklab.interrupts import Interrupted, ctrl_c, out_of_time
+from groklab.online import OnlineMeasures
 from groklab.programs import MAX_RECORDS, n_records, program_of
 from groklab.progress import Progress, View
 from groklab.run import METRICS, Run, State
@@ -71,6 +72,10 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
     state = jax.eval_shape(program.init, ensemble.keys(lanes), ensemble.numbers(lanes))
     if start is not None:
         states.check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
+    measures = OnlineMeasures(ensemble, 1)
+    if measures.names:
+        fresh = program.init(ensemble.keys(lanes), ensemble.numbers(lanes))
+        measures.check({name: np.asarray(leaf[0]) for name, leaf in fresh["weights"].items()})
 
 
 class _Training:
@@ -83,6 +88,7 @@ class _Training:
         default = grokking.default_every(ensemble.tasks[0].n_inputs)
         self.every = e.evaluation.every or default
         self.cadence = max(self.every, default)
+        self.measures = OnlineMeasures(ensemble, self.every)
         self.blocks = ensemble.blocks()
         self.program = program_of(e, ensemble.tasks[0].shape)
         self.numbers = [ensemble.numbers(lanes) for lanes in self.blocks]
@@ -116,7 +122,7 @@ class _Training:
             self._show()
             reason = self._why_stop()
             if asked_to_stop() and reason is None:
-                self._save("interrupted", "ctrl-c")
+                self._save("interrupted", "slice" if out_of_time() else "ctrl-c")
                 raise Interrupted(self.run.name)
             if reason is None and time.monotonic() - self.saved_at > self.checkpoints.rolling_seconds:
                 self._save("running", None)
@@ -126,6 +132,7 @@ class _Training:
                 self._save("running", None)
             self._advance(self.budget.steps)
         self._advance(self.step)
+        self._measure_due()
         if not np.isfinite(self.metrics["train_loss"][-1]).any():
             reason = "diverged"
         self._keep_weights(self.step, self.states)
@@ -144,8 +151,10 @@ class _Training:
             self.rate = self.shown_rate = (self.step - before) / max(took, 1e-9)
         elif self.step > before:
             self.rate = max(self.rate, self.every / CHUNK_SECONDS)
-        self.seconds += took
+        began = time.monotonic()
         self._keep_due()
+        self._measure_due()
+        self.seconds += took + time.monotonic() - began
 
     def _from(self, states: list[Any], stop: int) -> list[Any]:
         """All blocks' states and records, taken from self.step to `stop`; uses the memory of `states`."""
@@ -187,7 +196,8 @@ class _Training:
         ahead = bisect_right(self.keep, self.step + self.every - 1)
         bounds = [s // self.every * self.every for s in (self.budget.steps, *self.keep[ahead : ahead + 1])]
         strides = [DIVERGED_EVALUATIONS, *([STOP_EVALUATIONS] if self.budget.stop_when_grokked else [])]
-        bounds += [(self.step // stride + 1) * stride for stride in (n * self.every for n in strides)]
+        strides = [n * self.every for n in strides] + ([self.measures.every] if self.measures.every else [])
+        bounds += [(self.step // stride + 1) * stride for stride in strides]
         return min(bounds)
 
     # -- stopping -----------------------------------------------------------------------------------------------
@@ -235,6 +245,9 @@ class _Training:
         columns |= {k: v.reshape(-1) for k, v in self.metrics.items()}
         # metrics first: a state on disk never runs ahead of them
         self.run.write_metrics(pl.DataFrame(columns))
+        measured = self.measures.frame()
+        if measured is not None:
+            self.run.write_measured(measured)
         self.run.write_state(State(self.step, self.seconds, self.every, states.as_arrays(self.states)))
         self.run.write_status(
             status=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
@@ -264,6 +277,10 @@ class _Training:
                 states = [found for found, _ in self._from(jax.tree.map(jax.numpy.copy, self.states), step)]
             self._keep_weights(step, states)
 
+    def _measure_due(self) -> None:
+        if self.measures.is_due(self.step):
+            self.measures.take(self.step, self._weights(self.states))
+
     def _keep_weights(self, step: int, states: list[Any]) -> None:
         self._check_mine()
         self.run.write_checkpoint(step, self._weights(states))
@@ -287,6 +304,7 @@ class _Training:
             if frame is not None and self._restore_metrics(frame, state):
                 self.states = [states.filled(i, template, state.arrays) for i, template in enumerate(fresh)]
                 self.step, self.seconds = state.step, state.seconds
+                self._restore_measures()
                 break
         else:
             only_ends = saved and all(state.step % self.every for state in saved)
@@ -304,12 +322,19 @@ class _Training:
         self.keep = self.checkpoints.steps_until(self.budget.steps, self.every)
         if self.step == 0:
             self._keep_due()
+        self._measure_due()
 
     def _was_saved(self) -> bool:
         try:
             return bool(self.run.status["step"] or list(self.run.path.glob("state/*.safetensors")))
         except DamagedError:
             return True
+
+    def _restore_measures(self) -> None:
+        try:
+            self.measures.restore(self.run.measured, self.step)
+        except DamagedError as error:
+            warnings.warn(f"{error}; what was measured before step {self.step:,} is lost", stacklevel=6)
 
     def _restore_metrics(self, frame: pl.DataFrame, state: State) -> bool:
         """Take the records up to a state from those on disk; whether they are all there, and the state of use."""

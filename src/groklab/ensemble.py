@@ -69,6 +69,9 @@ class Ensemble:
                 "test_targets": _pad(task.targets[split.test], n_test),
                 "test_weights": _pad(np.full(len(split.test), 1 / len(split.test)), n_test).astype(dtype),
             }
+            if task.mask is not None:
+                one["train_mask"] = _pad(task.mask[split.train], n_train)
+                one["test_mask"] = _pad(task.mask[split.test], n_test)
             for name, value in one.items():
                 stacked.setdefault(name, []).append(value)
         return {name: np.stack(values) for name, values in stacked.items()}
@@ -108,11 +111,26 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
     for pattern in first.optimiser.groups:
         if not fnmatch.filter(names, pattern):
             raise InputError(f"optimiser.groups.{pattern}: matches no weight; there are {', '.join(names)}")
-    if any(t.shape != tasks[0].shape for t in tasks):
-        raise InputError("members of one ensemble need tasks of the same vocabulary, length and number of classes")
+    _check_data(experiments, tasks)
     splits = tuple(make_split(e.split, t, e.seed) for e, t in zip(experiments, tasks, strict=True))
     require_memory("training this", memory_estimate(experiments, tasks, splits))
     return Ensemble(tuple(experiments), tasks, splits)
+
+
+def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> None:
+    first, task = experiments[0], tasks[0]
+    if any(t.shape != task.shape for t in tasks):
+        raise InputError("members of one ensemble need tasks of the same vocabulary, length and number of classes")
+    if task.reads is not None and not getattr(first.network, "reads_positions", False):
+        allowed = f"cannot learn {task.name}, which has answers at several positions; a transformer can"
+        raise InputError("network.kind", getattr(first.network, "kind", "network"), allowed)
+    if task.draw is not None and first.batch_size is None:
+        raise InputError("batch_size", None, "needs a number of inputs that each step draws, as the data are infinite")
+    # (the program itself draws the data)
+    if any((t.draw is None) != (task.draw is None) for t in tasks) or (
+        task.draw is not None and any(e.to_dict()["task"] != first.to_dict()["task"] for e in experiments)
+    ):
+        raise InputError("members of one ensemble with infinite data need one and the same task")
 
 
 def build_task(experiment: Experiment) -> Task:
@@ -145,7 +163,7 @@ def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
 
     A network that does not say (`flops`) is taken to multiply every row with every weight.
     """
-    rows = min(n_train, experiment.batch_size or n_train)
+    rows = min(n_train or math.inf, experiment.batch_size or n_train)
     count = getattr(experiment.network, "flops", None)
     forward = count(task.shape, rows) if count else 2.0 * rows * parameter_count(experiment, task)
     return 3.0 * max(float(forward), 1.0)
@@ -167,7 +185,12 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
 
 def _activation_width(experiment: Experiment, task: Task) -> int:
     shapes = weight_shapes(experiment, task)
-    return task.n_classes + sum(int(shape[-1]) for shape in shapes.values() if len(shape) >= 2)
+    width = task.n_classes + sum(int(shape[-1]) for shape in shapes.values() if len(shape) >= 2)
+    if task.reads is None and not getattr(experiment.network, "noisy", False):
+        return width
+    # at every position, and a pattern for each head
+    heads = sum(shape[0] for name, shape in shapes.items() if name.endswith("attn.W_Q"))
+    return task.n_ctx * (width + 2 * heads * task.n_ctx)
 
 
 def _pad(array: np.ndarray, n: int, fill: float = 0, repeat: bool = False) -> np.ndarray:

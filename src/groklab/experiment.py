@@ -20,6 +20,12 @@ from groklab.tasks.splits import Split
 #: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
 SEMANTICS = 1
 
+#: Settings that came after that, by section and kind: at these values they change nothing, and are then no part of an
+#: identity, so that runs from before them are found again.
+ADDED: dict[tuple[str, str], dict[str, Any]] = {
+    ("network", "transformer"): {"dropout": None, "doubled_residual": False},
+}
+
 #: Compiled programs count steps in 32 bits.
 MAX_STEPS = 1_000_000_000
 #: Random keys are made from 32 bits.
@@ -90,6 +96,22 @@ class Checkpoints:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measures:
+    """What to measure of the weights while training, besides losses, accuracies and norms.
+
+    names: registered measures that can run on line. every: steps between them, rounded up to evaluations; None is
+    250. frequencies: key frequencies, for those that need them (the final model's are not known while it trains;
+    `groklab measure` applies them backwards to the checkpoints).
+    """
+
+    __pydantic_config__ = _STRICT
+
+    names: tuple[str, ...] = ()
+    every: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
+    frequencies: tuple[Annotated[int, Ge(1)], ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Start:
     """Initial weights from elsewhere: a file (.npz or .safetensors), or a checkpoint of another run.
 
@@ -132,6 +154,7 @@ class Experiment:
     budget: Budget = field(default_factory=Budget)
     evaluation: Evaluation = field(default_factory=Evaluation)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    measures: Measures = field(default_factory=Measures)
     plugins: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,7 +175,7 @@ class Experiment:
     def identity(self) -> str:
         """SHA-256 over everything that affects the result of training (not budget, cadence, name or packing)."""
         parts = self.to_dict()
-        for key in ("name", "budget", "evaluation", "checkpoints", "plugins"):
+        for key in ("name", "budget", "evaluation", "checkpoints", "measures", "plugins"):
             del parts[key]
         if self.split.seed is None:
             parts["split"]["seed"] = self.seed
@@ -163,6 +186,10 @@ class Experiment:
             parts["task"] = {**parts["task"], "path": None, "sha256": fingerprint()}
         parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
         parts["semantics"] = SEMANTICS
+        for (section, kind), defaults in ADDED.items():
+            if parts[section].get("kind") == kind:
+                kept = {k: v for k, v in parts[section].items() if k not in defaults or v != defaults[k]}
+                parts[section] = kept
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -1,24 +1,53 @@
-"""Ctrl-C: heard between chunks of training, so that what is kept is whole."""
+"""Ctrl-C and deadlines: heard between chunks of training, so that what is kept is whole."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
+
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 class Interrupted(Exception):
     """Ctrl-C: the run has been saved and can be resumed."""
 
 
+class OutOfTime(Interrupted):
+    """A deadline has passed: the run has been saved and can be resumed."""
+
+
+@contextlib.contextmanager
+def deadline(moment: float) -> Iterator[None]:
+    """Training inside the block stops, saved, once `time.monotonic()` (seconds) has passed; raises OutOfTime then."""
+    before = _deadline.set(min(moment, _deadline.get()))
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
+def out_of_time() -> bool:
+    """Whether the deadline of the block we are in has passed."""
+    return time.monotonic() >= _deadline.get()
+
+
 @contextlib.contextmanager
 def ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C into a flag that is read between chunks; a second one stops at once."""
+    """Turn Ctrl-C into a flag that is read between chunks; a second one stops at once. A deadline raises it, too."""
     pressed = threading.Event()
+
+    def asked() -> bool:
+        return pressed.is_set() or out_of_time()
+
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        with _told_apart(pressed):
+            yield asked
         return
 
     def handler(number: int, frame: Any) -> None:
@@ -28,6 +57,18 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        yield pressed.is_set
+        with _told_apart(pressed):
+            yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _told_apart(pressed: threading.Event) -> Iterator[None]:
+    """An interruption that nobody pressed for is a deadline's."""
+    try:
+        yield
+    except Interrupted as stop:
+        if pressed.is_set():
+            raise
+        raise OutOfTime(*stop.args) from None

@@ -1,21 +1,34 @@
-"""Measures over a run's checkpoints."""
+"""Measures over a run's checkpoints, after the fact."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from groklab.ensemble import make_ensemble
-from groklab.errors import InputError
+from groklab.ensemble import build_task, make_ensemble
+from groklab.errors import DamagedError, InputError
 from groklab.measures import MEASURES
+from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
+from groklab.measures.frequencies import default_rule, find_frequencies
+from groklab.measures.phases import RULE, Phases, find_phases
+from groklab.measures.progress import trajectory
 from groklab.run import Run
+from groklab.tasks.base import Task
+from groklab.tasks.splits import make_split
+
+#: Checkpoints that are measured in one call, so that progress can be told.
+AT_ONCE = 8
+Told = Callable[[int, int], None]
 
 
-def take(run: Run, name: str, member: int = 0) -> pl.DataFrame:
+def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None = None) -> pl.DataFrame:
     """One measure over all kept checkpoints of a run's member: a frame with `step` and one column an array.
 
+    Where the measure needs key frequencies and none are given, those of the final model are applied backwards.
     Raises InputError for an unknown measure or one that does not apply to the task.
     """
     if not isinstance(run, Run):
@@ -23,8 +36,132 @@ def take(run: Run, name: str, member: int = 0) -> pl.DataFrame:
     if name not in MEASURES:
         raise InputError("measure", name, f"is unknown; there are {', '.join(sorted(MEASURES))}")
     ensemble = make_ensemble([run.experiments[member]])
+    task, network = ensemble.tasks[0], run.experiments[member].network
+    if "frequencies" in MEASURES[name].takes and frequencies is None and name != "excluded_by_frequency":
+        frequencies = find_frequencies(run.weights(member=member), task, network)
     rows: list[dict[str, Any]] = []
     for step in run.checkpoints:
-        found = MEASURES[name](run.weights(step, member), ensemble.tasks[0], ensemble.splits[0].train)
+        found = MEASURES[name](
+            run.weights(step, member), task, ensemble.splits[0].train, network=network, frequencies=frequencies
+        )
         rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in found.items()}})
     return pl.DataFrame(rows)
+
+
+def analyse(
+    run: Run,
+    *,
+    rule: str | None = None,
+    frequencies: Sequence[int] | None = None,
+    members: Sequence[int] | None = None,
+    told: Told = lambda done, total: None,
+) -> dict[str, Any]:
+    """Everything that the progress measures say of a run, as plain JSON values.
+
+    At the top the final model's: `key_frequencies`, `train_loss`, `test_loss`, `restricted_loss` (all pairs),
+    `excluded_loss` (training set), `gini_W_E`, `gini_W_L`, `logit_fve` (centred over c), `well_explained_neurons`, the
+    rest of the measure `progress`, and `phases`; for an ensemble each is a list, a member each. `trajectory` holds the
+    numbers of `progress` at each checkpoint, by name, with `step`: key frequencies are those of the final model.
+    Where the task's answer is no function of a ± b, `does_not_apply` says so and only sizes and losses are given.
+    rule: how key frequencies are found (measures.frequencies.RULES); frequencies: take these instead. members: of an
+    ensemble, only these; one alone gives plain values.
+    told(done, total) is called as checkpoints are measured. Raises InputError where nothing can be measured.
+    """
+    asked = range(run.n_members) if members is None else members
+    total = len(run.checkpoints) * len(asked)
+    rows = []
+    for place, member in enumerate(asked):
+        before = place * len(run.checkpoints)
+
+        def of_this(done: int, before: int = before) -> None:
+            told(before + done, total)
+
+        rows.append(_analyse_member(run, member, rule, frequencies, of_this))
+    head = {"run": run.name, "step": rows[0].pop("step"), "task": rows[0].pop("task")}
+    for other in rows[1:]:
+        del other["step"], other["task"]
+    if len(rows) == 1:
+        return {**head, **rows[0]}
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {**head, "seed": [run.experiments[m].seed for m in asked], **{n: [r.get(n) for r in rows] for n in names}}
+
+
+def _analyse_member(
+    run: Run, member: int, rule: str | None, frequencies: Sequence[int] | None, told: Callable[[int], None]
+) -> dict[str, Any]:
+    experiment = run.experiments[member]
+    task = build_task(experiment)
+    train = make_split(experiment.split, task, experiment.seed).train
+    steps, weights = _whole_checkpoints(run, member)
+    final = weights(steps[-1])
+    head: dict[str, Any] = {"step": steps[-1], "task": task.name}
+    try:
+        keys = (
+            check_frequencies(frequencies, int(task.algebra.get("p") or 0))
+            if frequencies is not None
+            else find_frequencies(final, task, experiment.network, rule)
+        )
+    except InputError as error:
+        if frequencies is not None or rule is not None:
+            raise
+        return {**head, "key_frequencies": None, "does_not_apply": str(error), **_plain(run, member, final, task)}
+    parts = []
+    for i in range(0, len(steps), AT_ONCE):
+        loaded = [weights(s) for s in steps[i : i + AT_ONCE]]
+        stack = {k: np.stack([w[k] for w in loaded]) for k in loaded[0]}
+        parts.append(trajectory(stack, task, train, experiment.network, keys))
+        told(min(i + AT_ONCE, len(steps)))
+    found = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    by_neuron: dict[str, Any] = {"well_explained_neurons": None, "n_neurons": None}
+    with contextlib.suppress(InputError):
+        neurons = MEASURES["neurons"](final, task, network=experiment.network)
+        by_neuron = {"well_explained_neurons": int(neurons["well_explained_neurons"]), "n_neurons": len(neurons["fve"])}
+    phases = _phases(run, member, np.array(steps), found["excluded_loss"])
+    return {
+        **head,
+        "rule": "given" if frequencies is not None else rule or default_rule(task),
+        "key_frequencies": list(keys),
+        **{k: _json(v[-1]) for k, v in found.items()},
+        **by_neuron,
+        "phases": {**{f"{k}_ends": v for k, v in vars(phases).items()}, "rule": RULE},
+        "trajectory": {"step": steps, **{k: _json(v) for k, v in found.items() if v.ndim == 1}},
+        "by_frequency": {k: _json(v) for k, v in found.items() if v.ndim == 2},
+    }
+
+
+def _whole_checkpoints(run: Run, member: int) -> tuple[list[int], Callable[[int], dict[str, np.ndarray]]]:
+    """The steps whose weights can be read and are finite, and what reads them."""
+    kept = []
+    for step in run.checkpoints:
+        try:
+            weights = run.weights(step, member)
+        except DamagedError:
+            continue
+        if all(np.isfinite(w).all() for w in weights.values()):
+            kept.append(step)
+    if not kept:
+        raise InputError(f"{run.name} has no checkpoint of finite weights to measure")
+    return kept, lambda step: run.weights(step, member)
+
+
+def _phases(run: Run, member: int, steps: np.ndarray, excluded: np.ndarray) -> Phases:
+    curves = run.curves(member)
+    return find_phases(steps, excluded, curves["step"], curves["test_accuracy"], curves["weight_norm"] ** 2)
+
+
+def _plain(run: Run, member: int, final: dict[str, np.ndarray], task: Task) -> dict[str, Any]:
+    """What can be said of any model: losses as recorded, and sizes."""
+    curves = run.curves(member)
+    found: dict[str, Any] = {k: _json(curves[k][-1]) for k in curves if k.endswith(("loss", "accuracy"))}
+    found["sum_of_squares"] = float(sum(np.sum(np.square(w, dtype=np.float64)) for w in final.values()))
+    with contextlib.suppress(InputError):
+        found["gini_W_E"] = gini(component_norms(embedding_matrix(final, task)))
+    return found
+
+
+def _json(values: np.ndarray) -> Any:
+    """Plain numbers, with None in the place of what is not finite."""
+    array = np.asarray(values, np.float64)
+    if array.ndim == 0:
+        return float(array) if np.isfinite(array) else None
+    return [_json(v) for v in array]

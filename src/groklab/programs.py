@@ -7,6 +7,7 @@ same compiled program.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from groklab.ensemble import build_task
 from groklab.experiment import Experiment
 from groklab.learners.base import Learner
 from groklab.learners.gradient_descent import GradientDescent
-from groklab.tasks.base import TaskShape
+from groklab.tasks.base import Draw, TaskShape
 
 #: Evaluations that one call of `advance` can hold.
 MAX_RECORDS = 256
@@ -96,17 +98,17 @@ def n_records(start: int, stop: int, every: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _program(description: str, shape: TaskShape, experiment: _ByProgram) -> Program:
-    e = experiment.experiment
-    learner = GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype)
+def _program(description: str, data: str, shape: TaskShape, carried: _ByProgram) -> Program:
+    e = carried.experiment
+    learner = GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype, carried.draw)
     return Program(learner, e.matmul_precision)
 
 
 class _ByProgram:
-    """Carries an experiment through the cache without being part of its key."""
+    """Carries an experiment and its data through the cache without being part of its key."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self.experiment = experiment
+    def __init__(self, experiment: Experiment, draw: Draw | None) -> None:
+        self.experiment, self.draw = experiment, draw
 
     def __hash__(self) -> int:
         return 0
@@ -116,8 +118,13 @@ class _ByProgram:
 
 
 def program_of(experiment: Experiment, shape: TaskShape) -> Program:
-    """The program of an experiment; experiments that differ in numbers only share one."""
-    return _program(experiment.program, shape, _ByProgram(experiment))
+    """The program of an experiment; experiments that differ in numbers only share one.
+
+    A task that draws endless data does so inside the program, and is then part of it.
+    """
+    draw = build_task(experiment).draw
+    data = "" if draw is None else json.dumps(experiment.to_dict()["task"], sort_keys=True)
+    return _program(experiment.program, data, shape, _ByProgram(experiment, draw))
 
 
 def _lift(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:

@@ -20,7 +20,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from groklab import components
 from groklab.errors import InputError, shown
-from groklab.experiment import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Start
+from groklab.experiment import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
+from groklab.measures import MEASURES
 from groklab.registry import kinds, load_plugin
 from groklab.tasks.splits import Split
 
@@ -33,7 +34,13 @@ FAMILIES = {
     "objective": "cross_entropy",
     "optimiser": "adamw",
 }
-GROUPS: dict[str, Any] = {"split": Split, "budget": Budget, "evaluation": Evaluation, "checkpoints": Checkpoints}
+GROUPS: dict[str, Any] = {
+    "split": Split,
+    "budget": Budget,
+    "evaluation": Evaluation,
+    "checkpoints": Checkpoints,
+    "measures": Measures,
+}
 PLAIN: dict[str, Any] = {
     "name": Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/+-]{0,80}$")],
     "learner": Literal["gradient_descent"],
@@ -69,7 +76,20 @@ def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
             made[name] = _validate(name, annotation, {"frac_train": 0.3})
     for family, default in FAMILIES.items():
         made[family] = component(family, raw.get(family, {}), default)
+    if "measures" in made:
+        _check_measures(made["measures"])
     return Experiment(**made)
+
+
+def _check_measures(asked: Measures) -> None:
+    online = sorted(name for name, found in MEASURES.items() if found.online)
+    for name in asked.names:
+        if name not in online:
+            why = "cannot run on line" if name in MEASURES else "is unknown"
+            raise InputError("measures.names", name, f"{why}; there are {', '.join(online)}")
+        if "frequencies" in MEASURES[name].takes and asked.frequencies is None:
+            allowed = "needs measures.frequencies on line; `groklab measure` takes it of the checkpoints without"
+            raise InputError("measures.names", name, allowed)
 
 
 def component(family: str, raw: Any, default: str | None = None) -> Any:

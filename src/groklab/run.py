@@ -4,6 +4,7 @@ experiment.json      what was asked for, a list of members with their identities
 environment.json     machine and versions
 status.json          how far it is, how it ended, what each member reached
 metrics.parquet      step, member, losses, accuracies, norms
+measures.parquet     step, member, and what measures on line have given
 checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble)
 state/               the two newest full states, for resuming
 tags.json, report.html, claim.json (while a process writes it)
@@ -142,10 +143,29 @@ class Run:
     @property
     def metrics(self) -> pl.DataFrame:
         """One row an evaluation and member: step, member, then losses, accuracies and norms."""
-        path = self.path / "metrics.parquet"
-        if not path.exists():
+        found = self._read_table("metrics.parquet")
+        if found is None:
             schema = {"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)}
             return pl.DataFrame(schema=schema)
+        return found
+
+    def write_metrics(self, frame: pl.DataFrame) -> None:
+        """Replace the metrics; the file holds its own checksum among its metadata."""
+        self._write_table("metrics.parquet", frame)
+
+    @property
+    def measured(self) -> pl.DataFrame | None:
+        """What measures on line have given: step, member, a column `measure.array` each; None where there were none."""
+        return self._read_table("measures.parquet")
+
+    def write_measured(self, frame: pl.DataFrame) -> None:
+        """Replace what measures on line have given."""
+        self._write_table("measures.parquet", frame)
+
+    def _read_table(self, name: str) -> pl.DataFrame | None:
+        path = self.path / name
+        if not path.exists():
+            return None
         content = path.read_bytes()
         # looked at before it is parsed: readers of Parquet end the whole process on some altered files
         if not storage.is_sealed(content):
@@ -154,11 +174,10 @@ class Run:
             )
         return pl.read_parquet(io.BytesIO(content))
 
-    def write_metrics(self, frame: pl.DataFrame) -> None:
-        """Replace the metrics; the file holds its own checksum among its metadata."""
+    def _write_table(self, name: str, frame: pl.DataFrame) -> None:
         buffer = io.BytesIO()
         frame.write_parquet(buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()})
-        storage.atomic_write(self.path / "metrics.parquet", storage.seal(buffer.getvalue()))
+        storage.atomic_write(self.path / name, storage.seal(buffer.getvalue()))
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from groklab.device import cores
 from groklab.ensemble import build_task, make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import MAX_SEED, Budget, Experiment
+from groklab.importing import imported_as
 from groklab.progress import View
 from groklab.run import Run
 from groklab.start import load_start
@@ -147,6 +148,11 @@ def _continue(run: Run, members: list[Experiment], view: View | None, start: eng
     if _is_done(run, members[0].budget):
         _judge_again(run, members)
         return run
+    if imported_as(run):
+        raise InputError(
+            f"{run.name} was imported without its optimiser's state and cannot go on; `groklab train … --from "
+            f"{run.name}@{max(run.checkpoints, default=0)}` starts a new experiment from its weights"
+        )
     return engine.drive(run, view, start, members)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import groklab as gl
 from groklab.cli import main
 
 TRAIN = ["train", "micro", "budget.steps=20"]
@@ -115,6 +116,11 @@ OVERRIDES = {
     "budget.seconds=.inf": "budget.seconds",
     "budget.stop_when_grokked=perhaps": "budget.stop_when_grokked",
     "evaluation.every=0": "evaluation.every",
+    "measures.names=[nothing]": "measures.names",
+    "measures.names=[neurons]": "cannot run on line",
+    "measures.names=[progress]": "measures.frequencies",
+    "measures.every=0": "measures.every",
+    "measures.frequencies=[a]": "measures.frequencies",
     "evaluation.every=4000000000": "evaluation.every",
     "evaluation.criterion=soon": "evaluation.criterion",
     "checkpoints.per_decade=1000000000": "checkpoints.per_decade",
@@ -341,3 +347,24 @@ def test_the_real_program_says_no_likewise(arguments: list[str], home: Path) -> 
     assert done.stderr.startswith("groklab: ")
     assert done.stderr.count("\n") == 1
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["measure", "RUN", "--measure", "nothing"], "is unknown; there are ablations"),
+        (["measure", "RUN", "--rule", "eyes"], "rule = 'eyes'"),
+        (["measure", "RUN", "--frequencies", "a,b"], "integers with commas"),
+        (["measure", "RUN", "--frequencies", "99"], "integers from 1 to 5"),
+        (["measure", "RUN", "--measure", "attention"], "attention belongs to transformers"),
+        (["measure", "RUN", "--measure", "neurons", "--member", "1"], "members 0 to 0"),
+        (["measure", "nowhere"], "no run is called"),
+        (["explain", "RUN", "--member", "-1"], "members 0 to 0"),
+    ],
+)
+def test_what_cannot_be_measured(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = gl.train(gl.preset("micro-fast", {"task.p": 11, "budget.steps": 20}))
+    asked = [run.name if a == "RUN" else a for a in arguments]
+    assert says in refusal(asked, monkeypatch, capsys)

@@ -189,3 +189,29 @@ def test_file_and_overrides_make_the_same_run(program: Program, tmp_path: Path) 
     whole = tmp_path / "whole.yaml"
     whole.write_text(gl.Run(Path(by_file["path"])).experiment.to_yaml())
     assert program.json("train", str(whole)) == by_file
+
+
+def test_taking_a_run_apart(program: Program) -> None:
+    run = program.json("train", "micro-fast", "task.p=11", "budget.steps=200")["run"]
+    found = program.json("measure", run)
+    assert set(found) >= {
+        *("run", "step", "task", "key_frequencies", "train_loss", "test_loss", "restricted_loss", "excluded_loss"),
+        *("gini_W_E", "gini_W_L", "logit_fve", "well_explained_neurons", "phases", "trajectory", "rule"),
+    }
+    assert found["step"] == 200
+    assert found["trajectory"]["step"][-1] == 200
+    one = program.json("measure", run, "--measure", "neurons")
+    assert len(one["fve"]) == len(one["step"])
+    assert program.json("measure", run, "--frequencies", "2,1")["key_frequencies"] == [1, 2]
+    told = program.json("explain", run)
+    assert {"run", "member", "step", "task", "verdict", "sections"} == set(told)
+    out, _ = program("explain", run)
+    assert " ".join(told["verdict"].split()) in " ".join(out.split())
+    out, _ = program("measure", run)
+    assert "key frequencies (neuron_logit_map)" in out
+    pair = program.json("train", "micro-fast", "task.p=11", "budget.steps=60", "--seeds", "2")["run"]
+    both = program.json("measure", pair)
+    assert len(both["key_frequencies"]) == len(both["excluded_loss"]) == 2
+    assert program.json("explain", pair, "--member", "1")["member"] == 1
+    out, _ = program("measure", pair)
+    assert "seed 1" in out

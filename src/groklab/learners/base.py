@@ -34,4 +34,4 @@ class Learner(Protocol):
         """Metrics of the state after s updates that `step` does not give by the way."""
 
     def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
-        """Logits (n, n_classes) of inputs (n, n_ctx)."""
+        """Logits (n, n_classes) of inputs (n, n_ctx), or (n, n_reads, n_classes) of a task with `reads`."""

@@ -12,24 +12,41 @@ from jaxtyping import Array, Float, Int
 from groklab.components import with_numbers
 from groklab.learners.base import Numbers, Outputs, State, Weights
 from groklab.optimisers import norm
-from groklab.tasks.base import TaskShape
+from groklab.tasks.base import Draw, TaskShape
+
+#: What the key of a step is folded with, besides the step: beyond every count of epochs (see `draw_batch`).
+FRESH, DROPOUT = 2**32 - 1, 2**32 - 2
 
 
 class GradientDescent:
     """Trains `network` on `objective` with `optimiser`; full batch unless `batch_size` is given.
 
+    draw: where training data are endless, what makes `batch_size` fresh inputs of the key of each step.
+
     Data of one member (`raw`): `train_inputs` (n, n_ctx) and `test_inputs` int32; `train_targets`, `test_targets`
-    int32; `phase_steps` (phases,) int32 and `phase_weights` (phases, n), the weight of each training row from each
-    of those steps on; `test_weights`. Weights sum to one, and are zero on rows that only pad.
+    int32, and for a task with `reads` `train_mask` and `test_mask` (n, n_reads) bool; `phase_steps` (phases,) int32
+    and `phase_weights` (phases, n), the weight of each training row from each of those steps on; `test_weights`.
+    Weights sum to one, and are zero on rows that only pad.
     """
 
     def __init__(
-        self, network: Any, objective: Any, optimiser: Any, shape: TaskShape, batch_size: int | None, dtype: str
+        self,
+        network: Any,
+        objective: Any,
+        optimiser: Any,
+        shape: TaskShape,
+        batch_size: int | None,
+        dtype: str,
+        draw: Draw | None = None,
     ) -> None:
         self.parts = {"network": network, "objective": objective, "optimiser": optimiser}
         self.shape = shape
         self.batch_size = batch_size
         self.dtype = jnp.dtype(dtype)
+        self.draw = draw
+        self.noisy = bool(getattr(network, "noisy", False))
+        #: Steps give the training set's own loss and accuracy only where they see all of it as it is.
+        self.whole = draw is None and batch_size is None and not self.noisy
 
     def init(self, key: jax.Array, numbers: Numbers) -> State:
         """Fresh weights and optimiser state."""
@@ -41,48 +58,69 @@ class GradientDescent:
         """Look-up structures of the test rows and, for full batch, of the training rows."""
         data = {k: v for k, v in raw.items() if not k.endswith("_inputs")}
         data["test"] = self._batch(raw["test_inputs"])
-        data["train"] = self._batch(raw["train_inputs"])
-        if self.batch_size is not None:
-            data["train_inputs"] = raw["train_inputs"]
+        if self.draw is None:
+            data["train"] = self._batch(raw["train_inputs"])
+            if not self.whole:
+                data["train_inputs"] = raw["train_inputs"]
         return data
 
     def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
-        """One update; outputs: the gradient's norm and, for full batch, loss and accuracy on the training set."""
+        """One update; outputs: the gradient's norm and, for full batch, loss and accuracy on the training set.
+
+        Of endless data, loss and accuracy are those of the fresh batch before the update.
+        """
         network, objective, optimiser = self._parts(numbers)
-        weights_of_rows = _of_phase(data, s)
-        if self.batch_size is None:
-            batch, targets, row_weights = data["train"], data["train_targets"], weights_of_rows
-        else:
-            rows, row_weights = draw_batch(key, s, weights_of_rows, self.batch_size)
-            batch = self._batch(data["train_inputs"][rows])
-            targets = data["train_targets"][rows]
+        batch, targets, row_weights = self._of_step(data, key, s)
+        noise = jax.random.fold_in(jax.random.fold_in(key, DROPOUT), s) if self.noisy else None
 
         def loss(weights: Weights) -> tuple[jax.Array, jax.Array]:
-            logits = network.apply(weights, batch, self.shape)
+            if noise is None:
+                logits = network.apply(weights, batch, self.shape)
+            else:
+                logits = network.apply_noisy(weights, batch, self.shape, noise)
+            logits = _rows(logits)
             return _mean(objective.per_row(logits, targets), row_weights), logits
 
         (value, logits), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"])
         weights, moments = optimiser.update(gradients, state["optimiser"], state["weights"], s)
         outputs = {"grad_norm": norm(gradients)}
-        if self.batch_size is None:
+        if self.whole or self.draw is not None:
             outputs |= {"train_loss": value, "train_accuracy": accuracy(logits, targets, row_weights)}
         return {"weights": weights, "optimiser": moments}, outputs
 
+    def _of_step(self, data: Any, key: jax.Array, s: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+        """What step s trains on: inputs as the network takes them, and a target and a weight for each answer."""
+        if self.draw is not None:
+            assert self.batch_size is not None
+            fresh = jax.random.fold_in(jax.random.fold_in(key, FRESH), s)
+            inputs, targets, mask = self.draw(fresh, self.batch_size)
+            weights = jnp.full(self.batch_size, 1 / self.batch_size, self.dtype)
+            return self._trained(inputs), *_answers(targets, mask, weights)
+        weights = _of_phase(data, s)
+        mask = data.get("train_mask")
+        if self.batch_size is None:
+            batch = data["train_inputs"] if self.noisy else data["train"]
+            return batch, *_answers(data["train_targets"], mask, weights)
+        rows, weights = draw_batch(key, s, weights, self.batch_size)
+        batch = self._trained(data["train_inputs"][rows])
+        return batch, *_answers(data["train_targets"][rows], None if mask is None else mask[rows], weights)
+
     def evaluate(self, state: State, data: Any, numbers: Numbers, s: jax.Array) -> Outputs:
-        """Loss and accuracy on the test set (and on the whole training set where steps see parts of it)."""
+        """Loss and accuracy on the test set (and on the training set where steps see parts of it, or drop some)."""
         network, objective, _ = self._parts(numbers)
         outputs = {"weight_norm": norm(state["weights"])}
-        sets = {"test": (data["test"], data["test_targets"], data["test_weights"])}
-        if self.batch_size is not None:
-            sets["train"] = (data["train"], data["train_targets"], _of_phase(data, s))
-        for name, (batch, targets, row_weights) in sets.items():
-            logits = network.apply(state["weights"], batch, self.shape)
+        sets = {"test": data["test_weights"]}
+        if not self.whole and self.draw is None:
+            sets["train"] = _of_phase(data, s)
+        for name, weights in sets.items():
+            targets, row_weights = _answers(data[f"{name}_targets"], data.get(f"{name}_mask"), weights)
+            logits = _rows(network.apply(state["weights"], data[name], self.shape))
             outputs[f"{name}_loss"] = _mean(objective.per_row(logits, targets), row_weights)
             outputs[f"{name}_accuracy"] = accuracy(logits, targets, row_weights)
         return outputs
 
     def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
-        """Logits (n, n_classes) of inputs (n, n_ctx) int32."""
+        """Logits (n, n_classes), or (n, n_reads, n_classes), of inputs (n, n_ctx) int32."""
         network, _, _ = self._parts(numbers)
         return network.apply(weights, self._batch(jnp.asarray(inputs)), self.shape)  # type: ignore[no-any-return]
 
@@ -90,6 +128,9 @@ class GradientDescent:
         # a network that wants nothing computed beforehand is given the tokens themselves
         prepare = getattr(self.parts["network"], "prepare", None)
         return prepare(tokens, self.shape) if prepare else tokens
+
+    def _trained(self, tokens: jax.Array) -> Any:
+        return tokens if self.noisy else self._batch(tokens)
 
     def _parts(self, numbers: Numbers) -> tuple[Any, Any, Any]:
         parts = with_numbers(self.parts, numbers)
@@ -135,6 +176,22 @@ def _of_phase(data: Any, s: jax.Array) -> jax.Array:
     if steps.shape[0] == 1:
         return weights[0]  # type: ignore[no-any-return]
     return weights[jnp.sum(s >= steps) - 1]  # type: ignore[no-any-return]
+
+
+def _rows(logits: jax.Array) -> Float[Array, "answers classes"]:
+    """One row an answer: (n, n_classes) as it is, (n, n_reads, n_classes) flattened."""
+    return logits.reshape(-1, logits.shape[-1])
+
+
+def _answers(
+    targets: jax.Array, mask: jax.Array | None, row_weights: Float[Array, " n"]
+) -> tuple[Int[Array, " answers"], Float[Array, " answers"]]:
+    """One target and one weight an answer: each row's weight spread over the positions that count, summing to one."""
+    if mask is None:
+        return targets, row_weights
+    weights = mask.astype(row_weights.dtype) * row_weights[:, None]
+    weights = weights / jnp.maximum(weights.sum(), 1e-30)
+    return targets.reshape(-1), weights.reshape(-1)
 
 
 def _mean(per_row: Float[Array, " n"], row_weights: Float[Array, " n"]) -> Float[Array, ""]:

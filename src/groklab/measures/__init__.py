@@ -1,6 +1,33 @@
 """Measures: pure functions from weights to named arrays, called by hand, after a run, or on line."""
 
-from groklab.measures import fourier, norms
+from groklab.measures import (
+    ablations,
+    attention,
+    directions,
+    fourier,
+    frequencies,
+    neurons,
+    norms,
+    phases,
+    progress,
+    transforms,
+    variants,
+)
 from groklab.measures.registry import MEASURES, Measure, measure
 
-__all__ = ["MEASURES", "Measure", "fourier", "measure", "norms"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "ablations",
+    "attention",
+    "directions",
+    "fourier",
+    "frequencies",
+    "measure",
+    "neurons",
+    "norms",
+    "phases",
+    "progress",
+    "transforms",
+    "variants",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,19 @@ def frequency_norms(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " 
     return np.asarray(np.sqrt(np.append(pairs, power[-1]) if p % 2 == 0 else pairs))
 
 
+def check_frequencies(frequencies: Sequence[int], p: int) -> tuple[int, ...]:
+    """The frequencies as a sorted tuple; raises InputError for one outside 1..p//2."""
+    for k in frequencies:
+        if not 1 <= k <= p // 2:
+            raise InputError("frequencies", k, f"needs integers from 1 to {p // 2} for p = {p}")
+    return tuple(sorted({int(k) for k in frequencies}))
+
+
+def rows_of(frequencies: Sequence[int], p: int) -> list[int]:
+    """Rows of `fourier_basis` that belong to some frequencies: cosine and sine of each, one row for k = p/2."""
+    return [i for i in range(1, p) if (i + 1) // 2 in frequencies]
+
+
 def embedding_matrix(weights: Mapping[str, Any], task: Task) -> Shaped[np.ndarray, "p d"]:
     """W_E of the number tokens, (p, d_model), or the first table of a network on one-hots, (p, d_mlp).
 
@@ -59,10 +72,17 @@ def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarr
     W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP.
     """
     p = _modulus(task)
-    outs = sorted(k for k in weights if k.endswith("mlp.W_out"))
-    unembed = np.asarray(weights["unembed.W_U"], np.float64)
-    joined = np.asarray(weights[outs[-1]], np.float64) @ unembed if outs else unembed
+    joined = np.asarray(weights["unembed.W_U"], np.float64)
+    out = last_block(weights) + "mlp.W_out"
+    if out in weights:
+        joined = np.asarray(weights[out], np.float64) @ joined
     return joined.T[:p]
+
+
+def last_block(weights: Mapping[str, Any]) -> str:
+    """'blocks.1.' for a transformer of two layers, '' for a network without blocks."""
+    numbers = [int(name.split(".")[1]) for name in weights if name.startswith("blocks.")]
+    return f"blocks.{max(numbers)}." if numbers else ""
 
 
 def gini(x: np.ndarray) -> float:
@@ -89,14 +109,6 @@ def embedding_frequencies(
     share = embedding_spectrum(weights, task)["share"]
     order = [int(i) for i in np.argsort(-share) if share[i] >= 0.05]
     return {"frequencies": [i + 1 for i in order], "share": [float(share[i]) for i in order]}
-
-
-@measure("key_frequencies")
-def key_frequencies(weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
-    """The `frequencies` of which a component of the neuron-logit map W_L exceeds a quarter of the largest."""
-    norms = component_norms(neuron_logit_map(weights, task))[1:]
-    strong = np.flatnonzero(norms > norms.max() / 4)
-    return {"frequencies": sorted({int(i) // 2 + 1 for i in strong})}
 
 
 def _modulus(task: Task) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 
 from groklab.tasks.base import Task
 
-#: A measure takes weights by name, the task, and the rows trained on, and gives named arrays.
-Function = Callable[[Mapping[str, Any], Task, np.ndarray | None], dict[str, Any]]
+#: A measure takes weights by name and the task, and those of train_rows, network and frequencies that it names.
+Function = Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,28 @@ class Measure:
     function: Function
     online: bool
 
-    def __call__(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
-        """Take the measure of one set of weights."""
-        return self.function(weights, task, train_rows)
+    def __call__(
+        self,
+        weights: Mapping[str, Any],
+        task: Task,
+        train_rows: np.ndarray | None = None,
+        *,
+        network: Any = None,
+        frequencies: Sequence[int] | None = None,
+    ) -> dict[str, Any]:
+        """Take the measure of one set of weights.
+
+        train_rows: rows of the task that were trained on. network: what the weights belong to; None recognises it
+        from their names and shapes. frequencies: the key frequencies, such as those of the final model; None finds
+        them in these weights.
+        """
+        given = {"train_rows": train_rows, "network": network, "frequencies": frequencies}
+        return self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Names of what the function asks for besides weights and task."""
+        return frozenset(list(inspect.signature(self.function).parameters)[2:])
 
 
 MEASURES: dict[str, Measure] = {}

@@ -32,6 +32,25 @@ def unhooked(name: str, value: Array) -> Array:
     return value
 
 
+def dropping(key: Array, rate: Array, names: Iterable[str]) -> Hook:
+    """The hook that drops entries of (n, k, d) intermediates whose last part of the name is one of `names`.
+
+    Each entry is zero with probability `rate`, and divided by one minus that otherwise, so that means stay.
+    """
+    # the rate that 16 random bits can have, so that means stay exactly
+    threshold = jnp.minimum(jnp.round(rate * 2**16), 2**16 - 1).astype(jnp.uint32)
+    kept = 1 - threshold.astype(rate.dtype) / 2**16
+
+    def hook(name: str, value: Array) -> Array:
+        if last_part(name) not in names:
+            return value
+        own_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+        bits = jax.random.bits(own_key, value.shape, jnp.uint16).astype(jnp.uint32)
+        return jnp.where(bits >= threshold, value / kept, 0)
+
+    return hook
+
+
 def layer_norm(x: Array, w: Array, b: Array) -> Array:
     """Layer normalisation over the last axis."""
     x = x - x.mean(axis=-1, keepdims=True)

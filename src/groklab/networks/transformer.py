@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
+from annotated_types import Ge, Lt
 from jax import Array
 
 from groklab.errors import InputError
@@ -18,6 +19,7 @@ from groklab.networks.common import (
     check_at_least,
     check_init_std,
     draw,
+    dropping,
     layer_norm,
     unhooked,
 )
@@ -27,7 +29,7 @@ from groklab.tasks.base import TaskShape
 
 @register("network", "transformer")
 class Transformer:
-    """A decoder-only transformer, read at the last position.
+    """A decoder-only transformer, read at the last position, or at several if the task asks for it.
 
     d_head: None is d_model // n_heads. d_mlp: None is 4 * d_model, 0 leaves the MLPs out. positional_embedding: added
     to the tokens' ('learned') or absent. layer_norm: 'pre' (before attention, MLP and unembedding) or 'post' (after
@@ -41,7 +43,13 @@ class Transformer:
       fan_in            1/sqrt(number of inputs summed); 1/sqrt(D) for the embeddings
     init_std: a matrix's name, or the last part of it, and its own standard deviation. init_scale: a factor on all
     matrices. Biases start at zero, gains at one. output_scale: a factor on the logits.
+    dropout: in training, each entry of what an attention or an MLP adds to the residual stream is dropped with this
+    probability; None leaves dropout out (and is faster than 0). doubled_residual: each block's input is added once
+    more to its output, x <- 2x + attention, as in the released induction models of Nanda et al. 2023.
     """
+
+    #: Whether tasks with answers at several positions can be learnt.
+    reads_positions: ClassVar[bool] = True
 
     n_layers: int = 1
     n_heads: int = 4
@@ -57,6 +65,8 @@ class Transformer:
     init_scale: float = 1.0
     init_std: dict[str, float] = field(default_factory=dict)
     output_scale: float = 1.0
+    dropout: Annotated[float, Ge(0), Lt(1)] | None = None
+    doubled_residual: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_layers", "n_heads", "d_model"):
@@ -128,17 +138,29 @@ class Transformer:
             deviations["embed.W_E"] = shape.d_vocab**-0.5
         return draw(key, self.shapes(shape), deviations, self.init_std, self.init_scale, dtype)
 
-    def prepare(self, tokens: Array, shape: TaskShape) -> prefix_tables.Batch:
+    @property
+    def noisy(self) -> bool:
+        """Whether training takes `apply_noisy` instead of `apply`."""
+        return self.dropout is not None
+
+    def prepare(self, tokens: Array, shape: TaskShape) -> prefix_tables.Batch | Array:
         """What `apply` wants of tokens (n, n_ctx), computed once outside the training loop; may be traced."""
+        if shape.reads is not None or self.doubled_residual:
+            return tokens
         return prefix_tables.prepare(tokens, shape)
 
     def apply(
         self,
         weights: Mapping[str, Array],
-        batch: prefix_tables.Batch,
+        batch: prefix_tables.Batch | Array,
         shape: TaskShape,
     ) -> Array:
-        """Logits (n, n_classes) at the last position, the fast way, for batch = prepare(tokens, shape)."""
+        """Logits (n, n_classes) at the last position, the fast way, for batch = prepare(tokens, shape).
+
+        Of a task with `reads`, logits (n, n_reads, n_classes) at those positions.
+        """
+        if not isinstance(batch, Mapping):
+            return self._read(weights, batch, shape, unhooked)
         net = prefix_tables.Architecture(
             n_layers=self.n_layers,
             activation=ACTIVATIONS[self.activation],
@@ -151,6 +173,16 @@ class Transformer:
         logits = prefix_tables.last_logits(net, weights, batch, rate, shape)
         return logits * jnp.asarray(self.output_scale, dtype)
 
+    def apply_noisy(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, key: Array) -> Array:
+        """What `apply` gives, of tokens (n, n_ctx), with dropout drawn from `key`."""
+        rate = jnp.asarray(self.dropout, weights["embed.W_E"].dtype)
+        return self._read(weights, tokens, shape, dropping(key, rate, ("hook_attn_out", "hook_mlp_out")))
+
+    def _read(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, hook: Hook) -> Array:
+        if shape.reads is None:
+            return self.textbook(weights, tokens, shape, hook, last_only=True)[:, 0]
+        return self.textbook(weights, tokens, shape, hook, reads=shape.reads)
+
     def textbook(
         self,
         weights: Mapping[str, Array],
@@ -158,16 +190,22 @@ class Transformer:
         shape: TaskShape,
         hook: Hook = unhooked,
         last_only: bool = False,
+        reads: tuple[int, int] | None = None,
     ) -> Array:
         """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx), as a textbook writes it.
 
         hook(name, value) sees every intermediate under TransformerLens's name for it and gives what takes its place.
         last_only: the last layer's queries, MLP and logits at the last position only, (n, 1, n_classes).
+        reads: those at positions start..stop-1 only, (n, stop - start, n_classes), and nothing beyond them.
         """
+        if last_only:
+            reads = tokens.shape[1] - 1, tokens.shape[1]
+        if reads is not None:
+            tokens = tokens[:, : reads[1]]
         w = weights
         dtype = w["embed.W_E"].dtype
         rate = jnp.asarray(self.attention_rate, dtype)
-        allowed = jnp.tril(jnp.ones((shape.n_ctx, shape.n_ctx), bool))
+        allowed = jnp.tril(jnp.ones((tokens.shape[1], tokens.shape[1]), bool))
 
         def plus(x: Array, bias: str) -> Array:
             return x + w[bias] if bias in w else x
@@ -189,8 +227,9 @@ class Transformer:
             x = hook(block + "hook_resid_pre", x)
             y = norm(x, block + "ln1", "pre")
             rows = allowed
-            if last_only and layer == self.n_layers - 1:
-                x, rows = x[:, -1:], allowed[-1:]
+            if reads is not None and layer == self.n_layers - 1:
+                x, rows = x[:, reads[0] :], allowed[reads[0] :]
+            before = x
             q, k, v = (
                 hook(
                     f"{attn}hook_{s.lower()}", plus(jnp.einsum("npd,hde->nphe", of, w[f"{attn}W_{s}"]), f"{attn}b_{s}")
@@ -212,6 +251,8 @@ class Transformer:
                 post = hook(mlp + "hook_post", ACTIVATIONS[self.activation](pre))
                 out = hook(block + "hook_mlp_out", plus(post @ w[mlp + "W_out"], mlp + "b_out"))
                 x = norm(x + out, block + "ln2", "post")
+            if self.doubled_residual:
+                x = x + before
             x = hook(block + "hook_resid_post", x)
         logits = plus(norm(x, "ln_final", "pre") @ w["unembed.W_U"], "unembed.b_U")
         return hook("logits", logits * jnp.asarray(self.output_scale, dtype))
@@ -221,9 +262,19 @@ class Transformer:
 
         That is every matrix product at a position whose residual stream depends on two tokens or more; look-ups,
         tables over tokens, attention patterns and elementwise work are left out. A training step is three of these.
+        Where the textbook's pass is taken (answers at several positions, dropout) all its products are counted.
         """
         d, d_mlp = self.d_model, self._d_mlp
         width = self.n_heads * self._d_head
+        last = shape.n_ctx - 1, shape.n_ctx
+        reads = shape.reads or (last if self.noisy or self.doubled_residual else None)
+        if reads is not None:
+            start, stop = reads
+            multiplications = (stop - start) * d * shape.n_classes
+            for layer in range(self.n_layers):
+                queries = stop - start if layer == self.n_layers - 1 else stop
+                multiplications += 2 * stop * width * d + queries * (2 * width * (d + stop) + 2 * d * d_mlp)
+            return 2.0 * n_rows * multiplications
         seen = [sum(c is None for c in shape.constants[: i + 1]) >= 2 for i in range(shape.n_ctx)]
         multiplications = d * shape.n_classes
         for layer in range(self.n_layers):

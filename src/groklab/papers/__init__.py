@@ -1,6 +1,16 @@
-"""One module a paper: its presets, and later its claims."""
+"""One module a paper for its presets, and one for its claims."""
 
-from groklab.papers import fixtures, nanda2023, power2022
+from groklab.papers import fixtures, fixtures_claims, nanda2023, nanda2023_claims, power2022
 from groklab.papers.presets import PRESETS, Preset, find_preset, preset
 
-__all__ = ["PRESETS", "Preset", "find_preset", "fixtures", "nanda2023", "power2022", "preset"]
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "find_preset",
+    "fixtures",
+    "fixtures_claims",
+    "nanda2023",
+    "nanda2023_claims",
+    "power2022",
+    "preset",
+]

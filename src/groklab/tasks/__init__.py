@@ -4,16 +4,21 @@ from groklab.tasks.arithmetic import Arithmetic, RandomLabels
 from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.expression import Expression, parse
 from groklab.tasks.operations import OPERATIONS, Operation
+from groklab.tasks.sequences import DigitAddition, RepeatedSubsequence
+from groklab.tasks.skip_trigrams import SkipTrigrams
 from groklab.tasks.splits import ScheduledSplit, Split, SplitRows, make_split
 from groklab.tasks.tables import Table
 
 __all__ = [
     "OPERATIONS",
     "Arithmetic",
+    "DigitAddition",
     "Expression",
     "Operation",
     "RandomLabels",
+    "RepeatedSubsequence",
     "ScheduledSplit",
+    "SkipTrigrams",
     "Split",
     "SplitRows",
     "Table",

@@ -1,11 +1,15 @@
-"""What every task builds: a table of inputs and answers."""
+"""What every task builds: a table of inputs and answers, and how more of them are drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+#: From a random key and a number n to inputs (n, n_ctx), targets and mask (n, n_reads); JAX can trace it.
+Draw: TypeAlias = Callable[[Any, int], tuple[Any, Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -13,12 +17,14 @@ class TaskShape:
     """What a compiled program must know of a task: sizes, and which positions never change.
 
     constants: for each position, the one token id that stands there in every input, or None.
+    reads: the first position at which an answer is read and the one after the last; None: the last position only.
     """
 
     d_vocab: int
     n_ctx: int
     n_classes: int
     constants: tuple[int | None, ...]
+    reads: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -26,12 +32,15 @@ class Task:
     """A finite task: all inputs, all answers, and the algebra behind them.
 
     inputs: (N, n_ctx) int32 token ids, one row an input, in the task's canonical (row-major) order.
-    targets: (N,) int32 in 0..n_classes-1.
+    targets: (N,) int32 in 0..n_classes-1, the answer at the last position; (N, n_reads) for a task with `reads`.
     d_vocab: number of distinct token ids; n_classes: number of outputs of a network (may exceed the answers
     that occur, as where the published softmax runs over the whole vocabulary).
     algebra: facts that measures need: `p` (modulus, or None), `expression`, `operands` ((N, n_variables) int32),
     `n_answers` (how many of the classes are answers), `commutative` (bool), `direction` (+1, -1 for g(a+b), g(a-b);
     None otherwise).
+    reads: None, or (start, stop) for a task with an answer at each of these n_reads positions; mask: (N, n_reads)
+    bool, which of them count. draw: where training data are endless, what draws a fresh batch; the table is then all
+    test set.
     """
 
     name: str
@@ -40,6 +49,9 @@ class Task:
     d_vocab: int
     n_classes: int
     algebra: dict[str, Any] = field(default_factory=dict)
+    reads: tuple[int, int] | None = None
+    mask: np.ndarray | None = None
+    draw: Draw | None = None
 
     @property
     def n_ctx(self) -> int:
@@ -56,4 +68,7 @@ class Task:
         """The static part: what decides the compiled program."""
         columns = self.inputs.T
         constants = tuple(int(c[0]) if (c == c[0]).all() else None for c in columns)
-        return TaskShape(self.d_vocab, self.n_ctx, self.n_classes, constants)
+        if self.draw is not None or self.reads is not None:
+            # a table that is a sample does not show what never changes
+            constants = (None,) * self.n_ctx
+        return TaskShape(self.d_vocab, self.n_ctx, self.n_classes, constants, self.reads)

@@ -55,8 +55,8 @@ class SplitRows:
     """A split of a task's rows.
 
     train: (n_train,) int32 ascending rows of the largest phase. test: (n_test,) int32 ascending, never trained on.
-    train_targets: (n_train,) int32, noise applied. phase_steps: (n_phases,) int32, the first 0. phase_weights:
-    (n_phases, n_train) float64, each phase's weights summing to one, zero where a row is not trained on.
+    train_targets: (n_train,) or (n_train, n_reads) int32, noise applied. phase_steps: (n_phases,) int32, the first 0.
+    phase_weights: (n_phases, n_train) float64, each phase's weights summing to one, zero where a row is not trained on.
     """
 
     train: npt.NDArray[np.int32]
@@ -69,9 +69,12 @@ class SplitRows:
 def make_split(split: Split, task: Task, seed: int) -> SplitRows:
     """Divide the task's inputs; `seed` is used where the split has none of its own.
 
+    Where training data are drawn anew at each step, all rows are test set and sizes, method and seed say nothing.
     Raises InputError, naming the field, if not exactly one size is given, if training or test would be empty, if the
     schedule's steps do not increase, or if label noise has no other answer to draw.
     """
+    if task.draw is not None:
+        return _all_test(split, task)
     own_seed = seed if split.seed is None else split.seed
     check_seed(own_seed, "split.seed")
     sizes = [_training_size(split, task.n_inputs, "split")]
@@ -94,6 +97,19 @@ def make_split(split: Split, task: Task, seed: int) -> SplitRows:
         train_targets=_with_noise(task, train, split.label_noise, noise_seed),
         phase_steps=np.array(steps, dtype=np.int32),
         phase_weights=np.array(weights, dtype=np.float64),
+    )
+
+
+def _all_test(split: Split, task: Task) -> SplitRows:
+    for field, value in (("split.label_noise", split.label_noise), ("split.schedule", split.schedule)):
+        if value:
+            raise InputError(field, value, "needs a fixed training set; this task draws fresh data at each step")
+    return SplitRows(
+        train=np.zeros(0, np.int32),
+        test=np.arange(task.n_inputs, dtype=np.int32),
+        train_targets=task.targets[:0].astype(np.int32),
+        phase_steps=np.zeros(1, np.int32),
+        phase_weights=np.zeros((1, 0)),
     )
 
 
@@ -148,6 +164,8 @@ def _with_noise(task: Task, train: npt.NDArray[np.int64], share: float, seed: in
         return targets
     if not 0 < share < 1:
         raise InputError("split.label_noise", share, "needs a number from 0 to below 1")
+    if task.reads is not None:
+        raise InputError("split.label_noise", share, "needs a task with one answer an input")
     check_seed(seed, "split.noise_seed")
     n_answers = int(task.algebra.get("n_answers", task.n_classes))
     if n_answers < 2:

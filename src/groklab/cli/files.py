@@ -1,0 +1,103 @@
+"""`import` and `export`."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from groklab import Collection
+from groklab.cli.main import app
+from groklab.cli.output import Json, console_for, emit
+from groklab.cli.running import say_result
+from groklab.device import readable_bytes
+from groklab.errors import InputError
+from groklab.exporting import export
+from groklab.importing import import_file, imported_as
+
+GROUP = "Exchange"
+
+
+@app.command("import", rich_help_panel=GROUP)
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .safetensors or .npz file, or an export.")],
+    p: Annotated[int | None, typer.Option("--p", help="The modulus.")] = None,
+    operation: Annotated[str | None, typer.Option(help="The operation, such as add or 'x^2 + y'.")] = None,
+    frac_train: Annotated[float | None, typer.Option(help="The share of the inputs trained on.")] = None,
+    split_seed: Annotated[int | None, typer.Option(help="The seed of Python's shuffle of the inputs.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="The weight decay it was trained with.")] = None,
+    n_heads: Annotated[
+        int | None, typer.Option(help="Attention heads, of a TransformerBridge without its config.json.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run of weights from elsewhere, with what their file records of the training.
+
+    PyTorch's files are read without PyTorch and without running anything in them. Options say what the file does not.
+
+    Examples:
+
+      groklab import wd_10-1_mod_addition_loss_curve.pth
+
+      groklab import weights.safetensors --p 113 --operation add --frac-train 0.3 --split-seed 1
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = import_file(
+            file,
+            p=p,
+            operation=operation,
+            frac_train=frac_train,
+            split_seed=split_seed,
+            weight_decay=weight_decay,
+            n_heads=n_heads,
+        )
+    console = console_for(as_json)
+    for warning in caught:
+        console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
+    say_result(run, console)
+    if as_json:
+        emit({**run.summary(), "warnings": imported_as(run)["warnings"]})
+
+
+@app.command("export", rich_help_panel=GROUP)
+def export_(
+    run: Annotated[str, typer.Argument(metavar="RUN[@STEP]", help="A run, and one of its kept steps.")],
+    to: Annotated[
+        str, typer.Option("--to", help="transformer-lens (2, 3), transformer-lens-bridge (4) or safetensors.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder; by default within the run's.")] = None,
+    member: Annotated[int | None, typer.Option(help="Which member of an ensemble.")] = None,
+    keep_outputs: Annotated[
+        bool, typer.Option("--keep-outputs", help="Keep outputs that are no answers, as that of the sign '='.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run's weights for TransformerLens or as plain safetensors, with a model card.
+
+    Examples:
+
+      groklab export demo-1a2b3c4d --to transformer-lens --out demo-for-lens
+
+      groklab export demo-1a2b3c4d@1000 --to safetensors
+    """
+    name, at, step = run.rpartition("@")
+    if not at:
+        name, step = run, ""
+    elif not step.isdecimal():
+        raise InputError("RUN@STEP", run, "needs a kept step after the @, such as micro-1a2b3c4d@1000")
+    found = Collection().find(name)
+    asked: Any = to
+    folder = export(
+        found, to=asked, out=out, step=int(step) if step else None, member=member, keep_outputs=keep_outputs
+    )
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+    if as_json:
+        emit({"export": str(folder), "to": to, "run": found.name, "files": files})
+        return
+    console = console_for(False)
+    console.print(f"exported to {folder}", soft_wrap=True, markup=False)
+    for file, size in files.items():
+        console.print(f"  {file}  {readable_bytes(size)}", markup=False)

@@ -1,0 +1,171 @@
+"""`measure` and `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from groklab.cli.looking import find_whole
+from groklab.cli.main import app
+from groklab.cli.output import Json, console_for, emit
+from groklab.errors import InputError
+from groklab.measuring import Told, analyse, take
+
+GROUP = "Take apart"
+#: Rows of the table of checkpoints.
+ROWS = 14
+COLUMNS = {
+    "train_loss": "train",
+    "test_loss": "test",
+    "test_accuracy": "acc.",
+    "restricted_loss": "restr.",
+    "excluded_loss": "excl.",
+    "logit_fve": "FVE",
+    "gini_W_E": "G(W_E)",
+    "gini_W_L": "G(W_L)",
+    "sum_of_squares": "Σw²",
+}
+
+
+@app.command(rich_help_panel=GROUP)
+def measure(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
+    name: Annotated[
+        str | None, typer.Option("--measure", help="Only this measure, over all checkpoints; `measures` lists them.")
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="How key frequencies are found: neuron_logit_map, embedding, neurons, logits.")
+    ] = None,
+    frequencies: Annotated[
+        str | None, typer.Option(metavar="K,K,…", help="Take these key frequencies instead of the final model's own.")
+    ] = None,
+    member: Annotated[int, typer.Option(help="With --measure: which model of an ensemble.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Take the progress measures of a run over all of its checkpoints.
+
+    Key frequencies are those of the final model, applied backwards. The restricted loss is over all pairs, the excluded
+    loss over the training set.
+
+    Examples:
+
+      groklab measure demo
+
+      groklab measure demo --measure neurons --json
+    """
+    found = find_whole(run)
+    keys = _frequencies(frequencies)
+    console = console_for(as_json)
+    if name is not None:
+        if not 0 <= member < found.n_members:
+            raise InputError("--member", member, f"{found.name} has members 0 to {found.n_members - 1}")
+        frame = take(found, name, member, keys)
+        if as_json:
+            emit({"run": found.name, "measure": name, "member": member, **frame.to_dict(as_series=False)})
+        else:
+            console.print(frame)
+        return
+    with bar(console, "measuring checkpoints") as told:
+        result = analyse(found, rule=rule, frequencies=keys, told=told)
+    if as_json:
+        emit(result)
+        return
+    for one in members_of(result, found.n_members):
+        _say(one, console)
+
+
+@app.command(rich_help_panel=GROUP)
+def explain(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
+    member: Annotated[int, typer.Option(help="Which model of an ensemble.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what algorithm a trained model has found, in words and numbers of that model.
+
+    Example:
+
+      groklab explain demo
+    """
+    from groklab.explaining import explain as explained
+
+    console = console_for(as_json)
+    with bar(console, "measuring checkpoints") as told:
+        found = explained(find_whole(run), member, told)
+    if as_json:
+        emit(found)
+        return
+    console.print(f"[bold]{found['run']}[/bold]: {found['task']}, step {found['step']:,}")
+    console.print(found["verdict"], style="bold", markup=False)
+    for section in found["sections"]:
+        console.print(f"\n[underline]{section['title']}[/underline]")
+        for line in section["lines"]:
+            console.print(Padding(Text(f"· {line}"), (0, 0, 0, 2)))
+
+
+def members_of(result: dict[str, Any], n_members: int) -> list[dict[str, Any]]:
+    """One object a member, from what `analyse` gives."""
+    if n_members == 1:
+        return [result]
+    shared = {k: result[k] for k in ("run", "step", "task")}
+    return [
+        {**shared, **{k: v[m] for k, v in result.items() if k not in shared and v[m] is not None}}
+        for m in range(n_members)
+    ]
+
+
+@contextmanager
+def bar(console: Console, what: str) -> Iterator[Told]:
+    """A bar with the time left, that goes away when all is done."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _frequencies(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError("--frequencies", text, "needs integers with commas between them, such as 14,35") from None
+
+
+def _say(found: dict[str, Any], console: Console) -> None:
+    whose = f", seed {found['seed']}" if "seed" in found else ""
+    console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
+    if "does_not_apply" in found:
+        console.print(f"  {found['does_not_apply']}", markup=False)
+        for key in ("train_loss", "test_loss", "sum_of_squares", "gini_W_E"):
+            if found.get(key) is not None:
+                console.print(f"  {COLUMNS[key]:>12}  {found[key]:.4g}")
+        return
+    console.print(f"key frequencies ({found['rule']}): {', '.join(map(str, found['key_frequencies']))}")
+    if found.get("n_neurons"):
+        console.print(
+            f"{found['well_explained_neurons']} of {found['n_neurons']} neurons have at least 85% of their variance at "
+            "one frequency"
+        )
+    ends = [(k.removesuffix("_ends").replace("_", " "), v) for k, v in found["phases"].items() if k != "rule"]
+    told = ", ".join(f"{name} ends at {'–' if step is None else f'{step:,}'}" for name, step in ends)
+    console.print(f"phases: {told}")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("step", justify="right", no_wrap=True)
+    trajectory = found["trajectory"]
+    shown = {k: v for k, v in COLUMNS.items() if k in trajectory}
+    for heading in shown.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    n = len(trajectory["step"])
+    for i in sorted({round(j * (n - 1) / max(ROWS - 1, 1)) for j in range(ROWS)}):
+        values = [trajectory[k][i] for k in shown]
+        cells = ["–" if v is None else f"{v:.1e}" if 0 < abs(v) < 0.01 else f"{v:.3g}" for v in values]
+        table.add_row(f"{trajectory['step'][i]:,}", *cells)
+    console.print(table)

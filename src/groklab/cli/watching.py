@@ -1,0 +1,117 @@
+"""Watching a reproduction: a live table of claims in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from groklab.cli.live import duration, phase, speed, time_left
+from groklab.progress import Progress
+from groklab.reproduction import Moment
+
+COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}
+
+
+def verdict_text(verdict: str) -> Text:
+    """A verdict in its colour."""
+    return Text(verdict, style=COLOURS[verdict])
+
+
+def seeds_text(seeds: tuple[int, ...]) -> str:
+    """Seeds being worked on, in words."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"seeds {seeds[0]}–{seeds[-1]}" if seeds else ""
+
+
+class PlainClaims:
+    """One line when a claim begins, one for each finding."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __call__(self, moment: Moment) -> None:
+        """Print what has just begun or been found."""
+        if moment.training is not None:
+            return
+        if moment.finding is not None:
+            mark = "holds" if moment.finding["holds"] else "fails"
+            line = f"{moment.claim.id} seed {moment.finding['seed']}: {mark}: {moment.finding['said']}"
+        else:
+            line = (
+                f"{moment.claim.id} {seeds_text(moment.seeds)}: at work; {moment.done} of "
+                f"{moment.done + moment.left} findings made, about {duration(moment.seconds_left)} left"
+            )
+        self.console.print(line, markup=False, soft_wrap=True)
+
+
+class LiveClaims:
+    """A table of claims with their findings so far, and what is being trained below it."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+        self.holding: dict[str, list[bool]] = {}
+        self.said: dict[str, str] = {}
+        self.began, self.drawn, self.estimate = time.monotonic(), 0.0, (0.0, 0.0)
+
+    def __enter__(self) -> LiveClaims:
+        self.live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.live.__exit__(None, None, None)
+
+    def __call__(self, moment: Moment) -> None:
+        """Take in what is new and redraw, at most ten times a second."""
+        now = time.monotonic()
+        if moment.training is None:
+            self.estimate = (moment.seconds_left, now)
+            found = self.holding.setdefault(moment.claim.id, [])
+            if moment.finding is not None:
+                found.append(bool(moment.finding["holds"]))
+                self.said[moment.claim.id] = f"seed {moment.finding['seed']}: {moment.finding['said']}"
+        elif now - self.drawn < 0.1:
+            return
+        self.drawn = now
+        self.live.update(self.picture(moment), refresh=True)
+
+    def picture(self, moment: Moment) -> Group:
+        """The whole view as a renderable."""
+        table = Table(box=None, pad_edge=False)
+        table.add_column("claim", style="bold", no_wrap=True)
+        table.add_column("holds", no_wrap=True)
+        table.add_column("last")
+        # what fits the window; the table at the end has all
+        for name, found in list(self.holding.items())[-max(4, self.console.height - 8) :]:
+            at_work = name == moment.claim.id and bool(moment.seeds)
+            count = f"{sum(found)} of {len(found)}" if found else "–"
+            last = f"{seeds_text(moment.seeds)} at work" if at_work else self.said.get(name, "")
+            table.add_row(name, count, Text(last, style="cyan" if at_work else "", overflow="ellipsis", no_wrap=True))
+        total = moment.done + moment.left
+        left = max(0.0, self.estimate[0] - (time.monotonic() - self.estimate[1]))
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(
+            ProgressBar(total=max(total, 1), completed=moment.done, width=24),
+            f"{moment.done} of {total} findings, {duration(time.monotonic() - self.began)} so far, "
+            f"about {duration(left)} left",
+        )
+        return Group(table, Text(""), grid, self._training(moment.training))
+
+    def _training(self, progress: Progress | None) -> Text:
+        if progress is None:
+            return Text("")
+        if progress.compiling:
+            return Text(f"{progress.run}: compiling …", style="dim")
+        return Text(
+            f"{progress.run}: step {progress.step:,} of {progress.budget:,}, {speed(progress)}, "
+            f"{time_left(progress)} left, {phase(progress)}",
+            style="dim",
+            overflow="ellipsis",
+            no_wrap=True,
+        )

@@ -1,0 +1,142 @@
+"""From a run to files that other programs read: weights, the configuration of their model, and a model card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import polars as pl
+import safetensors.numpy
+
+from groklab import components
+from groklab.ensemble import build_task
+from groklab.errors import InputError
+from groklab.experiment import Experiment
+from groklab.interop import transformer_lens
+from groklab.interop.model_card import card
+from groklab.interop.weight_files import CONFIG, DESCRIPTION, WEIGHTS
+from groklab.networks.hooks import recognise
+from groklab.run import Run
+from groklab.storage import atomic_write, digest, write_json
+from groklab.tasks.base import Task
+
+Format = Literal["transformer-lens", "transformer-lens-bridge", "safetensors"]
+_REACHED = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+
+
+def export(
+    model: Run | Mapping[str, np.ndarray],
+    *,
+    to: Format,
+    out: str | Path | None = None,
+    step: int | None = None,
+    member: int | None = None,
+    keep_outputs: bool = False,
+) -> Path:
+    """Write a model into a folder as weights (safetensors), a configuration (JSON) and a model card (Markdown).
+
+    model: a run, or weights by name of one model. to: 'transformer-lens' is the state dict of HookedTransformer 2 and
+    3, 'transformer-lens-bridge' that of TransformerBridge.boot_native 4, 'safetensors' our own layout of any network.
+    out: the folder; None is `exports/` within the run's. step: a kept one, None the last. member: of an ensemble.
+    keep_outputs: for TransformerLens, keep the outputs that are no answers (as that of '='), which are left out
+    otherwise. Returns the folder.
+    Raises InputError where TransformerLens has no such network, or where run, step or member are not there.
+    """
+    if to not in get_args(Format):
+        raise InputError("to", to, f"needs to be one of {', '.join(get_args(Format))}")
+    if isinstance(model, Run):
+        if model.n_members > 1 and member is None:
+            raise InputError(f"{model.name} has {model.n_members} members; say which with --member")
+        weights = model.weights(step, member if member is not None or model.n_members > 1 else None)
+        experiment: Experiment | None = model.experiments[member or 0]
+        if step is None:
+            step = next(s for s in reversed(model.checkpoints) if _is_of(model, s, member, weights))
+        name = model.name if model.n_members == 1 else f"{model.name} member {member}"
+        suffix = f"-member-{member}" if model.n_members > 1 else ""
+        folder = Path(out).expanduser() if out is not None else model.path / "exports" / f"{to}-step-{step}{suffix}"
+    else:
+        if out is None:
+            raise InputError("out is missing: weights that belong to no run need a folder to go to")
+        experiment, weights = None, {k: np.asarray(v) for k, v in model.items()}
+        name, folder = "weights", Path(out).expanduser()
+    network = components.as_json(experiment.network if experiment is not None else recognise(weights))
+    task = build_task(experiment) if experiment is not None else None
+    kept = weights["unembed.W_U"].shape[-1]
+    if to != "safetensors":
+        if task is not None and not keep_outputs:
+            kept = min(kept, int(task.algebra.get("n_answers") or kept))
+        full = kept == weights["unembed.W_U"].shape[-1]
+        weights = transformer_lens.export_weights(weights, network, kept)
+        experiment = _equal_to(experiment, network, full)
+    described: dict[str, Any] = {}
+    if experiment is not None:
+        # paths of this machine say nothing elsewhere
+        about = {**experiment.to_dict(), "plugins": [], "start": None}
+        described = {"format": 1, "experiment": about, "step": step}
+    config = described if to == "safetensors" else transformer_lens.config(weights, network)
+    content = transformer_lens.to_bridge(weights) if to == "transformer-lens-bridge" else weights
+    metadata = {"format": "pt", **({DESCRIPTION: json.dumps(described)} if described else {})}
+    plain = {k: np.array(v, order="C", ndmin=0) for k, v in content.items()}
+    atomic_write(folder / WEIGHTS, safetensors.numpy.save(plain, metadata=metadata))
+    write_json(folder / CONFIG, config)
+    reached = _reached(model, step, member) if isinstance(model, Run) else {}
+    facts = _facts(experiment, task, step, kept)
+    tokens: list[int] = [0] * len(weights.get("pos_embed.W_pos", [0]))
+    if task is not None:
+        tokens = task.inputs[0].tolist()
+    text = card(to, name, facts, reached, str(weights["unembed.W_U"].dtype), [tokens])
+    atomic_write(folder / "README.md", text.encode())
+    return folder
+
+
+def _equal_to(experiment: Experiment | None, network: dict[str, Any], full: bool) -> Experiment | None:
+    """The experiment whose weights these are, once a scale is folded into them and outputs are left out."""
+    if experiment is None:
+        return None
+    changed: dict[str, Any] = {} if full or not hasattr(experiment.task, "outputs") else {"task.outputs": "answers"}
+    if network["output_scale"] != 1:
+        changed["network.output_scale"] = 1.0
+    return experiment.with_overrides(changed) if changed else experiment
+
+
+def _is_of(run: Run, step: int, member: int | None, weights: Mapping[str, np.ndarray]) -> bool:
+    """Whether the checkpoint of a step holds these weights; the newest ones may be damaged."""
+    try:
+        return digest(run.weights(step, member if run.n_members > 1 else None)) == digest(weights)
+    except InputError:
+        return False
+
+
+def _reached(run: Run, step: int | None, member: int | None) -> dict[str, Any]:
+    """Losses and accuracies at a step, where they were measured there."""
+    rows = run.metrics.filter((pl.col("step") == step) & (pl.col("member") == (member or 0)))
+    if rows.is_empty():
+        return {}
+    row = rows.row(-1, named=True)
+    return {name: row[name] for name in _REACHED if row[name] is not None and np.isfinite(row[name])}
+
+
+def _facts(experiment: Experiment | None, task: Task | None, step: int | None, kept: int) -> dict[str, str]:
+    if experiment is None or task is None:
+        return {"outputs": str(kept)}
+    e = experiment
+    split = f"{e.split.method}, seed {e.seed if e.split.seed is None else e.split.seed}"
+    size = e.split.frac_train if e.split.frac_train is not None else f"{e.split.n_train} inputs"
+    facts = {"task": task.name}
+    if hasattr(e.task, "layout"):
+        facts["tokens"] = (
+            f"`{e.task.layout}` with the numbers themselves for operands and {e.task.p} for =, read at the last "
+            f"position; {kept} outputs"
+        )
+    optimiser = f"{getattr(e.optimiser, 'kind', 'optimiser')}, learning rate {e.optimiser.learning_rate:g}"
+    facts |= {
+        "network": str(getattr(e.network, "kind", "network")),
+        "trained on": f"{size} of {task.n_inputs:,} inputs ({split})",
+        "optimiser": f"{optimiser}, weight decay {e.optimiser.weight_decay:g}",
+        "step": f"{step:,}",
+        "trained with": "groklab",
+    }
+    return facts

@@ -1,0 +1,103 @@
+"""What one model does at its last position on every input of a task, in double precision.
+
+Losses of grokked models are of the order of 1e-9: logits are computed in float64 from the weights as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from groklab import components
+from groklab.errors import InputError
+from groklab.networks.hooks import recognise
+from groklab.networks.mlp import MLP
+from groklab.networks.transformer import Transformer
+from groklab.tasks.base import Task, TaskShape
+
+#: Parts of the activity, by the field's short names.
+PARTS = ("logits", "neurons", "pattern", "resid_mid")
+Activity = dict[str, jax.Array]
+
+
+def network_or_recognised(weights: Mapping[str, Any], network: Any = None) -> Any:
+    """The network given, or the one that the weights are recognised to be of."""
+    return recognise(weights) if network is None else network
+
+
+def activity(
+    weights: Mapping[str, Any], task: Task, network: Any = None, parts: Sequence[str] = ("logits",)
+) -> dict[str, np.ndarray]:
+    """Activity at the last position on all N inputs of the task, float64.
+
+    logits (N, n_answers): the classes that are answers, with others (the '=' of a softmax over the vocabulary) dropped.
+    neurons (N, d_mlp): the last layer's activations. pattern (N, n_heads, n_ctx): the last layer's attention.
+    resid_mid (N, d_model): the residual stream before the last MLP. Raises InputError for a part that the network
+    does not have.
+    """
+    network = network_or_recognised(weights, network)
+    run = activity_function(network, task.shape, n_answers(task), parts)
+    found = run({k: jnp.asarray(v, jnp.float64) for k, v in weights.items()}, jnp.asarray(task.inputs))
+    return {k: np.asarray(v) for k, v in found.items()}
+
+
+def n_answers(task: Task) -> int:
+    """How many of the classes are answers."""
+    return int(task.algebra.get("n_answers") or task.n_classes)
+
+
+def activity_function(
+    network: Any, shape: TaskShape, n_answers: int, parts: Sequence[str] = ("logits",)
+) -> Callable[[Mapping[str, jax.Array], jax.Array], Activity]:
+    """The compiled function (weights, inputs) -> activity of a network, made once for equal descriptions."""
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise InputError("parts", unknown[0], f"needs one of {', '.join(PARTS)}")
+    if set(parts) - {"logits"} and not isinstance(network, Transformer | MLP):
+        raise InputError(f"the {network.kind} network shows no {parts[-1]}, only logits")
+    missing = {"pattern", "resid_mid"} & set(parts) if isinstance(network, MLP) else set()
+    if missing:
+        raise InputError(f"an MLP has no {missing.pop()}")
+    if isinstance(network, Transformer) and "neurons" in parts and network.d_mlp == 0:
+        raise InputError("a transformer of attention alone has no neurons")
+    key = (json.dumps(components.as_json(network), sort_keys=True), shape, n_answers, tuple(parts))
+    if key not in _FUNCTIONS:
+        _FUNCTIONS[key] = jax.jit(_function(network, shape, n_answers, parts))
+    return _FUNCTIONS[key]
+
+
+_FUNCTIONS: dict[Any, Callable[..., Activity]] = {}
+
+
+def _function(network: Any, shape: TaskShape, n_answers: int, parts: Sequence[str]) -> Callable[..., Activity]:
+    def fast(weights: Mapping[str, jax.Array], inputs: jax.Array) -> Activity:
+        prepare = getattr(network, "prepare", None)
+        batch = prepare(inputs, shape) if prepare else inputs
+        return {"logits": network.apply(weights, batch, shape)[..., :n_answers]}
+
+    def looked_into(weights: Mapping[str, jax.Array], inputs: jax.Array) -> Activity:
+        seen: Activity = {}
+
+        def keep(name: str, value: jax.Array) -> jax.Array:
+            seen[name] = value
+            return value
+
+        if isinstance(network, MLP):
+            network.textbook(weights, inputs, shape, keep)
+            found = {"logits": seen["logits"], "neurons": seen[f"hidden.{network.n_hidden_layers - 1}.hook_post"]}
+        else:
+            network.textbook(weights, inputs, shape, keep, last_only=True)
+            block = f"blocks.{network.n_layers - 1}."
+            names = {"neurons": "mlp.hook_post", "pattern": "attn.hook_pattern", "resid_mid": "hook_resid_mid"}
+            found = {k: seen[block + v] for k, v in names.items() if block + v in seen}
+            found["pattern"] = found["pattern"][:, :, -1]
+            found = {k: v if k == "pattern" else v[:, -1] for k, v in {**found, "logits": seen["logits"]}.items()}
+        found["logits"] = found["logits"][..., :n_answers]
+        return {part: found[part] for part in parts}
+
+    return fast if set(parts) == {"logits"} else looked_into

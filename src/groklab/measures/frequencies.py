@@ -1,0 +1,111 @@
+"""Key frequencies: which of the w_k = 2πk/p a trained model computes with, by each published rule.
+
+No threshold is published. The declared default is the rule of Nanda et al. 2023, appendix C.2 (the spectrum of W_L of
+the final model) with 'a component above a quarter of the largest'. Of an untrained model each rule names most
+frequencies: key frequencies are those of the final model, and are applied backwards to earlier checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from groklab.errors import InputError
+from groklab.measures.activity import activity
+from groklab.measures.fourier import component_norms, embedding_matrix, fourier_basis, neuron_logit_map
+from groklab.measures.grid import Grid, grid_of
+from groklab.measures.neurons import winning_frequencies
+from groklab.measures.registry import measure
+from groklab.tasks.base import Task
+
+#: A component counts above this share of the largest one; of the logits, in which the spread is the square of that in
+#: the weights, above this much less.
+THRESHOLD = 0.25
+LOGIT_THRESHOLD = 0.05
+Rule = Callable[[Mapping[str, Any], Task, Any], tuple[int, ...]]
+
+
+def find_frequencies(
+    weights: Mapping[str, Any], task: Task, network: Any = None, rule: str | None = None
+) -> tuple[int, ...]:
+    """The key frequencies of a model, ascending, by one of RULES (None: the default of the task).
+
+    Raises InputError for an unknown rule, or a task whose answer is no function of a + b or a − b.
+    """
+    rule = default_rule(task) if rule is None else rule
+    if rule not in RULES:
+        raise InputError("rule", rule, f"needs to be one of {', '.join(RULES)}")
+    return RULES[rule](weights, task, network)
+
+
+def default_rule(task: Task) -> str:
+    """'neuron_logit_map', or 'logits' where residues share answers, so that answers have no spectrum of their own."""
+    return "neuron_logit_map" if len(np.unique(grid_of(task).answers)) == task.algebra["p"] else "logits"
+
+
+def residue_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "p d_mlp"]:
+    """W_L with a row for each residue s = a ± b, (p, d_mlp): the row of the class that answers it."""
+    return np.asarray(neuron_logit_map(weights, task)[grid_of(task).class_of])
+
+
+def mean_by_sum(logits: np.ndarray, grid: Grid) -> Float64[np.ndarray, "p n_answers"]:
+    """Mean of logits (N, n_answers) over the pairs of each sum s: (p, n_answers)."""
+    totals = np.zeros((grid.p, logits.shape[1]))
+    np.add.at(totals, grid.sums.ravel(), np.asarray(logits, np.float64)[grid.rows.ravel()])
+    return totals / grid.p
+
+
+def _by_neuron_logit_map(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+    return _strong(component_norms(residue_map(weights, task)))
+
+
+def _by_embedding(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+    return _strong(component_norms(embedding_matrix(weights, task)))
+
+
+def _by_logits(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+    means = mean_by_sum(activity(weights, task, network)["logits"], grid_of(task))
+    # what all answers share says nothing
+    return _strong(
+        np.linalg.norm(fourier_basis(len(means)) @ (means - means.mean(1, keepdims=True)), axis=1), LOGIT_THRESHOLD
+    )
+
+
+def _by_neurons(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+    grid = grid_of(task)
+    return winning_frequencies(activity(weights, task, network, ("neurons",))["neurons"][grid.rows])
+
+
+#: Where each rule comes from: App. C.2; section 4.1 and the demo of TransformerLens; the authors' code; our own, which
+#: asks for no neurons.
+RULES: dict[str, Rule] = {
+    "neuron_logit_map": _by_neuron_logit_map,
+    "embedding": _by_embedding,
+    "neurons": _by_neurons,
+    "logits": _by_logits,
+}
+
+
+@measure("key_frequencies")
+def key_frequencies(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
+    """Key `frequencies` by the default rule, and by each published one that applies.
+
+    neuron_logit_map: a cosine or sine component of W_L above a quarter of the largest (App. C.2). embedding: the same
+    of W_E (section 4.1). neurons: every frequency that is the best of at least one neuron (the authors' code).
+    logits: a component above a twentieth, in the logits' means over the pairs of each sum (groklab's own).
+    """
+    found: dict[str, Any] = {"frequencies": list(find_frequencies(weights, task, network))}
+    for name, rule in RULES.items():
+        try:
+            found[name] = list(rule(weights, task, network))
+        except InputError:
+            continue
+    return found
+
+
+def _strong(norms: np.ndarray, threshold: float = THRESHOLD) -> tuple[int, ...]:
+    components = norms[1:]
+    return tuple(sorted({int(i) // 2 + 1 for i in np.flatnonzero(components > threshold * components.max())}))

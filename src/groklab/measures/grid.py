@@ -1,0 +1,78 @@
+"""The inputs of a task whose answer is a function of a + b or of a − b mod p, as a p × p grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from groklab.errors import InputError
+from groklab.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All p² pairs (a, b) of a task with answers g(a + b) or g(a − b), row-major in (a, b).
+
+    rows: (p, p) int, the task's row that holds the pair (or, for unordered pairs, its mirror image).
+    sums: (p, p) int, s = a + direction·b mod p, of which the answer is a function. direction: +1 or −1.
+    answers: (p,) int, the class g(s).
+    """
+
+    p: int
+    direction: int
+    rows: np.ndarray
+    sums: np.ndarray
+    answers: np.ndarray
+
+    @cached_property
+    def differences(self) -> np.ndarray:
+        """(p, p) int, a − direction·b mod p: the other direction."""
+        a, b = np.indices((self.p, self.p))
+        return np.asarray((a - self.direction * b) % self.p)
+
+    @cached_property
+    def class_of(self) -> np.ndarray:
+        """(p,) int, the class of each residue s, where no two residues share one.
+
+        Raises InputError where they do: cos(w(s − c)) then has no c for an answer.
+        """
+        if len(np.unique(self.answers)) < self.p:
+            raise InputError(f"two residues mod {self.p} share an answer, so a fit over (sum, answer) does not apply")
+        return self.answers
+
+    def weights(self, task_rows: np.ndarray | None = None) -> np.ndarray:
+        """(p, p) float64 weights of the pairs that sum to one: equal on the task's rows given (None: on all pairs)."""
+        if task_rows is None:
+            return np.full((self.p, self.p), self.p**-2.0)
+        of_row = np.zeros(int(self.rows.max()) + 1)
+        of_row[np.asarray(task_rows)] = 1 / max(len(task_rows), 1)
+        # a row that stands for a pair and its mirror image is shared between them
+        return np.asarray((of_row / np.maximum(np.bincount(self.rows.ravel()), 1))[self.rows])
+
+    def other_rows(self, task_rows: np.ndarray) -> np.ndarray:
+        """The task's rows that are not among those given: the test set of a training set."""
+        return np.setdiff1d(np.arange(int(self.rows.max()) + 1), task_rows)
+
+
+def grid_of(task: Task) -> Grid:
+    """The grid of a task; raises InputError where its answers are no function of a + b or a − b on all p² pairs."""
+    p, direction = task.algebra.get("p"), task.algebra.get("direction")
+    operands = task.algebra.get("operands")
+    if not p or operands is None or operands.shape[1] != 2:
+        raise InputError(f"this measure applies to two operands mod p, and not to {task.name}")
+    if direction is None:
+        raise InputError(f"this measure applies where the answer is a function of a+b or a−b, and not to {task.name}")
+    rows = np.full((p, p), -1)
+    rows[operands[:, 0], operands[:, 1]] = np.arange(len(operands))
+    if task.algebra.get("commutative"):
+        rows = np.where(rows < 0, rows.T, rows)
+    if (rows < 0).any():
+        a, b = np.argwhere(rows < 0)[0]
+        raise InputError(f"this measure needs every pair mod {p}, and {task.name} leaves out ({a}, {b})")
+    a, b = np.indices((p, p))
+    sums = (a + direction * b) % p
+    answers = np.zeros(p, int)
+    answers[sums.ravel()] = task.targets[rows.ravel()]
+    return Grid(int(p), int(direction), rows, sums, answers)

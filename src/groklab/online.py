@@ -1,0 +1,77 @@
+"""Measures taken of the weights while they train, at a cadence of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.ensemble import Ensemble
+from groklab.errors import InputError
+from groklab.measures import MEASURES
+
+#: Steps between measures where an experiment does not say.
+DEFAULT_EVERY = 250
+
+
+class OnlineMeasures:
+    """The measures that an ensemble's experiments ask for, and what they have given so far.
+
+    every: steps between them, a multiple of the evaluations' cadence; 0 where none are asked for.
+    """
+
+    def __init__(self, ensemble: Ensemble, evaluation_every: int) -> None:
+        asked = ensemble.experiments[0].measures
+        self.ensemble = ensemble
+        self.names = asked.names
+        self.frequencies = asked.frequencies
+        wished = asked.every or DEFAULT_EVERY
+        self.every = -(-wished // evaluation_every) * evaluation_every if asked.names else 0
+        self.rows: list[dict[str, Any]] = []
+
+    def is_due(self, step: int) -> bool:
+        """Whether this step is to be measured and has not been."""
+        return bool(self.every) and step % self.every == 0 and not (self.rows and self.rows[-1]["step"] >= step)
+
+    def take(self, step: int, weights: dict[str, np.ndarray]) -> None:
+        """Measure every member's weights (a leading member axis) after `step` updates.
+
+        Weights that are not finite give nulls. Raises InputError where a measure does not apply.
+        """
+        for member, experiment in enumerate(self.ensemble.experiments):
+            own = {k: v[member] for k, v in weights.items()}
+            row: dict[str, Any] = {"step": step, "member": member}
+            if all(np.isfinite(v).all() for v in own.values()):
+                task, train = self.ensemble.tasks[member], self.ensemble.splits[member].train
+                for name in self.names:
+                    found = MEASURES[name](own, task, train, network=experiment.network, frequencies=self.frequencies)
+                    row |= {f"{name}.{k}": np.asarray(v).tolist() for k, v in found.items()}
+            self.rows.append(row)
+
+    def check(self, weights: dict[str, np.ndarray]) -> None:
+        """Raise InputError, naming the setting, where a measure does not apply to these weights (one member's)."""
+        experiment = self.ensemble.experiments[0]
+        for name in self.names:
+            try:
+                MEASURES[name](
+                    weights,
+                    self.ensemble.tasks[0],
+                    self.ensemble.splits[0].train,
+                    network=experiment.network,
+                    frequencies=self.frequencies,
+                )
+            except InputError as error:
+                raise InputError(f"measures.names = {name!r}: {error}") from None
+
+    def frame(self) -> pl.DataFrame | None:
+        """All rows: step, member, then a column `measure.array` each; None where nothing is measured."""
+        return pl.DataFrame(self.rows, infer_schema_length=None) if self.rows else None
+
+    def restore(self, frame: pl.DataFrame | None, step: int) -> None:
+        """Take the rows up to a step from those kept on disk; columns of other measures are dropped."""
+        if frame is None or not self.every:
+            return
+        wanted = ["step", "member", *(c for c in frame.columns if c.split(".")[0] in self.names)]
+        kept = frame.select(wanted).filter((pl.col("step") <= step) & (pl.col("step") % self.every == 0))
+        self.rows = kept.sort("step", "member").to_dicts()

@@ -1,0 +1,82 @@
+"""What the claims share: the runs that they look at, and what is measured of them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from groklab.ensemble import build_task
+from groklab.experiment import Experiment
+from groklab.measuring import analyse
+from groklab.papers.presets import preset
+from groklab.reproduction import Bench, Trial
+from groklab.run import Run
+from groklab.tasks.base import Task
+from groklab.tasks.splits import make_split
+
+#: Seconds on two cores of the runs that many claims share, a seed.
+QUICK_COST, FULL_COST = 50.0, 1000.0
+QUICK = (
+    "Addition mod 59 from 40% of the pairs at decay 2, 8,000 steps, the network as in the paper: the smallest setting "
+    "of this network that memorises first, groks much later in every seed tried, and has time to clean up."
+)
+FULL = (
+    "The mainline: addition mod 113 from 30% of the pairs, decay 1, 40,000 steps. Seed 0 has the published code's own "
+    "initial weights and split, in double precision; other seeds are drawn by groklab, in single precision."
+)
+
+
+def mainline(bench: Bench, size: str, seed: int) -> Run:
+    """The run that most claims look at: `quick` at p = 59, `full` with the paper's settings."""
+    kept = {"checkpoints.spacing": "linear"}
+    if size == "quick":
+        asked = {"name": "nanda2023-quick", "checkpoints.every": 100, "budget.steps": 8_000, "seed": seed}
+        return bench.train(preset("demo", {**kept, **asked, "budget.stop_when_grokked": False}))
+    name = "nanda2023/paper-seed0" if seed == 0 else "nanda2023"
+    own = {} if seed == 0 else {"seed": seed}
+    return bench.train(preset(name, {**kept, "checkpoints.every": 500, **own}))
+
+
+def trial(run: Any, size: str, **changes: Any) -> Trial:
+    """A trial of `run(bench, size, seed)` on the shared runs of a size."""
+    shared: dict[str, Any] = {
+        "setting": QUICK if size == "quick" else FULL,
+        "seeds": 3 if size == "quick" else 5,
+        "cost": 3 * QUICK_COST if size == "quick" else 5 * FULL_COST,
+        "shares": "mainline",
+    }
+    return Trial(run=lambda bench, seed: run(bench, size, seed), **{**shared, **changes})
+
+
+def analysis(bench: Bench, run: Run) -> dict[str, Any]:
+    """`analyse` of a run, once in a process."""
+    bench.check_time()
+    return _analysis(str(run.path), int(run.status["step"]))
+
+
+@lru_cache(maxsize=32)
+def _analysis(path: str, step: int) -> dict[str, Any]:
+    from pathlib import Path
+
+    return analyse(Run(Path(path)))
+
+
+def final(run: Run) -> tuple[dict[str, np.ndarray], Task, np.ndarray, Experiment]:
+    """Final weights, task, training rows and experiment of a run of one member."""
+    experiment = run.experiment
+    task = build_task(experiment)
+    return run.weights(), task, make_split(experiment.split, task, experiment.seed).train, experiment
+
+
+def first_below(steps: Any, values: Any, bar: float) -> int | None:
+    """The first step at which a value lies below a bar."""
+    steps, values = np.asarray(steps), np.asarray(values, float)
+    below = np.flatnonzero(values < bar)
+    return int(steps[below[0]]) if len(below) else None
+
+
+def chance_loss(p: int) -> float:
+    """Loss of the uniform answer, ln p."""
+    return float(np.log(p))

@@ -1,0 +1,167 @@
+"""Sequences with an answer at several positions, from fixed examples or drawn anew at each step.
+
+The other tasks of Nanda et al. 2023 (arXiv 2301.05217, section 5 and appendix): addition digit by digit and repeated
+subsequences; skip trigrams are in `skip_trigrams`. Every example, fixed or fresh, comes from one function of a random
+key, in integers, so that it is the same on every machine.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge, Le
+
+from groklab.errors import InputError
+from groklab.registry import register
+from groklab.tasks.base import Draw, Task
+
+Data: TypeAlias = Literal["finite", "infinite"]
+Examples: TypeAlias = Annotated[int, Ge(2), Le(1_000_000)]
+Seed: TypeAlias = Annotated[int, Ge(0), Le(2**32 - 1)]
+Drawn: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
+
+#: Draws that may add nothing before the examples are taken to be exhausted.
+ROUNDS = 64
+PLUS, EQUALS = 10, 11
+
+
+@register("task", "digit_addition")
+class DigitAddition:
+    """Addition of two numbers, digit by digit: `1 2 + 9 0 = 1 0 2`, most significant digit first.
+
+    n_digits: digits of each operand, drawn uniformly; the answer has one more. Tokens: the digits, 10 for + and 11
+    for =. Each digit of the answer is predicted at the position before it (Nanda et al. 2023).
+    data: 'finite' takes `examples` different examples, drawn once from data_seed, which the split divides; 'infinite'
+    draws a fresh batch at each step (needs batch_size) and tests on all of those examples.
+    """
+
+    n_digits: Annotated[int, Ge(1), Le(9)] = 5
+    data: Data = "finite"
+    examples: Examples = 2000
+    data_seed: Seed = 0
+
+    def build(self) -> Task:
+        """The task; `operands` are the two numbers. Raises InputError if there are not so many examples."""
+        k = self.n_digits
+        inputs, targets, mask = fixed_examples(self._draw, self.examples, self.data_seed)
+        powers = 10 ** np.arange(k)[::-1]
+        operands = np.stack([inputs[:, :k] @ powers, inputs[:, k + 1 : 2 * k + 1] @ powers], axis=1)
+        return Task(
+            name=f"{k}-digit addition",
+            inputs=inputs,
+            targets=targets,
+            d_vocab=12,
+            n_classes=10,
+            algebra=facts("digit_addition", operands.astype(np.int32), 10, commutative=True),
+            reads=(2 * k + 1, 3 * k + 2),
+            mask=mask,
+            draw=self._draw if self.data == "infinite" else None,
+        )
+
+    def _draw(self, key: Any, n: int) -> Drawn:
+        k = self.n_digits
+        digits = jax.random.randint(key, (n, 2, k), 0, 10, jnp.int32)
+        answer, carry = [], jnp.zeros(n, jnp.int32)
+        for place in reversed(range(k)):
+            total = digits[:, 0, place] + digits[:, 1, place] + carry
+            answer.append(total % 10)
+            carry = total // 10
+        targets = jnp.stack([carry, *reversed(answer)], axis=1)
+        plus, equals = (jnp.full((n, 1), token, jnp.int32) for token in (PLUS, EQUALS))
+        inputs = jnp.concatenate([digits[:, 0], plus, digits[:, 1], equals, targets], axis=1)
+        return inputs, targets, jnp.ones(targets.shape, bool)
+
+
+@register("task", "repeated_subsequence")
+class RepeatedSubsequence:
+    """Noise in which one subsequence comes up again: what induction heads predict (Nanda et al. 2023).
+
+    A sequence is the token 0 and then random tokens 1..vocabulary-1. It is cut into `repeats` intervals of equal
+    length, and the same random subsequence of `subsequence` tokens stands in each of them, at a random place.
+    Predictions count where they can be right: in every repeat but the first, at all of its tokens but the last, whose
+    next token is the subsequence's next (2 x 15 positions with the defaults). What comes first is noise.
+    data, examples, data_seed: as in 'digit_addition'.
+    """
+
+    vocabulary: Annotated[int, Ge(3), Le(100_000)] = 128
+    seq_len: Annotated[int, Ge(5), Le(1000)] = 85
+    subsequence: Annotated[int, Ge(2), Le(1000)] = 16
+    repeats: Annotated[int, Ge(2), Le(100)] = 3
+    data: Data = "finite"
+    examples: Examples = 1024
+    data_seed: Seed = 0
+
+    @property
+    def _interval(self) -> int:
+        return (self.seq_len - 1) // self.repeats
+
+    def build(self) -> Task:
+        """The task. Raises InputError if the subsequence is longer than an interval."""
+        if self.subsequence > self._interval:
+            allowed = f"needs to be at most {self._interval}, the length of each of {self.repeats} intervals"
+            raise InputError("task.subsequence", self.subsequence, allowed)
+        inputs, targets, mask = fixed_examples(self._draw, self.examples, self.data_seed)
+        return Task(
+            name=f"{self.repeats} x {self.subsequence} repeated tokens in {self.seq_len}",
+            inputs=inputs,
+            targets=targets,
+            d_vocab=self.vocabulary,
+            n_classes=self.vocabulary,
+            algebra=facts("repeated_subsequence", inputs, self.vocabulary),
+            reads=(1 + self._interval, self.repeats * self._interval),
+            mask=mask,
+            draw=self._draw if self.data == "infinite" else None,
+        )
+
+    def _draw(self, key: Any, n: int) -> Drawn:
+        noise, copied, places = jax.random.split(key, 3)
+        tokens = jax.random.randint(noise, (n, self.seq_len), 1, self.vocabulary, jnp.int32).at[:, 0].set(0)
+        repeated = jax.random.randint(copied, (n, self.subsequence), 1, self.vocabulary, jnp.int32)
+        room = self._interval - self.subsequence + 1
+        starts = jax.random.randint(places, (n, self.repeats), 0, room, jnp.int32)
+        starts = starts + 1 + self._interval * jnp.arange(self.repeats, dtype=jnp.int32)
+        predictable = jnp.zeros(tokens.shape, bool)
+        for r in range(self.repeats):
+            index = jnp.arange(self.seq_len, dtype=jnp.int32) - starts[:, r, None]
+            own = jnp.take_along_axis(repeated, jnp.clip(index, 0, self.subsequence - 1), axis=1)
+            tokens = jnp.where((index >= 0) & (index < self.subsequence), own, tokens)
+            if r > 0:
+                predictable |= (index >= 0) & (index < self.subsequence - 1)
+        start, stop = 1 + self._interval, self.repeats * self._interval
+        return tokens, tokens[:, start + 1 : stop + 1], predictable[:, start:stop]
+
+
+def facts(operation: str, operands: np.ndarray, n_answers: int, commutative: bool = False) -> dict[str, Any]:
+    """What `Task.algebra` lists, for a task that has no modulus."""
+    return {
+        "p": None,
+        "expression": None,
+        "operation": operation,
+        "n_variables": operands.shape[1],
+        "operands": operands,
+        "n_answers": n_answers,
+        "commutative": commutative,
+        "direction": None,
+    }
+
+
+def fixed_examples(draw: Draw, examples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs (N, n_ctx), targets and mask (N, n_reads) of N = `examples` different examples, as drawn from `seed`.
+
+    Raises InputError on 'task.examples' if so many are not found.
+    """
+    key = jax.random.key(seed)
+    found: list[np.ndarray] = []
+    for round_ in range(ROUNDS):
+        new = [np.asarray(part) for part in draw(jax.random.fold_in(key, round_), examples)]
+        found = [np.concatenate(parts) for parts in zip(found, new, strict=True)] if found else new
+        # equal inputs could be both in training and in test
+        first = np.sort(np.unique(found[0], axis=0, return_index=True)[1])
+        found = [part[first] for part in found]
+        if len(first) >= examples:
+            inputs, targets, mask = (part[:examples] for part in found)
+            return inputs, targets, mask
+    raise InputError("task.examples", examples, f"is too many: {len(found[0]):,} different ones were found")

@@ -1,0 +1,27 @@
+"""Claims that train nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from groklab.reproduction import Bench, Claim, Finding, Trial
+
+
+class Counted:
+    """A trial's function that trains nothing: gives values by seed, and counts how often it was asked."""
+
+    def __init__(self, values: dict[str, Any] | None = None, holds: bool | set[int] = True) -> None:
+        self.values, self.holds = values or {"value": 1.5}, holds
+        self.asked: list[int] = []
+
+    def __call__(self, bench: Bench, seed: int) -> Finding:
+        self.asked.append(seed)
+        holds = self.holds if isinstance(self.holds, bool) else seed in self.holds
+        return Finding(self.values, holds, f"seed {seed}")
+
+
+def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim:
+    trial = {"setting": "nothing", "seeds": seeds, "cost": 6.0, "run": run}
+    own = {k: changes.pop(k) for k in ("setting", "cost", "together", "fixed", "shares") if k in changes}
+    about = {"claim": "It is so.", "source": "section 1", "expected": "so", "full": None}
+    return Claim(**{"id": id, **about, "quick": Trial(**{**trial, **own}), **changes})

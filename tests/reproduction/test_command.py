@@ -1,0 +1,132 @@
+"""`groklab reproduce`, as one types it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invented import Counted, claim
+from rich.console import Console
+
+from groklab.cli import main
+from groklab.cli.watching import LiveClaims
+from groklab.reproduction import Paper, reproduce
+
+FIELDS = {
+    *("paper", "title", "size", "date", "hardware", "groklab", "complete", "seconds_left", "tally", "claims"),
+}
+CLAIM = {
+    *("id", "claim", "source", "command", "expected", "measured", "seeds", "verdict", "note", "setting", "counter"),
+    *("cost_seconds", "seconds", "digest", "findings"),
+}
+Program = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["groklab", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+def test_one_object_on_one_line(program: Program, paper: Callable[..., Paper], home: Path, tmp_path: Path) -> None:
+    paper(claim(Counted()))
+    page = tmp_path / "here.html"
+    code, out, err = program("reproduce", "mine", "--json", "--page", str(page))
+    assert code == 0
+    assert out.count("\n") == 1
+    found: dict[str, Any] = json.loads(out, parse_constant=pytest.fail)
+    assert set(found) == FIELDS
+    assert set(found["claims"][0]) == CLAIM
+    assert found["claims"][0]["command"] == "groklab reproduce mine/one --quick"
+    assert found == reproduce("mine")
+    assert "one seed 0: holds: seed 0" in err
+    assert "1 reproduced" in err
+    assert page.is_file()
+    assert not (home / "reproductions" / "mine.html").exists()
+    assert program("reproduce", "mine", "--quiet")[1:] == ("", "")
+    assert (home / "reproductions" / "mine.html").is_file()
+
+
+def test_how_to_go_on_is_said(program: Program, paper: Callable[..., Paper]) -> None:
+    def slow(bench: Any, seed: int) -> Any:
+        time.sleep(0.05)
+        return Counted()(bench, seed)
+
+    paper(claim(slow))
+    code, out, _ = program("reproduce", "mine/one", "--seeds", "2", "--slice", "0.0002")
+    assert code == 0
+    assert "`groklab reproduce mine/one --quick --seeds 2` goes on (by estimate 2 s left)" in out
+    assert "not run" in out
+    code, out, _ = program("reproduce", "mine/one", "--quick", "--seeds", "2")
+    assert "goes on" not in out
+
+
+def test_papers_and_claims_are_listed(program: Program) -> None:
+    code, out, _ = program("reproduce")
+    assert code == 0
+    assert "too-few-pairs" in out
+    code, out, _ = program("reproduce", "--json")
+    papers = {p["paper"]: p for p in json.loads(out)["papers"]}
+    assert set(papers["fixtures"]["claims"][0]) == {"id", "claim", "source", "quick_seconds", "full_seconds"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fixtrues"], "did you mean 'fixtures'"),
+        (["fixtures/micro-grok"], "did you mean 'micro-groks'"),
+        (["fixtures", "--quick", "--full"], "one of them"),
+        (["fixtures", "--seeds", "0"], "seeds = 0"),
+        (["fixtures", "--slice", "-1"], "slice = -1"),
+        (["fixtures", "--slices", "0"], "slices = 0"),
+    ],
+)
+def test_refusals(program: Program, home: Path, arguments: list[str], words: str) -> None:
+    code, out, err = program("reproduce", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+    assert not home.exists()
+
+
+def test_a_terminal_shows_what_is_going_on(paper: Callable[..., Paper]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=90, height=24)
+    with LiveClaims(console) as view:
+        reproduce("fixtures/too-few-pairs", seeds=1, view=view)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for words in ("too-few-pairs", "seed 0 at work", "1 of 1", "steps/s", "left"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_stopped_by_others_and_gone_on(home: Path, sign: signal.Signals, code: int) -> None:
+    words = [sys.executable, "-m", "groklab", "reproduce", "fixtures/too-few-pairs", "--seeds", "4", "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    path = home / "reproductions" / "fixtures.json"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (path.is_file() and "holds" in path.read_text()):
+        time.sleep(0.02)
+    # in the middle of the second seed's training
+    time.sleep(0.3)
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    if sign == signal.SIGINT:
+        assert "the same command goes on" in err
+    done = json.loads(path.read_text())["findings"]["too-few-pairs/quick/0"]
+    found = reproduce("fixtures/too-few-pairs", seeds=4)["claims"][0]
+    assert found["verdict"] == "reproduced"
+    assert found["findings"][0] == {"seed": 0, **done}

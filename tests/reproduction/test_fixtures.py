@@ -1,0 +1,89 @@
+"""The claims of the small systems, trained for in earnest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invented import claim
+
+import groklab as gl
+from groklab.reproduction import PAPERS, Bench, Finding, Moment, Paper, reproduce
+
+
+def test_the_small_systems_do_as_is_claimed(home: Path) -> None:
+    # fewer seeds than the claims' own: the whole of them is in docs/reproductions
+    found = reproduce("fixtures", seeds=3)
+    assert [c["verdict"] for c in found["claims"]] == ["reproduced"] * 3
+    assert found["complete"]
+    assert found["seconds_left"] == 0
+    assert found["tally"] == {"reproduced": 3, "partly": 0, "not reproduced": 0, "not run": 0}
+    runs = gl.runs()
+    # micro was trained once for two claims
+    assert sorted(r.name.rsplit("-", 1)[0] for r in runs) == ["micro-fast-x3", "micro-x3", "never", "never", "never"]
+    assert all(r.tags == ["reproduce"] for r in runs)
+    groks = found["claims"][0]
+    assert groks["command"] == "groklab reproduce fixtures/micro-groks --quick --seeds 3"
+    assert groks["measured"]["grokked_step"]["values"] == [1410, 2010, 1580]
+    assert groks["measured"]["grokked_step"]["median"] == 1580
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_stopped_in_the_middle_of_a_training_and_gone_on_to_the_same_bits(home: Path, tmp_path: Path) -> None:
+    whole = reproduce("fixtures/too-few-pairs", "full", seeds=1, home=tmp_path / "whole")
+    parts = reproduce("fixtures/too-few-pairs", "full", seeds=1, minutes=1.2 / 60)
+    assert not parts["complete"]
+    assert parts["claims"][0]["verdict"] == "not run"
+    assert 0 < parts["seconds_left"] < 5
+    run = gl.runs()[0]
+    assert run.status["status"] == "interrupted"
+    assert 0 < run.status["step"] < 20_000
+    again = reproduce("fixtures/too-few-pairs", "full", seeds=1, minutes=1.2 / 60, slices=20)
+    assert again["complete"]
+    one, other = (o["claims"][0] for o in (whole, again))
+    assert one["measured"] == other["measured"]
+    # the time before the stop counts
+    assert other["seconds"] > 1.2
+    shas = [gl.runs(h)[0].summary()["weights_sha256"] for h in (None, str(tmp_path / "whole"))]
+    assert shas[0] == shas[1]
+
+
+def test_a_view_is_told_what_happens(home: Path) -> None:
+    told: list[Moment] = []
+    reproduce("fixtures/too-few-pairs", seeds=2, view=told.append)
+    assert [m.seeds for m in told if m.training is None] == [(0,), (), (1,), ()]
+    assert [m.done for m in told if m.finding is not None] == [1, 2]
+    assert any(m.training is not None and m.training.step > 0 for m in told)
+    assert told[0].seconds_left == pytest.approx(20 / 3)
+    assert told[-1].seconds_left == 0
+
+
+def test_a_run_that_was_kept_otherwise_is_left_alone(paper: Callable[..., Paper], home: Path) -> None:
+    def steps(bench: Bench, seed: int) -> Finding:
+        run = bench.train(gl.preset("micro-fast", {"budget.steps": 60, "seed": seed}))
+        return Finding({"kept": len(run.checkpoints), "name": run.name}, True, "kept")
+
+    other: dict[str, Any] = {"budget.steps": 60, "checkpoints.spacing": "none"}
+    gl.train(gl.preset("micro-fast", other))
+    gl.train(gl.preset("micro-fast", {"budget.steps": 60, "seed": 1}))
+    paper(claim(steps, seeds=2))
+    found = reproduce("mine")["claims"][0]["measured"]
+    assert [name.rsplit("-", 1)[0] for name in found["name"]["values"]] == ["micro-fast-reproduce", "micro-fast"]
+    assert min(found["kept"]["values"]) > 5
+    assert sorted(r.n_members for r in gl.runs()) == [1, 1, 1]
+
+
+def test_every_trial_says_what_it_trains_and_costs() -> None:
+    for published in PAPERS.values():
+        for one in published.claims:
+            # what cannot be tested here says why
+            assert one.quick or one.full or one.counter
+            assert one.claim.endswith(".")
+            for trial in (one.quick, one.full):
+                if trial is not None:
+                    assert trial.setting
+                    assert trial.cost > 0
+                    assert len(set(trial.own_seeds)) == len(trial.own_seeds) > 0

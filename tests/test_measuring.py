@@ -1,0 +1,108 @@
+"""A whole run taken apart: key frequencies of the final model, applied to every checkpoint."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+import groklab as gl
+from groklab.measures.frequencies import find_frequencies
+from groklab.tasks.splits import make_split
+
+SMALL = {"task.p": 11, "budget.steps": 1500, "checkpoints.per_decade": 5}
+NEEDED = {
+    *("key_frequencies", "train_loss", "test_loss", "restricted_loss", "excluded_loss"),
+    *("gini_W_E", "gini_W_L", "logit_fve", "well_explained_neurons"),
+}
+
+
+@lru_cache
+def path_of(seeds: int, folder: str) -> str:
+    return str(gl.train(gl.preset("micro", SMALL), seeds=seeds if seeds > 1 else None, home=folder).path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("measured"))
+
+
+def test_one_call_gives_the_final_values_and_the_way_there(folder: str) -> None:
+    run = gl.Run(path_of(1, folder))
+    found = gl.analyse(run)
+    assert set(found) >= NEEDED
+    task = run.experiment.task.build()
+    train = make_split(run.experiment.split, task, 0).train
+    keys = find_frequencies(run.weights(), task, run.experiment.network)
+    assert found["key_frequencies"] == list(keys)
+    steps = found["trajectory"]["step"]
+    assert steps == run.checkpoints
+    for i in (0, len(steps) // 2, -1):
+        by_hand = gl.MEASURES["progress"](
+            run.weights(steps[i]), task, train, network=run.experiment.network, frequencies=keys
+        )
+        for name in ("restricted_loss", "excluded_loss", "logit_fve", "gini_W_L", "train_loss"):
+            assert found["trajectory"][name][i] == pytest.approx(by_hand[name], rel=1e-9)
+    assert found["train_loss"] == found["trajectory"]["train_loss"][-1]
+    recorded = run.curves()
+    assert found["test_loss"] == pytest.approx(float(recorded["test_loss"][-1]), rel=1e-4)
+    json.dumps(found, allow_nan=False)
+
+
+def test_an_ensemble_gives_lists_and_each_member_its_own_frequencies(folder: str) -> None:
+    run = gl.Run(path_of(2, folder))
+    found = gl.analyse(run)
+    assert len(found["key_frequencies"]) == len(found["restricted_loss"]) == 2
+    second = gl.analyse(run, members=[1])
+    assert {k: found[k][1] for k in NEEDED} == {k: second[k] for k in NEEDED}
+
+
+def test_frequencies_and_rules_can_be_given(folder: str) -> None:
+    run = gl.Run(path_of(1, folder))
+    assert gl.analyse(run, frequencies=(3, 1))["key_frequencies"] == [1, 3]
+    assert gl.analyse(run, rule="embedding")["rule"] == "embedding"
+    with pytest.raises(gl.InputError, match="needs to be one of"):
+        gl.analyse(run, rule="eyes")
+    with pytest.raises(gl.InputError, match="integers from 1 to 5"):
+        gl.analyse(run, frequencies=(6,))
+
+
+def test_progress_is_told_to_the_end(folder: str) -> None:
+    seen: list[tuple[int, int]] = []
+    run = gl.Run(path_of(1, folder))
+    gl.analyse(run, told=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (len(run.checkpoints),) * 2
+    assert seen == sorted(seen)
+
+
+def test_where_progress_measures_do_not_apply_it_is_said() -> None:
+    run = gl.train(gl.preset("micro", {**SMALL, "task.expression": "x*y", "budget.steps": 50}))
+    found = gl.analyse(run)
+    assert found["key_frequencies"] is None
+    assert "a function of a+b or a−b" in found["does_not_apply"]
+    assert np.isfinite(found["test_loss"])
+    assert gl.explain(run)["sections"] == []
+
+
+def test_damaged_checkpoints_are_passed_over() -> None:
+    run = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 100}))
+    steps = run.checkpoints
+    (run.path / "checkpoints" / f"step_{steps[1]:09d}.safetensors").write_bytes(b"gone")
+    assert gl.analyse(run)["trajectory"]["step"] == [steps[0], *steps[2:]]
+
+
+def test_an_explanation_is_about_this_model(folder: str) -> None:
+    run = gl.Run(path_of(1, folder))
+    numbers, told = gl.analyse(run), gl.explain(run)
+    assert f"{numbers['logit_fve']:.1%}" in told["verdict"]
+    assert ", ".join(map(str, numbers["key_frequencies"])) in told["verdict"]
+    titles = [s["title"].split(":")[0] for s in told["sections"]]
+    assert titles == [
+        *("Embedding", "Neurons", "Output map W_L", "Logits", "Ablations", "How it came about"),
+    ]
+    untrained = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 10}))
+    assert "does not compute" in gl.explain(untrained)["verdict"]
+    with pytest.raises(gl.InputError, match="members 0 to 0"):
+        gl.explain(run, member=1)
