@@ -10,6 +10,7 @@ from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
+from groklab.measures.phases import FEWEST
 from groklab.measuring import Told, analyse
 from groklab.run import Run
 from groklab.tasks.base import Task
@@ -165,12 +166,12 @@ def _logits(found: dict[str, Any], task: Task) -> Section:
         lines = [
             f"coefficients: {told}",
             f"the formula alone has a loss of {found['trig_loss']:.3g}; the model has {found['loss']:.3g} on all pairs "
-            f"({found['train_loss']:.3g} in training, {found['test_loss']:.3g} in testing)",
+            f"({found['train_loss']:.3g} on the training set, {found['test_loss']:.3g} on the test set)",
         ]
     chance = float(np.log(int(task.algebra["p"])))
     lines.append(
         f"restricted to its key frequencies: {found['restricted_loss']:.3g} on all pairs; without them: "
-        f"{found['excluded_loss']:.3g} in training (the uniform answer has {chance:.3g})"
+        f"{found['excluded_loss']:.3g} on the training set (the uniform answer has {chance:.3g})"
     )
     return "Logits: interference at the right answer", lines
 
@@ -196,6 +197,9 @@ def _ablations(found: dict[str, Any], all_found: dict[str, Any]) -> Section:
 
 
 def _history(found: dict[str, Any]) -> Section:
+    kept = len(found["trajectory"]["step"])
+    if kept < FEWEST:
+        return "How it came about", [f"{kept} checkpoint{'s' * (kept != 1)} cannot tell the phases of training"]
     ends = {k.removesuffix("_ends").replace("_", " "): v for k, v in found["phases"].items() if k != "rule"}
     told = [
         f"{name} ended at step {step:,}" if step is not None else f"{name} had not ended" for name, step in ends.items()

@@ -10,7 +10,7 @@ import pytest
 from groklab import figures, grokking
 from groklab.errors import InputError
 from groklab.figures import frames, theme
-from groklab.figures.thinning import thin
+from groklab.figures.thinning import thin, thin_evenly
 
 
 def metrics(members: int = 1, n: int = 5000) -> pl.DataFrame:
@@ -165,3 +165,22 @@ def test_a_figure_in_dark_colours_differs_in_nothing_else() -> None:
     assert dark.data[0].line.color == theme.DARK[theme.TRAIN]
     assert dark.layout.font.color == theme.DARK[theme.INK]
     assert dark.to_dict()["data"][0]["x"] == light.to_dict()["data"][0]["x"]
+
+
+def test_a_sequential_scale_runs_one_way_in_both_schemes() -> None:
+    def light(colour: str) -> float:
+        return sum(w * int(colour[i : i + 2], 16) for w, i in ((0.21, 1), (0.72, 3), (0.07, 5)))
+
+    for scheme in (lambda c: c, theme.DARK.__getitem__):
+        steps = np.diff([light(scheme(c)) for _, c in theme.SEQUENTIAL])
+        assert (steps > 40).all() or (steps < -40).all()
+
+
+def test_key_frequencies_keep_their_colours_while_there_are_enough() -> None:
+    assert theme.key_colours([8, 3]) == {3: theme.SERIES[0], 8: theme.SERIES[1]}
+    assert theme.key_colours(range(1, 20)) == {}
+
+
+def test_evenly_thinned_steps_keep_both_ends() -> None:
+    assert thin_evenly(range(0, 1001, 10), 5) == [0, 250, 500, 750, 1000]
+    assert thin_evenly([1, 2], 5) == [1, 2]

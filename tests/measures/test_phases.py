@@ -42,6 +42,11 @@ def test_nothing_finite_is_no_phase() -> None:
     assert find_phases(checkpoints, nothing, steps, accuracy, squares) == Phases(None, None, None)
 
 
+def test_few_checkpoints_tell_nothing() -> None:
+    checkpoints, excluded, *rest = curves(1500, 9000, 12000)
+    assert find_phases(checkpoints[-3:], excluded[-3:], *rest) == Phases(None, None, None)
+
+
 def test_spans_cover_the_run() -> None:
     assert Phases(1400, 9400, 14000).spans(20000) == [
         ("memorisation", 0, 1400),

@@ -12,6 +12,7 @@ from groklab.report import write_report
 
 pytestmark = pytest.mark.browser
 DRAWN = "document.documentElement.dataset.drawn === 'yes'"
+TRANSFORMER = {"task.p": 11, "network.d_mlp": 64, "split.frac_train": 0.7, "budget.steps": 200}
 WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
@@ -20,15 +21,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("pages")
     experiment = gl.preset("micro-fast", {"budget.steps": 450})
     single, members = gl.train(experiment, home=home), gl.train(experiment, seeds=3, home=home)
+    transformer = gl.train(gl.preset("demo", TRANSFORMER), home=home)
     return {
         "single": write_report([single]),
+        "transformer": write_report([transformer]),
         "ensemble": write_report([members]),
         "comparison": write_report([single, members]),
     }
 
 
 @pytest.mark.parametrize(("width", "scheme"), WINDOWS)
-@pytest.mark.parametrize(("page", "plots"), [("single", 4), ("ensemble", 5), ("comparison", 1)])
+@pytest.mark.parametrize(("page", "plots"), [("single", 14), ("transformer", 16), ("ensemble", 15), ("comparison", 1)])
 def test_pages_draw_without_errors_and_fit_the_window(
     browser: Any, pages: dict[str, Path], page: str, plots: int, width: int, scheme: str
 ) -> None:
@@ -93,4 +96,31 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: 
     names = [(n["role"]["value"], n.get("name", {}).get("value")) for n in shown]
     assert {role for role, _ in names} == roles
     assert [role for role, name in names if not name] == []
-    assert len([name for role, name in names if role == "image"]) == 5
+    assert len([name for role, name in names if role == "image"]) == 15
+
+
+def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(browser: Any, pages: dict[str, Path]) -> None:
+    browser.open(pages["transformer"], scheme="dark")
+    browser.wait(DRAWN)
+    for key, maps in (("logits2d", 1), ("neurons2d", 1), ("heads", 4), ("examples", None)):
+        images = f"[...document.querySelectorAll('#{key} .hm image')].map(e => e.getBoundingClientRect())"
+        sizes = browser.ask(f"{images}.map(r => [r.width, r.height])")
+        assert len(sizes) == (maps or len(sizes)) >= 1
+        assert all(width > 50 and abs(width - height) < 2 for width, height in sizes)
+    scale = browser.ask("JSON.stringify(document.querySelector('#logits2d')._fullData[0].colorscale)")
+    assert "#191c22" in scale.lower()
+    assert browser.errors == []
+
+
+def test_no_two_titles_of_small_heat_maps_meet_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:
+    browser.open(pages["transformer"], width=390)
+    browser.wait(DRAWN)
+    for key in ("heads", "examples"):
+        boxes = browser.ask(
+            f"[...document.querySelectorAll('#{key} .annotation-text, #{key} .xtick text')]"
+            ".map(e => e.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"
+        )
+        for i, (left, top, right, bottom) in enumerate(boxes):
+            for other in boxes[:i]:
+                apart = left >= other[2] - 1 or other[0] >= right - 1 or top >= other[3] - 1 or other[1] >= bottom - 1
+                assert apart, (key, boxes[i], other)

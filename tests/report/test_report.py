@@ -18,6 +18,10 @@ from groklab.report.facts import gather
 from groklab.yaml_input import parse_overrides
 
 FAST = {"budget.steps": 300}
+#: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
+PLAIN = {"curves", "norms", "spectrum", "planes"}
+OF_CIRCUIT = {"phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d", "directions"}
+OF_CIRCUIT |= {"ablations", "frequencies"}
 
 
 def fast(**overrides: Any) -> gl.Run:
@@ -71,8 +75,8 @@ def test_a_run_has_one_page_that_loads_nothing() -> None:
     assert page.headings[0] == 1
     assert set(page.headings[1:]) == {2}
     assert len(page.ids) == len(set(page.ids))
-    assert set(page.specs) == {"curves", "norms", "spectrum", "planes"}
-    assert page.sliders == 2
+    assert set(page.specs) == PLAIN | OF_CIRCUIT
+    assert page.sliders == 3
     assert len(page.specs["planes"]["frames"]) <= 33
     assert "sliders" not in page.specs["planes"]["layout"]
     content = path.read_text(encoding="utf-8")
@@ -105,7 +109,7 @@ def test_an_ensemble_shows_its_members_and_when_they_grokked() -> None:
     run = gl.train(gl.preset("micro-fast", {"budget.steps": 450}), seeds=3)
     path = write_report([run])
     page = Outline(path)
-    assert set(page.specs) == {"survival", "curves", "norms", "spectrum", "planes"}
+    assert set(page.specs) == {"survival"} | PLAIN | OF_CIRCUIT
     found = words(path)
     assert "3 members, each an MLP" in found
     assert "of 3 generalised" in found
@@ -142,6 +146,7 @@ def test_a_table_has_no_spectrum_and_its_name_is_escaped(tmp_path: Path) -> None
     assert html.escape(nasty) in path.read_text(encoding="utf-8")
     assert "a Fourier spectrum needs a task with a modulus" in words(path)
     assert set(page.specs) == {"curves", "norms"}
+    assert "The measures of how a model adds do not apply" in words(path)
 
     table.unlink()
     found = words(write_report([gl.Run(run.path)]))
@@ -178,7 +183,8 @@ def test_damaged_files_are_named_on_the_page() -> None:
     assert f"the checkpoint of step {step:,} is left out" in found
     assert "metrics.parquet is damaged" in found
     assert "environment.json cannot be read" in found
-    assert "spectrum" in page.specs
+    assert {"spectrum", "phases", "neurons"} <= set(page.specs)
+    assert found.count(f"the checkpoint of step {step:,} is left out") == 1
     (run.path / "status.json").write_text("{")
     assert "status.json" in words(write_report([run]))
 

@@ -33,8 +33,12 @@ def strong_frequencies(spectrum: pl.DataFrame) -> list[int]:
     return last.filter(pl.col("share") >= bar).sort("share", descending=True)["frequency"].to_list()
 
 
-def plane_frame(embeddings: Mapping[int, np.ndarray], panels: int = 4) -> pl.DataFrame:
+def plane_frame(
+    embeddings: Mapping[int, np.ndarray], panels: int = 4, frequencies: Sequence[int] | None = None
+) -> pl.DataFrame:
     """The embedding's points in the planes of the strongest frequencies of the last step, at every step.
+
+    frequencies: take the strongest of these (with a sine) instead, such as the key frequencies of a model.
 
     The plane of frequency k is spanned by the embedding's cosine and sine components at k at the last step, so that
     one sees points move into a fixed plane. Columns: step, frequency, share (at the last step), residue, place (along
@@ -46,7 +50,8 @@ def plane_frame(embeddings: Mapping[int, np.ndarray], panels: int = 4) -> pl.Dat
     share = fourier.frequency_norms(last) ** 2
     share /= max(float(share.sum()), 1e-300)
     # the frequency p/2 of an even p has no sine, so no plane
-    order = [int(i) + 1 for i in np.argsort(-share[: (p - 1) // 2], kind="stable")[:panels]]
+    order = [int(i) + 1 for i in np.argsort(-share[: (p - 1) // 2], kind="stable")]
+    order = [k for k in order if not frequencies or k in frequencies][:panels]
     if not order:
         raise InputError(f"a plane needs a cosine and a sine, so a modulus of at least 3, not {p}")
     basis = fourier.fourier_basis(p)

@@ -46,6 +46,8 @@ SERIES = (TEST, TRAIN, GREEN, PINK, OLIVE, GREY)
 DASHES = ("solid", "dash", "dot", "dashdot")
 #: A circle of hues of middling lightness, for residues.
 CYCLE = ((0.0, TEST), (0.25, PINK), (0.5, TRAIN), (0.75, GREEN), (1.0, TEST))
+#: From nothing to much in one hue, from the page's own colour to that of its ink.
+SEQUENTIAL = ((0.0, PAPER), (0.6, TEST), (1.0, INK))
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -106,7 +108,9 @@ def log_heights(values: Iterable[float], title: str) -> dict[str, Any]:
     seen = [v for v in values if v > 0 and isfinite(v)]
     decades = log10(max(seen) / min(seen)) if seen else 0.0
     ticks = "D2" if decades < 1.5 else max(1, ceil(decades / 5))
-    return {"type": "log", "title": {"text": title}, "exponentformat": "power", "dtick": ticks}
+    # Plotly writes powers of ten a quarter larger than it was told
+    font = {"color": MUTED, "size": 10 if isinstance(ticks, int) else 12}
+    return {"type": "log", "title": {"text": title}, "exponentformat": "power", "dtick": ticks, "tickfont": font}
 
 
 def slider(steps: Sequence[int]) -> dict[str, Any]:
@@ -121,6 +125,17 @@ def slider(steps: Sequence[int]) -> dict[str, Any]:
         "tickcolor": FAINT,
         "steps": [{"label": f"{s:,}", "method": "animate", "args": [[str(s)], instantly]} for s in steps],
     }
+
+
+def key_colours(keys: Sequence[int]) -> dict[int, str]:
+    """Each key frequency's colour, the same in every figure: none where there are more than can be told apart."""
+    return dict(zip(sorted(keys), SERIES, strict=False)) if len(keys) <= len(SERIES) else {}
+
+
+def legend(above: float, **settings: Any) -> dict[str, Any]:
+    """A legend of one panel's own, in a row above its top, which is at the share `above` of the figure's height."""
+    place = {"orientation": "h", "x": 0, "xanchor": "left", "y": above, "yanchor": "bottom", "bgcolor": CLEAR}
+    return {**place, "font": {"size": 12}, **settings}
 
 
 def in_dark(light: Figure) -> Figure:

@@ -20,3 +20,11 @@ def thin(steps: Sequence[int] | np.ndarray, n: int, keep: Sequence[int | None] =
     places = np.clip(np.searchsorted(known, wished), 0, len(known) - 1)
     kept = {int(known[i]) for i in places} | {int(known[0]), int(known[-1])}
     return sorted(kept | ({s for s in keep if s is not None} & {int(s) for s in known}))
+
+
+def thin_evenly(steps: Sequence[int] | np.ndarray, n: int) -> list[int]:
+    """At most `n` of the ascending `steps`, evenly spaced, the first and the last among them."""
+    known = np.asarray(steps, np.int64)
+    if len(known) <= n:
+        return [int(s) for s in known]
+    return [int(known[i]) for i in np.unique(np.linspace(0, len(known) - 1, n).round().astype(int))]

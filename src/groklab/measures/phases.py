@@ -12,6 +12,8 @@ import numpy as np
 
 #: Cleanup has ended when the sum of squares falls at less than this share of its steepest fall.
 STILL = 0.05
+#: Checkpoints without which an excluded loss that is least says nothing.
+FEWEST = 4
 #: Pieces into which a run is cut to take slopes of its sum of squares.
 PIECES = 200
 
@@ -54,11 +56,14 @@ def find_phases(
     checkpoints (m,) and excluded_loss (m,): on the training set, without the key frequencies of the final model.
     steps (n,), test_accuracy (n,), sum_of_squares (n,): of each evaluation.
     A run that never exceeds 50% has only its memorisation, and that only if the excluded loss has risen again; one
-    that exceeds it before its excluded loss is least has no circuit formation apart from it.
+    that exceeds it before its excluded loss is least has no circuit formation apart from it. Fewer than FEWEST
+    checkpoints tell nothing.
     """
     above = np.flatnonzero(test_accuracy > 0.5)
     generalised = int(steps[above[0]]) if len(above) else None
     seen = np.isfinite(excluded_loss)
+    if np.count_nonzero(seen) < FEWEST:
+        return Phases(None, None, None)
     if generalised is not None:
         seen &= checkpoints <= max(generalised, int(checkpoints[min(1, len(checkpoints) - 1)]))
     if not seen.any():

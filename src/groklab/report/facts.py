@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,9 @@ from groklab.run import METRICS, Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 
-#: Checkpoints that a slider goes through.
-CHECKPOINTS = 30
+#: Checkpoints that a slider goes through, and that are measured.
+CHECKPOINTS, MEASURED = 30, 100
+Weights = dict[str, np.ndarray]
 
 
 @dataclass
@@ -119,31 +121,41 @@ def gather(run: Run) -> Facts:
     return facts
 
 
-def embeddings(facts: Facts, member: int = 0) -> tuple[dict[int, np.ndarray], str]:
-    """One member's embeddings (p, d) by step at about thirty checkpoints, or none and a sentence saying why.
+def whole_checkpoints(facts: Facts, member: int = 0) -> tuple[dict[int, Weights], str]:
+    """One member's weights by step at up to a hundred checkpoints, or none and a sentence saying why.
 
     Checkpoints that are damaged or not finite are left out and noted among the problems.
     """
-    if facts.task is None:
-        return {}, "the task cannot be built again."
     kept = facts.run.checkpoints
     if not kept:
         return {}, "this run has kept no checkpoint."
-    near = [_nearest(kept, facts.reached(e)[member] if facts.members else None) for e in ("memorised", "grokked")]
-    found: dict[int, np.ndarray] = {}
-    for step in thin(kept, CHECKPOINTS, near):
+    found: dict[int, Weights] = {}
+    for step in thin(kept, MEASURED, _marked(facts, member, kept)):
         try:
-            matrix = embedding_matrix(facts.run.weights(step, member), facts.task)
+            weights = facts.run.weights(step, member)
         except DamagedError as error:
             facts.problems.append(f"the checkpoint of step {step:,} is left out: {error}")
             continue
-        except InputError as error:
-            return {}, f"{error}."
-        if np.isfinite(matrix).all():
-            found[step] = matrix
+        if all(np.isfinite(w).all() for w in weights.values()):
+            found[step] = weights
         else:
             facts.problems.append(f"the checkpoint of step {step:,} is left out: its weights are not finite")
     return found, "" if found else "no checkpoint of this run can be read."
+
+
+def for_slider(facts: Facts, steps: Sequence[int], member: int = 0) -> list[int]:
+    """About thirty of the steps, those nearest to memorising and grokking among them."""
+    return thin(list(steps), CHECKPOINTS, _marked(facts, member, list(steps)))
+
+
+def embeddings(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> tuple[dict[int, np.ndarray], str]:
+    """One member's embeddings (p, d) by step at about thirty of its checkpoints, or none and a sentence saying why."""
+    if facts.task is None:
+        return {}, "the task cannot be built again."
+    try:
+        return {s: embedding_matrix(kept[s], facts.task) for s in for_slider(facts, list(kept), member)}, ""
+    except InputError as error:
+        return {}, f"{error}."
 
 
 def parameters(facts: Facts) -> int | None:
@@ -157,5 +169,7 @@ def parameters(facts: Facts) -> int | None:
     return None
 
 
-def _nearest(kept: list[int], step: int | None) -> int | None:
-    return None if step is None else min(kept, key=lambda s: abs(s - step))
+def _marked(facts: Facts, member: int, kept: list[int]) -> list[int | None]:
+    """The checkpoints nearest to where the member memorised and grokked."""
+    reached = [facts.reached(e)[member] if facts.members else None for e in ("memorised", "grokked")]
+    return [None if step is None else min(kept, key=lambda s: abs(s - step)) for step in reached]

@@ -32,7 +32,7 @@ class Page:
     """What a page shows; every text is plain and is escaped by the template.
 
     tiles: label, value and remark. remake: `command`, `yaml` and `remark`, or nothing. stories: each run's name and
-    summary, where there are several.
+    summary, where there are several. computes: sentences on what a model computes, in a list.
     """
 
     title: str
@@ -47,6 +47,7 @@ class Page:
     remake: dict[str, Any]
     notes: Sequence[str]
     stories: Sequence[tuple[str, str]] = ()
+    computes: Sequence[str] = ()
 
 
 def render(page: Page) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,7 +12,7 @@ from groklab.figures import frames
 from groklab.figures.theme import Figure
 from groklab.measures.fourier import component_norms, gini
 from groklab.report import story
-from groklab.report.facts import Facts, embeddings
+from groklab.report.facts import Facts, Weights, embeddings
 from groklab.report.wording import listed, percent
 
 #: Names that are short enough for a sentence.
@@ -23,7 +24,7 @@ class Picture:
     """One figure of a page, or, where `spec` is empty, the sentence that says why it is not there.
 
     key: names it on the page and in the style sheet. spec: the figure as JSON, without Plotly's own slider, which no
-    keyboard reaches. steps: the checkpoints of its slider.
+    keyboard reaches. steps: the checkpoints of its slider. style: its size, where the style sheet cannot know it.
     """
 
     key: str
@@ -31,16 +32,23 @@ class Picture:
     sentence: str
     spec: str = ""
     steps: tuple[int, ...] = ()
+    style: str = ""
 
 
-def picture(key: str, title: str, sentence: str, drawn: Figure) -> Picture:
-    """A figure made ready for a page: its size is the page's to decide, its slider becomes an input."""
+def picture(key: str, title: str, sentence: str, drawn: Figure, *, tall: bool = False) -> Picture:
+    """A figure made ready for a page: its size is the page's to decide, its slider becomes an input.
+
+    A figure with a width of its own keeps its proportions, and a tall one its height.
+    """
     steps = tuple(int(f.name) for f in drawn.frames)
-    drawn.layout.sliders = None
-    drawn.layout.height = None
+    width, height = drawn.layout.width, drawn.layout.height
+    style = f"height: {height:.0f}px" if tall else ""
+    if width:
+        style = f"height: auto; max-width: {width:.0f}px; aspect-ratio: {width / height:.3f}; margin: 0 auto"
+    drawn.layout.sliders = drawn.layout.width = drawn.layout.height = None
     # inside a script element, `<` could end it
     spec = drawn.to_json().replace("<", "\\u003c")
-    return Picture(key, title, sentence, spec, steps)
+    return Picture(key, title, sentence, spec, steps, style)
 
 
 def curve_pictures(facts: Facts) -> list[Picture]:
@@ -51,13 +59,17 @@ def curve_pictures(facts: Facts) -> list[Picture]:
             Picture("curves", "Loss and accuracy", "There are no curves yet: fewer than two evaluations after step 0.")
         ]
     marks = facts.typical("memorised"), facts.typical("grokked")
-    units = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
-    loss = units.get(str(getattr(facts.experiment.objective, "kind", "")), "loss")
-    curves = figures.training_curves(metrics, *marks, loss=loss)
+    curves = figures.training_curves(metrics, *marks, loss=loss_name(facts))
     return [
         picture("curves", "Loss and accuracy", story.curves_sentence(facts), curves),
         picture("norms", "Norms of weights and gradient", story.norms_sentence(facts), figures.norms(metrics, *marks)),
     ]
+
+
+def loss_name(facts: Facts) -> str:
+    """What the loss is, with its unit."""
+    units = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
+    return units.get(str(getattr(facts.experiment.objective, "kind", "")), "loss")
 
 
 def survival_pictures(facts: Facts) -> list[Picture]:
@@ -71,29 +83,31 @@ def survival_pictures(facts: Facts) -> list[Picture]:
     return [picture("survival", "When the members grokked", story.survival_sentence(facts), drawn)]
 
 
-def embedding_pictures(facts: Facts) -> list[Picture]:
-    """The embedding's spectrum and its circles through the checkpoints, of the first member."""
-    found, why = embeddings(facts)
+def embedding_pictures(
+    facts: Facts, kept: Mapping[int, Weights], why: str, keys: Sequence[int] = ()
+) -> tuple[list[Picture], list[Picture]]:
+    """The embedding's spectrum, and its circles, through the first member's checkpoints.
+
+    why: the reason where none is kept. keys: frequencies whose planes are shown; if none, the strongest ones'.
+    """
+    found, why = embeddings(facts, kept) if kept else ({}, why)
     if not found:
-        return [
-            Picture("spectrum", "Structure of the embedding", f"Its Fourier spectrum and circles are left out: {why}")
-        ]
+        left_out = f"Its Fourier spectrum and circles are left out: {why}"
+        return [Picture("spectrum", "Structure of the embedding", left_out)], []
     spectrum = frames.spectrum_frame(found)
     whose = f"Member 0 (seed {facts.experiment.seed}): " if facts.several else ""
     gap = gini(component_norms(found[min(found)])), gini(component_norms(found[max(found)]))
     sentence = _spectrum_sentence(spectrum, gap)
-    told = [
-        picture("spectrum", "Fourier spectrum of the embedding", whose + sentence, figures.embedding_spectrum(spectrum))
-    ]
+    drawn = figures.embedding_spectrum(spectrum)
+    told = [picture("spectrum", "Fourier spectrum of the embedding", whose + sentence, drawn)]
     title = "Circles in the embedding"
     shape = found[max(found)].shape[0], found[max(found)].shape[1]
     if shape[0] < 3:
-        return [
-            *told,
-            Picture("planes", title, "With a modulus below 3 there is no plane of a cosine and a sine to show."),
-        ]
-    planes = frames.plane_frame(found)
-    return [*told, picture("planes", title, whose + _planes_sentence(planes, shape), figures.embedding_planes(planes))]
+        none = "With a modulus below 3 there is no plane of a cosine and a sine to show."
+        return told, [Picture("planes", title, none)]
+    # the frequency p/2 has no plane
+    planes = frames.plane_frame(found, frequencies=[k for k in keys if 2 * k < shape[0]])
+    return told, [picture("planes", title, whose + _planes_sentence(planes, shape), figures.embedding_planes(planes))]
 
 
 def _spectrum_sentence(spectrum: pl.DataFrame, ginis: tuple[float, float]) -> str:

@@ -5,23 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 from groklab import grokking
-from groklab.report import settings, story
-from groklab.report.facts import Facts, gather
+from groklab.measures.phases import RULE
+from groklab.report import circuit_story, settings, story
+from groklab.report.circuit import Circuit, circuit
+from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictures, readout_pictures
+from groklab.report.facts import Facts, gather, whole_checkpoints
 from groklab.report.page import Page, Table
-from groklab.report.pictures import curve_pictures, embedding_pictures, survival_pictures
+from groklab.report.pictures import curve_pictures, embedding_pictures, loss_name, survival_pictures
 from groklab.report.wording import duration, loss_of, percent, step_of, times
 from groklab.run import Run
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
 MEMBERS = 12
+DEFINITIONS = (
+    f"Phases of training: {RULE}.",
+    "Key frequencies are those of the final model, and are applied to all checkpoints. Restricted loss: of the logits "
+    "with nothing but cos and sin of w_k s at the key frequencies, and their means over inputs. Excluded loss: of the "
+    "logits without these. Both are cross-entropies in nats, in double precision.",
+)
 
 
 def run_page(run: Run) -> Page:
     """Everything on the page of a run."""
     facts = gather(run)
-    pictures = [*survival_pictures(facts), *curve_pictures(facts), *embedding_pictures(facts)]
+    pictures = [*survival_pictures(facts), *curve_pictures(facts)]
+    kept, why = whole_checkpoints(facts)
+    found = circuit(facts, kept)
+    if isinstance(found, Circuit):
+        spectrum, planes = embedding_pictures(facts, kept, why, found.named)
+        of_circuit = [*phase_pictures(found, loss_name(facts)), *spectrum, *readout_pictures(facts, found, kept)]
+        of_circuit += [*planes, *(p for part in PARTS for p in part(found))]
+        computed, measured = circuit_story.computes(found), ablation_tables(found)
+    else:
+        spectrum, planes = embedding_pictures(facts, kept, why)
+        of_circuit, computed, measured = [*spectrum, *planes], [found], []
+    if facts.several and len(computed) > 1:
+        computed = [
+            f"This, and the figures below that look into a model, is of member 0 (seed {facts.experiment.seed}).",
+            *computed,
+        ]
     rows = settings.short_table(facts)
-    tables = [Table("Settings", ("setting", "value"), rows, full=facts.experiment.to_yaml())]
+    tables = [*measured, Table("Settings", ("setting", "value"), rows, full=facts.experiment.to_yaml())]
     if facts.several:
         tables.insert(0, member_table(facts))
     return Page(
@@ -31,11 +55,12 @@ def run_page(run: Run) -> Page:
         summary=story.summary(facts),
         tiles=_tiles(facts),
         problems=facts.problems,
-        pictures=pictures,
+        pictures=[*pictures, *of_circuit],
         tables=tables,
         provenance=_provenance(facts),
         remake=_remake(facts),
-        notes=notes(facts),
+        notes=[*notes(facts), *(DEFINITIONS if isinstance(found, Circuit) else [])],
+        computes=computed,
     )
 
 

@@ -233,6 +233,15 @@ CLAIMS = [
         source="appendix C.2",
         expected="grokked, with strong slingshots",
     ),
+    _claim(
+        _groks("dropout", 20_000, 40_000, network__dropout=0.2, optimiser__weight_decay=0.0),
+        {"setting": f"{SMALL}, with dropout 0.2 in the place of decay.", "seeds": 1, "cost": 150},
+        {"setting": "p = 113 at 30%, dropout 0.2, no decay, 40,000 steps.", "seeds": 3, "cost": 3 * 2400},
+        id="dropout",
+        claim="Dropout in the place of weight decay groks, too.",
+        source="appendix D.1",
+        expected="grokked at dropout 0.2 and 0.5, three seeds each",
+    ),
     Claim(
         id="l1-never",
         claim="With l1 regularisation in the place of weight decay it does not grok.",

@@ -1,0 +1,32 @@
+"""What the interventions of the measure `ablations` are called on a page."""
+
+from __future__ import annotations
+
+LABELS = {
+    "base": "nothing changed",
+    "polynomials_well_explained": "well-explained neurons: one frequency only",
+    "polynomials_all": "all neurons: one frequency only",
+    "own_sums_well_explained": "well-explained neurons: cos, sin of SUM only",
+    "key_sums_all": "all neurons: cos, sin of SUM at key k only",
+    "unexplained_neurons_zero": "other neurons set to 0",
+    "unexplained_neurons_mean": "other neurons set to their means",
+    "logits_key_blocks": "logits: blocks of the key frequencies only",
+    "logits_without_keys": "logits without all key frequencies",
+    "directions": "neurons: directions u, v of W_L only",
+    "complement": "neurons without the directions u, v",
+    "directions_W_L_alone": "directions u, v only, no path around the MLP",
+    "complement_W_L_alone": "without u, v, and no path around the MLP",
+    "skip_around_mlp_zero": "path around the MLP set to 0",
+    "skip_around_mlp_mean": "path around the MLP set to its mean",
+    "attention_output_zero": "attention's output set to 0",
+    "skip_around_attention_zero": "path around the attention set to 0",
+    "self_attention_zero": "last position's attention to itself set to 0",
+    "attention_linear": "attention replaced by a linear form",
+}
+
+
+def label_of(name: str, of_sum: str) -> str:
+    """An intervention's name for people; of_sum: 'a + b' or 'a − b'."""
+    if name.startswith("logits_without_") and name.rpartition("_")[2].isdigit():
+        return f"logits without k = {name.rpartition('_')[2]}"
+    return LABELS.get(name, name.replace("_", " ")).replace("SUM", of_sum)
