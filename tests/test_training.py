@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 import groklab as gl
@@ -49,3 +51,23 @@ def test_wrong_things_from_python_are_one_sentence(home: object) -> None:
         gl.compare("micro")
     with pytest.raises(gl.InputError, match="MEASURES"):
         gl.take({}, "weight_norms")  # type: ignore[arg-type]
+
+
+def test_a_start_that_knows_test_inputs_is_warned_of() -> None:
+    source = gl.train(gl.preset("micro-fast", {"budget.steps": 20}))
+    start = {"start.run": str(source.path), "start.step": 20, "budget.steps": 10}
+    with pytest.warns(UserWarning, match="of the 186 test inputs were in the training set"):
+        gl.train(gl.preset("micro-fast", {**start, "seed": 1}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gl.train(gl.preset("micro-fast", {**start, "seed": 1, "split.seed": 0}))
+        gl.train(gl.preset("micro-fast", {**start, "seed": 1, "task.expression": "x - y"}))
+
+
+def test_a_start_from_an_ensemble_says_which_member() -> None:
+    source = gl.train(gl.preset("micro-fast", {"budget.steps": 20}), seeds=2)
+    start = {"start.run": str(source.path), "start.step": 20, "budget.steps": 10, "split.seed": 1}
+    with pytest.raises(gl.InputError, match=r"holds 2 models; start.member says which, from 0 to 1"):
+        gl.train(gl.preset("micro-fast", start))
+    run = gl.train(gl.preset("micro-fast", {**start, "start.member": 1}))
+    assert (run.weights(0)["unembed.W_U"] == source.weights(20, 1)["unembed.W_U"]).all()

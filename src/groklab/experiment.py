@@ -115,7 +115,7 @@ class Measures:
 class Start:
     """Initial weights from elsewhere: a file (.npz or .safetensors), or a checkpoint of another run.
 
-    The identity of the experiment holds the content's hash, not the path.
+    member: of an ensemble, which model. The identity of the experiment holds the content's hash, not the path.
     """
 
     __pydantic_config__ = _STRICT
@@ -123,7 +123,7 @@ class Start:
     file: str | None = None
     run: str | None = None
     step: Annotated[int, Ge(0)] | None = None
-    member: Annotated[int, Ge(0)] = 0
+    member: Annotated[int, Ge(0)] | None = None
     sha256: str | None = None
 
     def __post_init__(self) -> None:

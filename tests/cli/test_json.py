@@ -169,7 +169,9 @@ def test_cost_and_doctor(program: Program, home: Path) -> None:
 
 def test_a_branch_from_a_checkpoint(program: Program, home: Path) -> None:
     source = program.json("train", "micro-fast", "budget.steps=60")
-    branch = program.json("train", "micro-fast", "budget.steps=60", "--from", f"{source['run']}@60", "seed=3")
+    branch = program.json(
+        "train", "micro-fast", "budget.steps=60", "--from", f"{source['run']}@60", "seed=3", "split.seed=0"
+    )
     assert branch["run"] != source["run"]
     recorded = json.loads((home / branch["run"] / "experiment.json").read_text())["members"][0]["experiment"]["start"]
     assert (recorded["run"], recorded["step"]) == (source["path"], 60)

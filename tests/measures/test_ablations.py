@@ -58,6 +58,7 @@ def replaced_neurons(model: Model, keys: tuple[int, ...]) -> dict[str, np.ndarra
         "polynomials_all": fitted,
         "own_sums_well_explained": np.where(well, own, values),
         "key_sums_all": brute.project(values, [v for k in keys for v in brute.directions(task, direction, k)]) + mean,
+        **{f"neurons_without_{k}": values - brute.project(values, brute.directions(task, direction, k)) for k in keys},
         "unexplained_neurons_zero": np.where(well, values, 0),
         "unexplained_neurons_mean": np.where(well, values, mean),
         **on_directions(model, keys),
@@ -163,7 +164,7 @@ def test_the_layer_written_out_is_the_networks(settings: dict) -> None:
     mid = layer.mid_from(layer.pre, layer.attn_out_from(layer.pattern))
     for logits in (layer.logits_from(layer.mid, layer.post), layer.logits_from_mid(mid)):
         np.testing.assert_allclose(logits, model.on_grid(model.logits), atol=1e-9)
-    assert set(table(model, (1,))) - {""} <= {*ablations.INTERVENTIONS, "logits_without_1"}
+    assert set(table(model, (1,))) - {""} <= {*ablations.INTERVENTIONS, "logits_without_1", "neurons_without_1"}
 
 
 def test_what_a_network_does_not_have_is_left_out() -> None:

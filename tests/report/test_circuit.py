@@ -184,7 +184,7 @@ def test_damaged_metrics_and_checkpoints_leave_a_page(trained: gl.Run, tmp_path:
 def test_every_intervention_has_a_label() -> None:
     from groklab.measures.ablations import INTERVENTIONS
 
-    assert set(LABELS) == set(INTERVENTIONS) - {"logits_without_k"}
+    assert set(LABELS) == set(INTERVENTIONS) - {"logits_without_k", "neurons_without_k"}
     labels = [label_of(n, "a − b") for n in LABELS]
     assert len(set(labels)) == len(labels)
     assert max(map(len, labels)) <= 48

@@ -40,6 +40,7 @@ INTERVENTIONS = {
     "polynomials_all": "all neurons become their polynomials of one frequency, means kept",
     "own_sums_well_explained": "neurons with fve ≥ 0.85 keep cos(w s), sin(w s) of their own frequency, and means",
     "key_sums_all": "all neurons keep cos(w_k s), sin(w_k s) of the key frequencies, and their means",
+    "neurons_without_k": "neurons lose cos(w_k s) and sin(w_k s) of one key frequency; the skip path stays",
     "unexplained_neurons_zero": "neurons with fve < 0.85 become zero",
     "unexplained_neurons_mean": "neurons with fve < 0.85 become their means over all inputs",
     "directions": "neurons are projected on the directions u_k, v_k of W_L; the skip path stays",
@@ -65,8 +66,8 @@ def ablations(
 ) -> dict[str, Any]:
     """Loss and accuracy after each of the paper's interventions, by `names`.
 
-    names: those of `INTERVENTIONS` that the network and task have, 'logits_without_k' with each key frequency as its k
-    (None: by `find_frequencies`). loss, accuracy (n,): cross-entropy (nats) and accuracy on all pairs; train_loss,
+    names: those of `INTERVENTIONS` that the network and task have, each key frequency (None: by `find_frequencies`) in
+    the place of k. loss, accuracy (n,): cross-entropy (nats) and accuracy on all pairs; train_loss,
     test_loss (n,): on either set, NaN without train_rows. loss_without_frequency (p//2,): on all pairs, of the logits
     without cos(w_k s) and sin(w_k s) of each frequency 1..p//2 alone (figure 6). Raises InputError where the answer is
     no function of a + b or a − b.
@@ -101,8 +102,8 @@ _losses: Callable[..., tuple[jax.Array, jax.Array]] = jax.jit(jax.vmap(loss_and_
 
 def _times(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """x @ matrix for x (p, p, n), as one product: NumPy's stacked ones are several times slower."""
-    flat = x.reshape(-1, x.shape[2]) @ matrix
-    return np.asarray(flat.reshape(*x.shape[:2], -1))
+    flat = x.reshape(x.shape[0] * x.shape[1], x.shape[2]) @ matrix
+    return np.asarray(flat.reshape(*x.shape[:2], matrix.shape[1]))
 
 
 class _LastLayer:
@@ -227,6 +228,8 @@ def _of_neurons(
         fitted[:, :, own] = project_on_sums(post[:, :, own], grid, [int(k)]) + mean[own]
     yield "own_sums_well_explained", logits_from(fitted)
     yield "key_sums_all", logits_from(project_on_sums(post, grid, keys) + mean)
+    for k in keys:
+        yield f"neurons_without_{k}", logits_from(post - project_on_sums(post, grid, [k]))
     yield "unexplained_neurons_zero", logits_from(np.where(well, post, 0.0))
     yield "unexplained_neurons_mean", logits_from(np.where(well, post, mean))
     if span is not None:

@@ -27,6 +27,7 @@ LABELS = {
 
 def label_of(name: str, of_sum: str) -> str:
     """An intervention's name for people; of_sum: 'a + b' or 'a − b'."""
-    if name.startswith("logits_without_") and name.rpartition("_")[2].isdigit():
-        return f"logits without k = {name.rpartition('_')[2]}"
+    what, _, k = name.partition("_without_")
+    if k.isdigit():
+        return f"{what} without k = {k}"
     return LABELS.get(name, name.replace("_", " ")).replace("SUM", of_sum)
