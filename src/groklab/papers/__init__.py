@@ -1,6 +1,6 @@
 """One module a paper for its presets, and one for its claims."""
 
-from groklab.papers import fixtures, fixtures_claims, nanda2023, nanda2023_claims, power2022
+from groklab.papers import fixtures, fixtures_claims, nanda2023, nanda2023_claims, nanda2023_sequences, power2022
 from groklab.papers.presets import PRESETS, Preset, find_preset, preset
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "fixtures_claims",
     "nanda2023",
     "nanda2023_claims",
+    "nanda2023_sequences",
     "power2022",
     "preset",
 ]

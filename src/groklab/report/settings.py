@@ -43,6 +43,8 @@ def short_table(facts: Facts) -> list[tuple[str, str]]:
     rows = []
     if task is not None:
         shown = f"{facts.n_train:,} of {task.n_inputs:,} inputs ({facts.n_train / task.n_inputs:.0%})"
+        if task.draw is not None:
+            shown = "fresh inputs at each step"
         rows += [("task", task.name), ("training set", shown)]
     else:
         rows += [("task", _section(e.task)), ("split", _section(e.split))]

@@ -59,6 +59,8 @@ def _opening(facts: Facts) -> str:
         return f"{who} {'were' if facts.several else 'was'} trained on a task whose data are no longer at hand."
     share = facts.n_train / facts.task.n_inputs
     shown = f"on {facts.n_train:,} of its {facts.task.n_inputs:,} inputs ({share:.0%})"
+    if facts.task.draw is not None:
+        shown = f"on fresh inputs at each step, and tested on {facts.task.n_inputs:,} others"
     return f"{who} {'were' if facts.several else 'was'} trained on {facts.task.name}, {shown}."
 
 
