@@ -98,7 +98,7 @@ CLAIMS = [
         claim="On endless data the digits of long addition are learnt in phase changes of their own.",
         source="appendix D.2",
         expected="each digit's loss falls abruptly, at a time of its own",
-        quick=_trial(_apart("nanda2023/small-addition", "loss", "digit"), SMALL_ADDITION, 80),
+        quick=_trial(_apart("nanda2023/small-addition", "loss", "digit"), SMALL_ADDITION, 25),
         full=_trial(_apart("nanda2023/5-digit-infinite", "loss", "digit"), "Five digits, 6,000 steps.", 3600, 3),
     ),
     Claim(
@@ -106,7 +106,7 @@ CLAIMS = [
         claim="On few fixed examples long addition groks.",
         source="appendix D.2",
         expected="training loss 1e-6 by step 1,600, test loss from 8.5 to 0.2 at about 14,000",
-        quick=_trial(_late("nanda2023/small-addition-finite"), f"{SMALL_ADDITION} 700 examples, decay 1.", 120),
+        quick=_trial(_late("nanda2023/small-addition-finite"), f"{SMALL_ADDITION} 700 examples, decay 1.", 60),
         full=_trial(_late("nanda2023/5-digit-finite"), "Five digits, 750 examples, 18,000 steps.", 36_000, 1),
     ),
     Claim(
@@ -135,8 +135,8 @@ CLAIMS = [
         counter="The published tokens and table are not known; these are groklab's own.",
         quick=_trial(
             _apart("nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
-            "The full setting, which takes a minute.",
-            80,
+            "The full setting, which takes seconds.",
+            50,
         ),
         full=_trial(
             _apart("nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
@@ -151,7 +151,7 @@ CLAIMS = [
         source="appendix D.4",
         expected="test loss 2.36 at the start, 0.79 at step 454, 0.89 at 908, 0.035 at 2,272",
         counter="The published tokens and table are not known; these are groklab's own.",
-        quick=_trial(_late("nanda2023/skip-trigrams-finite"), "The full setting, which takes a minute.", 80),
+        quick=_trial(_late("nanda2023/skip-trigrams-finite"), "The full setting, which takes seconds.", 50),
         full=_trial(_late("nanda2023/skip-trigrams-finite"), "60 examples, 3,000 steps.", 120, 3),
     ),
 ]
