@@ -11,7 +11,7 @@ from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.run import Run
 
-CHECKPOINTS = 60
+CHECKPOINTS = 150
 
 
 def _run(bench: Bench, name: str, seed: int) -> Run:
@@ -95,6 +95,7 @@ SMALL_ADDITION = "Two-digit addition in the place of five: the fewest digits tha
 CLAIMS = [
     Claim(
         id="addition-digit-by-digit",
+        version=2,
         claim="On endless data the digits of long addition are learnt in phase changes of their own.",
         source="appendix D.2",
         expected="each digit's loss falls abruptly, at a time of its own",
@@ -129,6 +130,7 @@ CLAIMS = [
     ),
     Claim(
         id="trigrams-one-by-one",
+        version=2,
         claim="On endless data skip trigrams are learnt one by one, each in a phase change.",
         source="appendix D.4",
         expected="loss 2.37 at the start, 0.32 at step 272, 5.9e-3 at 545",
