@@ -10,6 +10,7 @@ import pytest
 
 import groklab as gl
 from groklab.measures.frequencies import find_frequencies
+from groklab.measures.grid import grid_of
 from groklab.tasks.splits import make_split
 
 SMALL = {"task.p": 11, "budget.steps": 1500, "checkpoints.per_decade": 5}
@@ -97,12 +98,30 @@ def test_an_explanation_is_about_this_model(folder: str) -> None:
     run = gl.Run(path_of(1, folder))
     numbers, told = gl.analyse(run), gl.explain(run)
     assert f"{numbers['logit_fve']:.1%}" in told["verdict"]
-    assert ", ".join(map(str, numbers["key_frequencies"])) in told["verdict"]
+    # p = 11 is too small for this network to be sparse
+    assert len(numbers["key_frequencies"]) == 5
+    assert "all 5 that there are" in told["verdict"]
     titles = [s["title"].split(":")[0] for s in told["sections"]]
     assert titles == [
         *("Embedding", "Neurons", "Output map W_L", "Logits", "Ablations", "How it came about"),
     ]
     untrained = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 10}))
-    assert "does not compute" in gl.explain(untrained)["verdict"]
+    assert "hardly by that sum" in gl.explain(untrained)["verdict"]
     with pytest.raises(gl.InputError, match="members 0 to 0"):
         gl.explain(run, member=1)
+
+
+@pytest.mark.parametrize(
+    ("expression", "formula"),
+    [("x + y", "a + b − c"), ("x - y", "a − b − c"), ("y - x", "a − b + c"), ("2*x + 2*y", "a + b − s(c)")],
+)
+def test_the_formula_is_that_of_the_operation(expression: str, formula: str) -> None:
+    """A model that is the sum of cosines it is said to be: the words are checked against its own logits."""
+    run = gl.train(gl.preset("micro", {**SMALL, "task.expression": expression, "budget.steps": 60}))
+    assert formula in gl.explain(run)["verdict"]
+    grid = grid_of(run.experiment.task.build())
+    a, b = np.indices((11, 11))
+    c = grid.answers[grid.sums]
+    residue_of = np.argsort(grid.answers)
+    value = {"a + b − c": a + b - c, "a − b − c": a - b - c, "a − b + c": a - b + c}.get(formula, a + b - residue_of[c])
+    assert (value % 11 == 0).all()

@@ -10,6 +10,7 @@ from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
+from groklab.measures.grid import grid_of
 from groklab.measures.phases import FEWEST
 from groklab.measuring import Told, analyse
 from groklab.run import Run
@@ -36,11 +37,11 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
     experiment = run.experiments[member]
     task = build_task(experiment)
     found = analyse(run, members=[member], told=told)
-    head = {"run": run.name, "member": member, "step": found["step"], "task": task.name}
+    head = {"run": run.name, "member": member, "seed": experiment.seed, "step": found["step"], "task": task.name}
     if "does_not_apply" in found:
         return {
             **head,
-            "verdict": f"No algorithm is known to look for here: {found['does_not_apply']}.",
+            "verdict": f"Nothing that groklab looks for: {found['does_not_apply']}.",
             "sections": [],
         }
     weights = run.weights(found["step"], member)
@@ -80,7 +81,16 @@ def _verdict(found: dict[str, Any], task: Task) -> str:
             f"Residues share answers, so there is no cosine for each; functions of a {sign} b at {len(keys)} "
             f"frequencies ({_listed(keys)}) alone have a loss of {alone:.2g}, and the whole model {found['loss']:.2g}."
         )
-    formula = f"Σ α_k cos(w_k(a {sign} b − c))"
+    formula = f"Σ α_k cos(w_k({grid_of(task).formula}))"
+    if formula.endswith("s(c)))"):
+        formula += ", where s(c) is the sum that c answers,"
+    p = int(task.algebra["p"])
+    if len(keys) == p // 2:
+        how = "mostly " if fve >= MOSTLY else "partly " if fve >= HARDLY else "hardly "
+        return (
+            f"No frequency stands out: all {len(keys)} that there are pass the rule, and {formula} over them explains "
+            f"{fve:.1%} of the variance of its logits, so it computes {how}by that sum."
+        )
     if fve >= MOSTLY:
         return (
             f"It computes {formula} with {len(keys)} frequencies, k = {_listed(keys)}: that explains {fve:.1%} of the "
@@ -104,8 +114,8 @@ def _embedding(weights: dict[str, np.ndarray], task: Task, found: dict[str, Any]
         return "Embedding", [f"{error}."]
     p = len(power)
     share = {k: float(power[rows_of([k], p)].sum() / max(power.sum(), 1e-300)) for k in found["key_frequencies"]}
-    told = _listed([f"{k} ({v:.0%})" for k, v in list(share.items())[:FEW]])
-    return "Embedding: numbers become cosines and sines", [
+    told = _few([f"{k} ({v:.0%})" for k, v in sorted(share.items(), key=lambda item: -item[1])])
+    return "Embedding", [
         f"key frequencies carry {sum(share.values()):.0%} of its power: {told}",
         f"Gini coefficient of its Fourier components: {found['gini_W_E']:.3f} (0 is even, {1 - 1 / p:.2f} one alone)",
     ]
@@ -124,14 +134,14 @@ def _attention(found: dict[str, Any]) -> Section:
             f"head {head}: attention to a varies with frequency {k} ({fve:.0%} of its variance; "
             f"{max(linear, 0.0):.0%} by ½ + α(cos w a − cos w b) + β(sin w a − sin w b))"
         )
-    return "Attention: products of cosines and sines", lines
+    return "Attention", lines
 
 
 def _neurons(found: dict[str, Any], all_found: dict[str, Any]) -> Section:
     n, well = len(found["fve"]), int(found["well_explained_neurons"])
     clusters = np.asarray(found["clustered_by_frequency"])
-    order = [int(i) for i in np.argsort(-clusters, kind="stable") if clusters[i]][:FEW]
-    told = _listed([f"{clusters[i]} at {i + 1}" for i in order]) or "none"
+    order = [int(i) for i in np.argsort(-clusters, kind="stable") if clusters[i]]
+    told = _few([f"{clusters[i]} at {i + 1}" for i in order]) or "none"
     lines = [
         f"{well} of {n} neurons ({well / n:.0%}) have at least 85% of their variance in quadratic polynomials of one "
         f"frequency: {told}"
@@ -141,7 +151,7 @@ def _neurons(found: dict[str, Any], all_found: dict[str, Any]) -> Section:
         lines.append(f"of these frequencies {_listed(off)} {'is' if len(off) == 1 else 'are'} not key")
     if found["dead_neurons"]:
         lines.append(f"{found['dead_neurons']} neurons never vary")
-    return "Neurons: one frequency each", lines
+    return "Neurons", lines
 
 
 def _directions(found: dict[str, Any]) -> Section:
@@ -155,14 +165,15 @@ def _directions(found: dict[str, Any]) -> Section:
             f"from {singular[n - 1]:.3g} to {singular[n]:.3g}"
         )
     lines.append(f"along them the neurons write cos and sin of w_k s: {min(fve):.1%} to {max(fve):.1%} of the variance")
-    return "Output map W_L: two directions a frequency", lines
+    return "Output map W_L", lines
 
 
 def _logits(found: dict[str, Any], task: Task) -> Section:
     lines = []
     if "alpha" in found["by_frequency"]:
         alpha = found["by_frequency"]["alpha"][-1]
-        told = _listed([f"α_{k} = {alpha[k - 1]:.2f}" for k in found["key_frequencies"][:FEW]])
+        order = sorted(found["key_frequencies"], key=lambda k: -abs(alpha[k - 1]))
+        told = _few([f"α_{k} = {alpha[k - 1]:.2f}" for k in order])
         lines = [
             f"coefficients: {told}",
             f"the formula alone has a loss of {found['trig_loss']:.3g}; the model has {found['loss']:.3g} on all pairs "
@@ -173,7 +184,7 @@ def _logits(found: dict[str, Any], task: Task) -> Section:
         f"restricted to its key frequencies: {found['restricted_loss']:.3g} on all pairs; without them: "
         f"{found['excluded_loss']:.3g} on the training set (the uniform answer has {chance:.3g})"
     )
-    return "Logits: interference at the right answer", lines
+    return "Logits", lines
 
 
 def _ablations(found: dict[str, Any], all_found: dict[str, Any]) -> Section:
@@ -205,6 +216,12 @@ def _history(found: dict[str, Any]) -> Section:
         f"{name} ended at step {step:,}" if step is not None else f"{name} had not ended" for name, step in ends.items()
     ]
     return "How it came about", [_listed(told), f"by the rule: {found['phases']['rule']}"]
+
+
+def _few(items: list[str]) -> str:
+    """The first of a list, and how many more there are."""
+    rest = len(items) - FEW
+    return _listed(items[:FEW]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _listed(items: list[Any]) -> str:

@@ -62,6 +62,7 @@ def export(
             raise InputError("out is missing: weights that belong to no run need a folder to go to")
         experiment, weights = None, {k: np.asarray(v) for k, v in model.items()}
         name, folder = "weights", Path(out).expanduser()
+    _check_folder(folder)
     network = components.as_json(experiment.network if experiment is not None else recognise(weights))
     task = build_task(experiment) if experiment is not None else None
     kept = weights["unembed.W_U"].shape[-1]
@@ -90,6 +91,15 @@ def export(
     text = card(to, name, facts, reached, str(weights["unembed.W_U"].dtype), [tokens])
     atomic_write(folder / "README.md", text.encode())
     return folder
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise InputError where a folder holds anything but an earlier export."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError("out", str(folder), "is a file; an export needs a folder")
+    held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    if held and not ({WEIGHTS, CONFIG} <= held <= {WEIGHTS, CONFIG, "README.md"}):
+        raise InputError("out", str(folder), "holds other files; give a new folder, or one of an earlier export")
 
 
 def _equal_to(experiment: Experiment | None, network: dict[str, Any], full: bool) -> Experiment | None:

@@ -206,7 +206,7 @@ def test_taking_a_run_apart(program: Program) -> None:
     assert len(one["fve"]) == len(one["step"])
     assert program.json("measure", run, "--frequencies", "2,1")["key_frequencies"] == [1, 2]
     told = program.json("explain", run)
-    assert {"run", "member", "step", "task", "verdict", "sections"} == set(told)
+    assert {"run", "member", "seed", "step", "task", "verdict", "sections"} == set(told)
     out, _ = program("explain", run)
     assert " ".join(told["verdict"].split()) in " ".join(out.split())
     out, _ = program("measure", run)

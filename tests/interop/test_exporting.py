@@ -210,8 +210,22 @@ def test_the_command(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (["nothing", "--to", "safetensors"], "no run is called"),
         ([f"{run.name}@999", "--to", "safetensors"], "keeps no checkpoint of step 999"),
         ([f"{run.name}@x", "--to", "safetensors"], "RUN@STEP"),
-        ([run.name, "--to", "safetensors", "--out", str(tmp_path / "taken")], "cannot be written"),
+        ([run.name, "--to", "safetensors", "--out", str(tmp_path / "taken")], "is a file"),
     ):
         code, out, err = call(*words)
         assert (code, out, err.count("\n")) == (2, "", 1), err
         assert part in err
+
+
+def test_other_files_of_a_folder_are_left_alone(tmp_path: Path) -> None:
+    run = gl.train(gl.preset("micro-fast", {"budget.steps": 20}))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "README.md").write_text("mine")
+    with pytest.raises(gl.InputError, match="holds other files"):
+        gl.export(run, to="safetensors", out=folder)
+    assert (folder / "README.md").read_text() == "mine"
+    with pytest.raises(gl.InputError, match="is a file"):
+        gl.export(run, to="safetensors", out=folder / "README.md")
+    gl.export(run, to="safetensors", out=tmp_path / "twice")
+    gl.export(run, to="safetensors", out=tmp_path / "twice")

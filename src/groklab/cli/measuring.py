@@ -17,6 +17,7 @@ from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
+from groklab.measures.phases import FEWEST
 from groklab.measuring import Told, analyse, take
 
 GROUP = "Take apart"
@@ -47,7 +48,7 @@ def measure(
     frequencies: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Take these key frequencies instead of the final model's own.")
     ] = None,
-    member: Annotated[int, typer.Option(help="With --measure: which model of an ensemble.")] = 0,
+    member: Annotated[int | None, typer.Option(help="With --measure: which model of an ensemble.")] = None,
     as_json: Json = False,
 ) -> None:
     """Take the progress measures of a run over all of its checkpoints.
@@ -64,6 +65,14 @@ def measure(
     found = find_whole(run)
     keys = _frequencies(frequencies)
     console = console_for(as_json)
+    if rule is not None and (keys is not None or name is not None):
+        other = "--frequencies" if keys is not None else "--measure"
+        raise InputError(
+            "--rule", rule, f"cannot go with {other}: the frequencies of a rule are those of `measure RUN`"
+        )
+    if member is not None and name is None:
+        raise InputError("--member", member, "goes with --measure only: without it all members are measured")
+    member = member or 0
     if name is not None:
         if not 0 <= member < found.n_members:
             raise InputError("--member", member, f"{found.name} has members 0 to {found.n_members - 1}")
@@ -72,6 +81,7 @@ def measure(
             emit({"run": found.name, "measure": name, "member": member, **frame.to_dict(as_series=False)})
         else:
             console.print(frame)
+            console.print("--json prints the arrays in full", style="dim")
         return
     with bar(console, "measuring checkpoints") as told:
         result = analyse(found, rule=rule, frequencies=keys, told=told)
@@ -97,12 +107,14 @@ def explain(
     from groklab.explaining import explain as explained
 
     console = console_for(as_json)
+    run_found = find_whole(run)
     with bar(console, "measuring checkpoints") as told:
-        found = explained(find_whole(run), member, told)
+        found = explained(run_found, member, told)
     if as_json:
         emit(found)
         return
-    console.print(f"[bold]{found['run']}[/bold]: {found['task']}, step {found['step']:,}")
+    whose = f", member {member} (seed {found['seed']})" if run_found.n_members > 1 else ""
+    console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
     console.print(found["verdict"], style="bold", markup=False)
     for section in found["sections"]:
         console.print(f"\n[underline]{section['title']}[/underline]")
@@ -148,7 +160,9 @@ def _say(found: dict[str, Any], console: Console) -> None:
             if found.get(key) is not None:
                 console.print(f"  {COLUMNS[key]:>12}  {found[key]:.4g}")
         return
-    console.print(f"key frequencies ({found['rule']}): {', '.join(map(str, found['key_frequencies']))}")
+    keys, p = found["key_frequencies"], 2 * len(found.get("by_frequency", {}).get("alpha", [[]])[-1])
+    note = "; all that there are: none stands out" if p and len(keys) == p // 2 else ""
+    console.print(f"key frequencies ({found['rule']}): {', '.join(map(str, keys))}{note}")
     if found.get("n_neurons"):
         console.print(
             f"{found['well_explained_neurons']} of {found['n_neurons']} neurons have at least 85% of their variance at "
@@ -156,6 +170,8 @@ def _say(found: dict[str, Any], console: Console) -> None:
         )
     ends = [(k.removesuffix("_ends").replace("_", " "), v) for k, v in found["phases"].items() if k != "rule"]
     told = ", ".join(f"{name} ends at {'–' if step is None else f'{step:,}'}" for name, step in ends)
+    if all(step is None for _, step in ends) and len(found["trajectory"]["step"]) < FEWEST:
+        told = f"{len(found['trajectory']['step'])} checkpoint(s) cannot tell them"
     console.print(f"phases: {told}")
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("step", justify="right", no_wrap=True)

@@ -24,6 +24,8 @@ from groklab.yaml_input import parse_overrides
 GROUP = "Train"
 #: Beyond this many, no single frequency stands out.
 MOST_FREQUENCIES = 10
+#: What an imported file's losses bound: the latest possible steps.
+_BOUNDS = {"memorised": "memorised_step", "grokked": "grokked_step"}
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 seed=3.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while training.")]
 
@@ -151,6 +153,9 @@ def say_result(run: Run, console: Console) -> None:
         memorised = sum(m is not None for m in s["memorised_step"])
         grokked = [g for g in s["grokked_step"] if g is not None]
         console.print(f"{memorised} of {run.n_members} memorised, {len(grokked)} of {run.n_members} grokked: {grokked}")
+    elif s["reason"] == "imported":
+        bounds = [f"{n} by step {s[k]:,}" for n, k in _BOUNDS.items() if s[k] is not None]
+        console.print(f"imported: {', '.join(bounds) or 'not grokked'}, at the latest")
     elif s["grokked_step"] is not None:
         ratio = f" ({s['grokked_step'] / s['memorised_step']:.1f} times as long)" if s["memorised_step"] else ""
         console.print(f"memorised at step {number(s['memorised_step'])}, grokked at step {s['grokked_step']:,}{ratio}")

@@ -58,7 +58,9 @@ def _described(source: Source, options: dict[str, Any]) -> Experiment:
     kind = asked["task"].get("kind")
     if kind not in _KINDS:
         raise InputError("task.kind", kind, f"cannot be imported: that needs one of {', '.join(_KINDS)}")
-    return read({**asked, "plugins": [], "start": None}, options)
+    # a name of its own, or the beginning of the original run's would fit both
+    name = f"imported-{str(asked.get('name', 'weights')).removeprefix('imported-')}"[:81]
+    return read({**asked, "name": name, "plugins": [], "start": None}, options)
 
 
 def _deduced(source: Source, options: dict[str, Any], weights: dict[str, np.ndarray], said: list[str]) -> Experiment:

@@ -42,6 +42,17 @@ class Grid:
             raise InputError(f"two residues mod {self.p} share an answer, so a fit over (sum, answer) does not apply")
         return self.answers
 
+    @property
+    def formula(self) -> str:
+        """What a cosine at the right answer is a function of: 'a + b − c', 'a − b + c' for b − a, and so on."""
+        sign = "+" if self.direction > 0 else "−"
+        s = np.arange(self.p)
+        if np.array_equal(self.answers, s):
+            return f"a {sign} b − c"
+        if np.array_equal(self.answers, -s % self.p):
+            return f"a {sign} b + c"
+        return f"a {sign} b − s(c)"
+
     def weights(self, task_rows: np.ndarray | None = None) -> np.ndarray:
         """(p, p) float64 weights of the pairs that sum to one: equal on the task's rows given (None: on all pairs)."""
         if task_rows is None:

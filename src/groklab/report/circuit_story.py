@@ -61,8 +61,8 @@ def _formula(c: Circuit) -> str:
         else "this model does not compute by it"
     )
     return (
-        f"A sum of αₖ cos(wₖ({c.sum} − c)) over these frequencies explains {percent(share)} of the variance of the "
-        f"logits: {verdict}."
+        f"A sum of αₖ cos(wₖ({c.grid.formula})) over these frequencies explains {percent(share)} of the variance of "
+        f"the logits: {verdict}."
     )
 
 

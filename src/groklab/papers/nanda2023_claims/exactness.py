@@ -40,9 +40,9 @@ def _first_steps(bench: Bench, dtype: str) -> dict[int, dict[str, float]]:
 def _start(bench: Bench, seed: int) -> Finding:
     single, double = (_first_steps(bench, dtype)[0] for dtype in ("float32", "float64"))
     off = {
-        "train_float32": abs(single["train_loss"] - RECORDED[0]),
-        "train_float64": abs(double["train_loss"] - RECORDED[0]),
-        "test_float64": abs(double["test_loss"] - RECORDED_TEST_0),
+        "train_deviation_in_float32": abs(single["train_loss"] - RECORDED[0]),
+        "train_deviation_in_float64": abs(double["train_loss"] - RECORDED[0]),
+        "test_deviation_in_float64": abs(double["test_loss"] - RECORDED_TEST_0),
     }
     # metrics are kept in single precision, whose steps are 4.8e-7 here
     holds = all(v < 1e-6 for v in off.values())
@@ -141,6 +141,7 @@ CLAIMS = [
         15,
         {"fixed": True, "shares": "steps"},
         id="start",
+        version=2,
         claim="The published initial weights and split give the recorded initial losses.",
         source=CODE,
         expected="4.7769121626 on the training set, 4.7677262072 on the test set",
