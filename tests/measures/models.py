@@ -16,15 +16,16 @@ from groklab.tasks.base import Task
 TASKS = {
     "add": {"p": 7, "expression": "x + y"},
     "subtract": {"p": 7, "expression": "x - y", "outputs": "vocabulary"},
-    "relabelled": {"p": 5, "expression": "3*x + 3*y + 2"},
-    "mirrored": {"p": 5, "expression": "y - x"},
+    "relabelled": {"p": 7, "expression": "3*x + 3*y + 2"},
+    "mirrored": {"p": 7, "expression": "y - x"},
     "even": {"p": 6, "expression": "x + y"},
 }
 NETWORKS: dict[str, Any] = {
     "transformer": Transformer(d_model=8, n_heads=2, d_mlp=12),
     "mlp": MLP(d_mlp=10, activation="relu", init_scheme="fan_in"),
 }
-CASES = [(t, n) for t in TASKS for n in NETWORKS]
+# few shapes: compiling is what these tests spend their time on
+CASES = [*((t, "transformer") for t in TASKS), ("add", "mlp"), ("even", "mlp")]
 
 
 @dataclass(frozen=True)

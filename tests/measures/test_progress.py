@@ -21,8 +21,8 @@ from groklab.networks import MLP, Transformer
 TASKS = {
     "add": {"p": 7, "expression": "x + y"},
     "subtract": {"p": 7, "expression": "x - y", "outputs": "vocabulary"},
-    "relabelled": {"p": 5, "expression": "3*x + 3*y + 2"},
-    "mirrored": {"p": 5, "expression": "y - x"},
+    "relabelled": {"p": 7, "expression": "3*x + 3*y + 2"},
+    "mirrored": {"p": 7, "expression": "y - x"},
     "even": {"p": 6, "expression": "x + y"},
 }
 NETWORKS = {
@@ -44,7 +44,8 @@ def case(task_name: str, network_name: str):
     return task, network, weights, np.asarray(logits)[:, :n_answers], train
 
 
-CASES = [(t, n) for t in TASKS for n in NETWORKS]
+# few shapes: compiling is what these tests spend their time on
+CASES = [*((t, "transformer") for t in TASKS), ("add", "mlp"), ("even", "mlp")]
 
 
 @pytest.mark.parametrize(("task_name", "network_name"), CASES)
