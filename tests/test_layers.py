@@ -13,6 +13,8 @@ LAYERS = [
         "errors",
         "registry",
         "components",
+        "features",
+        "residues",
         "grokking",
         "device",
         "storage",

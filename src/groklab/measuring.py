@@ -92,9 +92,9 @@ def _analyse_member(
     experiment = run.experiments[member]
     task = build_task(experiment)
     train = make_split(experiment.split, task, experiment.seed).train
-    steps, weights = _whole_checkpoints(run, member)
-    final = weights(steps[-1])
-    head: dict[str, Any] = {"step": steps[-1], "task": task.name}
+    last = _last_whole(run, member)
+    final = run.weights(last, member)
+    head: dict[str, Any] = {"step": last, "task": task.name}
     try:
         keys = (
             check_frequencies(frequencies, int(task.algebra.get("p") or 0))
@@ -105,13 +105,9 @@ def _analyse_member(
         if frequencies is not None or rule is not None:
             raise
         return {**head, "key_frequencies": None, "does_not_apply": str(error), **_plain(run, member, final, task)}
-    parts = []
-    for i in range(0, len(steps), AT_ONCE):
-        loaded = [weights(s) for s in steps[i : i + AT_ONCE]]
-        stack = {k: np.stack([w[k] for w in loaded]) for k in loaded[0]}
-        parts.append(trajectory(stack, task, train, experiment.network, keys))
-        told(min(i + AT_ONCE, len(steps)))
-    found = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    steps, found = follow(
+        run.checkpoints, lambda step: run.weights(step, member), task, train, experiment.network, keys, told
+    )
     by_neuron: dict[str, Any] = {"well_explained_neurons": None, "n_neurons": None}
     with contextlib.suppress(InputError):
         neurons = MEASURES["neurons"](final, task, network=experiment.network)
@@ -129,19 +125,47 @@ def _analyse_member(
     }
 
 
-def _whole_checkpoints(run: Run, member: int) -> tuple[list[int], Callable[[int], dict[str, np.ndarray]]]:
-    """The steps whose weights can be read and are finite, and what reads them."""
-    kept = []
-    for step in run.checkpoints:
-        try:
-            weights = run.weights(step, member)
-        except DamagedError:
-            continue
-        if all(np.isfinite(w).all() for w in weights.values()):
-            kept.append(step)
-    if not kept:
-        raise InputError(f"{run.name} has no checkpoint of finite weights to measure")
-    return kept, lambda step: run.weights(step, member)
+def follow(
+    steps: Sequence[int],
+    weights: Callable[[int], dict[str, np.ndarray]],
+    task: Task,
+    train: np.ndarray,
+    network: Any,
+    keys: Sequence[int],
+    told: Callable[[int], None] = lambda done: None,
+) -> tuple[list[int], dict[str, np.ndarray]]:
+    """`trajectory` along checkpoints, read once each and some at a time: the steps measured, and values (n_steps, …).
+
+    Checkpoints that are damaged or not finite are passed over.
+    """
+    measured: list[int] = []
+    parts = []
+    for i in range(0, len(steps), AT_ONCE):
+        loaded = []
+        for step in steps[i : i + AT_ONCE]:
+            with contextlib.suppress(DamagedError):
+                one = weights(step)
+                if _is_finite(one):
+                    loaded.append(one)
+                    measured.append(step)
+        if loaded:
+            stack = {k: np.stack([w[k] for w in loaded]) for k in loaded[0]}
+            parts.append(trajectory(stack, task, train, network, keys))
+        told(min(i + AT_ONCE, len(steps)))
+    return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+
+
+def _last_whole(run: Run, member: int) -> int:
+    """The last step whose weights can be read and are finite."""
+    for step in reversed(run.checkpoints):
+        with contextlib.suppress(DamagedError):
+            if _is_finite(run.weights(step, member)):
+                return step
+    raise InputError(f"{run.name} has no checkpoint of finite weights to measure")
+
+
+def _is_finite(weights: dict[str, np.ndarray]) -> bool:
+    return all(bool(np.isfinite(w).all()) for w in weights.values())
 
 
 def _phases(run: Run, member: int, steps: np.ndarray, excluded: np.ndarray) -> Phases:

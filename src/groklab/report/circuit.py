@@ -15,7 +15,7 @@ from groklab.measures.activity import n_answers
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.phases import Phases, find_phases
-from groklab.measures.progress import trajectory
+from groklab.measuring import follow
 from groklab.report.facts import Facts, Weights
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -26,8 +26,6 @@ PARTS = ("neurons", "directions", "attention", "ablations", "logits_2d", "neuron
 LEAST_P = 5
 #: Numbers in the logits or neurons of one model, and in the logits of all its checkpoints, that a page waits for.
 PATIENCE, PATIENCE_OF_ALL = 20_000_000, 150_000_000
-#: Models measured in one call.
-AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
         )
     train = make_split(experiment.split, task, experiment.seed).train
     steps = _measured(list(kept), PATIENCE_OF_ALL // (task.n_inputs * n_answers(task)))
-    found = _trajectory([kept[s] for s in steps], task, train, network, keys)
+    _, found = follow(steps, lambda step: kept[step], task, train, network, keys)
     parts: dict[str, dict[str, Any]] = {}
     why: dict[str, str] = {}
     for name in PARTS:
@@ -137,17 +135,6 @@ def _measured(steps: list[int], most: int) -> list[int]:
     if len(steps) <= most:
         return steps
     return [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, max(most, 2)).round().astype(int))]
-
-
-def _trajectory(
-    weights: list[Weights], task: Task, train: np.ndarray, network: Any, keys: tuple[int, ...]
-) -> dict[str, np.ndarray]:
-    found: list[dict[str, np.ndarray]] = []
-    for i in range(0, len(weights), AT_ONCE):
-        some = weights[i : i + AT_ONCE]
-        stack = {k: np.stack([w[k] for w in some]) for k in some[0]}
-        found.append(trajectory(stack, task, train, network, keys))
-    return {k: np.concatenate([part[k] for part in found]) for k in found[0]}
 
 
 def _metrics_of(steps: list[int], found: dict[str, np.ndarray]) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from annotated_types import Ge
 
 from groklab.errors import InputError
 from groklab.registry import register
+from groklab.residues import is_prime
 from groklab.tasks.base import Task
 from groklab.tasks.evaluation import Integers
 from groklab.tasks.expression import Expression, find_direction, is_commutative
@@ -60,7 +61,7 @@ class Arithmetic:
         d_vocab = vocabulary_size(self.layout, self.p)
         n_ids = d_vocab if self.operand_range == "vocabulary" else self.p
         check_size("task.p", self.p, n_ids**n_variables, columns=3 * n_variables + 1)
-        if expression.divides and self.divisors == "field" and not _is_prime(self.p):
+        if expression.divides and self.divisors == "field" and not is_prime(self.p):
             raise InputError("task.p", self.p, f"{expression} needs a prime p, or task.divisors=units")
         modular = self.modular and (operation is None or operation.modular)
 
@@ -179,7 +180,3 @@ def _check_range(text: str, answers: Integers) -> None:
     if answers.size and answers.max() >= MAX_CLASSES:
         allowed = f"has the answer {answers.max()}; without a modulus answers must be below {MAX_CLASSES:,}"
         raise InputError("task.expression", text, allowed)
-
-
-def _is_prime(p: int) -> bool:
-    return p >= 2 and all(p % divisor for divisor in range(2, int(p**0.5) + 1))

@@ -1,0 +1,34 @@
+"""Residues modulo a prime: generators, and the order of powers in which products are sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from groklab.errors import InputError
+
+
+def primitive_root(p: int) -> int:
+    """The smallest generator of the multiplicative group mod p. Raises InputError unless p is a prime."""
+    if not is_prime(p):
+        raise InputError("task.p", p, "has no discrete logarithm: it needs to be a prime")
+    factors = [q for q in range(2, p) if (p - 1) % q == 0 and is_prime(q)]
+    return next(g for g in range(1, p) if all(pow(g, (p - 1) // q, p) != 1 for q in factors))
+
+
+def is_prime(p: int) -> bool:
+    """Whether p is a prime."""
+    return p >= 2 and all(p % divisor for divisor in range(2, int(p**0.5) + 1))
+
+
+def log_order(p: int, generator: int | None = None) -> npt.NDArray[np.int64]:
+    """(p-1,) the numbers g^1, g^2, …, g^(p-1) = 1 mod p, where products are sums of places.
+
+    generator: None is the smallest. Raises InputError where p is no prime, or the generator generates less.
+    """
+    smallest = primitive_root(p)
+    g = smallest if generator is None else generator
+    order = [pow(g, k, p) for k in range(1, p)]
+    if len(set(order)) != p - 1 or 0 in order:
+        raise InputError("generator", g, f"generates fewer than the {p - 1} non-zero numbers mod {p}")
+    return np.array(order, np.int64)
