@@ -11,7 +11,7 @@ device.configure()
 
 __version__ = "0.1.0"
 
-from groklab import networks, objectives, optimisers, tasks  # noqa: E402  (they register their kinds)
+from groklab import learners, networks, objectives, optimisers, tasks  # noqa: E402  (they register their kinds)
 from groklab.collection import Collection  # noqa: E402
 from groklab.comparing import compare  # noqa: E402
 from groklab.errors import DamagedError, InputError  # noqa: E402
@@ -46,6 +46,7 @@ __all__ = [
     "explain",
     "export",
     "import_file",
+    "learners",
     "load_plugin",
     "load_yaml",
     "measure",

@@ -16,14 +16,14 @@ import polars as pl
 
 from groklab import claims, grokking, states, storage
 from groklab.device import cores
-from groklab.ensemble import Ensemble, make_ensemble
+from groklab.ensemble import Ensemble, default_every, make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
 from groklab.interrupts import Interrupted, ctrl_c, out_of_time
 from groklab.online import OnlineMeasures
 from groklab.programs import MAX_RECORDS, n_records, program_of
 from groklab.progress import Progress, View
-from groklab.run import METRICS, Run, State
+from groklab.run import Run, State
 
 #: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is heard.
 CHUNK_SECONDS = 0.4
@@ -69,7 +69,9 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
     """Raise InputError where training would be refused only after its run has been made."""
     lanes = ensemble.blocks()[0]
     program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
-    state = jax.eval_shape(program.init, ensemble.keys(lanes), ensemble.numbers(lanes))
+    state = program.template(ensemble.keys(lanes), ensemble.numbers(lanes))
+    if not ensemble.experiments[0].learner.compiled:
+        program.prepare(ensemble.raw_data(lanes[:1]))
     if start is not None:
         states.check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
     measures = OnlineMeasures(ensemble, 1)
@@ -85,19 +87,19 @@ class _Training:
         self.run, self.claim, self.ensemble, self.view = run, claim, ensemble, view
         e = ensemble.experiments[0]
         self.budget, self.checkpoints, self.criterion = e.budget, e.checkpoints, e.evaluation.criterion
-        default = grokking.default_every(ensemble.tasks[0].n_inputs)
+        default = default_every(e, ensemble.tasks[0])
         self.every = e.evaluation.every or default
         self.cadence = max(self.every, default)
         self.measures = OnlineMeasures(ensemble, self.every)
         self.blocks = ensemble.blocks()
-        self.program = program_of(e, ensemble.tasks[0].shape)
+        self.program = program_of(e, ensemble.tasks[0].shape, len(self.blocks))
         self.numbers = [ensemble.numbers(lanes) for lanes in self.blocks]
         self.keys = [ensemble.keys(lanes) for lanes in self.blocks]
         self.data = [self.program.prepare(ensemble.raw_data(lanes)) for lanes in self.blocks]
         self.pool = ThreadPoolExecutor(min(len(self.blocks), len(jax.devices()) if _on_gpu() else cores()))
         self.states: list[Any] = []
         self.steps = np.zeros(0, np.int64)
-        self.metrics = {name: np.zeros((0, ensemble.n_members), np.float32) for name in METRICS}
+        self.metrics = {name: np.zeros((0, ensemble.n_members), np.float32) for name in self.program.metrics}
         self.step, self.seconds, self.rate, self.shown_rate, self.saved_at = 0, 0.0, 0.0, 0.0, time.monotonic()
         self._restore(start)
 
@@ -164,7 +166,8 @@ class _Training:
             result = self.program.advance(states[i], self.data[i], self.numbers[i], self.keys[i], *bounds)
             return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
 
-        return list(self.pool.map(one, range(len(self.blocks))))
+        with self.program.around(self.data):
+            return list(self.pool.map(one, range(len(self.blocks))))
 
     def _advance(self, stop: int) -> None:
         """Take all blocks to `stop` and append their records; stop == self.step measures without a step."""
@@ -174,7 +177,7 @@ class _Training:
         first = self.step // self.every * self.every
         steps = np.array([self.step, *(first + self.every * np.arange(1, count))], np.int64)
         rows = {}
-        for name in METRICS:
+        for name in self.program.metrics:
             joined = np.concatenate([np.asarray(records[name])[:count] for _, records in results], axis=1)
             rows[name] = joined[:, : self.ensemble.n_members]
         if len(self.steps) and self.steps[-1] == steps[0]:
@@ -291,10 +294,7 @@ class _Training:
         return {k: np.concatenate([b[k] for b in blocks])[:n] for k in blocks[0]}
 
     def _restore(self, start: StartWeights) -> None:
-        fresh = [
-            jax.eval_shape(self.program.init, keys, numbers)
-            for keys, numbers in zip(self.keys, self.numbers, strict=True)
-        ]
+        fresh = [self.program.template(keys, numbers) for keys, numbers in zip(self.keys, self.numbers, strict=True)]
         saved, frame = self.run.states(), None
         try:
             frame = self.run.metrics
@@ -353,7 +353,7 @@ class _Training:
         if len(frame) != members * len(steps) or not np.array_equal(steps[: len(due)], due):
             return False
         self.steps = steps.astype(np.int64)
-        self.metrics = {k: frame[k].to_numpy().reshape(-1, members).copy() for k in METRICS}
+        self.metrics = {k: frame[k].to_numpy().reshape(-1, members).copy() for k in self.program.metrics}
         return True
 
     def _show(self, compiling: bool = False) -> None:

@@ -12,12 +12,14 @@ from functools import lru_cache
 import jax
 import numpy as np
 
-from groklab.device import require_memory
+from groklab import grokking
+from groklab.device import cores, require_memory
 from groklab.errors import InputError
 from groklab.experiment import Experiment
 from groklab.reading import component
 from groklab.tasks.base import Task
 from groklab.tasks.splits import SplitRows, make_split
+from groklab.tasks.transposes import in_transpose
 
 #: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step up to which it is
 #: filled. Measured: toy models run as fast in 8 lanes as alone, and share their calls' overhead; the transformer at
@@ -59,16 +61,21 @@ class Ensemble:
         stacked: dict[str, list[np.ndarray]] = {}
         for i in lanes:
             task, split = self.tasks[i], self.splits[i]
+            real = task.features is not None and not self.experiments[0].learner.compiled
+            seen = task.features if real and task.features is not None else task.inputs
             one = {
-                "train_inputs": _pad(task.inputs[split.train], n_train, repeat=True),
+                "train_inputs": _pad(seen[split.train], n_train, repeat=True),
                 "train_targets": _pad(split.train_targets, n_train),
                 # a phase that never comes pads members that change their training set less often
                 "phase_steps": _pad(split.phase_steps, phases, fill=np.iinfo(np.int32).max),
                 "phase_weights": _pad(_pad(split.phase_weights.T, n_train).T, phases).astype(dtype),
-                "test_inputs": _pad(task.inputs[split.test], n_test, repeat=True),
+                "test_inputs": _pad(seen[split.test], n_test, repeat=True),
                 "test_targets": _pad(task.targets[split.test], n_test),
                 "test_weights": _pad(np.full(len(split.test), 1 / len(split.test)), n_test).astype(dtype),
             }
+            transposed = in_transpose(task, split.train)
+            if transposed is not None:
+                one["test_transposed"] = _pad(transposed[split.test], n_test)
             if task.mask is not None:
                 one["train_mask"] = _pad(task.mask[split.train], n_train)
                 one["test_mask"] = _pad(task.mask[split.test], n_test)
@@ -78,8 +85,8 @@ class Ensemble:
 
     def blocks(self) -> list[list[int]]:
         """Lanes of each block: all blocks as wide as the first, the last filled up with repeats of its last lane."""
-        width_limit = self.n_members
-        if jax.devices()[0].platform == "cpu":
+        width_limit = self.n_members if self.experiments[0].learner.compiled else 1
+        if width_limit > 1 and jax.devices()[0].platform == "cpu":
             rows = max(len(s.train) for s in self.splits)
             flops = step_flops(self.experiments[0], self.tasks[0], rows)
             width_limit = min(CPU_LANES, max(1, int(CPU_BLOCK_FLOPS / flops)))
@@ -108,7 +115,7 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
             raise InputError(name, value, f"needs to be at most {largest:.4g} in {first.dtype}")
     tasks = tuple(build_task(e) for e in experiments)
     names = weight_shapes(first, tasks[0])
-    for pattern in first.optimiser.groups:
+    for pattern in first.optimiser.groups if first.optimiser is not None else ():
         if not fnmatch.filter(names, pattern):
             raise InputError(f"optimiser.groups.{pattern}: matches no weight; there are {', '.join(names)}")
     _check_data(experiments, tasks)
@@ -121,6 +128,11 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
     first, task = experiments[0], tasks[0]
     if any(t.shape != task.shape for t in tasks):
         raise InputError("members of one ensemble need tasks of the same vocabulary, length and number of classes")
+    if not first.learner.compiled:
+        _check_uncompiled(first, task)
+        return
+    if task.n_ctx == 0:
+        raise InputError("learner.kind", first.learner.kind, f"cannot learn {task.name}, whose inputs are no tokens")
     if task.reads is not None and not getattr(first.network, "reads_positions", False):
         allowed = f"cannot learn {task.name}, which has answers at several positions; a transformer can"
         raise InputError("network.kind", getattr(first.network, "kind", "network"), allowed)
@@ -131,6 +143,14 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
         task.draw is not None and any(e.to_dict()["task"] != first.to_dict()["task"] for e in experiments)
     ):
         raise InputError("members of one ensemble with infinite data need one and the same task")
+
+
+def _check_uncompiled(first: Experiment, task: Task) -> None:
+    if task.reads is not None or task.draw is not None:
+        allowed = f"cannot learn {task.name}: it needs a finite task with one answer an input"
+        raise InputError("learner.kind", first.learner.kind, allowed)
+    if first.split.schedule:
+        raise InputError("split.schedule", first.split.schedule, "needs the learner gradient_descent")
 
 
 def build_task(experiment: Experiment) -> Task:
@@ -148,9 +168,17 @@ def _build_task(description: str, fingerprint: str) -> Task:
 
 def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:
     """Names and shapes of one member's weights, without making them."""
+    if not experiment.learner.compiled:
+        return dict(experiment.learner.weight_shapes(task.shape))
     network = experiment.network
     made = jax.eval_shape(lambda key: network.init(key, task.shape, experiment.dtype), jax.random.key(0))
     return {name: tuple(value.shape) for name, value in made.items()}
+
+
+def default_every(experiment: Experiment, task: Task) -> int:
+    """Steps between evaluations where an experiment does not say."""
+    said = experiment.learner.defaults.get("evaluation", {}).get("every")
+    return int(said or grokking.default_every(task.n_inputs))
 
 
 def parameter_count(experiment: Experiment, task: Task) -> int:
@@ -163,6 +191,8 @@ def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
 
     A network that does not say (`flops`) is taken to multiply every row with every weight.
     """
+    if not experiment.learner.compiled:
+        return float(experiment.learner.flops(task.shape, n_train))
     rows = min(n_train or math.inf, experiment.batch_size or n_train)
     count = getattr(experiment.network, "flops", None)
     forward = count(task.shape, rows) if count else 2.0 * rows * parameter_count(experiment, task)
@@ -172,6 +202,10 @@ def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
 def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], splits: Sequence[SplitRows]) -> int:
     """Bytes that training will hold: weights, gradients, two moments, and the activations of all rows of a block."""
     first = experiments[0]
+    if not first.learner.compiled:
+        n_train, n_test = max(len(s.train) for s in splits), max(len(s.test) for s in splits)
+        side_by_side = min(len(experiments), cores())
+        return side_by_side * int(first.learner.memory(tasks[0].shape, n_train, n_test, first.dtype))
     size = np.dtype(first.dtype).itemsize
     parameters = parameter_count(first, tasks[0])
     rows = max(len(s.train) for s in splits) if first.batch_size is None else first.batch_size

@@ -24,7 +24,13 @@ SEMANTICS = 1
 #: identity, so that runs from before them are found again.
 ADDED: dict[tuple[str, str], dict[str, Any]] = {
     ("network", "transformer"): {"dropout": None, "doubled_residual": False},
+    ("network", "mlp"): {"features": "one_hot", "features_seed": 0},
+    ("objective", "cross_entropy"): {"agop_penalty": None},
+    ("objective", "mse"): {"agop_penalty": None},
 }
+
+#: Components that hold the numbers in which members of an ensemble may differ.
+PARTS = ("learner", "network", "objective", "optimiser")
 
 #: Compiled programs count steps in 32 bits.
 MAX_STEPS = 1_000_000_000
@@ -135,17 +141,18 @@ class Start:
 class Experiment:
     """A task, a learner and how long: everything that one model's training depends on.
 
-    seed draws initial weights and, unless split.seed is given, the split. batch_size None is full batch.
+    seed draws initial weights and, unless split.seed is given, the split. batch_size None is full batch. Sections that
+    the learner does not read (`learner.sections`) are None.
     dtype is that of weights and activations; matmul_precision is lowered only by asking for it here.
     """
 
     name: str = "experiment"
     task: Any
     split: Split
-    learner: str = "gradient_descent"
-    network: Any
-    objective: Any
-    optimiser: Optimiser
+    learner: Any
+    network: Any = None
+    objective: Any = None
+    optimiser: Optimiser | None = None
     batch_size: int | None = None
     dtype: Literal["float32", "float64"] = "float32"
     matmul_precision: Literal["highest", "tf32", "bfloat16"] = "highest"
@@ -172,11 +179,18 @@ class Experiment:
         return read(self.to_dict(), overrides)
 
     @property
+    def model(self) -> Any:
+        """What weights belong to: the network, or a learner without one."""
+        return self.learner if self.network is None else self.network
+
+    @property
     def identity(self) -> str:
         """SHA-256 over everything that affects the result of training (not budget, cadence, name or packing)."""
         parts = self.to_dict()
         for key in ("name", "budget", "evaluation", "checkpoints", "measures", "plugins"):
             del parts[key]
+        if self.learner.kind == "gradient_descent":
+            parts["learner"] = self.learner.kind  # as it was written before there were others
         if self.split.seed is None:
             parts["split"]["seed"] = self.seed
         if self.start is not None:
@@ -187,7 +201,7 @@ class Experiment:
         parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
         parts["semantics"] = SEMANTICS
         for (section, kind), defaults in ADDED.items():
-            if parts[section].get("kind") == kind:
+            if parts[section] and parts[section]["kind"] == kind:
                 kept = {k: v for k, v in parts[section].items() if k not in defaults or v != defaults[k]}
                 parts[section] = kept
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -195,12 +209,12 @@ class Experiment:
     @property
     def program(self) -> str:
         """Canonical text of what decides the compiled program, apart from the sizes of the data."""
-        named = {k: components.static_of(getattr(self, k)) for k in ("network", "objective", "optimiser")}
-        named |= {k: getattr(self, k) for k in ("learner", "batch_size", "dtype", "matmul_precision")}
+        named = {k: components.static_of(getattr(self, k)) for k in PARTS}
+        named |= {k: getattr(self, k) for k in ("batch_size", "dtype", "matmul_precision")}
         return json.dumps(named, sort_keys=True)
 
     @property
     def numbers(self) -> dict[str, float]:
         """Every number that may differ between members of one ensemble, by dotted path."""
-        parts = {k: getattr(self, k) for k in ("network", "objective", "optimiser")}
+        parts = {k: getattr(self, k) for k in PARTS}
         return components.numbers_of(parts)

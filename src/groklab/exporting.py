@@ -141,12 +141,12 @@ def _facts(experiment: Experiment | None, task: Task | None, step: int | None, k
             f"`{e.task.layout}` with the numbers themselves for operands and {e.task.p} for =, read at the last "
             f"position; {kept} outputs"
         )
-    optimiser = f"{getattr(e.optimiser, 'kind', 'optimiser')}, learning rate {e.optimiser.learning_rate:g}"
     facts |= {
-        "network": str(getattr(e.network, "kind", "network")),
+        "network" if e.learner.compiled else "learner": str(getattr(e.model, "kind", "network")),
         "trained on": f"{size} of {task.n_inputs:,} inputs ({split})",
-        "optimiser": f"{optimiser}, weight decay {e.optimiser.weight_decay:g}",
-        "step": f"{step:,}",
-        "trained with": "groklab",
     }
-    return facts
+    if e.optimiser is not None:
+        kind = getattr(e.optimiser, "kind", "optimiser")
+        rates = f"learning rate {e.optimiser.learning_rate:g}, weight decay {e.optimiser.weight_decay:g}"
+        facts["optimiser"] = f"{kind}, {rates}"
+    return {**facts, "step": f"{step:,}", "trained with": "groklab"}

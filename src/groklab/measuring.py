@@ -28,7 +28,8 @@ Told = Callable[[int, int], None]
 def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None = None) -> pl.DataFrame:
     """One measure over all kept checkpoints of a run's member: a frame with `step` and one column an array.
 
-    Where the measure needs key frequencies and none are given, those of the final model are applied backwards.
+    Where the measure needs key frequencies and none are given, those of the final model are applied backwards; one that
+    compares with the final model is given its weights.
     Raises InputError for an unknown measure or one that does not apply to the task.
     """
     if not isinstance(run, Run):
@@ -36,13 +37,19 @@ def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None
     if name not in MEASURES:
         raise InputError("measure", name, f"is unknown; there are {', '.join(sorted(MEASURES))}")
     ensemble = make_ensemble([run.experiments[member]])
-    task, network = ensemble.tasks[0], run.experiments[member].network
+    task, network = ensemble.tasks[0], run.experiments[member].model
+    final = run.weights(member=member) if "final" in MEASURES[name].takes else None
     if "frequencies" in MEASURES[name].takes and frequencies is None and name != "excluded_by_frequency":
         frequencies = find_frequencies(run.weights(member=member), task, network)
     rows: list[dict[str, Any]] = []
     for step in run.checkpoints:
         found = MEASURES[name](
-            run.weights(step, member), task, ensemble.splits[0].train, network=network, frequencies=frequencies
+            run.weights(step, member),
+            task,
+            ensemble.splits[0].train,
+            network=network,
+            frequencies=frequencies,
+            final=final,
         )
         rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in found.items()}})
     return pl.DataFrame(rows)

@@ -5,15 +5,21 @@ The mean over inputs is taken by the learner, with weights that sum to one.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from jax import Array
 from jaxtyping import Float, Int
 
 from groklab.registry import register
+
+#: Factor of the trace of the average gradient outer product of the batch (`MLP.agop_trace`), which the learner adds to
+#: the loss that it descends (Mallinar et al. 2024, arXiv 2407.20199, appendix H). None leaves the trace out. Losses
+#: that are reported, `train_loss` among them, are without it.
+Penalty: TypeAlias = Annotated[float, Ge(0)] | None
 
 
 @register("objective", "cross_entropy")
@@ -24,11 +30,14 @@ class CrossEntropy:
     relative accuracy at any margin; 'float32' is the usual log-softmax in the logits' own precision, which rounds to
     zero at margins beyond 17; 'float64' casts the logits first (Nanda et al. 2023); 'stablemax' replaces exp by
     s(x) = x + 1 for x >= 0, 1 / (1 - x) for x < 0 (Prieto et al. 2025, arXiv 2501.04697, eq. 5).
-    temperature: the logits are divided by it.
+    temperature: the logits are divided by it. agop_penalty: training adds this times the mean over the batch of the
+    squared norm of the logits' Jacobian in the one-hot inputs, the trace of their average gradient outer product
+    (Mallinar et al. 2024, arXiv 2407.20199, appendix H); losses are reported without it.
     """
 
     form: Literal["exact", "float32", "float64", "stablemax"] = "exact"
     temperature: float = 1.0
+    agop_penalty: Penalty = None
 
     def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         """Losses (n,), in the logits' dtype (float64 for the form 'float64')."""
@@ -43,7 +52,12 @@ class CrossEntropy:
 
 @register("objective", "mse")
 class MeanSquaredError:
-    """Mean over the outputs of the squared difference from the one-hot answer."""
+    """Mean over the outputs of the squared difference from the one-hot answer.
+
+    agop_penalty: as of cross-entropy.
+    """
+
+    agop_penalty: Penalty = None
 
     def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         """Losses (n,), in the logits' dtype."""

@@ -45,7 +45,7 @@ class OnlineMeasures:
             if all(np.isfinite(v).all() for v in own.values()):
                 task, train = self.ensemble.tasks[member], self.ensemble.splits[member].train
                 for name in self.names:
-                    found = MEASURES[name](own, task, train, network=experiment.network, frequencies=self.frequencies)
+                    found = MEASURES[name](own, task, train, network=experiment.model, frequencies=self.frequencies)
                     row |= {f"{name}.{k}": np.asarray(v).tolist() for k, v in found.items()}
             self.rows.append(row)
 
@@ -58,7 +58,7 @@ class OnlineMeasures:
                     weights,
                     self.ensemble.tasks[0],
                     self.ensemble.splits[0].train,
-                    network=experiment.network,
+                    network=experiment.model,
                     frequencies=self.frequencies,
                 )
             except InputError as error:

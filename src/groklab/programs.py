@@ -8,16 +8,19 @@ same compiled program.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from groklab.ensemble import build_task
+from groklab.errors import InputError
 from groklab.experiment import Experiment
-from groklab.learners.base import Learner
+from groklab.learners.base import METRICS, Learner
 from groklab.learners.gradient_descent import GradientDescent
 from groklab.tasks.base import Draw, TaskShape
 
@@ -33,6 +36,7 @@ class Program:
 
     def __init__(self, learner: Learner, matmul_precision: str) -> None:
         self.learner = learner
+        self.metrics = METRICS
         self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
         self.init = self._jit(lambda keys, numbers: _lift(self._init)(keys, numbers))
         self.prepare = self._jit(lambda raw: _lift(learner.prepare)(raw))
@@ -45,6 +49,14 @@ class Program:
                 return function(*arguments)
 
         return jax.jit(precise, **options)
+
+    def template(self, keys: jax.Array, numbers: Any) -> Any:
+        """Shapes and types of what `init` gives."""
+        return jax.eval_shape(self.init, keys, numbers)
+
+    def around(self, data: Sequence[Any]) -> AbstractContextManager[None]:
+        """What to do while blocks advance: nothing."""
+        return nullcontext()
 
     def _init(self, key: jax.Array, numbers: Any) -> Any:
         return self.learner.init(jax.random.fold_in(key, 0), numbers)
@@ -92,6 +104,46 @@ class Program:
         return states, records
 
 
+class PlainProgram:
+    """As `Program`, for a learner that is not compiled: a loop over iterations, of one lane at a time."""
+
+    def __init__(self, learner: Any, shape: TaskShape, dtype: str, n_blocks: int) -> None:
+        self.learner, self.shape, self.dtype, self.n_blocks = learner, shape, dtype, n_blocks
+        self.metrics: tuple[str, ...] = learner.metrics
+
+    def init(self, keys: Any, numbers: Any) -> Any:
+        """The state of one lane."""
+        return {"weights": {k: v[None] for k, v in self.learner.init(self.shape, self.dtype).items()}}
+
+    template = init
+
+    def around(self, data: Sequence[Any]) -> AbstractContextManager[None]:
+        """What to do while blocks advance: the learner shares the cores among them."""
+        context: AbstractContextManager[None] = self.learner.around(data, self.n_blocks)
+        return context
+
+    def prepare(self, raw: dict[str, Any]) -> Any:
+        """The data of one lane."""
+        return self.learner.prepare({k: v[0] for k, v in raw.items()}, self.shape, self.dtype)
+
+    def advance(
+        self, states: Any, data: Any, numbers: Any, keys: Any, start: Any, stop: Any, every: Any
+    ) -> tuple[Any, dict[str, np.ndarray]]:
+        """As `Program.advance`."""
+        weights = {k: np.asarray(v[0]) for k, v in states["weights"].items()}
+        own = {k: v[0] for k, v in numbers.items()}
+        rows = []
+        for s in range(start, max(stop, start + 1)):
+            record = s == start or s % every == 0
+            try:
+                weights, row = self.learner.step(weights, data, own, record, stop > start)
+            except InputError as error:
+                raise InputError(f"iteration {s}: {error}") from None
+            rows += [row] if record else []
+        records = {name: np.array([[row[name]] for row in rows]) for name in self.metrics}
+        return {"weights": {k: v[None] for k, v in weights.items()}}, records
+
+
 def n_records(start: int, stop: int, every: int) -> int:
     """How many records `advance` makes from start to stop."""
     return max(1, -(-(stop - start // every * every) // every))
@@ -117,11 +169,14 @@ class _ByProgram:
         return isinstance(other, _ByProgram)
 
 
-def program_of(experiment: Experiment, shape: TaskShape) -> Program:
+def program_of(experiment: Experiment, shape: TaskShape, n_blocks: int = 1) -> Program | PlainProgram:
     """The program of an experiment; experiments that differ in numbers only share one.
 
-    A task that draws endless data does so inside the program, and is then part of it.
+    n_blocks: how many will advance side by side. A task that draws endless data does so inside the program, and is
+    then part of it.
     """
+    if not experiment.learner.compiled:
+        return PlainProgram(experiment.learner, shape, experiment.dtype, n_blocks)
     draw = build_task(experiment).draw
     data = "" if draw is None else json.dumps(experiment.to_dict()["task"], sort_keys=True)
     return _program(experiment.program, data, shape, _ByProgram(experiment, draw))

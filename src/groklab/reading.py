@@ -30,6 +30,7 @@ MAX_COUNT = 1000
 #: Sections of an experiment that a registered component fills: family, and the kind taken when none is named.
 FAMILIES = {
     "task": "arithmetic",
+    "learner": "gradient_descent",
     "network": "transformer",
     "objective": "cross_entropy",
     "optimiser": "adamw",
@@ -43,7 +44,6 @@ GROUPS: dict[str, Any] = {
 }
 PLAIN: dict[str, Any] = {
     "name": Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/+-]{0,80}$")],
-    "learner": Literal["gradient_descent"],
     "batch_size": Annotated[int, Ge(1)] | None,
     "dtype": Literal["float32", "float64"],
     "matmul_precision": Literal["highest", "tf32", "bfloat16"],
@@ -51,6 +51,9 @@ PLAIN: dict[str, Any] = {
     "plugins": tuple[str, ...],
     "start": Start | None,
 }
+#: Sections that only some learners read, and those that another learner takes its own defaults for.
+OPTIONAL = ("network", "objective", "optimiser", "batch_size")
+OF_LEARNER = (*OPTIONAL, "dtype", "budget", "evaluation", "checkpoints", "measures")
 #: Every name at the top of a description.
 SECTIONS = (*FAMILIES, *GROUPS, *PLAIN)
 
@@ -68,17 +71,37 @@ def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
         load_plugin(path)
     raw["plugins"] = [str(Path(p).expanduser().resolve()) for p in raw.get("plugins", ())]
     _refuse_unknown(raw, SECTIONS)
-    made: dict[str, Any] = {}
+    learner = component("learner", raw.get("learner", {}), FAMILIES["learner"])
+    _refuse_unread(raw, learner)
+    raw = _with_defaults(raw, learner.defaults)
+    made: dict[str, Any] = {"learner": learner}
     for name, annotation in {**PLAIN, **GROUPS}.items():
         if name in raw:
             made[name] = _validate(name, annotation, raw[name])
         elif name == "split":
             made[name] = _validate(name, annotation, {"frac_train": 0.3})
     for family, default in FAMILIES.items():
-        made[family] = component(family, raw.get(family, {}), default)
+        if family == "task" or family in learner.sections:
+            made[family] = component(family, raw.get(family, {}), default)
     if "measures" in made:
         _check_measures(made["measures"])
     return Experiment(**made)
+
+
+def _refuse_unread(raw: Mapping[str, Any], learner: Any) -> None:
+    for name in OPTIONAL:
+        if raw.get(name) is not None and name not in learner.sections:
+            read_by = ", ".join(("task", "split", "learner", *learner.sections))
+            raise InputError(f"{name}: the learner {learner.kind} reads no such section, but {read_by}")
+
+
+def _with_defaults(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The description with a learner's own defaults where it says nothing."""
+    filled = {**defaults, **raw}
+    for name, value in defaults.items():
+        if isinstance(value, dict) and isinstance(raw.get(name), dict):
+            filled[name] = {**value, **raw[name]}
+    return filled
 
 
 def _check_measures(asked: Measures) -> None:
@@ -126,16 +149,27 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     sizes = [key for key in ("split.frac_train", "split.n_train") if overrides.get(key) is not None]
     if len(sizes) > 1:
         raise InputError(f"{' and '.join(sizes)} are both given; one of them is enough")
-    # kinds first: a section of another kind starts from that kind's own defaults
-    for key, value in sorted(overrides.items(), key=lambda item: not item[0].endswith(".kind")):
+    for family in FAMILIES:
+        if isinstance(raw.get(family), str):
+            raw[family] = {"kind": raw[family]}
+    if isinstance(overrides.get("learner"), str):
+        overrides = {"learner.kind": overrides["learner"], **{k: v for k, v in overrides.items() if k != "learner"}}
+    # kinds first: a section of another kind starts from that kind's own defaults, and so does all that is the learner's
+    rank = {"learner.kind": 0}
+    for key, value in sorted(
+        overrides.items(), key=lambda item: rank.get(item[0], 1 + (not item[0].endswith(".kind")))
+    ):
         parts = key.split(".")
         if parts[0] not in SECTIONS:
             raise InputError(f"{shown(key)}: {_nearest(parts[0], SECTIONS)}")
         value = _as_plain(value)
         if len(parts) == 2 and parts[1] == "kind" and parts[0] in FAMILIES:
             before = raw.get(parts[0])
-            if not (isinstance(before, dict) and before.get("kind") == value):
+            if not (isinstance(before, dict) and before.get("kind", FAMILIES[parts[0]]) == value):
                 raw[parts[0]] = {"kind": value}
+                if key == "learner.kind" and (before or value != FAMILIES["learner"]):
+                    for name in OF_LEARNER:
+                        raw.pop(name, None)
             continue
         if key in ("split.frac_train", "split.n_train") and value is not None and isinstance(raw.get("split"), dict):
             raw["split"].pop("n_train" if parts[1] == "frac_train" else "frac_train", None)

@@ -28,11 +28,11 @@ import polars as pl
 from groklab import claims, grokking, storage
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
+from groklab.learners.base import METRICS
 from groklab.reading import read
 
 FRESH: dict[str, Any] = {"status": "created", "reason": None, "step": 0, "seconds": 0.0, "members": []}
 _STATUS = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}
-METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm", "grad_norm")
 
 
 @dataclass(frozen=True)

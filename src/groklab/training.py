@@ -17,7 +17,7 @@ import numpy as np
 from groklab import claims, engine, grokking
 from groklab.collection import Collection
 from groklab.device import cores
-from groklab.ensemble import build_task, make_ensemble
+from groklab.ensemble import build_task, default_every, make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import MAX_SEED, Budget, Experiment
 from groklab.importing import imported_as
@@ -165,7 +165,7 @@ def _judge_again(run: Run, members: list[Experiment]) -> None:
         )
     if asked.criterion == had.criterion:
         return
-    default = grokking.default_every(build_task(members[0]).n_inputs)
+    default = default_every(members[0], build_task(members[0]))
     cadence = max(had.every or default, default)
     kept = run.status["members"]
     for number, member in enumerate(kept):

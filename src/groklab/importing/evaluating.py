@@ -16,8 +16,8 @@ from groklab.device import require_memory
 from groklab.experiment import Experiment
 from groklab.importing.describing import step_of
 from groklab.interop.weight_files import Source
+from groklab.learners.base import METRICS
 from groklab.objectives import exact_cross_entropy
-from groklab.run import METRICS
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 

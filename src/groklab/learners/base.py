@@ -12,6 +12,10 @@ Numbers: TypeAlias = dict[str, Any]
 Outputs: TypeAlias = dict[str, jax.Array]
 Weights: TypeAlias = dict[str, jax.Array]
 
+#: What every learner's records hold, and those of learners that descend a gradient.
+LOSSES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+METRICS = (*LOSSES, "weight_norm", "grad_norm")
+
 
 class Learner(Protocol):
     """Something that improves step by step, written for one member; the engine makes it many.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,24 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from groklab.components import with_numbers
-from groklab.learners.base import Numbers, Outputs, State, Weights
+from groklab.errors import InputError
+from groklab.learners.base import METRICS, Numbers, Outputs, State, Weights
 from groklab.optimisers import norm
+from groklab.registry import register
 from groklab.tasks.base import Draw, TaskShape
 
 #: What the key of a step is folded with, besides the step: beyond every count of epochs (see `draw_batch`).
 FRESH, DROPOUT = 2**32 - 1, 2**32 - 2
+
+
+@register("learner", "gradient_descent")
+class ByGradient:
+    """A network, an objective and an optimiser, each a section of its own."""
+
+    compiled: ClassVar[bool] = True
+    sections: ClassVar[tuple[str, ...]] = ("network", "objective", "optimiser", "batch_size")
+    metrics: ClassVar[tuple[str, ...]] = METRICS
+    defaults: ClassVar[dict[str, Any]] = {}
 
 
 class GradientDescent:
@@ -27,6 +39,9 @@ class GradientDescent:
     int32, and for a task with `reads` `train_mask` and `test_mask` (n, n_reads) bool; `phase_steps` (phases,) int32
     and `phase_weights` (phases, n), the weight of each training row from each of those steps on; `test_weights`.
     Weights sum to one, and are zero on rows that only pad.
+
+    An objective's `agop_penalty` times the network's `agop_trace` is added to the loss that is descended, and to none
+    that is reported. Raises InputError where the network has no such trace.
     """
 
     def __init__(
@@ -45,6 +60,11 @@ class GradientDescent:
         self.dtype = jnp.dtype(dtype)
         self.draw = draw
         self.noisy = bool(getattr(network, "noisy", False))
+        penalty = getattr(objective, "agop_penalty", None)
+        self.penalised = penalty is not None
+        if self.penalised and not getattr(network, "has_agop_trace", False):
+            allowed = "needs a network of kind 'mlp' with one hidden layer on one-hot tokens"
+            raise InputError("objective.agop_penalty", penalty, allowed)
         #: Steps give the training set's own loss and accuracy only where they see all of it as it is.
         self.whole = draw is None and batch_size is None and not self.noisy
 
@@ -67,21 +87,26 @@ class GradientDescent:
     def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
         """One update; outputs: the gradient's norm and, for full batch, loss and accuracy on the training set.
 
+        The gradient is that of the loss with its penalty, if there is one; the loss is without.
         Of endless data, loss and accuracy are those of the fresh batch before the update.
         """
         network, objective, optimiser = self._parts(numbers)
         batch, targets, row_weights = self._of_step(data, key, s)
         noise = jax.random.fold_in(jax.random.fold_in(key, DROPOUT), s) if self.noisy else None
 
-        def loss(weights: Weights) -> tuple[jax.Array, jax.Array]:
+        def loss(weights: Weights) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             if noise is None:
                 logits = network.apply(weights, batch, self.shape)
             else:
                 logits = network.apply_noisy(weights, batch, self.shape, noise)
             logits = _rows(logits)
-            return _mean(objective.per_row(logits, targets), row_weights), logits
+            plain = _mean(objective.per_row(logits, targets), row_weights)
+            if not self.penalised:
+                return plain, (plain, logits)
+            trace = network.agop_trace(weights, batch, self.shape, row_weights)
+            return plain + (objective.agop_penalty * trace).astype(plain.dtype), (plain, logits)
 
-        (value, logits), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"])
+        (_, (value, logits)), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"])
         weights, moments = optimiser.update(gradients, state["optimiser"], state["weights"], s)
         outputs = {"grad_norm": norm(gradients)}
         if self.whole or self.draw is not None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from groklab.errors import InputError
 from groklab.tasks.base import Task
 
-#: A measure takes weights by name and the task, and those of train_rows, network and frequencies that it names.
+#: A measure takes weights by name and the task, and those of train_rows, network, frequencies and final that it names.
 Function = Callable[..., dict[str, Any]]
 
 
@@ -32,14 +33,15 @@ class Measure:
         *,
         network: Any = None,
         frequencies: Sequence[int] | None = None,
+        final: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Take the measure of one set of weights.
 
         train_rows: rows of the task that were trained on. network: what the weights belong to; None recognises it
         from their names and shapes. frequencies: the key frequencies, such as those of the final model; None finds
-        them in these weights.
+        them in these weights. final: the final model's weights, for a measure that compares with them.
         """
-        given = {"train_rows": train_rows, "network": network, "frequencies": frequencies}
+        given = {"train_rows": train_rows, "network": network, "frequencies": frequencies, "final": final}
         return self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
 
     @property
@@ -52,11 +54,17 @@ MEASURES: dict[str, Measure] = {}
 
 
 def measure(name: str, *, online: bool = False) -> Callable[[Function], Measure]:
-    """Function decorator: register a measure under `name`; the docstring's first line says what it is."""
+    """Function decorator: register a measure under `name`; the docstring's first line says what it is.
+
+    Raises InputError for one that would run on line and names `final`: there is no final model yet.
+    """
 
     def decorate(function: Function) -> Measure:
         about = (function.__doc__ or "").strip().split("\n")[0]
-        MEASURES[name] = Measure(name, about, function, online)
-        return MEASURES[name]
+        made = Measure(name, about, function, online)
+        if online and "final" in made.takes:
+            raise InputError(f"the measure {name!r} takes the final model's weights, so it cannot run on line")
+        MEASURES[name] = made
+        return made
 
     return decorate

@@ -82,10 +82,15 @@ def draw(
             sample = jax.random.uniform(own_key, shape, dtype, -(3**0.5), 3**0.5)
         else:
             sample = jax.random.normal(own_key, shape, dtype)
-        override = next((part for part in (name, last_part(name)) if part in init_std), None)
-        std = deviations[name] if override is None else init_std[override]
-        weights[name] = sample * jnp.asarray(std, dtype) * jnp.asarray(init_scale, dtype)
+        weights[name] = scaled(name, sample, deviations[name], init_std, init_scale)
     return weights
+
+
+def scaled(name: str, sample: Array, deviation: float, init_std: Mapping[str, Any], init_scale: Any) -> Array:
+    """The sample of mean square 1 of the matrix `name`, times `deviation` or what `init_std` has in its place."""
+    override = next((part for part in (name, last_part(name)) if part in init_std), None)
+    std = deviation if override is None else init_std[override]
+    return sample * jnp.asarray(std, sample.dtype) * jnp.asarray(init_scale, sample.dtype)
 
 
 def last_part(name: str) -> str:

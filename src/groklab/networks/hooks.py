@@ -71,7 +71,8 @@ def patch(
 def recognise(weights: Mapping[str, Any]) -> Any:
     """The network that weights by these names and shapes belong to.
 
-    What names and shapes cannot tell is taken as the field's default: ReLU in a transformer, x² in an MLP.
+    What names and shapes cannot tell is taken as the field's default, ReLU in a transformer, one-hot features in an
+    MLP; but an MLP's activation as x².
     Raises InputError where they are of no known network.
     """
     shapes = {name: tuple(np.shape(value)) for name, value in weights.items()}

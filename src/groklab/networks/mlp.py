@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge
 from jax import Array
+from jaxtyping import Float, Float64
 
 from groklab.errors import InputError
-from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, check_init_std, draw, unhooked
+from groklab.features import Orientation, matrix_power, planted_features
+from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, check_init_std, draw, scaled, unhooked
+from groklab.networks.gromov import gromov_waves
 from groklab.networks.lookup import Lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 from groklab.registry import register
@@ -29,7 +36,14 @@ class MLP:
     init_scheme: 'micro' draws every matrix with standard deviation 0.5 / (2N)^(1/3) (the scaling of Kumar et al. 2023
     and Gromov 2023 for quadratic networks); 'fan_in' with 1/sqrt(fan-in); 'torch' draws matrices uniformly from
     +-1/sqrt(fan-in). The fan-in of one-hot tables is the number of tokens times that of positions; a shared embedding
-    has deviation 1/sqrt(d_embed). init_std, init_scale, output_scale: as in the transformer.
+    has deviation 1/sqrt(d_embed). 'gromov' is no random start but the solution of addition (Gromov 2023, arXiv
+    2301.02679; `gromov_waves`), every entry (2/N)^(1/3) cos(…): logits are 1 at the answer and -1/(p-1) elsewhere, plus
+    noise of order 1/sqrt(N); 'gromov_log' that of multiplication of non-zero numbers.
+    init_std, init_scale, output_scale: as in the transformer.
+    features: what the first layer sees of a pair of one-hot tokens x: x itself, or T x with the fixed transform T of
+    random circulant features, drawn from `features_seed` (Mallinar et al. 2024, arXiv 2407.20199, section 4; see
+    `transform`). Which orientation carries the answer depends on the operation: 'toeplitz' for addition, 'hankel' for
+    subtraction, 'toeplitz_log' for multiplication, 'hankel_log' for division.
     """
 
     d_mlp: int = 128
@@ -37,7 +51,9 @@ class MLP:
     activation: Literal["relu", "gelu", "quadratic", "abs", "tanh"] = "relu"
     d_embed: int | None = None
     biases: bool = False
-    init_scheme: Literal["micro", "fan_in", "torch"] = "micro"
+    features: Literal["one_hot", "toeplitz", "hankel", "toeplitz_log", "hankel_log"] = "one_hot"
+    features_seed: Annotated[int, Ge(0)] = 0
+    init_scheme: Literal["micro", "fan_in", "torch", "gromov", "gromov_log"] = "micro"
     init_scale: float = 1.0
     init_std: dict[str, float] = field(default_factory=dict)
     output_scale: float = 1.0
@@ -47,10 +63,20 @@ class MLP:
         check_at_least("n_hidden_layers", self.n_hidden_layers, 1)
         if self.d_embed is not None:
             check_at_least("d_embed", self.d_embed, 1)
+        if self.features != "one_hot" and self.d_embed is not None:
+            raise InputError("network.features", self.features, "needs one-hot tokens, network.d_embed=null")
+        plain = self.has_agop_trace and self.activation == "quadratic" and self.features == "one_hot"
+        if self.init_scheme.startswith("gromov") and not plain:
+            allowed = "needs one hidden layer with activation 'quadratic' on one-hot tokens as they are"
+            raise InputError("network.init_scheme", self.init_scheme, allowed)
 
     def shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """Every weight's name and shape (inputs first)."""
+        """Every weight's name and shape (inputs first).
+
+        Raises InputError for a task that no position varies in, or that the features are not of.
+        """
         n_positions = len(_positions(shape))
+        self._check_features(shape)
         result: dict[str, tuple[int, ...]] = {}
         if self.d_embed is None:
             result |= {f"embed.{i}.W": (shape.d_vocab, self.d_mlp) for i in range(n_positions)}
@@ -70,11 +96,13 @@ class MLP:
     def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
         """Initial weights.
 
-        Raises InputError if init_std names no matrix.
+        Raises InputError if init_std names no matrix, or the task has no solution as 'gromov' writes it.
         """
         shapes = self.shapes(shape)
         matrices = [name for name, size in shapes.items() if len(size) == 2]
         check_init_std(self.init_std, matrices)
+        if self.init_scheme.startswith("gromov"):
+            return self._solution(key, shape, dtype)
         n_positions = len(_positions(shape))
         deviations = {}
         for name in matrices:
@@ -90,6 +118,26 @@ class MLP:
         uniform = self.init_scheme == "torch"
         return draw(key, shapes, deviations, self.init_std, self.init_scale, dtype, uniform=uniform)
 
+    def _solution(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
+        """Gromov's weights, scaled so that the neurons' sum is 1 at the answer on average; biases zero."""
+        waves = gromov_waves(key, shape, self.d_mlp, self.init_scheme == "gromov_log", dtype)
+        deviation = (2 / self.d_mlp) ** (1 / 3) / 2**0.5
+        made = {name: scaled(name, w, deviation, self.init_std, self.init_scale) for name, w in waves.items()}
+        return {name: made.get(name, jnp.zeros(size, dtype)) for name, size in self.shapes(shape).items()}
+
+    def transform(self, shape: TaskShape) -> Float64[np.ndarray, "pair pair"] | None:
+        """T = (M*)^(1/4), (2p, 2p), of planted features M* with p = d_vocab; None where tokens stay one-hot.
+
+        Raises InputError for a task that is not of two numbers and nothing else, or has no discrete logarithm.
+        """
+        self._check_features(shape)
+        return None if self.features == "one_hot" else _transform(shape.d_vocab, self.features, self.features_seed)
+
+    def _check_features(self, shape: TaskShape) -> None:
+        if self.features != "one_hot" and shape.constants != (None, None):
+            allowed = "needs a task that shows two numbers and no sign, such as one of task.layout='a b'"
+            raise InputError("network.features", self.features, allowed)
+
     def prepare(self, tokens: Array, shape: TaskShape) -> tuple[Lookup, ...]:
         """What `apply` wants of tokens (n, n_ctx), computed once outside the training loop; may be traced."""
         return tuple(prepare_lookup(tokens[:, i], shape.d_vocab) for i in _positions(shape))
@@ -101,14 +149,60 @@ class MLP:
         shape: TaskShape,
     ) -> Array:
         """Logits (n, n_classes), the fast way, for batch = prepare(tokens, shape)."""
-        if self.d_embed is None:
-            tables = [weights[f"embed.{i}.W"] for i in range(len(batch))]
-        else:
+        return self._rest(weights, self._first_sums(weights, batch, shape))
+
+    def _first_sums(self, weights: Mapping[str, Array], batch: tuple[Lookup, ...], shape: TaskShape) -> Array:
+        """The first hidden layer's sums (n, d_mlp), before its bias."""
+        n = batch[0].indices.shape[0]
+        transform = self.transform(shape)
+        if transform is not None and n < len(transform):
+            # fewer inputs than rows of the tables: transforming the inputs costs less than transforming the tables
+            rows = jnp.asarray(transform.reshape(2, shape.d_vocab, -1), weights["unembed.W_U"].dtype)
+            seen = rows[0][batch[0].indices] + rows[1][batch[1].indices]
+            return product(seen, jnp.concatenate([weights["embed.0.W"], weights["embed.1.W"]]))
+        tables = self._tables(weights, shape)
+        return weighted_lookup((None,) * len(batch), tuple((t,) for t in tables), batch)
+
+    def _tables(self, weights: Mapping[str, Array], shape: TaskShape) -> list[Array]:
+        """For each position (d_vocab, d_mlp): what each token adds to the first hidden layer's sums."""
+        n_positions = len(_positions(shape))
+        if self.d_embed is not None:
             # A dense layer on concatenated embeddings is a sum of one table a position as well.
-            parts = weights["hidden.0.W"].reshape(len(batch), self.d_embed, self.d_mlp)
-            tables = [weights["embed.W_E"] @ parts[i] for i in range(len(batch))]
-        x = weighted_lookup((None,) * len(batch), tuple((t,) for t in tables), batch)
-        return self._rest(weights, x)
+            parts = weights["hidden.0.W"].reshape(n_positions, self.d_embed, self.d_mlp)
+            return [weights["embed.W_E"] @ parts[i] for i in range(n_positions)]
+        tables = [weights[f"embed.{i}.W"] for i in range(n_positions)]
+        transform = self.transform(shape)
+        if transform is None:
+            return tables
+        return jnp.split(jnp.asarray(transform, tables[0].dtype) @ jnp.concatenate(tables), n_positions)
+
+    @property
+    def has_agop_trace(self) -> bool:
+        """Whether there is an `agop_trace`: for one hidden layer on one-hot tokens, transformed or not."""
+        return self.n_hidden_layers == 1 and self.d_embed is None
+
+    def agop_trace(
+        self,
+        weights: Mapping[str, Array],
+        batch: tuple[Lookup, ...],
+        shape: TaskShape,
+        row_weights: Float[Array, " n"],
+    ) -> Float[Array, ""]:
+        """Trace of the average gradient outer product, sum_j row_weights[j] |J_j|², for batch = prepare(tokens, shape).
+
+        J_j: (n_classes, m) Jacobian of the logits in the m = d_vocab * positions one-hot coordinates of input j. With
+        the first layer's tables S (m, d_mlp), T S where features are planted, the last layer U and slopes
+        D = phi'(sums) (n, d_mlp), the matrix is S [(U U') o (D' diag(row_weights) D)] S' (o: elementwise), so that its
+        trace sums a product of three (d_mlp, d_mlp) matrices. Differentiable in the weights. Needs `has_agop_trace`.
+        """
+        sums = self._first_sums(weights, batch, shape)
+        if self.biases:
+            sums = sums + weights["hidden.0.b"]
+        _, slopes = jax.jvp(ACTIVATIONS[self.activation], (sums,), (jnp.ones_like(sums),))
+        tables, unembed = jnp.concatenate(self._tables(weights, shape)), weights["unembed.W_U"]
+        together = slopes.T @ (slopes * row_weights.astype(sums.dtype)[:, None])
+        scale = jnp.asarray(self.output_scale, sums.dtype)
+        return jnp.sum(together * (tables.T @ tables) * (unembed @ unembed.T)) * (scale * scale)
 
     def textbook(
         self,
@@ -126,7 +220,11 @@ class MLP:
         if self.d_embed is None:
             dtype = weights["unembed.W_U"].dtype
             eye = jnp.eye(shape.d_vocab, dtype=dtype)
-            first = [eye[t] @ weights[f"embed.{i}.W"] for i, t in enumerate(varying)]
+            seen = [eye[t] for t in varying]
+            transform = self.transform(shape)
+            if transform is not None:
+                seen = jnp.split(jnp.concatenate(seen, axis=1) @ jnp.asarray(transform, dtype), len(seen), axis=1)
+            first = [one @ weights[f"embed.{i}.W"] for i, one in enumerate(seen)]
             x = sum(first[1:], first[0])
         else:
             embedded = hook("hook_embed", jnp.stack([weights["embed.W_E"][t] for t in varying], axis=1))
@@ -149,9 +247,19 @@ class MLP:
     def flops(self, shape: TaskShape, n_rows: int) -> float:
         """Floating-point operations of the matrix products of one forward pass over n_rows inputs.
 
-        Look-ups and tables over tokens are left out. A training step is three of these.
+        Look-ups and tables over tokens are left out, but for the transform of planted features. A training step is
+        three of these.
         """
-        return 2.0 * n_rows * self.d_mlp * (self.d_mlp * (self.n_hidden_layers - 1) + shape.n_classes)
+        planted = 0 if self.features == "one_hot" else 2 * shape.d_vocab
+        transformed = 2.0 * planted * min(planted, n_rows) * self.d_mlp
+        return 2.0 * n_rows * self.d_mlp * (self.d_mlp * (self.n_hidden_layers - 1) + shape.n_classes) + transformed
+
+
+@functools.lru_cache(maxsize=16)
+def _transform(p: int, orientation: Orientation, seed: int) -> Float64[np.ndarray, "pair pair"]:
+    made = matrix_power(planted_features(p, orientation, seed), 1 / 4)
+    made.setflags(write=False)  # one array for all who ask
+    return made
 
 
 def _positions(shape: TaskShape) -> list[int]:

@@ -1,6 +1,14 @@
 """One module a paper for its presets, and one for its claims."""
 
-from groklab.papers import fixtures, fixtures_claims, nanda2023, nanda2023_claims, nanda2023_sequences, power2022
+from groklab.papers import (
+    fixtures,
+    fixtures_claims,
+    mallinar2024,
+    nanda2023,
+    nanda2023_claims,
+    nanda2023_sequences,
+    power2022,
+)
 from groklab.papers.presets import PRESETS, Preset, find_preset, preset
 
 __all__ = [
@@ -9,6 +17,7 @@ __all__ = [
     "find_preset",
     "fixtures",
     "fixtures_claims",
+    "mallinar2024",
     "nanda2023",
     "nanda2023_claims",
     "nanda2023_sequences",

@@ -33,6 +33,9 @@ def define(
     """Register a preset; dotted settings (written with `__` for a dot) are laid over those of `base`."""
     inherited = dict(PRESETS[base].settings) if base else {}
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
+    # a section of another kind starts from that kind's own defaults
+    anew = tuple(f"{key.split('.')[0]}." for key in dotted if key.endswith(".kind"))
+    inherited = {key: value for key, value in inherited.items() if not key.startswith(anew)}
     PRESETS[name] = Preset(name, shows, costs, expect, source, {**inherited, **dotted, "name": name})
 
 

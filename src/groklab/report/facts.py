@@ -15,8 +15,9 @@ from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
 from groklab.figures.thinning import thin
 from groklab.grokking import Survival, survival
+from groklab.learners.base import METRICS
 from groklab.measures.fourier import embedding_matrix
-from groklab.run import METRICS, Run
+from groklab.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 

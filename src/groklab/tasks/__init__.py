@@ -3,17 +3,20 @@
 from groklab.tasks.arithmetic import Arithmetic, RandomLabels
 from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.expression import Expression, parse
+from groklab.tasks.mixture import Mixture
 from groklab.tasks.operations import OPERATIONS, Operation
 from groklab.tasks.sequences import DigitAddition, RepeatedSubsequence
 from groklab.tasks.skip_trigrams import SkipTrigrams
 from groklab.tasks.splits import ScheduledSplit, Split, SplitRows, make_split
 from groklab.tasks.tables import Table
+from groklab.tasks.vectors import Vectors
 
 __all__ = [
     "OPERATIONS",
     "Arithmetic",
     "DigitAddition",
     "Expression",
+    "Mixture",
     "Operation",
     "RandomLabels",
     "RepeatedSubsequence",
@@ -24,6 +27,7 @@ __all__ = [
     "Table",
     "Task",
     "TaskShape",
+    "Vectors",
     "make_split",
     "parse",
 ]

@@ -18,6 +18,7 @@ class TaskShape:
 
     constants: for each position, the one token id that stands there in every input, or None.
     reads: the first position at which an answer is read and the one after the last; None: the last position only.
+    n_symbols: one above the largest token id at a position that varies. n_features: real numbers an input, or None.
     """
 
     d_vocab: int
@@ -25,6 +26,8 @@ class TaskShape:
     n_classes: int
     constants: tuple[int | None, ...]
     reads: tuple[int, int] | None = None
+    n_symbols: int = 0
+    n_features: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Task:
     reads: None, or (start, stop) for a task with an answer at each of these n_reads positions; mask: (N, n_reads)
     bool, which of them count. draw: where training data are endless, what draws a fresh batch; the table is then all
     test set.
+    features: (N, d) real inputs, for learners that take them (kernel machines); where there are no tokens, n_ctx is 0.
+    units: (N,) numbers of what a split must not divide, as the inputs that show one pair of operands; None: each is
+    its own.
     """
 
     name: str
@@ -52,6 +58,8 @@ class Task:
     reads: tuple[int, int] | None = None
     mask: np.ndarray | None = None
     draw: Draw | None = None
+    features: np.ndarray | None = None
+    units: np.ndarray | None = None
 
     @property
     def n_ctx(self) -> int:
@@ -71,4 +79,8 @@ class Task:
         if self.draw is not None or self.reads is not None:
             # a table that is a sample does not show what never changes
             constants = (None,) * self.n_ctx
-        return TaskShape(self.d_vocab, self.n_ctx, self.n_classes, constants, self.reads)
+        varying = [i for i, constant in enumerate(constants) if constant is None]
+        # a sample may not hold every token
+        n_symbols = self.d_vocab if self.draw is not None else int(self.inputs[:, varying].max(initial=-1)) + 1
+        n_features = None if self.features is None else int(self.features.shape[1])
+        return TaskShape(self.d_vocab, self.n_ctx, self.n_classes, constants, self.reads, n_symbols, n_features)

@@ -36,7 +36,8 @@ class Split:
     frac_train or n_train: the share or the number trained on. seed: None takes the experiment's. method: 'random', or
     the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and Furuta et al. 2024) and 'torch_randperm'
     (the TransformerLens demonstration). label_noise: share of the training labels replaced by a different answer;
-    noise_seed: None takes the split's. schedule: later training sets, by increasing step.
+    noise_seed: None takes the split's. schedule: later training sets, by increasing step. Of a mixture of operations
+    sizes count pairs of operands, which are trained on in every operation or in none.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
@@ -77,19 +78,23 @@ def make_split(split: Split, task: Task, seed: int) -> SplitRows:
         return _all_test(split, task)
     own_seed = seed if split.seed is None else split.seed
     check_seed(own_seed, "split.seed")
-    sizes = [_training_size(split, task.n_inputs, "split")]
+    units = np.arange(task.n_inputs) if task.units is None else np.unique(task.units, return_inverse=True)[1]
+    n_units = int(units.max(initial=-1)) + 1
+    sizes = [_training_size(split, n_units, "split")]
     steps = [0]
     for number, phase in enumerate(split.schedule):
         if phase.step <= steps[-1]:
             raise InputError(f"split.schedule.{number}.step", phase.step, f"must be above {steps[-1]}")
         steps.append(phase.step)
-        sizes.append(_training_size(phase, task.n_inputs, f"split.schedule.{number}"))
+        sizes.append(_training_size(phase, n_units, f"split.schedule.{number}"))
 
-    order = _order(split.method, task.n_inputs, own_seed)
+    order = _order(split.method, n_units, own_seed)
     rank = np.empty_like(order)
-    rank[order] = np.arange(task.n_inputs)
+    rank[order] = np.arange(n_units)
+    rank = rank[units]
     train = np.flatnonzero(rank < max(sizes))
-    weights = [(rank[train] < size) / size for size in sizes]
+    inside = [rank[train] < size for size in sizes]
+    weights = [rows / rows.sum() for rows in inside]
     noise_seed = own_seed if split.noise_seed is None else split.noise_seed
     return SplitRows(
         train=train.astype(np.int32),

@@ -24,7 +24,7 @@ Tokens: TypeAlias = npt.NDArray[np.int32]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 @register("task", "table")
@@ -161,7 +161,7 @@ class Table:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 inputs, answers = arrays["inputs"], arrays["answers"]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._refuse(f"is no readable .npz file with the arrays 'inputs' and 'answers' ({error})")
         for name, array in (("inputs", inputs), ("answers", answers)):
             if not np.issubdtype(array.dtype, np.integer):

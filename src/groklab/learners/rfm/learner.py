@@ -1,0 +1,339 @@
+"""A Recursive Feature Machine (Radhakrishnan et al. 2022; Mallinar et al. 2024, section 2): the learner.
+
+Its only weights are M, the feature matrix (d, d), in the experiment's dtype. M_0 is the identity (or planted). The
+machine after s iterations solves kernel regression with M_s; its AGOP's power is M_{s+1}. So step 0 is the paper's
+iteration 0, the plain kernel machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from groklab.components import numbers_of, with_numbers
+from groklab.device import available_memory, cores, readable_bytes
+from groklab.errors import InputError
+from groklab.features import matrix_power, planted_features
+from groklab.learners.base import LOSSES
+from groklab.learners.rfm.kernels import Array, KernelName, kernel_of
+from groklab.learners.rfm.machine import CHUNK, Fitted, fit
+from groklab.learners.rfm.points import CACHE, Pairs, Points, Rows
+from groklab.learners.rfm.threads import threads, workspace
+from groklab.registry import register
+from groklab.tasks.base import Task, TaskShape
+from groklab.tasks.transposes import in_transpose
+
+#: Training inputs from which one machine alone is solved in several threads.
+MANY = 4000
+
+
+@register("learner", "rfm")
+class RFM:
+    """Kernel regression whose metric M is, again and again, a power of its average gradient outer product (AGOP).
+
+    kernel, with norms and products of M: 'quadratic' (x'Mz)^2; 'gaussian' exp(-|x-z|^2 / (2 bandwidth^2)); 'laplace'
+    exp(-|x-z| / bandwidth); 'general_quadratic' (|x|^2-1)(|z|^2-1)/2 + (x'Mz)^2. The paper prints the Gaussian as
+    exp(-|x-z|^2 / L), which is bandwidth sqrt(L/2).
+    ridge: added to the kernel matrix's diagonal. agop_power: s of M = AGOP^s; negative eigenvalues count as zero.
+    centre: take Jacobians less their mean over the training inputs, as the published code does (formula 3 of the paper
+    does not; a Gaussian kernel needs it). normalise: M is divided by its largest entry ('max') or by its trace over d
+    ('trace'); the quadratic kernel's predictions do not change with M's scale, while a Gaussian's do.
+    features: M_0; anything but 'one_hot' plants random circulant features of that orientation (features.py), drawn
+    from features_seed: the right ones are toeplitz for x+y, hankel for x-y, toeplitz_log for x*y, hankel_log for x/y.
+    path: 'pairs' looks products of one-hot pairs up, 'dense' multiplies; 'auto' is pairs where the task has two
+    varying tokens. solver: 'cholesky' holds the kernel matrix, 'iterative' (conjugate gradients) does not; 'auto' is
+    cholesky where it fits into memory.
+    """
+
+    kernel: KernelName = "quadratic"
+    bandwidth: float = 2.5
+    ridge: float = 0.0
+    agop_power: float = 0.5
+    centre: bool = True
+    normalise: Literal["none", "max", "trace"] = "none"
+    features: Literal["one_hot", "toeplitz", "hankel", "toeplitz_log", "hankel_log"] = "one_hot"
+    features_seed: int = 0
+    path: Literal["auto", "pairs", "dense"] = "auto"
+    solver: Literal["auto", "cholesky", "iterative"] = "auto"
+
+    compiled: ClassVar[bool] = False
+    sections: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]] = (
+        *LOSSES,
+        "weight_norm",
+        "trace",
+        "train_correct_loss",
+        "test_correct_loss",
+        "transpose_free_accuracy",
+        "condition",
+    )
+    #: What an experiment of this learner says where it says nothing: an iteration is a step.
+    defaults: ClassVar[dict[str, Any]] = {
+        "dtype": "float64",
+        "budget": {"steps": 30},
+        "evaluation": {"every": 1},
+        "checkpoints": {"spacing": "linear", "every": 1},
+    }
+
+    def __post_init__(self) -> None:
+        if not self.bandwidth > 0:
+            raise InputError("learner.bandwidth", self.bandwidth, "needs to be above 0")
+        if not self.ridge >= 0:
+            raise InputError("learner.ridge", self.ridge, "needs to be 0 or above")
+        if not self.agop_power > 0:
+            raise InputError("learner.agop_power", self.agop_power, "needs to be above 0")
+        if self.features_seed < 0:
+            raise InputError("learner.features_seed", self.features_seed, "needs to be 0 or above")
+
+    # -- what the engine asks ------------------------------------------------------------------------------------
+
+    def weight_shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
+        """The one weight M."""
+        size = _dimension(shape)
+        return {"M": (size, size)}
+
+    def init(self, shape: TaskShape, dtype: str) -> dict[str, Array]:
+        """M_0. Raises InputError where features are planted and inputs are no pairs."""
+        (size, _) = self.weight_shapes(shape)["M"]
+        if self.features == "one_hot":
+            return {"M": np.eye(size, dtype=dtype)}
+        if not _is_pairs(shape):
+            raise InputError("learner.features", self.features, "needs a task of two varying tokens")
+        planted = planted_features(shape.n_symbols, self.features, self.features_seed)
+        return {"M": matrix_power(planted, 0.5).astype(dtype)}
+
+    def flops(self, shape: TaskShape, n: int) -> float:
+        """Floating-point operations of an iteration that the algorithm cannot avoid."""
+        size, c = self.weight_shapes(shape)["M"][0], shape.n_classes
+        pairs = _is_pairs(shape) and self.path != "dense"
+        solving = n**3 / 3 + 2.0 * n * n * c
+        if self.kernel in ("quadratic", "general_quadratic"):
+            return solving + 7.0 * c * size**3 + (0 if pairs else 2.0 * n * c * size**2)
+        return solving + 2.0 * n * n * c + n * c * size**2 + (4.0 * n * n * c if pairs else 2.0 * n * n * c * size)
+
+    def memory(self, shape: TaskShape, n: int, n_test: int, dtype: str) -> int:
+        """Bytes that an iteration holds at most. Raises InputError where they are more than there are.
+
+        With the solver 'auto' the kernel matrix is left out where only that fits.
+        """
+        matrix, rest = self._bytes(shape, n, n_test, dtype)
+        free = available_memory()
+        if self.solver != "iterative" and matrix + rest <= free:
+            return matrix + rest
+        if self.solver == "cholesky" or rest > free:
+            room = free if self.solver != "cholesky" else max(free - rest, 0)
+            fits = int((room / np.dtype(dtype).itemsize) ** 0.5)
+            needed = matrix + rest if self.solver == "cholesky" else rest
+            more = ", or learner.solver needs to be iterative" if self.solver == "cholesky" else ""
+            raise InputError(
+                f"a kernel machine with n = {n:,} training inputs needs about {readable_bytes(needed)} ({needed:,} "
+                f"bytes), but only {readable_bytes(free)} are free: n = {fits:,} would fit{more}"
+            )
+        return rest
+
+    def _bytes(self, shape: TaskShape, n: int, n_test: int, dtype: str) -> tuple[int, int]:
+        """Of the kernel matrix, and of everything else."""
+        size, c = self.weight_shapes(shape)["M"][0], shape.n_classes
+        item = np.dtype(dtype).itemsize
+        tables = 2 * size * (n if _is_pairs(shape) else n + n_test)
+        outputs = 4 * c * (n + n_test)
+        forms = 3 * c * size**2 if self.kernel in ("quadratic", "general_quadratic") else 0
+        return item * n * n, item * (tables + outputs + forms) + int(2 * CHUNK + 3 * CACHE)
+
+    def prepare(self, raw: dict[str, np.ndarray], shape: TaskShape, dtype: str) -> Data:
+        """The points of one member, from its rows of tokens or reals. Raises InputError for data not finite."""
+        if len(raw["phase_steps"]) > 1:
+            raise InputError("split.schedule", "…", "needs the learner gradient_descent")
+        inside = raw["phase_weights"][0] > 0
+        tested = raw["test_weights"] > 0
+        return Data(
+            self._points(raw["train_inputs"][inside], shape),
+            raw["train_targets"][inside],
+            self._points(raw["test_inputs"][tested], shape),
+            raw["test_targets"][tested],
+            raw["test_transposed"][tested] if "test_transposed" in raw else None,
+            shape,
+            dtype,
+        )
+
+    def around(self, data: Sequence[Data], n_blocks: int) -> AbstractContextManager[None]:
+        """Linear algebra in one thread each, but for one large machine alone: small products wait for each other."""
+        alone = n_blocks == 1 and data[0].train.n >= MANY
+        return threads(cores() if alone else 1)
+
+    def step(
+        self, weights: Mapping[str, Any], data: Data, numbers: Mapping[str, Any], record: bool, move: bool
+    ) -> tuple[dict[str, Array], dict[str, float]]:
+        """One iteration: solve with M, measure f (if `record`), and (if `move`) take M to a power of f's AGOP.
+
+        Raises InputError where the kernel matrix is singular.
+        """
+        settings: RFM = with_numbers(self, {k: float(v) for k, v in numbers.items()}, "learner")
+        metric = np.asarray(weights["M"])
+        fitted, condition = settings.fitted(metric, data)
+        row = {**_errors(fitted, data), "condition": condition} if record else {}
+        if record:
+            row |= {"weight_norm": float(np.linalg.norm(metric)), "trace": float(np.trace(metric))}
+        if not move:
+            return {"M": metric}, row
+        moved = matrix_power(fitted.agop(settings.centre), settings.agop_power)
+        if settings.normalise != "none":
+            largest = moved.max() if settings.normalise == "max" else np.trace(moved) / len(moved)
+            moved = moved / max(float(largest), np.finfo(np.float64).tiny)
+        return {"M": moved.astype(metric.dtype)}, row
+
+    def fitted(self, metric: Array, data: Data) -> tuple[Fitted, float]:
+        """The kernel machine with this metric, and its matrix's estimated condition number."""
+        kernel = kernel_of(self.kernel, self.bandwidth)
+        n = data.train.n
+        matrix, rest = self._bytes(data.shape, n, data.test.n, data.dtype)
+        whole = self.solver == "cholesky" or (self.solver == "auto" and matrix + rest <= available_memory() + matrix)
+        room = workspace(n, data.dtype) if whole else None
+        fitted, solution = fit(kernel, data.train, data.answers, metric, self.ridge, room)
+        return fitted, solution.condition
+
+    # -- what measures and people ask ------------------------------------------------------------------------------
+
+    def outputs(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray) -> Array:
+        """(N, n_classes) float64 predictions on all inputs of a task, from M and the training rows."""
+        data = self._data(task, np.asarray(train_rows), np.arange(task.n_inputs))
+        fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
+        return fitted.predict(data.test).astype(np.float64)
+
+    def agop(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray, *, by_class: bool = False) -> Array:
+        """(d, d) float64 AGOP of the machine with this M, or its terms (n_classes, d, d), an output each."""
+        data = self._data(task, np.asarray(train_rows), np.arange(1))
+        fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
+        return fitted.agop(self.centre, by_class)
+
+    def start(self, task: Task, train_rows: np.ndarray, dtype: str = "float64") -> Iterations:
+        """The machine on a task, to be iterated by hand; test inputs are all others."""
+        rest = np.setdiff1d(np.arange(task.n_inputs), train_rows)
+        data = self._data(task, np.asarray(train_rows), rest, dtype)
+        return Iterations(self, data, self.init(task.shape, dtype))
+
+    def _data(self, task: Task, train: np.ndarray, test: np.ndarray, dtype: str = "float64") -> Data:
+        seen = task.inputs if task.features is None else task.features
+        transposed = in_transpose(task, train)
+        return Data(
+            self._points(seen[train], task.shape),
+            task.targets[train],
+            self._points(seen[test], task.shape),
+            task.targets[test],
+            None if transposed is None else transposed[test],
+            task.shape,
+            dtype,
+        )
+
+    def _points(self, inputs: np.ndarray, shape: TaskShape) -> Points:
+        if np.issubdtype(inputs.dtype, np.floating):
+            if self.path == "pairs":
+                raise InputError("learner.path", "pairs", "needs a task of two varying tokens")
+            if not np.isfinite(inputs).all():
+                raise InputError("the task's inputs hold numbers that are not finite")
+            return Rows(inputs)
+        varying = _varying(shape)
+        tokens = inputs[:, varying]
+        if len(varying) == 2 and self.path != "dense":
+            return Pairs(tokens[:, 0], tokens[:, 1], shape.n_symbols)
+        if self.path == "pairs":
+            raise InputError("learner.path", "pairs", "needs a task of two varying tokens")
+        eye = np.eye(shape.n_symbols)
+        return Rows(np.concatenate([eye[t] for t in tokens.T], axis=1))
+
+
+@dataclass(frozen=True)
+class Data:
+    """One member's points and answers. test_transposed: which test pairs are trained on the other way round."""
+
+    train: Points
+    train_targets: np.ndarray
+    test: Points
+    test_targets: np.ndarray
+    test_transposed: np.ndarray | None
+    shape: TaskShape
+    dtype: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.train, Pairs):
+            # sums over the pairs of a first symbol are sums over stretches
+            order = np.lexsort((self.train.second, self.train.first))
+            object.__setattr__(self, "train", self.train.take(order))
+            object.__setattr__(self, "train_targets", self.train_targets[order])
+
+    @cached_property
+    def answers(self) -> Array:
+        """(n, c) one-hot training targets."""
+        one_hot: Array = np.eye(self.shape.n_classes, dtype=self.dtype)[self.train_targets]
+        return one_hot
+
+
+class Iterations:
+    """A machine that is iterated by hand. M: its feature matrix (d, d); steps: how many iterations it has gone."""
+
+    def __init__(self, learner: RFM, data: Data, weights: dict[str, Array]) -> None:
+        self.learner, self.data, self.weights, self.steps = learner, data, weights, 0
+
+    @property
+    def M(self) -> Array:
+        """(d, d)."""
+        return self.weights["M"]
+
+    def step(self) -> dict[str, float]:
+        """The metrics of the machine as it stands, which then goes one iteration on."""
+        with self.learner.around([self.data], 1):
+            self.weights, row = self.learner.step(self.weights, self.data, self._numbers(), True, True)
+        self.steps += 1
+        return row
+
+    def evaluate(self) -> dict[str, float]:
+        """The metrics of the machine as it stands."""
+        with self.learner.around([self.data], 1):
+            return self.learner.step(self.weights, self.data, self._numbers(), True, False)[1]
+
+    def fitted(self) -> Fitted:
+        """The kernel machine as it stands, for predictions and AGOPs."""
+        return self.learner.fitted(self.M, self.data)[0]
+
+    def _numbers(self) -> dict[str, float]:
+        return numbers_of(self.learner, "learner")
+
+
+def _errors(fitted: Fitted, data: Data) -> dict[str, float]:
+    row = {}
+    for name, points, targets in (
+        ("train", data.train, data.train_targets),
+        ("test", data.test, data.test_targets),
+    ):
+        outputs = fitted.predict(points)
+        rows = np.arange(len(targets))
+        own = outputs[rows, targets].astype(np.float64)
+        outputs[rows, targets] = -np.inf
+        right = own > outputs.max(1)
+        outputs[rows, targets] = 0
+        squares = float(np.einsum("nc,nc->", outputs, outputs, dtype=np.float64))
+        correct = float(((own - 1) ** 2).sum())
+        row[f"{name}_loss"] = (squares + correct) / outputs.size
+        row[f"{name}_accuracy"] = float(right.mean())
+        row[f"{name}_correct_loss"] = correct / len(targets)
+    row["transpose_free_accuracy"] = np.nan
+    if data.test_transposed is not None and not data.test_transposed.all():
+        row["transpose_free_accuracy"] = float(right[~data.test_transposed].mean())
+    return row
+
+
+def _varying(shape: TaskShape) -> list[int]:
+    return [i for i, constant in enumerate(shape.constants) if constant is None]
+
+
+def _is_pairs(shape: TaskShape) -> bool:
+    return shape.n_features is None and len(_varying(shape)) == 2
+
+
+def _dimension(shape: TaskShape) -> int:
+    return len(_varying(shape)) * shape.n_symbols if shape.n_features is None else shape.n_features

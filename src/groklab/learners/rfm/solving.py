@@ -1,0 +1,144 @@
+"""Kernel regression's linear system (K + ridge I) A = Y.
+
+Cholesky in place in the one n x n matrix that is ever held; where rounding has left it without a factor, LU; beyond
+memory, conjugate gradients that never make the matrix.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from groklab.errors import InputError
+from groklab.learners.rfm.kernels import Array
+
+#: Condition numbers above this share of the precision's inverse are called singular.
+SINGULAR = 0.1
+#: Conjugate gradients: residual over right-hand side at which they end, and the most products.
+TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
+MOST_PRODUCTS = 5000
+
+
+@dataclass(frozen=True)
+class Solution:
+    """coefficients: (n, c). condition: an estimate, from below, of the matrix's condition number."""
+
+    coefficients: Array
+    condition: float
+
+
+def solve(fill: Callable[[Array], None], room: Array, ridge: float, right: Array) -> Solution:
+    """Solve (K + ridge I) A = Y by a factor of K.
+
+    fill(room) writes K's upper triangle into the (n, n) workspace `room`, which the factor then takes.
+    right: Y (n, c). Raises InputError where the matrix is singular to working precision.
+    """
+    diagonal = np.einsum("ii->i", room)
+    fill(room)
+    diagonal += ridge
+    # a row-major upper triangle is a column-major lower one
+    largest = _largest_eigenvalue(room)
+    factorise, solve_factored = _lapack("potrf", room), _lapack("potrs", room)
+    factor, info = factorise(room.T, lower=1, overwrite_a=1, clean=0)
+    if info > 0:
+        warnings.warn("the kernel matrix has no Cholesky factor in this precision; using LU", stacklevel=2)
+        return _solve_by_lu(fill, room, ridge, right)
+    found, _ = solve_factored(factor, np.asfortranarray(right), lower=1)
+    smallest = _smallest_eigenvalue(factor, right, found)
+    condition = largest / smallest if smallest > 0 else np.inf
+    if not np.isfinite(found).all() or condition > SINGULAR / np.finfo(room.dtype).eps:
+        raise _singular(condition)
+    return Solution(np.ascontiguousarray(found), float(condition))
+
+
+def _lapack(name: str, like: Array) -> Callable[..., tuple[Array, int]]:
+    (function,) = lapack.get_lapack_funcs((name,), (like,))
+    return function  # type: ignore[no-any-return]
+
+
+def _largest_eigenvalue(upper: Array) -> float:
+    """Two products of the symmetric matrix from the vector of ones, which its largest eigenvector is nearly."""
+    (multiply,) = blas.get_blas_funcs(("symv",), (upper,))
+    v = np.full(len(upper), len(upper) ** -0.5, upper.dtype)
+    for _ in range(2):
+        v = multiply(1.0, upper.T, v, lower=1)
+        length = float(np.linalg.norm(v))
+        v /= length
+    return length
+
+
+def _smallest_eigenvalue(factor: Array, right: Array, found: Array) -> float:
+    """What the solutions already show of the smallest eigenvalue, sharpened by inverse iteration."""
+    (half,) = lapack.get_lapack_funcs(("potrs",), (factor,))
+    lengths = np.linalg.norm(right, axis=0)
+    stretch = np.linalg.norm(found, axis=0) / np.where(lengths > 0, lengths, np.inf)
+    v = found[:, int(stretch.argmax())]
+    best = 1 / max(float(stretch.max()), np.finfo(np.float64).tiny)
+    for _ in range(2):
+        size = float(np.linalg.norm(v))
+        if not np.isfinite(size) or size == 0:
+            return 0.0
+        v, _ = half(factor, v / size, lower=1)
+        best = min(best, 1 / float(np.linalg.norm(v)))
+    return best
+
+
+def _solve_by_lu(fill: Callable[[Array], None], room: Array, ridge: float, right: Array) -> Solution:
+    fill(room)
+    np.einsum("ii->i", room)[:] += ridge
+    lower = np.tril_indices(len(room), -1)
+    room[lower] = room.T[lower]
+    norm = float(np.abs(room).sum(0).max())
+    factor, pivots, info = _lapack("getrf", room)(room.T, overwrite_a=1)  # type: ignore[misc]
+    inverse = float(_lapack("gecon", room)(factor, norm)[0]) if info == 0 else 0.0
+    if inverse < np.finfo(room.dtype).eps:
+        raise _singular(1 / inverse if inverse > 0 else np.inf)
+    found, _ = _lapack("getrs", room)(factor, pivots, np.asfortranarray(right))
+    return Solution(np.ascontiguousarray(found), 1 / float(inverse))
+
+
+def _singular(condition: float) -> InputError:
+    size = f"{condition:.0e}" if np.isfinite(condition) else "infinite"
+    return InputError(
+        f"the kernel matrix is singular to working precision (its condition number is about {size}): "
+        "learner.ridge needs to be above 0, or dtype float64"
+    )
+
+
+def solve_iteratively(product: Callable[[Array], Array], ridge: float, right: Array) -> Solution:
+    """Solve by conjugate gradients, all right-hand sides side by side; product(V) is K V.
+
+    The condition number is that of the Rayleigh quotients met on the way. Raises InputError where it does not converge.
+    """
+    tolerance = TOLERANCE[right.dtype]
+    x = np.zeros_like(right)
+    residual = right.copy()
+    direction = residual.copy()
+    squares = np.einsum("nc,nc->c", residual, residual)
+    goal = tolerance**2 * squares
+    low, high = np.inf, 0.0
+    for _ in range(MOST_PRODUCTS):
+        if (squares <= goal).all():
+            return Solution(x, high / low if low > 0 and high > 0 else 1.0)
+        image = product(direction) + ridge * direction
+        curvature = np.einsum("nc,nc->c", direction, image)
+        lengths = np.einsum("nc,nc->c", direction, direction)
+        alive = (squares > goal) & (curvature > 0)
+        if not alive.any():
+            break
+        quotients = curvature[alive] / lengths[alive]
+        low, high = min(low, float(quotients.min())), max(high, float(quotients.max()))
+        step = np.where(alive, squares / np.where(alive, curvature, 1), 0)
+        x += step * direction
+        residual -= step * image
+        fresh = np.einsum("nc,nc->c", residual, residual)
+        direction = residual + np.where(squares > 0, fresh / np.where(squares > 0, squares, 1), 0) * direction
+        squares = fresh
+    raise InputError(
+        f"conjugate gradients did not solve the kernel regression within {MOST_PRODUCTS:,} products: "
+        "learner.ridge needs to be larger"
+    )

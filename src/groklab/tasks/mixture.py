@@ -1,0 +1,70 @@
+"""Several operations on the same pairs of operands, told apart by a token of their own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from groklab.errors import InputError
+from groklab.registry import register
+from groklab.tasks.arithmetic import Arithmetic
+from groklab.tasks.base import Task
+from groklab.tasks.layouts import check_size
+
+
+@register("task", "mixture")
+class Mixture:
+    """Two or more operations mod p on pairs; a split trains on a pair of operands in all of them or in none.
+
+    p: the modulus. expressions: formulas or names of published operations, each in two operands.
+    Tokens are (x, operation, y), with token p + i for the i-th operation. Kernel machines see the one-hot x, the
+    one-hot y, and one coordinate for each operation but the first, so that of two operations it is one bit (Mallinar
+    et al. 2024, appendix G).
+    """
+
+    p: Annotated[int, Ge(2)]
+    expressions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.expressions) < 2:
+            raise InputError("task.expressions", list(self.expressions), "needs two operations or more")
+        if len(set(self.expressions)) < len(self.expressions):
+            raise InputError("task.expressions", list(self.expressions), "names an operation twice")
+
+    def build(self) -> Task:
+        """The task, operation by operation, each in row-major order of its pairs.
+
+        `algebra['operands']` (N, 3) holds x, y and the operation's place; `algebra['operations']` their names.
+        Raises InputError as the task 'arithmetic' does, and for expressions of other than two operands.
+        """
+        check_size("task.p", self.p, self.p**2 * len(self.expressions), columns=9)
+        tasks = [Arithmetic(p=self.p, expression=e, layout="a b").build() for e in self.expressions]
+        for text, task in zip(self.expressions, tasks, strict=True):
+            if task.n_ctx != 2:
+                raise InputError("task.expressions", text, f"has {task.n_ctx} operands; a mixture needs two")
+        place = np.concatenate([np.full(t.n_inputs, i, np.int32) for i, t in enumerate(tasks)])
+        pairs = np.concatenate([t.inputs for t in tasks])
+        eye = np.eye(self.p)
+        features = np.concatenate([eye[pairs[:, 0]], eye[pairs[:, 1]], np.eye(len(tasks))[place][:, 1:]], axis=1)
+        return Task(
+            name=f"{', '.join(str(t.algebra['expression']) for t in tasks)} mod {self.p}",
+            inputs=np.stack([pairs[:, 0], self.p + place, pairs[:, 1]], axis=1).astype(np.int32),
+            targets=np.concatenate([t.targets for t in tasks]),
+            d_vocab=self.p + len(tasks),
+            n_classes=self.p,
+            algebra={
+                "p": self.p,
+                "expression": None,
+                "operation": "mixture",
+                "operations": [str(t.algebra["expression"]) for t in tasks],
+                "n_variables": 2,
+                "operands": np.concatenate([pairs, place[:, None]], axis=1).astype(np.int32),
+                "n_answers": self.p,
+                "commutative": all(t.algebra["commutative"] for t in tasks),
+                "direction": None,
+            },
+            features=features,
+            units=pairs[:, 0].astype(np.int64) * self.p + pairs[:, 1],
+        )
