@@ -166,7 +166,7 @@ class _Training:
             result = self.program.advance(states[i], self.data[i], self.numbers[i], self.keys[i], *bounds)
             return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
 
-        with self.program.around(self.data):
+        with self.program.around():
             return list(self.pool.map(one, range(len(self.blocks))))
 
     def _advance(self, stop: int) -> None:

@@ -114,11 +114,11 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
         if abs(value) > largest:
             raise InputError(name, value, f"needs to be at most {largest:.4g} in {first.dtype}")
     tasks = tuple(build_task(e) for e in experiments)
+    _check_data(experiments, tasks)
     names = weight_shapes(first, tasks[0])
     for pattern in first.optimiser.groups if first.optimiser is not None else ():
         if not fnmatch.filter(names, pattern):
             raise InputError(f"optimiser.groups.{pattern}: matches no weight; there are {', '.join(names)}")
-    _check_data(experiments, tasks)
     splits = tuple(make_split(e.split, t, e.seed) for e, t in zip(experiments, tasks, strict=True))
     require_memory("training this", memory_estimate(experiments, tasks, splits))
     return Ensemble(tuple(experiments), tasks, splits)

@@ -8,7 +8,7 @@ same compiled program.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
@@ -54,7 +54,7 @@ class Program:
         """Shapes and types of what `init` gives."""
         return jax.eval_shape(self.init, keys, numbers)
 
-    def around(self, data: Sequence[Any]) -> AbstractContextManager[None]:
+    def around(self) -> AbstractContextManager[None]:
         """What to do while blocks advance: nothing."""
         return nullcontext()
 
@@ -117,14 +117,14 @@ class PlainProgram:
 
     template = init
 
-    def around(self, data: Sequence[Any]) -> AbstractContextManager[None]:
-        """What to do while blocks advance: the learner shares the cores among them."""
-        context: AbstractContextManager[None] = self.learner.around(data, self.n_blocks)
+    def around(self) -> AbstractContextManager[None]:
+        """What to do while blocks advance: as the learner says."""
+        context: AbstractContextManager[None] = self.learner.around()
         return context
 
     def prepare(self, raw: dict[str, Any]) -> Any:
         """The data of one lane."""
-        return self.learner.prepare({k: v[0] for k, v in raw.items()}, self.shape, self.dtype)
+        return self.learner.prepare({k: v[0] for k, v in raw.items()}, self.shape, self.dtype, self.n_blocks == 1)
 
     def advance(
         self, states: Any, data: Any, numbers: Any, keys: Any, start: Any, stop: Any, every: Any
@@ -132,6 +132,7 @@ class PlainProgram:
         """As `Program.advance`."""
         weights = {k: np.asarray(v[0]) for k, v in states["weights"].items()}
         own = {k: v[0] for k, v in numbers.items()}
+        start, stop, every = int(start), int(stop), int(every)
         rows = []
         for s in range(start, max(stop, start + 1)):
             record = s == start or s % every == 0

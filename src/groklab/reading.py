@@ -263,6 +263,8 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
         return InputError(where, _short(first["input"]), "may hold letters, digits, spaces and . _ / + -, at most 81")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] == "value_error":
+        if message.startswith(f"{path}."):
+            return InputError(message)  # a component that names its own field in full
         return InputError(f"{path}: {message}" if not first["loc"] else f"{where} = {first['input']!r}: {message}")
     return InputError(where, _short(first["input"]), f"needs to be {message}")
 

@@ -14,29 +14,33 @@ from groklab.networks.mlp import MLP
 from groklab.tasks.base import TaskShape
 
 
-def accuracy(p: int, width: int, seed: int, scheme: str = "gromov", **settings: object) -> float:
-    """Share of all pairs (of non-zero numbers for products) whose answer has the largest logit."""
-    net = MLP(d_mlp=width, activation="quadratic", init_scheme=scheme, **settings)
+def accuracies(p: int, width: int, scheme: str = "gromov", seeds: int = 4) -> list[float]:
+    """For each seed the share of all pairs (of non-zero numbers for products) whose answer has the largest logit."""
+    net = MLP(d_mlp=width, activation="quadratic", init_scheme=scheme)
     shape = TaskShape(p, 2, p, (None, None))
-    weights = net.init(jax.random.key(seed), shape, jnp.float32)
+    init = jax.jit(jax.vmap(lambda key: net.init(key, shape, jnp.float32)))
+    drawn = {name: np.asarray(w) for name, w in init(jax.random.split(jax.random.key(0), seeds)).items()}
     first = int(scheme == "gromov_log")
     a, b = np.mgrid[first:p, first:p].reshape(2, -1)
-    logits = net.apply(weights, net.prepare(jnp.asarray(np.stack([a, b], 1), jnp.int32), shape), shape)
-    return float((np.asarray(logits).argmax(1) == (a * b if first else a + b) % p).mean())
+    answers = (a * b if first else a + b) % p
+    found = []
+    for v, w, u in zip(drawn["embed.0.W"], drawn["embed.1.W"], drawn["unembed.W_U"], strict=True):
+        found.append(float((((v[a] + w[b]) ** 2 @ u).argmax(1) == answers).mean()))
+    return found
 
 
 @pytest.mark.parametrize("p", [97, 113])
 def test_addition_is_solved_as_the_width_grows(p: int) -> None:
-    mean = {width: np.mean([accuracy(p, width, seed) for seed in range(5)]) for width in (50, 100)}
-    assert 0.8 <= mean[50] <= 0.97
-    assert mean[100] >= 0.99
-    assert [accuracy(p, width, seed) for width in (200, 500) for seed in range(3)] == [1.0] * 6
+    assert 0.8 <= np.mean(accuracies(p, 50)) <= 0.97
+    assert np.mean(accuracies(p, 100)) >= 0.99
+    assert min(accuracies(p, 200)) >= 0.9995  # at times one pair of all is wrong
+    assert accuracies(p, 300) == [1.0] * 4
 
 
 @pytest.mark.parametrize("p", [31, 61])
 def test_multiplication_is_solved_in_logarithms(p: int) -> None:
-    assert [accuracy(p, 400, seed, "gromov_log") for seed in range(3)] == [1.0] * 3
-    assert accuracy(p, 50, 0, "gromov_log") < 1
+    assert np.mean(accuracies(p, 50, "gromov_log")) < 1
+    assert accuracies(p, 400, "gromov_log") == [1.0] * 4
 
 
 def test_logits_are_the_one_hot_answer_up_to_noise() -> None:
@@ -50,7 +54,9 @@ def test_logits_are_the_one_hot_answer_up_to_noise() -> None:
     a, b = np.mgrid[:p, :p].reshape(2, -1)
     tokens = jnp.asarray(np.stack([a, b, np.full(p * p, p)], 1), jnp.int32)
     expected = np.eye(p)[(a + b) % p] * (1 + 1 / (p - 1)) - 1 / (p - 1)
-    np.testing.assert_allclose(net.textbook(weights, tokens, shape), expected, atol=8 / width**0.5)
+    noise = np.asarray(net.textbook(weights, tokens, shape)) - expected
+    assert noise.var() == pytest.approx(5 / width, rel=0.3)
+    assert abs(noise).max() < 6 * (5 / width) ** 0.5
 
 
 def test_scales_multiply_and_zero_has_no_logarithm() -> None:
@@ -69,7 +75,7 @@ def test_a_run_that_starts_there_has_grokked_at_once() -> None:
     task, objective = {"p": 23, "layout": "a b"}, {"kind": "mse"}
     run = training.train(gl.read({"task": task, "objective": objective, "network": settings, "budget": {"steps": 0}}))
     assert run.curves()["test_accuracy"][0] == 1
-    assert run.curves()["test_loss"][0] < 0.02
+    assert run.curves()["test_loss"][0] == pytest.approx(5 / 300, rel=0.4)
 
 
 @pytest.mark.parametrize(

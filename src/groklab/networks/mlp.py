@@ -38,7 +38,7 @@ class MLP:
     +-1/sqrt(fan-in). The fan-in of one-hot tables is the number of tokens times that of positions; a shared embedding
     has deviation 1/sqrt(d_embed). 'gromov' is no random start but the solution of addition (Gromov 2023, arXiv
     2301.02679; `gromov_waves`), every entry (2/N)^(1/3) cos(…): logits are 1 at the answer and -1/(p-1) elsewhere, plus
-    noise of order 1/sqrt(N); 'gromov_log' that of multiplication of non-zero numbers.
+    noise of variance about 5/N; 'gromov_log' that of multiplication of non-zero numbers.
     init_std, init_scale, output_scale: as in the transformer.
     features: what the first layer sees of a pair of one-hot tokens x: x itself, or T x with the fixed transform T of
     random circulant features, drawn from `features_seed` (Mallinar et al. 2024, arXiv 2407.20199, section 4; see

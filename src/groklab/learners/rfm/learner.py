@@ -7,7 +7,7 @@ iteration 0, the plain kernel machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +21,7 @@ from groklab.errors import InputError
 from groklab.features import matrix_power, planted_features
 from groklab.learners.base import LOSSES
 from groklab.learners.rfm.kernels import Array, KernelName, kernel_of
-from groklab.learners.rfm.machine import CHUNK, Fitted, fit
+from groklab.learners.rfm.machine import Fitted, fit
 from groklab.learners.rfm.points import CACHE, Pairs, Points, Rows
 from groklab.learners.rfm.threads import threads, workspace
 from groklab.registry import register
@@ -143,10 +143,13 @@ class RFM:
         tables = 2 * size * (n if _is_pairs(shape) else n + n_test)
         outputs = 4 * c * (n + n_test)
         forms = 3 * c * size**2 if self.kernel in ("quadratic", "general_quadratic") else 0
-        return item * n * n, item * (tables + outputs + forms) + int(2 * CHUNK + 3 * CACHE)
+        return item * n * n, item * (tables + outputs + forms) + int(4 * CACHE)
 
-    def prepare(self, raw: dict[str, np.ndarray], shape: TaskShape, dtype: str) -> Data:
-        """The points of one member, from its rows of tokens or reals. Raises InputError for data not finite."""
+    def prepare(self, raw: dict[str, np.ndarray], shape: TaskShape, dtype: str, alone: bool) -> Data:
+        """The points of one member, from its rows of tokens or reals. Raises InputError for data not finite.
+
+        alone: no other member advances side by side, so that it may have all cores.
+        """
         if len(raw["phase_steps"]) > 1:
             raise InputError("split.schedule", "…", "needs the learner gradient_descent")
         inside = raw["phase_weights"][0] > 0
@@ -159,12 +162,12 @@ class RFM:
             raw["test_transposed"][tested] if "test_transposed" in raw else None,
             shape,
             dtype,
+            alone,
         )
 
-    def around(self, data: Sequence[Data], n_blocks: int) -> AbstractContextManager[None]:
-        """Linear algebra in one thread each, but for one large machine alone: small products wait for each other."""
-        alone = n_blocks == 1 and data[0].train.n >= MANY
-        return threads(cores() if alone else 1)
+    def around(self) -> AbstractContextManager[None]:
+        """Linear algebra in one thread: small products in several wait for each other."""
+        return threads(1)
 
     def step(
         self, weights: Mapping[str, Any], data: Data, numbers: Mapping[str, Any], record: bool, move: bool
@@ -175,13 +178,16 @@ class RFM:
         """
         settings: RFM = with_numbers(self, {k: float(v) for k, v in numbers.items()}, "learner")
         metric = np.asarray(weights["M"])
-        fitted, condition = settings.fitted(metric, data)
+        with threads(cores() if data.alone and data.train.n >= MANY else 1):
+            fitted, condition = settings.fitted(metric, data)
+        # before the predictions, which come with it on the training inputs
+        agop = fitted.agop(settings.centre) if move else None
         row = {**_errors(fitted, data), "condition": condition} if record else {}
         if record:
             row |= {"weight_norm": float(np.linalg.norm(metric)), "trace": float(np.trace(metric))}
-        if not move:
+        if agop is None:
             return {"M": metric}, row
-        moved = matrix_power(fitted.agop(settings.centre), settings.agop_power)
+        moved = matrix_power(agop, settings.agop_power)
         if settings.normalise != "none":
             largest = moved.max() if settings.normalise == "max" else np.trace(moved) / len(moved)
             moved = moved / max(float(largest), np.finfo(np.float64).tiny)
@@ -249,7 +255,10 @@ class RFM:
 
 @dataclass(frozen=True)
 class Data:
-    """One member's points and answers. test_transposed: which test pairs are trained on the other way round."""
+    """One member's points and answers. test_transposed: which test pairs are trained on the other way round.
+
+    alone: whether it may have all cores.
+    """
 
     train: Points
     train_targets: np.ndarray
@@ -258,6 +267,7 @@ class Data:
     test_transposed: np.ndarray | None
     shape: TaskShape
     dtype: str
+    alone: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.train, Pairs):
@@ -286,14 +296,14 @@ class Iterations:
 
     def step(self) -> dict[str, float]:
         """The metrics of the machine as it stands, which then goes one iteration on."""
-        with self.learner.around([self.data], 1):
+        with self.learner.around():
             self.weights, row = self.learner.step(self.weights, self.data, self._numbers(), True, True)
         self.steps += 1
         return row
 
     def evaluate(self) -> dict[str, float]:
         """The metrics of the machine as it stands."""
-        with self.learner.around([self.data], 1):
+        with self.learner.around():
             return self.learner.step(self.weights, self.data, self._numbers(), True, False)[1]
 
     def fitted(self) -> Fitted:
@@ -310,7 +320,7 @@ def _errors(fitted: Fitted, data: Data) -> dict[str, float]:
         ("train", data.train, data.train_targets),
         ("test", data.test, data.test_targets),
     ):
-        outputs = fitted.predict(points)
+        outputs = fitted.predict(points).copy()
         rows = np.arange(len(targets))
         own = outputs[rows, targets].astype(np.float64)
         outputs[rows, targets] = -np.inf

@@ -3,13 +3,15 @@
 Both answer the same questions with the same meaning (tested to 1e-10 in double precision), so that what is built on
 them is written once. Shapes: n points, d coordinates, c outputs.
 
+weighted     (d, c) sums over points of a_il x_i
 take         the points of a slice or an index array
 dense        (n, d) the points as they are
 forms        (n, c) values x'W_l x of symmetric matrices W (c, d, d)
-moments      (c, d, d) sums over points of a_il x_i x_i', of coefficients (n, c)
-second_moment  (d, d) float64 sum over points of x x', less the mean's if centred
-products     a function (others, first) giving y'Mx for other points y and these points x from `first` on
-pulled       chunks (j, H) of H[:, l, j] = sum_i a_il S_ij (x_i - x_j), (d, c, chunk); columns(j) gives S[:, j]
+moments      (c, d, d) M (sum_i a_il x_i x_i') M, of coefficients (n, c) and a symmetric metric M
+spread       (d, d) float64 root of the sum over points of x x', less the mean's if centred
+products     a function (others, columns) giving y'Mx for other points y and a slice of these points x
+pulled       chunks (j, H, s) of H[:, l, j] = sum_i a_il S_ij (x_i - x_j), (d, c, chunk), and of s_lj = sum_i a_il S_ij
+             (c, chunk); columns(j) gives S[:, j]
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from groklab.features import matrix_power
 from groklab.learners.rfm.kernels import Array
 
-#: Bytes of the tables that sums over points pass through: they stay in a core's cache.
-CACHE = 8e6
+#: Bytes of the tables that sums over points pass through: they stay in a processor's cache, and no smaller, as
+#: products of thin slices are slow.
+CACHE = 16e6
 
 
 class Pairs:
@@ -34,6 +38,7 @@ class Pairs:
     def __init__(self, first: np.ndarray, second: np.ndarray, p: int) -> None:
         self.first, self.second, self.p = first.astype(np.intp), second.astype(np.intp), p
         self.n, self.d = len(first), 2 * p
+        self._spreads: dict[bool, Array] = {}
 
     def take(self, rows: Any) -> Pairs:
         """The pairs of a slice or an index array."""
@@ -57,54 +62,70 @@ class Pairs:
         found = grid.reshape(len(matrices), p * p)[:, self.first * p + self.second]
         return np.ascontiguousarray(found.T)
 
-    def moments(self, coefficients: Array) -> Array:
-        """(c, 2p, 2p): the coefficients scattered to the places of their pairs, and their sums on the diagonal."""
+    def moments(self, coefficients: Array, metric: Array) -> Array:
+        """(c, 2p, 2p), by blocks: a sum of pairs is one p x p table and its margins on the diagonal."""
         p, c = self.p, coefficients.shape[1]
-        grid = np.zeros((c, p * p), coefficients.dtype)
-        # pairs may repeat in data of a user's own
-        if self._distinct():
-            grid[:, self.first * p + self.second] = coefficients.T
-        else:
-            np.add.at(grid.T, self.first * p + self.second, coefficients)
-        block = grid.reshape(c, p, p)
-        made = np.zeros((c, 2 * p, 2 * p), coefficients.dtype)
-        made[:, :p, p:] = block
-        made[:, p:, :p] = block.transpose(0, 2, 1)
-        i = np.arange(p)
-        made[:, i, i] = block.sum(2)
-        made[:, p + i, p + i] = block.sum(1)
+        table = self._scattered(coefficients)
+        upper = (table.reshape(c * p, p) @ metric[p:]).reshape(c, p, 2 * p)
+        upper += table.sum(2)[:, :, None] * metric[:p]
+        lower = np.matmul(table.transpose(0, 2, 1), metric[:p])
+        lower += table.sum(1)[:, :, None] * metric[p:]
+        half = np.concatenate([upper, lower], axis=1)
+        made = np.empty((c, 2 * p, 2 * p), coefficients.dtype)
+        made[:, :p] = np.matmul(metric[:p], half)
+        made[:, p:, p:] = np.matmul(metric[p:], half[:, :, p:])
+        made[:, p:, :p] = made[:, :p, p:].transpose(0, 2, 1)
         return made
 
-    def _distinct(self) -> bool:
-        places = self.first * self.p + self.second
-        return len(np.unique(places)) == self.n
+    def _scattered(self, coefficients: Array) -> Array:
+        """(c, p, p) coefficients at the places of their pairs, which may repeat in data of a user's own."""
+        p, places = self.p, self.first * self.p + self.second
+        table = np.zeros((coefficients.shape[1], p * p), coefficients.dtype)
+        if len(np.unique(places)) == self.n:
+            table[:, places] = coefficients.T
+        else:
+            np.add.at(table.T, places, coefficients)
+        return table.reshape(-1, p, p)
 
-    def second_moment(self, centre: bool) -> Array:
+    def weighted(self, coefficients: Array) -> Array:
+        """(2p, c)."""
+        found = np.zeros((self.d, coefficients.shape[1]), coefficients.dtype)
+        np.add.at(found, self.first, coefficients)
+        np.add.at(found, self.p + self.second, coefficients)
+        return found
+
+    def spread(self, centre: bool) -> Array:
         """(2p, 2p) float64."""
-        whole: Array = self.moments(np.ones((self.n, 1)))[0]
-        if centre:
-            total = np.diagonal(whole)
-            whole = whole - np.outer(total, total) / self.n
-        return whole
+        if centre not in self._spreads:
+            (table,) = self._scattered(np.ones((self.n, 1)))
+            total = np.concatenate([table.sum(1), table.sum(0)])
+            whole = np.block([[np.diag(total[: self.p]), table], [table.T, np.diag(total[self.p :])]])
+            whole -= np.outer(total, total) / self.n if centre else 0
+            self._spreads[centre] = matrix_power(whole, 0.5)
+        return self._spreads[centre]
 
-    def products(self, metric: Array) -> Callable[[Pairs, int], Array]:
+    def products(self, metric: Array) -> Callable[[Pairs, slice], Array]:
         """Sums of two look-ups: rows of U = M[:, a] + M[:, p+b]."""
         table = self._table(metric, np.add)
 
-        def rows(others: Pairs, first: int = 0) -> Array:
-            return table[others.first, first:] + table[self.p + others.second, first:]
+        def rows(others: Pairs, columns: slice) -> Array:
+            part = table[:, columns]
+            found: Array = part[others.first]
+            found += part[self.p + others.second]
+            return found
 
         return rows
 
-    def factors(self, metric: Array, scale: float) -> Callable[[Pairs, int], Array]:
+    def factors(self, metric: Array, scale: float) -> Callable[[Pairs, slice], Array]:
         """As `products`, but of exp(scale (x-z)'M(x-z)): 4p^2 exponentials instead of n^2."""
         table = self._table(np.exp(metric * (-2 * scale)), np.multiply)
         own = np.exp(scale * self.norms(metric))
         table[: self.p] *= own
 
-        def rows(others: Pairs, first: int = 0) -> Array:
-            found = table[others.first, first:]
-            found *= table[self.p + others.second, first:]
+        def rows(others: Pairs, columns: slice) -> Array:
+            part = table[:, columns]
+            found: Array = part[others.first]
+            found *= part[self.p + others.second]
             found *= np.exp(scale * others.norms(metric))[:, None]
             return found
 
@@ -112,14 +133,16 @@ class Pairs:
 
     def norms(self, metric: Array) -> Array:
         """(n,) x'Mx."""
-        return self.forms(metric[None])[:, 0]
+        diagonal, second = np.diagonal(metric), self.p + self.second
+        found: Array = diagonal[self.first] + diagonal[second] + 2 * metric[self.first, second]
+        return found
 
     def _table(self, metric: Array, join: Any) -> Array:
         # rows are gathered from it: contiguous ones, along the long dimension
         table: Array = join(metric[:, self.first], metric[:, self.p + self.second])
         return np.ascontiguousarray(table)
 
-    def pulled(self, columns: Callable[[slice], Array], coefficients: Array) -> Iterator[tuple[slice, Array]]:
+    def pulled(self, columns: Callable[[slice], Array], coefficients: Array) -> Iterator[tuple[slice, Array, Array]]:
         """Sums over the points that share a symbol: 4 n^2 c operations, where dense rows need 2 n^2 c d."""
         p, c = self.p, coefficients.shape[1]
         by_second = np.argsort(self.second, kind="stable")
@@ -129,18 +152,17 @@ class Pairs:
         for start in range(0, self.n, size):
             j = slice(start, min(start + size, self.n))
             slopes = columns(j)
-            width = slopes.shape[1]
-            h = np.empty((self.d, c, width), coefficients.dtype)
+            h = np.empty((self.d, c, slopes.shape[1]), coefficients.dtype)
             for half, (starts, factor) in enumerate(zip(groups, left, strict=True)):
                 rows = slopes if half == 0 else slopes[by_second]
                 for symbol in range(p):
                     own = slice(starts[symbol], starts[symbol + 1])
                     np.dot(factor[:, own], rows[own], out=h[half * p + symbol])
-            pulled_by = h[:p].sum(0)
-            k = np.arange(width)
-            h[self.first[j], :, k] -= pulled_by.T
-            h[p + self.second[j], :, k] -= pulled_by.T
-            yield j, h
+            total = h[:p].sum(0)
+            k = np.arange(h.shape[2])
+            h[self.first[j], :, k] -= total.T
+            h[p + self.second[j], :, k] -= total.T
+            yield j, h, total
 
 
 class Rows:
@@ -163,25 +185,29 @@ class Rows:
         x = self.x.astype(matrices.dtype, copy=False)
         return np.stack([np.einsum("nd,nd->n", x @ w, x) for w in matrices], axis=1)
 
-    def moments(self, coefficients: Array) -> Array:
+    def moments(self, coefficients: Array, metric: Array) -> Array:
         """(c, d, d)."""
-        x = self.x.astype(coefficients.dtype, copy=False)
-        return np.stack([(x * a[:, None]).T @ x for a in coefficients.T])
+        seen = self.x.astype(coefficients.dtype, copy=False) @ metric
+        return np.stack([(seen * a[:, None]).T @ seen for a in coefficients.T])
 
-    def second_moment(self, centre: bool) -> Array:
+    def weighted(self, coefficients: Array) -> Array:
+        """(d, c)."""
+        found: Array = self.x.T @ coefficients
+        return found
+
+    def spread(self, centre: bool) -> Array:
         """(d, d) float64."""
         x = self.x.astype(np.float64)
         if centre:
             x = x - x.mean(0)
-        found: Array = x.T @ x
-        return found
+        return matrix_power(x.T @ x, 0.5)
 
-    def products(self, metric: Array) -> Callable[[Rows, int], Array]:
+    def products(self, metric: Array) -> Callable[[Rows, slice], Array]:
         """Matrix products."""
         right = (self.x.astype(metric.dtype, copy=False) @ metric).T
 
-        def rows(others: Rows, first: int = 0) -> Array:
-            found: Array = others.x.astype(metric.dtype, copy=False) @ right[:, first:]
+        def rows(others: Rows, columns: slice) -> Array:
+            found: Array = others.x.astype(metric.dtype, copy=False) @ right[:, columns]
             return found
 
         return rows
@@ -190,19 +216,19 @@ class Rows:
         """(n,) x'Mx."""
         return self.forms(metric[None])[:, 0]
 
-    def pulled(self, columns: Callable[[slice], Array], coefficients: Array) -> Iterator[tuple[slice, Array]]:
+    def pulled(self, columns: Callable[[slice], Array], coefficients: Array) -> Iterator[tuple[slice, Array, Array]]:
         """One product of n x d an output: 2 n^2 c d operations."""
         c = coefficients.shape[1]
         x = self.x.astype(coefficients.dtype, copy=False)
         # a chunk holds its slopes once for each output
-        size = max(1, int(4 * CACHE / (max(self.d, self.n) * c * coefficients.itemsize)))
+        size = max(1, int(CACHE / (max(self.d, self.n) * c * coefficients.itemsize)))
         for start in range(0, self.n, size):
             j = slice(start, min(start + size, self.n))
             weighted = columns(j).T[:, None, :] * coefficients.T[None]  # (chunk, c, n)
-            width = len(weighted)
-            h = (weighted.reshape(width * c, self.n) @ x).reshape(width, c, self.d)
-            h -= weighted.sum(2)[..., None] * x[j][:, None, :]
-            yield j, np.ascontiguousarray(h.transpose(2, 1, 0))
+            total = weighted.sum(2)
+            h = (weighted.reshape(-1, self.n) @ x).reshape(*total.shape, self.d)
+            h -= total[..., None] * x[j][:, None, :]
+            yield j, np.ascontiguousarray(h.transpose(2, 1, 0)), total.T
 
 
 #: Either.

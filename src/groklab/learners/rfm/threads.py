@@ -17,16 +17,19 @@ _local = threading.local()
 
 
 @lru_cache(maxsize=1)
-def _controller() -> Any:
+def _controller() -> tuple[Any, int]:
+    """What sets threads, and how many there were when it was made: what the user's environment allows."""
     import scipy.linalg  # noqa: F401  its library of linear algebra is found only once it is loaded
 
-    return ThreadpoolController()
+    controller = ThreadpoolController()
+    return controller, min((info["num_threads"] for info in controller.select(user_api="blas").info()), default=1)
 
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Linear algebra in n threads, process-wide, while inside."""
-    with _controller().limit(limits=n, user_api="blas"):
+    """Linear algebra in n threads or what the environment allows, process-wide, while inside."""
+    controller, allowed = _controller()
+    with controller.limit(limits=min(n, allowed), user_api="blas"):
         yield
 
 
