@@ -73,9 +73,10 @@ class Ensemble:
                 "test_targets": _pad(task.targets[split.test], n_test),
                 "test_weights": _pad(np.full(len(split.test), 1 / len(split.test)), n_test).astype(dtype),
             }
-            transposed = in_transpose(task, split.train)
-            if transposed is not None:
-                one["test_transposed"] = _pad(transposed[split.test], n_test)
+            if not self.experiments[0].learner.compiled:
+                transposed = in_transpose(task, split.train)
+                known = np.ones(task.n_inputs, np.bool_) if transposed is None else transposed
+                one["test_transposed"] = _pad(known[split.test], n_test)
             if task.mask is not None:
                 one["train_mask"] = _pad(task.mask[split.train], n_train)
                 one["test_mask"] = _pad(task.mask[split.test], n_test)

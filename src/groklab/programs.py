@@ -124,7 +124,7 @@ class PlainProgram:
 
     def prepare(self, raw: dict[str, Any]) -> Any:
         """The data of one lane."""
-        return self.learner.prepare({k: v[0] for k, v in raw.items()}, self.shape, self.dtype, self.n_blocks == 1)
+        return self.learner.prepare({k: v[0] for k, v in raw.items()}, self.shape, self.dtype, self.n_blocks)
 
     def advance(
         self, states: Any, data: Any, numbers: Any, keys: Any, start: Any, stop: Any, every: Any

@@ -145,10 +145,16 @@ class RFM:
         forms = 3 * c * size**2 if self.kernel in ("quadratic", "general_quadratic") else 0
         return item * n * n, item * (tables + outputs + forms) + int(4 * CACHE)
 
-    def prepare(self, raw: dict[str, np.ndarray], shape: TaskShape, dtype: str, alone: bool) -> Data:
+    def _holds(self, shape: TaskShape, n: int, n_test: int, dtype: str, side_by_side: int = 1) -> bool:
+        """Whether the kernel matrix is held; decided once, as the other way rounds otherwise."""
+        if self.solver != "auto":
+            return self.solver == "cholesky"
+        return side_by_side * sum(self._bytes(shape, n, n_test, dtype)) <= available_memory()
+
+    def prepare(self, raw: dict[str, np.ndarray], shape: TaskShape, dtype: str, n_blocks: int) -> Data:
         """The points of one member, from its rows of tokens or reals. Raises InputError for data not finite.
 
-        alone: no other member advances side by side, so that it may have all cores.
+        n_blocks: how many members advance side by side; one alone may have all cores.
         """
         if len(raw["phase_steps"]) > 1:
             raise InputError("split.schedule", "…", "needs the learner gradient_descent")
@@ -159,10 +165,11 @@ class RFM:
             raw["train_targets"][inside],
             self._points(raw["test_inputs"][tested], shape),
             raw["test_targets"][tested],
-            raw["test_transposed"][tested] if "test_transposed" in raw else None,
+            raw["test_transposed"][tested],
             shape,
             dtype,
-            alone,
+            self._holds(shape, int(inside.sum()), int(tested.sum()), dtype, min(n_blocks, cores())),
+            alone=n_blocks == 1,
         )
 
     def around(self) -> AbstractContextManager[None]:
@@ -196,10 +203,7 @@ class RFM:
     def fitted(self, metric: Array, data: Data) -> tuple[Fitted, float]:
         """The kernel machine with this metric, and its matrix's estimated condition number."""
         kernel = kernel_of(self.kernel, self.bandwidth)
-        n = data.train.n
-        matrix, rest = self._bytes(data.shape, n, data.test.n, data.dtype)
-        whole = self.solver == "cholesky" or (self.solver == "auto" and matrix + rest <= available_memory() + matrix)
-        room = workspace(n, data.dtype) if whole else None
+        room = workspace(data.train.n, data.dtype) if data.holds else None
         fitted, solution = fit(kernel, data.train, data.answers, metric, self.ridge, room)
         return fitted, solution.condition
 
@@ -208,14 +212,16 @@ class RFM:
     def outputs(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray) -> Array:
         """(N, n_classes) float64 predictions on all inputs of a task, from M and the training rows."""
         data = self._data(task, np.asarray(train_rows), np.arange(task.n_inputs))
-        fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
-        return fitted.predict(data.test).astype(np.float64)
+        with self.around():
+            fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
+            return fitted.predict(data.test)
 
     def agop(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray, *, by_class: bool = False) -> Array:
         """(d, d) float64 AGOP of the machine with this M, or its terms (n_classes, d, d), an output each."""
         data = self._data(task, np.asarray(train_rows), np.arange(1))
-        fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
-        return fitted.agop(self.centre, by_class)
+        with self.around():
+            fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
+            return fitted.agop(self.centre, by_class)
 
     def start(self, task: Task, train_rows: np.ndarray, dtype: str = "float64") -> Iterations:
         """The machine on a task, to be iterated by hand; test inputs are all others."""
@@ -226,14 +232,16 @@ class RFM:
     def _data(self, task: Task, train: np.ndarray, test: np.ndarray, dtype: str = "float64") -> Data:
         seen = task.inputs if task.features is None else task.features
         transposed = in_transpose(task, train)
+        known = np.ones(task.n_inputs, np.bool_) if transposed is None else transposed
         return Data(
             self._points(seen[train], task.shape),
             task.targets[train],
             self._points(seen[test], task.shape),
             task.targets[test],
-            None if transposed is None else transposed[test],
+            known[test],
             task.shape,
             dtype,
+            self._holds(task.shape, len(train), len(test), dtype),
         )
 
     def _points(self, inputs: np.ndarray, shape: TaskShape) -> Points:
@@ -255,18 +263,20 @@ class RFM:
 
 @dataclass(frozen=True)
 class Data:
-    """One member's points and answers. test_transposed: which test pairs are trained on the other way round.
+    """One member's points and answers.
 
-    alone: whether it may have all cores.
+    test_transposed: which test pairs are trained on the other way round; all, where that says nothing. holds: whether
+    the kernel matrix is held. alone: whether this member may have all cores.
     """
 
     train: Points
     train_targets: np.ndarray
     test: Points
     test_targets: np.ndarray
-    test_transposed: np.ndarray | None
+    test_transposed: np.ndarray
     shape: TaskShape
     dtype: str
+    holds: bool
     alone: bool = True
 
     def __post_init__(self) -> None:
@@ -332,7 +342,7 @@ def _errors(fitted: Fitted, data: Data) -> dict[str, float]:
         row[f"{name}_accuracy"] = float(right.mean())
         row[f"{name}_correct_loss"] = correct / len(targets)
     row["transpose_free_accuracy"] = np.nan
-    if data.test_transposed is not None and not data.test_transposed.all():
+    if not data.test_transposed.all():
         row["transpose_free_accuracy"] = float(right[~data.test_transposed].mean())
     return row
 
