@@ -16,6 +16,19 @@ from typing import Any
 NUMBER = "<number>"
 
 
+class Carried:
+    """Carries what a cached function builds from, through the cache, without being part of its key."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Carried)
+
+
 def as_json(value: Any) -> Any:
     """A component (or any nest of them) as plain JSON values, with its `kind` first."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

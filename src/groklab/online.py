@@ -39,28 +39,25 @@ class OnlineMeasures:
 
         Weights that are not finite give nulls. Raises InputError where a measure does not apply.
         """
-        for member, experiment in enumerate(self.ensemble.experiments):
+        for member in range(self.ensemble.n_members):
             own = {k: v[member] for k, v in weights.items()}
             row: dict[str, Any] = {"step": step, "member": member}
             if all(np.isfinite(v).all() for v in own.values()):
-                task, train = self.ensemble.tasks[member], self.ensemble.splits[member].train
                 for name in self.names:
-                    found = MEASURES[name](own, task, train, network=experiment.model, frequencies=self.frequencies)
+                    found = self._measure(name, own, member)
                     row |= {f"{name}.{k}": np.asarray(v).tolist() for k, v in found.items()}
             self.rows.append(row)
 
+    def _measure(self, name: str, weights: dict[str, np.ndarray], member: int) -> dict[str, Any]:
+        ensemble = self.ensemble
+        task, train, model = ensemble.tasks[member], ensemble.splits[member].train, ensemble.experiments[member].model
+        return MEASURES[name](weights, task, train, network=model, frequencies=self.frequencies)
+
     def check(self, weights: dict[str, np.ndarray]) -> None:
         """Raise InputError, naming the setting, where a measure does not apply to these weights (one member's)."""
-        experiment = self.ensemble.experiments[0]
         for name in self.names:
             try:
-                MEASURES[name](
-                    weights,
-                    self.ensemble.tasks[0],
-                    self.ensemble.splits[0].train,
-                    network=experiment.model,
-                    frequencies=self.frequencies,
-                )
+                self._measure(name, weights, 0)
             except InputError as error:
                 raise InputError(f"measures.names = {name!r}: {error}") from None
 

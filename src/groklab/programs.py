@@ -17,12 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from groklab.components import Carried
 from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.experiment import Experiment
 from groklab.learners.base import METRICS, Learner
 from groklab.learners.gradient_descent import GradientDescent
-from groklab.tasks.base import Draw, TaskShape
+from groklab.tasks.base import TaskShape
 
 #: Evaluations that one call of `advance` can hold.
 MAX_RECORDS = 256
@@ -151,23 +152,10 @@ def n_records(start: int, stop: int, every: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _program(description: str, data: str, shape: TaskShape, carried: _ByProgram) -> Program:
-    e = carried.experiment
-    learner = GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype, carried.draw)
+def _program(description: str, data: str, shape: TaskShape, carried: Carried) -> Program:
+    e, draw = carried.values
+    learner = GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype, draw)
     return Program(learner, e.matmul_precision)
-
-
-class _ByProgram:
-    """Carries an experiment and its data through the cache without being part of its key."""
-
-    def __init__(self, experiment: Experiment, draw: Draw | None) -> None:
-        self.experiment, self.draw = experiment, draw
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByProgram)
 
 
 def program_of(experiment: Experiment, shape: TaskShape, n_blocks: int = 1) -> Program | PlainProgram:
@@ -180,7 +168,7 @@ def program_of(experiment: Experiment, shape: TaskShape, n_blocks: int = 1) -> P
         return PlainProgram(experiment.learner, shape, experiment.dtype, n_blocks)
     draw = build_task(experiment).draw
     data = "" if draw is None else json.dumps(experiment.to_dict()["task"], sort_keys=True)
-    return _program(experiment.program, data, shape, _ByProgram(experiment, draw))
+    return _program(experiment.program, data, shape, Carried(experiment, draw))
 
 
 def _lift(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:

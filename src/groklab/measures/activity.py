@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -65,13 +66,16 @@ def activity_function(
         raise InputError(f"an MLP has no {missing.pop()}")
     if isinstance(network, Transformer) and "neurons" in parts and network.d_mlp == 0:
         raise InputError("a transformer of attention alone has no neurons")
-    key = (json.dumps(components.as_json(network), sort_keys=True), shape, n_answers, tuple(parts))
-    if key not in _FUNCTIONS:
-        _FUNCTIONS[key] = jax.jit(_function(network, shape, n_answers, parts))
-    return _FUNCTIONS[key]
+    description = json.dumps(components.as_json(network), sort_keys=True)
+    return _compiled(description, shape, n_answers, tuple(parts), components.Carried(network))
 
 
-_FUNCTIONS: dict[Any, Callable[..., Activity]] = {}
+@lru_cache(maxsize=64)
+def _compiled(
+    description: str, shape: TaskShape, n_answers: int, parts: tuple[str, ...], carried: components.Carried
+) -> Callable[..., Activity]:
+    (network,) = carried.values
+    return jax.jit(_function(network, shape, n_answers, parts))
 
 
 def _function(network: Any, shape: TaskShape, n_answers: int, parts: Sequence[str]) -> Callable[..., Activity]:

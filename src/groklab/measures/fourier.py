@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Array, Float64, Shaped
 
 from groklab.errors import InputError
 from groklab.measures.registry import measure
@@ -87,9 +88,15 @@ def last_block(weights: Mapping[str, Any]) -> str:
 
 def gini(x: np.ndarray) -> float:
     """Gini coefficient of non-negative numbers (Hurley & Rickard 2009): 0 for equal ones, (n−1)/n for one alone."""
-    ordered = np.sort(np.asarray(x, np.float64))
-    n, total = len(ordered), ordered.sum()
-    return float(np.sum((2 * np.arange(1, n + 1) - n - 1) * ordered) / (n * total)) if total > 0 else 0.0
+    return float(gini_of(jnp.asarray(x, jnp.float64)))
+
+
+def gini_of(x: Float64[Array, " n"]) -> Float64[Array, ""]:
+    """`gini`, for programs that are compiled; 0 where all numbers are zero."""
+    n = x.shape[0]
+    total = x.sum()
+    ranks = 2 * jnp.arange(1, n + 1) - n - 1
+    return jnp.where(total > 0, jnp.sum(ranks * jnp.sort(x)) / (n * jnp.where(total > 0, total, 1)), 0.0)
 
 
 @measure("embedding_spectrum", online=True)

@@ -16,7 +16,7 @@ from jaxtyping import Float64
 from groklab.errors import InputError
 from groklab.measures.activity import activity
 from groklab.measures.fourier import component_norms, embedding_matrix, fourier_basis, neuron_logit_map
-from groklab.measures.grid import Grid, grid_of
+from groklab.measures.grid import grid_of
 from groklab.measures.neurons import winning_frequencies
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task
@@ -51,13 +51,6 @@ def residue_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "
     return np.asarray(neuron_logit_map(weights, task)[grid_of(task).class_of])
 
 
-def mean_by_sum(logits: np.ndarray, grid: Grid) -> Float64[np.ndarray, "p n_answers"]:
-    """Mean of logits (N, n_answers) over the pairs of each sum s: (p, n_answers)."""
-    totals = np.zeros((grid.p, logits.shape[1]))
-    np.add.at(totals, grid.sums.ravel(), np.asarray(logits, np.float64)[grid.rows.ravel()])
-    return totals / grid.p
-
-
 def _by_neuron_logit_map(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
     return _strong(component_norms(residue_map(weights, task)))
 
@@ -67,7 +60,8 @@ def _by_embedding(weights: Mapping[str, Any], task: Task, network: Any) -> tuple
 
 
 def _by_logits(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
-    means = mean_by_sum(activity(weights, task, network)["logits"], grid_of(task))
+    grid = grid_of(task)
+    means = grid.by_sum(activity(weights, task, network)["logits"][grid.rows]).mean(axis=1)
     # what all answers share says nothing
     return _strong(
         np.linalg.norm(fourier_basis(len(means)) @ (means - means.mean(1, keepdims=True)), axis=1), LOGIT_THRESHOLD

@@ -32,6 +32,12 @@ class Grid:
         a, b = np.indices((self.p, self.p))
         return np.asarray((a - self.direction * b) % self.p)
 
+    def by_sum(self, values: np.ndarray, opposite: bool = False) -> np.ndarray:
+        """Values (p, p, …) at [a, b] laid out at [s, a], or opposite at [difference, a]."""
+        s, a = np.indices((self.p, self.p))
+        sign = -self.direction if opposite else self.direction
+        return np.asarray(values[a, sign * (s - a) % self.p])
+
     @cached_property
     def class_of(self) -> np.ndarray:
         """(p,) int, the class of each residue s, where no two residues share one.

@@ -8,6 +8,7 @@ All in double precision: the losses of a grokked model lie near 1e-9, difference
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float64, Int
 
 from groklab.measures.activity import activity_function, n_answers, network_or_recognised
-from groklab.measures.fourier import check_frequencies, fourier_basis, last_block, rows_of
+from groklab.measures.fourier import check_frequencies, fourier_basis, gini_of, last_block, rows_of
 from groklab.measures.frequencies import find_frequencies
 from groklab.measures.grid import grid_of
 from groklab.measures.registry import measure
@@ -32,8 +33,6 @@ Tables = dict[str, jax.Array]
 def tables_of(task: Task, train_rows: np.ndarray | None) -> Tables:
     """What the measures need to know of a task and its split, as arrays: those of `_measured`."""
     grid = grid_of(task)
-    s, a = np.indices((grid.p, grid.p))
-    b = grid.direction * (s - a) % grid.p
     weights = {"all": grid.weights()}
     if train_rows is not None:
         weights |= {"train": grid.weights(train_rows), "test": grid.weights(grid.other_rows(train_rows))}
@@ -41,9 +40,9 @@ def tables_of(task: Task, train_rows: np.ndarray | None) -> Tables:
     return relabelled | {
         "inputs": jnp.asarray(task.inputs),
         # pairs by their sum: row s holds the p pairs (a, b) that add up to it
-        "order": jnp.asarray(grid.rows[a, b].astype(np.int32)),
+        "order": jnp.asarray(grid.by_sum(grid.rows).astype(np.int32)),
         "answers": jnp.asarray(grid.answers.astype(np.int32)),
-        **{f"weights_{k}": jnp.asarray(v[a, b]) for k, v in weights.items()},
+        **{f"weights_{k}": jnp.asarray(grid.by_sum(v)) for k, v in weights.items()},
     }
 
 
@@ -153,14 +152,6 @@ def cube_coefficients(means: Float64[Array, "p p"]) -> tuple[Float64[Array, " k"
     return (cosines @ total) / squares, jnp.asarray(squares)
 
 
-def gini_of(x: Float64[Array, " n"]) -> Float64[Array, ""]:
-    """Gini coefficient of non-negative numbers; 0 where all are zero."""
-    n = x.shape[0]
-    total = x.sum()
-    ranks = 2 * jnp.arange(1, n + 1) - n - 1
-    return jnp.where(total > 0, jnp.sum(ranks * jnp.sort(x)) / (n * jnp.where(total > 0, total, 1)), 0.0)
-
-
 def loss_and_accuracy(
     logits: Float64[Array, "*cells n_answers"], answers: Int[Array, "*cells"], weights: Float64[Array, "*cells"]
 ) -> tuple[Float64[Array, ""], Float64[Array, ""]]:
@@ -265,10 +256,11 @@ def _excluded_each(by_sum: jax.Array, answers: jax.Array, weights: jax.Array, ma
 
 def _function(network: Any, shape: TaskShape, answers: int) -> Callable[..., Tables]:
     """The compiled function (stack, tables, mask, at_once) -> values with the stack's leading axis."""
-    forward = activity_function(network, shape, answers)
-    if forward in _FUNCTIONS:
-        return _FUNCTIONS[forward]
+    return _measuring(activity_function(network, shape, answers))
 
+
+@lru_cache(maxsize=64)
+def _measuring(forward: Callable[..., Any]) -> Callable[..., Tables]:
     def measured(stack: Mapping[str, jax.Array], tables: Tables, mask: jax.Array, at_once: int) -> Tables:
         def one(weights: Mapping[str, jax.Array]) -> Tables:
             doubles = {k: v.astype(jnp.float64) for k, v in weights.items()}
@@ -277,8 +269,4 @@ def _function(network: Any, shape: TaskShape, answers: int) -> Callable[..., Tab
         found: Tables = jax.lax.map(one, stack, batch_size=None if at_once == 1 else at_once)
         return found
 
-    _FUNCTIONS[forward] = jax.jit(measured, static_argnums=3)
-    return _FUNCTIONS[forward]
-
-
-_FUNCTIONS: dict[Callable[..., Any], Callable[..., Tables]] = {}
+    return jax.jit(measured, static_argnums=3)

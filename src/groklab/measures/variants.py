@@ -88,11 +88,7 @@ def project_on_sums(values: np.ndarray, grid: Grid, frequencies: Sequence[int], 
     """
     p = grid.p
     table = grid.differences if opposite else grid.sums
-    a = np.arange(p)[None]
-    # rows of the table: for each value of s (or d), the b that goes with each a
-    sign = -grid.direction if opposite else grid.direction
-    b = sign * (np.arange(p)[:, None] - a) % p
-    means = values[a, b].mean(axis=1)
+    means = grid.by_sum(values, opposite).mean(axis=1)
     keys = [k for k in frequencies if not (opposite and 2 * k == p)]
     basis = fourier_basis(p)[rows_of(keys, p)]
     return np.asarray((basis.T @ (basis @ means))[table])
@@ -109,9 +105,8 @@ def project_on_operands(values: np.ndarray, frequencies: Sequence[int]) -> np.nd
 def _cubes(logits: np.ndarray, grid: Grid, keys: Sequence[int]) -> np.ndarray:
     p = grid.p
     residues = logits[:, :, grid.class_of]
-    totals = np.zeros((p, p))
-    np.add.at(totals, grid.sums.ravel(), (residues - residues.mean(axis=2, keepdims=True)).reshape(-1, p))
-    alpha = np.asarray(cube_coefficients(jnp.asarray(totals / p))[0])
+    means = grid.by_sum(residues - residues.mean(axis=2, keepdims=True)).mean(axis=1)
+    alpha = np.asarray(cube_coefficients(jnp.asarray(means))[0])
     m = np.arange(p)
     of_difference = sum((alpha[k - 1] * np.cos(2 * np.pi * (k * m % p) / p) for k in keys), np.zeros(p))
     made = np.empty_like(logits)
