@@ -22,12 +22,12 @@ class Quadratic:
 
     general: bool = False
 
-    def values(self, inner: Array, norms_x: Array, norms_z: Array) -> Array:
-        """Kernel values (n_x, n_z) in the place of inner products; norms x'Mx (n_x,), z'Mz (n_z,)."""
-        np.multiply(inner, inner, out=inner)
+    def values(self, inner: Array, norms_x: Array, norms_z: Array, out: Array | None = None) -> Array:
+        """Kernel values (n_x, n_z) in the place of inner products, or in `out`; norms x'Mx (n_x,), z'Mz (n_z,)."""
+        found = np.multiply(inner, inner, out=inner if out is None else out)
         if self.general:
-            inner += 0.5 * (norms_x[:, None] - 1) * (norms_z - 1)
-        return inner
+            found += 0.5 * (norms_x[:, None] - 1) * (norms_z - 1)
+        return found
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Radial:
             inner[inner < 64 * np.finfo(inner.dtype).eps * (norms_x[:, None] + norms_z)] = 0
         return np.maximum(inner, 0, out=inner)
 
-    def values(self, inner: Array, norms_x: Array, norms_z: Array) -> Array:
-        """Kernel values (n_x, n_z) in the place of inner products."""
+    def values(self, inner: Array, norms_x: Array, norms_z: Array, out: Array | None = None) -> Array:
+        """Kernel values (n_x, n_z) in the place of inner products, or in `out`."""
         d = self.distances(inner, norms_x, norms_z)
         if self.laplace:
             np.sqrt(d, out=d)
             d *= -1 / self.bandwidth
         else:
             d *= -0.5 / self.bandwidth**2
-        return np.exp(d, out=d)
+        return np.exp(d, out=d if out is None else out)
 
-    def slopes(self, inner: Array, norms_x: Array, norms_z: Array) -> Array:
-        """The factor s(D) of the gradient M s(D) (z - x), (n_x, n_z), in the place of inner products.
+    def slopes(self, inner: Array, norms_x: Array, norms_z: Array, out: Array | None = None) -> Array:
+        """The factor s(D) of the gradient M s(D) (z - x), (n_x, n_z); `out` is not used.
 
         For 'laplace' it is 0 where D is 0 to rounding, at which the kernel has no gradient.
         """

@@ -19,28 +19,41 @@ TABLE_EXPONENT = {np.dtype(np.float64): 160.0, np.dtype(np.float32): 18.0}
 
 
 class Polynomial:
-    """A fitted machine with a polynomial kernel: f_l(x) = x'W_l x + const_l, W_l = M (sum_i a_il x_i x_i') M."""
+    """A fitted machine with a polynomial kernel: f_l(x) = x'W_l x + const_l with W_l = M T_l.
+
+    T_l = (sum_i a_il x_i x_i') M, and for the general quadratic kernel a multiple of the identity besides.
+    """
 
     def __init__(self, kernel: Quadratic, train: Any, metric: Array, coefficients: Array) -> None:
-        self.train = train
+        self.train, self.metric = train, metric
+        self.moments: Array = train.moments(coefficients, metric)
         self.constants: Array = np.zeros(coefficients.shape[1], coefficients.dtype)
-        self.forms: Array = train.moments(coefficients, metric)
         if kernel.general:
             half = 0.5 * ((train.norms(metric) - 1) @ coefficients)
-            self.forms += half[:, None, None] * metric
+            i = np.arange(train.d)
+            self.moments[i, :, i] += half
             self.constants = -half
+        self._forms = train.forms(metric, self.moments)
 
     def predict(self, points: Points) -> Array:
         """(n, c)."""
-        found: Array = points.forms(self.forms) + self.constants
+        found: Array = self._forms(points)
+        found += self.constants
         return found
 
     def agop(self, centre: bool, by_class: bool = False) -> Array:
         """(4/n) sum_l W_l S W_l, (d, d), or its terms (c, d, d); S is the training inputs' covariance times n."""
-        half = np.matmul(self.train.spread(centre).astype(self.forms.dtype), self.forms)
-        stacked = half.reshape(-1, half.shape[2])
-        found: Array = np.matmul(half.transpose(0, 2, 1), half) if by_class else stacked.T @ stacked
-        found *= 4 / self.train.n
+        d, c, _ = self.moments.shape
+        spread = self.train.spread(centre).astype(self.moments.dtype)
+        half = (self.moments.reshape(d * c, d) @ spread).reshape(d, c, d)
+        if by_class:
+            each = half.transpose(1, 0, 2)
+            total = np.matmul(each, each.transpose(0, 2, 1))
+        else:
+            flat = half.reshape(d, c * d)
+            total = flat @ flat.T
+        total *= 4 / self.train.n
+        found: Array = np.matmul(np.matmul(self.metric, total), self.metric)
         return found
 
 
@@ -119,7 +132,7 @@ def fit(
 
 
 def _values(kernel: Kernel, train: Any, metric: Array) -> Any:
-    """(others, columns) -> kernel values of other points and a slice of the training points."""
+    """(others, columns, out) -> kernel values of other points and a slice of the training points."""
     if isinstance(kernel, Radial) and not kernel.laplace and isinstance(train, Pairs):
         scale = -0.5 / kernel.bandwidth**2
         if 2 * abs(scale) * float(np.abs(metric).max()) < TABLE_EXPONENT[metric.dtype]:
@@ -131,8 +144,8 @@ def _from_products(formula: Any, train: Any, metric: Array) -> Any:
     products = train.products(metric)
     norms = train.norms(metric)
 
-    def rows(others: Points, columns: slice) -> Array:
-        found: Array = formula(products(others, columns), others.norms(metric), norms[columns])
+    def rows(others: Points, columns: slice, out: Array | None = None) -> Array:
+        found: Array = formula(products(others, columns), others.norms(metric), norms[columns], out)
         return found
 
     return rows
@@ -142,7 +155,7 @@ def _fill(kernel: Kernel, train: Points, metric: Array, room: Array) -> None:
     """The kernel matrix's upper triangle."""
     values = _values(kernel, train, metric)
     for rows in _chunks(train.n, train.n, room.itemsize):
-        room[rows, rows.start :] = values(train.take(rows), slice(rows.start, None))
+        values(train.take(rows), slice(rows.start, None), room[rows, rows.start :])
 
 
 def _matrix(kernel: Kernel, train: Points, metric: Array) -> Any:

@@ -6,8 +6,8 @@ them is written once. Shapes: n points, d coordinates, c outputs.
 weighted     (d, c) sums over points of a_il x_i
 take         the points of a slice or an index array
 dense        (n, d) the points as they are
-forms        (n, c) values x'W_l x of symmetric matrices W (c, d, d)
-moments      (c, d, d) M (sum_i a_il x_i x_i') M, of coefficients (n, c) and a symmetric metric M
+moments      (d, c, d) T with T[:, l, :] = (sum_i a_il x_i x_i') M, of coefficients (n, c) and a symmetric metric M
+forms        a function (others) giving the values y'M T_l y of other points y, (n, c)
 spread       (d, d) float64 root of the sum over points of x x', less the mean's if centred
 products     a function (others, columns) giving y'Mx for other points y and a slice of these points x
 pulled       chunks (j, H, s) of H[:, l, j] = sum_i a_il S_ij (x_i - x_j), (d, c, chunk), and of s_lj = sum_i a_il S_ij
@@ -52,40 +52,45 @@ class Pairs:
         x[rows, self.p + self.second] = 1
         return x
 
-    def forms(self, matrices: Array) -> Array:
-        """(n, c): W[a, a] + W[p+b, p+b] + 2 W[a, p+b]."""
-        p = self.p
-        diagonal = np.diagonal(matrices, axis1=1, axis2=2)
-        grid = 2 * matrices[:, :p, p:]
-        grid += diagonal[:, :p, None]
-        grid += diagonal[:, None, p:]
-        found = grid.reshape(len(matrices), p * p)[:, self.first * p + self.second]
-        return np.ascontiguousarray(found.T)
-
     def moments(self, coefficients: Array, metric: Array) -> Array:
-        """(c, 2p, 2p), by blocks: a sum of pairs is one p x p table and its margins on the diagonal."""
+        """(2p, c, 2p), a row of blocks for each symbol: its pairs with every other, and their sum with itself."""
         p, c = self.p, coefficients.shape[1]
-        table = self._scattered(coefficients)
-        upper = (table.reshape(c * p, p) @ metric[p:]).reshape(c, p, 2 * p)
-        upper += table.sum(2)[:, :, None] * metric[:p]
-        lower = np.matmul(table.transpose(0, 2, 1), metric[:p])
-        lower += table.sum(1)[:, :, None] * metric[p:]
-        half = np.concatenate([upper, lower], axis=1)
-        made = np.empty((c, 2 * p, 2 * p), coefficients.dtype)
-        made[:, :p] = np.matmul(metric[:p], half)
-        made[:, p:, p:] = np.matmul(metric[p:], half[:, :, p:])
-        made[:, p:, :p] = made[:, :p, p:].transpose(0, 2, 1)
+        made = np.empty((2 * p, c, 2 * p), coefficients.dtype)
+        for half, (own, other) in enumerate(((self.first, self.second), (self.second, self.first))):
+            table = self._scattered(coefficients, own, other)
+            right = np.empty((p + 1, 2 * p), coefficients.dtype)
+            right[:p] = metric[p:] if half == 0 else metric[:p]
+            for symbol in range(p):
+                place = half * p + symbol
+                right[p] = metric[place]
+                np.dot(table[symbol].T, right, out=made[place])
         return made
 
-    def _scattered(self, coefficients: Array) -> Array:
-        """(c, p, p) coefficients at the places of their pairs, which may repeat in data of a user's own."""
-        p, places = self.p, self.first * self.p + self.second
-        table = np.zeros((coefficients.shape[1], p * p), coefficients.dtype)
-        if len(np.unique(places)) == self.n:
-            table[:, places] = coefficients.T
+    def _scattered(self, coefficients: Array, own: np.ndarray, other: np.ndarray) -> Array:
+        """(p, p + 1, c) coefficients at [own symbol, other symbol], and their sums; pairs may repeat in some data."""
+        table = np.zeros((self.p, self.p + 1, coefficients.shape[1]), coefficients.dtype)
+        if len(np.unique(own * self.p + other)) == self.n:
+            table[own, other] = coefficients
         else:
-            np.add.at(table.T, places, coefficients)
-        return table.reshape(-1, p, p)
+            np.add.at(table, (own, other), coefficients)
+        table[:, self.p] = table.sum(1)
+        return table
+
+    def forms(self, metric: Array, moments: Array) -> Callable[[Pairs], Array]:
+        """W[a, a] + W[p+b, p+b] + 2 W[a, p+b] with W = M T, looked up."""
+        p, c = self.p, moments.shape[1]
+        right = np.ascontiguousarray(moments[:, :, p:]).reshape(2 * p, c * p)
+        mixed = (metric[:p] @ right).reshape(p, c, p)
+        own = np.einsum("kp,kcp->pc", metric, moments)
+        grid = 2 * mixed.transpose(0, 2, 1)
+        grid += own[:p, None]
+        grid += own[None, p:]
+
+        def values(others: Pairs) -> Array:
+            found: Array = grid[others.first, others.second]
+            return found
+
+        return values
 
     def weighted(self, coefficients: Array) -> Array:
         """(2p, c)."""
@@ -97,7 +102,7 @@ class Pairs:
     def spread(self, centre: bool) -> Array:
         """(2p, 2p) float64."""
         if centre not in self._spreads:
-            (table,) = self._scattered(np.ones((self.n, 1)))
+            table = self._scattered(np.ones((self.n, 1)), self.first, self.second)[:, :-1, 0]
             total = np.concatenate([table.sum(1), table.sum(0)])
             whole = np.block([[np.diag(total[: self.p]), table], [table.T, np.diag(total[self.p :])]])
             whole -= np.outer(total, total) / self.n if centre else 0
@@ -116,18 +121,17 @@ class Pairs:
 
         return rows
 
-    def factors(self, metric: Array, scale: float) -> Callable[[Pairs, slice], Array]:
+    def factors(self, metric: Array, scale: float) -> Callable[..., Array]:
         """As `products`, but of exp(scale (x-z)'M(x-z)): 4p^2 exponentials instead of n^2."""
         table = self._table(np.exp(metric * (-2 * scale)), np.multiply)
         own = np.exp(scale * self.norms(metric))
         table[: self.p] *= own
 
-        def rows(others: Pairs, columns: slice) -> Array:
+        def rows(others: Pairs, columns: slice, out: Array | None = None) -> Array:
             part = table[:, columns]
             found: Array = part[others.first]
             found *= part[self.p + others.second]
-            found *= np.exp(scale * others.norms(metric))[:, None]
-            return found
+            return np.multiply(found, np.exp(scale * others.norms(metric))[:, None], out=found if out is None else out)
 
         return rows
 
@@ -180,15 +184,21 @@ class Rows:
         """(n, d)."""
         return self.x.astype(dtype, copy=False)
 
-    def forms(self, matrices: Array) -> Array:
-        """(n, c)."""
-        x = self.x.astype(matrices.dtype, copy=False)
-        return np.stack([np.einsum("nd,nd->n", x @ w, x) for w in matrices], axis=1)
-
     def moments(self, coefficients: Array, metric: Array) -> Array:
-        """(c, d, d)."""
-        seen = self.x.astype(coefficients.dtype, copy=False) @ metric
-        return np.stack([(seen * a[:, None]).T @ seen for a in coefficients.T])
+        """(d, c, d)."""
+        x = self.x.astype(coefficients.dtype, copy=False)
+        seen = x @ metric
+        return np.stack([(x * a[:, None]).T @ seen for a in coefficients.T], axis=1)
+
+    def forms(self, metric: Array, moments: Array) -> Callable[[Rows], Array]:
+        """Matrix products, an output each."""
+
+        def values(others: Rows) -> Array:
+            x = others.x.astype(metric.dtype, copy=False)
+            seen = x @ metric
+            return np.stack([np.einsum("nd,nd->n", seen @ t, x) for t in moments.transpose(1, 0, 2)], axis=1)
+
+        return values
 
     def weighted(self, coefficients: Array) -> Array:
         """(d, c)."""
@@ -214,7 +224,9 @@ class Rows:
 
     def norms(self, metric: Array) -> Array:
         """(n,) x'Mx."""
-        return self.forms(metric[None])[:, 0]
+        x = self.x.astype(metric.dtype, copy=False)
+        found: Array = np.einsum("nd,nd->n", x @ metric, x)
+        return found
 
     def pulled(self, columns: Callable[[slice], Array], coefficients: Array) -> Iterator[tuple[slice, Array, Array]]:
         """One product of n x d an output: 2 n^2 c d operations."""

@@ -61,14 +61,10 @@ def _lapack(name: str, like: Array) -> Callable[..., tuple[Array, int]]:
 
 
 def _largest_eigenvalue(upper: Array) -> float:
-    """Two products of the symmetric matrix from the vector of ones, which its largest eigenvector is nearly."""
+    """The length of the matrix times the unit vector of ones, which its largest eigenvector is nearly."""
     (multiply,) = blas.get_blas_funcs(("symv",), (upper,))
-    v = np.full(len(upper), len(upper) ** -0.5, upper.dtype)
-    for _ in range(2):
-        v = multiply(1.0, upper.T, v, lower=1)
-        length = float(np.linalg.norm(v))
-        v /= length
-    return length
+    ones = np.full(len(upper), len(upper) ** -0.5, upper.dtype)
+    return float(np.linalg.norm(multiply(1.0, upper.T, ones, lower=1)))
 
 
 def _smallest_eigenvalue(factor: Array, right: Array, found: Array) -> float:
