@@ -37,6 +37,7 @@ LAYERS = [
         "training",
         "measuring",
         "explaining",
+        "explaining_machines",
         "online",
         "comparing",
         "importing",

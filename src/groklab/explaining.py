@@ -8,6 +8,7 @@ import numpy as np
 
 from groklab.ensemble import build_task
 from groklab.errors import InputError
+from groklab.explaining_machines import Section, explain_machine, machine_verdict
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
 from groklab.measures.grid import grid_of
@@ -21,8 +22,6 @@ from groklab.tasks.splits import make_split
 MOSTLY, HARDLY = 0.8, 0.3
 #: Neuron clusters and ablations that are told one by one.
 FEW = 8
-
-Section = tuple[str, list[str]]
 
 
 def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) -> dict[str, Any]:
@@ -38,6 +37,13 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
     task = build_task(experiment)
     found = analyse(run, members=[member], told=told)
     head = {"run": run.name, "member": member, "seed": experiment.seed, "step": found["step"], "task": task.name}
+    if experiment.network is None and "circulant_deviation" in found:
+        sections = explain_machine(found, task)
+        return {
+            **head,
+            "verdict": machine_verdict(found, task),
+            "sections": [{"title": t, "lines": lines} for t, lines in sections if lines],
+        }
     if "does_not_apply" in found:
         return {
             **head,

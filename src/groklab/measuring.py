@@ -11,7 +11,11 @@ import polars as pl
 
 from groklab.ensemble import build_task, make_ensemble
 from groklab.errors import DamagedError, InputError
+from groklab.features import ORIENTATIONS
+from groklab.figures.feature_frames import history_frame, orientation_of, turning_points
+from groklab.learners.rfm.threads import threads
 from groklab.measures import MEASURES
+from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.phases import RULE, Phases, find_phases
@@ -40,17 +44,21 @@ def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None
     task, network = ensemble.tasks[0], run.experiments[member].model
     final = run.weights(member=member) if "final" in MEASURES[name].takes else None
     if "frequencies" in MEASURES[name].takes and frequencies is None and name != "excluded_by_frequency":
+        if is_kernel_machine({}, network):
+            raise _of_networks(f"the measure {name}")
         frequencies = find_frequencies(run.weights(member=member), task, network)
     rows: list[dict[str, Any]] = []
     for step in run.checkpoints:
-        found = MEASURES[name](
-            run.weights(step, member),
-            task,
-            ensemble.splits[0].train,
-            network=network,
-            frequencies=frequencies,
-            final=final,
-        )
+        weights = run.weights(step, member)
+        try:
+            found = MEASURES[name](
+                weights, task, ensemble.splits[0].train, network=network, frequencies=frequencies, final=final
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            # what looks for a network's parts finds none
+            if not is_kernel_machine(weights, network):
+                raise
+            raise _of_networks(f"the measure {name}") from error
         rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in found.items()}})
     return pl.DataFrame(rows)
 
@@ -70,6 +78,7 @@ def analyse(
     rest of the measure `progress`, and `phases`; for an ensemble each is a list, a member each. `trajectory` holds the
     numbers of `progress` at each checkpoint, by name, with `step`: key frequencies are those of the final model.
     Where the task's answer is no function of a ± b, `does_not_apply` says so and only sizes and losses are given.
+    A kernel machine has no frequencies, but features: what is said of it is listed at `_analyse_machine`.
     rule: how key frequencies are found (measures.frequencies.RULES); frequencies: take these instead. members: of an
     ensemble, only these; one alone gives plain values.
     told(done, total) is called as checkpoints are measured. Raises InputError where nothing can be measured.
@@ -102,6 +111,12 @@ def _analyse_member(
     last = _last_whole(run, member)
     final = run.weights(last, member)
     head: dict[str, Any] = {"step": last, "task": task.name}
+    if is_kernel_machine(final, experiment.model):
+        if rule is not None or frequencies is not None:
+            raise _of_networks("a rule of key frequencies" if frequencies is None else "a list of key frequencies")
+        # small matrices: threads would only wait for each other
+        with threads(1):
+            return {**head, **_analyse_machine(run, member, task, train, last, told)}
     try:
         keys = (
             check_frequencies(frequencies, int(task.algebra.get("p") or 0))
@@ -130,6 +145,78 @@ def _analyse_member(
         "trajectory": {"step": steps, **{k: _json(v) for k, v in found.items() if v.ndim == 1}},
         "by_frequency": {k: _json(v) for k, v in found.items() if v.ndim == 2},
     }
+
+
+def _analyse_machine(
+    run: Run, member: int, task: Task, train: np.ndarray, last: int, told: Callable[[int], None]
+) -> dict[str, Any]:
+    """What is said of a Recursive Feature Machine at its last whole checkpoint, and on the way there.
+
+    Recorded: losses, accuracies, `train_correct_loss`, `test_correct_loss`, `condition`, `trace`. Of M, where the task
+    is a pair of operands: `circulant_deviation` by orientation and the `orientation` of the smallest, `alignment` with
+    the final M (`whole`, `off_block`), `block_structure`, `effective_rank`, `top_share`. `stratified_accuracy` where
+    operands commute, and `hidden_progress` (`turning_points`). `trajectory`: all these numbers by step.
+    """
+    model, metrics = run.experiments[member].model, run.metrics.filter(pl.col("member") == member).sort("step")
+    told(0)
+    recorded = [k for k in metrics.columns if k not in ("step", "member")]
+    found: dict[str, Any] = {"learner": run.experiments[member].to_dict()["learner"]}
+    trajectory: dict[str, Any] = {"step": run.checkpoints}
+    at = pl.DataFrame({"step": run.checkpoints}).join(metrics, on="step", how="left", maintain_order="left")
+    for name in recorded:
+        trajectory[name] = _json(at[name].cast(pl.Float64).fill_null(np.nan).to_numpy())
+        found[name] = trajectory[name][run.checkpoints.index(last)]
+    chance = 1 / int(task.algebra.get("n_answers") or task.n_classes)
+    found["hidden_progress"] = turning_points(metrics, chance)
+    with contextlib.suppress(InputError):
+        weights = run.weights(last, member)
+        found["stratified_accuracy"] = {
+            k: int(v) if k.startswith("n_") else _json(np.asarray(v))
+            for k, v in MEASURES["stratified_accuracy"](weights, task, train, network=model).items()
+        }
+    try:
+        matrices = follow_features(run.checkpoints, lambda s: run.weights(s, member), task, train, model, told)
+    except InputError as error:
+        return {**found, "does_not_apply": str(error), "trajectory": trajectory}
+    history = history_frame(matrices)
+    final = history.row(-1, named=True)
+    on = pl.DataFrame({"step": run.checkpoints}).join(history, on="step", how="left", maintain_order="left")
+    trajectory |= {k: on[k].to_list() for k in history.columns if k != "step"}
+    return {
+        **found,
+        "circulant_deviation": {k: final[k] for k in ORIENTATIONS},
+        "orientation": orientation_of(history),
+        "alignment": {k: on[k].to_list() for k in ("whole", "off_block")},
+        "block_structure": {k: final[k] for k in ("c1", "c2", "ratio", "residual", "off_diagonal_share")},
+        **{k: final[k] for k in ("effective_rank", "top_share")},
+        "trajectory": trajectory,
+    }
+
+
+def follow_features(
+    steps: Sequence[int],
+    weights: Callable[[int], dict[str, np.ndarray]],
+    task: Task,
+    train: np.ndarray,
+    model: Any,
+    told: Callable[[int], None] = lambda done: None,
+) -> dict[int, np.ndarray]:
+    """The feature matrices (2p, 2p) by step; checkpoints that are damaged or not finite are passed over.
+
+    Raises InputError as `feature_matrix` does.
+    """
+    found = {}
+    for done, step in enumerate(steps, 1):
+        with contextlib.suppress(DamagedError):
+            one = weights(step)
+            if _is_finite(one):
+                found[step] = feature_matrix(one, task, train, model)
+        told(done)
+    return found
+
+
+def _of_networks(what: str) -> InputError:
+    return InputError(f"{what} applies to networks, and a kernel machine is none: its features are measured instead")
 
 
 def follow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     experiment = gl.preset("micro-fast", {"budget.steps": 450})
     single, members = gl.train(experiment, home=home), gl.train(experiment, seeds=3, home=home)
     transformer = gl.train(gl.preset("demo", TRANSFORMER), home=home)
+    machine = gl.train(gl.preset("mallinar2024/multiply-gaussian", {"task.p": 11, "budget.steps": 8}), home=home)
     return {
         "single": write_report([single]),
         "transformer": write_report([transformer]),
+        "machine": write_report([machine]),
         "ensemble": write_report([members]),
         "comparison": write_report([single, members]),
     }
 
 
 @pytest.mark.parametrize(("width", "scheme"), WINDOWS)
-@pytest.mark.parametrize(("page", "plots"), [("single", 14), ("transformer", 16), ("ensemble", 15), ("comparison", 1)])
+@pytest.mark.parametrize(
+    ("page", "plots"), [("single", 19), ("transformer", 16), ("machine", 7), ("ensemble", 20), ("comparison", 1)]
+)
 def test_pages_draw_without_errors_and_fit_the_window(
     browser: Any, pages: dict[str, Path], page: str, plots: int, width: int, scheme: str
 ) -> None:
@@ -96,7 +101,7 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: 
     names = [(n["role"]["value"], n.get("name", {}).get("value")) for n in shown]
     assert {role for role, _ in names} == roles
     assert [role for role, name in names if not name] == []
-    assert len([name for role, name in names if role == "image"]) == 15
+    assert len([name for role, name in names if role == "image"]) == 20
 
 
 def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(browser: Any, pages: dict[str, Path]) -> None:
@@ -112,10 +117,35 @@ def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(browser: Any, page
     assert browser.errors == []
 
 
-def test_no_two_titles_of_small_heat_maps_meet_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:
-    browser.open(pages["transformer"], width=390)
+def test_a_feature_matrix_goes_through_its_checkpoints_in_two_square_panels(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["machine"], scheme="dark")
     browser.wait(DRAWN)
-    for key in ("heads", "examples"):
+    for key, maps in (("features", 2), ("block", 1)):
+        sizes = browser.ask(
+            f"[...document.querySelectorAll('#{key} .hm image')].map(e => e.getBoundingClientRect())"
+            ".map(r => [r.width, r.height])"
+        )
+        assert len(sizes) == maps
+        assert all(width > 50 and abs(width - height) < 2 for width, height in sizes)
+    cells = "document.querySelector('#features')._fullData.map(t => [...t.z].map(row => [...row].join()).join())"
+    last = browser.ask(cells)
+    assert last[0] != last[1]
+    browser.ask(
+        "(e => { e.value = 0; e.dispatchEvent(new Event('input')) })(document.querySelector('#features-slider'))"
+    )
+    # the first M is the identity, in whatever order
+    browser.wait(f"JSON.stringify({cells}) !== {json.dumps(json.dumps(last, separators=(',', ':')))}")
+    first = browser.ask(cells)
+    assert first[0] == first[1]
+    assert browser.errors == []
+
+
+def test_no_two_titles_of_small_heat_maps_meet_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:
+    for page, key in (("transformer", "heads"), ("transformer", "examples"), ("machine", "features")):
+        browser.open(pages[page], width=390)
+        browser.wait(DRAWN)
         boxes = browser.ask(
             f"[...document.querySelectorAll('#{key} .annotation-text, #{key} .xtick text')]"
             ".map(e => e.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"

@@ -22,6 +22,8 @@ FAST = {"budget.steps": 300}
 PLAIN = {"curves", "norms", "spectrum", "planes"}
 OF_CIRCUIT = {"phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d", "directions"}
 OF_CIRCUIT |= {"ablations", "frequencies"}
+#: And of one hidden layer on one-hot pairs.
+OF_FEATURES = {"hidden", "features", "eigenvalues", "block", "power"}
 
 
 def fast(**overrides: Any) -> gl.Run:
@@ -75,8 +77,8 @@ def test_a_run_has_one_page_that_loads_nothing() -> None:
     assert page.headings[0] == 1
     assert set(page.headings[1:]) == {2}
     assert len(page.ids) == len(set(page.ids))
-    assert set(page.specs) == PLAIN | OF_CIRCUIT
-    assert page.sliders == 3
+    assert set(page.specs) == PLAIN | OF_CIRCUIT | OF_FEATURES
+    assert page.sliders == 7
     assert len(page.specs["planes"]["frames"]) <= 33
     assert "sliders" not in page.specs["planes"]["layout"]
     content = path.read_text(encoding="utf-8")
@@ -109,7 +111,7 @@ def test_an_ensemble_shows_its_members_and_when_they_grokked() -> None:
     run = gl.train(gl.preset("micro-fast", {"budget.steps": 450}), seeds=3)
     path = write_report([run])
     page = Outline(path)
-    assert set(page.specs) == {"survival"} | PLAIN | OF_CIRCUIT
+    assert set(page.specs) == {"survival"} | PLAIN | OF_CIRCUIT | OF_FEATURES
     found = words(path)
     assert "3 members, each an MLP" in found
     assert "of 3 generalised" in found

@@ -59,6 +59,11 @@ def time_left(progress: Progress) -> str:
     return duration((progress.budget - progress.step) / progress.steps_per_second)
 
 
+def beginning(progress: Progress) -> str:
+    """What happens before the first step: programs are compiled for learners that descend a gradient."""
+    return "compiling the training program …" if "grad_norm" in progress.metrics else "solving the first step …"
+
+
 class PlainView:
     """One line a log-spaced step."""
 
@@ -70,7 +75,8 @@ class PlainView:
     def __call__(self, progress: Progress) -> None:
         """Print a line if a log point has been passed."""
         if progress.compiling:
-            self.console.print(f"{progress.run}: from step {progress.step:,} of {progress.budget:,}, compiling …")
+            where = f"from step {progress.step:,} of {progress.budget:,}"
+            self.console.print(f"{progress.run}: {where}, {beginning(progress)}")
             return
         # a chunk ends on an evaluation that the next one makes: name the step that the numbers belong to
         step = int(progress.steps[-1]) if len(progress.steps) else 0
@@ -120,7 +126,7 @@ class LiveView:
             (progress.run, "bold"), f"  step {progress.step:,} of {progress.budget:,}  ", (phase(progress), "italic")
         )
         if not len(progress.steps):
-            return Group(title, Text("compiling the training program …" if progress.compiling else ""))
+            return Group(title, Text(beginning(progress) if progress.compiling else ""))
         x = np.log10(np.maximum(progress.steps, 1))
         x_range = (0.0, max(math.log10(max(progress.step, 10)), 1.0))
         middle = {k: np.median(v, axis=1) for k, v in progress.metrics.items()}

@@ -42,8 +42,8 @@ def show(
     e = found.experiment
     settings = {
         "task": f"{e.to_dict()['task']}",
-        "network": f"{e.to_dict()['network']}",
-        "optimiser": f"{e.to_dict()['optimiser']}",
+        **{k: f"{v}" for k, v in e.to_dict().items() if k in ("network", "optimiser") and v},
+        **({} if e.learner.compiled else {"learner": f"{e.to_dict()['learner']}"}),
         "checkpoints": f"{len(found.checkpoints)} kept, the last at step {max(found.checkpoints, default=0):,}",
     }
     for key, value in settings.items():

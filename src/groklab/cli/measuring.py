@@ -17,12 +17,22 @@ from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
+from groklab.figures.orientations import NAMES
 from groklab.measures.phases import FEWEST
 from groklab.measuring import Told, analyse, take
 
 GROUP = "Take apart"
 #: Rows of the table of checkpoints.
 ROWS = 14
+#: Of a kernel machine; beside them the deviation of its orientation.
+MACHINE_COLUMNS = {
+    "test_loss": "test",
+    "test_accuracy": "acc.",
+    "transpose_free_accuracy": "without transposes",
+    "off_block": "alignment",
+    "trace": "tr M",
+    "condition": "cond.",
+}
 COLUMNS = {
     "train_loss": "train",
     "test_loss": "test",
@@ -51,7 +61,7 @@ def measure(
     member: Annotated[int | None, typer.Option(help="With --measure: which model of an ensemble.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Take the progress measures of a run over all of its checkpoints.
+    """Take the progress measures of a run over all of its checkpoints; of a kernel machine those of its features.
 
     Key frequencies are those of the final model, applied backwards. The restricted loss is over all pairs, the excluded
     loss over the training set.
@@ -154,6 +164,9 @@ def _frequencies(text: str | None) -> list[int] | None:
 def _say(found: dict[str, Any], console: Console) -> None:
     whose = f", seed {found['seed']}" if "seed" in found else ""
     console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
+    if "learner" in found:
+        _say_machine(found, console)
+        return
     if "does_not_apply" in found:
         console.print(f"  {found['does_not_apply']}", markup=False)
         for key in ("train_loss", "test_loss", "sum_of_squares", "gini_W_E"):
@@ -173,15 +186,49 @@ def _say(found: dict[str, Any], console: Console) -> None:
     if all(step is None for _, step in ends) and len(found["trajectory"]["step"]) < FEWEST:
         told = f"{len(found['trajectory']['step'])} checkpoint(s) cannot tell them"
     console.print(f"phases: {told}")
+    _print_table(found["trajectory"], COLUMNS, console)
+
+
+def _say_machine(found: dict[str, Any], console: Console) -> None:
+    if "does_not_apply" in found:
+        console.print(f"  {found['does_not_apply']}", markup=False)
+    else:
+        best, hidden = found["orientation"], found["hidden_progress"]
+        if best is not None:
+            other = {k: v for k, v in found["circulant_deviation"].items() if k != best and v is not None}
+            rest = ", ".join(f"{NAMES[k]} {v:.3f}" for k, v in other.items())
+            console.print(
+                f"circulant deviation of the off-diagonal block: {NAMES[best]} {found['circulant_deviation'][best]:.4f}"
+                + (f" ({rest})" if rest else "")
+            )
+        structure = {k: "–" if v is None else f"{v:.3g}" for k, v in found["block_structure"].items()}
+        console.print(
+            f"top-left block c1 I + c2 11': c1 {structure['c1']}, c2 p/c1 {structure['ratio']}, residual "
+            f"{structure['residual']}; off-diagonal share {structure['off_diagonal_share']}"
+        )
+        steps = [hidden[k] for k in ("loss_moves_step", "accuracy_rises_step")]
+        loss, risen = ("–" if s is None else f"{s:,}" for s in steps)
+        console.print(f"test loss moves by 1% at step {loss}, accuracy passes {hidden['accuracy_over']:.0%} at {risen}")
+    strata = found.get("stratified_accuracy")
+    if strata and strata["transpose_free_accuracy"] is not None:
+        console.print(
+            f"accuracy on the {int(strata['n_transpose_free']):,} test pairs whose transpose was not trained on: "
+            f"{strata['transpose_free_accuracy']:.1%}"
+        )
+    of_best = {found["orientation"]: "deviation"} if found.get("orientation") else {}
+    _print_table(found["trajectory"], {**MACHINE_COLUMNS, **of_best}, console)
+
+
+def _print_table(trajectory: dict[str, Any], columns: dict[str, str], console: Console) -> None:
+    """Some rows of a trajectory, those columns that hold a number."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("step", justify="right", no_wrap=True)
-    trajectory = found["trajectory"]
-    shown = {k: v for k, v in COLUMNS.items() if k in trajectory}
+    shown = {k: v for k, v in columns.items() if any(x is not None for x in trajectory.get(k, []))}
     for heading in shown.values():
         table.add_column(heading, justify="right", no_wrap=True)
     n = len(trajectory["step"])
     for i in sorted({round(j * (n - 1) / max(ROWS - 1, 1)) for j in range(ROWS)}):
         values = [trajectory[k][i] for k in shown]
-        cells = ["–" if v is None else f"{v:.1e}" if 0 < abs(v) < 0.01 else f"{v:.3g}" for v in values]
+        cells = ["–" if v is None else f"{v:.1e}" if v and not 0.01 <= abs(v) < 1e4 else f"{v:.3g}" for v in values]
         table.add_row(f"{trajectory['step'][i]:,}", *cells)
     console.print(table)

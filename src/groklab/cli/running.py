@@ -192,6 +192,5 @@ def _show_cost(cost: dict[str, Any], as_json: bool) -> None:
         f"{cost['matmul_gflops']:,} GFLOP/s ({cost['device']})"
     )
     console.print(f"time: about {duration(cost['seconds'])}; memory: about {readable_bytes(cost['memory_bytes'])}")
-    console.print(
-        f"to compile: {', '.join(cost['programs'])}; {cost['blocks']} block(s) of {cost['lanes_per_block']} lane(s)"
-    )
+    programs = ", ".join(cost["programs"]) or "nothing"
+    console.print(f"to compile: {programs}; {cost['blocks']} block(s) of {cost['lanes_per_block']} lane(s)")

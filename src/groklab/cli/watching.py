@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.live import duration, phase, speed, time_left
+from groklab.cli.live import beginning, duration, phase, speed, time_left
 from groklab.progress import Progress
 from groklab.reproduction import Moment
 
@@ -107,7 +107,7 @@ class LiveClaims:
         if progress is None:
             return Text("")
         if progress.compiling:
-            return Text(f"{progress.run}: compiling …", style="dim")
+            return Text(f"{progress.run}: {beginning(progress)}", style="dim")
         return Text(
             f"{progress.run}: step {progress.step:,} of {progress.budget:,}, {speed(progress)}, "
             f"{time_left(progress)} left, {phase(progress)}",

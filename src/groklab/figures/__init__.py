@@ -3,10 +3,12 @@
 from groklab.figures.ablations import ablation_losses, frequency_losses
 from groklab.figures.attention import attention_heads
 from groklab.figures.comparison import accuracy_overlay
-from groklab.figures.curves import norms, training_curves
+from groklab.figures.curves import machine_sizes, norms, training_curves
 from groklab.figures.embedding_plane import embedding_planes
+from groklab.figures.features import block_fourier, block_power, feature_eigenvalues, feature_matrices
 from groklab.figures.frames import event_frame, plane_frame, spectrum_frame
 from groklab.figures.heatmaps import components_2d, input_maps
+from groklab.figures.hidden_progress import hidden_progress
 from groklab.figures.neurons import neuron_clusters
 from groklab.figures.phases import coefficients, training_phases
 from groklab.figures.readout import directions, neuron_logit_spectrum
@@ -18,15 +20,21 @@ __all__ = [
     "ablation_losses",
     "accuracy_overlay",
     "attention_heads",
+    "block_fourier",
+    "block_power",
     "coefficients",
     "components_2d",
     "directions",
     "embedding_planes",
     "embedding_spectrum",
     "event_frame",
+    "feature_eigenvalues",
+    "feature_matrices",
     "frequency_losses",
+    "hidden_progress",
     "in_dark",
     "input_maps",
+    "machine_sizes",
     "neuron_clusters",
     "neuron_logit_spectrum",
     "norms",

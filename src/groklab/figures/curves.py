@@ -10,21 +10,23 @@ import polars as pl
 
 from groklab.figures.marks import marks
 from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, figure, log_axis, log_heights
-from groklab.figures.thinning import thin
+from groklab.figures.thinning import thin, thin_evenly
 
 #: Points of one line, and of all members' lines together.
 POINTS, ALL_POINTS = 1500, 30_000
 STEP = "training step (log scale)"
 
 
-def training_curves(metrics: pl.DataFrame, memorised: int | None, grokked: int | None, *, loss: str = "loss") -> Figure:
+def training_curves(
+    metrics: pl.DataFrame, memorised: int | None, grokked: int | None, *, loss: str = "loss", linear: bool = False
+) -> Figure:
     """Loss (log-log) above accuracy (log-x), train and test, with the two steps marked; a thin line a member.
 
     metrics: columns step, member, train_loss, test_loss, train_accuracy, test_accuracy. Of several members,
     `memorised` and `grokked` are the steps by which half of them have. loss: what the loss is, with its unit.
-    Step 0 lies left of a logarithmic axis.
+    Step 0 lies left of a logarithmic axis. linear: neither axis is logarithmic, for few steps and losses of zero.
     """
-    frame, members, low, high = _prepared(metrics, (memorised, grokked))
+    frame, members, low, high = _prepared(metrics, (memorised, grokked), linear)
     half = "half " if members > 1 else ""
     panels = (("loss", "y", "x"), ("accuracy", "y2", "x2"))
     traces = [
@@ -33,8 +35,9 @@ def training_curves(metrics: pl.DataFrame, memorised: int | None, grokked: int |
         for split, colour in (("train", TRAIN), ("test", TEST))
     ]
     named = {f"{half}memorised": memorised, f"{half}grokked": grokked}
-    layout = _two_panels(low, high, members) | marks(named, low, high, ("y", "y2"))
-    layout["yaxis"] |= log_heights(_heights(frame, "train_loss", "test_loss"), loss)
+    layout = _two_panels(low, high, members, linear) | marks(named, low, high, ("y", "y2"), linear=linear)
+    heights = log_heights(_heights(frame, "train_loss", "test_loss"), loss)
+    layout["yaxis"] |= {"title": {"text": loss}, "rangemode": "tozero"} if linear else heights
     layout["yaxis2"] |= {"title": {"text": "accuracy"}, "tickformat": ".0%", "range": [-0.03, 1.05]}
     return figure(traces, layout)
 
@@ -57,9 +60,35 @@ def norms(metrics: pl.DataFrame, memorised: int | None = None, grokked: int | No
     return figure(traces, {**layout, "showlegend": False})
 
 
-def _prepared(metrics: pl.DataFrame, keep: Sequence[int | None]) -> tuple[pl.DataFrame, int, int, int]:
-    """Thinned rows after step 0, the number of members, and the first and last step."""
+def machine_sizes(metrics: pl.DataFrame, memorised: int | None = None, grokked: int | None = None) -> Figure:
+    """Trace and norm of a kernel machine's M above its kernel matrix's condition number (log), over the steps.
+
+    metrics: columns step, member, trace, weight_norm, condition; a thin line a member.
+    """
+    frame, members, low, high = _prepared(metrics, (memorised, grokked), linear=True)
+    half = "half " if members > 1 else ""
+    traces = [
+        _lines(frame, "trace", "trace of M", GREEN, members, xaxis="x", yaxis="y"),
+        _lines(frame, "weight_norm", "norm of M", TEST, members, xaxis="x", yaxis="y"),
+        _lines(frame, "condition", "condition number", PINK, members, xaxis="x2", yaxis="y2", showlegend=False),
+    ]
+    named = {f"{half}memorised": memorised, f"{half}grokked": grokked}
+    layout = _two_panels(low, high, members, linear=True) | marks(named, low, high, ("y", "y2"), linear=True)
+    layout["yaxis"] |= {"title": {"text": "size of M"}, "rangemode": "tozero"}
+    layout["yaxis2"] |= log_heights(_heights(frame, "condition"), "condition number")
+    return figure(traces, layout)
+
+
+def _prepared(
+    metrics: pl.DataFrame, keep: Sequence[int | None], linear: bool = False
+) -> tuple[pl.DataFrame, int, int, int]:
+    """Thinned rows, after step 0 unless axes are linear, the number of members, and the first and last step."""
     members = max(metrics["member"].n_unique(), 1)
+    if linear:
+        steps = metrics["step"].unique().sort().to_numpy()
+        kept = thin_evenly(steps, max(200, min(POINTS, ALL_POINTS // members)))
+        low, high = (kept[0], max(kept[-1], kept[0] + 1)) if kept else (0, 10)
+        return metrics.filter(pl.col("step").is_in(kept)).sort("member", "step"), members, low, high
     steps = metrics.filter(pl.col("step") > 0)["step"].unique().sort().to_numpy()
     kept = thin(steps, max(200, min(POINTS, ALL_POINTS // members)), keep)
     low, high = (kept[0], kept[-1]) if kept else (1, 10)
@@ -102,11 +131,14 @@ def _lines(frame: pl.DataFrame, column: str, name: str, colour: str, members: in
     }
 
 
-def _two_panels(low: int, high: int, members: int) -> dict[str, Any]:
+def _two_panels(low: int, high: int, members: int, linear: bool = False) -> dict[str, Any]:
+    pad = 0.015 * (high - low)
+    even = {"range": [low - pad, high + pad], "tickformat": ","}
+    lower = {**even, "title": {"text": "step"}} if linear else log_axis(low, high, STEP)
     return {
         "height": 560,
-        "xaxis": log_axis(low, high, anchor="y", matches="x2", showticklabels=False),
-        "xaxis2": log_axis(low, high, STEP, anchor="y2"),
+        "xaxis": {**(even if linear else log_axis(low, high)), "anchor": "y", "matches": "x2", "showticklabels": False},
+        "xaxis2": {**lower, "anchor": "y2"},
         "yaxis": {"domain": [0.54, 1], "anchor": "x"},
         "yaxis2": {"domain": [0, 0.46], "anchor": "x2"},
         # between the panels, where no line and no name of a step can meet it

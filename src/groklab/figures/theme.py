@@ -48,6 +48,8 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 CYCLE = ((0.0, TEST), (0.25, PINK), (0.5, TRAIN), (0.75, GREEN), (1.0, TEST))
 #: From nothing to much in one hue, from the page's own colour to that of its ink.
 SEQUENTIAL = ((0.0, PAPER), (0.6, TEST), (1.0, INK))
+#: From below zero through the page's own colour to above.
+DIVERGING = ((0.0, TEST), (0.5, PAPER), (1.0, TRAIN))
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

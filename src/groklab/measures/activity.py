@@ -59,6 +59,8 @@ def activity_function(
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise InputError("parts", unknown[0], f"needs one of {', '.join(PARTS)}")
+    if not hasattr(network, "apply"):
+        raise InputError(f"this measure applies to networks, and not to the learner {network.kind}")
     if set(parts) - {"logits"} and not isinstance(network, Transformer | MLP):
         raise InputError(f"the {network.kind} network shows no {parts[-1]}, only logits")
     missing = {"pattern", "resid_mid"} & set(parts) if isinstance(network, MLP) else set()

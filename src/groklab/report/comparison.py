@@ -88,7 +88,7 @@ def _outcomes(found: Sequence[Facts], names: Sequence[str]) -> Table:
 
 def _overlay(found: Sequence[Facts], names: Sequence[str]) -> Picture:
     parts = [
-        f.metrics.select(pl.lit(name).alias("run"), "member", "step", "test_accuracy")
+        f.metrics.select(pl.lit(name).alias("run"), "member", "step", pl.col("test_accuracy").cast(pl.Float64))
         for name, f in zip(names, found, strict=True)
         if f.metrics.filter(pl.col("step") > 0).height
     ]

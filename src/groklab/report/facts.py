@@ -16,6 +16,7 @@ from groklab.experiment import Experiment
 from groklab.figures.thinning import thin
 from groklab.grokking import Survival, survival
 from groklab.learners.base import METRICS
+from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.fourier import embedding_matrix
 from groklab.run import Run
 from groklab.tasks.base import Task
@@ -51,6 +52,11 @@ class Facts:
     def several(self) -> bool:
         """Whether the run is an ensemble."""
         return len(self.experiments) > 1
+
+    @property
+    def kernel_machine(self) -> bool:
+        """Whether the learner is a kernel machine, without a network."""
+        return self.experiment.network is None and bool(is_kernel_machine({}, self.experiment.model))
 
     @property
     def step(self) -> int:

@@ -32,7 +32,8 @@ class Page:
     """What a page shows; every text is plain and is escaped by the template.
 
     tiles: label, value and remark. remake: `command`, `yaml` and `remark`, or nothing. stories: each run's name and
-    summary, where there are several. computes: sentences on what a model computes, in a list.
+    summary, where there are several. computes: sentences on what a model computes, in a list. features: on what it
+    looks at, before `feature_pictures`, which stand after all other pictures.
     """
 
     title: str
@@ -48,6 +49,8 @@ class Page:
     notes: Sequence[str]
     stories: Sequence[tuple[str, str]] = ()
     computes: Sequence[str] = ()
+    features: Sequence[str] = ()
+    feature_pictures: Sequence[Picture] = ()
 
 
 def render(page: Page) -> str:
@@ -63,7 +66,7 @@ def render(page: Page) -> str:
         script=_file("page.js"),
         plotly=_plotly(),
         dark=json.dumps(DARK),
-        drawn=any(p.spec for p in page.pictures),
+        drawn=any(p.spec for p in (*page.pictures, *page.feature_pictures)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from groklab.report.wording import listed, percent
 
 #: Names that are short enough for a sentence.
 MANY = 8
+SLASH = re.compile(r"(?<!\\)\\u002f")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ def picture(key: str, title: str, sentence: str, drawn: Figure, *, tall: bool = 
     if width:
         style = f"height: auto; max-width: {width:.0f}px; aspect-ratio: {width / height:.3f}; margin: 0 auto"
     drawn.layout.sliders = drawn.layout.width = drawn.layout.height = None
-    # inside a script element, `<` could end it
-    spec = drawn.to_json().replace("<", "\\u003c")
+    # inside a script element, `<` could end it; Plotly writes six letters for each `/` too, of which arrays are full
+    spec = SLASH.sub("/", drawn.to_json().replace("<", "\\u003c"))
     return Picture(key, title, sentence, spec, steps, style)
 
 
@@ -59,15 +61,24 @@ def curve_pictures(facts: Facts) -> list[Picture]:
             Picture("curves", "Loss and accuracy", "There are no curves yet: fewer than two evaluations after step 0.")
         ]
     marks = facts.typical("memorised"), facts.typical("grokked")
-    curves = figures.training_curves(metrics, *marks, loss=loss_name(facts))
+    # few steps, and a training loss of zero
+    curves = figures.training_curves(metrics, *marks, loss=loss_name(facts), linear=facts.kernel_machine)
+    told = [picture("curves", "Loss and accuracy", story.curves_sentence(facts), curves)]
+    if {"trace", "condition"} <= set(metrics.columns):
+        sizes = figures.machine_sizes(metrics, *marks)
+        return [*told, picture("norms", "Size and conditioning", story.sizes_sentence(facts), sizes)]
+    if "grad_norm" not in metrics.columns:
+        return told
     return [
-        picture("curves", "Loss and accuracy", story.curves_sentence(facts), curves),
+        *told,
         picture("norms", "Norms of weights and gradient", story.norms_sentence(facts), figures.norms(metrics, *marks)),
     ]
 
 
 def loss_name(facts: Facts) -> str:
     """What the loss is, with its unit."""
+    if facts.kernel_machine:
+        return "mean squared error"
     units = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
     return units.get(str(getattr(facts.experiment.objective, "kind", "")), "loss")
 

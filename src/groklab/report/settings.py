@@ -18,6 +18,7 @@ from groklab.yaml_input import parse_overrides
 
 #: Shown even at their defaults.
 ALWAYS = {"n_layers", "n_heads", "d_model", "d_mlp", "activation", "form", "learning_rate", "weight_decay"}
+ALWAYS |= {"kernel", "ridge", "agop_power", "centre"}
 
 
 def flat(node: Any, path: str = "") -> dict[str, Any]:
@@ -51,14 +52,21 @@ def short_table(facts: Facts) -> list[tuple[str, str]]:
     if e.split.label_noise:
         rows.append(("label noise", f"{e.split.label_noise:.0%} of the training labels"))
     size = parameters(facts)
+    weights = ("weights", f"{size:,}" if size is not None else "not kept")
+    if e.network is None:
+        rows += [("learner", _section(e.learner)), weights]
+    else:
+        rows += [
+            ("network", _section(e.network)),
+            weights,
+            ("objective", _section(e.objective)),
+            ("optimiser", _section(e.optimiser)),
+            ("batch", "all training inputs" if e.batch_size is None else f"{e.batch_size:,} inputs"),
+        ]
+    products = f"; matrix products: {e.matmul_precision}" if e.network is not None else ""
     rows += [
-        ("network", _section(e.network)),
-        ("weights", f"{size:,}" if size is not None else "not kept"),
-        ("objective", _section(e.objective)),
-        ("optimiser", _section(e.optimiser)),
-        ("batch", "all training inputs" if e.batch_size is None else f"{e.batch_size:,} inputs"),
         ("seeds" if facts.several else "seed", seeds_of(facts.experiments)),
-        ("precision", f"{e.dtype}; matrix products: {e.matmul_precision}"),
+        ("precision", f"{e.dtype}{products}"),
         ("budget", f"{e.budget.steps:,} steps" + (", or until grokked" if e.budget.stop_when_grokked else "")),
     ]
     return rows

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from groklab import grokking
+from groklab.learners.rfm.threads import threads
 from groklab.measures.phases import RULE
-from groklab.report import circuit_story, settings, story
+from groklab.report import circuit_story, feature_story, settings, story
 from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictures, readout_pictures
 from groklab.report.facts import Facts, gather, whole_checkpoints
+from groklab.report.feature_pictures import feature_pictures
+from groklab.report.features import Features, features, has_features
 from groklab.report.page import Page, Table
-from groklab.report.pictures import curve_pictures, embedding_pictures, loss_name, survival_pictures
+from groklab.report.pictures import Picture, curve_pictures, embedding_pictures, loss_name, survival_pictures
 from groklab.report.wording import duration, loss_of, percent, step_of, times
 from groklab.run import Run
 
@@ -23,6 +26,18 @@ DEFINITIONS = (
     "with nothing but cos and sin of w_k s at the key frequencies, and their means over inputs. Excluded loss: of the "
     "logits without these. Both are cross-entropies in nats, in double precision.",
 )
+FEATURES = (
+    "Feature matrix: M of a kernel machine; of a network the square root of its AGOP, the mean of J'J over training "
+    "inputs with J its outputs' gradient in the one-hot pair (a, b). Its blocks are p × p, the bottom-left one "
+    "that of b by a.",
+    "Circulant deviation: the share of a block's squares that its means over wrapped diagonals (Toeplitz) or "
+    "anti-diagonals (Hankel) leave; in log order without 0, residues in the order of powers of the smallest generator. "
+    "Alignment: the cosine of two matrices as vectors, here with the final one.",
+)
+MACHINE = (
+    "Step s is the kernel machine whose M has gone through s iterations; step 0 is the plain kernel machine with its "
+    "first M, mostly the identity."
+)
 
 
 def run_page(run: Run) -> Page:
@@ -30,8 +45,10 @@ def run_page(run: Run) -> Page:
     facts = gather(run)
     pictures = [*survival_pictures(facts), *curve_pictures(facts)]
     kept, why = whole_checkpoints(facts)
-    found = circuit(facts, kept)
-    if isinstance(found, Circuit):
+    found = _no_circuit(facts) or circuit(facts, kept)
+    if facts.experiment.network is None:
+        of_circuit, computed, measured = [], [found] if isinstance(found, str) else [], []
+    elif isinstance(found, Circuit):
         spectrum, planes = embedding_pictures(facts, kept, why, found.named)
         of_circuit = [*phase_pictures(found, loss_name(facts)), *spectrum, *readout_pictures(facts, found, kept)]
         of_circuit += [*planes, *(p for part in PARTS for p in part(found))]
@@ -41,9 +58,17 @@ def run_page(run: Run) -> Page:
         of_circuit, computed, measured = [*spectrum, *planes], [found], []
     if facts.several and len(computed) > 1:
         computed = [
-            f"This, and the figures below that look into a model, is of member 0 (seed {facts.experiment.seed}).",
+            _of_first(facts),
             *computed,
         ]
+    # small matrices: threads would only wait for each other
+    with threads(1):
+        looked = features(facts, kept) if has_features(facts) else ""
+        of_features, drawn = _features(facts, looked)
+    if facts.kernel_machine:
+        computed, of_features = of_features, []
+        if facts.several and len(computed) > 1:
+            computed = [_of_first(facts), *computed]
     rows = settings.short_table(facts)
     tables = [*measured, Table("Settings", ("setting", "value"), rows, full=facts.experiment.to_yaml())]
     if facts.several:
@@ -59,9 +84,30 @@ def run_page(run: Run) -> Page:
         tables=tables,
         provenance=_provenance(facts),
         remake=_remake(facts),
-        notes=[*notes(facts), *(DEFINITIONS if isinstance(found, Circuit) else [])],
+        notes=[*notes(facts), *(DEFINITIONS if isinstance(found, Circuit) else []), *(FEATURES if drawn else [])],
         computes=computed,
+        features=of_features,
+        feature_pictures=drawn,
     )
+
+
+def _of_first(facts: Facts) -> str:
+    return f"This, and the figures below that look into a model, is of member 0 (seed {facts.experiment.seed})."
+
+
+def _no_circuit(facts: Facts) -> str:
+    """Why nothing is said of a circuit, for a learner without a network."""
+    return (
+        "This learner has no network, so there is no circuit to look for." if facts.experiment.network is None else ""
+    )
+
+
+def _features(facts: Facts, found: Features | str) -> tuple[list[str], list[Picture]]:
+    """What is said of features, and drawn."""
+    if isinstance(found, str):
+        return [found] if found else [], []
+    whose = f"Member 0 (seed {facts.experiment.seed}): " if facts.several else ""
+    return feature_story.told(found), feature_pictures(found, loss_name(facts), whose)
 
 
 def member_table(facts: Facts) -> Table:
@@ -102,13 +148,16 @@ def notes(facts: Facts) -> list[str]:
     """How the words of the page are defined."""
     criterion = facts.experiment.evaluation.criterion
     phases = "; ".join(f"{name}: {meaning}" for name, meaning in story.PHASES.items())
+    steps = "Step s is the state after s updates."
+    embedding = " A frequency stands out if it carries at least 5% of the embedding's power and twice an even share."
+    if facts.kernel_machine:
+        steps, embedding = MACHINE, ""
     return [
         f"Memorised: training accuracy of {story.CRITERIA['sustained_99']}.",
         f"Generalised, or grokked: test accuracy of {story.CRITERIA[criterion]} "
         f"(definition {grokking.DEFINITION}, criterion {criterion}).",
         f"Phases. {phases[0].upper()}{phases[1:]}.",
-        "Step s is the state after s updates. A frequency stands out if it carries at least 5% of the embedding's "
-        "power and twice an even share.",
+        steps + embedding,
     ]
 
 
@@ -133,6 +182,8 @@ def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
     delay = ("–", "not defined")
     if grokked is not None and memorised:
         delay = f"{times(grokked / memorised)} ×", f"{grokked - memorised:,} steps"
+    elif grokked is not None and memorised == 0:
+        delay = f"{grokked:,}", "steps: memorised at once"
     return [
         (
             "Memorised",

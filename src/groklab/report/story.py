@@ -18,6 +18,7 @@ CRITERIA = {
     "first_90": "the first evaluation at 90% accuracy or more",
     "near_maximum": "the first evaluation within 1% of the run's own best accuracy",
 }
+_NAMES = {"mlp": "MLP", "gaussian": "Gaussian", "laplace": "Laplace"}
 PHASES = {
     "grokking": f"generalised at least {LATE:g} times as late as it memorised",
     "comprehension": "generalised as it memorised, or without memorising",
@@ -51,9 +52,12 @@ def summary(facts: Facts) -> list[str]:
 
 
 def _opening(facts: Facts) -> str:
-    kind = str(getattr(facts.experiment.network, "kind", "network")).replace("_", " ")
-    article = "an" if kind[0] in "aeiou" or kind == "mlp" else "a"
-    what = {"mlp": "MLP"}.get(kind, kind)
+    if facts.kernel_machine:
+        kernel = str(getattr(facts.experiment.learner, "kernel", "")).replace("_", " ")
+        kind = f"Recursive Feature Machine with {_article(kernel)} {_NAMES.get(kernel, kernel)} kernel"
+    else:
+        kind = str(getattr(facts.experiment.network, "kind", "network")).replace("_", " ")
+    article, what = _article(kind), _NAMES.get(kind, kind)
     who = f"{len(facts.experiments)} members, each {article} {what}," if facts.several else f"{article.title()} {what}"
     if facts.task is None:
         return f"{who} {'were' if facts.several else 'was'} trained on a task whose data are no longer at hand."
@@ -62,6 +66,10 @@ def _opening(facts: Facts) -> str:
     if facts.task.draw is not None:
         shown = f"on fresh inputs at each step, and tested on {facts.task.n_inputs:,} others"
     return f"{who} {'were' if facts.several else 'was'} trained on {facts.task.name}, {shown}."
+
+
+def _article(kind: str) -> str:
+    return "an" if kind[:1] in tuple("aeiou") or kind == "mlp" else "a"
 
 
 def _single(facts: Facts) -> list[str]:
@@ -143,6 +151,13 @@ def curves_sentence(facts: Facts) -> str:
     rows = facts.metrics.filter(pl.col("test_loss").is_finite()).sort("step")
     if rows.is_empty():
         return "No evaluation has a finite test loss."
+    if facts.kernel_machine:
+        start, last = rows.row(0, named=True), rows.row(-1, named=True)
+        return (
+            f"Test loss goes from {loss_of(start['test_loss'])} to {loss_of(last['test_loss'])} and test accuracy "
+            f"from {percent(start['test_accuracy'])} to {percent(last['test_accuracy'])}, while training loss is never "
+            f"above {loss_of(rows['train_loss'].max())}."  # type: ignore[arg-type]
+        )
     peak = rows.row(int(rows["test_loss"].arg_max() or 0), named=True)
     last = rows.row(-1, named=True)
     fell = last["test_loss"] < 0.5 * peak["test_loss"]
@@ -153,6 +168,26 @@ def curves_sentence(facts: Facts) -> str:
         else f"Test loss ends at {end}, not far from its peak of {top} at step {peak['step']:,}"
     )
     return f"{shape}, while training loss ends at {loss_of(last['train_loss'])}."
+
+
+def sizes_sentence(facts: Facts) -> str:
+    """How a kernel machine's M and the condition of its kernel matrix changed."""
+    last = int(facts.metrics["step"].max() or 0)  # type: ignore[arg-type]
+    told = []
+    for words, column in (
+        ("the trace of M", "trace"),
+        ("its norm", "weight_norm"),
+        ("the condition number of the kernel matrix", "condition"),
+    ):
+        first, end = _at(facts, column, 0), _at(facts, column, last)
+        if first is not None and end is not None:
+            told.append(f"{words} from {_plain(first)} to {_plain(end)}")
+    mean = " (means over the members)" if facts.several else ""
+    return f"Step 0 to {last:,} took {listed(told)}{mean}." if told else "No evaluation has finite sizes."
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def norms_sentence(facts: Facts) -> str:

@@ -131,7 +131,9 @@ class Pairs:
             part = table[:, columns]
             found: Array = part[others.first]
             found *= part[self.p + others.second]
-            return np.multiply(found, np.exp(scale * others.norms(metric))[:, None], out=found if out is None else out)
+            own_factors = np.exp(scale * others.norms(metric))[:, None]
+            scaled: Array = np.multiply(found, own_factors, out=found if out is None else out)
+            return scaled
 
         return rows
 

@@ -1,0 +1,159 @@
+"""What the page says of features: measured on the run, and honest where there is nothing to say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import groklab as gl
+from groklab.measuring import analyse
+from groklab.report import feature_story, write_report
+from groklab.report.facts import gather, whole_checkpoints
+from groklab.report.feature_pictures import feature_pictures
+from groklab.report.features import Features, features
+
+TINY = {"task.p": 11, "budget.steps": 5}
+KEYS = ["hidden", "features", "eigenvalues", "block", "power"]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
+    return gl.train(gl.preset("rfm-small", {"budget.steps": 12}), home=tmp_path_factory.mktemp("machine"))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
+    return gl.train(gl.preset("mallinar2024/multiply-gaussian", TINY), home=tmp_path_factory.mktemp("tiny"))
+
+
+def found_in(run: gl.Run) -> Features:
+    facts = gather(run)
+    found = features(facts, whole_checkpoints(facts)[0])
+    assert isinstance(found, Features), found
+    return found
+
+
+def page_of(run: gl.Run, tmp_path: Path) -> str:
+    return write_report([run], tmp_path / "page.html").read_text()
+
+
+def test_the_numbers_are_those_of_the_analysis(machine: gl.Run) -> None:
+    f, said = found_in(machine), analyse(machine)
+    assert f.orientation == said["orientation"] == "toeplitz"
+    assert f.asked
+    assert f.turning == said["hidden_progress"]
+    for name in ("toeplitz", "whole", "off_block", "ratio"):
+        assert f.history[name].to_list() == said["trajectory"][name]
+    assert f.stratified["n_transpose_free"] == said["stratified_accuracy"]["n_transpose_free"]
+
+
+def test_every_figure_has_its_sentence(machine: gl.Run, tiny: gl.Run) -> None:
+    for run in (machine, tiny):
+        f = found_in(run)
+        drawn = feature_pictures(f, "mean squared error")
+        assert [p.key for p in drawn] == KEYS
+        for p in drawn:
+            json.loads(p.spec)
+        for sentence in (*feature_story.told(f), *(p.sentence for p in drawn)):
+            assert sentence.endswith("."), sentence
+            assert not re.search(r"\bnan\b", sentence.lower()), sentence
+
+
+def test_sentences_say_what_was_measured(machine: gl.Run) -> None:
+    f = found_in(machine)
+    said = feature_story.told(f)
+    assert "wrapped Toeplitz" in said[0]
+    assert "the same a + b, as the task asks" in said[0]
+    assert f"{f.last('toeplitz'):.3g}" in said[0]
+    assert f"step {f.turning['accuracy_rises_step']}" in said[1]
+    assert "c₂p/c₁ = −1" in said[2]
+    assert f"On the {f.stratified['n_transpose_free']} test pairs" in said[3]
+    assert "condition number" in said[4]
+    assert "31 classes" in said[5]
+
+
+def test_poor_runs_have_their_sentences(machine: gl.Run) -> None:
+    f = found_in(machine)
+    start = dataclasses.replace(
+        f,
+        matrices={0: f.matrices[0]},
+        history=f.history.head(1),
+        orientation=None,
+        shown=[0],
+        metrics=f.metrics.head(1),
+    )
+    assert "nothing circulant to find" in feature_story.orientation_sentence(start)
+    assert [p.key for p in feature_pictures(start, "loss")] == KEYS[:3]
+    high = {"loss_moves_step": None, "accuracy_rises_step": None, "accuracy_over": 0.05}
+    above = f.metrics.with_columns(test_accuracy=pl.lit(0.5))
+    assert "from the start" in feature_story.hidden_sentence(dataclasses.replace(f, turning=high, metrics=above))
+    assert "never" in feature_story.hidden_sentence(dataclasses.replace(f, turning=high))
+    strange = f.history.with_columns(pl.lit(0.9).alias("toeplitz"))
+    assert "is not circulant" in feature_story.orientation_sentence(dataclasses.replace(f, history=strange))
+
+
+def test_the_page_of_a_machine_says_nothing_of_networks(machine: gl.Run, tiny: gl.Run, tmp_path: Path) -> None:
+    for run, what in ((machine, "x + y mod 31"), (tiny, "x*y mod 11")):
+        body = page_of(run, tmp_path).split('<script type="application/json" id="dark-colours">')[0]
+        text = re.sub(r"<script.*?</script>|<[^>]+>", " ", body, flags=re.DOTALL)
+        assert f"A Recursive Feature Machine with a Gaussian kernel was trained on {what}" in " ".join(text.split())
+        for absent in ("optimiser", "embedding", "gradient norm", "updates", "key frequenc"):
+            assert absent not in text.split("All settings")[0], absent
+        assert "Size and conditioning" in text
+        assert "rfm: kernel gaussian" in text
+
+
+def test_members_share_a_page(tmp_path: Path) -> None:
+    run = gl.train(gl.preset("mallinar2024/multiply-gaussian", TINY), seeds=2)
+    page = page_of(run, tmp_path)
+    assert "2 members, each a Recursive Feature Machine with a Gaussian kernel, were trained" in page
+    assert "is of member 0 (seed 0)" in page
+    assert page.count("Member 0 (seed 0): ") == len(KEYS)
+
+
+def test_a_machine_stands_beside_a_network(machine: gl.Run, tmp_path: Path) -> None:
+    network = gl.train(gl.preset("micro", {"task.p": 11, "budget.steps": 50}))
+    page = write_report([machine, network], tmp_path).read_text()
+    assert machine.name in page
+    assert network.name in page
+
+
+def test_a_network_of_one_hidden_layer_has_a_section_of_its_own(tmp_path: Path) -> None:
+    run = gl.train(gl.preset("micro", {"task.p": 11, "budget.steps": 50}))
+    f = found_in(run)
+    assert not f.kernel_machine
+    assert not any("puts together" in s for s in feature_story.told(f))
+    page = page_of(run, tmp_path)
+    assert '<h2 id="looks-at">Features</h2>' in page
+    assert "√AGOP" in page
+    transformer = gl.train(
+        gl.preset("demo", {"task.p": 5, "network.d_mlp": 16, "network.d_model": 16, "budget.steps": 5})
+    )
+    assert "looks-at" not in page_of(transformer, tmp_path)
+
+
+def test_features_that_do_not_apply_are_a_sentence() -> None:
+    composite = gl.train(gl.preset("mallinar2024/add-quadratic", {"task.p": 12, "budget.steps": 2}))
+    f = found_in(composite)
+    assert f.orientation in ("toeplitz", "hankel")
+    assert not f.reordered
+    planted = gl.train(gl.preset("mallinar2024/planted-multiply-quadratic", {"task.p": 11}))
+    assert found_in(planted).orientation == "toeplitz_log"
+    assert "too few" in feature_pictures(found_in(planted), "loss")[0].sentence
+
+
+def test_a_page_at_p_61_stays_below_8_megabytes(tmp_path: Path) -> None:
+    """From made-up matrices of the paper's size: 31 checkpoints in both orders."""
+    run = gl.train(gl.preset("mallinar2024/multiply-quadratic", {"budget.steps": 1, "split.frac_train": 0.1}))
+    matrix = run.weights(0)["M"]
+    noise = np.random.default_rng(0)
+    for step in range(31):
+        more = noise.normal(size=matrix.shape) / 30
+        run.write_checkpoint(step, {"M": (matrix + more @ more.T)[None]})
+    assert len(write_report([run], tmp_path).read_bytes()) < 8e6
