@@ -9,6 +9,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.linalg import blas, lapack
@@ -16,6 +18,8 @@ from scipy.linalg import blas, lapack
 from groklab.errors import InputError
 from groklab.learners.rfm.kernels import Array
 
+#: Random right-hand sides, for the estimate of the condition number, and directions that it pursues.
+PROBES = 4
 #: Condition numbers above this share of the precision's inverse are called singular.
 SINGULAR = 0.1
 #: Conjugate gradients: residual over right-hand side at which they end, and the most products.
@@ -47,8 +51,10 @@ def solve(fill: Callable[[Array], None], room: Array, ridge: float, right: Array
     if info > 0:
         warnings.warn("the kernel matrix has no Cholesky factor in this precision; using LU", stacklevel=2)
         return _solve_by_lu(fill, room, ridge, right)
-    found, _ = solve_factored(factor, np.asfortranarray(right), lower=1)
-    smallest = _smallest_eigenvalue(factor, right, found)
+    asked = np.concatenate([right, _probes(len(room), room.dtype.name)], axis=1)
+    solved, _ = solve_factored(factor, np.asfortranarray(asked), lower=1)
+    smallest = _smallest_eigenvalue(factor, solve_factored, solved, np.linalg.norm(asked, axis=0))
+    found = solved[:, : right.shape[1]]
     condition = largest / smallest if smallest > 0 else np.inf
     if not np.isfinite(found).all() or condition > SINGULAR / np.finfo(room.dtype).eps:
         raise _singular(condition)
@@ -67,17 +73,25 @@ def _largest_eigenvalue(upper: Array) -> float:
     return float(np.linalg.norm(multiply(1.0, upper.T, ones, lower=1)))
 
 
-def _smallest_eigenvalue(factor: Array, right: Array, found: Array) -> float:
-    """What the solutions already show of the smallest eigenvalue, sharpened by one inverse iteration."""
-    (half,) = lapack.get_lapack_funcs(("potrs",), (factor,))
-    lengths = np.linalg.norm(right, axis=0)
-    stretch = np.linalg.norm(found, axis=0) / np.where(lengths > 0, lengths, np.inf)
-    v = found[:, int(stretch.argmax())]
-    size = float(np.linalg.norm(v))
-    if not np.isfinite(size) or size == 0:
+def _smallest_eigenvalue(factor: Array, solve_factored: Any, solved: Array, lengths: Array) -> float:
+    """From above: inverse iteration on the directions that solutions (n, k) of right-hand sides stretched most."""
+    stretched = solved[:, lengths > 0] / lengths[lengths > 0]
+    if not np.isfinite(stretched).all():
         return 0.0
-    v, _ = half(factor, v / size, lower=1)
-    return 1 / max(float(stretch.max()), float(np.linalg.norm(v)))
+    squares, mix = np.linalg.eigh((stretched.T @ stretched).astype(np.float64))
+    # of dependent solutions only rounding is left
+    most = np.flatnonzero(squares > 1e-10 * squares[-1])[-PROBES:]
+    directions = stretched @ (mix[:, most] / np.sqrt(squares[most])).astype(factor.dtype)
+    again, _ = solve_factored(factor, np.asfortranarray(directions), lower=1)
+    return 1 / float(np.linalg.norm(again, ord=2)) if np.isfinite(again).all() else 0.0
+
+
+@lru_cache(maxsize=4)
+def _probes(n: int, dtype: str) -> Array:
+    """Random unit vectors (n, PROBES), always the same: solutions may hold nothing of the smallest eigenvector."""
+    drawn = np.random.default_rng(0).standard_normal((n, PROBES))
+    probes: Array = (drawn / np.linalg.norm(drawn, axis=0)).astype(dtype)
+    return probes
 
 
 def _solve_by_lu(fill: Callable[[Array], None], room: Array, ridge: float, right: Array) -> Solution:
