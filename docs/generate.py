@@ -30,7 +30,13 @@ from groklab.tasks import OPERATIONS, ScheduledSplit, Split
 
 FOLDER = Path(__file__).parent / "reference" / "generated"
 REPRODUCTIONS = Path(__file__).parent / "reproductions"
-TITLES = {"task": "Tasks", "learner": "Learners", "network": "Networks", "objective": "Objectives", "optimiser": "Optimisers"}
+TITLES = {
+    "task": "Tasks",
+    "learner": "Learners",
+    "network": "Networks",
+    "objective": "Objectives",
+    "optimiser": "Optimisers",
+}
 #: Optimisers share most settings; each kind's own table leaves them out.
 SHARED = {"optimiser": "Optimiser"}
 
