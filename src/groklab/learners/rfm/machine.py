@@ -176,5 +176,5 @@ def _product(values: Any, points: Points, n: int, coefficients: Array) -> Array:
 
 def _chunks(n: int, width: int, itemsize: int) -> list[slice]:
     """Slices of n rows of `width` numbers that stay in a core's cache."""
-    step = max(16, int(CACHE / 16 / (width * itemsize)))
+    step = max(48, int(CACHE / 16 / (width * itemsize)))
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]

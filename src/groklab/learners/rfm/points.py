@@ -55,25 +55,26 @@ class Pairs:
     def moments(self, coefficients: Array, metric: Array) -> Array:
         """(2p, c, 2p), a row of blocks for each symbol: its pairs with every other, and their sum with itself."""
         p, c = self.p, coefficients.shape[1]
+        table = self._table_of(coefficients)
         made = np.empty((2 * p, c, 2 * p), coefficients.dtype)
-        for half, (own, other) in enumerate(((self.first, self.second), (self.second, self.first))):
-            table = self._scattered(coefficients, own, other)
-            right = np.empty((p + 1, 2 * p), coefficients.dtype)
-            right[:p] = metric[p:] if half == 0 else metric[:p]
+        for half, others in enumerate((metric[p:], metric[:p])):
+            right = np.concatenate([others, others[:1]])
             for symbol in range(p):
                 place = half * p + symbol
                 right[p] = metric[place]
-                np.dot(table[symbol].T, right, out=made[place])
+                np.dot((table[:, symbol] if half else table[symbol]).T, right, out=made[place])
         return made
 
-    def _scattered(self, coefficients: Array, own: np.ndarray, other: np.ndarray) -> Array:
-        """(p, p + 1, c) coefficients at [own symbol, other symbol], and their sums; pairs may repeat in some data."""
-        table = np.zeros((self.p, self.p + 1, coefficients.shape[1]), coefficients.dtype)
-        if len(np.unique(own * self.p + other)) == self.n:
-            table[own, other] = coefficients
+    def _table_of(self, coefficients: Array) -> Array:
+        """(p + 1, p + 1, c) coefficients at [first, second], and their sums at p; pairs may repeat in some data."""
+        p = self.p
+        table = np.zeros((p + 1, p + 1, coefficients.shape[1]), coefficients.dtype)
+        if len(np.unique(self.first * p + self.second)) == self.n:
+            table[self.first, self.second] = coefficients
         else:
-            np.add.at(table, (own, other), coefficients)
-        table[:, self.p] = table.sum(1)
+            np.add.at(table, (self.first, self.second), coefficients)
+        table[:p, p] = table[:p].sum(1)
+        table[p, :p] = table[:, :p].sum(0)
         return table
 
     def forms(self, metric: Array, moments: Array) -> Callable[[Pairs], Array]:
@@ -102,8 +103,8 @@ class Pairs:
     def spread(self, centre: bool) -> Array:
         """(2p, 2p) float64."""
         if centre not in self._spreads:
-            table = self._scattered(np.ones((self.n, 1)), self.first, self.second)[:, :-1, 0]
-            total = np.concatenate([table.sum(1), table.sum(0)])
+            sums = self._table_of(np.ones((self.n, 1)))[..., 0]
+            table, total = sums[:-1, :-1], np.concatenate([sums[:-1, -1], sums[-1, :-1]])
             whole = np.block([[np.diag(total[: self.p]), table], [table.T, np.diag(total[self.p :])]])
             whole -= np.outer(total, total) / self.n if centre else 0
             self._spreads[centre] = matrix_power(whole, 0.5)
