@@ -20,7 +20,15 @@ from annotated_types import Ge, Gt, Le, Lt
 
 import groklab as gl
 from groklab import reading, registry
-from groklab.cli import files, listings, looking, reproducing, running  # noqa: F401  (commands register themselves)
+from groklab.cli import (  # noqa: F401  (commands register themselves)
+    files,
+    listings,
+    looking,
+    measuring,
+    reproducing,
+    running,
+    theorising,
+)
 from groklab.cli.main import app
 from groklab.optimisers import Group
 from groklab.reproduction import PAPERS, saved

@@ -24,6 +24,8 @@ LAYERS = [
         "progress",
     },
     {"tasks", "objectives", "networks", "optimisers"},
+    {"parallelograms"},
+    {"theory"},
     {"learners", "measures"},
     {"experiment", "reading", "yaml_input", "figures"},
     {

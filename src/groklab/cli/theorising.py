@@ -1,0 +1,111 @@
+"""`theory`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from groklab import storage
+from groklab.cli.main import app
+from groklab.cli.output import Json, console_for, emit
+from groklab.errors import InputError
+from groklab.figures.theory import theory_by_fraction
+from groklab.parallelograms import equations_of
+from groklab.reading import component
+from groklab.theory import ETA, Normalisation
+from groklab.theory import theory as predict
+
+GROUP = "Take apart"
+MOST_DRAWS = 100_000
+
+
+@app.command(rich_help_panel=GROUP)
+def theory(
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="TASK", help="A formula or operation; without one, unordered addition unreduced."),
+    ] = None,
+    p: Annotated[int, typer.Option("--p", help="Number of symbols.")] = 10,
+    modular: Annotated[bool, typer.Option("--modular", help="Reduce the answers of TASK modulo p.")] = False,
+    draws: Annotated[int, typer.Option(help="Random training sets behind the critical fraction.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the random training sets.")] = 0,
+    normalisation: Annotated[
+        str, typer.Option(help="nu in the loss: 'one', as the published code, or 'parallelograms', as the paper.")
+    ] = "one",
+    figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Draw the curves into a page.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What the effective theory of representation learning predicts of a task, before any training.
+
+    Liu et al. 2022: the null space of the parallelogram equations, the training fraction from which they force a
+    linear representation, and the grokking rate lambda_3 with the time it predicts.
+
+    Examples:
+
+      groklab theory --p 10
+
+      groklab theory "x + y" --modular --p 11 --json
+    """
+    if not 1 <= draws <= MOST_DRAWS:
+        raise InputError("--draws", draws, f"needs to be from 1 to {MOST_DRAWS:,}")
+    if seed < 0:
+        raise InputError("--seed", seed, "needs to be 0 or above")
+    if normalisation not in ("one", "parallelograms"):
+        raise InputError("--normalisation", normalisation, "needs to be 'one' or 'parallelograms'")
+    if figure is not None and not figure.endswith(".html"):
+        raise InputError("--figure", figure, "needs a file name that ends in .html")
+    # E_i + E_j does not know an order, and every ordered pair would only say the same again
+    described: dict[str, Any] = {"p": p, "expression": task or "x + y", "modular": modular, "pairs": "unordered"}
+    made = component("task", described, "arithmetic").build()
+    found = {"task": made.name, **predict(equations_of(made), draws=draws, normalisation=_of(normalisation), seed=seed)}
+    if figure is not None and "does_not_apply" not in found:
+        _draw(found, Path(figure))
+    if as_json:
+        emit(found)
+        return
+    _print(found, console_for(False))
+
+
+def _of(text: str) -> Normalisation:
+    return cast(Literal["one", "parallelograms"], text)
+
+
+def _draw(found: dict[str, Any], path: Path) -> None:
+    from plotly.io import to_html
+
+    shown = to_html(theory_by_fraction(found), include_plotlyjs=True, full_html=True)
+    storage.atomic_write(path, shown.encode())
+
+
+def _print(found: dict[str, Any], console: Console) -> None:
+    console.print(f"[bold]{found['task']}[/bold]: {found['n_pairs']:,} pairs, {found['n_parallelograms']:,} equations")
+    values = ", ".join(f"{v:.4g}" for v in found["eigenvalues_full"][:10])
+    more = ", …" if len(found["eigenvalues_full"]) > 10 else ""
+    console.print(f"with all pairs they leave {found['null_space_dimension']} dimension(s) free")
+    console.print(f"eigenvalues of G: {values}{more}", style="dim")
+    if "does_not_apply" in found:
+        console.print(found["does_not_apply"])
+        return
+    console.print(
+        f"critical fraction {found['critical_fraction']:.4f} ± {found['critical_fraction_se']:.4f}: from there on half "
+        f"of all training sets force a linear representation"
+    )
+    table = Table(box=None, padding=(0, 1))
+    for title in ("pairs", "fraction", "force a line", "", "ideal acc.", "λ₃", f"steps at η={ETA:g}"):
+        table.add_column(title, justify="left" if not title else "right")
+    for row in found["by_fraction"]:
+        steps = "never" if row["steps"] is None else f"{row['steps']:,.0f}"
+        table.add_row(
+            f"{row['n_train']}",
+            f"{row['fraction']:.1%}",
+            f"{row['p_linear']:.1%}",
+            "█" * round(12 * row["p_linear"]),
+            f"{row['ideal_accuracy']:.1%}",
+            f"{row['lambda_3']:.4g}",
+            steps,
+        )
+    console.print(table)
