@@ -22,7 +22,7 @@ from groklab.measures.phases import RULE, Phases, find_phases
 from groklab.measures.progress import trajectory
 from groklab.run import Run
 from groklab.tasks.base import Task
-from groklab.tasks.splits import make_split
+from groklab.tasks.splits import as_trained, make_split
 
 #: Checkpoints that are measured in one call, so that progress can be told.
 AT_ONCE = 8
@@ -42,6 +42,8 @@ def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None
         raise InputError("measure", name, f"is unknown; there are {', '.join(sorted(MEASURES))}")
     ensemble = make_ensemble([run.experiments[member]])
     task, network = ensemble.tasks[0], run.experiments[member].model
+    if is_kernel_machine({}, network):
+        task = as_trained(task, ensemble.splits[0])
     final = run.weights(member=member) if "final" in MEASURES[name].takes else None
     if "frequencies" in MEASURES[name].takes and frequencies is None and name != "excluded_by_frequency":
         if is_kernel_machine({}, network):
@@ -107,7 +109,8 @@ def _analyse_member(
 ) -> dict[str, Any]:
     experiment = run.experiments[member]
     task = build_task(experiment)
-    train = make_split(experiment.split, task, experiment.seed).train
+    split = make_split(experiment.split, task, experiment.seed)
+    train = split.train
     last = _last_whole(run, member)
     final = run.weights(last, member)
     head: dict[str, Any] = {"step": last, "task": task.name}
@@ -116,7 +119,7 @@ def _analyse_member(
             raise _of_networks("a rule of key frequencies" if frequencies is None else "a list of key frequencies")
         # small matrices: threads would only wait for each other
         with threads(1):
-            return {**head, **_analyse_machine(run, member, task, train, last, told)}
+            return {**head, **_analyse_machine(run, member, as_trained(task, split), train, last, told)}
     try:
         keys = (
             check_frequencies(frequencies, int(task.algebra.get("p") or 0))

@@ -10,6 +10,7 @@ import polars as pl
 from groklab.ensemble import Ensemble
 from groklab.errors import InputError
 from groklab.measures import MEASURES
+from groklab.tasks.splits import as_trained
 
 #: Steps between measures where an experiment does not say.
 DEFAULT_EVERY = 250
@@ -50,8 +51,10 @@ class OnlineMeasures:
 
     def _measure(self, name: str, weights: dict[str, np.ndarray], member: int) -> dict[str, Any]:
         ensemble = self.ensemble
-        task, train, model = ensemble.tasks[member], ensemble.splits[member].train, ensemble.experiments[member].model
-        return MEASURES[name](weights, task, train, network=model, frequencies=self.frequencies)
+        task, split, experiment = ensemble.tasks[member], ensemble.splits[member], ensemble.experiments[member]
+        if not experiment.learner.compiled:
+            task = as_trained(task, split)
+        return MEASURES[name](weights, task, split.train, network=experiment.model, frequencies=self.frequencies)
 
     def check(self, weights: dict[str, np.ndarray]) -> None:
         """Raise InputError, naming the setting, where a measure does not apply to these weights (one member's)."""

@@ -168,3 +168,14 @@ def test_a_singular_machine_says_so_and_at_which_iteration(tmp_path: Path) -> No
         pytest.raises(InputError, match="iteration 0: the kernel matrix is sing"),
     ):
         training.train(gl.read(asked), home=tmp_path)
+
+
+def test_measures_of_noisy_labels_are_those_of_the_machine_that_learnt_them(tmp_path: Path) -> None:
+    asked = experiment(split__label_noise=0.3, measures__names=["errors"], budget__steps=2)
+    run = training.train(asked, home=tmp_path)
+    taken = gl.take(run, "errors")
+    assert run.measured is not None
+    for name, column in (("test_accuracy", "test_accuracy"), ("test_loss", "test_mse"), ("train_loss", "train_mse")):
+        np.testing.assert_allclose(taken[column], run.curves()[name], rtol=1e-6, atol=1e-20)
+        np.testing.assert_allclose(run.measured[f"errors.{column}"], run.curves()[name], rtol=1e-6, atol=1e-20)
+    assert run.curves()["train_loss"].max() < 1e-20

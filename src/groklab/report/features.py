@@ -19,7 +19,7 @@ from groklab.measuring import follow_features
 from groklab.networks.mlp import MLP
 from groklab.report.facts import Facts, Weights, for_slider
 from groklab.tasks.base import Task
-from groklab.tasks.splits import make_split
+from groklab.tasks.splits import as_trained, make_split
 
 #: Floating-point operations that a page waits for, of all checkpoints' feature matrices and of one more solution.
 PATIENCE, PATIENCE_OF_ONE = 4e11, 2e10
@@ -101,8 +101,10 @@ def features(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Feat
         return "The task cannot be built again, so nothing can be measured of its features."
     if not kept:
         return "There is no checkpoint to measure features in."
-    model, train = experiment.model, make_split(experiment.split, task, experiment.seed).train
-    machine = is_kernel_machine(kept[max(kept)], model)
+    model, split = experiment.model, make_split(experiment.split, task, experiment.seed)
+    train, machine = split.train, is_kernel_machine(kept[max(kept)], model)
+    if machine:
+        task = as_trained(task, split)
     steps = list(kept)
     if not machine:
         each = 2.0 * max(len(train), 1) * int(getattr(model, "d_mlp", 0) or 0) ** 2

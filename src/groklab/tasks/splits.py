@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -103,6 +103,18 @@ def make_split(split: Split, task: Task, seed: int) -> SplitRows:
         phase_steps=np.array(steps, dtype=np.int32),
         phase_weights=np.array(weights, dtype=np.float64),
     )
+
+
+def as_trained(task: Task, rows: SplitRows) -> Task:
+    """The task with its training rows' answers as they were trained on, label noise included.
+
+    What a kernel machine predicts follows from these and its weights.
+    """
+    if np.array_equal(task.targets[rows.train], rows.train_targets):
+        return task
+    targets = task.targets.copy()
+    targets[rows.train] = rows.train_targets
+    return replace(task, targets=targets)
 
 
 def _all_test(split: Split, task: Task) -> SplitRows:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from groklab.components import numbers_of, with_numbers
+from groklab.components import with_numbers
 from groklab.device import available_memory, cores, readable_bytes
 from groklab.errors import InputError
 from groklab.features import matrix_power, planted_features
 from groklab.learners.base import LOSSES
+from groklab.learners.rfm.data import Data, dimension, errors, is_pairs, points_of
+from groklab.learners.rfm.iterations import Iterations
 from groklab.learners.rfm.kernels import Array, KernelName, kernel_of
 from groklab.learners.rfm.machine import Fitted, fit
-from groklab.learners.rfm.points import CACHE, Pairs, Points, Rows
+from groklab.learners.rfm.points import CACHE
 from groklab.learners.rfm.threads import threads, workspace
 from groklab.registry import register
 from groklab.tasks.base import Task, TaskShape
@@ -95,7 +95,7 @@ class RFM:
 
     def weight_shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
         """The one weight M."""
-        size = _dimension(shape)
+        size = dimension(shape)
         return {"M": (size, size)}
 
     def init(self, shape: TaskShape, dtype: str) -> dict[str, Array]:
@@ -103,7 +103,7 @@ class RFM:
         (size, _) = self.weight_shapes(shape)["M"]
         if self.features == "one_hot":
             return {"M": np.eye(size, dtype=dtype)}
-        if not _is_pairs(shape):
+        if not is_pairs(shape):
             raise InputError("learner.features", self.features, "needs a task of two varying tokens")
         planted = planted_features(shape.n_symbols, self.features, self.features_seed)
         return {"M": matrix_power(planted, 0.5).astype(dtype)}
@@ -111,7 +111,7 @@ class RFM:
     def flops(self, shape: TaskShape, n: int) -> float:
         """Floating-point operations of an iteration that the algorithm cannot avoid."""
         size, c = self.weight_shapes(shape)["M"][0], shape.n_classes
-        pairs = _is_pairs(shape) and self.path != "dense"
+        pairs = is_pairs(shape) and self.path != "dense"
         solving = n**3 / 3 + 2.0 * n * n * c
         if self.kernel in ("quadratic", "general_quadratic"):
             return solving + 7.0 * c * size**3 + (0 if pairs else 2.0 * n * c * size**2)
@@ -141,7 +141,7 @@ class RFM:
         """Of the kernel matrix, and of everything else."""
         size, c = self.weight_shapes(shape)["M"][0], shape.n_classes
         item = np.dtype(dtype).itemsize
-        tables = 2 * size * (n if _is_pairs(shape) else n + n_test)
+        tables = 2 * size * (n if is_pairs(shape) else n + n_test)
         outputs = 4 * c * (n + n_test)
         forms = 3 * c * size**2 if self.kernel in ("quadratic", "general_quadratic") else 0
         return item * n * n, item * (tables + outputs + forms) + int(4 * CACHE)
@@ -162,9 +162,9 @@ class RFM:
         inside = raw["phase_weights"][0] > 0
         tested = raw["test_weights"] > 0
         return Data(
-            self._points(raw["train_inputs"][inside], shape),
+            points_of(raw["train_inputs"][inside], shape, self.path),
             raw["train_targets"][inside],
-            self._points(raw["test_inputs"][tested], shape),
+            points_of(raw["test_inputs"][tested], shape, self.path),
             raw["test_targets"][tested],
             raw["test_transposed"][tested],
             shape,
@@ -190,7 +190,7 @@ class RFM:
             fitted, condition = settings.fitted(metric, data)
         # before the predictions, which come with it on the training inputs
         agop = fitted.agop(settings.centre) if move else None
-        row = {**_errors(fitted, data), "condition": condition} if record else {}
+        row = {**errors(fitted, data), "condition": condition} if record else {}
         if record:
             row |= {"weight_norm": float(np.linalg.norm(metric)), "trace": float(np.trace(metric))}
         if agop is None:
@@ -235,126 +235,12 @@ class RFM:
         transposed = in_transpose(task, train)
         known = np.ones(task.n_inputs, np.bool_) if transposed is None else transposed
         return Data(
-            self._points(seen[train], task.shape),
+            points_of(seen[train], task.shape, self.path),
             task.targets[train],
-            self._points(seen[test], task.shape),
+            points_of(seen[test], task.shape, self.path),
             task.targets[test],
             known[test],
             task.shape,
             dtype,
             self._holds(task.shape, len(train), len(test), dtype),
         )
-
-    def _points(self, inputs: np.ndarray, shape: TaskShape) -> Points:
-        if np.issubdtype(inputs.dtype, np.floating):
-            if self.path == "pairs":
-                raise InputError("learner.path", "pairs", "needs a task of two varying tokens")
-            if not np.isfinite(inputs).all():
-                raise InputError("the task's inputs hold numbers that are not finite")
-            return Rows(inputs)
-        varying = _varying(shape)
-        tokens = inputs[:, varying]
-        if len(varying) == 2 and self.path != "dense":
-            return Pairs(tokens[:, 0], tokens[:, 1], shape.n_symbols)
-        if self.path == "pairs":
-            raise InputError("learner.path", "pairs", "needs a task of two varying tokens")
-        eye = np.eye(shape.n_symbols)
-        return Rows(np.concatenate([eye[t] for t in tokens.T], axis=1))
-
-
-@dataclass(frozen=True)
-class Data:
-    """One member's points and answers.
-
-    test_transposed: which test pairs are trained on the other way round; all, where that says nothing. holds: whether
-    the kernel matrix is held. alone: whether this member may have all cores.
-    """
-
-    train: Points
-    train_targets: np.ndarray
-    test: Points
-    test_targets: np.ndarray
-    test_transposed: np.ndarray
-    shape: TaskShape
-    dtype: str
-    holds: bool
-    alone: bool = True
-
-    def __post_init__(self) -> None:
-        if isinstance(self.train, Pairs):
-            # sums over the pairs of a first symbol are sums over stretches
-            order = np.lexsort((self.train.second, self.train.first))
-            object.__setattr__(self, "train", self.train.take(order))
-            object.__setattr__(self, "train_targets", self.train_targets[order])
-
-    @cached_property
-    def answers(self) -> Array:
-        """(n, c) one-hot training targets."""
-        one_hot: Array = np.eye(self.shape.n_classes, dtype=self.dtype)[self.train_targets]
-        return one_hot
-
-
-class Iterations:
-    """A machine that is iterated by hand. M: its feature matrix (d, d); steps: how many iterations it has gone."""
-
-    def __init__(self, learner: RFM, data: Data, weights: dict[str, Array]) -> None:
-        self.learner, self.data, self.weights, self.steps = learner, data, weights, 0
-
-    @property
-    def M(self) -> Array:
-        """(d, d)."""
-        return self.weights["M"]
-
-    def step(self) -> dict[str, float]:
-        """The metrics of the machine as it stands, which then goes one iteration on."""
-        with self.learner.around():
-            self.weights, row = self.learner.step(self.weights, self.data, self._numbers(), True, True)
-        self.steps += 1
-        return row
-
-    def evaluate(self) -> dict[str, float]:
-        """The metrics of the machine as it stands."""
-        with self.learner.around():
-            return self.learner.step(self.weights, self.data, self._numbers(), True, False)[1]
-
-    def fitted(self) -> Fitted:
-        """The kernel machine as it stands, for predictions and AGOPs."""
-        return self.learner.fitted(self.M, self.data)[0]
-
-    def _numbers(self) -> dict[str, float]:
-        return numbers_of(self.learner, "learner")
-
-
-def _errors(fitted: Fitted, data: Data) -> dict[str, float]:
-    row = {}
-    for name, points, targets in (
-        ("train", data.train, data.train_targets),
-        ("test", data.test, data.test_targets),
-    ):
-        outputs = fitted.predict(points).copy()
-        rows = np.arange(len(targets))
-        own = outputs[rows, targets].astype(np.float64)
-        outputs[rows, targets] = -np.inf
-        right = own > outputs.max(1)
-        outputs[rows, targets] = 0
-        squares = float(np.einsum("nc,nc->", outputs, outputs, dtype=np.float64))
-        correct = float(((own - 1) ** 2).sum())
-        row[f"{name}_loss"] = (squares + correct) / outputs.size
-        row[f"{name}_accuracy"] = float(right.mean())
-        row[f"{name}_correct_loss"] = correct / len(targets)
-    row["transpose_free_accuracy"] = np.nan
-    if not data.test_transposed.all():
-        row["transpose_free_accuracy"] = float(right[~data.test_transposed].mean())
-    return row
-
-
-def _varying(shape: TaskShape) -> list[int]:
-    return [i for i, constant in enumerate(shape.constants) if constant is None]
-
-
-def _is_pairs(shape: TaskShape) -> bool:
-    return shape.n_features is None and len(_varying(shape)) == 2
-
-
-def _dimension(shape: TaskShape) -> int:
-    return len(_varying(shape)) * shape.n_symbols if shape.n_features is None else shape.n_features
