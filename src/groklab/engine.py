@@ -71,7 +71,12 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
     program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
     state = program.template(ensemble.keys(lanes), ensemble.numbers(lanes))
     if not ensemble.experiments[0].learner.compiled:
-        program.prepare(ensemble.raw_data(lanes[:1]))
+        data = program.prepare(ensemble.raw_data(lanes))
+        if ensemble.experiments[0].learner.is_quick(data):
+            # one that cannot even begin is refused before there is a run
+            keys, numbers = ensemble.keys(lanes), ensemble.numbers(lanes)
+            with program.around():
+                program.advance(program.init(keys, numbers), data, numbers, keys, 0, 0, 1)
     if start is not None:
         states.check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
     measures = OnlineMeasures(ensemble, 1)
@@ -111,6 +116,9 @@ class _Training:
         except InputError as error:
             if self.claim.mine():
                 with contextlib.suppress(InputError, OSError):
+                    if len(self.steps) and not self.ensemble.experiments[0].learner.compiled:
+                        # a machine that has become singular: what came before stands
+                        self._save("interrupted", str(error))
                     self.run.write_status(status="interrupted", reason=str(error))
             raise
 

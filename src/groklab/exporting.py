@@ -63,9 +63,11 @@ def export(
         experiment, weights = None, {k: np.asarray(v) for k, v in model.items()}
         name, folder = "weights", Path(out).expanduser()
     _check_folder(folder)
-    network = components.as_json(experiment.network if experiment is not None else recognise(weights))
+    if experiment is not None and not experiment.learner.compiled and to != "safetensors":
+        raise InputError("--to", to, f"takes networks; the {experiment.learner.kind} {name} goes --to safetensors")
+    network = components.as_json(experiment.model if experiment is not None else recognise(weights))
     task = build_task(experiment) if experiment is not None else None
-    kept = weights["unembed.W_U"].shape[-1]
+    kept = weights["unembed.W_U"].shape[-1] if "unembed.W_U" in weights else task.n_classes if task is not None else 0
     if to != "safetensors":
         if task is not None and not keep_outputs:
             kept = min(kept, int(task.algebra.get("n_answers") or kept))
@@ -88,7 +90,8 @@ def export(
     tokens: list[int] = [0] * len(weights.get("pos_embed.W_pos", [0]))
     if task is not None:
         tokens = task.inputs[0].tolist()
-    text = card(to, name, facts, reached, str(weights["unembed.W_U"].dtype), [tokens])
+    kind = "machine" if "unembed.W_U" not in weights else to
+    text = card(kind, name, facts, reached, str(next(iter(weights.values())).dtype), [tokens])
     atomic_write(folder / "README.md", text.encode())
     return folder
 

@@ -53,9 +53,11 @@ def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None
     for step in run.checkpoints:
         weights = run.weights(step, member)
         try:
-            found = MEASURES[name](
-                weights, task, ensemble.splits[0].train, network=network, frequencies=frequencies, final=final
-            )
+            # small matrices: threads would only wait for each other
+            with threads(1):
+                found = MEASURES[name](
+                    weights, task, ensemble.splits[0].train, network=network, frequencies=frequencies, final=final
+                )
         except (KeyError, TypeError, AttributeError) as error:
             # what looks for a network's parts finds none
             if not is_kernel_machine(weights, network):
@@ -169,8 +171,7 @@ def _analyse_machine(
     for name in recorded:
         trajectory[name] = _json(at[name].cast(pl.Float64).fill_null(np.nan).to_numpy())
         found[name] = trajectory[name][run.checkpoints.index(last)]
-    chance = 1 / int(task.algebra.get("n_answers") or task.n_classes)
-    found["hidden_progress"] = turning_points(metrics, chance)
+    found["hidden_progress"] = turning_points(metrics)
     with contextlib.suppress(InputError):
         weights = run.weights(last, member)
         found["stratified_accuracy"] = {

@@ -67,12 +67,11 @@ def test_what_an_orientation_compares_is_what_the_task_asks(expression: str) -> 
 
 
 def test_turning_points_are_the_first_of_their_kind() -> None:
-    found = frames.turning_points(metrics(), 1 / 61)
+    found = frames.turning_points(metrics())
     assert found == {"loss_moves_step": 4, "accuracy_rises_step": 6, "accuracy_over": 0.05}
-    assert frames.turning_points(metrics(), 1 / 11)["accuracy_over"] == 0.19
     high = metrics().with_columns(test_accuracy=pl.lit(0.5))
-    assert frames.turning_points(high, 1 / 61)["accuracy_rises_step"] is None
-    assert frames.turning_points(metrics(0), 1 / 61)["loss_moves_step"] is None
+    assert frames.turning_points(high)["accuracy_rises_step"] is None
+    assert frames.turning_points(metrics(0))["loss_moves_step"] is None
 
 
 def test_a_heat_map_holds_the_matrix_in_both_orders() -> None:

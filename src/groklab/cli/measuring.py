@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 from rich.console import Console
 from rich.padding import Padding
@@ -90,8 +91,7 @@ def measure(
         if as_json:
             emit({"run": found.name, "measure": name, "member": member, **frame.to_dict(as_series=False)})
         else:
-            console.print(frame)
-            console.print("--json prints the arrays in full", style="dim")
+            _print_frame(frame, console)
         return
     with bar(console, "measuring checkpoints") as told:
         result = analyse(found, rule=rule, frequencies=keys, told=told)
@@ -100,6 +100,27 @@ def measure(
         return
     for one in members_of(result, found.n_members):
         _say(one, console)
+
+
+def _print_frame(frame: pl.DataFrame, console: Console) -> None:
+    """Numbers by name at the first, the middle and the last checkpoint; arrays by their length."""
+    steps = frame["step"].to_list()
+    places = sorted({0, len(steps) // 2, len(steps) - 1})
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("step")
+    for place in places:
+        table.add_column(f"{steps[place]:,}", justify="right")
+    for name in frame.columns[1:]:
+        values = [frame[name][place] for place in places]
+        table.add_row(name, *(_cell(v) for v in values))
+    console.print(table)
+    console.print("--json prints every checkpoint, and arrays in full", style="dim")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, pl.Series):
+        return f"{len(value)} rows" if len(value) and isinstance(value[0], pl.Series) else f"{len(value)} numbers"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 @app.command(rich_help_panel=GROUP)

@@ -14,8 +14,8 @@ from groklab.measures.circulance import deviations, fit_identity_and_ones, logar
 from groklab.measures.feature_matrices import blocks
 from groklab.measures.feature_spectra import circulant_power, effective_rank, top_share, transformed
 
-#: The test loss has moved from where it began by this share; test accuracy has left the ground above this, or above
-#: twice what guessing gives.
+#: The test loss has moved from where it began by this share; test accuracy has risen by this over what it began
+#: with.
 MOVED, RISEN = 0.01, 0.05
 
 
@@ -56,21 +56,21 @@ def orientation_of(history: pl.DataFrame) -> str | None:
     return best(history.row(-1, named=True))
 
 
-def turning_points(metrics: pl.DataFrame, chance: float) -> dict[str, Any]:
-    """Where the test loss first moves by 1% and test accuracy first passes 5% (twice `chance`, if that is more).
+def turning_points(metrics: pl.DataFrame) -> dict[str, Any]:
+    """Where the test loss first moves by 1%, and where test accuracy is first 5 points above its beginning.
 
     metrics: columns step, test_loss, test_accuracy. `loss_moves_step` and `accuracy_rises_step` are None where that
-    never happens, and for an accuracy that begins above; `accuracy_over` is the bar, a
-    whole percentage.
+    never happens; `accuracy_over` is the bar that accuracy passes, a whole percentage.
     """
-    bar = np.ceil(100 * max(RISEN, 2 * chance)) / 100
     rows = metrics.sort("step")
-    found: dict[str, Any] = {"loss_moves_step": None, "accuracy_rises_step": None, "accuracy_over": float(bar)}
+    found: dict[str, Any] = {"loss_moves_step": None, "accuracy_rises_step": None, "accuracy_over": RISEN}
     if rows.is_empty():
         return found
     step = rows["step"].to_numpy()
     loss, accuracy = (rows[k].cast(pl.Float64).fill_null(np.nan).to_numpy() for k in ("test_loss", "test_accuracy"))
     moved = np.flatnonzero(np.abs(loss / loss[0] - 1) > MOVED) if loss[0] else np.array([], int)
+    begins = accuracy[0] if np.isfinite(accuracy[0]) else 0.0
+    found["accuracy_over"] = bar = float(np.ceil(100 * (begins + RISEN) - 1e-9) / 100)
     risen = np.flatnonzero(accuracy > bar)
     if len(moved):
         found["loss_moves_step"] = int(step[moved[0]])

@@ -49,6 +49,13 @@ seen = gl.activations(weights, np.array({tokens}))
 logits = seen["logits"][:, -1]  # of the answers
 """,
     ),
+    "machine": (
+        "Python",
+        """from safetensors.numpy import load_file
+
+M = load_file("model.safetensors")["M"]  # the feature matrix: with the training set it is the whole machine
+""",
+    ),
 }
 
 
@@ -59,7 +66,7 @@ def card(
 
     facts: lines of what the model is, by label. reached: numbers by name, None where unknown. tokens: of some inputs.
     """
-    library = "groklab" if to == "safetensors" else "transformer-lens"
+    library = "groklab" if to in ("safetensors", "machine") else "transformer-lens"
     front: dict[str, Any] = {"library_name": library, "tags": ["grokking", "mechanistic-interpretability", "groklab"]}
     known = {k: v for k, v in reached.items() if v is not None}
     if known:
@@ -73,5 +80,6 @@ def card(
     where, code = _LOAD[to]
     lines += ["", f"## Load it in {where}", "", "In this folder:", "", "```python"]
     lines += [code.replace("{dtype}", dtype).replace("{tokens}", str(tokens)).rstrip(), "```", ""]
-    lines += ["## Load it in groklab", "", "```bash", "groklab import .", "```", ""]
+    if to != "machine":
+        lines += ["## Load it in groklab", "", "```bash", "groklab import .", "```", ""]
     return "\n".join(lines)

@@ -101,6 +101,7 @@ class MLP:
         shapes = self.shapes(shape)
         matrices = [name for name, size in shapes.items() if len(size) == 2]
         check_init_std(self.init_std, matrices)
+        self.transform(shape)  # which refuses features that the task cannot have
         if self.init_scheme.startswith("gromov"):
             return self._solution(key, shape, dtype)
         n_positions = len(_positions(shape))

@@ -128,14 +128,13 @@ def features(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Feat
             taken[name] = {} if costly else MEASURES[name](final, task, train, network=model)
         except (InputError, KeyError):
             taken[name] = {}
-    chance = 1 / int(task.algebra.get("n_answers") or task.n_classes)
     return Features(
         task,
         machine,
         matrices,
         history,
         orientation,
-        turning_points(metrics, chance),
+        turning_points(metrics),
         metrics,
         taken["stratified_accuracy"],
         taken["class_agops"],

@@ -126,16 +126,25 @@ class RFM:
         free = available_memory()
         if self.solver != "iterative" and matrix + rest <= free:
             return matrix + rest
-        if self.solver == "cholesky" or rest > free:
-            room = free if self.solver != "cholesky" else max(free - rest, 0)
-            fits = int((room / np.dtype(dtype).itemsize) ** 0.5)
-            needed = matrix + rest if self.solver == "cholesky" else rest
-            more = ", or learner.solver needs to be iterative" if self.solver == "cholesky" else ""
-            raise InputError(
-                f"a kernel machine with n = {n:,} training inputs needs about {readable_bytes(needed)} ({needed:,} "
-                f"bytes), but only {readable_bytes(free)} are free: n = {fits:,} would fit{more}"
-            )
-        return rest
+        if self.solver != "cholesky" and rest <= free:
+            return rest
+        needed = matrix + rest if self.solver == "cholesky" else rest
+
+        def fits(k: int) -> bool:
+            own, other = self._bytes(shape, k, n_test, dtype)
+            return other + (own if self.solver == "cholesky" else 0) <= free
+
+        low, high = 0, n
+        while low + 1 < high:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        advice = f"n = {low:,} would fit" if low else "no training set of a task of this size would"
+        if self.solver == "cholesky" and rest <= free:
+            advice += ", or learner.solver = iterative"
+        raise InputError(
+            f"a kernel machine with n = {n:,} training inputs (split.frac_train) of {shape.n_classes:,} classes needs "
+            f"about {readable_bytes(needed)} ({needed:,} bytes), but only {readable_bytes(free)} are free: {advice}"
+        )
 
     def _bytes(self, shape: TaskShape, n: int, n_test: int, dtype: str) -> tuple[int, int]:
         """Of the kernel matrix, and of everything else."""
@@ -172,6 +181,10 @@ class RFM:
             self._holds(shape, int(inside.sum()), int(tested.sum()), dtype, min(n_blocks, cores())),
             alone=n_blocks == 1,
         )
+
+    def is_quick(self, data: Data) -> bool:
+        """Whether an iteration takes a moment only, so that it can be tried."""
+        return data.train.n < MANY.start and self.flops(data.shape, data.train.n) < 1e11
 
     def around(self) -> AbstractContextManager[None]:
         """Linear algebra in one thread: small products in several wait for each other."""

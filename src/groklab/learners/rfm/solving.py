@@ -13,15 +13,15 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas, eigh_tridiagonal, lapack
 
 from groklab.errors import InputError
 from groklab.learners.rfm.kernels import Array
 
 #: Random right-hand sides, for the estimate of the condition number, and directions that it pursues.
 PROBES = 4
-#: Condition numbers above this share of the precision's inverse are called singular.
-SINGULAR = 0.1
+#: Condition numbers above this multiple of the precision's inverse are called singular.
+SINGULAR = 1.0
 #: Conjugate gradients: residual over right-hand side at which they end, and the most products.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 MOST_PRODUCTS = 5000
@@ -57,7 +57,7 @@ def solve(fill: Callable[[Array], None], room: Array, ridge: float, right: Array
     found = solved[:, : right.shape[1]]
     condition = largest / smallest if smallest > 0 else np.inf
     if not np.isfinite(found).all() or condition > SINGULAR / np.finfo(room.dtype).eps:
-        raise _singular(condition)
+        raise _singular(condition, room.dtype)
     return Solution(np.ascontiguousarray(found), float(condition))
 
 
@@ -103,23 +103,25 @@ def _solve_by_lu(fill: Callable[[Array], None], room: Array, ridge: float, right
     factor, pivots, info = _lapack("getrf", room)(room.T, overwrite_a=1)  # type: ignore[misc]
     inverse = float(_lapack("gecon", room)(factor, norm)[0]) if info == 0 else 0.0
     if inverse < np.finfo(room.dtype).eps:
-        raise _singular(1 / inverse if inverse > 0 else np.inf)
+        raise _singular(1 / inverse if inverse > 0 else np.inf, room.dtype)
     found, _ = _lapack("getrs", room)(factor, pivots, np.asfortranarray(right))
     return Solution(np.ascontiguousarray(found), 1 / float(inverse))
 
 
-def _singular(condition: float) -> InputError:
+def _singular(condition: float, dtype: np.dtype[Any]) -> InputError:
+    more = ", or dtype to be float64" if dtype == np.float32 else ""
     size = f"{condition:.0e}" if np.isfinite(condition) else "infinite"
     return InputError(
         f"the kernel matrix is singular to working precision (its condition number is about {size}): "
-        "learner.ridge needs to be above 0, or dtype float64"
+        f"learner.ridge needs to be above 0{more}"
     )
 
 
 def solve_iteratively(product: Callable[[Array], Array], ridge: float, right: Array) -> Solution:
     """Solve by conjugate gradients, all right-hand sides side by side; product(V) is K V.
 
-    The condition number is that of the Rayleigh quotients met on the way. Raises InputError where it does not converge.
+    The condition number is that of the tridiagonal matrix which the iteration builds of the last right-hand side to
+    be solved. Raises InputError where it does not converge.
     """
     tolerance = TOLERANCE[right.dtype]
     x = np.zeros_like(right)
@@ -127,25 +129,40 @@ def solve_iteratively(product: Callable[[Array], Array], ridge: float, right: Ar
     direction = residual.copy()
     squares = np.einsum("nc,nc->c", residual, residual)
     goal = tolerance**2 * squares
-    low, high = np.inf, 0.0
+    steps: list[Array] = []
+    ratios: list[Array] = []
     for _ in range(MOST_PRODUCTS):
         if (squares <= goal).all():
-            return Solution(x, high / low if low > 0 and high > 0 else 1.0)
+            return Solution(x, _condition_of(steps, ratios))
         image = product(direction) + ridge * direction
         curvature = np.einsum("nc,nc->c", direction, image)
-        lengths = np.einsum("nc,nc->c", direction, direction)
         alive = (squares > goal) & (curvature > 0)
         if not alive.any():
             break
-        quotients = curvature[alive] / lengths[alive]
-        low, high = min(low, float(quotients.min())), max(high, float(quotients.max()))
         step = np.where(alive, squares / np.where(alive, curvature, 1), 0)
         x += step * direction
         residual -= step * image
         fresh = np.einsum("nc,nc->c", residual, residual)
-        direction = residual + np.where(squares > 0, fresh / np.where(squares > 0, squares, 1), 0) * direction
+        ratio = np.where(alive & (squares > 0), fresh / np.where(squares > 0, squares, 1), 0)
+        direction = residual + ratio * direction
         squares = fresh
+        steps.append(step)
+        ratios.append(ratio)
     raise InputError(
         f"conjugate gradients did not solve the kernel regression within {MOST_PRODUCTS:,} products: "
         "learner.ridge needs to be larger"
     )
+
+
+def _condition_of(steps: list[Array], ratios: list[Array]) -> float:
+    """Largest over smallest eigenvalue of the Lanczos matrix, from the steps and ratios of conjugate gradients."""
+    if not steps:
+        return 1.0
+    lived = [int(np.count_nonzero(column)) for column in np.array(steps).T]
+    longest = int(np.argmax(lived))
+    alpha = np.array([s[longest] for s in steps[: lived[longest]]], np.float64)
+    beta = np.array([r[longest] for r in ratios[: lived[longest]]], np.float64)
+    diagonal = 1 / alpha
+    diagonal[1:] += beta[:-1] / alpha[:-1]
+    values = eigh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1], eigvals_only=True)
+    return float(values[-1] / values[0]) if values[0] > 0 else np.inf

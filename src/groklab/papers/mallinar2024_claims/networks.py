@@ -197,17 +197,17 @@ CLAIMS = [
     _trained(
         _orientation,
         id="networks-features",
-        claim="Networks, too, come to circulant features before they generalise.",
+        claim="Networks, too, move to circulant features, and begin to before they generalise.",
         source="section 4, figures 5 and 6",
         expected="for x + y .98 at first, .78 at epoch 10, .50 at 20, .17 at 50",
         counter="Of the other orientation than kernel machines: Hankel for x + y and x·y, Toeplitz for x − y and x/y. "
-        "And at 90% of the test pairs the deviation is still at .5–.8.",
+        "At 90% of the test pairs they are only on their way: the deviation is still .5–.8.",
     ),
     Claim(
         id="planted-networks",
         claim="With random circulant features networks generalise from too few pairs for those without.",
         source="section 5 (17.5% of the pairs)",
-        expected="above .9 in 200 epochs and .98 in 400, against at most .05 without",
+        expected="about .9 in 200 epochs and .98 in 400, against at most .05 without",
         quick=Trial(
             setting=_PLANTED.format("two", 200) + ", which tell the two apart",
             seeds=2,
@@ -222,7 +222,8 @@ CLAIMS = [
         claim="A penalty on the AGOP's trace does what weight decay does: both grok where plain descent does not.",
         source="appendix H, figure 8",
         expected="no grokking without, grokking with either",
-        counter="A budget that ran out is censoring, not 'never'.",
+        counter="A budget that ran out is censoring, not 'never'. With the penalty, accuracy ends at .96 here: above "
+        "the bar of .9 that this trial asks, below groklab's own 99%.",
         quick=Trial(
             setting=_SMALL,
             seeds=3,
