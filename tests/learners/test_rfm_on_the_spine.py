@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,37 @@ def test_measures_of_noisy_labels_are_those_of_the_machine_that_learnt_them(tmp_
         np.testing.assert_allclose(taken[column], run.curves()[name], rtol=1e-6, atol=1e-20)
         np.testing.assert_allclose(run.measured[f"errors.{column}"], run.curves()[name], rtol=1e-6, atol=1e-20)
     assert run.curves()["train_loss"].max() < 1e-20
+
+
+def test_a_machine_that_becomes_singular_keeps_what_came_before(tmp_path: Path) -> None:
+    # so small a machine that its features collapse within a few iterations
+    asked = experiment(task__p=7, task__expression="x^2 + y^2", split__frac_train=0.8, budget__steps=60)
+    with warnings.catch_warnings(), pytest.raises(InputError, match=r"iteration \d+: the kernel matrix is singular"):
+        warnings.simplefilter("ignore")  # rounding decides whether LU is tried first
+        training.train(asked, home=tmp_path)
+    run = Run(next(tmp_path.glob("rfm*")))
+    status = run.status
+    assert status["status"] == "interrupted"
+    assert status["step"] >= 1
+    assert run.curves()["step"][-1] == status["step"] - 1
+    assert status["members"][0]["test_accuracy"] is not None
+
+
+def test_a_machine_is_exported_as_its_matrix(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    run = training.train(experiment(budget__steps=1), home=tmp_path)
+    folder = gl.export(run, to="safetensors", out=tmp_path / "out")
+    np.testing.assert_array_equal(load_file(folder / "model.safetensors")["M"], run.weights()["M"])
+    assert "gl.activations" not in (folder / "README.md").read_text()
+    with pytest.raises(InputError, match="goes --to safetensors"):
+        gl.export(run, to="transformer-lens", out=tmp_path / "other")
+
+
+def test_what_would_fit_is_true() -> None:
+    shape = gl.tasks.Arithmetic(p=401, layout="a b").build().shape
+    with pytest.raises(InputError, match=r"n = ([\d,]+) would fit, or learner.solver = iterative") as refused:
+        RFM(kernel="gaussian", solver="cholesky").memory(shape, 200_000, 10, "float64")
+    words = str(refused.value)
+    fits = int(words.split(": n = ")[1].split(" would")[0].replace(",", ""))
+    assert RFM(kernel="gaussian", solver="cholesky").memory(shape, int(0.9 * fits), 10, "float64") > 0
