@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jax
+from threadpoolctl import ThreadpoolController
 
 from groklab.errors import InputError
 
@@ -70,6 +74,23 @@ def home() -> Path:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def _controller() -> tuple[Any, int]:
+    """What sets threads, and how many there were when it was made: what the user's environment allows."""
+    import scipy.linalg  # noqa: F401  its library of linear algebra is found only once it is loaded
+
+    controller = ThreadpoolController()
+    return controller, min((info["num_threads"] for info in controller.select(user_api="blas").info()), default=1)
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Linear algebra in n threads or what the environment allows, process-wide, while inside."""
+    controller, allowed = _controller()
+    with controller.limit(limits=min(n, allowed), user_api="blas"):
+        yield
 
 
 def available_memory() -> int:

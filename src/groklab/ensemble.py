@@ -206,7 +206,7 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
     if not first.learner.compiled:
         n_train, n_test = max(len(s.train) for s in splits), max(len(s.test) for s in splits)
         side_by_side = min(len(experiments), cores())
-        return side_by_side * int(first.learner.memory(tasks[0].shape, n_train, n_test, first.dtype))
+        return int(first.learner.memory(tasks[0].shape, n_train, n_test, first.dtype, side_by_side))
     size = np.dtype(first.dtype).itemsize
     parameters = parameter_count(first, tasks[0])
     rows = max(len(s.train) for s in splits) if first.batch_size is None else first.batch_size

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.device import threads
 from groklab.ensemble import build_task, make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.features import ORIENTATIONS
 from groklab.figures.feature_frames import history_frame, orientation_of, turning_points
-from groklab.learners.rfm.threads import threads
 from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini

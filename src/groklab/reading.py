@@ -154,11 +154,8 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
             raw[family] = {"kind": raw[family]}
     if isinstance(overrides.get("learner"), str):
         overrides = {"learner.kind": overrides["learner"], **{k: v for k, v in overrides.items() if k != "learner"}}
-    # kinds first: a section of another kind starts from that kind's own defaults, and so does all that is the learner's
-    rank = {"learner.kind": 0}
-    for key, value in sorted(
-        overrides.items(), key=lambda item: rank.get(item[0], 1 + (not item[0].endswith(".kind")))
-    ):
+    # kinds first, the learner's before all: what is of another kind starts from that kind's own defaults
+    for key, value in sorted(overrides.items(), key=lambda kv: (kv[0] != "learner.kind", not kv[0].endswith(".kind"))):
         parts = key.split(".")
         if parts[0] not in SECTIONS:
             raise InputError(f"{shown(key)}: {_nearest(parts[0], SECTIONS)}")

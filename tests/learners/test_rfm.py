@@ -134,15 +134,16 @@ def test_conjugate_gradients_solve_the_same_system(kernel: str) -> None:
     held = RFM(kernel=kernel).start(task, rows)  # type: ignore[arg-type]
     free = RFM(kernel=kernel, solver="iterative").start(task, rows)  # type: ignore[arg-type]
     for _ in range(2):
+        true = float(np.linalg.cond(_kernel(held, kernel)))
         a, b = held.step(), free.step()
         assert b["test_loss"] == pytest.approx(a["test_loss"], rel=1e-8)
-        # Rayleigh quotients lie inside the spectrum
-        assert 1 <= b["condition"] <= 1.01 * np.linalg.cond(_kernel(held, kernel)) + 1e9 * (_ > 0)
+        # what Lanczos sees lies inside the spectrum, and near its ends by the time the system is solved
+        assert 0.7 * true < b["condition"] < 1.01 * true
 
 
 def _kernel(machine: Any, kernel: str) -> np.ndarray:
     x = jnp.asarray(machine.data.train.dense(np.float64))
-    return np.asarray(reference.kernel(kernel, x, x, jnp.eye(x.shape[1]), 2.5))
+    return np.asarray(reference.kernel(kernel, x, x, jnp.asarray(machine.M), 2.5))
 
 
 @pytest.mark.parametrize(("kernel", "low", "high"), [("quadratic", 0.3, 1.01), ("gaussian", 0.3, 1.01)])

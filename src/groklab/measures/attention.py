@@ -24,7 +24,7 @@ from groklab.tasks.base import Task
 
 def operand_positions(task: Task) -> tuple[int, int]:
     """Positions of the tokens of a and of b; raises InputError where the inputs do not have two that vary."""
-    varying = [i for i, constant in enumerate(task.shape.constants) if constant is None]
+    varying = task.shape.varying
     if len(varying) != 2:
         raise InputError(f"attention to two operands needs two positions that vary, and {task.name} has {len(varying)}")
     return varying[0], varying[1]

@@ -135,7 +135,7 @@ def hidden_layer(
         raise InputError("M is a kernel machine's feature matrix; this measure needs the weights of a network")
     network = network_or_recognised(weights, network)
     _check_network(network, weights, task)
-    tables = [np.asarray(weights[f"embed.{i}.W"], np.float64) for i in range(len(_varying(task)))]
+    tables = [np.asarray(weights[f"embed.{i}.W"], np.float64) for i in range(len(task.shape.varying))]
     w1 = np.concatenate([tables[i][:p] for i in places]).T
     planted = getattr(network, "transform", None)
     transform = planted(task.shape) if planted is not None else None
@@ -143,7 +143,7 @@ def hidden_layer(
         if np.shape(transform) != (2 * p, 2 * p):
             raise InputError("network.features", np.shape(transform), f"needs to be {(2 * p, 2 * p)} for two operands")
         w1 = w1 @ np.asarray(transform, np.float64)
-    inputs = task.inputs[slice(None) if rows is None else np.asarray(rows)][:, _varying(task)]
+    inputs = task.inputs[slice(None) if rows is None else np.asarray(rows)][:, task.shape.varying]
     sums = w1.T[inputs[:, places[0]]] + w1.T[p + inputs[:, places[1]]]
     for i, table in enumerate(tables):
         if i not in places:
@@ -160,7 +160,7 @@ def operand_positions(task: Task) -> tuple[int, tuple[int, int]]:
     Raises InputError where there are no two operands mod p, or their tokens are not the numbers themselves.
     """
     p, operands = operands_of(task)
-    columns = task.inputs[:, _varying(task)].T
+    columns = task.inputs[:, task.shape.varying].T
     first, second = (next((i for i, c in enumerate(columns) if np.array_equal(c, o)), None) for o in operands.T)
     if first is None or second is None or first == second:
         raise InputError(f"a feature matrix needs the operands' numbers for tokens, and {task.name} shows others")
@@ -180,7 +180,7 @@ def operand_places(task: Task, d: int) -> np.ndarray:
             raise InputError("M", (d, d), f"needs one-hot operands first among its coordinates, for {task.name}")
         return np.arange(2 * p)
     size, positions = task.shape.n_symbols, operand_positions(task)[1]
-    if d != size * len(_varying(task)) or size < p:
+    if d != size * len(task.shape.varying) or size < p:
         raise InputError("M", (d, d), f"needs {size} coordinates a position that varies, for {task.name}")
     return np.concatenate([np.arange(p) + i * size for i in positions])
 
@@ -199,10 +199,6 @@ def has_two_operands(task: Task) -> bool:
     if operands is None or operands.ndim != 2 or operands.shape[1] < 2:
         return False
     return operands.shape[1] == 2 or task.units is not None or task.algebra.get("n_variables") == 2
-
-
-def _varying(task: Task) -> list[int]:
-    return [i for i, constant in enumerate(task.shape.constants) if constant is None]
 
 
 def _check_network(network: Any, weights: Mapping[str, Any], task: Task) -> None:

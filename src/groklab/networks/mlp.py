@@ -265,7 +265,7 @@ def _transform(p: int, orientation: Orientation, seed: int) -> Float64[np.ndarra
 
 def _positions(shape: TaskShape) -> list[int]:
     """The positions whose token varies; raises InputError if there is none."""
-    positions = [i for i, constant in enumerate(shape.constants) if constant is None]
+    positions = shape.varying
     if not positions:
         raise InputError("network.kind", "mlp", "needs a task with at least one position that is not constant")
     return positions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from groklab import grokking
-from groklab.learners.rfm.threads import threads
+from groklab.device import threads
 from groklab.measures.phases import RULE
 from groklab.report import circuit_story, feature_story, settings, story
 from groklab.report.circuit import Circuit, circuit

@@ -29,6 +29,11 @@ class TaskShape:
     n_symbols: int = 0
     n_features: int | None = None
 
+    @property
+    def varying(self) -> list[int]:
+        """The positions whose token varies."""
+        return [i for i, constant in enumerate(self.constants) if constant is None]
+
 
 @dataclass(frozen=True)
 class Task:

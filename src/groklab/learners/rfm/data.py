@@ -57,7 +57,7 @@ def points_of(inputs: np.ndarray, shape: TaskShape, path: str) -> Points:
         if not np.isfinite(inputs).all():
             raise InputError("the task's inputs hold numbers that are not finite")
         return Rows(inputs)
-    positions = varying_positions(shape)
+    positions = shape.varying
     tokens = inputs[:, positions]
     if len(positions) == 2 and path != "dense":
         return Pairs(tokens[:, 0], tokens[:, 1], shape.n_symbols)
@@ -94,16 +94,11 @@ def errors(fitted: Fitted, data: Data) -> dict[str, float]:
     return row
 
 
-def varying_positions(shape: TaskShape) -> list[int]:
-    """Positions whose token varies."""
-    return [i for i, constant in enumerate(shape.constants) if constant is None]
-
-
 def is_pairs(shape: TaskShape) -> bool:
     """Whether inputs are two varying tokens."""
-    return shape.n_features is None and len(varying_positions(shape)) == 2
+    return shape.n_features is None and len(shape.varying) == 2
 
 
 def dimension(shape: TaskShape) -> int:
     """Coordinates of an input."""
-    return len(varying_positions(shape)) * shape.n_symbols if shape.n_features is None else shape.n_features
+    return len(shape.varying) * shape.n_symbols if shape.n_features is None else shape.n_features

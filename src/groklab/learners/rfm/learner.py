@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from groklab.components import with_numbers
-from groklab.device import available_memory, cores, readable_bytes
+from groklab.device import available_memory, cores, readable_bytes, threads
 from groklab.errors import InputError
 from groklab.features import matrix_power, planted_features
 from groklab.learners.base import LOSSES
@@ -23,7 +23,7 @@ from groklab.learners.rfm.iterations import Iterations
 from groklab.learners.rfm.kernels import Array, KernelName, kernel_of
 from groklab.learners.rfm.machine import Fitted, fit
 from groklab.learners.rfm.points import CACHE
-from groklab.learners.rfm.threads import threads, workspace
+from groklab.learners.rfm.workspace import workspace
 from groklab.registry import register
 from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.transposes import in_transpose
@@ -117,17 +117,17 @@ class RFM:
             return solving + 7.0 * c * size**3 + (0 if pairs else 2.0 * n * c * size**2)
         return solving + 2.0 * n * n * c + n * c * size**2 + (4.0 * n * n * c if pairs else 2.0 * n * n * c * size)
 
-    def memory(self, shape: TaskShape, n: int, n_test: int, dtype: str) -> int:
-        """Bytes that an iteration holds at most. Raises InputError where they are more than there are.
+    def memory(self, shape: TaskShape, n: int, n_test: int, dtype: str, side_by_side: int = 1) -> int:
+        """Bytes that iterations of so many members hold at most. Raises InputError where they are more than there are.
 
         With the solver 'auto' the kernel matrix is left out where only that fits.
         """
         matrix, rest = self._bytes(shape, n, n_test, dtype)
-        free = available_memory()
+        free = available_memory() // side_by_side
         if self.solver != "iterative" and matrix + rest <= free:
-            return matrix + rest
+            return side_by_side * (matrix + rest)
         if self.solver != "cholesky" and rest <= free:
-            return rest
+            return side_by_side * rest
         needed = matrix + rest if self.solver == "cholesky" else rest
 
         def fits(k: int) -> bool:

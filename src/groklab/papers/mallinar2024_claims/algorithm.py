@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from groklab.device import threads
 from groklab.learners.rfm.kernels import kernel_of
 from groklab.learners.rfm.machine import fit
 from groklab.learners.rfm.points import Pairs, Rows
-from groklab.learners.rfm.threads import threads
 from groklab.papers.mallinar2024_claims.common import indefinite
 from groklab.reproduction import Bench, Claim, Finding, Trial
 
