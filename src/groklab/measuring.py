@@ -46,23 +46,19 @@ def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None
         task = as_trained(task, ensemble.splits[0])
     final = run.weights(member=member) if "final" in MEASURES[name].takes else None
     if "frequencies" in MEASURES[name].takes and frequencies is None and name != "excluded_by_frequency":
-        if is_kernel_machine({}, network):
-            raise _of_networks(f"the measure {name}")
         frequencies = find_frequencies(run.weights(member=member), task, network)
     rows: list[dict[str, Any]] = []
     for step in run.checkpoints:
-        weights = run.weights(step, member)
-        try:
-            # small matrices: threads would only wait for each other
-            with threads(1):
-                found = MEASURES[name](
-                    weights, task, ensemble.splits[0].train, network=network, frequencies=frequencies, final=final
-                )
-        except (KeyError, TypeError, AttributeError) as error:
-            # what looks for a network's parts finds none
-            if not is_kernel_machine(weights, network):
-                raise
-            raise _of_networks(f"the measure {name}") from error
+        # small matrices: threads would only wait for each other
+        with threads(1):
+            found = MEASURES[name](
+                run.weights(step, member),
+                task,
+                ensemble.splits[0].train,
+                network=network,
+                frequencies=frequencies,
+                final=final,
+            )
         rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in found.items()}})
     return pl.DataFrame(rows)
 
@@ -118,7 +114,9 @@ def _analyse_member(
     head: dict[str, Any] = {"step": last, "task": task.name}
     if is_kernel_machine(final, experiment.model):
         if rule is not None or frequencies is not None:
-            raise _of_networks("a rule of key frequencies" if frequencies is None else "a list of key frequencies")
+            field, value = ("rule", rule) if frequencies is None else ("frequencies", list(frequencies))
+            allowed = "applies to networks; a kernel machine has features instead of frequencies"
+            raise InputError(field, value, allowed)
         # small matrices: threads would only wait for each other
         with threads(1):
             return {**head, **_analyse_machine(run, member, as_trained(task, split), train, last, told)}
@@ -217,10 +215,6 @@ def follow_features(
                 found[step] = feature_matrix(one, task, train, model)
         told(done)
     return found
-
-
-def _of_networks(what: str) -> InputError:
-    return InputError(f"{what} applies to networks, and a kernel machine is none: its features are measured instead")
 
 
 def follow(

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.orientations import NAMES
+from groklab.figures.panels import Panel, stacked
 from groklab.figures.theme import (
     FAINT,
     GREEN,
@@ -20,14 +21,12 @@ from groklab.figures.theme import (
     TRAIN,
     Figure,
     figure,
-    legend,
     log_heights,
 )
 from groklab.figures.thinning import thin_evenly
 
 #: Pixels of the narrowest plot in which the names of marks may not leave it, and of a letter.
 NARROW, LETTER = 260, 6.2
-GAP = 0.06
 
 
 def hidden_progress(
@@ -56,7 +55,7 @@ def hidden_progress(
         line |= {"name": "others", "legendgroup": "others", "showlegend": place == 0}
     if orientation is not None:
         deviating.append(_line(history, orientation, NAMES[orientation], GREEN, "solid"))
-    panels: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
+    panels: list[Panel] = [
         (
             "accuracy",
             [_line(kept, "train_accuracy", "train", TRAIN, "dash"), _line(kept, "test_accuracy", "test", TEST)],
@@ -82,7 +81,7 @@ def hidden_progress(
         panels[1] = (loss, panels[1][1], log_heights(seen, loss))
     low = min(int(metrics["step"].min() or 0), int(history["step"].min() or 0))  # type: ignore[arg-type]
     high = max(int(metrics["step"].max() or 1), int(history["step"].max() or 1), low + 1)  # type: ignore[arg-type]
-    layout = _panels(panels, low, high)
+    layout = stacked(panels, low, high)
     layout |= _marks({k: s for k, s in marked.items() if s is not None}, low, high, len(panels))
     return figure([line for _, lines, _ in panels for line in lines], layout)
 
@@ -103,35 +102,6 @@ def _line(
         "marker": {"size": 4, "color": colour},
         "hovertemplate": f"{name} {value} at step %{{x:,}}<extra></extra>",
     }
-
-
-def _panels(panels: list[tuple[str, list[dict[str, Any]], dict[str, Any]]], low: int, high: int) -> dict[str, Any]:
-    n = len(panels)
-    height = (1 - GAP * (n - 1)) / n
-    layout: dict[str, Any] = {"height": 210 * n, "margin": {"l": 68, "r": 16, "t": 76, "b": 52}, "showlegend": True}
-    pad = 0.015 * (high - low)
-    for i, (title, lines, axis) in enumerate(panels):
-        suffix = "" if i == 0 else str(i + 1)
-        top = 1 - i * (height + GAP)
-        last = i == n - 1
-        layout[f"xaxis{suffix}"] = {
-            "range": [low - pad, high + pad],
-            "tickformat": ",",
-            "anchor": f"y{suffix}",
-            "showticklabels": last,
-            "title": {"text": "step" if last else ""},
-            **({} if i == 0 else {"matches": "x"}),
-        }
-        layout[f"yaxis{suffix}"] = {
-            **axis,
-            "domain": [max(top - height, 0), top],
-            "anchor": f"x{suffix}",
-            "title": {"text": title, "font": {"size": 12}},
-        }
-        layout[f"legend{suffix}"] = legend(top)
-        for line in lines:
-            line |= {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "legend": f"legend{suffix}"}
-    return layout
 
 
 def _marks(steps: dict[str, int], low: int, high: int, panels: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.figures.panels import Panel, stacked
 from groklab.figures.theme import (
     FAINT,
     GREEN,
@@ -52,7 +53,7 @@ def training_phases(
     kept = kept.sort("step")
     progress = progress.sort("step")
     ginis = {c: how for c, how in GINI.items() if c in progress.columns}
-    panels: list[tuple[str, list[dict[str, Any]]]] = [
+    drawn: list[tuple[str, list[dict[str, Any]]]] = [
         (loss, [_line(kept, "train_loss", "train", TRAIN), _line(kept, "test_loss", "test", TEST)]),
         ("cross-entropy", [_line(progress, c, *how, markers=True) for c, how in PROGRESS.items()]),
         (
@@ -61,12 +62,18 @@ def training_phases(
         ),
         ("sum of squares", [_line(progress, "sum_of_squares", "sum of squared weights", GREY, markers=True)]),
     ]
-    panels = [(title, lines) for title, lines in panels if lines]
+    panels: list[Panel] = []
+    for title, lines in drawn:
+        seen = [float(v) for line in lines for v in line["y"] if v == v]
+        # losses first, over decades
+        axis = log_heights(seen, title) if len(panels) < 2 else {"rangemode": "tozero", "nticks": 5}
+        if lines:
+            panels.append((title, lines, axis))
     low = min(int(metrics["step"].min() or 0), int(progress["step"].min() or 0))  # type: ignore[arg-type]
     high = max(int(metrics["step"].max() or 1), int(progress["step"].max() or 1), low + 1)  # type: ignore[arg-type]
-    layout = _panels(panels, low, high)
+    layout = stacked(panels, low, high)
     layout |= _shades(spans, low, high, len(panels))
-    return figure([line for _, lines in panels for line in lines], layout)
+    return figure([line for _, lines, _ in panels for line in lines], layout)
 
 
 def coefficients(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
@@ -140,36 +147,6 @@ def _line(
         "marker": {"size": 4, "color": colour},
         "hovertemplate": f"{name} %{{y:.3g}} at step %{{x:,}}<extra></extra>",
     }
-
-
-def _panels(panels: Sequence[tuple[str, list[dict[str, Any]]]], low: int, high: int) -> dict[str, Any]:
-    n, gap = len(panels), 0.055
-    height = (1 - gap * (n - 1)) / n
-    layout: dict[str, Any] = {"height": 220 * n, "margin": {"l": 68, "r": 16, "t": 76, "b": 52}, "showlegend": True}
-    pad = 0.01 * (high - low)
-    for i, (title, lines) in enumerate(panels):
-        suffix = "" if i == 0 else str(i + 1)
-        top = 1 - i * (height + gap)
-        last = i == n - 1
-        layout[f"xaxis{suffix}"] = {
-            "range": [low - pad, high + pad],
-            "tickformat": ",",
-            "anchor": f"y{suffix}",
-            "showticklabels": last,
-            "title": {"text": "training step" if last else ""},
-            **({} if i == 0 else {"matches": "x"}),
-        }
-        axis: dict[str, Any] = {"domain": [max(top - height, 0), top], "anchor": f"x{suffix}"}
-        seen = [float(v) for line in lines for v in line["y"] if v == v]
-        if i < 2:
-            axis |= log_heights(seen, title)
-        else:
-            axis |= {"rangemode": "tozero", "nticks": 5}
-        layout[f"yaxis{suffix}"] = {**axis, "title": {"text": title, "font": {"size": 12}}}
-        layout[f"legend{suffix}"] = legend(top)
-        for line in lines:
-            line |= {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "legend": f"legend{suffix}"}
-    return layout
 
 
 def _shades(spans: Sequence[Span], low: int, high: int, panels: int) -> dict[str, Any]:

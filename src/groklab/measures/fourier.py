@@ -70,9 +70,12 @@ def embedding_matrix(weights: Mapping[str, Any], task: Task) -> Shaped[np.ndarra
 def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "p d_mlp"]:
     """W_L, from the last layer's neurons to the answers: (n_answers, d_mlp).
 
-    W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP.
+    W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP. Raises
+    InputError for weights without an unembedding.
     """
     p = _modulus(task)
+    if "unembed.W_U" not in weights:
+        raise InputError("these weights hold no unembedding: there is no unembed.W_U")
     joined = np.asarray(weights["unembed.W_U"], np.float64)
     out = last_block(weights) + "mlp.W_out"
     if out in weights:
