@@ -28,7 +28,7 @@ def test_rows_and_classes_are_those_of_the_file(tmp_path: Path) -> None:
     [
         ({"inputs": np.array([[1.0, np.nan]]), "answers": [0]}, "not finite in row 1"),
         ({"inputs": np.array([[1.0], [np.inf]]), "answers": [0, 1]}, "not finite in row 2"),
-        ({"inputs": np.ones((2, 2)), "answers": [0]}, r"needs inputs \(N, d\) and answers \(N,\)"),
+        ({"inputs": np.ones((2, 2)), "answers": [0]}, r"needs inputs \(N, k\) and answers \(N,\)"),
         ({"inputs": np.ones((2, 2)), "answers": [0.0, 1.0]}, "needs integers in 'answers'"),
         ({"inputs": np.array([["a"]]), "answers": [0]}, "needs numbers in 'inputs'"),
         ({"inputs": np.ones((2, 2)), "answers": [0, -1]}, "answers outside 0"),

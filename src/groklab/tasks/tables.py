@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +15,16 @@ import numpy.typing as npt
 from groklab.errors import InputError
 from groklab.registry import register
 from groklab.tasks.base import Task
+from groklab.tasks.files import MAX_TOKEN, FromFile
 
-MAX_TOKEN = 100_000
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 @register("task", "table")
-class Table:
+class Table(FromFile):
     """A table from a file: one row an input, its tokens and its answer.
 
     path: a .csv file with a header, or a .npz file with integer arrays `inputs` (N, k) and `answers` (N,).
@@ -45,10 +41,6 @@ class Table:
     answer: str | None = None
     content: str | None = None
 
-    def fingerprint(self) -> str:
-        """SHA-256 of the file's bytes in hexadecimal. Raises InputError if the file cannot be read."""
-        return hashlib.sha256(self._read()).hexdigest()
-
     def build(self) -> Task:
         """The task; `algebra['words']` lists the vocabulary's words in the order of their ids.
 
@@ -56,10 +48,7 @@ class Table:
         neither integers nor words, or equal inputs with different answers; on the other fields for unknown columns
         or an altered file.
         """
-        data = self._read()
-        digest = hashlib.sha256(data).hexdigest()
-        if self.content is not None and self.content != digest:
-            raise InputError("task.content", self.content, f"the file {self.path} has the content {digest}")
+        data = self._checked()
         suffix = Path(self.path).suffix.lower()
         if suffix == ".csv":
             inputs, answers, words = self._from_csv(data)
@@ -87,17 +76,6 @@ class Table:
                 "words": words,
             },
         )
-
-    def _refuse(self, why: str) -> NoReturn:
-        raise InputError("task.path", self.path, why)
-
-    def _read(self) -> bytes:
-        try:
-            return Path(self.path).expanduser().read_bytes()
-        except FileNotFoundError:
-            self._refuse("no such file")
-        except (OSError, ValueError, RuntimeError) as error:
-            self._refuse(f"cannot be read ({error})")
 
     def _from_csv(self, data: bytes) -> tuple[Tokens, Tokens, tuple[str, ...]]:
         header, rows = self._csv_rows(data)
@@ -158,17 +136,10 @@ class Table:
     def _from_npz(self, data: bytes) -> tuple[Tokens, Tokens]:
         if self.inputs is not None or self.answer is not None:
             raise InputError("task.inputs", self.inputs, "columns have names in CSV files only, not in .npz files")
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                inputs, answers = arrays["inputs"], arrays["answers"]
-        except UNREADABLE as error:
-            self._refuse(f"is no readable .npz file with the arrays 'inputs' and 'answers' ({error})")
-        for name, array in (("inputs", inputs), ("answers", answers)):
-            if not np.issubdtype(array.dtype, np.integer):
-                self._refuse(f"needs integers in {name!r}, which has {array.dtype}")
-        if inputs.ndim != 2 or answers.shape != inputs.shape[:1] or not inputs.size:
-            self._refuse(f"needs inputs (N, k) and answers (N,), not {inputs.shape} and {answers.shape}")
-        if min(inputs.min(), answers.min()) < 0 or max(inputs.max(), answers.max()) > MAX_TOKEN:
+        inputs, answers = self._arrays(data)
+        if not np.issubdtype(inputs.dtype, np.integer):
+            self._refuse(f"needs integers in 'inputs', which has {inputs.dtype}")
+        if inputs.min() < 0 or inputs.max() > MAX_TOKEN:
             self._refuse(f"has values outside 0 to {MAX_TOKEN}")
         return inputs.astype(np.int32), answers.astype(np.int32)
 
