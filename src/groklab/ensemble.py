@@ -61,16 +61,17 @@ class Ensemble:
         stacked: dict[str, list[np.ndarray]] = {}
         for i in lanes:
             task, split = self.tasks[i], self.splits[i]
-            real = task.features is not None and not self.experiments[0].learner.compiled
-            seen = task.features if real and task.features is not None else task.inputs
+            seen = inputs_for(self.experiments[0], task)
+            answers = task.targets if task.values is None else task.values.astype(dtype)
+            trained = split.train_targets if task.values is None else answers[split.train]
             one = {
                 "train_inputs": _pad(seen[split.train], n_train, repeat=True),
-                "train_targets": _pad(split.train_targets, n_train),
+                "train_targets": _pad(trained, n_train),
                 # a phase that never comes pads members that change their training set less often
                 "phase_steps": _pad(split.phase_steps, phases, fill=np.iinfo(np.int32).max),
                 "phase_weights": _pad(_pad(split.phase_weights.T, n_train).T, phases).astype(dtype),
                 "test_inputs": _pad(seen[split.test], n_test, repeat=True),
-                "test_targets": _pad(task.targets[split.test], n_test),
+                "test_targets": _pad(answers[split.test], n_test),
                 "test_weights": _pad(np.full(len(split.test), 1 / len(split.test)), n_test).astype(dtype),
             }
             if not self.experiments[0].learner.compiled:
@@ -132,8 +133,10 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
     if not first.learner.compiled:
         _check_uncompiled(first, task)
         return
-    if task.n_ctx == 0:
-        raise InputError("learner.kind", first.learner.kind, f"cannot learn {task.name}, whose inputs are no tokens")
+    check = getattr(first.learner, "check", None)
+    if check is not None:
+        check(task)
+    _check_inputs(first, task)
     if task.reads is not None and not getattr(first.network, "reads_positions", False):
         allowed = f"cannot learn {task.name}, which has answers at several positions; a transformer can"
         raise InputError("network.kind", getattr(first.network, "kind", "network"), allowed)
@@ -144,6 +147,41 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
         task.draw is not None and any(e.to_dict()["task"] != first.to_dict()["task"] for e in experiments)
     ):
         raise InputError("members of one ensemble with infinite data need one and the same task")
+
+
+def _check_inputs(first: Experiment, task: Task) -> None:
+    kind = getattr(first.network, "kind", "network")
+    if reads_features(first):
+        if task.features is None:
+            allowed = f"reads real numbers, and {task.name} gives tokens; mlp and transformer read those"
+            raise InputError("network.kind", kind, allowed)
+    elif task.n_ctx == 0:
+        if first.network is None:
+            raise InputError(
+                "learner.kind", first.learner.kind, f"cannot learn {task.name}, whose inputs are no tokens"
+            )
+        raise InputError("network.kind", kind, f"cannot read {task.name}, whose inputs are no tokens; dense can")
+    if task.values is not None and getattr(first.objective, "kind", "") != "mse":
+        allowed = f"needs to be mse for {task.name}, whose answers are real numbers"
+        raise InputError("objective.kind", getattr(first.objective, "kind", None), allowed)
+    vectors = bool(getattr(first.network, "gives_distances", False))
+    if vectors != (getattr(first.objective, "kind", "") == "nearest_vector") and first.network is not None:
+        allowed = "and network.head=vectors of an embedding_decoder need each other"
+        raise InputError("objective.kind", getattr(first.objective, "kind", None), allowed)
+
+
+def reads_features(experiment: Experiment) -> bool:
+    """Whether a task's real features are what is learnt from, where it has them."""
+    return not experiment.learner.compiled or bool(getattr(experiment.network, "reads_features", False))
+
+
+def inputs_for(experiment: Experiment, task: Task) -> np.ndarray:
+    """(N, n_ctx) tokens or (N, n_features) numbers: what the experiment's learner sees of the task."""
+    if task.features is None or not reads_features(experiment):
+        return task.inputs
+    if not experiment.learner.compiled:
+        return task.features
+    return np.asarray(task.features, experiment.dtype)
 
 
 def _check_uncompiled(first: Experiment, task: Task) -> None:
@@ -169,9 +207,9 @@ def _build_task(description: str, fingerprint: str) -> Task:
 
 def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:
     """Names and shapes of one member's weights, without making them."""
-    if not experiment.learner.compiled:
-        return dict(experiment.learner.weight_shapes(task.shape))
     network = experiment.network
+    if network is None:
+        return dict(experiment.learner.weight_shapes(task.shape))
     made = jax.eval_shape(lambda key: network.init(key, task.shape, experiment.dtype), jax.random.key(0))
     return {name: tuple(value.shape) for name, value in made.items()}
 
@@ -192,7 +230,7 @@ def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
 
     A network that does not say (`flops`) is taken to multiply every row with every weight.
     """
-    if not experiment.learner.compiled:
+    if experiment.network is None:
         return float(experiment.learner.flops(task.shape, n_train))
     rows = min(n_train or math.inf, experiment.batch_size or n_train)
     count = getattr(experiment.network, "flops", None)

@@ -26,7 +26,7 @@ ADDED: dict[tuple[str, str], dict[str, Any]] = {
     ("network", "transformer"): {"dropout": None, "doubled_residual": False},
     ("network", "mlp"): {"features": "one_hot", "features_seed": 0},
     ("objective", "cross_entropy"): {"agop_penalty": None},
-    ("objective", "mse"): {"agop_penalty": None},
+    ("objective", "mse"): {"agop_penalty": None, "tolerance": 1e-3},
 }
 
 #: Components that hold the numbers in which members of an ensemble may differ.
@@ -45,7 +45,9 @@ class Budget:
     """When to stop: at `steps` updates, after `seconds` of training, or when every member has grokked.
 
     stop_when_grokked: stop once test accuracy has passed the criterion for good in every member;
-    extra_steps: and then this many steps later (clean-up goes on after grokking).
+    extra_steps: and then this many steps later (clean-up goes on after grokking). retire: with stop_when_grokked, each
+    member stops on its own once its training accuracy has passed the criterion, too, or its loss is no number; its
+    later records are null.
     """
 
     __pydantic_config__ = _STRICT
@@ -54,6 +56,7 @@ class Budget:
     seconds: Annotated[float, Gt(0)] | None = None
     stop_when_grokked: bool = False
     extra_steps: Annotated[int, Ge(0)] = 0
+    retire: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +203,12 @@ class Experiment:
             parts["task"] = {**parts["task"], "path": None, "sha256": fingerprint()}
         parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
         parts["semantics"] = SEMANTICS
+        if parts["split"]["rows"] is None:
+            del parts["split"]["rows"]
+        for group in (parts["optimiser"] or {}).get("groups", {}).values():
+            for name in ("learning_rate", "weight_decay"):
+                if group[name] is None:
+                    del group[name]
         for (section, kind), defaults in ADDED.items():
             if parts[section] and parts[section]["kind"] == kind:
                 kept = {k: v for k, v in parts[section].items() if k not in defaults or v != defaults[k]}

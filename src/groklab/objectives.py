@@ -5,12 +5,13 @@ The mean over inputs is taken by the learner, with weights that sum to one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from jax import Array
 from jaxtyping import Float, Int
 
@@ -52,17 +53,45 @@ class CrossEntropy:
 
 @register("objective", "mse")
 class MeanSquaredError:
-    """Mean over the outputs of the squared difference from the one-hot answer.
+    """Mean over the outputs of the squared difference from the one-hot answer, or from a task's real answers.
 
-    agop_penalty: as of cross-entropy.
+    agop_penalty: as of cross-entropy. tolerance: real answers count as right where their own loss is below this
+    (1e-3 in Omnigrok's teacher-student runs).
     """
 
     agop_penalty: Penalty = None
+    tolerance: Annotated[float, Gt(0)] = 1e-3
+
+    def per_row(
+        self, logits: Float[Array, "n classes"], targets: Int[Array, " n"] | Float[Array, "n classes"]
+    ) -> Float[Array, " n"]:
+        """Losses (n,), in the logits' dtype."""
+        if targets.ndim == 1:
+            targets = jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
+        difference = logits - targets.astype(logits.dtype)
+        return (difference * difference).mean(axis=-1)
+
+
+@register("objective", "nearest_vector")
+class NearestVector:
+    """Squared error to the answer's fixed vector, for a network that gives minus that of each class as its logits.
+
+    So the class of the nearest vector has the largest logit (Liu et al. 2022, the toy regression). embedding_l1:
+    training adds this times the mean absolute entry of `embed.W_E`; losses are reported without it.
+    """
+
+    embedding_l1: Annotated[float, Ge(0)] | None = None
 
     def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         """Losses (n,), in the logits' dtype."""
-        difference = logits - jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
-        return (difference * difference).mean(axis=-1)
+        own = jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
+        return -jnp.where(own > 0, logits, 0).sum(axis=-1)
+
+    def of_weights(self, weights: Mapping[str, Array]) -> Float[Array, ""]:
+        """What training adds to the loss."""
+        if self.embedding_l1 is None:
+            return jnp.zeros((), jnp.float32)
+        return self.embedding_l1 * jnp.abs(weights["embed.W_E"]).mean()
 
 
 def _log_stablemax(logits: Array) -> Array:

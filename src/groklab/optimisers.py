@@ -34,10 +34,15 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Settings of the weights whose names match a pattern such as `embed.*` or `*.b_*`."""
+    """Settings of the weights whose names match a pattern such as `embed.*` or `*.b_*`.
+
+    learning_rate, weight_decay: in place of the optimiser's own; the factors multiply either.
+    """
 
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # noqa: RUF012
 
+    learning_rate: NonNegative | None = None
+    weight_decay: NonNegative | None = None
     learning_rate_factor: NonNegative = 1.0
     weight_decay_factor: NonNegative = 1.0
     frozen: bool = False
@@ -50,7 +55,8 @@ class Optimiser:
     warmup_steps: the rate is multiplied by min(s / warmup_steps, 1), so the first update has rate 0 (as published
     by Nanda et al.). schedule: multiplies by a half cosine, a line, or 1/sqrt over `decay_steps` steps down to
     `final_factor`. clamp_norm: after each update all weights that are not frozen are rescaled together to
-    this Euclidean norm (`clamp` fixed, as Omnigrok) or to at most this (at_most).
+    this Euclidean norm (`clamp` fixed, as Omnigrok) or to at most this (at_most); without a clamp_norm, `clamp` initial
+    rescales them to the norm that they had before the update, and so at the start.
     """
 
     learning_rate: NonNegative = 1e-3
@@ -62,12 +68,14 @@ class Optimiser:
     final_factor: NonNegative = 0.0
     clip_norm: Annotated[float, Gt(0)] | None = None
     clamp_norm: Annotated[float, Gt(0)] | None = None
-    clamp: Literal["fixed", "at_most"] = "fixed"
+    clamp: Literal["fixed", "at_most", "initial"] = "fixed"
     groups: dict[str, Group] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.schedule != "constant" and self.decay_steps <= 0:
             raise ValueError(f"decay_steps: the schedule {self.schedule!r} needs a positive number of steps")
+        if self.clamp == "initial" and self.clamp_norm is not None:
+            raise ValueError("clamp_norm: the clamp 'initial' takes the norm of the initial weights, and no other")
 
     def direction(self) -> optax.GradientTransformation:
         """The optax transformation of gradients into directions."""
@@ -77,11 +85,12 @@ class Optimiser:
         """The optimiser's state for these weights (frozen ones included, which stay as they are)."""
         return self.direction().init(weights)
 
-    def rate(self, step: jax.Array) -> jax.Array:
-        """Learning rate of update number `step`, counted from 0."""
-        s = step.astype(jnp.asarray(self.learning_rate).dtype)
+    def rate(self, step: jax.Array, learning_rate: float | jax.Array | None = None) -> jax.Array:
+        """Rate of update number `step`, counted from 0; learning_rate: that before the schedule, None for our own."""
+        base = jnp.asarray(self.learning_rate if learning_rate is None else learning_rate)
+        s = step.astype(base.dtype)
         warm = jnp.where(self.warmup_steps > 0, jnp.minimum(s / jnp.maximum(self.warmup_steps, 1e-30), 1), 1)
-        rate = self.learning_rate * warm
+        rate = base * warm
         if self.schedule == "constant":
             return rate
         if self.schedule == "inverse_sqrt":
@@ -101,19 +110,20 @@ class Optimiser:
         g = {k: v + self.l2 * weights[k] for k, v in g.items()}
         directions: Any
         directions, state = self.direction().update(g, state, weights)
-        rate = self.rate(step)
         new = {}
         for k, w in weights.items():
             if groups[k].frozen:
                 new[k] = w
                 continue
-            r = rate * groups[k].learning_rate_factor
-            decay = self.weight_decay * groups[k].weight_decay_factor
+            r = self.rate(step, groups[k].learning_rate) * groups[k].learning_rate_factor
+            own = groups[k].weight_decay
+            decay = (self.weight_decay if own is None else own) * groups[k].weight_decay_factor
             new[k] = w - (r * (directions[k] + decay * w)).astype(w.dtype)
-        if self.clamp_norm is not None:
+        if self.clamp_norm is not None or self.clamp == "initial":
             free = {k: v for k, v in new.items() if not groups[k].frozen}
-            factor = self.clamp_norm / jnp.maximum(norm(free), 1e-30)
-            factor = factor if self.clamp == "fixed" else jnp.minimum(1, factor)
+            wanted = norm({k: weights[k] for k in free}) if self.clamp_norm is None else self.clamp_norm
+            factor = wanted / jnp.maximum(norm(free), 1e-30)
+            factor = jnp.minimum(1, factor) if self.clamp == "at_most" else factor
             new |= {k: v * factor.astype(v.dtype) for k, v in free.items()}
         return new, state
 

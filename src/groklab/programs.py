@@ -21,8 +21,7 @@ from groklab.components import Carried
 from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.experiment import Experiment
-from groklab.learners.base import METRICS, Learner
-from groklab.learners.gradient_descent import GradientDescent
+from groklab.learners.base import Learner
 from groklab.tasks.base import TaskShape
 
 #: Evaluations that one call of `advance` can hold.
@@ -35,9 +34,9 @@ class Program:
     All take and give pytrees with a leading lane axis.
     """
 
-    def __init__(self, learner: Learner, matmul_precision: str) -> None:
+    def __init__(self, learner: Learner, metrics: tuple[str, ...], matmul_precision: str) -> None:
         self.learner = learner
-        self.metrics = METRICS
+        self.metrics = metrics
         self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
         self.init = self._jit(lambda keys, numbers: _lift(self._init)(keys, numbers))
         self.prepare = self._jit(lambda raw: _lift(learner.prepare)(raw))
@@ -154,8 +153,7 @@ def n_records(start: int, stop: int, every: int) -> int:
 @lru_cache(maxsize=64)
 def _program(description: str, data: str, shape: TaskShape, carried: Carried) -> Program:
     e, draw = carried.values
-    learner = GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype, draw)
-    return Program(learner, e.matmul_precision)
+    return Program(e.learner.make(e, shape, draw), e.learner.metrics, e.matmul_precision)
 
 
 def program_of(experiment: Experiment, shape: TaskShape, n_blocks: int = 1) -> Program | PlainProgram:

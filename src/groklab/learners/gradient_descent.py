@@ -29,18 +29,25 @@ class ByGradient:
     metrics: ClassVar[tuple[str, ...]] = METRICS
     defaults: ClassVar[dict[str, Any]] = {}
 
+    def make(self, experiment: Any, shape: TaskShape, draw: Draw | None) -> GradientDescent:
+        """What trains an experiment's sections on tasks of this shape."""
+        e = experiment
+        return GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype, draw)
+
 
 class GradientDescent:
     """Trains `network` on `objective` with `optimiser`; full batch unless `batch_size` is given.
 
     draw: where training data are endless, what makes `batch_size` fresh inputs of the key of each step.
 
-    Data of one member (`raw`): `train_inputs` (n, n_ctx) and `test_inputs` int32; `train_targets`, `test_targets`
-    int32, and for a task with `reads` `train_mask` and `test_mask` (n, n_reads) bool; `phase_steps` (phases,) int32
-    and `phase_weights` (phases, n), the weight of each training row from each of those steps on; `test_weights`.
+    Data of one member (`raw`): `train_inputs` (n, n_ctx) and `test_inputs` int32, or (n, n_features) real for a network
+    with `reads_features`; `train_targets`, `test_targets` int32, or (n, k) real answers; for a task with `reads`
+    `train_mask` and `test_mask` (n, n_reads) bool; `phase_steps` (phases,) int32 and `phase_weights` (phases, n), the
+    weight of each training row from each of those steps on; `test_weights`.
     Weights sum to one, and are zero on rows that only pad.
 
-    An objective's `agop_penalty` times the network's `agop_trace` is added to the loss that is descended, and to none
+    A network's `fixed_weights` are never trained, and no part of norms. What an objective says `of_weights` and its
+    `agop_penalty` times the network's `agop_trace` are added to the loss that is descended, and to none
     that is reported. Raises InputError where the network has no such trace.
     """
 
@@ -59,6 +66,7 @@ class GradientDescent:
         self.batch_size = batch_size
         self.dtype = jnp.dtype(dtype)
         self.draw = draw
+        self.fixed = frozenset(getattr(network, "fixed_weights", ()))
         self.noisy = bool(getattr(network, "noisy", False))
         penalty = getattr(objective, "agop_penalty", None)
         self.penalised = penalty is not None
@@ -72,7 +80,7 @@ class GradientDescent:
         """Fresh weights and optimiser state."""
         network, _, optimiser = self._parts(numbers)
         weights = network.init(key, self.shape, self.dtype)
-        return {"weights": weights, "optimiser": optimiser.init(weights)}
+        return {"weights": weights, "optimiser": optimiser.init(self._trained_of(weights))}
 
     def prepare(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Look-up structures of the test rows and, for full batch, of the training rows."""
@@ -94,24 +102,34 @@ class GradientDescent:
         batch, targets, row_weights = self._of_step(data, key, s)
         noise = jax.random.fold_in(jax.random.fold_in(key, DROPOUT), s) if self.noisy else None
 
-        def loss(weights: Weights) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        trained = self._trained_of(state["weights"])
+        fixed = {k: v for k, v in state["weights"].items() if k in self.fixed}
+
+        def loss(trained: Weights) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            weights = {**trained, **fixed}
             if noise is None:
                 logits = network.apply(weights, batch, self.shape)
             else:
                 logits = network.apply_noisy(weights, batch, self.shape, noise)
             logits = _rows(logits)
             plain = _mean(objective.per_row(logits, targets), row_weights)
-            if not self.penalised:
-                return plain, (plain, logits)
-            trace = network.agop_trace(weights, batch, self.shape, row_weights)
-            return plain + (objective.agop_penalty * trace).astype(plain.dtype), (plain, logits)
+            whole = plain
+            if self.penalised:
+                trace = network.agop_trace(weights, batch, self.shape, row_weights)
+                whole = whole + (objective.agop_penalty * trace).astype(plain.dtype)
+            if hasattr(objective, "of_weights"):
+                whole = whole + objective.of_weights(weights).astype(plain.dtype)
+            return whole, (plain, logits)
 
-        (_, (value, logits)), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"])
-        weights, moments = optimiser.update(gradients, state["optimiser"], state["weights"], s)
+        (_, (value, logits)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+        weights, moments = optimiser.update(gradients, state["optimiser"], trained, s)
         outputs = {"grad_norm": norm(gradients)}
         if self.whole or self.draw is not None:
-            outputs |= {"train_loss": value, "train_accuracy": accuracy(logits, targets, row_weights)}
-        return {"weights": weights, "optimiser": moments}, outputs
+            outputs |= {"train_loss": value, "train_accuracy": _right(objective, logits, targets, row_weights)}
+        return {"weights": {**weights, **fixed}, "optimiser": moments}, outputs
+
+    def _trained_of(self, weights: Weights) -> Weights:
+        return {k: v for k, v in weights.items() if k not in self.fixed}
 
     def _of_step(self, data: Any, key: jax.Array, s: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
         """What step s trains on: inputs as the network takes them, and a target and a weight for each answer."""
@@ -133,7 +151,7 @@ class GradientDescent:
     def evaluate(self, state: State, data: Any, numbers: Numbers, s: jax.Array) -> Outputs:
         """Loss and accuracy on the test set (and on the training set where steps see parts of it, or drop some)."""
         network, objective, _ = self._parts(numbers)
-        outputs = {"weight_norm": norm(state["weights"])}
+        outputs = {"weight_norm": norm(self._trained_of(state["weights"]))}
         sets = {"test": data["test_weights"]}
         if not self.whole and self.draw is None:
             sets["train"] = _of_phase(data, s)
@@ -141,7 +159,7 @@ class GradientDescent:
             targets, row_weights = _answers(data[f"{name}_targets"], data.get(f"{name}_mask"), weights)
             logits = _rows(network.apply(state["weights"], data[name], self.shape))
             outputs[f"{name}_loss"] = _mean(objective.per_row(logits, targets), row_weights)
-            outputs[f"{name}_accuracy"] = accuracy(logits, targets, row_weights)
+            outputs[f"{name}_accuracy"] = _right(objective, logits, targets, row_weights)
         return outputs
 
     def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
@@ -174,6 +192,15 @@ def accuracy(
     other = jnp.max(jnp.where(hit, -jnp.inf, logits), axis=-1)
     present = (row_weights > 0).astype(logits.dtype)
     return jnp.sum(jnp.where(own > other, present, 0)) / jnp.maximum(jnp.sum(present), 1)
+
+
+def _right(objective: Any, logits: jax.Array, targets: jax.Array, row_weights: jax.Array) -> jax.Array:
+    """The accuracy; of real answers the share of rows whose loss is below the objective's tolerance."""
+    if not jnp.issubdtype(targets.dtype, jnp.floating):
+        return accuracy(logits, targets, row_weights)
+    near = objective.per_row(logits, targets) < objective.tolerance
+    present = (row_weights > 0).astype(logits.dtype)
+    return jnp.sum(jnp.where(near, present, 0)) / jnp.maximum(jnp.sum(present), 1)
 
 
 def draw_batch(

@@ -19,6 +19,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "quadratic": lambda x: x * x,
     "abs": jnp.abs,
     "tanh": jnp.tanh,
+    "leaky_relu": lambda x: jnp.where(x > 0, x, 0.2 * x),
 }
 
 #: As in PyTorch and TransformerLens.

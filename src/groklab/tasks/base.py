@@ -50,6 +50,7 @@ class Task:
     bool, which of them count. draw: where training data are endless, what draws a fresh batch; the table is then all
     test set.
     features: (N, d) real inputs, for learners that take them (kernel machines); where there are no tokens, n_ctx is 0.
+    values: (N, k) real answers, for regression, or None; `targets` are then zeros and n_classes is k.
     units: (N,) numbers of what a split must not divide, as the inputs that show one pair of operands; None: each is
     its own.
     """
@@ -65,6 +66,7 @@ class Task:
     draw: Draw | None = None
     features: np.ndarray | None = None
     units: np.ndarray | None = None
+    values: np.ndarray | None = None
 
     @property
     def n_ctx(self) -> int:

@@ -33,17 +33,19 @@ class ScheduledSplit:
 class Split:
     """How the inputs are divided into training and test.
 
-    frac_train or n_train: the share or the number trained on. seed: None takes the experiment's. method: 'random', or
-    the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and Furuta et al. 2024) and 'torch_randperm'
-    (the TransformerLens demonstration). label_noise: share of the training labels replaced by a different answer;
-    noise_seed: None takes the split's. schedule: later training sets, by increasing step. Of a mixture of operations
-    sizes count pairs of operands, which are trained on in every operation or in none.
+    frac_train or n_train: the share or the number trained on; or rows: exactly these rows of the task. seed: None
+    takes the experiment's. method: 'random', or the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and
+    Furuta et al. 2024) and 'torch_randperm' (the TransformerLens demonstration). label_noise: share of the training
+    labels replaced by a different answer; noise_seed: None takes the split's. schedule: later training sets, by
+    increasing step. Of a mixture of operations sizes count pairs of operands, which are trained on in every operation
+    or in none.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
 
     frac_train: Fraction | None = None
     n_train: Count | None = None
+    rows: tuple[Annotated[int, Ge(0)], ...] | None = None
     seed: Annotated[int, Ge(0)] | None = None
     method: Literal["random", "python_shuffle", "torch_randperm"] = "random"
     label_noise: Annotated[float, Ge(0), Lt(1)] = 0.0
@@ -80,6 +82,8 @@ def make_split(split: Split, task: Task, seed: int) -> SplitRows:
     check_seed(own_seed, "split.seed")
     units = np.arange(task.n_inputs) if task.units is None else np.unique(task.units, return_inverse=True)[1]
     n_units = int(units.max(initial=-1)) + 1
+    if split.rows is not None:
+        return _given_rows(split, task, own_seed)
     sizes = [_training_size(split, n_units, "split")]
     steps = [0]
     for number, phase in enumerate(split.schedule):
@@ -115,6 +119,29 @@ def as_trained(task: Task, rows: SplitRows) -> Task:
     targets = task.targets.copy()
     targets[rows.train] = rows.train_targets
     return replace(task, targets=targets)
+
+
+def _given_rows(split: Split, task: Task, seed: int) -> SplitRows:
+    assert split.rows is not None
+    if split.frac_train is not None or split.n_train is not None or split.schedule:
+        raise InputError("split.rows", list(split.rows), "needs to be given without frac_train, n_train and schedule")
+    rows = np.unique(np.array(split.rows, np.int64))
+    if len(rows) < len(split.rows) or (len(rows) and rows[-1] >= task.n_inputs):
+        allowed = f"needs different rows from 0 to {task.n_inputs - 1}"
+        raise InputError("split.rows", list(split.rows), allowed)
+    if not 0 < len(rows) < task.n_inputs:
+        missing = "training" if not len(rows) else "test"
+        raise InputError(
+            "split.rows", list(split.rows), f"leaves no {missing} input; the task has {task.n_inputs} inputs"
+        )
+    noise_seed = seed if split.noise_seed is None else split.noise_seed
+    return SplitRows(
+        train=rows.astype(np.int32),
+        test=np.setdiff1d(np.arange(task.n_inputs), rows).astype(np.int32),
+        train_targets=_with_noise(task, rows, split.label_noise, noise_seed),
+        phase_steps=np.zeros(1, np.int32),
+        phase_weights=np.full((1, len(rows)), 1 / len(rows)),
+    )
 
 
 def _all_test(split: Split, task: Task) -> SplitRows:
@@ -181,6 +208,8 @@ def _with_noise(task: Task, train: npt.NDArray[np.int64], share: float, seed: in
         return targets
     if not 0 < share < 1:
         raise InputError("split.label_noise", share, "needs a number from 0 to below 1")
+    if task.values is not None:
+        raise InputError("split.label_noise", share, "needs a task whose answers are classes")
     if task.reads is not None:
         raise InputError("split.label_noise", share, "needs a task with one answer an input")
     check_seed(seed, "split.noise_seed")
