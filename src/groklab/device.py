@@ -72,8 +72,10 @@ def home() -> Path:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: those that it is given, or fewer where $GROKLAB_CORES says so."""
+    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("GROKLAB_CORES", "")
+    return min(given, max(1, int(said))) if said.isdigit() else given
 
 
 @lru_cache(maxsize=1)

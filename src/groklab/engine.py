@@ -7,22 +7,22 @@ import time
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
 import polars as pl
 
-from groklab import claims, grokking, states, storage
-from groklab.device import cores
+from groklab import claims, states, storage
 from groklab.ensemble import Ensemble, default_every, make_ensemble
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
 from groklab.interrupts import Interrupted, ctrl_c, out_of_time
+from groklab.lanes import Lanes
 from groklab.online import OnlineMeasures
 from groklab.programs import MAX_RECORDS, n_records, program_of
 from groklab.progress import Progress, View
+from groklab.records import Records
 from groklab.run import Run, State
 
 #: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is heard.
@@ -96,15 +96,8 @@ class _Training:
         self.every = e.evaluation.every or default
         self.cadence = max(self.every, default)
         self.measures = OnlineMeasures(ensemble, self.every)
-        self.blocks = ensemble.blocks()
-        self.program = program_of(e, ensemble.tasks[0].shape, len(self.blocks))
-        self.numbers = [ensemble.numbers(lanes) for lanes in self.blocks]
-        self.keys = [ensemble.keys(lanes) for lanes in self.blocks]
-        self.data = [self.program.prepare(ensemble.raw_data(lanes)) for lanes in self.blocks]
-        self.pool = ThreadPoolExecutor(min(len(self.blocks), len(jax.devices()) if _on_gpu() else cores()))
-        self.states: list[Any] = []
-        self.steps = np.zeros(0, np.int64)
-        self.metrics = {name: np.zeros((0, ensemble.n_members), np.float32) for name in self.program.metrics}
+        self.lanes = Lanes(ensemble)
+        self.records = Records(self.lanes.program.metrics, ensemble.n_members)
         self.step, self.seconds, self.rate, self.shown_rate, self.saved_at = 0, 0.0, 0.0, 0.0, time.monotonic()
         self._restore(start)
 
@@ -116,7 +109,7 @@ class _Training:
         except InputError as error:
             if self.claim.mine():
                 with contextlib.suppress(InputError, OSError):
-                    if len(self.steps) and not self.ensemble.experiments[0].learner.compiled:
+                    if len(self.records.steps) and not self.ensemble.experiments[0].learner.compiled:
                         # a machine that has become singular: what came before stands
                         self._save("interrupted", str(error))
                     self.run.write_status(status="interrupted", reason=str(error))
@@ -126,9 +119,11 @@ class _Training:
         self.run.write_status(status="running", reason=None, step=self.step)
         self._show(compiling=True)
         # asked before the first chunk, too: a killed process may have saved its last state and not its last status
+        self._retire()
         reason = self._why_stop()
         while reason is None:
             self._chunk()
+            self._retire()
             self._show()
             reason = self._why_stop()
             if asked_to_stop() and reason is None:
@@ -141,11 +136,12 @@ class _Training:
             if self.step:
                 self._save("running", None)
             self._advance(self.budget.steps)
-        self._advance(self.step)
+        if self.records.alive:
+            self._advance(self.step)
         self._measure_due()
-        if not np.isfinite(self.metrics["train_loss"][-1]).any():
+        if not np.isfinite(self.records.last("train_loss")).any():
             reason = "diverged"
-        self._keep_weights(self.step, self.states)
+        self._keep_weights(self.step, self.lanes.weights())
         self._save("diverged" if reason == "diverged" else "finished", reason)
         self._show()
 
@@ -166,37 +162,13 @@ class _Training:
         self._measure_due()
         self.seconds += took + time.monotonic() - began
 
-    def _from(self, states: list[Any], stop: int) -> list[Any]:
-        """All blocks' states and records, taken from self.step to `stop`; uses the memory of `states`."""
-        bounds = [np.int32(x) for x in (self.step, stop, self.every)]
-
-        def one(i: int) -> Any:
-            result = self.program.advance(states[i], self.data[i], self.numbers[i], self.keys[i], *bounds)
-            return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
-
-        with self.program.around():
-            return list(self.pool.map(one, range(len(self.blocks))))
-
     def _advance(self, stop: int) -> None:
         """Take all blocks to `stop` and append their records; stop == self.step measures without a step."""
-        results = self._from(self.states, stop)
-        self.states = [states for states, _ in results]
-        count = n_records(self.step, stop, self.every)
+        rows = self.lanes.advance(self.step, stop, self.every)
         first = self.step // self.every * self.every
-        steps = np.array([self.step, *(first + self.every * np.arange(1, count))], np.int64)
-        rows = {}
-        for name in self.program.metrics:
-            joined = np.concatenate([np.asarray(records[name])[:count] for _, records in results], axis=1)
-            rows[name] = joined[:, : self.ensemble.n_members]
-        if len(self.steps) and self.steps[-1] == steps[0]:
-            self._drop_last_row()
-        self.steps = np.concatenate([self.steps, steps])
-        self.metrics = {k: np.concatenate([v, rows[k]]) for k, v in self.metrics.items()}
+        later = first + self.every * np.arange(1, n_records(self.step, stop, self.every))
+        self.records.append(np.array([self.step, *later], np.int64), rows)
         self.step = stop
-
-    def _drop_last_row(self) -> None:
-        self.steps = self.steps[:-1]
-        self.metrics = {k: v[:-1] for k, v in self.metrics.items()}
 
     def _next_boundary(self) -> int:
         """Where a chunk must end: always an evaluation.
@@ -213,13 +185,37 @@ class _Training:
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
+    def _retire(self) -> None:
+        """Let members stop that are done.
+
+        Decided at multiples of STOP_EVALUATIONS from records before this step, so that a run that is resumed takes the
+        same programs of the same widths, and ends in the same bits.
+        """
+        n = self.records.before(self.step)
+        if not self.budget.retire or not n or self.step % (STOP_EVALUATIONS * self.every):
+            return
+        memorised = self._reached("train_accuracy", ended=False, n=n, criterion=self.criterion)
+        grokked = self._reached("test_accuracy", ended=False, n=n)
+        lost = ~np.isfinite(self.records.metrics["train_loss"][n - 1])
+        done = []
+        for m in self.records.alive:
+            both = None if memorised[m] is None else grokked[m]
+            if lost[m] or (both is not None and self.step >= both + self.budget.extra_steps):
+                done.append(m)
+        if done:
+            # their last record is that of the weights that are kept
+            self._advance(self.step)
+            self.lanes.retire(done)
+            self.records.retired |= dict.fromkeys(done, self.step)
+
     def _why_stop(self) -> str | None:
-        # a resumed run may hold the record of this very step already, which one that runs through does not yet
-        n = int(np.searchsorted(self.steps, self.step))
-        lost = n > 0 and not np.isfinite(self.metrics["train_loss"][n - 1]).any()
+        if not self.records.alive:
+            return "grokked"
+        n = self.records.before(self.step)
+        lost = n > 0 and not np.isfinite(self.records.metrics["train_loss"][n - 1]).any()
         if lost and self.step % (DIVERGED_EVALUATIONS * self.every) == 0:
             return "diverged"
-        if self.budget.stop_when_grokked and self.step % (STOP_EVALUATIONS * self.every) == 0:
+        if self.budget.stop_when_grokked and not self.budget.retire and not self.step % (STOP_EVALUATIONS * self.every):
             grokked = self._reached("test_accuracy", ended=False, n=n)
             if all(g is not None and self.step >= g + self.budget.extra_steps for g in grokked):
                 return "grokked"
@@ -229,14 +225,12 @@ class _Training:
             return "seconds"
         return None
 
-    def _reached(self, metric: str, ended: bool, n: int | None = None) -> list[int | None]:
-        """By the first n records (None: all)."""
-        steps, accuracy = self.steps[:n], self.metrics[metric][:n]
-        criterion = self.criterion if metric == "test_accuracy" else "sustained_99"
-        return [
-            grokking.reached_step(steps, accuracy[:, m], criterion, self.cadence, ended)
-            for m in range(self.ensemble.n_members)
-        ]
+    def _reached(
+        self, metric: str, ended: bool, n: int | None = None, criterion: str | None = None
+    ) -> list[int | None]:
+        """By the first n records (None: all), of each member until it stopped."""
+        criterion = criterion or (self.criterion if metric == "test_accuracy" else "sustained_99")
+        return self.records.reached(metric, criterion, self.cadence, ended, n)
 
     # -- disk ---------------------------------------------------------------------------------------------------
 
@@ -247,19 +241,14 @@ class _Training:
 
     def _save(self, status: str, reason: str | None) -> None:
         self._check_mine()
-        members = self.ensemble.n_members
-        n = len(self.steps)
-        columns: dict[str, Any] = {
-            "step": np.repeat(self.steps, members),
-            "member": np.tile(np.arange(members, dtype=np.int32), n),
-        }
-        columns |= {k: v.reshape(-1) for k, v in self.metrics.items()}
         # metrics first: a state on disk never runs ahead of them
-        self.run.write_metrics(pl.DataFrame(columns))
+        self.run.write_metrics(self.records.frame())
         measured = self.measures.frame()
         if measured is not None:
             self.run.write_measured(measured)
-        self.run.write_state(State(self.step, self.seconds, self.every, states.as_arrays(self.states)))
+        retired = self.records.retired
+        lanes = self.lanes.blocks if retired else []
+        self.run.write_state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
         self.run.write_status(
             status=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
         )
@@ -268,13 +257,14 @@ class _Training:
     def _members(self, status: str) -> list[dict[str, Any]]:
         ended = status in ("finished", "diverged")
         memorised, grokked = (self._reached(f"{s}_accuracy", ended) for s in ("train", "test"))
-        weights = self._weights(self.states)
+        weights = self.lanes.weights()
         rows = []
+        ends = {k: self.records.last(k) for k in self.records.metrics}
         for m, experiment in enumerate(self.ensemble.experiments):
-            last = {k: _finite(v[-1, m]) for k, v in self.metrics.items()}
+            last = {k: _finite(v[m]) for k, v in ends.items()} | {"steps": self.records.retired.get(m, self.step)}
             sha = storage.digest({k: v[m] for k, v in weights.items()})
             seen = {"memorised_step": memorised[m], "grokked_step": grokked[m], "censored": grokked[m] is None}
-            diverged = not np.isfinite(self.metrics["train_loss"][-1, m])
+            diverged = not np.isfinite(ends["train_loss"][m])
             rows.append({**seen, **last, "diverged": diverged, "weights_sha256": sha, "seed": experiment.seed})
         return rows
 
@@ -282,27 +272,19 @@ class _Training:
         """Keep the weights of the steps asked for from here to the next evaluation."""
         first = bisect_left(self.keep, self.step)
         for step in self.keep[first : bisect_left(self.keep, self.step + self.every)]:
-            states = self.states
-            if step != self.step:
-                # a side trip, from copies
-                states = [found for found, _ in self._from(jax.tree.map(jax.numpy.copy, self.states), step)]
-            self._keep_weights(step, states)
+            # between two evaluations by a side trip
+            weights = self.lanes.weights() if step == self.step else self.lanes.weights_at(self.step, step, self.every)
+            self._keep_weights(step, weights)
 
     def _measure_due(self) -> None:
         if self.measures.is_due(self.step):
-            self.measures.take(self.step, self._weights(self.states))
+            self.measures.take(self.step, self.lanes.weights(), self.records.alive)
 
-    def _keep_weights(self, step: int, states: list[Any]) -> None:
+    def _keep_weights(self, step: int, weights: dict[str, np.ndarray]) -> None:
         self._check_mine()
-        self.run.write_checkpoint(step, self._weights(states))
-
-    def _weights(self, states: list[Any]) -> dict[str, np.ndarray]:
-        blocks = [jax.tree.map(np.asarray, s["weights"]) for s in states]
-        n = self.ensemble.n_members
-        return {k: np.concatenate([b[k] for b in blocks])[:n] for k in blocks[0]}
+        self.run.write_checkpoint(step, weights)
 
     def _restore(self, start: StartWeights) -> None:
-        fresh = [self.program.template(keys, numbers) for keys, numbers in zip(self.keys, self.numbers, strict=True)]
         saved, frame = self.run.states(), None
         try:
             frame = self.run.metrics
@@ -310,7 +292,7 @@ class _Training:
             warnings.warn(str(error), stacklevel=5)
         for state in saved:
             if frame is not None and self._restore_metrics(frame, state):
-                self.states = [states.filled(i, template, state.arrays) for i, template in enumerate(fresh)]
+                self.lanes.restore(state.arrays, state.lanes)
                 self.step, self.seconds = state.step, state.seconds
                 self._restore_measures()
                 break
@@ -318,14 +300,7 @@ class _Training:
             only_ends = saved and all(state.step % self.every for state in saved)
             if frame is not None and not only_ends and self._was_saved():
                 warnings.warn(f"{self.run.name}: no whole state is left; training again from step 0", stacklevel=5)
-            self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.numbers, strict=True)]
-            weights = start()
-            if weights is not None:
-                shapes = {name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}
-                states.check_weights(shapes, weights)
-                self.states = [
-                    states.with_weights(s, b, weights) for s, b in zip(self.states, self.blocks, strict=True)
-                ]
+            self.lanes.begin(start())
         self.started_at = self.step
         self.keep = self.checkpoints.steps_until(self.budget.steps, self.every)
         if self.step == 0:
@@ -353,16 +328,7 @@ class _Training:
         if state.step % self.every and state.step != self.budget.steps:
             # the end of a shorter budget, between two evaluations
             return False
-        frame = frame.filter((pl.col("step") <= state.step) & (pl.col("step") % self.every == 0))
-        frame = frame.sort("step", "member")
-        members = self.ensemble.n_members
-        steps = np.unique(frame["step"].to_numpy())
-        due = np.arange(0, state.step, self.every)
-        if len(frame) != members * len(steps) or not np.array_equal(steps[: len(due)], due):
-            return False
-        self.steps = steps.astype(np.int64)
-        self.metrics = {k: frame[k].to_numpy().reshape(-1, members).copy() for k in self.program.metrics}
-        return True
+        return self.records.restore(frame, state.step, self.every, state.retired)
 
     def _show(self, compiling: bool = False) -> None:
         if self.view is None:
@@ -376,8 +342,8 @@ class _Training:
                 self.seconds,
                 self.shown_rate,
                 compiling,
-                self.steps,
-                self.metrics,
+                self.records.steps,
+                self.records.metrics,
                 memorised,
                 grokked,
             )
@@ -386,7 +352,3 @@ class _Training:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _on_gpu() -> bool:
-    return bool(jax.devices()[0].platform != "cpu")

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import jax
 import numpy as np
@@ -21,12 +21,14 @@ from groklab.tasks.base import Task
 from groklab.tasks.splits import SplitRows, make_split
 from groklab.tasks.transposes import in_transpose
 
-#: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step up to which it is
-#: filled. Measured: toy models run as fast in 8 lanes as alone, and share their calls' overhead; the transformer at
-#: p=59 runs at two thirds of its speed in 4 lanes, as its working set leaves the cache. On a GPU all members are one
-#: block.
+#: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step and the bytes of weights,
+#: gradients and moments up to which it is filled. Measured: the smallest models run as fast in 8 lanes as alone, and
+#: share their calls' overhead; the 46,000 weights of the effective theory's toy are fastest in 2 lanes, a tenth slower
+#: in 4 and a fifth in 8, where they leave a core's cache; the transformer at p=59 runs at two thirds of its speed in 4.
+#: On a GPU all members are one block.
 CPU_LANES = 8
 CPU_BLOCK_FLOPS = 1e8
+CPU_BLOCK_BYTES = 1.6e6
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,31 @@ class Ensemble:
 
     def blocks(self) -> list[list[int]]:
         """Lanes of each block: all blocks as wide as the first, the last filled up with repeats of its last lane."""
+        width = self.width
+        lanes = [list(range(i, min(i + width, self.n_members))) for i in range(0, self.n_members, width)]
+        lanes[-1] += [lanes[-1][-1]] * (width - len(lanes[-1]))
+        return lanes
+
+    def blocks_of(self, members: Sequence[int]) -> list[list[int]]:
+        """Blocks of some members: full ones, and the rest in the narrowest power of two, filled up as above."""
+        lanes = [list(members[i : i + self.width]) for i in range(0, len(members), self.width)]
+        if lanes:
+            width = min(self.width, 2 ** math.ceil(math.log2(len(lanes[-1]))))
+            lanes[-1] += [lanes[-1][-1]] * (width - len(lanes[-1]))
+        return lanes
+
+    @cached_property
+    def width(self) -> int:
+        """Lanes of a block."""
         width_limit = self.n_members if self.experiments[0].learner.compiled else 1
         if width_limit > 1 and jax.devices()[0].platform == "cpu":
             rows = max(len(s.train) for s in self.splits)
             flops = step_flops(self.experiments[0], self.tasks[0], rows)
-            width_limit = min(CPU_LANES, max(1, int(CPU_BLOCK_FLOPS / flops)))
+            e, task = self.experiments[0], self.tasks[0]
+            size = 4 * np.dtype(e.dtype).itemsize * parameter_count(e, task)
+            width_limit = min(CPU_LANES, max(1, int(min(CPU_BLOCK_FLOPS / flops, CPU_BLOCK_BYTES / size))))
         n_blocks = -(-self.n_members // width_limit)
-        width = -(-self.n_members // n_blocks)
-        lanes = [list(range(i, min(i + width, self.n_members))) for i in range(0, self.n_members, width)]
-        lanes[-1] += [lanes[-1][-1]] * (width - len(lanes[-1]))
-        return lanes
+        return -(-self.n_members // n_blocks)
 
 
 def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
@@ -111,6 +128,8 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
                     f"members of one ensemble may differ in seed, split, task and numbers, but not in {what}: "
                     "train them as runs of their own"
                 )
+    if first.budget.retire and not first.budget.stop_when_grokked:
+        raise InputError("budget.retire", True, "needs budget.stop_when_grokked=true, the rule that each member follows")
     largest = float(np.finfo(first.dtype).max)
     for name, value in (item for e in experiments for item in e.numbers.items()):
         if abs(value) > largest:

@@ -200,7 +200,8 @@ class Experiment:
             parts["start"] = self.start.sha256 or [self.start.file, self.start.run, self.start.step]
         fingerprint = getattr(self.task, "fingerprint", None)
         if fingerprint is not None:
-            parts["task"] = {**parts["task"], "path": None, "sha256": fingerprint()}
+            places = getattr(self.task, "paths", ("path",))
+            parts["task"] = {**parts["task"], **dict.fromkeys(places), "sha256": fingerprint()}
         parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
         parts["semantics"] = SEMANTICS
         if parts["split"]["rows"] is None:

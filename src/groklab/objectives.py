@@ -84,8 +84,11 @@ class NearestVector:
 
     def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
         """Losses (n,), in the logits' dtype."""
-        own = jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
-        return -jnp.where(own > 0, logits, 0).sum(axis=-1)
+        return -jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+
+    def per_vector(self, z: Float[Array, "n d_out"], wanted: Float[Array, "n d_out"]) -> Float[Array, " n"]:
+        """The same losses (n,) from what the network gives and the answers' vectors, without the other classes'."""
+        return ((z - wanted) ** 2).mean(axis=-1)
 
     def of_weights(self, weights: Mapping[str, Array]) -> Float[Array, ""]:
         """What training adds to the loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,12 @@ class OnlineMeasures:
         """Whether this step is to be measured and has not been."""
         return bool(self.every) and step % self.every == 0 and not (self.rows and self.rows[-1]["step"] >= step)
 
-    def take(self, step: int, weights: dict[str, np.ndarray]) -> None:
-        """Measure every member's weights (a leading member axis) after `step` updates.
+    def take(self, step: int, weights: dict[str, np.ndarray], members: Iterable[int]) -> None:
+        """Measure the weights (a leading member axis) of some members after `step` updates.
 
         Weights that are not finite give nulls. Raises InputError where a measure does not apply.
         """
-        for member in range(self.ensemble.n_members):
+        for member in members:
             own = {k: v[member] for k, v in weights.items()}
             row: dict[str, Any] = {"step": step, "member": member}
             if all(np.isfinite(v).all() for v in own.values()):

@@ -54,6 +54,8 @@ PLAIN: dict[str, Any] = {
 #: Sections that only some learners read, and those that another learner takes its own defaults for.
 OPTIONAL = ("network", "objective", "optimiser", "batch_size")
 OF_LEARNER = (*OPTIONAL, "dtype", "budget", "evaluation", "checkpoints", "measures")
+#: Ways to say how much is trained on: one replaces another.
+SIZES = ("split.frac_train", "split.n_train", "split.rows")
 #: Every name at the top of a description.
 SECTIONS = (*FAMILIES, *GROUPS, *PLAIN)
 
@@ -146,7 +148,7 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     raw = _as_plain(description)
     if not isinstance(raw, dict):
         raise InputError("an experiment needs to be a mapping of settings")
-    sizes = [key for key in ("split.frac_train", "split.n_train") if overrides.get(key) is not None]
+    sizes = [key for key in SIZES if overrides.get(key) is not None]
     if len(sizes) > 1:
         raise InputError(f"{' and '.join(sizes)} are both given; one of them is enough")
     for family in FAMILIES:
@@ -168,8 +170,9 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
                     for name in OF_LEARNER:
                         raw.pop(name, None)
             continue
-        if key in ("split.frac_train", "split.n_train") and value is not None and isinstance(raw.get("split"), dict):
-            raw["split"].pop("n_train" if parts[1] == "frac_train" else "frac_train", None)
+        if key in SIZES and value is not None and isinstance(raw.get("split"), dict):
+            for other in SIZES:
+                raw["split"].pop(other.split(".")[1], None)
         if key in ("start.file", "start.run") and isinstance(raw.get("start"), dict):
             raw["start"] = {}
         _set(raw, parts, value, key)

@@ -17,7 +17,7 @@ import json
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,18 @@ _STATUS = {"status": (str,), "reason": (str, type(None)), "step": (int,), "secon
 
 @dataclass(frozen=True)
 class State:
-    """A full state for resuming: after `step` updates and `seconds` of training, measured every `every` steps."""
+    """A full state for resuming: after `step` updates and `seconds` of training, measured every `every` steps.
+
+    lanes: the members of each block, by lane; empty: as they were packed at first. retired: the step at which a member
+    stopped on its own.
+    """
 
     step: int
     seconds: float
     every: int
     arrays: dict[str, np.ndarray]
+    lanes: list[list[int]] = field(default_factory=list)
+    retired: dict[int, int] = field(default_factory=dict)
 
 
 class Run:
@@ -226,6 +232,8 @@ class Run:
         slots = [self.path / "state" / f"rolling_{i}.safetensors" for i in (0, 1)]
         oldest = min(slots, key=lambda p: p.stat().st_mtime_ns if p.exists() else -1)
         header = {"step": state.step, "seconds": state.seconds, "every": state.every, "identities": self.identities}
+        if state.lanes:
+            header |= {"lanes": state.lanes, "retired": sorted(state.retired.items())}
         storage.save_arrays(oldest, state.arrays, header)
 
     def states(self) -> list[State]:
@@ -239,7 +247,9 @@ class Run:
                 continue
             if header.get("identities") != self.identities:
                 raise DamagedError(f"{path} belongs to another experiment")
-            found.append(State(int(header["step"]), float(header["seconds"]), int(header["every"]), arrays))
+            retired = {int(m): int(s) for m, s in header.get("retired", [])}
+            step, seconds, every = int(header["step"]), float(header["seconds"]), int(header["every"])
+            found.append(State(step, seconds, every, arrays, header.get("lanes", []), retired))
         return sorted(found, key=lambda state: -state.step)
 
     # -- what was seen ------------------------------------------------------------------------------------------

@@ -201,8 +201,12 @@ def _is_done(run: Run, budget: Budget) -> bool:
 
 
 def _past_extra(status: dict[str, Any], extra: int) -> bool:
-    grokked = [m.get("grokked_step") for m in status["members"]]
-    return all(g is not None and status["step"] >= g + extra for g in grokked)
+    def past(member: dict[str, Any]) -> bool:
+        grokked = member.get("grokked_step")
+        ended = member.get("steps", status["step"])
+        return (grokked is not None and ended >= grokked + extra) or bool(member.get("diverged"))
+
+    return all(past(m) for m in status["members"])
 
 
 def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | None:

@@ -68,6 +68,8 @@ class GradientDescent:
         self.draw = draw
         self.fixed = frozenset(getattr(network, "fixed_weights", ()))
         self.noisy = bool(getattr(network, "noisy", False))
+        #: Distances to the other classes' vectors are for accuracies alone, which most steps do not report.
+        self.by_vector = bool(getattr(network, "gives_distances", False))
         penalty = getattr(objective, "agop_penalty", None)
         self.penalised = penalty is not None
         if self.penalised and not getattr(network, "has_agop_trace", False):
@@ -107,12 +109,17 @@ class GradientDescent:
 
         def loss(trained: Weights) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             weights = {**trained, **fixed}
-            if noise is None:
-                logits = network.apply(weights, batch, self.shape)
+            if self.by_vector:
+                z = network.decode(weights, batch)
+                logits = network.readout(weights, z)
+                plain = _mean(objective.per_vector(z, weights["targets.Y"][targets]), row_weights)
             else:
-                logits = network.apply_noisy(weights, batch, self.shape, noise)
-            logits = _rows(logits)
-            plain = _mean(objective.per_row(logits, targets), row_weights)
+                if noise is None:
+                    logits = network.apply(weights, batch, self.shape)
+                else:
+                    logits = network.apply_noisy(weights, batch, self.shape, noise)
+                logits = _rows(logits)
+                plain = _mean(objective.per_row(logits, targets), row_weights)
             whole = plain
             if self.penalised:
                 trace = network.agop_trace(weights, batch, self.shape, row_weights)
@@ -237,7 +244,7 @@ def _rows(logits: jax.Array) -> Float[Array, "answers classes"]:
 
 def _answers(
     targets: jax.Array, mask: jax.Array | None, row_weights: Float[Array, " n"]
-) -> tuple[Int[Array, " answers"], Float[Array, " answers"]]:
+) -> tuple[Int[Array, " answers"] | Float[Array, "answers classes"], Float[Array, " answers"]]:
     """One target and one weight an answer: each row's weight spread over the positions that count, summing to one."""
     if mask is None:
         return targets, row_weights

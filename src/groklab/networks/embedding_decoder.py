@@ -14,7 +14,6 @@ from jax import Array
 
 from groklab.errors import InputError
 from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, unhooked
-from groklab.networks.products import product
 from groklab.registry import register
 from groklab.tasks.base import TaskShape
 
@@ -101,9 +100,21 @@ class EmbeddingDecoder:
 
     def apply(self, weights: Mapping[str, Array], batch: Array, shape: TaskShape) -> Array:
         """Logits (n, n_classes) for batch = prepare(tokens, shape)."""
+        return self.readout(weights, self.decode(weights, batch))
+
+    def decode(self, weights: Mapping[str, Array], batch: Array) -> Array:
+        """What the decoder gives, (n, d_out) or (n, n_classes), for batch = prepare(tokens, shape)."""
         table = weights["embed.W_E"]
-        seen = [product(rows.astype(table.dtype), table) for rows in batch]
+        seen = [rows.astype(table.dtype) @ table for rows in batch]
         return self._decode(weights, seen[0] if self.combine != "product" else _matrix_products(seen))
+
+    def readout(self, weights: Mapping[str, Array], z: Array) -> Array:
+        """Logits (n, n_classes) of the decoder's output."""
+        if not self.gives_distances:
+            return z
+        # differences, not |z|² - 2 z·Y + |Y|², which would cancel where the fit is good
+        apart = z[:, None, :] - weights["targets.Y"][None]
+        return -(apart * apart).mean(axis=-1)
 
     def textbook(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, hook: Hook = unhooked) -> Array:
         """Logits (n, n_classes) of tokens (n, n_ctx), by look-ups.
@@ -116,20 +127,17 @@ class EmbeddingDecoder:
             seen = _matrix_products([embedded[:, i] for i in range(embedded.shape[1])])
         else:
             seen = embedded.sum(axis=1) if self.combine == "sum" else embedded.mean(axis=1)
-        return self._decode(weights, hook("hook_combined", seen), hook)
+        z = self._decode(weights, hook("hook_combined", seen), hook)
+        if self.gives_distances:
+            z = hook("decoded", z)
+        return hook("logits", self.readout(weights, z))
 
     def _decode(self, weights: Mapping[str, Array], x: Array, hook: Hook = unhooked) -> Array:
         act = ACTIVATIONS[self.activation]
         for i in range(self.n_hidden_layers):
-            x = hook(f"hidden.{i}.hook_pre", product(x, weights[f"hidden.{i}.W"]) + weights[f"hidden.{i}.b"])
+            x = hook(f"hidden.{i}.hook_pre", x @ weights[f"hidden.{i}.W"] + weights[f"hidden.{i}.b"])
             x = hook(f"hidden.{i}.hook_post", act(x))
-        z = product(x, weights["unembed.W_U"]) + weights["unembed.b_U"]
-        if not self.gives_distances:
-            return hook("logits", z)
-        z = hook("decoded", z)
-        # differences, not |z|² - 2 z·Y + |Y|², which would cancel where the fit is good
-        apart = z[:, None, :] - weights["targets.Y"][None]
-        return hook("logits", -(apart * apart).mean(axis=-1))
+        return x @ weights["unembed.W_U"] + weights["unembed.b_U"]
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
         """Floating-point operations of the matrix products of one forward pass over n_rows inputs."""

@@ -1,0 +1,93 @@
+"""What training has measured so far: one row an evaluation, one column a member, of each metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import polars as pl
+
+from groklab import grokking
+
+
+class Records:
+    """steps: (n,) int64, ascending. metrics: by name (n, n_members) float32; nothing is recorded of a member after
+    the step at which it retired, and its later entries are NaN.
+    """
+
+    def __init__(self, names: Iterable[str], n_members: int) -> None:
+        self.n_members = n_members
+        self.steps = np.zeros(0, np.int64)
+        self.metrics = {name: np.zeros((0, n_members), np.float32) for name in names}
+        self.retired: dict[int, int] = {}
+
+    @property
+    def alive(self) -> list[int]:
+        """Members that have not retired."""
+        return [m for m in range(self.n_members) if m not in self.retired]
+
+    def before(self, step: int) -> int:
+        """How many records are of earlier steps.
+
+        A resumed run may hold the record of its very step already, which one that runs through does not yet; so what
+        both must decide alike is decided by these.
+        """
+        return int(np.searchsorted(self.steps, step))
+
+    def append(self, steps: np.ndarray, rows: dict[str, np.ndarray]) -> None:
+        """Add records (n, n_members) of later steps; the first may be that of the last step again."""
+        if len(self.steps) and self.steps[-1] == steps[0]:
+            gone = list(self.retired)
+            for name, row in rows.items():
+                row[0, gone] = self.metrics[name][-1, gone]
+            self.steps = self.steps[:-1]
+            self.metrics = {k: v[:-1] for k, v in self.metrics.items()}
+        self.steps = np.concatenate([self.steps, steps])
+        self.metrics = {k: np.concatenate([v, rows[k]]) for k, v in self.metrics.items()}
+
+    def last(self, metric: str) -> np.ndarray:
+        """(n_members,) each member's last record of a metric."""
+        found: np.ndarray = self.metrics[metric][-1].copy()
+        for m, step in self.retired.items():
+            found[m] = self.metrics[metric][self.before(step), m]
+        return found
+
+    def reached(self, metric: str, criterion: str, cadence: int, ended: bool, n: int | None = None) -> list[int | None]:
+        """The step at which each member's metric met a criterion of `grokking`, by the first n records (None: all)."""
+        found = []
+        for m in range(self.n_members):
+            own = slice(n)
+            if m in self.retired:
+                end = self.before(self.retired[m]) + 1
+                own = slice(end if n is None else min(n, end))
+            found.append(
+                grokking.reached_step(self.steps[own], self.metrics[metric][own, m], criterion, cadence, ended)
+            )
+        return found
+
+    def frame(self) -> pl.DataFrame:
+        """One row an evaluation and member, without those of members that had retired."""
+        steps = np.repeat(self.steps, self.n_members)
+        columns = {"step": steps, "member": np.tile(np.arange(self.n_members, dtype=np.int32), len(self.steps))}
+        made = pl.DataFrame(columns | {k: v.reshape(-1) for k, v in self.metrics.items()})
+        if not self.retired:
+            return made
+        end = int(self.steps[-1]) if len(self.steps) else 0
+        ends = np.array([self.retired.get(m, end) for m in range(self.n_members)])
+        return made.filter(steps <= np.tile(ends, len(self.steps)))
+
+    def restore(self, frame: pl.DataFrame, step: int, every: int, retired: dict[int, int]) -> bool:
+        """Take the records up to a step from those on disk; False, and nothing taken, if they are not all there."""
+        frame = frame.filter((pl.col("step") <= step) & (pl.col("step") % every == 0))
+        steps, places = np.unique(frame["step"].to_numpy(), return_inverse=True)
+        ends: Sequence[int] = [retired.get(m, step) for m in range(self.n_members)]
+        expected = sum(int(np.searchsorted(steps, end, "right")) for end in ends)
+        due = np.arange(0, step, every)
+        if len(frame) != expected or not np.array_equal(steps[: len(due)], due):
+            return False
+        self.steps, self.retired = steps.astype(np.int64), dict(retired)
+        for name in self.metrics:
+            table = np.full((len(steps), self.n_members), np.nan, np.float32)
+            table[places, frame["member"].to_numpy()] = frame[name].to_numpy()
+            self.metrics[name] = table
+        return True
