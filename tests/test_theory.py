@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import groklab as gl
+from groklab.cli import main
 from groklab.errors import InputError
+from groklab.figures.embedding_traces import embedding_traces
+from groklab.measures.parallelogram_quality import normalised, rqi
 from groklab.parallelograms import Equations, equations_of
+from groklab.predicting import beside_run
 from groklab.tasks import Arithmetic
-from groklab.theory import at_fraction, critical_fraction, critical_sizes, grokking_rate, theory
+from groklab.theory import at_fraction, critical_fraction, critical_sizes, flow, flow_rates, grokking_rate, theory
 
 
 def addition(p: int, modular: bool = False) -> Equations:
@@ -124,8 +133,118 @@ def test_where_it_says_nothing_it_says_so() -> None:
 
 
 def test_everything_is_plain_json() -> None:
-    import json
-
     found = theory(addition(6), draws=40)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["by_fraction"][-1]["p_linear"] == 1
+
+
+def test_the_flow_in_closed_form_is_many_small_steps_down_its_loss() -> None:
+    equations = addition(10)
+    chosen = training_set(equations, 40, 1)
+    gram, start = equations.gram(chosen), normalised(np.random.default_rng(1).random((10, 2)))
+    times = np.array([0, 0.01, 0.1])
+    e, fine = start.copy(), [start]
+    for s in range(100_000):
+        # minus the gradient of tr(E'GE) / (3 Z0)
+        z0 = (e**2).sum()
+        e = e - 1e-6 * 2 / (3 * z0) * (gram @ e - (e * (gram @ e)).sum() / z0 * e)
+        fine += [e] if s + 1 in (10_000, 100_000) else []
+    found = flow(start, gram, 3, times)
+    np.testing.assert_allclose(found, fine, atol=1e-5)
+    np.testing.assert_allclose((found**2).sum(axis=(1, 2)), 18)
+    rates = flow_rates(start, gram, 3)
+    np.testing.assert_allclose(rates, 2 * equations.eigenvalues(chosen) / (3 * 18), atol=1e-12)
+    assert (rates[:2] == 0).all()
+    assert rates[2] > 0
+
+
+TOY = {
+    "name": "toy",
+    "task": {"p": 6, "modular": False, "pairs": "unordered", "layout": "a b"},
+    "network": {"kind": "embedding_decoder", "d_mlp": 8},
+    "objective": {"kind": "nearest_vector"},
+    "optimiser": {"learning_rate": 1e-4, "groups": {"embed.*": {"learning_rate": 0.05}}},
+    "split": {"frac_train": 0.9},
+    "budget": {"steps": 40},
+    "checkpoints": {"spacing": "linear", "every": 20},
+}
+
+
+def test_theory_and_run_side_by_side() -> None:
+    run = gl.train(gl.read(TOY, {"network.d_embed": 2, "measures.names": ["parallelograms"], "measures.every": 10}))
+    found = beside_run(run)
+    assert found["eta"] == 0.05
+    assert (found["network"]["step"], found["theory"]["step"][-1]) == ([0, 20, 40], 40)
+    # both begin at the run's own start, the theory's lines up to the axis they are seen along
+    task = gl.read(TOY).task.build()
+    start = normalised(run.weights(0)["embed.W_E"])
+    assert found["theory"]["rqi"][0] == found["network"]["rqi"][0] == rqi(start, task)
+    assert np.shape(found["network"]["traces"]) == (6, 3)
+    assert np.linalg.norm([t[-1] for t in found["network"]["traces"]]) > 5**0.5 - 1e-6
+    # the step predicted is the first of the flow's own
+    equations = equations_of(task)
+    chosen = np.isin(np.arange(21), gl.tasks.make_split(run.experiment.split, task, 0).train)
+    steps = np.arange(found["predicted_step"] + 1)
+    passed = [rqi(e, task) > 0.95 for e in flow(start, equations.gram(chosen), 1, found["eta"] * steps)]
+    assert passed.index(True) == found["predicted_step"]
+    assert found["n_h"] == pytest.approx(1 / (found["lambda_3"] * 0.05))
+    assert found["lambda_3"] == pytest.approx(grokking_rate(equations.eigenvalues(chosen), 1) / 2)
+    by_paper = beside_run(run, normalisation="parallelograms")
+    assert by_paper["n_h"] == pytest.approx(found["n_h"] * equations.count(chosen))
+    assert len(embedding_traces(found).data) == 12
+    # what was measured on line comes before what was kept
+    assert found["observed_from"] == "measures"
+    assert run.measured is not None
+    assert run.measured["parallelograms.rqi"].to_list()[::2] == found["network"]["rqi"]
+
+
+@pytest.fixture
+def groklab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """The program, run in this process: its exit code, and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["groklab", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, err if code else out
+
+    return run
+
+
+def test_side_by_side_on_the_command_line(tmp_path: Path, groklab: Callable[..., tuple[int, str]]) -> None:
+    run = gl.train(gl.read(TOY), seeds=2)
+    page = tmp_path / "traces.html"
+    code, out = groklab("theory", "--run", run.name, "--member", "1", "--figure", str(page), "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["member"], found["observed_from"]) == (1, "checkpoints")
+    assert page.read_text("utf-8").count("effective theory") == 1
+    assert "1/(λ₃ η), η=0.05" in groklab("theory", "--run", run.name)[1]
+    for wrong, message in (
+        (["x + y"], "its own task"),
+        (["--modular"], "its own task"),
+        (["--member", "2"], "members"),
+    ):
+        code, err = groklab("theory", "--run", run.name, *wrong)
+        assert code == 2
+        assert message in err
+
+
+def test_side_by_side_says_why_it_cannot(groklab: Callable[..., tuple[int, str]]) -> None:
+    modular = gl.train(gl.read(TOY, {"task.modular": True, "budget.steps": 2}))
+    assert "circle" in beside_run(modular)["does_not_apply"]
+    code, out = groklab("theory", "--run", modular.name)
+    assert (code, "circle" in out) == (0, True)
+    unkept = gl.train(gl.read(TOY, {"checkpoints.spacing": "none", "budget.steps": 2}))
+    code, err = groklab("theory", "--run", unkept.name)
+    assert (code, "step 0" in err) == (2, True)
+
+
+def test_a_training_set_that_forces_no_line_predicts_never() -> None:
+    run = gl.train(gl.read(TOY, {"split.frac_train": 0.2, "budget.steps": 20}))
+    found = beside_run(run)
+    assert found["null_dimension"] > 2
+    assert (found["lambda_3"], found["n_h"], found["predicted_step"]) == (0, None, None)

@@ -27,6 +27,7 @@ from groklab.reading import read  # noqa: E402
 from groklab.registry import load_plugin, register  # noqa: E402
 from groklab.reproduction import reproduce  # noqa: E402
 from groklab.run import Run  # noqa: E402
+from groklab.sweeps import Sweep, sweep  # noqa: E402
 from groklab.tasks import Task  # noqa: E402
 from groklab.training import resume, train  # noqa: E402
 from groklab.yaml_input import load_yaml  # noqa: E402
@@ -39,6 +40,7 @@ __all__ = [
     "Experiment",
     "InputError",
     "Run",
+    "Sweep",
     "Task",
     "activations",
     "analyse",
@@ -60,6 +62,7 @@ __all__ = [
     "reproduce",
     "resume",
     "runs",
+    "sweep",
     "take",
     "tasks",
     "train",

@@ -129,7 +129,9 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
                     "train them as runs of their own"
                 )
     if first.budget.retire and not first.budget.stop_when_grokked:
-        raise InputError("budget.retire", True, "needs budget.stop_when_grokked=true, the rule that each member follows")
+        raise InputError(
+            "budget.retire", True, "needs budget.stop_when_grokked=true, the rule that each member follows"
+        )
     largest = float(np.finfo(first.dtype).max)
     for name, value in (item for e in experiments for item in e.numbers.items()):
         if abs(value) > largest:
@@ -206,6 +208,9 @@ def inputs_for(experiment: Experiment, task: Task) -> np.ndarray:
 def _check_uncompiled(first: Experiment, task: Task) -> None:
     if task.reads is not None or task.draw is not None:
         allowed = f"cannot learn {task.name}: it needs a finite task with one answer an input"
+        raise InputError("learner.kind", first.learner.kind, allowed)
+    if task.values is not None:
+        allowed = f"cannot learn {task.name}, whose answers are real numbers; gradient_descent can"
         raise InputError("learner.kind", first.learner.kind, allowed)
     if first.split.schedule:
         raise InputError("split.schedule", first.split.schedule, "needs the learner gradient_descent")

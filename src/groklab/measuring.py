@@ -18,6 +18,7 @@ from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
+from groklab.measures.learning_phases import phase_of
 from groklab.measures.phases import RULE, Phases, find_phases
 from groklab.measures.progress import trajectory
 from groklab.run import Run
@@ -77,6 +78,7 @@ def analyse(
     `excluded_loss` (training set), `gini_W_E`, `gini_W_L`, `logit_fve` (centred over c), `well_explained_neurons`, the
     rest of the measure `progress`, and `phases`; for an ensemble each is a list, a member each. `trajectory` holds the
     numbers of `progress` at each checkpoint, by name, with `step`: key frequencies are those of the final model.
+    `learning_phase` is one of the four phases of Liu et al. 2022 (measures.learning_phases), of any run.
     Where the task's answer is no function of a ± b, `does_not_apply` says so and only sizes and losses are given.
     A kernel machine has no frequencies, but features: what is said of it is listed at `_analyse_machine`.
     rule: how key frequencies are found (measures.frequencies.RULES); frequencies: take these instead. members: of an
@@ -92,7 +94,8 @@ def analyse(
         def of_this(done: int, before: int = before) -> None:
             told(before + done, total)
 
-        rows.append(_analyse_member(run, member, rule, frequencies, of_this))
+        found = _analyse_member(run, member, rule, frequencies, of_this)
+        rows.append(found | {"learning_phase": phase_of(run, member).to_dict()})
     head = {"run": run.name, "step": rows[0].pop("step"), "task": rows[0].pop("task")}
     for other in rows[1:]:
         del other["step"], other["task"]

@@ -2,7 +2,8 @@
 
 The model reads E_i + E_j, so two pairs u = (i, j), v = (m, n) of one answer ask for E_i + E_j = E_m + E_n: a
 parallelogram. With a_u = e_i + e_j in R^p the equations are (a_u − a_v)·E = 0 for all {u, v} of one class, of a
-training set D or of all pairs. They are never listed: sums over pairs of pairs are sums over pairs.
+training set D or of all pairs. They are never listed: sums over pairs of pairs are sums over pairs. (i, j) and (j, i)
+count as one pair: that they agree is no equation.
 Everything is float64 NumPy; p symbols, N pairs, classes are numbers from 0.
 """
 
@@ -47,9 +48,20 @@ class Equations:
         np.add.at(found, (rows, self.pairs[:, 1]), 1)
         return found
 
+    @cached_property
+    def unordered(self) -> npt.NDArray[np.int64]:
+        """(N,) the number of each row's unordered pair, from 0."""
+        low, high = self.pairs.min(axis=1), self.pairs.max(axis=1)
+        return np.unique(low * self.p + high, return_inverse=True)[1].ravel().astype(np.int64)
+
+    def distinct(self, chosen: Rows | None = None) -> npt.NDArray[np.int64]:
+        """One row of each unordered pair among all rows or those chosen, ascending."""
+        rows = np.arange(self.n_pairs) if chosen is None else np.flatnonzero(chosen)
+        return rows[np.sort(np.unique(self.unordered[rows], return_index=True)[1])]
+
     def count(self, chosen: Rows | None = None) -> int:
         """|P0| or, of a training set (N,) bool, |P0(D)|: unordered pairs of pairs of one class."""
-        sizes = np.bincount(self.classes if chosen is None else self.classes[chosen])
+        sizes = np.bincount(self.classes[self.distinct(chosen)])
         return int((sizes * (sizes - 1) // 2).sum())
 
     def gram(self, chosen: Rows | None = None) -> Matrix:
@@ -57,7 +69,7 @@ class Equations:
 
         The sums run over the pairs u of each class s: O(N p^2 + p^3) for the O(p^3) equations.
         """
-        rows = slice(None) if chosen is None else chosen
+        rows = self.distinct(chosen)
         a, classes = self.incidence[rows], self.classes[rows]
         n_classes = int(self.classes.max(initial=-1)) + 1
         sizes = np.bincount(classes, minlength=n_classes)

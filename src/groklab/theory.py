@@ -7,11 +7,12 @@ the slowest other mode decays, and 1 / (lambda_3 eta) steps of rate eta the pred
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from groklab.errors import InputError
 from groklab.parallelograms import ZERO, Equations
@@ -20,6 +21,8 @@ from groklab.parallelograms import ZERO, Equations
 Normalisation = Literal["one", "parallelograms"]
 #: Learning rate of the representation in the paper's experiments.
 ETA = 1e-3
+#: Representation quality above which a representation counts as reached.
+REACHED = 0.95
 #: The dimension of the linear representations, E_k = a + k b.
 LINEAR = 2
 
@@ -43,23 +46,30 @@ class AtFraction:
 def critical_sizes(equations: Equations, draws: int, seed: int = 0) -> np.ndarray:
     """(draws,) int, the least k at which the first k pairs of a random order force the linear representation.
 
-    Found by bisection: a larger training set never frees a dimension. Raises InputError where all pairs do not
-    force it.
+    Raises InputError where all pairs do not force it.
     """
     check_applies(equations)
+    return least_sizes(equations.n_pairs, draws, lambda c: equations.null_dimension(c) == LINEAR, seed, LINEAR)
+
+
+def least_sizes(
+    n_pairs: int, draws: int, enough: Callable[[np.ndarray], bool], seed: int = 0, least: int = 1
+) -> npt.NDArray[np.int64]:
+    """(draws,) the least k from `least` on at which the first k pairs of a random order are enough.
+
+    enough: of a training set (n_pairs,) bool; it must hold for all pairs and never end as pairs are added, so that
+    bisection finds k.
+    """
     rng = np.random.default_rng(seed)
     found = np.empty(draws, np.int64)
     for d in range(draws):
-        order = rng.permutation(equations.n_pairs)
-        low, high = LINEAR, equations.n_pairs
+        order = rng.permutation(n_pairs)
+        low, high = least, n_pairs
         while low < high:
             middle = (low + high) // 2
-            chosen = np.zeros(equations.n_pairs, np.bool_)
+            chosen = np.zeros(n_pairs, np.bool_)
             chosen[order[:middle]] = True
-            if equations.null_dimension(chosen) == LINEAR:
-                high = middle
-            else:
-                low = middle + 1
+            low, high = (low, middle) if enough(chosen) else (middle + 1, high)
         found[d] = low
     return found
 
@@ -110,6 +120,28 @@ def grokking_rate(eigenvalues: np.ndarray, n_equations: int, normalisation: Norm
     third = float(eigenvalues[LINEAR])
     nu = max(n_equations, 1) if normalisation == "parallelograms" else 1
     return 2 * third / (nu * (len(eigenvalues) - 1)) if third >= ZERO else 0.0
+
+
+def flow_rates(start: np.ndarray, gram: np.ndarray, nu: float = 1) -> npt.NDArray[np.float64]:
+    """(p,) rates at which the modes decay, ascending: the eigenvalues of H = 2 G / (nu Z0), those of zero exactly 0."""
+    return _modes(start, gram, nu)[0]
+
+
+def flow(start: np.ndarray, gram: np.ndarray, nu: float, times: np.ndarray) -> npt.NDArray[np.float64]:
+    """(T, p, d) the effective theory's flow from embeddings (p, d) at times (T,), of equations with G = gram.
+
+    Exact: E(t) = sqrt(Z0) exp(−H t) E(0) / |exp(−H t) E(0)|; a step of rate eta is the time eta.
+    """
+    rates, vectors = _modes(start, gram, nu)
+    decayed = np.exp(-np.multiply.outer(np.asarray(times, np.float64), rates))[:, :, None] * (vectors.T @ start)
+    size = np.sqrt((decayed**2).sum(axis=(1, 2), keepdims=True))
+    found: npt.NDArray[np.float64] = vectors @ decayed / size * np.linalg.norm(start)
+    return found
+
+
+def _modes(start: np.ndarray, gram: np.ndarray, nu: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    values, vectors = np.linalg.eigh(gram)
+    return 2 * np.where(values < ZERO, 0, values) / (nu * float((start**2).sum())), vectors
 
 
 def check_applies(equations: Equations) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from groklab.cli.listings import _members
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
 from groklab.cli.running import say_result
+from groklab.measures.learning_phases import phase_of
 
 GROUP = "Look"
 
@@ -34,11 +36,18 @@ def show(
 ) -> None:
     """Show what a run was asked for and what it reached."""
     found = find_whole(run)
+    phases = [phase_of(found, member) for member in range(found.n_members)]
     if as_json:
-        emit(found.summary())
+        told = [p.to_dict() for p in phases]
+        emit({**found.summary(), "learning_phase": told if found.n_members > 1 else told[0]})
         return
     console = console_for(False)
     say_result(found, console)
+    if found.n_members == 1:
+        console.print(f"{'phase':>12}  {phases[0].phase}: {phases[0].said}", highlight=False)
+    else:
+        counts = Counter(p.phase for p in phases)
+        console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}", highlight=False)
     e = found.experiment
     settings = {
         "task": f"{e.to_dict()['task']}",

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from groklab import storage
+from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
+from groklab.figures.theme import Figure
 from groklab.figures.theory import theory_by_fraction
 from groklab.parallelograms import equations_of
 from groklab.reading import component
@@ -36,13 +38,18 @@ def theory(
     normalisation: Annotated[
         str, typer.Option(help="nu in the loss: 'one', as the published code, or 'parallelograms', as the paper.")
     ] = "one",
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Instead of a task: the theory beside what a run did.")
+    ] = None,
+    member: Annotated[int, typer.Option(help="With --run: which model of an ensemble.")] = 0,
     figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Draw the curves into a page.")] = None,
     as_json: Json = False,
 ) -> None:
     """What the effective theory of representation learning predicts of a task, before any training.
 
     Liu et al. 2022: the null space of the parallelogram equations, the training fraction from which they force a
-    linear representation, and the grokking rate lambda_3 with the time it predicts.
+    linear representation, and the grokking rate lambda_3 with the time it predicts. With --run the theory's flow starts
+    from that run's first embedding, and is shown beside what its embedding did.
 
     Examples:
 
@@ -58,27 +65,63 @@ def theory(
         raise InputError("--normalisation", normalisation, "needs to be 'one' or 'parallelograms'")
     if figure is not None and not figure.endswith(".html"):
         raise InputError("--figure", figure, "needs a file name that ends in .html")
+    if run is not None:
+        if task is not None or modular:
+            raise InputError("--run", run, "brings its own task; leave TASK and --modular out")
+        _beside(run, member, _of(normalisation), figure, as_json)
+        return
     # E_i + E_j does not know an order, and every ordered pair would only say the same again
     described: dict[str, Any] = {"p": p, "expression": task or "x + y", "modular": modular, "pairs": "unordered"}
     made = component("task", described, "arithmetic").build()
     found = {"task": made.name, **predict(equations_of(made), draws=draws, normalisation=_of(normalisation), seed=seed)}
     if figure is not None and "does_not_apply" not in found:
-        _draw(found, Path(figure))
+        _draw(theory_by_fraction(found), Path(figure))
     if as_json:
         emit(found)
         return
     _print(found, console_for(False))
 
 
+def _beside(name: str, member: int, normalisation: Normalisation, figure: str | None, as_json: bool) -> None:
+    from groklab.figures.embedding_traces import embedding_traces
+    from groklab.predicting import beside_run
+
+    found = beside_run(find_whole(name), member, normalisation)
+    if figure is not None and "does_not_apply" not in found:
+        _draw(embedding_traces(found), Path(figure))
+    if as_json:
+        emit(found)
+        return
+    console = console_for(False)
+    console.print(f"[bold]{found['run']}[/bold], member {member}: {found['task']}")
+    if "does_not_apply" in found:
+        console.print(found["does_not_apply"])
+        return
+    rows = {
+        "dimensions left free": f"{found['null_dimension']}, by {found['n_train']} training pairs; 2 force a line",
+        "λ₃": f"{found['lambda_3']:.4g}",
+        f"1/(λ₃ η), η={found['eta']:g}": _steps(found["n_h"]),
+        "RQI > 0.95, theory": _steps(found["predicted_step"]),
+        "RQI > 0.95, run": f"{_steps(found['observed_step'])} (from {found['observed_from']})",
+        "RQI at the end, run": f"{found['network']['rqi'][-1]:.3f}",
+    }
+    for key, value in rows.items():
+        console.print(f"{key:>24}  {value}", markup=False)
+
+
+def _steps(value: float | None) -> str:
+    return "never" if value is None else f"{value:,.0f} steps"
+
+
 def _of(text: str) -> Normalisation:
     return cast(Literal["one", "parallelograms"], text)
 
 
-def _draw(found: dict[str, Any], path: Path) -> None:
+def _draw(shown: Figure, path: Path) -> None:
     from plotly.io import to_html
 
-    shown = to_html(theory_by_fraction(found), include_plotlyjs=True, full_html=True)
-    storage.atomic_write(path, shown.encode())
+    page = to_html(shown, include_plotlyjs=True, full_html=True)
+    storage.atomic_write(path, page.encode())
 
 
 def _print(found: dict[str, Any], console: Console) -> None:

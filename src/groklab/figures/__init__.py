@@ -10,6 +10,8 @@ from groklab.figures.frames import event_frame, plane_frame, spectrum_frame
 from groklab.figures.heatmaps import components_2d, input_maps
 from groklab.figures.hidden_progress import hidden_progress
 from groklab.figures.neurons import neuron_clusters
+from groklab.figures.phase_cells import phase_diagrams
+from groklab.figures.phase_diagram import phase_diagram
 from groklab.figures.phases import coefficients, training_phases
 from groklab.figures.readout import directions, neuron_logit_spectrum
 from groklab.figures.spectrum import embedding_spectrum
@@ -38,6 +40,8 @@ __all__ = [
     "neuron_clusters",
     "neuron_logit_spectrum",
     "norms",
+    "phase_diagram",
+    "phase_diagrams",
     "plane_frame",
     "reached_share",
     "spectrum_frame",

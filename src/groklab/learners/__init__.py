@@ -1,5 +1,5 @@
 """Learners: things that improve step by step."""
 
-from groklab.learners import gradient_descent, rfm
+from groklab.learners import effective_theory, gradient_descent, rfm
 
-__all__ = ["gradient_descent", "rfm"]
+__all__ = ["effective_theory", "gradient_descent", "rfm"]

@@ -12,6 +12,8 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.tasks.base import Task
 
+#: Measures of networks that read no tokens.
+WITHOUT_TOKENS = ("weight_norms",)
 #: A measure takes weights by name and the task, and those of train_rows, network, frequencies and final that it names.
 Function = Callable[..., dict[str, Any]]
 
@@ -41,6 +43,8 @@ class Measure:
         from their names and shapes. frequencies: the key frequencies, such as those of the final model; None finds
         them in these weights. final: the final model's weights, for a measure that compares with them.
         """
+        if task.n_ctx == 0 and getattr(network, "reads_features", False) and self.name not in WITHOUT_TOKENS:
+            raise InputError(f"the measure {self.name} is of tokens, and {task.name} has none")
         given = {"train_rows": train_rows, "network": network, "frequencies": frequencies, "final": final}
         return self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
 

@@ -3,11 +3,14 @@
 from groklab.papers import (
     fixtures,
     fixtures_claims,
+    liu2022,
+    liu2022_claims,
     mallinar2024,
     mallinar2024_claims,
     nanda2023,
     nanda2023_claims,
     nanda2023_sequences,
+    omnigrok,
     power2022,
 )
 from groklab.papers.presets import PRESETS, Preset, find_preset, preset
@@ -18,11 +21,14 @@ __all__ = [
     "find_preset",
     "fixtures",
     "fixtures_claims",
+    "liu2022",
+    "liu2022_claims",
     "mallinar2024",
     "mallinar2024_claims",
     "nanda2023",
     "nanda2023_claims",
     "nanda2023_sequences",
+    "omnigrok",
     "power2022",
     "preset",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from groklab.errors import InputError
 from groklab.experiment import Experiment
-from groklab.reading import read
+from groklab.reading import SIZES, read
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ def define(
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
     # a section of another kind starts from that kind's own defaults
     anew = tuple(f"{key.split('.')[0]}." for key in dotted if key.endswith(".kind"))
+    if any(key in SIZES for key in dotted):
+        anew = (*anew, *SIZES)
     inherited = {key: value for key, value in inherited.items() if not key.startswith(anew)}
     PRESETS[name] = Preset(name, shows, costs, expect, source, {**inherited, **dotted, "name": name})
 

@@ -3,19 +3,24 @@
 from groklab.tasks.arithmetic import Arithmetic, RandomLabels
 from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.expression import Expression, parse
+from groklab.tasks.groups import Group
+from groklab.tasks.images import MNIST
 from groklab.tasks.mixture import Mixture
 from groklab.tasks.operations import OPERATIONS, Operation
 from groklab.tasks.sequences import DigitAddition, RepeatedSubsequence
 from groklab.tasks.skip_trigrams import SkipTrigrams
 from groklab.tasks.splits import ScheduledSplit, Split, SplitRows, make_split
 from groklab.tasks.tables import Table
+from groklab.tasks.teacher_student import TeacherStudent
 from groklab.tasks.vectors import Vectors
 
 __all__ = [
+    "MNIST",
     "OPERATIONS",
     "Arithmetic",
     "DigitAddition",
     "Expression",
+    "Group",
     "Mixture",
     "Operation",
     "RandomLabels",
@@ -27,6 +32,7 @@ __all__ = [
     "Table",
     "Task",
     "TaskShape",
+    "TeacherStudent",
     "Vectors",
     "make_split",
     "parse",

@@ -35,7 +35,8 @@ class Split:
 
     frac_train or n_train: the share or the number trained on; or rows: exactly these rows of the task. seed: None
     takes the experiment's. method: 'random', or the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and
-    Furuta et al. 2024) and 'torch_randperm' (the TransformerLens demonstration). label_noise: share of the training
+    Furuta et al. 2024) and 'torch_randperm' (the TransformerLens demonstration), or 'in_order', which trains on the
+    first rows, as papers do on the first images of a file. label_noise: share of the training
     labels replaced by a different answer; noise_seed: None takes the split's. schedule: later training sets, by
     increasing step. Of a mixture of operations sizes count pairs of operands, which are trained on in every operation
     or in none.
@@ -47,7 +48,7 @@ class Split:
     n_train: Count | None = None
     rows: tuple[Annotated[int, Ge(0)], ...] | None = None
     seed: Annotated[int, Ge(0)] | None = None
-    method: Literal["random", "python_shuffle", "torch_randperm"] = "random"
+    method: Literal["random", "python_shuffle", "torch_randperm", "in_order"] = "random"
     label_noise: Annotated[float, Ge(0), Lt(1)] = 0.0
     noise_seed: Annotated[int, Ge(0)] | None = None
     schedule: tuple[ScheduledSplit, ...] = ()
@@ -179,13 +180,15 @@ def _order(method: str, n: int, seed: int) -> npt.NDArray[np.int64]:
     """(n,) the permutation whose first entries are trained on."""
     if method == "random":
         return permutation(n, seed, "split")
+    if method == "in_order":
+        return np.arange(n)
     if method == "python_shuffle":
         rows = list(range(n))
         random.Random(seed).shuffle(rows)
     elif method == "torch_randperm":
         rows = _torch_randperm(n, seed)
     else:
-        raise InputError("split.method", method, "needs one of 'random', 'python_shuffle', 'torch_randperm'")
+        raise InputError("split.method", method, "needs one of 'random', 'python_shuffle', 'torch_randperm', 'in_order'")
     return np.array(rows, dtype=np.int64)
 
 

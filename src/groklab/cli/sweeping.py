@@ -1,0 +1,138 @@
+"""`sweep`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from groklab.cli.main import app
+from groklab.cli.output import Json, console_for, emit
+from groklab.cli.phase_map import LiveSweep, PlainSweep, map_of, words
+from groklab.cli.running import GROUP, Overrides, Quiet
+from groklab.errors import InputError
+from groklab.interrupts import Interrupted
+from groklab.sweeps import MAX_MEMBERS, Sweep, make_plan, parse_grid
+from groklab.sweeps import sweep as run_sweep
+from groklab.sweeps.packing import pack
+from groklab.yaml_input import parse_overrides
+
+
+@app.command(rich_help_panel=GROUP)
+def sweep(
+    what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name, or a YAML file.")],
+    overrides: Overrides = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="A setting with its values: v1,v2,… or lo:hi:n (n values, both ends included) or lo:hi:n:log. "
+            "Once for each setting; the first varies slowest.",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Members at each point, with seeds counted up.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes of this machine.", show_default="one a core")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on the dask cluster there, such as tcp://host:8786.")
+    ] = None,
+    max_members: Annotated[int, typer.Option(help="Refuse a sweep of more members.")] = MAX_MEMBERS,
+    no_retire: Annotated[
+        bool, typer.Option("--no-retire", help="Train every member to the end of its budget, also once it has grokked.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the folder, instead of the experiment's.")] = None,
+    plugin: Annotated[list[str] | None, typer.Option(help="A Python file with kinds of your own.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how it would be packed, and train nothing.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train an experiment over a grid of settings, with several seeds at each point.
+
+    Members of one shape train together; each stops once it has grokked. A sweep that was stopped goes on where it
+    stood when it is asked for again. Everything is kept in GROKLAB_HOME/sweeps, one row a member in table.parquet.
+
+    Examples:
+
+      groklab sweep micro --grid optimiser.weight_decay=0.5,1,2 --grid split.frac_train=0.4:0.7:4 --seeds 3
+
+      groklab sweep micro budget.steps=2000 --grid optimiser.learning_rate=1e-4:1e-2:8:log --workers 2
+
+      groklab sweep micro --grid task.p=11:31:6 --dry-run
+    """
+    asked = parse_overrides(overrides or [])
+    if plugin:
+        asked["plugins"] = list(plugin)
+    keys = parse_grid(grid or [])
+    options: dict[str, Any] = {
+        "overrides": asked,
+        "seeds": seeds,
+        "retire": not no_retire,
+        "name": name,
+        "max_members": max_members,
+    }
+    base = Path(what) if what.endswith((".yaml", ".yml")) else what
+    console = console_for(as_json)
+    if dry_run:
+        _show_plan(base, keys, options, workers, console, as_json)
+        return
+    try:
+        with _view(console, quiet) as view:
+            found = run_sweep(base, keys, **options, workers=workers, scheduler=scheduler, view=view)
+    except Interrupted as stop:
+        print(f"groklab: stopped; the same command goes on with {stop} from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _finish(found, console, quiet, as_json, drawn=isinstance(view, LiveSweep) and view.drawn > 0)
+
+
+def _view(console: Console, quiet: bool) -> Any:
+    if quiet:
+        return nullcontext(None)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveSweep(console)
+    return nullcontext(PlainSweep(console))
+
+
+def _show_plan(
+    what: str | Path,
+    keys: dict[str, list[Any]],
+    options: dict[str, Any],
+    workers: int | None,
+    console: Console,
+    as_json: bool,
+) -> None:
+    from groklab.device import cores
+
+    plan = make_plan(what, keys, **options)
+    packing = pack(plan.experiments, workers=workers or cores())
+    if as_json:
+        emit({"members": len(plan.experiments), "packs": len(packing.packs), "packing": packing.said, "keys": keys})
+        return
+    console.print(f"[bold]{plan.name}[/bold]: {len(plan.points):,} points", soft_wrap=True)
+    for key, values in plan.keys.items():
+        console.print(f"  {key}: {', '.join(map(words, values))}", soft_wrap=True)
+    console.print(packing.said, soft_wrap=True)
+
+
+def _finish(found: Sweep, console: Console, quiet: bool, as_json: bool, drawn: bool) -> None:
+    summary = found.summary()
+    if not quiet:
+        if not drawn:
+            console.print(map_of(found.keys, found.table, console.width))
+        phases = ", ".join(f"{n} {phase}" for phase, n in summary["phases"].items() if n)
+        console.print(
+            f"[bold]{found.name}[/bold] {summary['status']}: {summary['finished']:,} of {summary['members']:,} members "
+            f"trained ({phases or 'none'})",
+            soft_wrap=True,
+        )
+        for reason in summary["failures"]:
+            console.print(f"failed: {reason}", soft_wrap=True, markup=False)
+        console.print(f"one row a member in {found.path / 'table.parquet'}", soft_wrap=True)
+    if as_json:
+        emit(summary)
+    if summary["failed"] == summary["members"]:
+        raise InputError(f"no member of {found.name} could be trained: {summary['failures'][0]}")

@@ -1,0 +1,238 @@
+"""The effective theory of representation learning as a learner: embeddings that flow (Liu et al. 2022, section 3.2).
+
+There is no decoder and no data but the equations E_i + E_j = E_m + E_n of the training set:
+l_eff = (1/nu) sum over them of |E_i + E_j − E_m − E_n|^2 / Z0, with Z0 = sum_k |E_k|^2, and dE/dt = −grad l_eff.
+With G as in `groklab.parallelograms` and H = 2 G / (nu Z0) that is dE/dt = −(H − rho) E, rho = tr(E'HE) / Z0, which
+keeps Z0 and, once it is zero, the mean of E. So E(t) = sqrt(Z0) exp(−H t) E(0) / |exp(−H t) E(0)|, without any steps.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge
+from jaxtyping import Array, Bool, Int
+
+from groklab.components import with_numbers
+from groklab.errors import InputError
+from groklab.learners.base import LOSSES, Numbers, Outputs, State, Weights
+from groklab.learners.effective_loss import effective_loss, frozen_descent, normalised, within_delta
+from groklab.parallelograms import ZERO, equations_of
+from groklab.registry import register
+from groklab.tasks.base import Draw, Task, TaskShape
+from groklab.theory import Normalisation, check_applies
+
+#: Error that the integrator allows in a step, absolute and relative.
+TOLERANCE = 1e-10
+
+
+@register("learner", "effective_theory")
+class EffectiveTheory:
+    """Embeddings that descend the effective loss of the training set's parallelograms; nothing else is learnt.
+
+    d: dimensions of the embedding. eta: flow time of one step, the learning rate of the representation.
+    normalisation: nu in the loss, 'one' as in the published code and on every published time axis, or 'parallelograms',
+    |P0(D)|, as in the paper's formula. equations: those of the training set ('train'), as in the paper, or of all pairs
+    ('all'), as in the published code.
+    integrator: 'closed_form' is exact; 'ode' integrates the gradient of the loss (Tsit5, error 1e-10 a step);
+    'euler_frozen' is the published code's Euler step with Z0 held at its first value, with which |E| drifts.
+    """
+
+    d: Annotated[int, Ge(1)] = 1
+    eta: float = 1e-3
+    normalisation: Normalisation = "one"
+    equations: Literal["train", "all"] = "train"
+    integrator: Literal["closed_form", "ode", "euler_frozen"] = "closed_form"
+
+    kind: ClassVar[str]
+    compiled: ClassVar[bool] = True
+    sections: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]] = (*LOSSES, "weight_norm", "rqi")
+    defaults: ClassVar[dict[str, Any]] = {
+        "dtype": "float64",
+        "budget": {"steps": 5000},
+        "evaluation": {"every": 1},
+        "checkpoints": {"spacing": "linear", "every": 100},
+    }
+
+    def __post_init__(self) -> None:
+        if not self.eta > 0:
+            raise InputError("learner.eta", self.eta, "needs to be above 0")
+
+    def check(self, task: Task) -> None:
+        """Raise InputError for tasks of which the theory says nothing: modulo p, or where operands do not commute."""
+        equations = equations_of(task)
+        if task.shape.n_symbols != equations.p or len(task.shape.varying) != 2:
+            raise InputError("learner.kind", self.kind, f"needs a token for each operand, which {task.name} has not")
+        check_applies(equations)
+
+    def make(self, experiment: Any, shape: TaskShape, draw: Draw | None = None) -> Flow:
+        """What the engine drives. Raises InputError unless two positions vary and the data are finite."""
+        if len(shape.varying) != 2 or draw is not None or shape.reads is not None:
+            raise InputError("learner.kind", self.kind, "needs a finite task of two varying tokens")
+        if self.integrator == "ode" and experiment.dtype != "float64":
+            raise InputError("dtype", experiment.dtype, "needs float64 for the integrator 'ode'")
+        return Flow(self, shape, experiment.dtype)
+
+    def weight_shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
+        """The one weight, the embedding of each symbol."""
+        return {"embed.W_E": (shape.n_symbols, self.d)}
+
+    def flops(self, shape: TaskShape, n_train: int) -> float:
+        """Floating-point operations of a step: into the eigenbasis and back."""
+        return 4.0 * shape.n_symbols**2 * self.d
+
+
+class Flow:
+    """The flow of one member's embeddings.
+
+    Data (`prepare`): `all`, equations (below) of all pairs; `phases`, of each training set that a split's schedule has,
+    `train`, its equations, `gram` and `nu` of those that are descended, and `values`, `vectors` of that G, zero modes
+    at zero exactly; of all rows `pairs`, `classes`, `is_test` and, by phase, `is_train`. Equations are `gram` (p, p),
+    the matrix G, their number `count`, `nu`, and each row's `share`, by which rows of one unordered pair count as one.
+    """
+
+    def __init__(self, settings: EffectiveTheory, shape: TaskShape, dtype: str) -> None:
+        self.settings, self.shape, self.dtype = settings, shape, jnp.dtype(dtype)
+
+    def init(self, key: jax.Array, numbers: Numbers) -> State:
+        """Embeddings uniform in ±1/2, then normalised: mean 0 and unbiased standard deviation 1 in each dimension."""
+        size = self.settings.weight_shapes(self.shape)["embed.W_E"]
+        drawn = jax.random.uniform(key, size, self.dtype, -0.5, 0.5)
+        return {"weights": {"embed.W_E": normalised(drawn)}, "first_z0": jnp.zeros((), self.dtype)}
+
+    def prepare(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Equations from the rows of positive weight, and what the closed form and the metrics need."""
+        places = jnp.array(self.shape.varying)
+        pairs = jnp.concatenate([raw["train_inputs"], raw["test_inputs"]])[:, places]
+        classes = jnp.concatenate([raw["train_targets"], raw["test_targets"]])
+        tested, untested = raw["test_weights"] > 0, jnp.zeros(len(raw["test_weights"]), jnp.bool_)
+        trained = jnp.any(raw["phase_weights"] > 0, axis=0)
+        present = jnp.concatenate([trained, tested])
+        # rows that only pad are of a class of their own, which holds nothing else
+        classes = jnp.where(present, classes, self.shape.n_classes + jnp.arange(len(classes), dtype=classes.dtype))
+        whole = self._equations_of(pairs, classes, present)
+
+        def of_phase(weights: jax.Array) -> dict[str, Any]:
+            is_train = jnp.concatenate([weights > 0, untested])
+            train = self._equations_of(pairs, classes, is_train)
+            descended = train if self.settings.equations == "train" else whole
+            values, vectors = jnp.linalg.eigh(descended["gram"])
+            # (in single precision rounding alone is more)
+            zero = jnp.maximum(ZERO, 10 * len(values) * float(np.finfo(self.dtype).eps) * values[-1])
+            return {
+                "train": train,
+                "is_train": is_train.astype(self.dtype),
+                "gram": descended["gram"],
+                "nu": descended["nu"],
+                "values": jnp.where(values < zero, 0, values),
+                "vectors": vectors,
+            }
+
+        return {
+            "pairs": pairs,
+            "classes": classes,
+            "is_test": jnp.concatenate([jnp.zeros_like(trained), tested]).astype(self.dtype),
+            "all": whole,
+            "phase_steps": raw["phase_steps"],
+            "phases": jax.vmap(of_phase)(raw["phase_weights"]),
+        }
+
+    def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
+        """The flow by the time eta; no outputs."""
+        eta = with_numbers(self.settings, numbers, "learner").eta
+        e = state["weights"]["embed.W_E"]
+        now = _of_phase(data, s)
+        # frozen at the weights that the run starts from, which may come from elsewhere
+        z0 = jnp.where(s == 0, jnp.sum(e**2), state["first_z0"])
+        if self.settings.integrator == "closed_form":
+            moved = _exactly(e, now, eta)
+        elif self.settings.integrator == "ode":
+            moved = _integrated(e, now, eta)
+        else:
+            moved = e + eta * frozen_descent(e, now["gram"], now["nu"], z0)
+        return {"weights": {"embed.W_E": moved}, "first_z0": z0}, {}
+
+    def evaluate(self, state: State, data: Any, numbers: Numbers, s: jax.Array) -> Outputs:
+        """Losses, accuracies, the embedding's norm, and `rqi`, the share of all equations that hold within delta.
+
+        Losses are l_eff of the training equations and of all. Training accuracy is 1: the theory takes the training set
+        as fitted. Test accuracy is predicted: the share of test pairs within delta of a training pair of their class.
+        delta^2 is 0.01, of the mean over dimensions of the normalised embedding's squared defect.
+        """
+        e = state["weights"]["embed.W_E"]
+        now, share, tested = _of_phase(data, s), data["all"]["share"], data["is_test"]
+        read = normalised(e)[data["pairs"]].sum(axis=1)
+        near = within_delta(read, data["classes"], jnp.stack([share, now["is_train"]], axis=1))
+        # every pair is near itself, and any two near each other twice
+        within = (jnp.sum(share * near[:, 0]) - jnp.sum(share)) / 2
+        right = jnp.sum(jnp.where(near[:, 1] > 0, tested, 0))
+        return {
+            "train_loss": effective_loss(e, now["train"]["gram"], now["train"]["nu"]),
+            "test_loss": effective_loss(e, data["all"]["gram"], data["all"]["nu"]),
+            "train_accuracy": jnp.ones((), self.dtype),
+            "test_accuracy": right / jnp.maximum(jnp.sum(tested), 1),
+            "weight_norm": jnp.sqrt(jnp.sum(e**2)),
+            "rqi": within / jnp.maximum(data["all"]["count"], 1),
+        }
+
+    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
+        """Raise InputError: a representation without a decoder gives no answers."""
+        raise InputError("the effective theory has no decoder, and gives no answers to inputs")
+
+    def _equations_of(
+        self, pairs: Int[Array, "n 2"], classes: Int[Array, " n"], rows: Bool[Array, " n"]
+    ) -> dict[str, jax.Array]:
+        """`gram` (p, p) as `Equations.gram`, `count`, `nu` and `share` (n,) of the equations among some rows."""
+        p, n_classes = self.shape.n_symbols, self.shape.n_classes + len(classes)
+        key = jnp.minimum(pairs[:, 0], pairs[:, 1]) * p + jnp.maximum(pairs[:, 0], pairs[:, 1])
+        shown = jnp.zeros(p * p, self.dtype).at[key].add(rows.astype(self.dtype))
+        share = jnp.where(rows, 1 / jnp.maximum(shown[key], 1), 0)
+        a = jax.nn.one_hot(pairs[:, 0], p, dtype=self.dtype) + jax.nn.one_hot(pairs[:, 1], p, dtype=self.dtype)
+        sizes = jnp.zeros(n_classes, self.dtype).at[classes].add(share)
+        totals = jnp.zeros((n_classes, p), self.dtype).at[classes].add(share[:, None] * a)
+        count = jnp.sum(sizes * (sizes - 1)) / 2
+        by_paper = self.settings.normalisation == "parallelograms"
+        return {
+            "gram": (a * (share * sizes[classes])[:, None]).T @ a - totals.T @ totals,
+            "count": count,
+            "nu": jnp.maximum(count, 1) if by_paper else jnp.ones_like(count),
+            "share": share,
+        }
+
+
+def _of_phase(data: Any, s: jax.Array) -> Any:
+    """What belongs to the training set of step s."""
+    phase = jnp.sum(s >= data["phase_steps"]) - 1
+    return jax.tree.map(lambda x: x[phase], data["phases"])
+
+
+def _exactly(e: jax.Array, now: Any, eta: jax.Array) -> jax.Array:
+    z0 = jnp.sum(e**2)
+    rates = 2 * now["values"] / (now["nu"] * z0)
+    moved = now["vectors"] @ (jnp.exp(-rates * eta)[:, None] * (now["vectors"].T @ e))
+    same_size: jax.Array = moved * jnp.sqrt(z0 / jnp.sum(moved**2))
+    return same_size
+
+
+def _integrated(e: jax.Array, now: Any, eta: jax.Array) -> jax.Array:
+    import diffrax
+
+    def downhill(t: Any, y: jax.Array, args: Any) -> jax.Array:
+        gradient: jax.Array = jax.grad(effective_loss)(y, now["gram"], now["nu"])
+        return -gradient
+
+    found = diffrax.diffeqsolve(
+        diffrax.ODETerm(downhill),
+        diffrax.Tsit5(),
+        t0=0.0,
+        t1=eta,
+        dt0=None,
+        y0=e,
+        stepsize_controller=diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE),
+    )
+    moved: jax.Array = found.ys[0]
+    return moved

@@ -1,0 +1,222 @@
+"""The four learning phases: comprehension, grokking, memorisation, confusion (Liu et al. 2022, section 4.1).
+
+They rest on two times: the first recorded steps at which training and test accuracy reach a threshold. Both reached
+is comprehension where the second follows within `gap` steps and grokking where it takes longer; training alone is
+memorisation; neither is confusion. What the paper leaves open is named here, not coloured in silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from groklab.errors import InputError
+
+Phase = Literal["comprehension", "grokking", "memorisation", "confusion", "undefined"]
+
+#: The paper's four phases, and what is none of them, with a letter each.
+LETTERS: dict[Phase, str] = {
+    "comprehension": "C",
+    "grokking": "G",
+    "memorisation": "M",
+    "confusion": "X",
+    "undefined": "?",
+}
+PHASES: tuple[Phase, ...] = tuple(LETTERS)
+THRESHOLD = 0.9
+GAP = 1000
+
+RULE = (
+    "comprehension: training and test accuracy reach the threshold, the second within the gap; "
+    "grokking: at least the gap after the first; memorisation: only training accuracy does; confusion: neither"
+)
+
+
+@dataclass(frozen=True)
+class LearningPhase:
+    """A run's phase and what it rests on.
+
+    train_step, test_step: the first recorded steps with at least the threshold's accuracy, None where not reached.
+    censored: a time that the phase rests on was not reached within the budget, so a longer run could change it.
+    said: one sentence that names an undefined case, the censoring, or how near to a bound it was; else empty.
+    """
+
+    phase: Phase
+    train_step: int | None
+    test_step: int | None
+    censored: bool
+    said: str
+
+    @property
+    def gap(self) -> int | None:
+        """Steps from training's threshold to the test's, None where one was not reached."""
+        return None if self.train_step is None or self.test_step is None else self.test_step - self.train_step
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return dict(vars(self))
+
+
+@runtime_checkable
+class HasCurves(Protocol):
+    """What `phase_of` asks of a run."""
+
+    @property
+    def experiments(self) -> Sequence[Any]:
+        """The members' experiments, each with its `budget.steps`."""
+
+    def curves(self, member: int = 0) -> Mapping[str, np.ndarray]:
+        """One member's metrics by name, `step` among them."""
+
+
+def phase_of_steps(train_step: Any, test_step: Any, gap: float | int = GAP, boundary: str = "grokking") -> np.ndarray:
+    """Phases of any array of threshold steps; NaN or None stands for 'not reached'.
+
+    train_step, test_step: of shapes that broadcast; the result is of that shape and holds the phases' names.
+    boundary: the phase where test follows training by exactly `gap` steps. The paper's sentence has it grokking, its
+    authors' code comprehension. Only `undefined` case here: test reached, training not.
+    """
+    check(gap=gap, boundary=boundary)
+    train = np.asarray(train_step, object).astype(float)
+    test = np.asarray(test_step, object).astype(float)
+    fitted, generalised = np.isfinite(train), np.isfinite(test)
+    delay = test - train
+    late = delay >= gap if boundary == "grokking" else delay > gap
+    return np.select(
+        [fitted & generalised & ~late, fitted & generalised, fitted & ~generalised, ~fitted & ~generalised],
+        PHASES[:4],
+        "undefined",
+    )
+
+
+def learning_phase(
+    steps: Any,
+    train_accuracy: Any,
+    test_accuracy: Any,
+    *,
+    threshold: float | int = THRESHOLD,
+    gap: float | int = GAP,
+    budget: int | None = None,
+    boundary: str = "grokking",
+) -> LearningPhase:
+    """The phase of one member's curves.
+
+    steps: (n,) ascending. train_accuracy, test_accuracy: (n,) between 0 and 1, NaN where not measured; None or all
+    NaN for a run that has none. budget: the steps that were asked for; None means the last recorded one. A single
+    crossing counts, as in the paper; one on the very last step too, and is named. A curve that ends in NaN has
+    diverged: what it had reached before counts, what it had not is undefined.
+    Raises InputError for another threshold than (0, 1], a gap below 0, or curves of different lengths.
+    """
+    check(threshold=threshold, gap=gap, boundary=boundary)
+    at = np.asarray(steps)
+    train, test = (_curve(name, c, len(at)) for name, c in (("train", train_accuracy), ("test", test_accuracy)))
+    train_step, test_step = (_first(at, c, threshold) for c in (train, test))
+    lost = _undefined(train, test, train_step, test_step)
+    if lost:
+        return LearningPhase("undefined", train_step, test_step, False, lost)
+    phase = cast(Phase, str(phase_of_steps(train_step, test_step, gap, boundary)))
+    last = int(at[-1])
+    bar = f"{100 * threshold:g}%"
+    ended = f"step {last:,}" + (f" of {budget:,}" if budget is not None and last < budget else "")
+    if phase == "undefined":
+        said = (
+            f"generalised without fitting: test accuracy reached {bar} at step {test_step:,}, training not by {ended}"
+        )
+    elif phase == "confusion":
+        said = f"censored: neither accuracy reached {bar} by {ended}; a longer run could be of any phase"
+    elif phase == "memorisation":
+        assert train_step is not None
+        still = "grokking" if last - train_step >= gap else "comprehension or grokking"
+        said = f"censored: test accuracy did not reach {bar} by {ended}; a longer run could still be {still}"
+    else:
+        said = _near(at, train_step, test_step, gap, boundary)
+    return LearningPhase(phase, train_step, test_step, train_step is None or test_step is None, said)
+
+
+def phase_of(
+    run: HasCurves,
+    member: int = 0,
+    *,
+    threshold: float | int = THRESHOLD,
+    gap: float | int = GAP,
+    boundary: str = "grokking",
+) -> LearningPhase:
+    """The phase of a member of a run, whatever its learner; steps are the learner's own (iterations of an RFM).
+
+    Where its training loss is no number it has diverged, whatever its accuracy was counted as.
+    Raises InputError as `learning_phase` does, and for a member that the run does not have.
+    """
+    if not 0 <= member < len(run.experiments):
+        raise InputError("member", member, f"the run has members 0 to {len(run.experiments) - 1}")
+    curves = run.curves(member)
+    accuracies: list[Any] = [curves.get("train_accuracy"), curves.get("test_accuracy")]
+    if "train_loss" in curves:
+        whole = ~np.isnan(curves["train_loss"])
+        # a learner that records no training loss at all has not diverged
+        if whole.any():
+            accuracies = [None if a is None else np.where(whole, a, np.nan) for a in accuracies]
+    budget = int(run.experiments[member].budget.steps)
+    given: dict[str, Any] = {"threshold": threshold, "gap": gap, "budget": budget, "boundary": boundary}
+    return learning_phase(curves["step"], *accuracies, **given)
+
+
+def check(*, threshold: float | int = THRESHOLD, gap: float | int = GAP, boundary: str = "grokking") -> None:
+    """Raise InputError for a threshold, gap or boundary that means nothing."""
+    if not 0 < threshold <= 1:
+        raise InputError("threshold", threshold, "needs to be above 0 and at most 1")
+    if not 0 <= gap < float("inf"):
+        raise InputError("gap", gap, "needs to be 0 or above")
+    if boundary not in ("grokking", "comprehension"):
+        raise InputError("boundary", boundary, "needs to be 'grokking' or 'comprehension'")
+
+
+def _curve(name: str, accuracy: Any, n: int) -> np.ndarray:
+    found = np.full(n, np.nan) if accuracy is None else np.asarray(accuracy, float)
+    if found.shape != (n,):
+        raise InputError(f"{name}_accuracy has shape {found.shape} for {n} steps")
+    return found
+
+
+def _first(steps: np.ndarray, accuracy: np.ndarray, threshold: float | int) -> int | None:
+    # accuracies are kept in single precision, where 0.9 is a little below the threshold
+    hits = np.flatnonzero(accuracy >= threshold - 1e-7)
+    return int(steps[hits[0]]) if len(hits) else None
+
+
+def _undefined(train: np.ndarray, test: np.ndarray, train_step: int | None, test_step: int | None) -> str:
+    """Why nothing can be said of these curves, or nothing."""
+    if not len(train):
+        return "undefined: nothing is recorded"
+    for name, curve in (("training", train), ("test", test)):
+        if np.isnan(curve).all():
+            return f"undefined: there is no {name} accuracy"
+    if (train_step is None or test_step is None) and (np.isnan(train[-1]) or np.isnan(test[-1])):
+        return "undefined: training diverged before both accuracies had reached the threshold"
+    return ""
+
+
+def _near(steps: np.ndarray, train_step: int | None, test_step: int | None, gap: float | int, boundary: str) -> str:
+    """What makes a phase of two reached times doubtful, in one sentence, or nothing."""
+    assert train_step is not None
+    assert test_step is not None
+    said = []
+    delay = test_step - train_step
+    if delay == gap:
+        said.append(f"test accuracy followed by exactly {gap:,g} steps, which is counted as {boundary}")
+    else:
+        # each threshold was passed after the evaluation before: the true delay lies between these two
+        least, most = _before(steps, test_step) - train_step, test_step - _before(steps, train_step)
+        if least + 1 < gap < most:
+            said.append(f"a delay of {delay:,} steps cannot be told from {gap:,g} at this cadence of evaluation")
+    if test_step == steps[-1] or train_step == steps[-1]:
+        said.append(f"the threshold was reached on the very last step recorded, {int(steps[-1]):,}")
+    return "; ".join(said)
+
+
+def _before(steps: np.ndarray, step: int) -> int:
+    """The recorded step before, or the step itself where that is the first."""
+    place = int(np.searchsorted(steps, step))
+    return int(steps[max(place - 1, 0)])

@@ -1,0 +1,13 @@
+"""The claims of Liu et al. 2022 (arXiv 2205.10343) and of Omnigrok as trials that measure them.
+
+`groklab reproduce liu2022` runs them.
+"""
+
+from groklab.papers.liu2022_claims import exact, networks, theory
+from groklab.reproduction import publish
+
+publish(
+    "liu2022",
+    "Towards understanding grokking: an effective theory of representation learning, with Omnigrok",
+    [*theory.CLAIMS, *exact.CLAIMS, *networks.CLAIMS],
+)

@@ -1,0 +1,201 @@
+"""Where packs train: worker processes of this machine, the device of this process, or a cluster that is running."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from groklab import device, storage
+from groklab.errors import InputError
+
+#: Seconds in which a scheduler needs to answer, and in which the first worker needs to come.
+ANSWER_SECONDS, WORKER_SECONDS = 10, 60
+#: Seconds that the processes of this machine may take to start.
+START_SECONDS = 120
+#: One thread a process: XLA counts NPROC, the libraries of linear algebra their own variables.
+ONE_THREAD = dict.fromkeys(("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+#: What worker processes of this machine find set; a process that ends at once leaves semaphores, which is no news.
+ENVIRONMENT = {**ONE_THREAD, "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning"}
+#: What must be the same everywhere for results to be those of one machine.
+SAME = ("groklab", "jax", "python")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """A connection to workers: a dask client, how many there are, what they compute on, and how it is said."""
+
+    client: Any
+    count: int
+    platform: str
+    memory: int | None
+    said: str
+
+
+@contextlib.contextmanager
+def connected(folder: Path, workers: int | None = None, scheduler: str | None = None) -> Iterator[Workers]:
+    """Workers that see `folder`, for as long as the block runs.
+
+    workers: how many local processes (None: one a core; on a GPU always one, inside this process). scheduler: the
+    address of a cluster to use instead. Raises InputError, one sentence, where a scheduler does not answer, no worker
+    comes, or one has another version or does not see the folder.
+    """
+    if scheduler is not None:
+        if workers is not None:
+            raise InputError("workers", workers, "cannot be given with a scheduler, whose cluster says how many")
+        with _client(scheduler) as client:
+            yield _checked(client, folder, scheduler)
+    elif workers is not None and workers < 1:
+        raise InputError("workers", workers, "needs to be 1 or more")
+    elif jax.devices()[0].platform != "cpu":
+        with _inside() as client:
+            said = f"1 worker on {jax.devices()[0].device_kind}"
+            yield Workers(client, 1, jax.devices()[0].platform, device.available_memory(), said)
+    else:
+        count = workers or device.cores()
+        with _processes(count, folder) as address, _client(address) as client:
+            # so that a worker in need of a start is not taken for a cluster without any
+            client.wait_for_workers(count, timeout=START_SECONDS)
+            several = "processes of one thread each" if count > 1 else "process of one thread"
+            yield Workers(client, count, "cpu", None, f"{count} worker {several}")
+
+
+@contextlib.contextmanager
+def _processes(count: int, folder: Path) -> Iterator[str]:
+    """The address of a cluster of worker processes; their words go to workers.log in the folder."""
+    program = Path(__file__).with_name("local_cluster.py")
+    with open(folder / "workers.log", "a", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", str(program), str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, **ENVIRONMENT},
+            start_new_session=True,
+            text=True,
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        address = process.stdout.readline().strip()
+        if not address:
+            raise InputError(f"the worker processes did not start; {folder / 'workers.log'} says why")
+        yield address
+    finally:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def _inside() -> Iterator[Any]:
+    """A worker in this process, whose device it shares."""
+    import dask
+
+    distributed = _untyped()
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "memory_limit": 0}
+    with (
+        dask.config.set({"distributed.worker.use-file-locking": False}),
+        distributed.LocalCluster(**options, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def _client(address: str) -> Iterator[Any]:
+    distributed = _untyped()
+    with _no_words():
+        try:
+            with warnings.catch_warnings():
+                # of other versions: what matters of them is told in one sentence
+                warnings.simplefilter("ignore")
+                client = distributed.Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError, ValueError, TypeError):
+            allowed = (
+                f"gives no answer within {ANSWER_SECONDS} s; is a dask scheduler running there, as tcp://host:8786?"
+            )
+            raise InputError("scheduler", address, allowed) from None
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(Exception):
+                client.close(timeout=5)
+
+
+@contextlib.contextmanager
+def _no_words() -> Iterator[None]:
+    """Keep dask's logs off the terminal: what is to know is told in sentences."""
+    names = [name for name in logging.Logger.manager.loggerDict if name.split(".")[0] in ("distributed", "tornado")]
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _untyped() -> Any:
+    import distributed  # takes half a second, and gives no types
+
+    return distributed
+
+
+def _checked(client: Any, folder: Path, address: str) -> Workers:
+    """The workers of an existing cluster, if all of them can do as this process would."""
+    try:
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+    except TimeoutError:
+        raise InputError("scheduler", address, f"has no worker, and none came within {WORKER_SECONDS} s") from None
+    _check_versions(client.get_versions(packages=["groklab", "jax"]))
+    token = folder / f".token-{secrets.token_hex(8)}"
+    storage.atomic_write(token, b"")
+    try:
+        seen = client.run(os.path.isfile, str(token))
+    finally:
+        token.unlink(missing_ok=True)
+    for worker, sees in seen.items():
+        if not sees:
+            raise InputError(
+                f"the worker {worker} does not see {folder}: a sweep's folder needs to be on a file system that all "
+                "workers share (GROKLAB_HOME says where it is)"
+            )
+    found = client.run(_platform)
+    platforms = {platform for platform, _ in found.values()}
+    platform = "cpu" if "cpu" in platforms else min(platforms)
+    memory = None if platform == "cpu" else min(free for _, free in found.values())
+    count = sum(client.nthreads().values())
+    said = f"{len(found)} worker{'s' if len(found) > 1 else ''} of {address}, {count} at a time"
+    return Workers(client, count, platform, memory, said)
+
+
+def _check_versions(versions: dict[str, Any]) -> None:
+    own = _of_interest(versions["client"])
+    for worker, found in versions["workers"].items():
+        theirs = _of_interest(found)
+        for name in SAME:
+            if theirs[name] != own[name]:
+                has = f"{name} {theirs[name]}" if theirs[name] else f"no {name}"
+                raise InputError(f"the worker {worker} has {has}, but this sweep needs {name} {own[name]}, as here")
+
+
+def _of_interest(versions: dict[str, Any]) -> dict[str, str | None]:
+    python = str(versions["host"]["python"]).split(".")
+    packages = versions["packages"]
+    return {"groklab": packages["groklab"], "jax": packages["jax"], "python": ".".join(python[:2])}
+
+
+def _platform() -> tuple[str, int]:
+    return str(jax.devices()[0].platform), device.available_memory()

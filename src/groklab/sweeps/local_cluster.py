@@ -1,0 +1,42 @@
+"""A dask cluster of this machine, as a program of its own: `python -P local_cluster.py WORKERS`.
+
+It prints its scheduler's address on standard output and ends, with all workers, as soon as its standard input does:
+whoever started it need not be alive to stop it. Being a program, it needs no `if __name__ == "__main__"` in the
+scripts that sweep, and Ctrl-C in their terminal does not reach it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+
+def serve(n_workers: int) -> None:
+    """Run the cluster until standard input ends."""
+    from distributed import LocalCluster
+
+    scratch = tempfile.mkdtemp(prefix="groklab-sweep-")
+    make: Any = LocalCluster  # dask gives it no types
+    cluster = make(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        processes=True,
+        # what training needs is checked before it begins; a limit would stop a worker halfway
+        memory_limit=0,
+        dashboard_address="127.0.0.1:0",
+        local_directory=scratch,
+        silence_logs=logging.ERROR,
+    )
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.buffer.read()
+    shutil.rmtree(scratch, ignore_errors=True)
+    # workers end with the process that started them; what they trained is on disk
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

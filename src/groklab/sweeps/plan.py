@@ -1,0 +1,184 @@
+"""What a sweep will train: its members, one for each point of the grid and seed, and how they are packed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from groklab.collection import Collection
+from groklab.errors import InputError, shown
+from groklab.experiment import MAX_SEED, Experiment, Start
+from groklab.papers import PRESETS, find_preset
+from groklab.reading import read
+from groklab.start import load_start
+from groklab.sweeps.grid import Grid, as_grid, points
+from groklab.yaml_input import load_yaml
+
+#: Members of one sweep, unless more are allowed.
+MAX_MEMBERS = 10_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The members of a sweep.
+
+    name: its folder's. base, overrides: the description and the dotted settings laid over it that all members have.
+    keys: settings and their values as the members hold them. points: those of each point. member_points: the number
+    of each member's point. identities: the members', which take a while to make.
+    """
+
+    name: str
+    base: dict[str, Any]
+    overrides: dict[str, Any]
+    keys: Grid
+    points: list[dict[str, Any]]
+    member_points: list[int]
+    experiments: list[Experiment]
+    identities: list[str]
+
+
+def make_plan(
+    what: str | Path | Experiment,
+    keys: Mapping[str, Any],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: int = 1,
+    retire: bool = True,
+    name: str | None = None,
+    max_members: int = MAX_MEMBERS,
+    home: Path | None = None,
+) -> Plan:
+    """Every member, checked; raises InputError at the first thing that is wrong, before anything is written."""
+    base, settings = description_of(what)
+    settings = {**_of_members(retire), **settings, **(overrides or {})}
+    grid = as_grid(keys)
+    for key in settings.keys() & grid.keys():
+        if overrides and key in overrides:
+            raise InputError(f"{shown(key)} is given as a setting and as a key of the grid; one of them is enough")
+    _check_count(grid, seeds, max_members)
+    if "seed" in grid and seeds != 1:
+        raise InputError("seeds", seeds, "cannot be given beside a grid over seed")
+    made = [(point, read(base, {**settings, **point})) for point in points(grid)]
+    canonical, found = _canonical(grid, made)
+    experiments, member_points = [], []
+    starts: dict[Start, Start] = {}
+    for number, (_, experiment) in enumerate(made):
+        experiment = with_start(experiment, starts, home)
+        if experiment.seed + seeds - 1 > MAX_SEED:
+            raise InputError("seeds", seeds, f"leads beyond the largest seed, {MAX_SEED}")
+        experiments += [replace(experiment, seed=experiment.seed + i) for i in range(seeds)]
+        member_points += [number] * seeds
+    identities = [e.identity for e in experiments]
+    _check_different(identities, member_points, canonical)
+    settings["plugins"] = list(experiments[0].plugins)
+    folder = _folder(name or experiments[0].name, found, identities, experiments[0])
+    return Plan(folder, base, settings, found, canonical, member_points, experiments, identities)
+
+
+def description_of(what: str | Path | Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An experiment, a preset's name or a YAML file as a description and dotted settings to lay over it."""
+    if isinstance(what, Experiment):
+        return what.to_dict(), {}
+    if str(what) in PRESETS:
+        return read({}, find_preset(str(what)).settings).to_dict(), {}
+    path = Path(what)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        find_preset(str(what))
+    description = load_yaml(path)
+    preset = description.pop("preset", None)
+    if preset is None:
+        return description, {}
+    return read({}, find_preset(str(preset)).settings).to_dict(), {"name": path.stem, **_dotted(description)}
+
+
+def _dotted(node: dict[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        where = f"{path}.{key}" if path else str(key)
+        found.update(_dotted(value, where) if isinstance(value, dict) and value else {where: value})
+    return found
+
+
+def _of_members(retire: bool) -> dict[str, Any]:
+    """How members of a sweep differ from runs of their own: they stop once they are done, and keep their last step."""
+    found: dict[str, Any] = {"checkpoints.spacing": "none"}
+    if retire:
+        found |= {"budget.stop_when_grokked": True, "budget.retire": True}
+    return found
+
+
+def _check_count(grid: Grid, seeds: int, max_members: int) -> None:
+    if not isinstance(seeds, int) or seeds < 1:
+        raise InputError("seeds", seeds, "needs to be 1 or more")
+    if max_members < 1:
+        raise InputError("max_members", max_members, "needs to be 1 or more")
+    counts = [len(values) for values in grid.values()]
+    members = math.prod(counts) * seeds
+    if members > max_members:
+        product = " x ".join(f"{n:,}" for n in [*counts, seeds])
+        raise InputError(
+            f"this sweep would have {members:,} members ({product} seeds), more than max_members = {max_members:,}; "
+            "take fewer values, or raise --max-members"
+        )
+
+
+def _canonical(grid: Grid, made: list[tuple[dict[str, Any], Experiment]]) -> tuple[list[dict[str, Any]], Grid]:
+    """The points, and the grid, with values as the experiments hold them: 1e-5 as a number rather than a text."""
+    canonical = []
+    for point, experiment in made:
+        whole = experiment.to_dict()
+        canonical.append({key: _value(whole, key, value) for key, value in point.items()})
+    found: Grid = {}
+    for key, given in grid.items():
+        different = {json.dumps(point[key]): point[key] for point in canonical}
+        if len(different) < len(given):
+            raise InputError(f"grid {shown(key)}", given, "holds the same value twice")
+        found[key] = list(different.values())
+    return canonical, found
+
+
+def _value(whole: dict[str, Any], key: str, given: Any) -> Any:
+    node: Any = whole
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return given
+        node = node[part]
+    return given if isinstance(node, dict) else node
+
+
+def with_start(experiment: Experiment, known: dict[Start, Start], home: Path | None) -> Experiment:
+    """The experiment with the hash of its start weights, and a path to their run that any process can follow.
+
+    known: starts that were looked up before. Raises InputError where the weights are not there.
+    """
+    if experiment.start is None:
+        return experiment
+    if experiment.start not in known:
+        collection = Collection(home)
+        found = load_start(experiment, collection)[0].start
+        assert found is not None
+        run = None if found.run is None else str(collection.find(found.run).path)
+        known[experiment.start] = replace(found, run=run)
+    return replace(experiment, start=known[experiment.start])
+
+
+def _check_different(identities: list[str], member_points: list[int], canonical: list[dict[str, Any]]) -> None:
+    seen: dict[str, int] = {}
+    for number, identity in enumerate(identities):
+        other = seen.setdefault(identity, number)
+        if other != number:
+            first, second = (canonical[member_points[i]] for i in (other, number))
+            raise InputError(f"the points {first} and {second} of the grid are one and the same experiment")
+
+
+def _folder(name: str, keys: Grid, identities: list[str], first: Experiment) -> str:
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "sweep"
+    whole = first.to_dict()
+    content = [identities, keys, [whole[k] for k in ("budget", "evaluation", "checkpoints")]]
+    return f"{slug[:80]}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"

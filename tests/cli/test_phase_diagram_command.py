@@ -1,0 +1,149 @@
+"""`groklab phase-diagram`, on sweeps that are on disk as any sweep is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from groklab.cli import main
+from groklab.papers.published_maps import published_map
+from groklab.sweeps import Sweep, make_plan, table
+from groklab.sweeps.folder import Folder
+from groklab.sweeps.packing import pack
+from invented_sweep import LR, WD, InventedSweep, Times
+
+PUBLISHED = published_map("data_add_r")
+RATES, DECAYS = PUBLISHED.rows.values[5:9], [0.0, 4.0, 9.0, 10.0]
+
+
+def times(point: dict[str, Any], seed: int) -> Times:
+    place = PUBLISHED.place(point)
+    assert place is not None
+    train, test = PUBLISHED.train_steps[place], PUBLISHED.test_steps[place]
+    # one cell in which all seeds do otherwise
+    if place == (5, 0):
+        return 100, None
+    return int(train), int(test) if test == test else None
+
+
+def written(home: Path, name: str, keys: dict[str, Any], seeds: int = 2) -> Sweep:
+    """A sweep's folder with invented results for its members, in the files that training would write."""
+    plan = make_plan("micro", keys, seeds=seeds, name=name)
+    folder = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
+    invented = InventedSweep(folder.path, folder.keys, times, seeds)
+    told = ("status", "phase", "train_step", "test_step", "said")
+    rows = [
+        {**row, **{k: line[k] for k in told}}
+        for row, line in zip(table.empty_rows(folder), invented.table.iter_rows(named=True), strict=True)
+    ]
+    table.write(folder.path / "table.parquet", table.table_of(folder, rows))
+    losses = [pl.lit(0.5).alias(name) for name in ("train_loss", "test_loss")]
+    curves = invented.curves().with_columns(losses).select(list(table.CURVE_SCHEMA)).cast(table.CURVE_SCHEMA)
+    table.write(folder.path / "curves.parquet", curves)
+    return Sweep(folder.path)
+
+
+@pytest.fixture
+def sweep(home: Path) -> Sweep:
+    return written(home, "decays", {LR: list(RATES), WD: DECAYS})
+
+
+class Program:
+    """The program, run in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["groklab", "phase-diagram", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self.capsys.readouterr()
+        assert ended.value.code == code, err
+        return out, err
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    return Program(monkeypatch, capsys)
+
+
+def test_it_writes_the_page_and_says_what_it_shows(program: Program, sweep: Sweep) -> None:
+    out, err = program("decays", "--published", "data_add_r")
+    words = " ".join(out.split())
+    assert "4 × 4 cells of 2 seeds, 32 of 32 runs trained" in words
+    assert "data_add_r: 15 of 16 cells agree (94%)." in words
+    page = sweep.path / "phase-diagram.html"
+    assert f"page: {page}" in words
+    assert page.stat().st_size < 1_000_000
+    assert err == ""
+
+
+def test_json_is_one_object_and_the_words_go_elsewhere(program: Program, sweep: Sweep, tmp_path: Path) -> None:
+    out, err = program(str(sweep.path), "--published", "data_add_r", "--out", str(tmp_path / "d.html"), "--json")
+    assert out.count("\n") == 1
+    found = json.loads(out, parse_constant=pytest.fail)
+    assert found["sweep"] == sweep.name
+    assert found["page"] == str(tmp_path / "d.html")
+    (diagram,) = found["diagrams"]
+    assert (diagram["published"]["same"], diagram["published"]["n"]) == (15, 16)
+    assert diagram["published"]["confusion"]["comprehension"]["memorisation"] == 1
+    differs = [c for c in diagram["cells"] if c["majority"] != c["published"]]
+    assert [(c[LR], c[WD]) for c in differs] == [(1e-4, 0.0)]
+    assert "15 of 16 cells agree" in err
+
+
+def test_axes_gap_and_slices_are_options(program: Program, home: Path, sweep: Sweep) -> None:
+    out, _ = program("decays", "--x", WD, "--y", LR, "--gap", "100000", "--json")
+    found = json.loads(out)
+    assert (found["x"]["key"], found["y"]["key"], found["gap"]) == (WD, LR, 100_000)
+    assert found["diagrams"][0]["counts"]["grokking"] == 0
+    written(home, "larger", {LR: list(RATES[:2]), WD: DECAYS[:2], "split.frac_train": [0.3, 0.5, 0.7]})
+    out, _ = program("larger")
+    assert [line for line in out.splitlines() if line.endswith(":")] == [
+        f"split.frac_train = {f}:" for f in (0.3, 0.5, 0.7)
+    ]
+    out, _ = program("larger", "--at", "split.frac_train=0.5", "--at", f"{WD}=0", "--json")
+    found = json.loads(out)
+    assert found["y"] is None
+    assert found["diagrams"][0]["at"] == {"split.frac_train": 0.5, WD: 0.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "no sweep is called 'nothing'; there are decays-"),
+        ([""], "no sweep is called ''"),
+        (["decays", "--x", "task.p"], "--x = 'task.p': is one of the sweep's settings"),
+        (["decays", "--at", "task.p"], "--at = 'task.p': needs key=value"),
+        (["decays", "--at", "a=1", "--at", "a=2"], "--at a is given twice"),
+        (["decays", "--published", "x"], "--published = 'x': is one of data_add_r"),
+        (["decays", "--published", "toy_fig5a"], "--published = 'toy_fig5a': is a map over"),
+        (["decays", "--threshold", "90"], "threshold = 90.0: needs to be above 0 and at most 1"),
+        (["decays", "--gap", "-5"], "gap = -5.0: needs to be 0 or above"),
+        (["decays", "--boundary", "both"], "boundary = 'both': needs to be"),
+        (["decays", "--out", "map.pdf"], "--out = 'map.pdf': needs a folder that exists, or a file name that ends"),
+    ],
+)
+def test_refusals_are_one_sentence(program: Program, sweep: Sweep, arguments: list[str], words: str) -> None:
+    out, err = program(*arguments, code=2)
+    assert out == ""
+    assert err.startswith("groklab: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_beginning_of_a_name_that_several_share_is_refused(program: Program, home: Path) -> None:
+    keys = {LR: list(RATES[:1]), WD: DECAYS[:2]}
+    for name in ("first", "fit"):
+        written(home, name, keys, seeds=1)
+    _, err = program("fi", code=2)
+    assert "2 sweeps begin with 'fi': first-" in err
+    out, _ = program("fir")
+    assert "2 × 1" not in out
+    assert "1 × 2 cells of 1 seed, 2 of 2 runs trained" in " ".join(out.split())

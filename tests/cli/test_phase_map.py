@@ -1,0 +1,93 @@
+"""The map of a sweep's phases in a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from groklab.cli.phase_map import LiveSweep, PlainSweep
+from groklab.sweeps import SweepProgress
+
+
+def progress(
+    phases: list[str | None], *, rows: int = 2, columns: int = 2, ended: bool = True, failed: int = 0
+) -> SweepProgress:
+    keys = {"a.b": [float(i) for i in range(rows)], "c.d": list(range(columns))}
+    points = [{"a.b": a, "c.d": c} for a in keys["a.b"] for c in keys["c.d"]]
+    members = len(phases)
+    each = members // len(points)
+    return SweepProgress(
+        name="name-01234567",
+        said="4 members share one program and shape: 1 pack of 4 lanes, as a core is busy with 8; 1 worker",
+        keys=keys,
+        points=points,
+        member_points=[i // each for i in range(members)],
+        phases=phases,
+        ended=[ended and p is not None for p in phases],
+        failed=[i < failed for i in range(members)],
+        shares=[float(ended and p is not None) for p in phases],
+        seconds=10.0,
+        done_before=0.0,
+        workers=1,
+    )
+
+
+def drawn(seen: SweepProgress, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(LiveSweep(console).picture(seen))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def cells(lines: list[str]) -> list[str]:
+    begin = next(i for i, line in enumerate(lines) if line.endswith("down, c.d across")) + 1
+    end = next(i for i, line in enumerate(lines) if line.startswith("C comprehension"))
+    return lines[begin : end - 1]
+
+
+def test_a_letter_a_cell() -> None:
+    lines = drawn(progress(["comprehension", "grokking", "memorisation", "confusion"]))
+    assert cells(lines) == ["0 C G", "1 M X"]
+    assert any("4 of 4 members, 100%" in line for line in lines)
+
+
+def test_cells_hold_the_majority_over_seeds() -> None:
+    seen = progress(
+        [*["grokking"] * 2, "memorisation", *["memorisation"] * 2, "grokking", *[None] * 3, *["undefined"] * 3]
+    )
+    assert cells(drawn(seen)) == ["0 G M", "1 · ?"]
+
+
+def test_small_letters_until_all_have_ended() -> None:
+    assert cells(drawn(progress(["memorisation"] * 4, ended=False))) == ["0 m m", "1 m m"]
+    assert cells(drawn(progress([None] * 4, failed=1))) == ["0 ! ·", "1 · ·"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_large_maps_fit_the_screen(width: int) -> None:
+    seen = progress(["grokking"] * 6000, rows=60, columns=100)
+    lines = drawn(seen, width)
+    assert max(map(len, lines)) <= width
+    assert len(lines) < 36
+    assert any("of 60 rows and" in line for line in lines)
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    view = PlainSweep(console)
+    view(progress([None] * 4))
+    view(progress([None] * 4))
+    view(progress(["grokking", None, None, None]))
+    view(progress(["grokking", None, None, None]))
+    view(progress(["grokking"] * 4))
+    view(progress(["grokking"] * 4))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("name-01234567: 4 members")
+    assert lines[1].startswith("1 of 4 members, 25%, 30 s left")
+    assert lines[2] == "4 of 4 members, 100%  G 4"
