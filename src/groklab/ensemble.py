@@ -23,12 +23,12 @@ from groklab.tasks.transposes import in_transpose
 
 #: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step and the bytes of weights,
 #: gradients and moments up to which it is filled. Measured: the smallest models run as fast in 8 lanes as alone, and
-#: share their calls' overhead; the 46,000 weights of the effective theory's toy are fastest in 2 lanes, a tenth slower
-#: in 4 and a fifth in 8, where they leave a core's cache; the transformer at p=59 runs at two thirds of its speed in 4.
-#: On a GPU all members are one block.
+#: share their calls' overhead; the 46,000 weights of the effective theory's toy fill a core's cache by themselves, and
+#: run a tenth slower in 4 lanes; the transformer at p=59 runs at two thirds of its speed in 4. On a GPU all members are
+#: one block.
 CPU_LANES = 8
 CPU_BLOCK_FLOPS = 1e8
-CPU_BLOCK_BYTES = 1.6e6
+CPU_BLOCK_BYTES = 1e6
 
 
 @dataclass(frozen=True)

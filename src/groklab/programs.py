@@ -40,7 +40,7 @@ class Program:
         self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
         self.init = self._jit(lambda keys, numbers: _lift(self._init)(keys, numbers))
         self.prepare = self._jit(lambda raw: _lift(learner.prepare)(raw))
-        self.advance = self._jit(self._advance, donate_argnums=0)
+        self.advance = self._jit(self._advance_all, donate_argnums=0)
 
     def _jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         def precise(*arguments: Any) -> Any:
@@ -61,47 +61,50 @@ class Program:
     def _init(self, key: jax.Array, numbers: Any) -> Any:
         return self.learner.init(jax.random.fold_in(key, 0), numbers)
 
-    def _advance(
+    def _advance_all(
         self, states: Any, data: Any, numbers: Any, keys: jax.Array, start: jax.Array, stop: jax.Array, every: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """States after `stop` updates, and records at `start` and each multiple of `every` up to `stop`.
+        # lifted as a whole: what is squeezed inside a loop is copied in each of its turns
+        moved, records = _lift(self._advance, shared=3)(states, data, numbers, keys, start, stop, every)
+        return moved, {k: jnp.moveaxis(v, 0, 1) for k, v in records.items()}
+
+    def _advance(
+        self, state: Any, data: Any, numbers: Any, key: jax.Array, start: jax.Array, stop: jax.Array, every: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """One member's state after `stop` updates, and records at `start` and each multiple of `every` up to `stop`.
 
         The record at `stop` itself is made only if start == stop, in which case nothing is updated.
         """
+        stepping = jax.random.fold_in(key, 1)
 
-        def one_step(state: Any, lane_data: Any, lane_numbers: Any, key: jax.Array, s: jax.Array) -> Any:
-            return self.learner.step(state, lane_data, lane_numbers, jax.random.fold_in(key, 1), s)
+        def step(state: Any, s: jax.Array) -> Any:
+            return self.learner.step(state, data, numbers, stepping, s)
 
-        step = _lift(one_step, shared=1)
-        evaluate = _lift(self.learner.evaluate, shared=1)
-
-        def measure(states: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-            measured = evaluate(states, data, numbers, s)
-            moved, outputs = step(states, data, numbers, keys, s)
+        def measure(state: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+            measured = self.learner.evaluate(state, data, numbers, s)
+            moved, outputs = step(state, s)
             return moved, {**measured, **outputs}
 
-        kinds = jax.eval_shape(measure, states, start)[1]
+        kinds = jax.eval_shape(measure, state, start)[1]
         blank = {k: jnp.zeros((MAX_RECORDS, *v.shape), v.dtype) for k, v in kinds.items()}
 
         def block(carry: Any) -> Any:
-            states, s, i, records = carry
+            state, s, i, records = carry
             until = jnp.minimum((s // every + 1) * every, stop)
-            moved, outputs = measure(states, s)
+            moved, outputs = measure(state, s)
             records = {k: v.at[i].set(outputs[k]) for k, v in records.items()}
             go = until > s
-            states = jax.tree.map(lambda a, b: jnp.where(go, a, b), moved, states)
-            states = jax.lax.fori_loop(
-                s + 1, until, lambda j, current: step(current, data, numbers, keys, j)[0], states
-            )
-            return states, until, i + 1, records
+            state = jax.tree.map(lambda a, b: jnp.where(go, a, b), moved, state)
+            state = jax.lax.fori_loop(s + 1, until, lambda j, current: step(current, j)[0], state)
+            return state, until, i + 1, records
 
         def unfinished(carry: Any) -> jax.Array:
             _, s, i, _ = carry
             return jnp.logical_or(s < stop, i == 0)
 
         zero = jnp.zeros((), jnp.int32)
-        states, _, _, records = jax.lax.while_loop(unfinished, block, (states, start, zero, blank))
-        return states, records
+        state, _, _, records = jax.lax.while_loop(unfinished, block, (state, start, zero, blank))
+        return state, records
 
 
 class PlainProgram:

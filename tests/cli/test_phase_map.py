@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
+import polars as pl
 import pytest
 from rich.console import Console
 
-from groklab.cli.phase_map import LiveSweep, PlainSweep
+from groklab.cli.phase_map import LiveSweep, PlainSweep, map_of
 from groklab.sweeps import SweepProgress
 
 
@@ -91,3 +92,22 @@ def test_lines_where_there_is_no_terminal() -> None:
     assert lines[0].startswith("name-01234567: 4 members")
     assert lines[1].startswith("1 of 4 members, 25%, 30 s left")
     assert lines[2] == "4 of 4 members, 100%  G 4"
+
+
+def test_the_map_of_a_table_finds_values_of_any_type() -> None:
+    keys = {"a": [[0.9, 0.98], None], "b": [0, 0.5]}
+    rows = pl.DataFrame(
+        {
+            "a": ["[0.9, 0.98]", "[0.9, 0.98]", None, None],
+            "b": [0.0, 0.5, 0.0, 0.5],
+            "phase": ["comprehension", "grokking", "memorisation", None],
+            "status": ["finished", "finished", "diverged", "failed"],
+        }
+    )
+    console = Console(file=io.StringIO(), width=80)
+    console.print(map_of(keys, rows))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    lines = [line.split() for line in file.getvalue().splitlines()]
+    assert lines[1][-2:] == ["C", "G"]
+    assert lines[2] == ["None", "M", "!"]

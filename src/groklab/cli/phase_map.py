@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -65,7 +66,8 @@ def live_map(progress: SweepProgress, width: int) -> Group:
 def _places(keys: dict[str, list[Any]]) -> Any:
     """The row and column of a point."""
     names = list(keys)[:2]
-    rank = [{repr(v): i for i, v in enumerate(keys[name])} for name in names]
+    # a table's column holds values of one type: numbers as floats, anything mixed or nested as JSON
+    rank = [{spelt: i for i, v in enumerate(keys[name]) for spelt in _spellings(v)} for name in names]
 
     def place(point: dict[str, Any]) -> tuple[int, int]:
         found = [rank[i].get(repr(point.get(name)), 0) for i, name in enumerate(names)]
@@ -73,6 +75,11 @@ def _places(keys: dict[str, list[Any]]) -> Any:
         return (found[0], found[1]) if len(found) == 2 else (0, found[0] if found else 0)
 
     return place
+
+
+def _spellings(value: Any) -> set[str]:
+    spelt = {repr(value), repr(json.dumps(value))}
+    return spelt | {repr(float(value))} if type(value) is int else spelt
 
 
 def _letter(members: Sequence[tuple[str | None, bool, bool]]) -> Text:

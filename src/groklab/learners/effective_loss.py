@@ -8,8 +8,6 @@ from jaxtyping import Array, Float, Int
 
 #: Mean squared defect below which a quadruple is a parallelogram.
 DELTA_SQUARED = 0.01
-#: Rows that are compared with all others in one go.
-AT_ONCE = 256
 
 
 def normalised(e: Float[Array, "p d"]) -> Float[Array, "p d"]:
@@ -35,30 +33,21 @@ def frozen_descent(
     return 2 / (nu * z0) * (jnp.sum(e * pulled) / z0 * e - pulled)
 
 
-def within_delta(y: Float[Array, "n d"], classes: Int[Array, " n"], shares: Float[Array, "n k"]) -> Float[Array, "n k"]:
+def within_delta(
+    y: Float[Array, "n d"], classes: Int[Array, " n"], shares: Float[Array, "n k"], widest: Int[Array, ""]
+) -> Float[Array, "n k"]:
     """For each row the sum of the shares of those of its class, itself included, whose y is within delta of its own.
 
-    In one dimension O(n log n): the rows within delta are next to each other once they are sorted.
+    Rows stand in the order of their classes, of which the largest has `widest` rows: rows k apart are compared, k by
+    k, so that the work is that of the parallelograms and not that of all pairs of rows.
     """
-    if y.shape[1] == 1:
-        return _in_order(y[:, 0], classes, shares)
+    n = y.shape[0]
 
-    def one(row: tuple[jax.Array, jax.Array]) -> jax.Array:
-        near = (jnp.mean((y - row[0]) ** 2, axis=1) < DELTA_SQUARED) & (classes == row[1])
-        return near.astype(y.dtype) @ shares
+    def apart(k: Int[Array, ""], counts: Float[Array, "n k"]) -> Float[Array, "n k"]:
+        same = (jnp.roll(classes, -k) == classes) & (jnp.arange(n) < n - k)
+        near = same & (jnp.mean((jnp.roll(y, -k, axis=0) - y) ** 2, axis=1) < DELTA_SQUARED)
+        weight = near.astype(y.dtype)[:, None]
+        return counts + weight * jnp.roll(shares, -k, axis=0) + jnp.roll(weight * shares, k, axis=0)
 
-    near: jax.Array = jax.lax.map(one, (y, classes), batch_size=AT_ONCE)
-    return near
-
-
-def _in_order(y: Float[Array, " n"], classes: Int[Array, " n"], shares: Float[Array, "n k"]) -> Float[Array, "n k"]:
-    # classes far apart on one line; 64 bits, so that both a class and a difference fit into one number
-    y = y.astype(jnp.float64)
-    line = y + (2 * jnp.max(jnp.abs(y)) + 1) * classes.astype(y.dtype)
-    order = jnp.argsort(line)
-    ranked = line[order]
-    below = jnp.concatenate([jnp.zeros_like(shares[:1]), jnp.cumsum(shares[order], axis=0)])
-    delta = DELTA_SQUARED**0.5
-    low = jnp.searchsorted(ranked, line - delta, side="right", method="sort")
-    high = jnp.searchsorted(ranked, line + delta, side="left", method="sort")
-    return below[high] - below[low]
+    counts: jax.Array = jax.lax.fori_loop(1, widest, apart, shares)
+    return counts

@@ -89,10 +89,11 @@ class EffectiveTheory:
 class Flow:
     """The flow of one member's embeddings.
 
-    Data (`prepare`): `all`, equations (below) of all pairs; `phases`, of each training set that a split's schedule has,
-    `train`, its equations, `gram` and `nu` of those that are descended, and `values`, `vectors` of that G, zero modes
-    at zero exactly; of all rows `pairs`, `classes`, `is_test` and, by phase, `is_train`. Equations are `gram` (p, p),
-    the matrix G, their number `count`, `nu`, and each row's `share`, by which rows of one unordered pair count as one.
+    Data (`prepare`): `all`, the equations (below) of all pairs; `phases`, of each training set that a split's schedule
+    has: `train`, its equations, `gram` and `nu` of those that are descended, and `values`, `vectors` of that G, zero
+    modes at zero exactly; of all rows, in the order of their classes, `pairs`, `classes`, `is_test` and, by phase,
+    `is_train`; `widest`, the size of the largest class. Equations are `gram` (p, p), the matrix G, their number
+    `count`, `nu`, and each row's `share`, by which rows of one unordered pair count as one.
     """
 
     def __init__(self, settings: EffectiveTheory, shape: TaskShape, dtype: str) -> None:
@@ -109,15 +110,17 @@ class Flow:
         places = jnp.array(self.shape.varying)
         pairs = jnp.concatenate([raw["train_inputs"], raw["test_inputs"]])[:, places]
         classes = jnp.concatenate([raw["train_targets"], raw["test_targets"]])
-        tested, untested = raw["test_weights"] > 0, jnp.zeros(len(raw["test_weights"]), jnp.bool_)
-        trained = jnp.any(raw["phase_weights"] > 0, axis=0)
-        present = jnp.concatenate([trained, tested])
+        n_train, n_test = len(raw["train_inputs"]), len(raw["test_inputs"])
+        is_train = jnp.pad(raw["phase_weights"] > 0, ((0, 0), (0, n_test)))
+        is_test = jnp.pad(raw["test_weights"] > 0, (n_train, 0))
+        present = is_test | jnp.any(is_train, axis=0)
         # rows that only pad are of a class of their own, which holds nothing else
         classes = jnp.where(present, classes, self.shape.n_classes + jnp.arange(len(classes), dtype=classes.dtype))
+        order = jnp.argsort(classes)
+        pairs, classes, present = pairs[order], classes[order], present[order]
         whole = self._equations_of(pairs, classes, present)
 
-        def of_phase(weights: jax.Array) -> dict[str, Any]:
-            is_train = jnp.concatenate([weights > 0, untested])
+        def of_phase(is_train: jax.Array) -> dict[str, Any]:
             train = self._equations_of(pairs, classes, is_train)
             descended = train if self.settings.equations == "train" else whole
             values, vectors = jnp.linalg.eigh(descended["gram"])
@@ -135,10 +138,11 @@ class Flow:
         return {
             "pairs": pairs,
             "classes": classes,
-            "is_test": jnp.concatenate([jnp.zeros_like(trained), tested]).astype(self.dtype),
+            "widest": jnp.max(jnp.bincount(classes, length=self.shape.n_classes + len(classes))),
+            "is_test": is_test[order].astype(self.dtype),
             "all": whole,
             "phase_steps": raw["phase_steps"],
-            "phases": jax.vmap(of_phase)(raw["phase_weights"]),
+            "phases": jax.vmap(of_phase)(is_train[:, order]),
         }
 
     def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
@@ -166,7 +170,7 @@ class Flow:
         e = state["weights"]["embed.W_E"]
         now, share, tested = _of_phase(data, s), data["all"]["share"], data["is_test"]
         read = normalised(e)[data["pairs"]].sum(axis=1)
-        near = within_delta(read, data["classes"], jnp.stack([share, now["is_train"]], axis=1))
+        near = within_delta(read, data["classes"], jnp.stack([share, now["is_train"]], axis=1), data["widest"])
         # every pair is near itself, and any two near each other twice
         within = (jnp.sum(share * near[:, 0]) - jnp.sum(share)) / 2
         right = jnp.sum(jnp.where(near[:, 1] > 0, tested, 0))

@@ -99,7 +99,7 @@ def last_part(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
-def check_init_std(init_std: Mapping[str, float], names: Iterable[str]) -> None:
+def check_init_std(init_std: Mapping[str, Any], names: Iterable[str]) -> None:
     """Raise InputError unless every key of `init_std` is one of the matrices `names`, or the last part of one."""
     allowed = list(names)
     for key in init_std:

@@ -22,7 +22,7 @@ from groklab.errors import InputError
 #: Seconds in which a scheduler needs to answer, and in which the first worker needs to come.
 ANSWER_SECONDS, WORKER_SECONDS = 10, 60
 #: Seconds that the processes of this machine may take to start.
-START_SECONDS = 120
+START_SECONDS = 300
 #: One thread a process: XLA counts NPROC, the libraries of linear algebra their own variables.
 ONE_THREAD = dict.fromkeys(("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 #: What worker processes of this machine find set; a process that ends at once leaves semaphores, which is no news.
@@ -64,8 +64,10 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
     else:
         count = workers or device.cores()
         with _processes(count, folder) as address, _client(address) as client:
-            # so that a worker in need of a start is not taken for a cluster without any
-            client.wait_for_workers(count, timeout=START_SECONDS)
+            try:
+                client.wait_for_workers(1, timeout=START_SECONDS)
+            except TimeoutError:
+                raise InputError(f"the worker processes did not start within {START_SECONDS} s") from None
             several = "processes of one thread each" if count > 1 else "process of one thread"
             yield Workers(client, count, "cpu", None, f"{count} worker {several}")
 

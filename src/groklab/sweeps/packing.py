@@ -141,7 +141,9 @@ def _evened(packs: list[Pack], workers: int) -> list[Pack]:
 def _why(platform: str, widest: int, alone: bool) -> str:
     if alone:
         return "as this learner trains one member at a time"
-    return f"as a core is busy with {widest}" if platform == "cpu" else f"as the device's memory holds {widest:,}"
+    if platform == "cpu":
+        return f"as {widest} of this size keep a core busy and still let all cores end together"
+    return f"as the device's memory holds {widest:,}"
 
 
 def _sentence(members: int, groups: int, packs: list[Pack], why: str) -> str:
@@ -150,8 +152,8 @@ def _sentence(members: int, groups: int, packs: list[Pack], why: str) -> str:
     of = f"{min(widths)} to {most}" if min(widths) < most else f"{most}"
     share = "share one program and shape" if groups == 1 else f"need {groups} programs or shapes"
     if members == 1:
-        return "1 member: 1 pack of 1 lane"
-    packed = f"{len(packs):,} pack{'s' if len(packs) > 1 else ''} of {of} lane{'s' if most > 1 else ''}"
+        return "1 member in 1 pack"
+    packed = f"{len(packs):,} pack{'s' if len(packs) > 1 else ''} of {of} member{'s' if most > 1 else ''}"
     return f"{members:,} members {share}: {packed}, {why}"
 
 

@@ -84,15 +84,17 @@ def rows_of_pack(sweep: Folder, number: int) -> tuple[list[Row], pl.DataFrame]:
 
 def _row(known: dict[str, Any], own: pl.DataFrame, budget: int) -> Row:
     steps = own["step"].to_numpy()
+    if not len(steps):
+        return {"steps": 0}  # it has begun, and saved nothing yet
     # a loss that is no number ends a member, whatever its accuracy is counted as
     whole = np.isfinite(own["train_loss"].to_numpy())
     accuracies = (np.where(whole, own[f"{s}_accuracy"].to_numpy(), np.nan) for s in ("train", "test"))
     phase = learning_phase(steps, *accuracies, budget=budget)
-    row: Row = {"steps": known.get("steps", int(steps[-1]) if len(steps) else 0)}
+    row: Row = {"steps": known.get("steps", int(steps[-1]))}
     row |= {name: known.get(name) for name in ("memorised_step", "grokked_step")}
     row |= {name: getattr(phase, name) for name in ("train_step", "test_step", "phase", "censored", "said")}
-    last = own.tail(1).to_dicts()
-    found = {name: last[0].get(name) if last else None for name in LAST}
+    last = own.tail(1).to_dicts()[0]
+    found = {name: last.get(name) for name in LAST}
     return row | {name: None if value is None or not math.isfinite(value) else value for name, value in found.items()}
 
 

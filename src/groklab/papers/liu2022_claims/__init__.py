@@ -3,11 +3,11 @@
 `groklab reproduce liu2022` runs them.
 """
 
-from groklab.papers.liu2022_claims import exact, networks, theory
+from groklab.papers.liu2022_claims import exact, images, landscapes, networks, theory
 from groklab.reproduction import publish
 
 publish(
     "liu2022",
     "Towards understanding grokking: an effective theory of representation learning, with Omnigrok",
-    [*theory.CLAIMS, *exact.CLAIMS, *networks.CLAIMS],
+    [*theory.CLAIMS, *exact.CLAIMS, *networks.CLAIMS, *images.CLAIMS, *landscapes.CLAIMS],
 )
