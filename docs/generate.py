@@ -21,12 +21,14 @@ from annotated_types import Ge, Gt, Le, Lt
 import groklab as gl
 from groklab import reading, registry
 from groklab.cli import (  # noqa: F401  (commands register themselves)
+    diagrams,
     files,
     listings,
     looking,
     measuring,
     reproducing,
     running,
+    sweeping,
     theorising,
 )
 from groklab.cli.main import app

@@ -164,3 +164,28 @@ def test_schedules_start_at_the_rate_and_end_at_the_floor(schedule: str) -> None
 def test_a_schedule_needs_its_length() -> None:
     with pytest.raises(InputError, match="decay_steps"):
         component("optimiser", {"kind": "adamw", "schedule": "cosine"})
+
+
+def test_the_norm_of_the_start_can_be_kept(case: Any) -> None:
+    weights, gradients = case
+    settings = {"kind": "adamw", "learning_rate": 0.1, "clamp": "initial", "groups": {"a.*": {"frozen": True}}}
+    found = run(component("optimiser", settings), weights, gradients)
+    free = [k for k in weights if not k.startswith("a.")]
+
+    def norm(of: Any) -> float:
+        return float(np.sqrt(sum(float((of[k] ** 2).sum()) for k in free)))
+
+    np.testing.assert_allclose(norm(found), norm(weights), rtol=1e-10)
+    assert not np.allclose(found["h.W_Q"], weights["h.W_Q"])
+    with pytest.raises(InputError, match="clamp_norm"):
+        component("optimiser", {**settings, "clamp_norm": 1.0})
+
+
+def test_groups_may_have_rates_and_decays_of_their_own(case: Any) -> None:
+    weights, gradients = case
+    groups = {"a.*": {"learning_rate": 0.4, "weight_decay": 0.0}, "*.b": {"learning_rate_factor": 0.5}}
+    settings = {"kind": "sgd", "learning_rate": 0.1, "weight_decay": 0.3, "groups": groups}
+    found = run(component("optimiser", settings), weights, gradients[:1])
+    np.testing.assert_allclose(found["a.W"], weights["a.W"] - 0.4 * gradients[0]["a.W"])
+    # the later group wins, whole
+    np.testing.assert_allclose(found["a.b"], weights["a.b"] - 0.05 * (gradients[0]["a.b"] + 0.3 * weights["a.b"]))

@@ -152,7 +152,7 @@ def test_a_view_sees_members_come_to_their_end(cluster: str) -> None:
     assert all(seen[-1].ended)
     shares = [p.share for p in seen]
     assert shares == sorted(shares)
-    assert "8 members share one program and shape: 2 packs of 4 lanes" in seen[-1].said
+    assert "8 members share one program and shape: 2 packs of 4 members" in seen[-1].said
 
 
 def test_members_that_cannot_be_trained_are_told_and_the_others_stand(
@@ -202,7 +202,7 @@ def test_the_command_prints_one_object(cluster: str, command: Command, tmp_path:
 def test_a_dry_run_trains_nothing(command: Command, home: Path) -> None:
     code, out, _ = command("sweep", "micro", "--grid", "task.p=11,13", "--seeds", "8", "--dry-run", "--workers", "2")
     assert code == 0
-    assert "16 members need 2 programs or shapes: 2 packs of 8 lanes" in out
+    assert "16 members need 2 programs or shapes: 2 packs of 8 members" in out
     assert not home.exists() or not [p for p in home.rglob("*") if p.is_file()]
 
 

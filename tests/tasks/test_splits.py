@@ -147,3 +147,30 @@ def test_an_experiment_can_describe_a_split() -> None:
     for wrong in ({"frac": 0.3}, {"frac_train": 1.5}, {"n_train": 0}, {"frac_train": float("nan")}, {"method": "x"}):
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong)
+
+
+def test_rows_can_be_given_and_taken_in_order() -> None:
+    task = Arithmetic(p=5).build()
+    given = make_split(Split(rows=(7, 2, 11)), task, seed=9)
+    assert given.train.tolist() == [2, 7, 11]
+    assert len(given.test) == 22
+    assert not set(given.test) & set(given.train)
+    np.testing.assert_allclose(given.phase_weights, np.full((1, 3), 1 / 3))
+    first = make_split(Split(n_train=4, method="in_order"), task, seed=9)
+    assert first.train.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("split", "sentence"),
+    [
+        (Split(rows=(1, 1)), "different rows"),
+        (Split(rows=(1, 25)), "0 to 24"),
+        (Split(rows=()), "no training input"),
+        (Split(rows=tuple(range(25))), "no test input"),
+        (Split(rows=(1,), n_train=3), "without frac_train"),
+    ],
+)
+def test_rows_that_make_no_split_are_refused(split: Split, sentence: str) -> None:
+    task = Arithmetic(p=5).build()
+    with pytest.raises(InputError, match=sentence):
+        make_split(split, task, seed=0)

@@ -148,7 +148,7 @@ define(
 define(
     "liu2022/mlp-53",
     shows="The co-author's demonstration: embeddings of addition mod 53 and one hidden layer.",
-    costs="10,000 steps: two minutes on two cores",
+    costs="10,000 steps: a minute on one core",
     expect="groks; the effective dimension of the embeddings rises, and falls as test accuracy rises",
     source=f"{SOURCE}, section 4.3, by a public demonstration of one of its authors",
     task__p=53,
@@ -171,7 +171,7 @@ define(
 define(
     "liu2022/transformer-53",
     shows="A transformer on addition mod 53, with tokens a and b alone and no sign between.",
-    costs="20,000 steps: six minutes on two cores",
+    costs="20,000 steps: half an hour on two cores",
     expect="groks; its embeddings lie on a circle, and their effective dimension falls as they do",
     source=f"{SOURCE}, figures 1 and 7; no code is published: sizes of Omnigrok's transformer, width 256",
     task__p=53,

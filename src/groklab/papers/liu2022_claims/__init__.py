@@ -3,11 +3,20 @@
 `groklab reproduce liu2022` runs them.
 """
 
-from groklab.papers.liu2022_claims import exact, images, landscapes, networks, theory
+from groklab.papers.liu2022_claims import circle, diagrams, exact, groups, images, landscapes, networks, theory
 from groklab.reproduction import publish
 
 publish(
     "liu2022",
     "Towards understanding grokking: an effective theory of representation learning, with Omnigrok",
-    [*theory.CLAIMS, *exact.CLAIMS, *networks.CLAIMS, *images.CLAIMS, *landscapes.CLAIMS],
+    [
+        *theory.CLAIMS,
+        *exact.CLAIMS,
+        *networks.CLAIMS,
+        *diagrams.CLAIMS,
+        *groups.CLAIMS,
+        *circle.CLAIMS,
+        *images.CLAIMS,
+        *landscapes.CLAIMS,
+    ],
 )
