@@ -188,7 +188,8 @@ def _order(method: str, n: int, seed: int) -> npt.NDArray[np.int64]:
     elif method == "torch_randperm":
         rows = _torch_randperm(n, seed)
     else:
-        raise InputError("split.method", method, "needs one of 'random', 'python_shuffle', 'torch_randperm', 'in_order'")
+        allowed = "needs one of 'random', 'python_shuffle', 'torch_randperm', 'in_order'"
+        raise InputError("split.method", method, allowed)
     return np.array(rows, dtype=np.int64)
 
 
