@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import groklab as gl
-from groklab.cli.running import read_experiment
+from groklab.sweeps.plan import description_of
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -53,7 +53,7 @@ def test_the_notebook_is_one_that_marimo_reads() -> None:
 
 
 def test_the_sample_experiment_groks() -> None:
-    run = gl.train(read_experiment(str(EXAMPLES / "subtraction.yaml"), {}))
+    run = gl.train(gl.read(*description_of(EXAMPLES / "subtraction.yaml")))
     assert run.experiment.task.expression == "x - y"
     assert run.summary()["grokked_step"] > 3 * run.summary()["memorised_step"]
     assert run.checkpoints == list(range(0, 3001, 250))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from groklab import Collection, Experiment, Run, load_yaml, read, training
+from groklab import Collection, Run, read, training
 from groklab.cli.live import LiveView, PlainView, duration
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
@@ -18,7 +17,7 @@ from groklab.device import readable_bytes
 from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.measures import MEASURES
-from groklab.papers import PRESETS, find_preset
+from groklab.sweeps.plan import description_of
 from groklab.yaml_input import parse_overrides
 
 GROUP = "Train"
@@ -68,7 +67,8 @@ def train(
         if not step.isdecimal():
             raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
         asked |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
-    experiment = read_experiment(what, asked)
+    base, settings = description_of(what)
+    experiment = read(base, {**settings, **asked})
     if dry_run:
         members = training.members_of(experiment, seeds)
         _show_cost(estimate(members), as_json)
@@ -98,29 +98,6 @@ def resume(
     with _view(console, quiet) as view:
         found = training.resume(run, parse_overrides(overrides or []), view=view)
     _finish(found, console, quiet, as_json)
-
-
-def read_experiment(what: str, overrides: dict[str, Any]) -> Experiment:
-    """A preset or a YAML file (which may name a preset to build on) with overrides laid over it."""
-    if what in PRESETS:
-        return read(read({}, find_preset(what).settings).to_dict(), overrides)
-    path = Path(what)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
-        find_preset(what)
-    description = load_yaml(path)
-    base = description.pop("preset", None)
-    if base is None:
-        return read(description, overrides)
-    settings = _dotted(description)
-    return read(read({}, find_preset(str(base)).settings).to_dict(), {"name": path.stem, **settings, **overrides})
-
-
-def _dotted(node: dict[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        where = f"{path}.{key}" if path else str(key)
-        found.update(_dotted(value, where) if isinstance(value, dict) and value else {where: value})
-    return found
 
 
 def _view(console: Console, quiet: bool) -> Any:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
@@ -157,6 +156,8 @@ def _without_decay(bench: Bench, size: Size, seed: int) -> Finding:
 
 
 def _norm(bench: Bench, size: Size, seed: int) -> Finding:
+    from scipy.stats import spearmanr  # a second of importing, which other commands need not take
+
     decay = MAIN_DECAY[size]
     curves = _decayed(bench, size, seed, decay)
     fitted, generalised = _times(curves)

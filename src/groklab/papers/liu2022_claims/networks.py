@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from groklab.ensemble import build_task
 from groklab.measures.parallelogram_quality import normalised, parallelogram_quality, rqi
@@ -84,6 +83,8 @@ def _times(run: Run, member: int) -> tuple[int | None, float, float]:
 
 
 def _necessary(bench: Bench, seeds: Sequence[int]) -> list[Finding]:
+    from scipy.stats import spearmanr  # a second of importing, which other commands need not take
+
     found = []
     for seed in seeds:
         run = _runs(bench, seed)
