@@ -19,7 +19,7 @@ from groklab.collection import Collection
 from groklab.ensemble import build_task
 from groklab.experiment import Experiment
 from groklab.measures.learning_phases import LETTERS, LearningPhase, learning_phase
-from groklab.papers.liu2022_starts import published_start
+from groklab.papers.liu2022_starts import Recipe, published_start
 from groklab.papers.presets import preset
 from groklab.papers.published_maps import PublishedMap
 from groklab.parallelograms import equations_of
@@ -52,12 +52,12 @@ def grid(rows: Sequence[int], columns: Sequence[int], budget: int, every: int = 
     return Part(tuple((i, j) for i in rows for j in columns), budget, every)
 
 
-def started(bench: Bench, seed: int) -> dict[str, Any]:
+def started(bench: Bench, seed: int, recipe: Recipe = "notebook") -> dict[str, Any]:
     """Overrides for the published initial weights and training set of a seed; the weights lie with the runs."""
-    weights, rows = published_start(seed, recipe="notebook")
+    weights, rows = published_start(seed, recipe=recipe)
     path = Collection(Path(bench.home) if bench.home is not None else None).folder / "starts"
     path.mkdir(parents=True, exist_ok=True)
-    path = path / f"liu2022-notebook-{seed}.npz"
+    path = path / f"liu2022-{recipe}-{seed}.npz"
     content = io.BytesIO()
     np.savez(content, **weights)  # type: ignore[arg-type]
     atomic_write(path, content.getvalue())

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from groklab.device import home
 from groklab.ensemble import build_task
-from groklab.experiment import Experiment, Start
 from groklab.measures.parallelogram_quality import parallelogram_quality
-from groklab.papers.liu2022_starts import Recipe, published_start
+from groklab.papers.liu2022_claims.cells import started
 from groklab.papers.presets import preset
 from groklab.papers.published_maps import published_map
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.run import Run
-from groklab.storage import atomic_write
 from groklab.tasks.splits import make_split
 
 #: Published steps count from 0 the updates that have been made before; ours the updates themselves.
@@ -30,20 +25,6 @@ def first_step(run: Run, metric: str, member: int = 0, threshold: float = 0.9) -
     curves = run.curves(member)
     reached = np.flatnonzero(curves[metric] >= threshold)
     return int(curves["step"][reached[0]]) - LATER if len(reached) else None
-
-
-def published(bench: Bench, name: str, seed: int, recipe: Recipe, settings: dict[str, Any]) -> Experiment:
-    """A preset of the toy with the published code's initial weights and split for a seed."""
-    weights, rows = published_start(seed, recipe=recipe)
-    folder = (Path(bench.home) if bench.home is not None else home()) / "starts"
-    path = folder / f"liu2022-{recipe}-{seed}.npz"
-    if not path.is_file():
-        buffer = io.BytesIO()
-        np.savez(buffer, **weights)  # type: ignore[arg-type]
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, buffer.getvalue())
-    made = preset(name, {**settings, "split.rows": rows})
-    return replace(made, start=Start(file=str(path)))
 
 
 def _seed58(bench: Bench, seed: int) -> Finding:
@@ -77,7 +58,7 @@ def _column(bench: Bench, seed: int) -> Finding:
     # (weight decay, rate): the first row, and the rates up to 4.6e-4
     rates = [10 ** (-5 + k / 3) for k in range(6)]
     settings = {"budget.steps": 10_000, "measures.names": [], "checkpoints.spacing": "none", "evaluation.every": 1}
-    base = published(bench, "liu2022/addition", 58, "trainer", settings)
+    base = preset("liu2022/addition", {**settings, **started(bench, 58, "trainer")})
     members = [base.with_overrides({"optimiser.learning_rate": rate}) for rate in rates]
     run = bench.train([replace(m, name="liu2022-column") for m in members])
     values: dict[str, Any] = {}
