@@ -146,9 +146,6 @@ def explain(
         return
     whose = f", member {member} (seed {found['seed']})" if run_found.n_members > 1 else ""
     console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
-    learning = found.get("learning_phase")  # what `explain` says of checkpoints has none
-    if learning is not None:
-        console.print(f"learning phase: {learning['phase']} ({learning['said']})", markup=False, highlight=False)
     console.print(found["verdict"], style="bold", markup=False)
     for section in found["sections"]:
         console.print(f"\n[underline]{section['title']}[/underline]")
@@ -188,6 +185,8 @@ def _frequencies(text: str | None) -> list[int] | None:
 def _say(found: dict[str, Any], console: Console) -> None:
     whose = f", seed {found['seed']}" if "seed" in found else ""
     console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
+    learning = found["learning_phase"]
+    console.print(f"learning phase: {learning['phase']} ({learning['said']})", markup=False, highlight=False)
     if "learner" in found:
         _say_machine(found, console)
         return
