@@ -248,3 +248,18 @@ def test_a_training_set_that_forces_no_line_predicts_never() -> None:
     found = beside_run(run)
     assert found["null_dimension"] > 2
     assert (found["lambda_3"], found["n_h"], found["predicted_step"]) == (0, None, None)
+
+
+def test_the_critical_fraction_against_p(tmp_path: Path, groklab: Callable[..., tuple[int, str]]) -> None:
+    page = tmp_path / "p.html"
+    code, out = groklab("theory", "--against-p", "6,10,20", "--draws", "60", "--figure", str(page), "--json")
+    assert code == 0
+    rows = json.loads(out.splitlines()[-1])["against_p"]
+    assert [row["p"] for row in rows] == [6, 10, 20]
+    for row, expected in zip(rows, (0.62, 0.42, 0.23), strict=True):
+        assert row["critical_fraction"] == pytest.approx(expected, rel=0.1)
+    assert page.stat().st_size > 1000
+    for wrong in ("4,x", "1", ""):
+        code, out = groklab("theory", "--against-p", wrong)
+        assert code == 2
+        assert "--against-p" in out

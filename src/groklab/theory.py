@@ -89,6 +89,20 @@ def critical_fraction(sizes: np.ndarray, n_pairs: int) -> tuple[float, float]:
     return half / n_pairs, float(0.5 / np.sqrt(len(sizes)) / slope / n_pairs)
 
 
+def against_p(equations: Sequence[Equations], draws: int, seed: int = 0) -> list[dict[str, Any]]:
+    """The critical fraction of each: `p`, `n_pairs`, `critical_fraction`, `critical_fraction_se`, `pairs_a_symbol`.
+
+    It is no constant: some two to three pairs a symbol are enough, of p(p + 1)/2. Raises InputError where the theory
+    does not apply.
+    """
+    rows = []
+    for one in equations:
+        fraction, error = critical_fraction(critical_sizes(one, draws, seed), one.n_pairs)
+        row = {"p": one.p, "n_pairs": one.n_pairs, "critical_fraction": fraction, "critical_fraction_se": error}
+        rows.append({**row, "pairs_a_symbol": fraction * one.n_pairs / one.p})
+    return rows
+
+
 def at_fraction(
     equations: Equations, n_train: int, draws: int, normalisation: Normalisation = "one", seed: int = 0
 ) -> AtFraction:

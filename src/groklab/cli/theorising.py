@@ -15,10 +15,11 @@ from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
 from groklab.figures.theme import Figure
-from groklab.figures.theory import theory_by_fraction
+from groklab.figures.theory import critical_fraction_by_p, theory_by_fraction
 from groklab.parallelograms import equations_of
 from groklab.reading import component
-from groklab.theory import ETA, Normalisation
+from groklab.tasks import Task
+from groklab.theory import ETA, Normalisation, against_p
 from groklab.theory import theory as predict
 
 GROUP = "Take apart"
@@ -38,6 +39,12 @@ def theory(
     normalisation: Annotated[
         str, typer.Option(help="nu in the loss: 'one', as the published code, or 'parallelograms', as the paper.")
     ] = "one",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against-p", metavar="P1,P2,…", help="Instead: the critical fraction of these numbers of symbols."
+        ),
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Instead of a task: the theory beside what a run did.")
     ] = None,
@@ -56,6 +63,8 @@ def theory(
       groklab theory --p 10
 
       groklab theory "x + y" --modular --p 11 --json
+
+      groklab theory --against-p 4,6,10,20,40 --draws 100
     """
     if not 1 <= draws <= MOST_DRAWS:
         raise InputError("--draws", draws, f"needs to be from 1 to {MOST_DRAWS:,}")
@@ -70,9 +79,10 @@ def theory(
             raise InputError("--run", run, "brings its own task; leave TASK and --modular out")
         _beside(run, member, _of(normalisation), figure, as_json)
         return
-    # E_i + E_j does not know an order, and every ordered pair would only say the same again
-    described: dict[str, Any] = {"p": p, "expression": task or "x + y", "modular": modular, "pairs": "unordered"}
-    made = component("task", described, "arithmetic").build()
+    if against is not None:
+        _against(_numbers(against), task, modular, draws, seed, figure, as_json)
+        return
+    made = _task(p, task, modular)
     found = {"task": made.name, **predict(equations_of(made), draws=draws, normalisation=_of(normalisation), seed=seed)}
     if figure is not None and "does_not_apply" not in found:
         _draw(theory_by_fraction(found), Path(figure))
@@ -80,6 +90,38 @@ def theory(
         emit(found)
         return
     _print(found, console_for(False))
+
+
+def _task(p: int, expression: str | None, modular: bool) -> Task:
+    # E_i + E_j does not know an order, and every ordered pair would only say the same again
+    described: dict[str, Any] = {"p": p, "expression": expression or "x + y", "modular": modular, "pairs": "unordered"}
+    made: Task = component("task", described, "arithmetic").build()
+    return made
+
+
+def _numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not parts or not all(part.isdigit() and int(part) >= 2 for part in parts):
+        raise InputError("--against-p", text, "needs numbers of at least 2 with commas between, such as 4,6,10")
+    return [int(part) for part in parts]
+
+
+def _against(
+    moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int, figure: str | None, as_json: bool
+) -> None:
+    rows = against_p([equations_of(_task(p, expression, modular)) for p in moduli], draws, seed)
+    if figure is not None:
+        _draw(critical_fraction_by_p(rows), Path(figure))
+    if as_json:
+        emit({"draws": draws, "seed": seed, "against_p": rows})
+        return
+    table = Table(box=None, padding=(0, 1))
+    for title in ("p", "pairs", "critical fraction", "pairs a symbol"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        fraction = f"{row['critical_fraction']:.4f} ± {row['critical_fraction_se']:.4f}"
+        table.add_row(str(row["p"]), f"{row['n_pairs']:,}", fraction, f"{row['pairs_a_symbol']:.2f}")
+    console_for(False).print(table)
 
 
 def _beside(name: str, member: int, normalisation: Normalisation, figure: str | None, as_json: bool) -> None:

@@ -7,6 +7,26 @@ from typing import Any
 from groklab.figures.theme import GREEN, TEST, TRAIN, Figure, figure
 
 
+def critical_fraction_by_p(rows: list[dict[str, Any]]) -> Figure:
+    """The critical training fraction against p, on logarithmic axes; rows: what `against_p` gives."""
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": [row["p"] for row in rows],
+        "y": [row["critical_fraction"] for row in rows],
+        "error_y": {"type": "data", "array": [row["critical_fraction_se"] for row in rows]},
+        "line": {"color": TEST, "width": 2.25},
+        "hovertemplate": "p = %{x}: %{y:.1%}<extra></extra>",
+    }
+    layout = {
+        "height": 380,
+        "xaxis": {"title": {"text": "p"}, "type": "log"},
+        "yaxis": {"title": {"text": "critical training fraction"}, "type": "log", "tickformat": ".0%"},
+        "margin": {"l": 64, "r": 16, "t": 24, "b": 52},
+    }
+    return figure([trace], layout)
+
+
 def theory_by_fraction(found: dict[str, Any]) -> Figure:
     """Share of training sets that force the linear representation and ideal accuracy, above; lambda_3, below.
 
