@@ -40,6 +40,7 @@ LAYERS = [
         "measuring",
         "explaining",
         "explaining_machines",
+        "explaining_representations",
         "online",
         "lanes",
         "records",

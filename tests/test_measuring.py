@@ -125,3 +125,20 @@ def test_the_formula_is_that_of_the_operation(expression: str, formula: str) -> 
     residue_of = np.argsort(grid.answers)
     value = {"a + b − c": a + b - c, "a − b − c": a - b - c, "a − b + c": a - b + c}.get(formula, a + b - residue_of[c])
     assert (value % 11 == 0).all()
+
+
+def test_the_representation_of_a_sum_is_told_of_any_learner() -> None:
+    settings = {"budget.steps": 3000, "evaluation.every": 50, "checkpoints.every": 3000}
+    flow = gl.train(gl.preset("liu2022/theory", settings))
+    told = gl.analyse(flow)
+    assert told["learning_phase"]["phase"] == "comprehension"
+    assert told["representation"]["n_parallelograms"] == 70
+    assert told["representation"]["rqi"] == pytest.approx(float(flow.curves()["rqi"][-1]))
+    explained = gl.explain(flow)
+    assert "of all 70 parallelograms hold" in explained["verdict"]
+    assert any("dimensions free" in line for line in explained["sections"][0]["lines"])
+    toy = gl.train(gl.preset("liu2022/addition", {"budget.steps": 5, "network.d_mlp": 8, "measures.names": []}))
+    assert gl.analyse(toy)["representation"]["rqi"] < 0.5
+    assert "is not that of the operation" in gl.explain(toy)["verdict"]
+    # modulo p a line is no solution
+    assert gl.analyse(gl.train(gl.preset("micro", {"budget.steps": 2})))["representation"] is None

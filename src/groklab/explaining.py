@@ -9,6 +9,7 @@ import numpy as np
 from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.explaining_machines import Section, explain_machine, machine_verdict
+from groklab.explaining_representations import representation_lines, representation_verdict
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
 from groklab.measures.grid import grid_of
@@ -28,7 +29,8 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
     """The found algorithm of a run's final model: `verdict`, one sentence, and `sections`, a title and lines each.
 
     Everything said is measured on this model; see `analyse` for the numbers. Where the task's answer is no function of
-    a ± b there is a verdict that says so, and no section. Raises InputError where there are no weights to look at, or
+    a ± b there is a verdict that says so, and no section; where it is a sum or product that is not reduced, the
+    representation's parallelograms are told instead. Raises InputError where there are no weights to look at, or
     for a member that the run does not have.
     """
     if not 0 <= member < run.n_members:
@@ -43,6 +45,13 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
             **head,
             "verdict": machine_verdict(found, task),
             "sections": [{"title": t, "lines": lines} for t, lines in sections if lines],
+        }
+    if found["representation"] is not None:
+        lines = representation_lines(found["representation"])
+        return {
+            **head,
+            "verdict": representation_verdict(found["representation"]),
+            "sections": [{"title": "Representation", "lines": lines}],
         }
     if "does_not_apply" in found:
         return {

@@ -12,6 +12,7 @@ import polars as pl
 from groklab.device import threads
 from groklab.ensemble import build_task, make_ensemble
 from groklab.errors import DamagedError, InputError
+from groklab.explaining_representations import representation
 from groklab.features import ORIENTATIONS
 from groklab.figures.feature_frames import history_frame, orientation_of, turning_points
 from groklab.measures import MEASURES
@@ -78,7 +79,8 @@ def analyse(
     `excluded_loss` (training set), `gini_W_E`, `gini_W_L`, `logit_fve` (centred over c), `well_explained_neurons`, the
     rest of the measure `progress`, and `phases`; for an ensemble each is a list, a member each. `trajectory` holds the
     numbers of `progress` at each checkpoint, by name, with `step`: key frequencies are those of the final model.
-    `learning_phase` is one of the four phases of Liu et al. 2022 (measures.learning_phases), of any run.
+    Of any run: `learning_phase`, one of the four phases of Liu et al. 2022 (measures.learning_phases), and
+    `representation`, what the measures `parallelograms` and `embedding_components` say, or None where they say nothing.
     Where the task's answer is no function of a ± b, `does_not_apply` says so and only sizes and losses are given.
     A kernel machine has no frequencies, but features: what is said of it is listed at `_analyse_machine`.
     rule: how key frequencies are found (measures.frequencies.RULES); frequencies: take these instead. members: of an
@@ -95,7 +97,7 @@ def analyse(
             told(before + done, total)
 
         found = _analyse_member(run, member, rule, frequencies, of_this)
-        rows.append(found | {"learning_phase": phase_of(run, member).to_dict()})
+        rows.append(found | _of_any(run, member))
     head = {"run": run.name, "step": rows[0].pop("step"), "task": rows[0].pop("task")}
     for other in rows[1:]:
         del other["step"], other["task"]
@@ -103,6 +105,15 @@ def analyse(
         return {**head, **rows[0]}
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {**head, "seed": [run.experiments[m].seed for m in asked], **{n: [r.get(n) for r in rows] for n in names}}
+
+
+def _of_any(run: Run, member: int) -> dict[str, Any]:
+    experiment = run.experiments[member]
+    task = build_task(experiment)
+    train = make_split(experiment.split, task, experiment.seed).train
+    with threads(1):
+        told = representation(run.weights(_last_whole(run, member), member), task, train, experiment.model)
+    return {"learning_phase": phase_of(run, member).to_dict(), "representation": told}
 
 
 def _analyse_member(

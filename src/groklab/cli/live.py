@@ -59,6 +59,22 @@ def time_left(progress: Progress) -> str:
     return duration((progress.budget - progress.step) / progress.steps_per_second)
 
 
+def carried(values: np.ndarray) -> np.ndarray:
+    """(n, members) with the last number of members that have stopped in the place of what they no longer have."""
+    if np.isnan(values[-1]).all():
+        return values  # nothing has stopped: it has diverged
+    known = np.where(np.isnan(values), 0, np.arange(1, len(values) + 1)[:, None])
+    place = np.maximum(np.maximum.accumulate(known, axis=0) - 1, 0)
+    found: np.ndarray = np.take_along_axis(values, place, axis=0)
+    return found
+
+
+def last_known(values: np.ndarray) -> np.ndarray:
+    """(members,) each member's last number of (n, members)."""
+    found: np.ndarray = carried(values)[-1]
+    return found
+
+
 def beginning(progress: Progress) -> str:
     """What happens before the first step: programs are compiled for learners that descend a gradient."""
     return "compiling the training program …" if "grad_norm" in progress.metrics else "solving the first step …"
@@ -85,7 +101,7 @@ class PlainView:
         self.next = max(self.next, 1.0)
         while self.next <= step:
             self.next *= 10 ** (1 / LINES_PER_DECADE)
-        last = {k: float(np.median(v[-1])) for k, v in progress.metrics.items() if len(v)}
+        last = {k: float(np.median(last_known(v))) for k, v in progress.metrics.items() if len(v)}
         self.console.print(
             f"step {step:>7,}  loss {last['train_loss']:.2e} / {last['test_loss']:.2e}  "
             f"accuracy {last['train_accuracy']:6.1%} / {last['test_accuracy']:6.1%}  "
@@ -129,7 +145,7 @@ class LiveView:
             return Group(title, Text(beginning(progress) if progress.compiling else ""))
         x = np.log10(np.maximum(progress.steps, 1))
         x_range = (0.0, max(math.log10(max(progress.step, 10)), 1.0))
-        middle = {k: np.median(v, axis=1) for k, v in progress.metrics.items()}
+        middle = {k: np.median(carried(v), axis=1) for k, v in progress.metrics.items()}
         loss = [(x, np.log10(np.maximum(middle[f"{s}_loss"], 1e-12)), c) for s, c in (("train", TRAIN), ("test", TEST))]
         accuracy = [(x, middle[f"{s}_accuracy"], c) for s, c in (("train", TRAIN), ("test", TEST))]
         low = math.floor(min(float(np.nanmin(y)) for _, y, _ in loss))

@@ -44,7 +44,8 @@ def show(
     console = console_for(False)
     say_result(found, console)
     if found.n_members == 1:
-        console.print(f"{'phase':>12}  {phases[0].phase}: {phases[0].said}", highlight=False)
+        said = f": {phases[0].said}" if phases[0].said else ""
+        console.print(f"{'phase':>12}  {phases[0].phase}{said}", highlight=False)
     else:
         counts = Counter(p.phase for p in phases)
         console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}", highlight=False)

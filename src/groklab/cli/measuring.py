@@ -18,6 +18,7 @@ from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
+from groklab.explaining_representations import representation_lines, representation_verdict
 from groklab.figures.orientations import NAMES
 from groklab.measures.phases import FEWEST
 from groklab.measuring import Told, analyse, take
@@ -186,9 +187,14 @@ def _say(found: dict[str, Any], console: Console) -> None:
     whose = f", seed {found['seed']}" if "seed" in found else ""
     console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
     learning = found["learning_phase"]
-    console.print(f"learning phase: {learning['phase']} ({learning['said']})", markup=False, highlight=False)
+    said = f" ({learning['said']})" if learning["said"] else ""
+    console.print(f"learning phase: {learning['phase']}{said}", markup=False, highlight=False)
     if "learner" in found:
         _say_machine(found, console)
+        return
+    if found["representation"] is not None:
+        for text in (representation_verdict(found["representation"]), *representation_lines(found["representation"])):
+            console.print(f"  {text}", markup=False, highlight=False)
         return
     if "does_not_apply" in found:
         console.print(f"  {found['does_not_apply']}", markup=False)
