@@ -73,8 +73,7 @@ class Equations:
         a, classes = self.incidence[rows], self.classes[rows]
         n_classes = int(self.classes.max(initial=-1)) + 1
         sizes = np.bincount(classes, minlength=n_classes)
-        totals = np.zeros((n_classes, self.p))
-        np.add.at(totals, classes, a)
+        totals = np.eye(n_classes)[classes].T @ a
         found: Matrix = (a * sizes[classes, None]).T @ a - totals.T @ totals
         return found
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from groklab.device import threads
 from groklab.errors import InputError
 from groklab.parallelograms import ZERO, Equations
 
@@ -160,11 +161,13 @@ def _modes(start: np.ndarray, gram: np.ndarray, nu: float) -> tuple[npt.NDArray[
 
 def check_applies(equations: Equations) -> None:
     """Raise InputError where even all pairs leave another dimension free than a linear representation's two."""
+    if not equations.count():
+        raise InputError("the effective theory says nothing here: no two pairs have one answer, so nothing is equated")
     free = equations.null_dimension()
     if free < LINEAR:
         raise InputError(
             f"the effective theory says nothing here: the equations of all pairs leave {free} dimension, the constant "
-            "representation, so that no line satisfies them (answers modulo p need a circle)"
+            "representation, so that no line satisfies them (sums modulo p, for one, need a circle)"
         )
     if free > LINEAR:
         raise InputError(
@@ -188,6 +191,14 @@ def theory(
     `n_train`, `fraction`, `p_linear`, `ideal_accuracy`, `lambda_3` and `steps` (None where infinite). Where it does
     not apply `does_not_apply` says why.
     """
+    # matrices are small: threads would only wait for each other
+    with threads(1):
+        return _theory(equations, fractions, draws, normalisation, seed)
+
+
+def _theory(
+    equations: Equations, fractions: Sequence[float] | None, draws: int, normalisation: Normalisation, seed: int
+) -> dict[str, Any]:
     found: dict[str, Any] = {
         "p": equations.p,
         "n_pairs": equations.n_pairs,
