@@ -31,10 +31,12 @@ def beside_run(run: Run, member: int = 0, normalisation: Normalisation = "one") 
     """The flow of a run's own first embedding under its training set's equations, and what the run's did, as JSON.
 
     `eta`: the embedding's learning rate in the run; `null_dimension`, `lambda_3`, and `n_h` = 1/(lambda_3 eta), None
-    where infinite; `predicted_step` and `observed_step`: the first of which the RQI is above 0.95, None for never, the
-    latter among those of `observed_from` ('measures' or 'checkpoints'). `theory` and `network`: each `step`, `rqi`, and
-    `traces`, a list over symbols of normalised coordinates by step: of the embedding's one dimension or, of several,
-    of the first principal component of the last.
+    where infinite; `predicted_step` and `observed_step`: the first of which the RQI is above 0.95, the latter among
+    those of `observed_from` ('measures' or 'checkpoints'), or None. None of the run is always `censored`: it may yet
+    come after `observed_until`, the last step looked at. None of the theory is `predicted_censored` by
+    `predicted_until` where the training set forces a line, and never where it leaves more free.
+    `theory` and `network`: each `step`, `rqi`, and `traces`, a list over symbols of normalised coordinates by step: of
+    the embedding's one dimension or, of several, of the first principal component of the last.
 
     Where the theory does not apply, `does_not_apply` says why and nothing else is given. Raises InputError where
     step 0 was not kept, or the weights hold no embedding.
@@ -62,15 +64,21 @@ def beside_run(run: Run, member: int = 0, normalisation: Normalisation = "one") 
     steps = np.unique(np.linspace(0, max(run.checkpoints), POINTS).round().astype(np.int64))
     drawn = flow(start, gram, nu, eta * steps)
     observed_from, observed = _observed(run, member, task, seen)
+    observed_step = next((int(s) for s, q in observed if q > REACHED), None)
+    predicted_step, free = _predicted(start, gram, nu, eta, rates, task), equations.null_dimension(chosen)
     return {
         **head,
         "eta": eta,
         "n_train": int(chosen.sum()),
-        "null_dimension": equations.null_dimension(chosen),
+        "null_dimension": free,
         "lambda_3": rate,
         "n_h": 1 / (rate * eta) if rate > 0 else None,
-        "predicted_step": _predicted(start, gram, nu, eta, rates, task),
-        "observed_step": next((int(s) for s, q in observed if q > REACHED), None),
+        "predicted_step": predicted_step,
+        "predicted_censored": predicted_step is None and free <= LINEAR,
+        "predicted_until": _until(eta, rates),
+        "observed_step": observed_step,
+        "censored": observed_step is None,
+        "observed_until": int(observed[-1][0]) if observed else 0,
         "observed_from": observed_from,
         "theory": _traces(steps, drawn, task),
         "network": _traces(np.array(run.checkpoints), normalised(seen), task),
@@ -93,11 +101,8 @@ def _predicted(start: Matrix, gram: Matrix, nu: float, eta: float, rates: Matrix
     def passed(step: int) -> bool:
         return rqi(flow(start, gram, nu, np.array([eta * step]))[0], task) > REACHED
 
-    moving = rates[rates > 0]
-    slowest = float(moving.min()) * eta if moving.size else 0.0
-    last = min(DECAYED / slowest, MOST_STEPS) if slowest > 0 else 0
     low = -1
-    for high in map(int, np.unique(np.geomspace(1, last + 1, POINTS).round() - 1)):
+    for high in map(int, np.unique(np.geomspace(1, _until(eta, rates) + 1, POINTS).round() - 1)):
         if passed(high):
             break
         low = high
@@ -107,6 +112,13 @@ def _predicted(start: Matrix, gram: Matrix, nu: float, eta: float, rates: Matrix
         middle = (low + high) // 2
         low, high = (low, middle) if passed(middle) else (middle, high)
     return high
+
+
+def _until(eta: float, rates: Matrix) -> int:
+    """The last step of the flow worth looking at."""
+    moving = rates[rates > 0]
+    slowest = float(moving.min()) * eta if moving.size else 0.0
+    return int(min(np.ceil(DECAYED / slowest), MOST_STEPS)) if slowest > 0 else 0
 
 
 def _observed(run: Run, member: int, task: Task, seen: Matrix) -> tuple[str, list[tuple[int, float]]]:

@@ -64,6 +64,13 @@ def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Program(monkeypatch, capsys)
 
 
+def shown(program: Program, run: str, phase: str) -> Any:
+    """What `show` prints beyond the run's learning phase, which needs to be this one."""
+    found = program.json("show", run)
+    assert found.pop("learning_phase")["phase"] == phase
+    return found
+
+
 def test_training_and_looking_at_one_model(program: Program, home: Path) -> None:
     trained = program.json("train", "micro-fast", "budget.steps=60")
     assert set(trained) == RESULT
@@ -71,11 +78,11 @@ def test_training_and_looking_at_one_model(program: Program, home: Path) -> None
     assert Path(trained["path"]) == home / trained["run"]
     assert len(trained["weights_sha256"]) == 64
     assert program.json("train", "micro-fast", "budget.steps=60", "--quiet") == trained
-    assert program.json("show", trained["run"]) == trained
+    assert shown(program, trained["run"], "memorisation") == trained
     longer = program.json("resume", trained["run"], "budget.steps=90")
     assert longer["steps"] == 90
     assert longer["weights_sha256"] != trained["weights_sha256"]
-    assert program.json("show", str(home / trained["run"])) == longer
+    assert shown(program, str(home / trained["run"]), "memorisation") == longer
 
 
 def test_what_people_read_goes_to_standard_error(program: Program) -> None:
@@ -104,7 +111,7 @@ def test_a_diverged_run_is_valid_json_and_can_be_shown_and_reported(program: Pro
     assert found["status"] == "diverged"
     assert found["train_loss"] is None
     assert found["censored"] is True
-    assert program.json("show", found["run"]) == found
+    assert shown(program, found["run"], "undefined") == found
     out, _ = program("show", found["run"])
     assert "diverged at step 60" in out
     page = program.json("report", found["run"])

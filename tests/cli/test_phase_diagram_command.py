@@ -76,7 +76,7 @@ def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def test_it_writes_the_page_and_says_what_it_shows(program: Program, sweep: Sweep) -> None:
     out, err = program("decays", "--published", "data_add_r")
     words = " ".join(out.split())
-    assert "4 × 4 cells of 2 seeds, 32 of 32 runs trained" in words
+    assert "4 × 4 cells of 2 seeds, 32 of 32 runs trained. Cells by the majority of their seeds: " in words
     assert "data_add_r: 15 of 16 cells agree (94%)." in words
     page = sweep.path / "phase-diagram.html"
     assert f"page: {page}" in words
@@ -119,10 +119,10 @@ def test_axes_gap_and_slices_are_options(program: Program, home: Path, sweep: Sw
     [
         (["nothing"], "no sweep is called 'nothing'; there are decays-"),
         ([""], "no sweep is called ''"),
-        (["decays", "--x", "task.p"], "--x = 'task.p': is one of the sweep's settings"),
+        (["decays", "--x", "task.p"], "--x = 'task.p': needs to be one of the sweep's settings"),
         (["decays", "--at", "task.p"], "--at = 'task.p': needs key=value"),
         (["decays", "--at", "a=1", "--at", "a=2"], "--at a is given twice"),
-        (["decays", "--published", "x"], "--published = 'x': is one of data_add_r"),
+        (["decays", "--published", "x"], "--published = 'x': needs to be one of data_add_r"),
         (["decays", "--published", "toy_fig5a"], "--published = 'toy_fig5a': is a map over"),
         (["decays", "--threshold", "90"], "threshold = 90.0: needs to be above 0 and at most 1"),
         (["decays", "--gap", "-5"], "gap = -5.0: needs to be 0 or above"),
@@ -146,4 +146,4 @@ def test_a_beginning_of_a_name_that_several_share_is_refused(program: Program, h
     assert "2 sweeps begin with 'fi': first-" in err
     out, _ = program("fir")
     assert "2 × 1" not in out
-    assert "1 × 2 cells of 1 seed, 2 of 2 runs trained" in " ".join(out.split())
+    assert "1 × 2 cells of 1 seed, 2 of 2 runs trained. Cells: " in " ".join(out.split())

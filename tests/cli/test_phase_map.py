@@ -44,14 +44,14 @@ def drawn(seen: SweepProgress, width: int = 80) -> list[str]:
 
 
 def cells(lines: list[str]) -> list[str]:
-    begin = next(i for i, line in enumerate(lines) if line.endswith("down, c.d across")) + 1
+    begin = next(i for i, line in enumerate(lines) if line.endswith("across, c.d upwards")) + 1
     end = next(i for i, line in enumerate(lines) if line.startswith("C comprehension"))
     return lines[begin : end - 1]
 
 
 def test_a_letter_a_cell() -> None:
     lines = drawn(progress(["comprehension", "grokking", "memorisation", "confusion"]))
-    assert cells(lines) == ["0 C G", "1 M X"]
+    assert cells(lines) == ["1 G X", "0 C M"]
     assert any("4 of 4 members, 100%" in line for line in lines)
 
 
@@ -59,12 +59,12 @@ def test_cells_hold_the_majority_over_seeds() -> None:
     seen = progress(
         [*["grokking"] * 2, "memorisation", *["memorisation"] * 2, "grokking", *[None] * 3, *["undefined"] * 3]
     )
-    assert cells(drawn(seen)) == ["0 G M", "1 · ?"]
+    assert cells(drawn(seen)) == ["1 M ?", "0 G ·"]
 
 
 def test_small_letters_until_all_have_ended() -> None:
-    assert cells(drawn(progress(["memorisation"] * 4, ended=False))) == ["0 m m", "1 m m"]
-    assert cells(drawn(progress([None] * 4, failed=1))) == ["0 ! ·", "1 · ·"]
+    assert cells(drawn(progress(["memorisation"] * 4, ended=False))) == ["1 m m", "0 m m"]
+    assert cells(drawn(progress([None] * 4, failed=1))) == ["1 · ·", "0 ! ·"]
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -73,7 +73,7 @@ def test_large_maps_fit_the_screen(width: int) -> None:
     lines = drawn(seen, width)
     assert max(map(len, lines)) <= width
     assert len(lines) < 36
-    assert any("of 60 rows and" in line for line in lines)
+    assert any("of 100 rows and" in line for line in lines)
 
 
 def test_lines_where_there_is_no_terminal() -> None:
@@ -109,5 +109,19 @@ def test_the_map_of_a_table_finds_values_of_any_type() -> None:
     file = console.file
     assert isinstance(file, io.StringIO)
     lines = [line.split() for line in file.getvalue().splitlines()]
-    assert lines[1][-2:] == ["C", "G"]
-    assert lines[2] == ["None", "M", "!"]
+    assert lines[1] == ["0.5", "G", "!"]
+    assert lines[2] == ["0", "C", "M"]
+    assert lines[3] == ["[0.9,", "0.98]", "None"]
+
+
+def test_every_column_is_labelled_where_there_is_room() -> None:
+    keys = {"a": [0.25, 0.5, 1000], "b": ["up"]}
+    rows = pl.DataFrame(
+        {"a": [0.25, 0.5, 1000.0], "b": ["up"] * 3, "phase": ["grokking"] * 3, "status": ["finished"] * 3}
+    )
+    for width, expected in ((18, ["up  G    G    G", "   0.25 0.5  1000"]), (17, ["up G G G", "   0.25 1000"])):
+        console = Console(file=io.StringIO(), width=80)
+        console.print(map_of(keys, rows, width))
+        file = console.file
+        assert isinstance(file, io.StringIO)
+        assert [line.rstrip() for line in file.getvalue().splitlines()][1:3] == expected

@@ -145,7 +145,7 @@ def test_only_cells_of_both_are_compared() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match=r"'data_add_x': is one of data_add_r, data_add_r_reprlr, data_fine"):
+    with pytest.raises(InputError, match=r"'data_add_x': needs to be one of data_add_r, data_add_r_reprlr, data_fine"):
         published_map("data_add_x")
     with pytest.raises(InputError, match=r"varies optimiser.weight_decay, and this table does not"):
         agreement(published_map("data_add_r"), pl.DataFrame({LR: [1e-4], "phase": ["grokking"]}))

@@ -86,7 +86,7 @@ def test_members_that_still_train_are_pending_until_nothing_can_change(tmp_path:
     (found,) = study(sweep).diagrams
     # both thresholds are passed: more training changes nothing
     assert [c.majority for c in found.cells] == ["grokking", None, "grokking"]
-    assert "2 of 3 runs trained: 2 grokking and 1 pending" in said(found)
+    assert "2 of 3 runs trained. Cells: 2 grokking and 1 pending" in said(found)
 
 
 def test_what_is_undefined_says_why(tmp_path: Path) -> None:
@@ -117,10 +117,11 @@ def test_another_threshold_is_read_off_the_curves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"published": "data_add_q"}, "--published = 'data_add_q': is one of data_add_r"),
+        ({"published": "data_add_q"}, "--published = 'data_add_q': needs to be one of data_add_r"),
         (
             {"published": "data_add_r_reprlr"},
-            "is a map over optimiser.groups.embed.*.learning_rate and optimiser.learn",
+            "is a map over optimiser.groups.embed.*.learning_rate and optimiser.learning_rate, but this diagram is one "
+            "over optimiser.learning_rate and optimiser.weight_decay",
         ),
         ({"published": "data_add_r", "threshold": 0.95}, "--threshold = 0.95: the map data_add_r is one at 0.9"),
         ({"threshold": 2}, "threshold = 2: needs to be above 0"),

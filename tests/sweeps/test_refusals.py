@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,18 +35,20 @@ def refusal(command: Command, home: Path, *arguments: str) -> str:
     [
         (["--grid", "optimiser.weigth_decay=0,1"], "weight_decay"),
         (["--grid", "nothing=0,1"], "nothing"),
+        (["--grid", "optimizer.weight_decay=0,1"], "did you mean 'optimiser'?"),
         (["--grid", "task.p.q=1,2"], "task.p"),
         (["--grid", "optimiser.weight_decay=a,b"], "optimiser.weight_decay"),
         (["--grid", "optimiser.weight_decay=-1:1:3"], "optimiser.weight_decay = -1"),
         (["--grid", "optimiser.weight_decay=2:1:3"], "reversed"),
-        (["--grid", "optimiser.weight_decay=1:2:0"], "empty"),
+        (["--grid", "optimiser.weight_decay=1:2:0"], "number of values"),
         (["--grid", "optimiser.weight_decay="], "before and after each comma"),
         (["--grid", "optimiser.weight_decay"], "names no values"),
         (["--grid", "optimiser.weight_decay=1,1.0"], "the same value twice"),
         (["--grid", "optimiser.weight_decay=0.5,0.25", *DECAYS], "given twice"),
         (["--grid", "task.p=5:8:5"], "task.p"),
         (["--grid", "task.p=5:50:4:log"], "task.p"),
-        (["--grid", "budget.steps=10,20"], "changes nothing of what is trained"),
+        (["--grid", "budget.steps=-1,20"], "a budget cannot be swept"),
+        (["--grid", "evaluation.every=1,2"], "changes nothing of what is trained"),
         (["--grid", "split.frac_train=0.5,0.00001"], "split.frac_train"),
         (["--grid", "split.frac_train=0.2,0.4"], "as a setting and as a key"),
         (["--grid", "task.p=5,6", "--grid", "task.expression=x/y"], "6"),
@@ -79,7 +82,37 @@ def test_a_grid_needs_no_seeds_to_be_told_apart_from_its_points(home: Path) -> N
     assert not home.exists() or not list(home.rglob("sweep.json"))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "127.0.0.1", "http://127.0.0.1:1", "tcp://", ""])
+def test_only_what_can_be_swept_is_named(command: Command, home: Path) -> None:
+    err = refusal(command, home, "micro", *SMALL, "--grid", "foo.bar=1,2")
+    assert err.startswith("groklab: grid foo.bar: no such setting; ")
+    named = err.rsplit(" is in ", 1)[1].strip().split(", ")
+    assert {"task", "optimiser", "split", "seed"} <= set(named)
+    assert not set(named) & {"name", "plugins", "budget", "evaluation", "checkpoints", "measures"}
+
+
+NO_ADDRESSES = (
+    "",
+    "nonsense",
+    "127.0.0.1",
+    "http://127.0.0.1:1",
+    "tcp://",
+    "tcp://:8786",
+    "h:0",
+    "h:65536",
+    "::1:8786",
+)
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_what_is_no_address_is_refused_before_dask_is_asked(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(executors, "_untyped", lambda: pytest.fail("dask was asked"))
+    err = refusal(command, home, "micro", *SMALL, *DECAYS, "--scheduler", address)
+    assert f"scheduler = {address!r}: needs to be host:port or tcp://host:port" in err
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "[::1]:1"])
 def test_a_scheduler_that_does_not_answer_is_refused(
     command: Command, home: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -87,6 +120,18 @@ def test_a_scheduler_that_does_not_answer_is_refused(
     err = refusal(command, home, "micro", *SMALL, *DECAYS, "--scheduler", address)
     assert "no answer within 1 s" in err
     assert repr(address) in err
+
+
+def test_nothing_follows_the_refusal_of_an_address_that_dask_cannot_use(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", raised.append)
+    # a protocol that needs certificates: dask leaves a client half made
+    err = refusal(command, home, "micro", *SMALL, *DECAYS, "--scheduler", "tls://127.0.0.1:1")
+    assert "scheduler = 'tls://127.0.0.1:1': cannot be asked from here: " in err
+    gc.collect()
+    assert raised == []
 
 
 def test_a_scheduler_without_workers_is_refused(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def _say(found: dict[str, Any], console: Console) -> None:
     if "learner" in found:
         _say_machine(found, console)
         return
-    if found["representation"] is not None:
+    if found.get("representation") is not None:
         for text in (representation_verdict(found["representation"]), *representation_lines(found["representation"])):
             console.print(f"  {text}", markup=False, highlight=False)
         return

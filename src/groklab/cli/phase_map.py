@@ -42,7 +42,7 @@ def words(value: Any) -> str:
 
 
 def map_of(keys: dict[str, list[Any]], rows: pl.DataFrame, width: int = 80) -> Group:
-    """The map of a table: the grid's first key downwards, the second across, the majority over all others."""
+    """The map of a table: the grid's first key across, the second upwards, the majority over all others."""
     place = _places(keys)
     cells: Cells = {}
     values = [rows[key].to_list() for key in list(keys)[:2] if key in rows.columns]
@@ -64,15 +64,14 @@ def live_map(progress: SweepProgress, width: int) -> Group:
 
 
 def _places(keys: dict[str, list[Any]]) -> Any:
-    """The row and column of a point."""
+    """The row, counted from below, and the column of a point."""
     names = list(keys)[:2]
     # a table's column holds values of one type: numbers as floats, anything mixed or nested as JSON
     rank = [{spelt: i for i, v in enumerate(keys[name]) for spelt in _spellings(v)} for name in names]
 
     def place(point: dict[str, Any]) -> tuple[int, int]:
         found = [rank[i].get(repr(point.get(name)), 0) for i, name in enumerate(names)]
-        # a single key runs across
-        return (found[0], found[1]) if len(found) == 2 else (0, found[0] if found else 0)
+        return (found[1] if len(found) == 2 else 0, found[0] if found else 0)
 
     return place
 
@@ -96,33 +95,46 @@ def _letter(members: Sequence[tuple[str | None, bool, bool]]) -> Text:
 
 def _drawn(keys: dict[str, list[Any]], cells: Cells, width: int) -> Group:
     names = list(keys)
-    down = keys[names[0]] if len(names) > 1 else [""]
-    across = keys[names[min(1, len(names) - 1)]] if names else [""]
-    labels = [words(v) for v in down]
-    margin = max(map(len, labels)) + 1
-    shown = _spread(len(down), MOST_ROWS)
-    columns = _spread(len(across), max(1, (width - margin) // 2))
+    across = [words(v) for v in keys[names[0]]] if names else [""]
+    up = [words(v) for v in keys[names[1]]] if len(names) > 1 else [""]
+    margin = max(map(len, up)) + 1
+    shown = _spread(len(up), MOST_ROWS)
+    wide = max(map(len, across))
+    # every column has its label where there is room for that, and a letter's width where there is not
+    all_labelled = margin + (wide + 1) * len(across) <= width
+    wide = wide if all_labelled else 1
+    columns = _spread(len(across), max(1, (width - margin) // (wide + 1)))
     lines: list[Text] = []
     if len(names) > 1:
-        lines.append(Text(f"{names[0]} down, {names[1]} across", style="dim"))
+        lines.append(Text(f"{names[0]} across, {names[1]} upwards", style="dim"))
     elif names:
         lines.append(Text(f"{names[0]} across", style="dim"))
-    for row in shown:
-        line = Text(labels[row].rjust(margin - 1) + " ", style="dim")
+    for row in reversed(shown):
+        line = Text(up[row].rjust(margin - 1) + " ", style="dim")
         for column in columns:
+            line.append(" " * ((wide - 1) // 2))
             line.append_text(_letter(cells.get((row, column), [(None, False, False)])))
-            line.append(" ")
+            line.append(" " * (wide // 2 + 1))
         lines.append(line)
     if names:
-        low, high = words(across[columns[0]]), words(across[columns[-1]])
-        gap = max(2 * len(columns) - 1 - len(low) - len(high), 1)
-        lines.append(Text(" " * margin + (low + " " * gap + high if len(columns) > 1 else low), style="dim"))
-    if len(shown) < len(down) or len(columns) < len(across):
-        lines.append(Text(f"{len(shown)} of {len(down)} rows and {len(columns)} of {len(across)} columns", style="dim"))
+        if all_labelled:
+            labels = " ".join(_centred(label, wide) for label in across).rstrip()
+        else:
+            low, high = across[columns[0]], across[columns[-1]]
+            gap = max(2 * len(columns) - 1 - len(low) - len(high), 1)
+            labels = low + " " * gap + high if len(columns) > 1 else low
+        lines.append(Text(" " * margin + labels, style="dim"))
+    if len(shown) < len(up) or len(columns) < len(across):
+        lines.append(Text(f"{len(shown)} of {len(up)} rows and {len(columns)} of {len(across)} columns", style="dim"))
     legend = Text()
     for phase, letter in LETTERS.items():
         legend.append(letter, style=STYLES[phase]).append(f" {phase}  ", style="dim")
     return Group(*lines, legend)
+
+
+def _centred(text: str, width: int) -> str:
+    left = (width - len(text)) // 2
+    return " " * left + text + " " * (width - len(text) - left)
 
 
 def _spread(n: int, most: int) -> list[int]:

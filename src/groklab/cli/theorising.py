@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -14,8 +16,6 @@ from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
-from groklab.figures.theme import Figure
-from groklab.figures.theory import critical_fraction_by_p, theory_by_fraction
 from groklab.parallelograms import equations_of
 from groklab.reading import component
 from groklab.tasks import Task
@@ -24,6 +24,7 @@ from groklab.theory import theory as predict
 
 GROUP = "Take apart"
 MOST_DRAWS = 100_000
+GROUP_NAME = re.compile(r"[SACDQ][0-9]+(x[SACDQ][0-9]+)*")
 
 
 @app.command(rich_help_panel=GROUP)
@@ -48,7 +49,7 @@ def theory(
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Instead of a task: the theory beside what a run did.")
     ] = None,
-    member: Annotated[int, typer.Option(help="With --run: which model of an ensemble.")] = 0,
+    member: Annotated[int | None, typer.Option(help="With --run: which model of an ensemble.")] = None,
     figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Draw the curves into a page.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -66,33 +67,38 @@ def theory(
 
       groklab theory --against-p 4,6,10,20,40 --draws 100
     """
+    from groklab.report.effective_theory import fraction_page
+
     if not 1 <= draws <= MOST_DRAWS:
         raise InputError("--draws", draws, f"needs to be from 1 to {MOST_DRAWS:,}")
     if seed < 0:
         raise InputError("--seed", seed, "needs to be 0 or above")
     if normalisation not in ("one", "parallelograms"):
         raise InputError("--normalisation", normalisation, "needs to be 'one' or 'parallelograms'")
-    if figure is not None and not figure.endswith(".html"):
-        raise InputError("--figure", figure, "needs a file name that ends in .html")
+    path = _page_path(figure)
+    if member is not None and run is None:
+        raise InputError("--member", member, "needs --run, whose models it chooses from")
     if run is not None:
         if task is not None or modular:
             raise InputError("--run", run, "brings its own task; leave TASK and --modular out")
-        _beside(run, member, _of(normalisation), figure, as_json)
+        _beside(run, member or 0, _of(normalisation), path, as_json)
         return
     if against is not None:
-        _against(_numbers(against), task, modular, draws, seed, figure, as_json)
+        _against(_numbers(against), task, modular, draws, seed, path, as_json)
         return
     made = _task(p, task, modular)
     found = {"task": made.name, **predict(equations_of(made), draws=draws, normalisation=_of(normalisation), seed=seed)}
-    if figure is not None and "does_not_apply" not in found:
-        _draw(theory_by_fraction(found), Path(figure))
+    drawn = _drawn(path, found, fraction_page)
     if as_json:
-        emit(found)
+        emit({**found, **drawn})
         return
     _print(found, console_for(False))
+    _say(drawn)
 
 
 def _task(p: int, expression: str | None, modular: bool) -> Task:
+    if GROUP_NAME.fullmatch(expression or ""):
+        raise InputError("TASK", expression, "names a group, and this theory is of formulas in x and y only")
     # E_i + E_j does not know an order, and every ordered pair would only say the same again
     described: dict[str, Any] = {"p": p, "expression": expression or "x + y", "modular": modular, "pairs": "unordered"}
     made: Task = component("task", described, "arithmetic").build()
@@ -107,13 +113,15 @@ def _numbers(text: str) -> list[int]:
 
 
 def _against(
-    moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int, figure: str | None, as_json: bool
+    moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int, path: Path | None, as_json: bool
 ) -> None:
+    from groklab.report.effective_theory import against_p_page
+
     rows = against_p([equations_of(_task(p, expression, modular)) for p in moduli], draws, seed)
-    if figure is not None:
-        _draw(critical_fraction_by_p(rows), Path(figure))
+    found = {"draws": draws, "seed": seed, "against_p": rows}
+    drawn = _drawn(path, found, lambda _: against_p_page(rows, _named(expression, modular)))
     if as_json:
-        emit({"draws": draws, "seed": seed, "against_p": rows})
+        emit({**found, **drawn})
         return
     table = Table(box=None, padding=(0, 1))
     for title in ("p", "pairs", "critical fraction", "pairs a symbol"):
@@ -122,33 +130,40 @@ def _against(
         fraction = f"{row['critical_fraction']:.4f} ± {row['critical_fraction_se']:.4f}"
         table.add_row(str(row["p"]), f"{row['n_pairs']:,}", fraction, f"{row['pairs_a_symbol']:.2f}")
     console_for(False).print(table)
+    _say(drawn)
 
 
-def _beside(name: str, member: int, normalisation: Normalisation, figure: str | None, as_json: bool) -> None:
-    from groklab.figures.embedding_traces import embedding_traces
+def _named(expression: str | None, modular: bool) -> str:
+    return f"{expression or 'x + y'}{' modulo p' if modular else ''}"
+
+
+def _beside(name: str, member: int, normalisation: Normalisation, path: Path | None, as_json: bool) -> None:
+    from groklab.figures.embedding_traces import reached
     from groklab.predicting import beside_run
+    from groklab.report.effective_theory import run_page
 
     found = beside_run(find_whole(name), member, normalisation)
-    if figure is not None and "does_not_apply" not in found:
-        _draw(embedding_traces(found), Path(figure))
+    drawn = _drawn(path, found, run_page)
     if as_json:
-        emit(found)
+        emit({**found, **drawn})
         return
     console = console_for(False)
     console.print(f"[bold]{found['run']}[/bold], member {member}: {found['task']}")
     if "does_not_apply" in found:
         console.print(found["does_not_apply"])
+        _say(drawn)
         return
     rows = {
         "dimensions left free": f"{found['null_dimension']}, by {found['n_train']} training pairs; 2 force a line",
         "λ₃": f"{found['lambda_3']:.4g}",
         f"1/(λ₃ η), η={found['eta']:g}": _steps(found["n_h"]),
-        "RQI > 0.95, theory": _steps(found["predicted_step"]),
-        "RQI > 0.95, run": f"{_steps(found['observed_step'])} (from {found['observed_from']})",
+        "RQI > 0.95, theory": reached(found, "theory"),
+        "RQI > 0.95, run": f"{reached(found, 'network')}, from {found['observed_from']}",
         "RQI at the end, run": f"{found['network']['rqi'][-1]:.3f}",
     }
     for key, value in rows.items():
         console.print(f"{key:>24}  {value}", markup=False)
+    _say(drawn)
 
 
 def _steps(value: float | None) -> str:
@@ -159,11 +174,31 @@ def _of(text: str) -> Normalisation:
     return cast(Literal["one", "parallelograms"], text)
 
 
-def _draw(shown: Figure, path: Path) -> None:
-    from plotly.io import to_html
+def _page_path(figure: str | None) -> Path | None:
+    if figure is None:
+        return None
+    path = Path(figure).expanduser()
+    if not figure.endswith(".html") or path.is_dir():
+        raise InputError("--figure", figure, "needs a file name that ends in .html")
+    if not path.parent.is_dir():
+        raise InputError("--figure", figure, "needs a folder that exists")
+    return path
 
-    page = to_html(shown, include_plotlyjs=True, full_html=True)
-    storage.atomic_write(path, page.encode())
+
+def _drawn(path: Path | None, found: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> dict[str, str | None]:
+    """Write the page that is asked for, if any, and say where: `figure` is None where the theory does not apply."""
+    if path is None:
+        return {}
+    if "does_not_apply" in found:
+        return {"figure": None}
+    storage.atomic_write(path, page(found).encode())
+    return {"figure": str(path)}
+
+
+def _say(drawn: dict[str, str | None]) -> None:
+    if "figure" in drawn:
+        where = drawn["figure"] or "none is drawn, as the theory does not apply"
+        console_for(False).print(f"figure: {where}", soft_wrap=True, markup=False)
 
 
 def _print(found: dict[str, Any], console: Console) -> None:

@@ -171,7 +171,7 @@ def _axes(keys: list[str], x: str | None, y: str | None, at: Mapping[str, Any]) 
         raise InputError("the sweep varies nothing but seeds, so it has no diagram")
     for option, key in (("--x", x), ("--y", y), *(("--at", k) for k in at)):
         if key is not None and key not in keys:
-            raise InputError(option, shown(key), f"is one of the sweep's settings {', '.join(keys)}")
+            raise InputError(option, shown(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
     left = [key for key in keys if key not in (x, y) and key not in at]
     for option, key in (("--x", x), ("--y", y)):
         if key is not None and key in at:
@@ -199,7 +199,7 @@ def _value(key: str, asked: Any, keys: Mapping[str, Sequence[Any]]) -> Any:
         if near:
             return value
     known = ", ".join(label(v) for v in keys[key][:12]) + (", …" if len(keys[key]) > 12 else "")
-    raise InputError(f"--at {key}", asked, f"is one of {known}")
+    raise InputError(f"--at {key}", asked, f"needs to be one of {known}")
 
 
 def _column(column: pl.Series, values: Sequence[Any]) -> list[Any]:

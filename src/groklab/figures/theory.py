@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from groklab.figures.theme import GREEN, TEST, TRAIN, Figure, figure
+from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, figure, log_heights
 
 
 def critical_fraction_by_p(rows: list[dict[str, Any]]) -> Figure:
@@ -28,7 +28,8 @@ def critical_fraction_by_p(rows: list[dict[str, Any]]) -> Figure:
 
 
 def theory_by_fraction(found: dict[str, Any]) -> Figure:
-    """Share of training sets that force the linear representation and ideal accuracy, above; lambda_3, below.
+    """Over the training fraction, from above: share of training sets that force the linear representation and ideal
+    accuracy; lambda_3; and the steps 1/(lambda_3 eta), a gap where they are infinite.
 
     found: what `theory` gives of a task that it applies to.
     """
@@ -42,6 +43,8 @@ def theory_by_fraction(found: dict[str, Any]) -> Figure:
             "name": name,
             "x": x,
             "y": [row[key] for row in rows],
+            "connectgaps": False,
+            "showlegend": axis == "y",
             "line": {"color": colour, "width": 2.25},
             "xaxis": "x",
             "yaxis": axis,
@@ -52,13 +55,19 @@ def theory_by_fraction(found: dict[str, Any]) -> Figure:
         line("p_linear", "training sets that force a line", TEST, "y", ".1%"),
         line("ideal_accuracy", "ideal accuracy", GREEN, "y", ".1%"),
         line("lambda_3", "λ₃ (median)", TRAIN, "y2", ".3g"),
+        line("steps", "1/(λ₃ η) (median), steps:", PINK, "y3", ",.0f"),
     ]
     half = found["critical_fraction"]
+    finite = [row["steps"] for row in rows if row["steps"] is not None]
+    # a narrow span may hold one power of ten only
+    wide = bool(finite) and max(finite) > 300 * min(finite)
+    ticks = {"tickformat": ",", "dtick": 1 if wide else "D2"}
     layout = {
-        "height": 520,
-        "xaxis": {"title": {"text": "training fraction"}, "tickformat": ".0%", "range": [0, 1.02], "anchor": "y2"},
-        "yaxis": {"title": {"text": "share"}, "tickformat": ".0%", "range": [-0.03, 1.06], "domain": [0.54, 1]},
-        "yaxis2": {"title": {"text": "grokking rate λ₃"}, "rangemode": "tozero", "domain": [0, 0.46]},
+        "height": 680,
+        "xaxis": {"title": {"text": "training fraction"}, "tickformat": ".0%", "range": [0, 1.02], "anchor": "y3"},
+        "yaxis": {"title": {"text": "share"}, "tickformat": ".0%", "range": [-0.03, 1.06], "domain": [0.7, 1]},
+        "yaxis2": {"title": {"text": "λ₃"}, "rangemode": "tozero", "domain": [0.35, 0.65]},
+        "yaxis3": {**log_heights(finite, "steps 1/(λ₃ η)"), **ticks, "domain": [0, 0.3]},
         "shapes": [
             {
                 "type": "line",
@@ -74,15 +83,16 @@ def theory_by_fraction(found: dict[str, Any]) -> Figure:
         "annotations": [
             {
                 "x": half,
-                "y": 1.02,
+                "y": 1,
                 "xref": "x",
                 "yref": "paper",
+                "xanchor": "left" if half < 0.3 else "right" if half > 0.7 else "center",
                 "yanchor": "bottom",
                 "showarrow": False,
                 "text": f"critical fraction {half:.3f}",
             }
         ],
-        "legend": {"orientation": "h", "y": 1.12, "yanchor": "bottom"},
-        "margin": {"l": 64, "r": 16, "t": 84, "b": 52},
+        "legend": {"orientation": "h", "y": 1.05, "yanchor": "bottom"},
+        "margin": {"l": 68, "r": 16, "t": 84, "b": 52},
     }
     return figure(traces, layout)

@@ -110,7 +110,7 @@ def published_map(name: str) -> PublishedMap:
     """The map of that name; raises InputError for another, naming those there are."""
     maps = published_maps()
     if name not in maps:
-        raise InputError("--published", shown(name), f"is one of {', '.join(maps)}")
+        raise InputError("--published", shown(name), f"needs to be one of {', '.join(maps)}")
     return maps[name]
 
 

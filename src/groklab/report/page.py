@@ -51,6 +51,7 @@ class Page:
     computes: Sequence[str] = ()
     features: Sequence[str] = ()
     feature_pictures: Sequence[Picture] = ()
+    heading: str = "What happened"
 
 
 def render(page: Page) -> str:

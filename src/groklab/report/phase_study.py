@@ -133,13 +133,22 @@ def study(
         assert theirs is not None
         axes = {theirs.rows.key, theirs.columns.key}
         if axes != {diagram.x_key, diagram.y_key}:
-            raise InputError("--published", theirs.name, f"is a map over {listed(sorted(axes))}; this one is not")
+            raise _over_others(theirs, axes, diagram, sweep.keys)
         agreements.append(agreement(theirs, diagram.table(), gap, boundary))
     steps = {m: (train, test) for m, train, test in table.select("member", "train_step", "test_step").iter_rows()}
     undefined = table.filter(pl.col("phase") == "undefined").select("member", "said").iter_rows()
     reasons = {m: why for m, why in undefined if why}
     decided = (threshold, gap, boundary)
     return PhaseStudy(sweep.name, tuple(diagrams), *decided, theirs, tuple(agreements), steps, reasons)
+
+
+def _over_others(
+    theirs: PublishedMap, axes: set[str], diagram: PhaseDiagram, keys: Mapping[str, Sequence[Any]]
+) -> InputError:
+    own = [key for key in (diagram.x_key, diagram.y_key) if key is not None]
+    hint = "; --x and --y choose its axes" if axes <= keys.keys() else ""
+    allowed = f"is a map over {listed(sorted(axes))}, but this diagram is one over {listed(own)}{hint}"
+    return InputError("--published", theirs.name, allowed)
 
 
 def counts(diagram: PhaseDiagram) -> dict[str, int]:
@@ -151,15 +160,15 @@ def counts(diagram: PhaseDiagram) -> dict[str, int]:
 
 
 def said(diagram: PhaseDiagram) -> str:
-    """One or two sentences: how many cells, of which phases, and how far the seeds agree."""
+    """Two or three sentences: runs trained, cells of each phase, and how far the seeds agree."""
     n, seeds = len(diagram.cells), max((len(c.members) for c in diagram.cells), default=0)
     size = f"{len(diagram.x_values)} × {len(diagram.y_values)}" if diagram.y_key is not None else f"{n:,}"
     trained = sum(len(c.members) - c.pending for c in diagram.cells)
     total = sum(len(c.members) for c in diagram.cells)
+    found = listed([f"{k:,} {name}" for name, k in counts(diagram).items() if k])
     sentences = [
-        f"{size} cells of {seeds} seed{'s' if seeds != 1 else ''}, {trained:,} of {total:,} runs trained: "
-        + listed([f"{k:,} {name}" for name, k in counts(diagram).items() if k])
-        + "."
+        f"{size} cells of {seeds} seed{'s' if seeds != 1 else ''}, {trained:,} of {total:,} runs trained.",
+        f"{'Cells by the majority of their seeds' if seeds > 1 else 'Cells'}: {found}.",
     ]
     several = [c for c in diagram.cells if len(c.members) - c.pending > 1]
     if several:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -17,12 +18,14 @@ from typing import Any
 import jax
 
 from groklab import device, storage
-from groklab.errors import InputError
+from groklab.errors import InputError, shown
 
 #: Seconds in which a scheduler needs to answer, and in which the first worker needs to come.
 ANSWER_SECONDS, WORKER_SECONDS = 10, 60
 #: Seconds that the processes of this machine may take to start.
 START_SECONDS = 300
+#: host:port, or the same behind the name of one of dask's protocols; IPv6 hosts stand in brackets.
+_ADDRESS = re.compile(r"(?:(?:tcp|tls|ucx|ws|wss)://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(\d{1,5})")
 #: One thread a process: XLA counts NPROC, the libraries of linear algebra their own variables.
 ONE_THREAD = dict.fromkeys(("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 #: What worker processes of this machine find set; a process that ends at once leaves semaphores, which is no news.
@@ -47,12 +50,13 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
     """Workers that see `folder`, for as long as the block runs.
 
     workers: how many local processes (None: one a core; on a GPU always one, inside this process). scheduler: the
-    address of a cluster to use instead. Raises InputError, one sentence, where a scheduler does not answer, no worker
-    comes, or one has another version or does not see the folder.
+    address of a cluster to use instead. Raises InputError, one sentence, for what is no address, where a scheduler does
+    not answer, no worker comes, or one has another version or does not see the folder.
     """
     if scheduler is not None:
         if workers is not None:
             raise InputError("workers", workers, "cannot be given with a scheduler, whose cluster says how many")
+        _check_address(scheduler)
         with _client(scheduler) as client:
             yield _checked(client, folder, scheduler)
     elif workers is not None and workers < 1:
@@ -114,25 +118,40 @@ def _inside() -> Iterator[Any]:
         yield client
 
 
+def _check_address(address: str) -> None:
+    found = _ADDRESS.fullmatch(address)
+    if found is None or not 1 <= int(found[1]) <= 65_535:
+        allowed = "needs to be host:port or tcp://host:port (or tls, ucx, ws, wss), such as tcp://127.0.0.1:8786"
+        raise InputError("scheduler", shown(address), allowed)
+
+
 @contextlib.contextmanager
 def _client(address: str) -> Iterator[Any]:
     distributed = _untyped()
     with _no_words():
+        # made in two steps, as a client that cannot connect needs to be closed as well
+        client = distributed.Client.__new__(distributed.Client)
         try:
-            with warnings.catch_warnings():
-                # of other versions: what matters of them is told in one sentence
-                warnings.simplefilter("ignore")
-                client = distributed.Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
-        except (OSError, TimeoutError, ValueError, TypeError):
-            allowed = (
-                f"gives no answer within {ANSWER_SECONDS} s; is a dask scheduler running there, as tcp://host:8786?"
-            )
-            raise InputError("scheduler", address, allowed) from None
-        try:
+            try:
+                with warnings.catch_warnings():
+                    # of other versions: what matters of them is told in one sentence
+                    warnings.simplefilter("ignore")
+                    client.__init__(address, timeout=ANSWER_SECONDS, set_as_default=False)
+            except (OSError, TimeoutError):
+                allowed = (
+                    f"gives no answer within {ANSWER_SECONDS} s; is a dask scheduler running there, as tcp://host:8786?"
+                )
+                raise InputError("scheduler", address, allowed) from None
+            except Exception as error:
+                # a protocol whose library is not installed, or one that needs certificates
+                why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+                raise InputError("scheduler", address, f"cannot be asked from here: {why}") from None
             yield client
         finally:
             with contextlib.suppress(Exception):
                 client.close(timeout=5)
+            # or the last reference to it would close it again, and print what fails
+            client.status = "closed"
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from groklab.errors import InputError, shown
+from groklab.reading import SECTIONS
 from groklab.yaml_input import parse_overrides
 
 #: Dotted settings with the values that each takes, the first varying slowest.
@@ -19,6 +21,8 @@ Grid: TypeAlias = dict[str, list[Any]]
 MOST_VALUES = 100_000
 #: Settings that change nothing of what is trained: members that differ in them alone would be the same member.
 NOT_TRAINED = ("name", "plugins", "budget", "evaluation", "checkpoints", "measures")
+#: Sections and settings that a grid can vary.
+SWEPT = tuple(name for name in SECTIONS if name not in NOT_TRAINED)
 _INTEGER = re.compile(r"[+-]?\d+")
 _OPENING, _CLOSING = "[{(", "]})"
 
@@ -67,9 +71,32 @@ def as_grid(keys: Mapping[str, Any]) -> Grid:
     for key, values in found.items():
         if not values:
             raise InputError(f"grid {shown(str(key))}", values, "needs at least one value")
-        if key.split(".")[0] in NOT_TRAINED:
-            raise InputError(f"grid {shown(key)}: changes nothing of what is trained, so its members would be the same")
+        _check_trained(str(key))
     return found
+
+
+def check_known(grid: Grid) -> None:
+    """Raise InputError for a key of no section that can be swept."""
+    for key in grid:
+        head = key.split(".")[0]
+        if head not in SWEPT:
+            close = difflib.get_close_matches(head[:80], SWEPT, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise InputError(f"grid {shown(key)}: no such setting; {hint}what can be swept is in {', '.join(SWEPT)}")
+
+
+def _check_trained(key: str) -> None:
+    head = key.split(".")[0]
+    if head == "budget":
+        raise InputError(
+            f"grid {shown(key)}: a budget cannot be swept, as members that differ in it alone are one training; "
+            "take the longest as a plain setting, or make one sweep a budget"
+        )
+    if head in NOT_TRAINED:
+        raise InputError(
+            f"grid {shown(key)}: cannot be swept, as it changes nothing of what is trained and its members would be "
+            "the same; give it once, as a plain setting"
+        )
 
 
 def points(grid: Grid) -> list[dict[str, Any]]:
@@ -106,9 +133,10 @@ def _range(key: str, item: str) -> list[Any]:
     if low is None or high is None or not np.isfinite([low, high]).all():
         raise refuse("a range needs to be lo:hi:n with numbers for its ends")
     if not re.fullmatch(r"\d{1,9}", parts[2]) or not 2 <= int(parts[2]) <= MOST_VALUES:
-        raise refuse(f"is an empty range: n needs to be a number of values from 2 to {MOST_VALUES:,}")
+        raise refuse(f"n, the number of values, needs to be an integer from 2 to {MOST_VALUES:,}")
     if low >= high:
-        raise refuse("is a reversed range: lo needs to be below hi" if low > high else "is an empty range: lo is hi")
+        reversed_ = "is a reversed range: lo needs to be below hi"
+        raise refuse(reversed_ if low > high else "lo and hi are the same: write a single value without a range")
     if len(parts) == 4 and low <= 0:
         raise refuse("a logarithmic range needs to begin above 0")
     spaced = np.geomspace if len(parts) == 4 else np.linspace

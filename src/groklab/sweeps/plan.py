@@ -17,7 +17,7 @@ from groklab.experiment import MAX_SEED, Experiment, Start
 from groklab.papers import PRESETS, find_preset
 from groklab.reading import read
 from groklab.start import load_start
-from groklab.sweeps.grid import Grid, as_grid, points
+from groklab.sweeps.grid import Grid, as_grid, check_known, points
 from groklab.yaml_input import load_yaml
 
 #: Members of one sweep, unless more are allowed.
@@ -58,6 +58,7 @@ def make_plan(
     base, settings = description_of(what)
     settings = {**_of_members(retire), **settings, **(overrides or {})}
     grid = as_grid(keys)
+    check_known(grid)
     for key in settings.keys() & grid.keys():
         if overrides and key in overrides:
             raise InputError(f"{shown(key)} is given as a setting and as a key of the grid; one of them is enough")
