@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def test_nothing_follows_the_refusal_of_an_address_that_dask_cannot_use(
     assert "scheduler = 'tls://127.0.0.1:1': cannot be asked from here: " in err
     gc.collect()
     assert raised == []
+
+
+def test_a_server_that_is_no_scheduler_is_refused(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "ANSWER_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        # it takes the connection, and never says a word
+        err = refusal(
+            command, home, "micro-fast", *SMALL, *DECAYS, "--scheduler", f"127.0.0.1:{server.getsockname()[1]}"
+        )
+    assert "gives no answer within 1 s" in err
 
 
 def test_a_scheduler_without_workers_is_refused(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import re
 import secrets
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,24 +129,35 @@ def _check_address(address: str) -> None:
 @contextlib.contextmanager
 def _client(address: str) -> Iterator[Any]:
     distributed = _untyped()
+    silent = f"gives no answer within {ANSWER_SECONDS} s; is a dask scheduler running there, as tcp://host:8786?"
     with _no_words():
         # made in two steps, as a client that cannot connect needs to be closed as well
         client = distributed.Client.__new__(distributed.Client)
-        try:
+        failed: list[Exception] = []
+
+        def connect() -> None:
             try:
                 with warnings.catch_warnings():
                     # of other versions: what matters of them is told in one sentence
                     warnings.simplefilter("ignore")
                     client.__init__(address, timeout=ANSWER_SECONDS, set_as_default=False)
-            except (OSError, TimeoutError):
-                allowed = (
-                    f"gives no answer within {ANSWER_SECONDS} s; is a dask scheduler running there, as tcp://host:8786?"
-                )
-                raise InputError("scheduler", address, allowed) from None
-            except Exception as error:
+            except Exception as error:  # whatever a library for a protocol raises
+                failed.append(error)
+
+        # beside us, as dask waits for ever for a server that takes the connection and says something else
+        trying = threading.Thread(target=connect, daemon=True)
+        trying.start()
+        trying.join(2 * ANSWER_SECONDS)
+        if trying.is_alive():
+            client.status = "closed"
+            raise InputError("scheduler", address, silent)
+        try:
+            if failed and isinstance(failed[0], (OSError, TimeoutError)):
+                raise InputError("scheduler", address, silent)
+            if failed:
                 # a protocol whose library is not installed, or one that needs certificates
-                why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-                raise InputError("scheduler", address, f"cannot be asked from here: {why}") from None
+                why = " ".join(str(failed[0]).split()).rstrip(".") or type(failed[0]).__name__
+                raise InputError("scheduler", address, f"cannot be asked from here: {why}")
             yield client
         finally:
             with contextlib.suppress(Exception):
