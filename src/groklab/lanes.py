@@ -70,7 +70,9 @@ class Lanes:
         results = self._advanced(self.states, start, stop, every)
         self.states = [moved for moved, _ in results]
         count = n_records(start, stop, every)
-        rows = {k: np.full((count, self.ensemble.n_members), np.nan, np.float32) for k in self.program.metrics}
+        # in double precision where that is what was computed
+        kinds = {k: np.asarray(results[0][1][k]).dtype for k in self.program.metrics}
+        rows = {k: np.full((count, self.ensemble.n_members), np.nan, dtype) for k, dtype in kinds.items()}
         for lanes, (_, records) in zip(self.blocks, results, strict=True):
             places = [i for i, m in enumerate(lanes) if m not in self.kept]
             for name, row in rows.items():

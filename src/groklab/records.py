@@ -11,7 +11,7 @@ from groklab import grokking
 
 
 class Records:
-    """steps: (n,) int64, ascending. metrics: by name (n, n_members) float32; nothing is recorded of a member after
+    """steps: (n,) int64, ascending. metrics: by name (n, n_members); nothing is recorded of a member after
     the step at which it retired, and its later entries are NaN.
     """
 
@@ -87,7 +87,8 @@ class Records:
             return False
         self.steps, self.retired = steps.astype(np.int64), dict(retired)
         for name in self.metrics:
-            table = np.full((len(steps), self.n_members), np.nan, np.float32)
-            table[places, frame["member"].to_numpy()] = frame[name].to_numpy()
+            values = frame[name].to_numpy()
+            table = np.full((len(steps), self.n_members), np.nan, values.dtype)
+            table[places, frame["member"].to_numpy()] = values
             self.metrics[name] = table
         return True
