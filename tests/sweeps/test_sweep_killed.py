@@ -76,8 +76,9 @@ def claimants(home: Path) -> dict[Path, int]:
 
 
 def stamps(folders: list[Path]) -> dict[Path, int]:
-    """When the files of runs were written last."""
-    return {p: p.stat().st_mtime_ns for folder in folders for p in folder.rglob("*.*") if p.is_file()}
+    """When the files of runs were written last; a claim is given up a moment after the run has ended."""
+    files = [p for folder in folders for p in folder.rglob("*.*") if p.name != "claim.json" and p.is_file()]
+    return {p: p.stat().st_mtime_ns for p in files}
 
 
 def hashes(sweep: gl.Sweep) -> dict[str, list[str]]:

@@ -78,7 +78,8 @@ def rows_of_pack(sweep: Folder, number: int) -> tuple[list[Row], pl.DataFrame]:
             row["status"] = "running" if claims.holder(pack.path) is not None else "interrupted"
         rows.append(row | {"member": member})
         kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
-        thinned.append(kept.select(pl.lit(member, pl.Int32).alias("member"), "step", *CURVES))
+        # of float64 runs too: a curve to look at
+        thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(CURVE_SCHEMA))
     return rows, pl.concat(thinned)
 
 
