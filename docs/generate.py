@@ -22,6 +22,7 @@ import groklab as gl
 from groklab import reading, registry
 from groklab.cli import (  # noqa: F401  (commands register themselves)
     diagrams,
+    explaining_tasks,
     files,
     listings,
     looking,
@@ -183,6 +184,7 @@ def operations() -> str:
         (
             f"`{o.name}`",
             f"`{o.expression}`" + ("" if o.modular else " (not reduced)"),
+            o.group,
             o.description,
             left_out[o.zeros],
             ", ".join(f"`{s}`" for s in o.spellings),
@@ -197,7 +199,7 @@ def operations() -> str:
             "c) with `+ - * / ^` and parentheses: `task.expression='x^2 + x*y'`. Formulas are read by a small parser "
             "and never run as Python; `**` is another way to write `^`, and `2xy` means `2*x*y`. Division means "
             "multiplying by the inverse mod p.\n",
-            _table(("name", "formula", "what it is", "left out", "other spellings", "source"), rows),
+            _table(("name", "formula", "family", "what it is", "left out", "other spellings", "source"), rows),
         ]
     )
 

@@ -25,7 +25,7 @@ LAYERS = [
     },
     {"tasks", "objectives", "networks", "optimisers"},
     {"parallelograms"},
-    {"theory", "closure"},
+    {"theory", "closure", "resembling"},
     {"learners", "measures"},
     {"experiment", "reading", "yaml_input", "figures"},
     {
@@ -50,7 +50,7 @@ LAYERS = [
         "exporting",
     },
     {"reproduction"},
-    {"papers", "cost", "sweeps"},
+    {"papers", "cost", "sweeps", "explaining_tasks"},
     {"report", "doctor"},
     {"cli", "__main__"},
 ]

@@ -17,6 +17,7 @@ from groklab.comparing import compare  # noqa: E402
 from groklab.errors import DamagedError, InputError  # noqa: E402
 from groklab.experiment import Experiment  # noqa: E402
 from groklab.explaining import explain  # noqa: E402
+from groklab.explaining_tasks import explain_task  # noqa: E402
 from groklab.exporting import export  # noqa: E402
 from groklab.importing import import_file  # noqa: E402
 from groklab.measures import MEASURES, measure  # noqa: E402
@@ -46,6 +47,7 @@ __all__ = [
     "analyse",
     "compare",
     "explain",
+    "explain_task",
     "export",
     "import_file",
     "learners",

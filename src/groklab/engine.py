@@ -258,7 +258,7 @@ class _Training:
         ended = status in ("finished", "diverged")
         memorised, grokked = (self._reached(f"{s}_accuracy", ended) for s in ("train", "test"))
         weights = self.lanes.weights()
-        rows = []
+        rows: list[dict[str, Any]] = []
         ends = {k: self.records.last(k) for k in self.records.metrics}
         for m, experiment in enumerate(self.ensemble.experiments):
             last = {k: _finite(v[m]) for k, v in ends.items()} | {"steps": self.records.retired.get(m, self.step)}
@@ -266,7 +266,17 @@ class _Training:
             seen = {"memorised_step": memorised[m], "grokked_step": grokked[m], "censored": grokked[m] is None}
             diverged = not np.isfinite(ends["train_loss"][m])
             rows.append({**seen, **last, "diverged": diverged, "weights_sha256": sha, "seed": experiment.seed})
+            names = self.ensemble.tasks[m].algebra.get("operations", ())
+            if f"test_accuracy_op{len(names) - 1}" in ends:
+                rows[-1]["operations"] = [{"operation": n} | self._operation(i, m, ended) for i, n in enumerate(names)]
         return rows
+
+    def _operation(self, i: int, m: int, ended: bool) -> dict[str, Any]:
+        """When a member memorised and grokked one operation of a mixture, and its last accuracy on it."""
+        found = {}
+        for said, part, criterion in (("memorised", "train", "sustained_99"), ("grokked", "test", self.criterion)):
+            found[f"{said}_step"] = self._reached(f"{part}_accuracy_op{i}", ended, criterion=criterion)[m]
+        return found | {"test_accuracy": _finite(self.records.last(f"test_accuracy_op{i}")[m])}
 
     def _keep_due(self) -> None:
         """Keep the weights of the steps asked for from here to the next evaluation."""

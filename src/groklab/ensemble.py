@@ -66,16 +66,21 @@ class Ensemble:
             seen = inputs_for(self.experiments[0], task)
             answers = task.targets if task.values is None else task.values.astype(dtype)
             trained = split.train_targets if task.values is None else answers[split.train]
+            # kernel machines are fitted, and their losses are plain means
+            factor = task.loss_factor if self.experiments[0].learner.compiled else 1.0
             one = {
                 "train_inputs": _pad(seen[split.train], n_train, repeat=True),
                 "train_targets": _pad(trained, n_train),
                 # a phase that never comes pads members that change their training set less often
                 "phase_steps": _pad(split.phase_steps, phases, fill=np.iinfo(np.int32).max),
-                "phase_weights": _pad(_pad(split.phase_weights.T, n_train).T, phases).astype(dtype),
+                "phase_weights": _pad(_pad(split.phase_weights.T * factor, n_train).T, phases).astype(dtype),
                 "test_inputs": _pad(seen[split.test], n_test, repeat=True),
                 "test_targets": _pad(answers[split.test], n_test),
-                "test_weights": _pad(np.full(len(split.test), 1 / len(split.test)), n_test).astype(dtype),
+                "test_weights": _pad(np.full(len(split.test), factor / len(split.test)), n_test).astype(dtype),
             }
+            if task.operations is not None:
+                one["train_operations"] = _pad(task.operations[split.train], n_train)
+                one["test_operations"] = _pad(task.operations[split.test], n_test)
             if not self.experiments[0].learner.compiled:
                 transposed = in_transpose(task, split.train)
                 known = np.ones(task.n_inputs, np.bool_) if transposed is None else transposed
@@ -158,6 +163,9 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
     if check is not None:
         check(task)
     _check_inputs(first, task)
+    if first.batch_size is not None and task.loss_factor != 1.0:
+        allowed = "needs task.losses=mean: summed losses are those of whole training sets"
+        raise InputError("batch_size", first.batch_size, allowed)
     if task.reads is not None and not getattr(first.network, "reads_positions", False):
         allowed = f"cannot learn {task.name}, which has answers at several positions; a transformer can"
         raise InputError("network.kind", getattr(first.network, "kind", "network"), allowed)

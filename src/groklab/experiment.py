@@ -120,11 +120,21 @@ class Measures:
     frequencies: tuple[Annotated[int, Ge(1)], ...] | None = None
 
 
+#: Parts of a network by the names under which weights are taken over, and the patterns of their names.
+PARTS_OF_NETWORK = {"embedding": "embed.*", "transformer": "blocks.*", "unembedding": "unembed.*"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """Initial weights from elsewhere: a file (.npz or .safetensors), or a checkpoint of another run.
 
-    member: of an ensemble, which model. The identity of the experiment holds the content's hash, not the path.
+    member: of an ensemble, which model. take: patterns of weights' names, or 'embedding', 'transformer' (attention and
+    MLP), 'unembedding': only these are taken and the others drawn afresh; None takes all. freeze: what is taken stays
+    as it is. unused_rows: what becomes of the embedding's rows of tokens that the source has never seen, the signs of
+    other operations, which decay shrinks to nothing there: 'fresh' draws them anew, and freezes them with the others;
+    'train' does so and trains all rows beyond the numbers; 'keep' takes them as they are, as published (Furuta et al.
+    2024). It holds for weights that are chosen by `take`.
+    The identity of the experiment holds the content's hash, not the path.
     """
 
     __pydantic_config__ = _STRICT
@@ -134,10 +144,22 @@ class Start:
     step: Annotated[int, Ge(0)] | None = None
     member: Annotated[int, Ge(0)] | None = None
     sha256: str | None = None
+    take: tuple[str, ...] | None = None
+    freeze: bool = False
+    unused_rows: Literal["fresh", "train", "keep"] = "fresh"
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.run is None):
             raise ValueError("needs exactly one of `file` and `run`")
+        if self.take is None and (self.freeze or self.unused_rows != "fresh"):
+            raise ValueError("freeze and unused_rows are of weights that `take` names, such as take=[embedding]")
+        if self.take is not None and not self.take:
+            raise ValueError("take needs to name a part; without it all weights are taken")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Patterns of the names of the weights that are taken."""
+        return ("*",) if self.take is None else tuple(PARTS_OF_NETWORK.get(name, name) for name in self.take)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +220,8 @@ class Experiment:
             parts["split"]["seed"] = self.seed
         if self.start is not None:
             parts["start"] = self.start.sha256 or [self.start.file, self.start.run, self.start.step]
+            if self.start.take is not None:
+                parts["start"] = [parts["start"], sorted(self.start.patterns), self.start.unused_rows]
         fingerprint = getattr(self.task, "fingerprint", None)
         if fingerprint is not None:
             places = getattr(self.task, "paths", ("path",))
@@ -210,6 +234,8 @@ class Experiment:
             for name in ("learning_rate", "weight_decay"):
                 if group[name] is None:
                     del group[name]
+            if not group["frozen_rows"]:
+                del group["frozen_rows"]
         for (section, kind), defaults in ADDED.items():
             if parts[section] and parts[section]["kind"] == kind:
                 kept = {k: v for k, v in parts[section].items() if k not in defaults or v != defaults[k]}

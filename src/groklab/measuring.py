@@ -47,7 +47,8 @@ def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None
     if is_kernel_machine({}, network):
         task = as_trained(task, ensemble.splits[0])
     final = run.weights(member=member) if "final" in MEASURES[name].takes else None
-    if "frequencies" in MEASURES[name].takes and frequencies is None and name != "excluded_by_frequency":
+    own_keys = name in ("excluded_by_frequency", "logit_parts")  # all frequencies, and rules of its own
+    if "frequencies" in MEASURES[name].takes and frequencies is None and not own_keys:
         frequencies = find_frequencies(run.weights(member=member), task, network)
     rows: list[dict[str, Any]] = []
     for step in run.checkpoints:

@@ -36,7 +36,8 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 class Group:
     """Settings of the weights whose names match a pattern such as `embed.*` or `*.b_*`.
 
-    learning_rate, weight_decay: in place of the optimiser's own; the factors multiply either.
+    learning_rate, weight_decay: in place of the optimiser's own; the factors multiply either. frozen: they stay as
+    they are; frozen_rows: so do their first rows, such as the numbers' rows of `embed.W_E`, and the others are trained.
     """
 
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # noqa: RUF012
@@ -46,6 +47,7 @@ class Group:
     learning_rate_factor: NonNegative = 1.0
     weight_decay_factor: NonNegative = 1.0
     frozen: bool = False
+    frozen_rows: Annotated[int, Ge(0)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,9 @@ class Optimiser:
             raise ValueError(f"decay_steps: the schedule {self.schedule!r} needs a positive number of steps")
         if self.clamp == "initial" and self.clamp_norm is not None:
             raise ValueError("clamp_norm: the clamp 'initial' takes the norm of the initial weights, and no other")
+        clamped = self.clamp_norm is not None or self.clamp == "initial"
+        if clamped and any(group.frozen_rows for group in self.groups.values()):
+            raise ValueError("groups: frozen_rows cannot be kept where all weights are rescaled; leave the clamp out")
 
     def direction(self) -> optax.GradientTransformation:
         """The optax transformation of gradients into directions."""
@@ -104,6 +109,7 @@ class Optimiser:
         groups = {name: self.group_of(name) for name in weights}
         # A frozen weight takes part in nothing: no gradient, no clip, no decay.
         g = {k: jnp.zeros_like(v) if groups[k].frozen else v for k, v in gradients.items()}
+        g |= {k: _masked(v, groups[k].frozen_rows) for k, v in g.items() if groups[k].frozen_rows}
         if self.clip_norm is not None:
             factor = jnp.minimum(1, self.clip_norm / jnp.maximum(norm(g), 1e-30))
             g = {k: v * factor for k, v in g.items()}
@@ -118,7 +124,8 @@ class Optimiser:
             r = self.rate(step, groups[k].learning_rate) * groups[k].learning_rate_factor
             own = groups[k].weight_decay
             decay = (self.weight_decay if own is None else own) * groups[k].weight_decay_factor
-            new[k] = w - (r * (directions[k] + decay * w)).astype(w.dtype)
+            change = (r * (directions[k] + decay * w)).astype(w.dtype)
+            new[k] = w - (_masked(change, groups[k].frozen_rows) if groups[k].frozen_rows else change)
         if self.clamp_norm is not None or self.clamp == "initial":
             free = {k: v for k, v in new.items() if not groups[k].frozen}
             wanted = norm({k: weights[k] for k in free}) if self.clamp_norm is None else self.clamp_norm
@@ -134,6 +141,11 @@ class Optimiser:
                 return self.groups[pattern]
         # a plain multiplier keeps a run without groups free of needless arithmetic
         return Group(learning_rate_factor=1, weight_decay_factor=1)
+
+
+def _masked(values: jax.Array, rows: int) -> jax.Array:
+    """The values, zero in the first rows."""
+    return jnp.where((jnp.arange(len(values)) < rows).reshape(-1, *[1] * (values.ndim - 1)), 0, values)
 
 
 def norm(weights: Weights) -> jax.Array:

@@ -156,7 +156,8 @@ def n_records(start: int, stop: int, every: int) -> int:
 @lru_cache(maxsize=64)
 def _program(description: str, data: str, shape: TaskShape, carried: Carried) -> Program:
     e, draw = carried.values
-    return Program(e.learner.make(e, shape, draw), e.learner.metrics, e.matmul_precision)
+    made = e.learner.make(e, shape, draw)
+    return Program(made, getattr(made, "metrics", e.learner.metrics), e.matmul_precision)
 
 
 def program_of(experiment: Experiment, shape: TaskShape, n_blocks: int = 1) -> Program | PlainProgram:

@@ -22,6 +22,7 @@ from groklab import components
 from groklab.errors import InputError, shown
 from groklab.experiment import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
 from groklab.measures import MEASURES
+from groklab.optimisers import Group
 from groklab.registry import kinds, load_plugin
 from groklab.tasks.splits import Split
 
@@ -66,7 +67,7 @@ def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
     Raises InputError, naming field, value and what is allowed, at the first thing that is wrong.
     """
     try:
-        raw = _overlay(description, overrides or {})
+        raw = _overlay(_without_frozen(description), overrides or {})
     except RecursionError:
         raise InputError("the description is nested too deeply") from None
     for path in _validate("plugins", PLAIN["plugins"], raw.get("plugins", ())):
@@ -87,7 +88,39 @@ def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
             made[family] = component(family, raw.get(family, {}), default)
     if "measures" in made:
         _check_measures(made["measures"])
+    if made.get("start") is not None and made["start"].freeze:
+        made["optimiser"] = _with_frozen(made.get("optimiser"), made["start"], made["task"])
     return Experiment(**made)
+
+
+def _with_frozen(optimiser: Any, start: Start, task: Any) -> Any:
+    """The optimiser with groups that keep what is taken over as it is."""
+    if optimiser is None:
+        raise InputError("start.freeze", True, "needs a learner with an optimiser, such as gradient_descent")
+    if start.unused_rows == "train" and getattr(task, "p", None) is None:
+        raise InputError("start.unused_rows", "train", "needs a task of numbers mod p, whose rows come first")
+    frozen = _frozen_groups(start, getattr(task, "p", None))
+    # last, as later groups win
+    kept = {pattern: group for pattern, group in optimiser.groups.items() if pattern not in frozen}
+    return dataclasses.replace(optimiser, groups={**kept, **frozen})
+
+
+def _frozen_groups(start: Start, p: int | None) -> dict[str, Group]:
+    frozen = {pattern: Group(frozen=True) for pattern in start.patterns}
+    if start.unused_rows == "train":
+        frozen["embed.W_E"] = Group(frozen_rows=p or 0)
+    return frozen
+
+
+def _without_frozen(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description without the groups that its own `start.freeze` has made, so that overrides may change that."""
+    start, optimiser = description.get("start"), description.get("optimiser")
+    if not isinstance(start, Mapping) or start.get("freeze") is not True or not isinstance(optimiser, Mapping):
+        return description
+    task = description.get("task")
+    made = _frozen_groups(_validate("start", Start, start), task.get("p") if isinstance(task, Mapping) else None)
+    groups = {k: v for k, v in (optimiser.get("groups") or {}).items() if v != components.as_json(made.get(k))}
+    return {**description, "optimiser": {**optimiser, "groups": groups}}
 
 
 def _refuse_unread(raw: Mapping[str, Any], learner: Any) -> None:
@@ -174,7 +207,8 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
             for other in SIZES:
                 raw["split"].pop(other.split(".")[1], None)
         if key in ("start.file", "start.run") and isinstance(raw.get("start"), dict):
-            raw["start"] = {}
+            kept = ("take", "freeze", "unused_rows")
+            raw["start"] = {k: v for k, v in raw["start"].items() if k in kept}
         _set(raw, parts, value, key)
     return raw
 

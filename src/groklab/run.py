@@ -288,6 +288,8 @@ class Run:
         for key in (*keys, "test_loss", "weights_sha256", "seed"):
             values = [m.get(key) for m in members] or [None] * self.n_members
             one[key] = values if self.n_members > 1 else values[0]
+        if any("operations" in m for m in members):
+            one["operations"] = [m["operations"] for m in members] if self.n_members > 1 else members[0]["operations"]
         one["definition"] = grokking.DEFINITION
         one["criterion"] = self.experiment.evaluation.criterion
         one["tags"] = self.tags

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import io
 import warnings
 from importlib import resources
 from pathlib import Path
 
+import jax
 import numpy as np
 import safetensors.numpy
 
 from groklab import components
 from groklab.collection import Collection
-from groklab.ensemble import build_task
+from groklab.ensemble import build_task, weight_shapes
 from groklab.errors import InputError
-from groklab.experiment import Experiment
+from groklab.experiment import Experiment, Start
 from groklab.interop.released_files import from_released_layout, is_released_layout
 from groklab.run import Run
 from groklab.storage import digest
@@ -26,26 +28,73 @@ PACKAGED = "groklab:"
 
 
 def load_start(experiment: Experiment, collection: Collection) -> tuple[Experiment, dict[str, np.ndarray] | None]:
-    """The experiment with the start weights' content hash filled in, and the weights (None: start afresh).
+    """The experiment with the start weights' content hash filled in, and all its weights (None: start afresh).
 
-    Raises InputError where the file or checkpoint is missing, unreadable, or not what the recorded hash says.
+    Raises InputError where the file or checkpoint is missing, unreadable, or not what the recorded hash says, and where
+    weights that are to be taken are not there or do not fit.
     """
     start = experiment.start
     if start is None:
         return experiment, None
+    source: Run | None = None
     if start.run is not None:
         run = collection.find(start.run)
         if run.n_members > 1 and start.member is None:
             allowed = f"holds {run.n_members} models; start.member says which, from 0 to {run.n_members - 1}"
             raise InputError("start.run", run.name, allowed)
         weights = run.weights(start.step, member=start.member if run.n_members > 1 else None)
-        _warn_of_leaks(experiment, run, start.member or 0)
+        if start.take is None:
+            _warn_of_leaks(experiment, run, start.member or 0)
+        source = run
     else:
         weights = read_weights(start.file or "")
     found = digest(weights)
     if start.sha256 is not None and start.sha256 != found:
         raise InputError("start.sha256", start.sha256, f"the weights found have {found}")
-    return dataclasses.replace(experiment, start=dataclasses.replace(start, sha256=found)), weights
+    known = dataclasses.replace(experiment, start=dataclasses.replace(start, sha256=found))
+    if start.take is None:
+        return known, weights
+    return known, _with_fresh(experiment, start, weights, source)
+
+
+def _with_fresh(
+    experiment: Experiment, start: Start, given: dict[str, np.ndarray], source: Run | None
+) -> dict[str, np.ndarray]:
+    """Fresh weights of the experiment's own, with those that are taken laid over them."""
+    task, whence = build_task(experiment), start.run or start.file
+    shapes = weight_shapes(experiment, task)
+    if experiment.network is None:
+        raise InputError("start.take", list(start.take or ()), "needs a network; the learner has parts of none")
+    taken = []
+    for asked, pattern in zip(start.take or (), start.patterns, strict=True):
+        names = fnmatch.filter(shapes, pattern)
+        if not names:
+            raise InputError("start.take", asked, f"matches no weight; there are {', '.join(shapes)}")
+        taken += names
+    # as a program draws them
+    key = jax.random.fold_in(jax.random.key(experiment.seed), 0)
+    fresh = {k: np.asarray(v) for k, v in experiment.network.init(key, task.shape, experiment.dtype).items()}
+    whole = dict(fresh)
+    for name in taken:
+        if name not in given:
+            raise InputError("start.take", name, f"is not among the weights of {whence}: {', '.join(sorted(given))}")
+        if given[name].shape != shapes[name]:
+            of = f"has shape {given[name].shape} in {whence} and {shapes[name]} here"
+            of += ", as the vocabularies differ" if name == "embed.W_E" else ""
+            raise InputError("start.take", name, of)
+        whole[name] = given[name].astype(fresh[name].dtype)
+    if "embed.W_E" in taken and start.unused_rows != "keep":
+        rows = _unused_rows(len(fresh["embed.W_E"]), task.algebra.get("p"), start, source)
+        whole["embed.W_E"][rows] = fresh["embed.W_E"][rows]
+    return whole
+
+
+def _unused_rows(d_vocab: int, p: int | None, start: Start, source: Run | None) -> np.ndarray:
+    """Token ids beyond the numbers that the source has never seen; of a file, which does not say, all of them."""
+    signs = np.arange(p if p else d_vocab, d_vocab)
+    if source is None:
+        return signs
+    return np.setdiff1d(signs, build_task(source.experiments[start.member or 0]).inputs)
 
 
 def _warn_of_leaks(experiment: Experiment, run: Run, member: int) -> None:

@@ -157,7 +157,7 @@ def test_lists(program: Program) -> None:
     assert page["preset"] == "micro"
     assert page["settings"]["task.p"] == 23
     tasks = program.json("tasks")["tasks"]
-    assert {"name", "expression", "description", "source", "spellings"} == set(tasks[0])
+    assert {"name", "formula", "group", "papers", "expression", "description", "source", "spellings"} == set(tasks[0])
     measures = program.json("measures")["measures"]
     assert {m["measure"] for m in measures} == set(gl.MEASURES)
 

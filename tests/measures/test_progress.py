@@ -212,7 +212,7 @@ def test_a_model_made_of_two_frequencies_is_found_out(sign: int) -> None:
     assert frequencies.find_frequencies(weights, task, network) == (2, 5)
     found = frequencies.key_frequencies(weights, task, network=network)
     assert all(value == [2, 5] for value in found.values())
-    assert len(found) == 5
+    assert len(found) == 1 + len(frequencies.RULES)
     values = progress.progress(weights, task, None, network=network)
     # the squares leave cos(w(2a − c)) and cos(w(2b − c)) beside it, each of half its size
     assert values["logit_fve"] == pytest.approx(2 / 3, abs=1e-9)

@@ -9,7 +9,7 @@ from distributed import Client
 
 import groklab as gl
 from groklab.sweeps import executors, make_plan
-from groklab.sweeps.driving import Records, drive
+from groklab.sweeps.driving import SweepRecords, drive
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
@@ -40,7 +40,7 @@ def test_a_worker_of_this_process_trains_as_others_do(home: Path) -> None:
     folder = Folder.create(path, plan, pack(plan.experiments, platform="gpu", memory=10**10))
     assert len(folder.packs) == 1
     with executors._inside() as client:
-        drive(Records(folder), Workers(client, 1, "gpu", 10**10, "1 worker"), None, lambda: False)
+        drive(SweepRecords(folder), Workers(client, 1, "gpu", 10**10, "1 worker"), None, lambda: False)
     found = gl.Sweep(path)
     assert found.status == "finished"
     assert found.table["status"].to_list() == ["finished"] * 4

@@ -1,4 +1,4 @@
-"""`runs`, `presets`, `tasks`, `measures`, `doctor`."""
+"""`runs`, `presets`, `measures`, `doctor`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from groklab.cli.output import Json, console_for, emit, number
 from groklab.device import readable_bytes
 from groklab.errors import InputError
 from groklab.papers import PRESETS, find_preset
-from groklab.tasks.operations import OPERATIONS
 
 GROUP = "Find"
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
@@ -142,17 +141,6 @@ def presets(
 
 
 @app.command(rich_help_panel=GROUP)
-def tasks(
-    as_json: Json = False,
-) -> None:
-    """List the named operations; any expression in x, y, z works too, as task.expression='x**2 + x*y'."""
-    if as_json:
-        emit({"tasks": [_operation(o) for o in OPERATIONS.values()]})
-        return
-    _two_columns((o.name, f"{o.expression}   [dim]{o.description}; {o.source}[/dim]") for o in OPERATIONS.values())
-
-
-@app.command(rich_help_panel=GROUP)
 def measures(as_json: Json = False) -> None:
     """List the measures that can be taken of a model's weights."""
     found = all_measures.MEASURES.values()
@@ -197,11 +185,6 @@ def _members(value: Any, form: str = ",") -> str:
             return f"{min(seen):{form}}–{max(seen):{form}}" if seen else "–"
         return f"{len(seen)} of {len(value)}"
     return number(value, form)
-
-
-def _operation(o: Any) -> dict[str, Any]:
-    fields = ("name", "expression", "description", "source")
-    return {**{k: getattr(o, k) for k in fields}, "spellings": list(o.spellings)}
 
 
 def _two_columns(rows: Any) -> None:

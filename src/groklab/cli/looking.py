@@ -12,6 +12,7 @@ from rich.table import Table
 
 from groklab import Collection, Run
 from groklab import compare as compared
+from groklab.cli.families import report_family, sweep_meant
 from groklab.cli.listings import _members
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
@@ -105,15 +106,56 @@ def compare(
 
 @app.command(rich_help_panel=GROUP)
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs to put on the page.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN…|SWEEP", help="Runs to put on the page, or one sweep: name or folder.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write; by default into the run's folder.")
+        Path | None, typer.Option("--out", "-o", help="Where to write; by default into the run's or sweep's folder.")
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Of a sweep: the setting a row each; by default task.expression if swept."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Of a sweep: the setting a column each; by default split.frac_train if swept."
+        ),
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE", help="Of a sweep: compare with a table, FILE.json or such as furuta2024/grokked."
+        ),
+    ] = None,
+    members: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW,COLUMN|all",
+            help="Of a sweep: write the own pages of that cell's runs too, some megabytes each. May be repeated.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page of runs, and say where it lies."""
+    """Write one self-contained HTML page of runs, or of a sweep, and say where it lies.
+
+    The page of a sweep is a table over two of its settings: each cell has the verdict over its seeds, and their curves.
+
+    Examples:
+
+      groklab report first
+
+      groklab report operations --members add,0.3 --members 2x_y,0.3
+
+      groklab report operations --published furuta2024/grokked
+    """
     from groklab.report import write_report
 
+    of_sweep = {"--rows": rows, "--columns": columns, "--published": published, "--members": members}
+    sweep = sweep_meant(runs, [option for option, value in of_sweep.items() if value])
+    if sweep is not None:
+        report_family(sweep, out, rows, columns, published, members or [], as_json)
+        return
     found = [find_whole(name) for name in runs]
     with warnings.catch_warnings():
         warnings.simplefilter("default")

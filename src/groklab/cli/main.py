@@ -41,7 +41,18 @@ def top(
 def main() -> None:
     """Entry point: one sentence and exit code 2 for what cannot be done, 130 for Ctrl-C."""
     # the commands register themselves on `app`
-    from groklab.cli import diagrams, files, listings, looking, measuring, reproducing, running, sweeping, theorising  # noqa: F401
+    from groklab.cli import (  # noqa: F401
+        diagrams,
+        explaining_tasks,
+        files,
+        listings,
+        looking,
+        measuring,
+        reproducing,
+        running,
+        sweeping,
+        theorising,
+    )
 
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):

@@ -55,7 +55,10 @@ def measure(
         str | None, typer.Option("--measure", help="Only this measure, over all checkpoints; `measures` lists them.")
     ] = None,
     rule: Annotated[
-        str | None, typer.Option(help="How key frequencies are found: neuron_logit_map, embedding, neurons, logits.")
+        str | None,
+        typer.Option(
+            help="How key frequencies are found: neuron_logit_map, embedding, neurons, logits, furuta, furuta_union."
+        ),
     ] = None,
     frequencies: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Take these key frequencies instead of the final model's own.")
@@ -120,6 +123,8 @@ def _print_frame(frame: pl.DataFrame, console: Console) -> None:
 
 def _cell(value: Any) -> str:
     if isinstance(value, pl.Series):
+        if value.dtype == pl.String:
+            return ", ".join(value) if len(value) <= 3 else f"{len(value)} names"
         return f"{len(value)} rows" if len(value) and isinstance(value[0], pl.Series) else f"{len(value)} numbers"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 

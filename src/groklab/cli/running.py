@@ -38,6 +38,11 @@ def train(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew even if this was trained before.")] = False,
     start: Annotated[str | None, typer.Option("--from", metavar="RUN@STEP", help="Start from a run's weights.")] = None,
+    take: Annotated[
+        list[str] | None,
+        typer.Option(help="With --from: take only embedding, transformer, unembedding, or weights of a name."),
+    ] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --take: what is taken stays as it is.")] = False,
     plugin: Annotated[list[str] | None, typer.Option(help="A Python file with kinds of your own.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag for the run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and train nothing.")] = False,
@@ -58,6 +63,8 @@ def train(
       groklab train nanda2023 task.p=59 split.frac_train=0.4 --dry-run
 
       groklab train micro --seeds 10 --json
+
+      groklab train furuta2024/2x_y --from furuta2024-add@8000 --take embedding --freeze
     """
     asked = parse_overrides(overrides or [])
     if plugin:
@@ -67,6 +74,10 @@ def train(
         if not step.isdecimal():
             raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
         asked |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
+    if take:
+        asked["start.take"] = [part for text in take for part in text.split(",")]
+    if freeze:
+        asked["start.freeze"] = True
     base, settings = description_of(what)
     experiment = read(base, {**settings, **asked})
     if dry_run:
@@ -139,6 +150,10 @@ def say_result(run: Run, console: Console) -> None:
     else:
         fitted = "not memorised" if s["memorised_step"] is None else f"memorised at step {s['memorised_step']:,}"
         console.print(f"{fitted}; not grokked by step {s['steps']:,} (censored)")
+    for one in s.get("operations", ()) if run.n_members == 1 else ():
+        steps = {name: one[f"{name}_step"] for name in ("memorised", "grokked")}
+        reached = [f"not {n}" if step is None else f"{n} at step {step:,}" for n, step in steps.items()]
+        console.print(f"  {one['operation']}: {', '.join(reached)}; test {number(one['test_accuracy'], '.1%')}")
     if run.n_members == 1 and run.checkpoints:
         say_frequencies(run, console)
     console.print(f"kept in {s['path']}; `groklab report {s['run']}` makes its page", soft_wrap=True)

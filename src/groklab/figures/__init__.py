@@ -6,9 +6,11 @@ from groklab.figures.comparison import accuracy_overlay
 from groklab.figures.curves import machine_sizes, norms, training_curves
 from groklab.figures.embedding_plane import embedding_planes
 from groklab.figures.features import block_fourier, block_power, feature_eigenvalues, feature_matrices
+from groklab.figures.fourier_progress import fourier_progress
 from groklab.figures.frames import event_frame, plane_frame, spectrum_frame
 from groklab.figures.heatmaps import components_2d, input_maps
 from groklab.figures.hidden_progress import hidden_progress
+from groklab.figures.logit_parts import logit_parts
 from groklab.figures.neurons import neuron_clusters
 from groklab.figures.phase_cells import phase_diagrams
 from groklab.figures.phase_diagram import phase_diagram
@@ -32,10 +34,12 @@ __all__ = [
     "event_frame",
     "feature_eigenvalues",
     "feature_matrices",
+    "fourier_progress",
     "frequency_losses",
     "hidden_progress",
     "in_dark",
     "input_maps",
+    "logit_parts",
     "machine_sizes",
     "neuron_clusters",
     "neuron_logit_spectrum",

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from groklab.components import with_numbers
 from groklab.errors import InputError
-from groklab.learners.base import METRICS, Numbers, Outputs, State, Weights
+from groklab.learners.base import LOSSES, METRICS, Numbers, Outputs, State, Weights
 from groklab.optimisers import norm
 from groklab.registry import register
 from groklab.tasks.base import Draw, TaskShape
@@ -77,6 +77,7 @@ class GradientDescent:
             raise InputError("objective.agop_penalty", penalty, allowed)
         #: Steps give the training set's own loss and accuracy only where they see all of it as it is.
         self.whole = draw is None and batch_size is None and not self.noisy
+        self.metrics = METRICS + tuple(f"{name}_op{i}" for i in range(shape.n_operations) for name in LOSSES)
 
     def init(self, key: jax.Array, numbers: Numbers) -> State:
         """Fresh weights and optimiser state."""
@@ -133,7 +134,20 @@ class GradientDescent:
         outputs = {"grad_norm": norm(gradients)}
         if self.whole or self.draw is not None:
             outputs |= {"train_loss": value, "train_accuracy": _right(objective, logits, targets, row_weights)}
+            outputs |= self._of_operations("train", data, logits, targets, row_weights, objective)
         return {"weights": {**weights, **fixed}, "optimiser": moments}, outputs
+
+    def _of_operations(
+        self, name: str, data: Any, logits: jax.Array, targets: jax.Array, row_weights: jax.Array, objective: Any
+    ) -> Outputs:
+        """Mean loss and accuracy of each operation of a mixture: `train_loss_op0` and so on."""
+        found = {}
+        for i in range(self.shape.n_operations):
+            weights = jnp.where(data[f"{name}_operations"] == i, row_weights, 0)
+            weights = weights / jnp.maximum(weights.sum(), 1e-30)
+            found[f"{name}_loss_op{i}"] = _mean(objective.per_row(logits, targets), weights)
+            found[f"{name}_accuracy_op{i}"] = _right(objective, logits, targets, weights)
+        return found
 
     def _trained_of(self, weights: Weights) -> Weights:
         return {k: v for k, v in weights.items() if k not in self.fixed}
@@ -167,6 +181,7 @@ class GradientDescent:
             logits = _rows(network.apply(state["weights"], data[name], self.shape))
             outputs[f"{name}_loss"] = _mean(objective.per_row(logits, targets), row_weights)
             outputs[f"{name}_accuracy"] = _right(objective, logits, targets, row_weights)
+            outputs |= self._of_operations(name, data, logits, targets, row_weights, objective)
         return outputs
 
     def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:

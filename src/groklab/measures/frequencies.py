@@ -25,6 +25,8 @@ from groklab.tasks.base import Task
 #: the weights, above this much less.
 THRESHOLD = 0.25
 LOGIT_THRESHOLD = 0.05
+#: The same share in Furuta et al. 2024, who take one number for what is sparse and what is key.
+FURUTA_THRESHOLD = 0.5
 Rule = Callable[[Mapping[str, Any], Task, Any], tuple[int, ...]]
 
 
@@ -33,7 +35,9 @@ def find_frequencies(
 ) -> tuple[int, ...]:
     """The key frequencies of a model, ascending, by one of RULES (None: the default of the task).
 
-    Raises InputError for an unknown rule, or a task whose answer is no function of a + b or a − b.
+    Raises InputError for an unknown rule, or one that needs more than the task or the weights have: 'furuta',
+    'furuta_union' and 'embedding' apply to every task with a modulus, the others and the default where the answer is a
+    function of a + b or a − b.
     """
     rule = default_rule(task) if rule is None else rule
     if rule not in RULES:
@@ -73,13 +77,24 @@ def _by_neurons(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[i
     return winning_frequencies(activity(weights, task, network, ("neurons",))["neurons"][grid.rows])
 
 
+def _by_classes(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+    return _strong(component_norms(neuron_logit_map(weights, task)), FURUTA_THRESHOLD)
+
+
+def _by_classes_and_embedding(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+    embedded = _strong(component_norms(embedding_matrix(weights, task)), FURUTA_THRESHOLD)
+    return tuple(sorted({*_by_classes(weights, task, network), *embedded}))
+
+
 #: Where each rule comes from: App. C.2; section 4.1 and the demo of TransformerLens; the authors' code; our own, which
-#: asks for no neurons.
+#: asks for no neurons; and two readings of Furuta et al. 2024 (arXiv 2402.16726), who write none down.
 RULES: dict[str, Rule] = {
     "neuron_logit_map": _by_neuron_logit_map,
     "embedding": _by_embedding,
     "neurons": _by_neurons,
     "logits": _by_logits,
+    "furuta": _by_classes,
+    "furuta_union": _by_classes_and_embedding,
 }
 
 
@@ -90,13 +105,24 @@ def key_frequencies(weights: Mapping[str, Any], task: Task, network: Any = None)
     neuron_logit_map: a cosine or sine component of W_L above a quarter of the largest (App. C.2). embedding: the same
     of W_E (section 4.1). neurons: every frequency that is the best of at least one neuron (the authors' code).
     logits: a component above a twentieth, in the logits' means over the pairs of each sum (groklab's own).
+    furuta: a component of W_L over its classes above half of the largest; furuta_union: those, and the same of W_E.
+    Where the answer is no function of a + b or a − b there is no default, and `frequencies` is left out.
     """
-    found: dict[str, Any] = {"frequencies": list(find_frequencies(weights, task, network))}
+    found: dict[str, Any] = {}
+    refusal = None
+    try:
+        default = default_rule(task)
+    except InputError as error:
+        refusal = error
+    else:
+        found["frequencies"] = list(find_frequencies(weights, task, network, default))
     for name, rule in RULES.items():
         try:
             found[name] = list(rule(weights, task, network))
         except InputError:
             continue
+    if refusal and not found:
+        raise refusal
     return found
 
 

@@ -1,4 +1,7 @@
-"""The inputs of a task whose answer is a function of a + b or of a − b mod p, as a p × p grid."""
+"""The inputs of a task in two operands a and b mod p as a p × p grid, and what is known where only a ± b counts.
+
+Of a mixture each operation has a grid of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int
 
 from groklab.errors import InputError
 from groklab.tasks.base import Task
+from groklab.tasks.expression import find_direction
 
 
 @dataclass(frozen=True)
@@ -60,36 +65,76 @@ class Grid:
         return f"a {sign} b − s(c)"
 
     def weights(self, task_rows: np.ndarray | None = None) -> np.ndarray:
-        """(p, p) float64 weights of the pairs that sum to one: equal on the task's rows given (None: on all pairs)."""
+        """(p, p) float64 weights of the pairs that sum to one: equal on the task's rows given (None: on all pairs).
+
+        Rows that are not of this grid, as those of a mixture's other operations, do not count.
+        """
         if task_rows is None:
             return np.full((self.p, self.p), self.p**-2.0)
+        own = np.intersect1d(self.rows, task_rows)
         of_row = np.zeros(int(self.rows.max()) + 1)
-        of_row[np.asarray(task_rows)] = 1 / max(len(task_rows), 1)
+        of_row[own] = 1 / max(len(own), 1)
         # a row that stands for a pair and its mirror image is shared between them
         return np.asarray((of_row / np.maximum(np.bincount(self.rows.ravel()), 1))[self.rows])
 
     def other_rows(self, task_rows: np.ndarray) -> np.ndarray:
-        """The task's rows that are not among those given: the test set of a training set."""
-        return np.setdiff1d(np.arange(int(self.rows.max()) + 1), task_rows)
+        """The grid's rows of the task that are not among those given: the test set of a training set."""
+        return np.setdiff1d(self.rows, task_rows)
 
 
-def grid_of(task: Task) -> Grid:
-    """The grid of a task; raises InputError where its answers are no function of a + b or a − b on all p² pairs."""
-    p, direction = task.algebra.get("p"), task.algebra.get("direction")
-    operands = task.algebra.get("operands")
-    if not p or operands is None or operands.shape[1] != 2:
-        raise InputError(f"this measure applies to two operands mod p, and not to {task.name}")
-    if direction is None:
-        raise InputError(f"this measure applies where the answer is a function of a+b or a−b, and not to {task.name}")
+def operations_of(task: Task) -> tuple[str, ...]:
+    """The names of a mixture's operations, in order; () for any other task."""
+    return tuple(task.algebra["operations"]) if task.algebra.get("operation") == "mixture" else ()
+
+
+def pair_rows(task: Task, operation: int | None = None) -> Int[np.ndarray, "p p"]:
+    """The task's row that holds each pair (a, b), (p, p): of any task in two operands mod p that has every pair.
+
+    operation: the place of one of `operations_of` a mixture. Unordered pairs hold their mirror images, too; of token
+    ids that stand for one residue, the smallest counts. Raises InputError for any other task, or a pair left out.
+    """
+    p, own = _rows_in_two_operands(task, operation)
+    a, b = task.algebra["operands"][own, :2].T.astype(np.int64)
     rows = np.full((p, p), -1)
-    rows[operands[:, 0], operands[:, 1]] = np.arange(len(operands))
+    pairs, first = np.unique(a * p + b, return_index=True)
+    rows.flat[pairs] = own[first]
     if task.algebra.get("commutative"):
         rows = np.where(rows < 0, rows.T, rows)
     if (rows < 0).any():
         a, b = np.argwhere(rows < 0)[0]
         raise InputError(f"this measure needs every pair mod {p}, and {task.name} leaves out ({a}, {b})")
+    return rows
+
+
+def grid_of(task: Task, operation: int | None = None) -> Grid:
+    """The grid of a task; raises InputError where its answers are no function of a + b or a − b on all p² pairs.
+
+    operation: as of `pair_rows`.
+    """
+    p, _ = _rows_in_two_operands(task, operation)
+    if operation is None:
+        direction, name = task.algebra.get("direction"), task.name
+    else:
+        direction = find_direction(task.targets[pair_rows(task, operation)].astype(np.int64), p)
+        name = f"the operation {operations_of(task)[operation]}"
+    if direction is None:
+        raise InputError(f"this measure applies where the answer is a function of a+b or a−b, and not to {name}")
+    rows = pair_rows(task, operation)
     a, b = np.indices((p, p))
     sums = (a + direction * b) % p
     answers = np.zeros(p, int)
     answers[sums.ravel()] = task.targets[rows.ravel()]
-    return Grid(int(p), int(direction), rows, sums, answers)
+    return Grid(p, int(direction), rows, sums, answers)
+
+
+def _rows_in_two_operands(task: Task, operation: int | None) -> tuple[int, Int[np.ndarray, " n"]]:
+    """The modulus, and the rows of the task or of one operation; raises InputError unless there are two operands."""
+    p, operands, names = task.algebra.get("p"), task.algebra.get("operands"), operations_of(task)
+    if operation is not None and not 0 <= operation < len(names):
+        allowed = f"needs the place of one of the {len(names)} operations that {task.name} mixes"
+        raise InputError("operation", operation, allowed)
+    columns = 2 if operation is None else 3
+    if not p or operands is None or operands.shape[1] != columns:
+        raise InputError(f"this measure applies to two operands mod p, and not to {task.name}")
+    every = np.arange(len(operands))
+    return int(p), every if operation is None else every[operands[:, 2] == operation]

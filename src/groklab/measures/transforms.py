@@ -14,7 +14,7 @@ from jaxtyping import Float64, Shaped
 from groklab.errors import InputError
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import fourier_basis
-from groklab.measures.grid import Grid, grid_of
+from groklab.measures.grid import Grid, grid_of, operations_of, pair_rows
 from groklab.measures.registry import measure
 from groklab.networks.transformer import Transformer
 from groklab.tasks.base import Task
@@ -71,9 +71,11 @@ def logits_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> di
     """Fourier components of the logits over (a, b): `norm` (p, p) of each over the classes, the `largest` by name.
 
     Logits as they are, not centred. norm[f, g] belongs to rows f (of a) and g (of b) of the Fourier basis. largest: the
-    20 largest, such as 'cos 23 · sin 23', and largest_norm, their norms (section 4.2, figure 4).
+    20 largest, such as 'cos 23 · sin 23', and largest_norm, their norms (section 4.2, figure 4). Of any task in two
+    operands mod p that has every pair (Furuta et al. 2024, appendix B); of a mixture each of these has a leading axis,
+    an entry an operation, with their names as `operations`.
     """
-    return _spectrum(activity(weights, task, network)["logits"][grid_of(task).rows])
+    return _over_pairs(activity(weights, task, network)["logits"], task)
 
 
 @measure("neurons_2d")
@@ -82,7 +84,7 @@ def neurons_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> d
 
     Activations as they are, not centred: const · const holds their means. Otherwise as `logits_2d`.
     """
-    return _spectrum(activity(weights, task, network, ("neurons",))["neurons"][grid_of(task).rows])
+    return _over_pairs(activity(weights, task, network, ("neurons",))["neurons"], task)
 
 
 @measure("attention_2d")
@@ -93,6 +95,16 @@ def attention_2d(weights: Mapping[str, Any], task: Task, network: Any = None) ->
     InputError for a network without attention.
     """
     return {"absolute": np.abs(np.moveaxis(transform_2d(pattern_on_grid(weights, task, network)), (2, 3), (0, 1)))}
+
+
+def _over_pairs(values: np.ndarray, task: Task) -> dict[str, Any]:
+    """`_spectrum` of values (N, n) on a task's inputs, or of each operation of a mixture."""
+    names = operations_of(task)
+    if not names:
+        return _spectrum(values[pair_rows(task)])
+    each = [_spectrum(values[pair_rows(task, i)]) for i in range(len(names))]
+    stacked = {k: np.stack([found[k] for found in each]) for k in ("norm", "largest_norm")}
+    return {"operations": list(names), "largest": [found["largest"] for found in each], **stacked}
 
 
 def _spectrum(values: np.ndarray) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from groklab.papers import (
     fixtures,
     fixtures_claims,
+    furuta2024,
     liu2022,
     liu2022_claims,
     mallinar2024,
@@ -21,6 +22,7 @@ __all__ = [
     "find_preset",
     "fixtures",
     "fixtures_claims",
+    "furuta2024",
     "liu2022",
     "liu2022_claims",
     "mallinar2024",

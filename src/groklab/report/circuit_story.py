@@ -18,6 +18,8 @@ MANY = 8
 RULES = {
     "neuron_logit_map": "components of W_L, the map from neurons to logits, above a quarter of the largest",
     "logits": "components of the logits above a twentieth of the largest",
+    "furuta": "components of W_L above half of the largest",
+    "furuta_union": "components of W_L or W_E above half of the largest",
 }
 
 

@@ -33,7 +33,8 @@ class Page:
 
     tiles: label, value and remark. remake: `command`, `yaml` and `remark`, or nothing. stories: each run's name and
     summary, where there are several. computes: sentences on what a model computes, in a list. features: on what it
-    looks at, before `feature_pictures`, which stand after all other pictures.
+    looks at, before `feature_pictures`, which stand after all other pictures. part_of: the page that
+    this one belongs to, by name and address.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Page:
     features: Sequence[str] = ()
     feature_pictures: Sequence[Picture] = ()
     heading: str = "What happened"
+    part_of: tuple[str, str] | None = None
 
 
 def render(page: Page) -> str:

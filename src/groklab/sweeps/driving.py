@@ -64,7 +64,7 @@ class SweepProgress:
 SweepView = Callable[[SweepProgress], None]
 
 
-class Records:
+class SweepRecords:
     """The rows and curves of all members, taken from the packs, and the files that hold them."""
 
     def __init__(self, sweep: Folder) -> None:
@@ -114,7 +114,7 @@ class Records:
         self.written_at = time.monotonic()
 
 
-def drive(records: Records, workers: Workers, view: SweepView | None, asked_to_stop: Callable[[], bool]) -> None:
+def drive(records: SweepRecords, workers: Workers, view: SweepView | None, asked_to_stop: Callable[[], bool]) -> None:
     """Train every pack that is not done; raises Interrupted once what was being trained is saved, if asked to stop."""
     sweep = records.sweep
     (sweep.path / "progress").mkdir(exist_ok=True)
@@ -160,7 +160,7 @@ def _threads(workers: Workers) -> int:
         raise InputError(GONE) from None
 
 
-def _collect(records: Records, training: dict[Any, int]) -> bool:
+def _collect(records: SweepRecords, training: dict[Any, int]) -> bool:
     """Take what has ended out of `training` and into the table; whether anything had."""
     ended = [future for future in training if future.done()]
     for future in ended:
@@ -187,7 +187,7 @@ def _lost(future: Any) -> dict[str, Any]:
     return {"status": "failed", "reason": reason}
 
 
-def _stop(records: Records, training: dict[Any, int]) -> None:
+def _stop(records: SweepRecords, training: dict[Any, int]) -> None:
     """Ask workers to save and stop, and wait until they have."""
     records.sweep.stop_file.touch()
     until = time.monotonic() + STOP_SECONDS
@@ -207,7 +207,7 @@ def _told(sweep: Folder, number: int) -> dict[str, Any]:
         return {}
 
 
-def _progress(records: Records, said: str, workers: int, seconds: float, before: float) -> SweepProgress:
+def _progress(records: SweepRecords, said: str, workers: int, seconds: float, before: float) -> SweepProgress:
     sweep, rows = records.sweep, records.rows
     phases = [row["phase"] for row in rows]
     ended = [row["status"] in ("finished", "diverged", "failed") for row in rows]

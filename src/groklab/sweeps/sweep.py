@@ -17,7 +17,7 @@ from groklab.interrupts import ctrl_c
 from groklab.measures.learning_phases import PHASES
 from groklab.run import Run
 from groklab.sweeps import table
-from groklab.sweeps.driving import Records, SweepView, drive
+from groklab.sweeps.driving import SweepRecords, SweepView, drive
 from groklab.sweeps.executors import connected
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
@@ -74,8 +74,8 @@ class Sweep:
             raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
 
     @cached_property
-    def _records(self) -> Records:
-        return Records(self.folder)
+    def _records(self) -> SweepRecords:
+        return SweepRecords(self.folder)
 
     @property
     def table(self) -> pl.DataFrame:
@@ -193,7 +193,7 @@ def _train(
         except InputError:
             packing = pack(plan.experiments, platform=found.platform, workers=found.count, memory=found.memory)
             folder = Folder.create(path, plan, packing)
-        records = Records(folder)
+        records = SweepRecords(folder)
         records.forget_failures()
         drive(records, found, view, asked_to_stop)
 

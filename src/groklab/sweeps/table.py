@@ -79,7 +79,7 @@ def rows_of_pack(sweep: Folder, number: int) -> tuple[list[Row], pl.DataFrame]:
         rows.append(row | {"member": member})
         kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
         # of float64 runs too: a curve to look at
-        thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(CURVE_SCHEMA))
+        thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(pl.Schema(CURVE_SCHEMA)))
     return rows, pl.concat(thinned)
 
 

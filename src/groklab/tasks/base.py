@@ -19,6 +19,7 @@ class TaskShape:
     constants: for each position, the one token id that stands there in every input, or None.
     reads: the first position at which an answer is read and the one after the last; None: the last position only.
     n_symbols: one above the largest token id at a position that varies. n_features: real numbers an input, or None.
+    n_operations: how many a mixture holds, each measured on its own; 0 for a task of one.
     """
 
     d_vocab: int
@@ -28,6 +29,7 @@ class TaskShape:
     reads: tuple[int, int] | None = None
     n_symbols: int = 0
     n_features: int | None = None
+    n_operations: int = 0
 
     @property
     def varying(self) -> list[int]:
@@ -53,6 +55,9 @@ class Task:
     values: (N, k) real answers, for regression, or None; `targets` are then zeros and n_classes is k.
     units: (N,) numbers of what a split must not divide, as the inputs that show one pair of operands; None: each is
     its own.
+    operations: (N,) int32, which operation of a mixture each input asks for, or None; `algebra['operations']` holds
+    their names. loss_factor: what the mean loss of a set is multiplied by, the number of operations where their
+    losses are summed.
     """
 
     name: str
@@ -67,6 +72,8 @@ class Task:
     features: np.ndarray | None = None
     units: np.ndarray | None = None
     values: np.ndarray | None = None
+    operations: np.ndarray | None = None
+    loss_factor: float = 1.0
 
     @property
     def n_ctx(self) -> int:
@@ -90,4 +97,7 @@ class Task:
         # a sample may not hold every token
         n_symbols = self.d_vocab if self.draw is not None else int(self.inputs[:, varying].max(initial=-1)) + 1
         n_features = None if self.features is None else int(self.features.shape[1])
-        return TaskShape(self.d_vocab, self.n_ctx, self.n_classes, constants, self.reads, n_symbols, n_features)
+        n_operations = 0 if self.operations is None else len(self.algebra["operations"])
+        return TaskShape(
+            self.d_vocab, self.n_ctx, self.n_classes, constants, self.reads, n_symbols, n_features, n_operations
+        )

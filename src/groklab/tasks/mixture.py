@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -18,7 +18,8 @@ from groklab.tasks.layouts import check_size
 class Mixture:
     """Two or more operations mod p on pairs; a split trains on a pair of operands in all of them or in none.
 
-    p: the modulus. expressions: formulas or names of published operations, each in two operands.
+    p: the modulus. expressions: formulas or names of published operations, each in two operands, defined at every
+    pair. losses: whether those of the operations are summed, as Furuta et al. 2024 do, or their mean is taken.
     Tokens are (x, operation, y), with token p + i for the i-th operation. Kernel machines see the one-hot x, the
     one-hot y, and one coordinate for each operation but the first, so that of two operations it is one bit (Mallinar
     et al. 2024, appendix G).
@@ -26,6 +27,7 @@ class Mixture:
 
     p: Annotated[int, Ge(2)]
     expressions: tuple[str, ...]
+    losses: Literal["sum", "mean"] = "sum"
 
     def __post_init__(self) -> None:
         if len(self.expressions) < 2:
@@ -40,10 +42,7 @@ class Mixture:
         Raises InputError as the task 'arithmetic' does, and for expressions of other than two operands.
         """
         check_size("task.p", self.p, self.p**2 * len(self.expressions), columns=9)
-        tasks = [Arithmetic(p=self.p, expression=e, layout="a b").build() for e in self.expressions]
-        for text, task in zip(self.expressions, tasks, strict=True):
-            if task.n_ctx != 2:
-                raise InputError("task.expressions", text, f"has {task.n_ctx} operands; a mixture needs two")
+        tasks = [self._one(text) for text in self.expressions]
         place = np.concatenate([np.full(t.n_inputs, i, np.int32) for i, t in enumerate(tasks)])
         pairs = np.concatenate([t.inputs for t in tasks])
         eye = np.eye(self.p)
@@ -67,4 +66,23 @@ class Mixture:
             },
             features=features,
             units=pairs[:, 0].astype(np.int64) * self.p + pairs[:, 1],
+            operations=place,
+            loss_factor=len(tasks) if self.losses == "sum" else 1.0,
         )
+
+    def _one(self, text: str) -> Task:
+        if "mod" in text.split():
+            raise InputError("task.expressions", text, f"names a modulus; all of a mixture share task.p = {self.p}")
+        task = Arithmetic(p=self.p, expression=text, layout="a b").build()
+        if task.n_ctx != 2:
+            raise InputError("task.expressions", text, f"has {task.n_ctx} operands; a mixture needs two")
+        if task.algebra["p"] is None:
+            raise InputError("task.expressions", text, "is not reduced mod p, as all of a mixture are")
+        if task.n_inputs < self.p**2:
+            known = np.zeros((self.p, self.p), np.bool_)
+            known[tuple(task.inputs.T)] = True
+            missing = np.argwhere(~known)
+            shown = ", ".join(f"({a}, {b})" for a, b in missing[:3]) + (", …" if len(missing) > 3 else "")
+            allowed = f"is undefined at {len(missing)} pairs mod {self.p}: {shown}; a mixture needs every pair"
+            raise InputError("task.expressions", text, allowed)
+        return task

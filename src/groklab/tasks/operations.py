@@ -18,17 +18,33 @@ from groklab.tasks.expression import Expression, parse
 from groklab.tasks.layouts import Sign
 
 Zeros = Literal["none", "any", "last"]
+#: The families of Furuta et al. 2024, and one for what their paper has none for.
+Group = Literal[
+    "elementary",
+    "linear",
+    "cross terms of degree 1",
+    "univariate terms",
+    "cross terms of degree n",
+    "sums of powers",
+    "factorizable",
+    "three operands",
+]
 
-FURUTA = "Furuta et al. 2024"
-MALLINAR = "Mallinar et al. 2024"
-LIU = "Liu et al. 2022"
-NANDA = "Nanda et al. 2023"
+#: Modules of `groklab.papers` whose papers train on named operations, and how those papers are cited.
+PAPERS = {
+    "nanda2023": "Nanda et al. 2023",
+    "furuta2024": "Furuta et al. 2024",
+    "mallinar2024": "Mallinar et al. 2024",
+    "liu2022": "Liu et al. 2022",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """A named operation.
 
+    group: its family. papers: modules of `groklab.papers` whose paper trains on it; in_furuta_code: no such paper's
+    operation in Furuta et al. 2024, but one of their published code.
     zeros: which inputs are left out: 'none', 'any' (every input that holds a zero) or 'last' (last operand zero).
     modular: False where the answer is not reduced. sign: the token between the operands where the layout shows one.
     spellings: other accepted names.
@@ -37,45 +53,82 @@ class Operation:
     name: str
     expression: str
     description: str
-    source: str
+    group: Group
+    papers: tuple[str, ...] = ()
+    in_furuta_code: bool = False
     zeros: Zeros = "none"
     modular: bool = True
     sign: Sign = "="
     spellings: tuple[str, ...] = ()
 
+    @property
+    def source(self) -> str:
+        """Where it comes from, for people."""
+        code = [f"published code of {PAPERS['furuta2024']}"] if self.in_furuta_code else []
+        return "; ".join([*(PAPERS[paper] for paper in self.papers), *code])
 
-def _polynomial(name: str, expression: str, family: str, *peer_keys: str, source: str = FURUTA) -> Operation:
-    both = tuple(spelling for key in peer_keys for spelling in (key, f"{key}_short") if spelling != name)
-    return Operation(name=name, expression=expression, description=family, source=source, spellings=both)
+
+_DESCRIPTIONS: dict[Group, str] = {
+    "linear": "linear: two different multiples added",
+    "cross terms of degree 1": "product plus terms of degree one",
+    "univariate terms": "a power of one operand plus the other",
+    "cross terms of degree n": "cross terms that are no function of x+y or x-y",
+    "sums of powers": "the same power of both operands",
+    "factorizable": "a function of x+y or x-y alone",
+    "three operands": "three operands",
+}
+_FURUTA = ("furuta2024",)
+_TOO = ("furuta2024", "mallinar2024")
+_ALL_THREE = ("nanda2023", "furuta2024", "mallinar2024")
 
 
-_LINEAR = "linear: two different multiples added"
-_CROSS = "product plus terms of degree one"
-_UNIVARIATE = "a power of one operand plus the other"
-_DEEP_CROSS = "cross terms that are no function of x+y or x-y"
-_POWERS = "the same power of both operands"
-_FACTORABLE = "a function of x+y or x-y alone"
-_THREE = "three operands"
+def _polynomial(
+    name: str, expression: str, group: Group, *peer_keys: str, papers: tuple[str, ...] = _FURUTA, description: str = ""
+) -> Operation:
+    return Operation(
+        name=name,
+        expression=expression,
+        description=description or _DESCRIPTIONS[group],
+        group=group,
+        papers=papers,
+        in_furuta_code=not papers,
+        spellings=tuple(spelling for key in peer_keys for spelling in (key, f"{key}_short") if spelling != name),
+    )
 
+
+def _three_operands(name: str, expression: str, sign: Sign) -> Operation:
+    return Operation(
+        name=name,
+        expression=expression,
+        description=_DESCRIPTIONS["three operands"],
+        group="three operands",
+        in_furuta_code=True,
+        sign=sign,
+    )
+
+
+# In the order of the paper's table 5, what other papers or the published code add in between.
 _ALL = (
     Operation(
-        name="add", expression="x + y", description="addition", source=f"{NANDA}; {FURUTA}; {MALLINAR}", sign="+"
+        name="add",
+        expression="x + y",
+        description="addition",
+        group="elementary",
+        papers=(*_ALL_THREE, "liu2022"),
+        sign="+",
     ),
     Operation(
-        name="subtract",
-        expression="x - y",
-        description="subtraction",
-        source=f"{NANDA}; {FURUTA}; {MALLINAR}",
-        sign="-",
+        name="subtract", expression="x - y", description="subtraction", group="elementary", papers=_ALL_THREE, sign="-"
     ),
     Operation(
-        name="multiply", expression="x*y", description="multiplication", source=f"{FURUTA}; {MALLINAR}", sign="*"
+        name="multiply", expression="x*y", description="multiplication", group="elementary", papers=_TOO, sign="*"
     ),
     Operation(
         name="divide",
         expression="x/y",
         description="division: the answer times y is x",
-        source=MALLINAR,
+        group="elementary",
+        papers=("mallinar2024",),
         zeros="last",
         sign="/",
         spellings=("division",),
@@ -84,7 +137,8 @@ _ALL = (
         name="multiply_non_zero",
         expression="x*y",
         description="multiplication of non-zero numbers, a cyclic group for prime p",
-        source=FURUTA,
+        group="elementary",
+        in_furuta_code=True,
         zeros="any",
         sign="*",
     ),
@@ -92,46 +146,62 @@ _ALL = (
         name="add_unreduced",
         expression="x + y",
         description="addition of integers, the answer not reduced",
-        source=f"{LIU}; {FURUTA}",
+        group="elementary",
+        papers=("liu2022",),
+        in_furuta_code=True,
         modular=False,
         sign="+",
         spellings=("only_add",),
     ),
-    _polynomial("2x_y", "2*x + y", _LINEAR, "x_x_y"),
-    _polynomial("2x_m_y", "2*x - y", _LINEAR, "x_x_m_y"),
-    _polynomial("2x_3y", "2*x + 3*y", _LINEAR, "2x_3y"),
-    _polynomial("2x_m_3y", "2*x - 3*y", _LINEAR, "2x_m_3y"),
-    _polynomial("xy_y", "x*y + y", _CROSS, "xy_y"),
-    _polynomial("xy_m_y", "x*y - y", _CROSS, "xy_m_y"),
-    _polynomial("xy_x_y", "x*y + x + y", "multiplication of (x+1) and (y+1), less one", "xy_x_y"),
-    _polynomial("xy_x_m_y", "x*y + x - y", _CROSS, "xy_x_m_y"),
-    _polynomial("x2_y", "x^2 + y", _UNIVARIATE, "x2_y", source=f"{FURUTA}; {MALLINAR}"),
-    _polynomial("x2_m_y", "x^2 - y", _UNIVARIATE, "x2_m_y"),
-    _polynomial("x3_2y", "x^3 + 2*y", _UNIVARIATE, "x3_2y"),
-    _polynomial("x3_m_2y", "x^3 - 2*y", _UNIVARIATE, "x3_m_2y"),
-    _polynomial("x2_xy_y2", "x^2 + x*y + y^2", _DEEP_CROSS, "x2_xy_y2", source=f"{NANDA}; {FURUTA}; {MALLINAR}"),
-    _polynomial("x2_xy_y2_x", "x^2 + x*y + y^2 + x", _DEEP_CROSS, "x2_xy_y2_x", source=f"{FURUTA}; {MALLINAR}"),
-    _polynomial("x3_xy", "x^3 + x*y", _DEEP_CROSS, "x3_xy", source=f"{FURUTA}; {MALLINAR}"),
-    _polynomial("x3_xy2_y", "x^3 + x*y^2 + y", _DEEP_CROSS, "x3_xy2_y"),
-    _polynomial("x3_xy2_x", "x^3 + x*y^2 + x", f"{_DEEP_CROSS}; the paper's formula", source=MALLINAR),
-    _polynomial("x2_y2", "x^2 + y^2", _POWERS, "x2_y2", source=f"{FURUTA}; {MALLINAR}"),
-    _polynomial("x2_m_y2", "x^2 - y^2", _POWERS, "x2_m_y2"),
-    *(_polynomial(f"x{n}_y{n}", f"x^{n} + y^{n}", _POWERS) for n in (3, 4, 5, 6, 7)),
-    _polynomial("x_plus_y_power_2", "(x + y)^2", _FACTORABLE, "x2_2xy_y2"),
-    *(_polynomial(f"x_plus_y_power_{n}", f"(x + y)^{n}", _FACTORABLE, f"_x_y__{n}") for n in (3, 4)),
-    *(_polynomial(f"x_plus_y_power_{n}", f"(x + y)^{n}", _FACTORABLE) for n in (5, 6, 7)),
-    _polynomial("x_plus_y_power_2_x_y", "(x + y)^2 + x + y", _FACTORABLE, "x2_2xy_y2_x_y"),
-    _polynomial("x_minus_y_power_2", "(x - y)^2", _FACTORABLE, "x2_m_2xy_y2"),
-    *(_polynomial(f"x_minus_y_power_{n}", f"(x - y)^{n}", _FACTORABLE, f"_x_m_y__{n}") for n in (3, 4)),
-    Operation(name="add_3", expression="x + y + z", description=_THREE, source=FURUTA, sign="+"),
-    Operation(name="subtract_3", expression="x - y - z", description=_THREE, source=FURUTA, sign="-"),
-    Operation(name="multiply_3", expression="x*y*z", description=_THREE, source=FURUTA, sign="*"),
-    _polynomial("x2_y2_z", "x^2 + y^2 + z", _THREE),
-    _polynomial("x2_y2_z2", "x^2 + y^2 + z^2", _THREE),
+    _polynomial("2x_y", "2*x + y", "linear", "x_x_y"),
+    _polynomial("2x_m_y", "2*x - y", "linear", "x_x_m_y"),
+    _polynomial("2x_3y", "2*x + 3*y", "linear", "2x_3y"),
+    _polynomial("2x_m_3y", "2*x - 3*y", "linear", "2x_m_3y"),
+    _polynomial("xy_y", "x*y + y", "cross terms of degree 1", "xy_y"),
+    _polynomial("xy_m_y", "x*y - y", "cross terms of degree 1", "xy_m_y"),
+    _polynomial(
+        "xy_x_y",
+        "x*y + x + y",
+        "cross terms of degree 1",
+        "xy_x_y",
+        description="multiplication of (x+1) and (y+1), less one",
+    ),
+    _polynomial("xy_x_m_y", "x*y + x - y", "cross terms of degree 1", "xy_x_m_y", papers=()),
+    _polynomial("x2_y", "x^2 + y", "univariate terms", "x2_y", papers=_TOO),
+    _polynomial("x2_m_y", "x^2 - y", "univariate terms", "x2_m_y"),
+    _polynomial("x3_2y", "x^3 + 2*y", "univariate terms", "x3_2y"),
+    _polynomial("x3_m_2y", "x^3 - 2*y", "univariate terms", "x3_m_2y"),
+    _polynomial("x2_xy_y2", "x^2 + x*y + y^2", "cross terms of degree n", "x2_xy_y2", papers=_ALL_THREE),
+    _polynomial("x2_xy_y2_x", "x^2 + x*y + y^2 + x", "cross terms of degree n", "x2_xy_y2_x", papers=_TOO),
+    _polynomial("x3_xy", "x^3 + x*y", "cross terms of degree n", "x3_xy", papers=_TOO),
+    _polynomial("x3_xy2_y", "x^3 + x*y^2 + y", "cross terms of degree n", "x3_xy2_y"),
+    _polynomial(
+        "x3_xy2_x",
+        "x^3 + x*y^2 + x",
+        "cross terms of degree n",
+        papers=("mallinar2024",),
+        description=f"{_DESCRIPTIONS['cross terms of degree n']}; the paper's formula",
+    ),
+    _polynomial("x2_y2", "x^2 + y^2", "sums of powers", "x2_y2", papers=_TOO),
+    _polynomial("x2_m_y2", "x^2 - y^2", "sums of powers", "x2_m_y2"),
+    *(_polynomial(f"x{n}_y{n}", f"x^{n} + y^{n}", "sums of powers") for n in (3, 4, 5, 6, 7)),
+    _polynomial("x_plus_y_power_2", "(x + y)^2", "factorizable", "x2_2xy_y2"),
+    *(_polynomial(f"x_plus_y_power_{n}", f"(x + y)^{n}", "factorizable", f"_x_y__{n}") for n in (3, 4)),
+    *(_polynomial(f"x_plus_y_power_{n}", f"(x + y)^{n}", "factorizable") for n in (5, 6, 7)),
+    _polynomial("x_plus_y_power_2_x_y", "(x + y)^2 + x + y", "factorizable", "x2_2xy_y2_x_y"),
+    _polynomial("x_minus_y_power_2", "(x - y)^2", "factorizable", "x2_m_2xy_y2"),
+    *(_polynomial(f"x_minus_y_power_{n}", f"(x - y)^{n}", "factorizable", f"_x_m_y__{n}") for n in (3, 4)),
+    _three_operands("add_3", "x + y + z", "+"),
+    _three_operands("subtract_3", "x - y - z", "-"),
+    _three_operands("multiply_3", "x*y*z", "*"),
+    _three_operands("x2_y2_z", "x^2 + y^2 + z", "="),
+    _three_operands("x2_y2_z2", "x^2 + y^2 + z^2", "="),
 )
 
 #: name -> operation
 OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _ALL}
+#: Names of the 35 operations that Furuta et al. 2024 train on, family by family.
+FURUTA_OPERATIONS: tuple[str, ...] = tuple(o.name for o in _ALL if "furuta2024" in o.papers)
 _SPELLINGS = {spelling: operation for operation in _ALL for spelling in (operation.name, *operation.spellings)}
 # Of two operations with one formula the first is meant, which leaves nothing out and reduces.
 _BY_FORMULA = {operation.expression: operation for operation in reversed(_ALL)}

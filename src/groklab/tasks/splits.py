@@ -84,7 +84,9 @@ def make_split(split: Split, task: Task, seed: int) -> SplitRows:
     units = np.arange(task.n_inputs) if task.units is None else np.unique(task.units, return_inverse=True)[1]
     n_units = int(units.max(initial=-1)) + 1
     if split.rows is not None:
-        return _given_rows(split, task, own_seed)
+        found = _given_rows(split, task, own_seed)
+        _check_operations(task, found, split.rows)
+        return found
     sizes = [_training_size(split, n_units, "split")]
     steps = [0]
     for number, phase in enumerate(split.schedule):
@@ -143,6 +145,14 @@ def _given_rows(split: Split, task: Task, seed: int) -> SplitRows:
         phase_steps=np.zeros(1, np.int32),
         phase_weights=np.full((1, len(rows)), 1 / len(rows)),
     )
+
+
+def _check_operations(task: Task, found: SplitRows, rows: tuple[int, ...]) -> None:
+    """Raise InputError where an operation of a mixture would have no training or no test inputs."""
+    for i, name in enumerate(task.algebra["operations"] if task.operations is not None else ()):
+        for part, inputs in (("training", found.train), ("test", found.test)):
+            if not (task.operations[inputs] == i).any():  # type: ignore[index]
+                raise InputError("split.rows", list(rows), f"leaves no {part} pair of the operation {name}")
 
 
 def _all_test(split: Split, task: Task) -> SplitRows:

@@ -1,0 +1,188 @@
+"""The logits taken apart by frequency, and the loss of each combination of the parts (Furuta et al. 2024, appendix E).
+
+C_k is the projection of the logits, as functions of the p² inputs and class by class, on cos(w_k s) and sin(w_k s) with
+s = a + b or a − b; the paper writes the form for sums only. Key, non-key: the sums of C_k over key and over all other
+frequencies 1..p//2. Residual: what is left, among it the constant, functions of one operand and of the other direction.
+C_k are tables over s, so that nothing larger than the logits is made. All in double precision: losses lie near 1e-7.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float64, Int
+
+from groklab.errors import InputError
+from groklab.measures.activity import activity, network_or_recognised
+from groklab.measures.fourier import check_frequencies, fourier_basis
+from groklab.measures.frequencies import RULES
+from groklab.measures.grid import Grid, grid_of, operations_of
+from groklab.measures.progress import loss_and_accuracy
+from groklab.measures.registry import measure
+from groklab.tasks.base import Task
+
+#: What each combination keeps of (key, non-key, residual, the mean over inputs): the rows of the paper's table 4 in its
+#: order, then the key part with the mean that the residual holds, which is the restricted loss of Nanda et al. 2023.
+PARTS = {
+    "all": (1, 1, 1, 0),
+    "key": (1, 0, 0, 0),
+    "non_key": (0, 1, 0, 0),
+    "residual": (0, 0, 1, 0),
+    "key_non_key": (1, 1, 0, 0),
+    "key_residual": (1, 0, 1, 0),
+    "non_key_residual": (0, 1, 1, 0),
+    "key_mean": (1, 0, 0, 1),
+}
+#: A model depends on a frequency without which its loss rises by more than this (nats).
+RISE = 1e-9
+#: The rules of key frequencies (`frequencies.RULES`) that are told side by side: how much each part does depends on it.
+KEY_RULES = ("furuta", "furuta_union")
+
+
+def frequency_tables(
+    logits: Float64[np.ndarray, "p p n_answers"], grid: Grid
+) -> Float64[np.ndarray, "frequencies p n_answers"]:
+    """C_k of logits [a, b, class] for k = 1..p//2, as tables [k − 1, s, class]: C_k[a, b] is the row s = a ± b.
+
+    The orthogonal projection over all pairs on cos(w_k s) and sin(w_k s), for k = p/2 on its one wave.
+    """
+    means = grid.by_sum(logits).mean(axis=1)
+    basis = fourier_basis(grid.p)
+    waves = (basis[2 * k - 1 : 2 * k + 1] for k in range(1, grid.p // 2 + 1))
+    return np.array([wave.T @ (wave @ means) for wave in waves])
+
+
+@measure("logit_parts")
+def logit_parts(
+    weights: Mapping[str, Any],
+    task: Task,
+    train_rows: np.ndarray | None = None,
+    network: Any = None,
+    frequencies: Sequence[int] | None = None,
+    final: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Loss of the logits' key, non-key and residual parts and of their combinations, and without each frequency.
+
+    Key frequencies by each of `rules`: those given, if any are; 'furuta', a component of W_L above half of the largest;
+    'furuta_union', those and the same of W_E. They are those of the final model where one is given. is_key
+    (n_rules, p//2): which each rule names. parts: names of the eight combinations, in the order of `PARTS`.
+    loss, train_loss, test_loss (n_rules, 8): cross-entropy (nats) over the p answers, on all pairs and on either set.
+    loss_without_frequency, train_…, test_… (p//2,): of raw − C_k. dependent (p//2,): whether that raises the training
+    loss (without a split, that of all pairs) by more than 1e-9; n_dependent (n_rules,): how many non-key ones do.
+    share (p//2,): of the variance over inputs, all classes together, that C_k explains. direction: +1 where the answer
+    is a function of a + b, −1 for a − b. Without train_rows, or a row outside them, what needs that set is left out.
+    Of a mixture everything but rules, is_key and parts has a leading axis, an entry for each of `operations`, those
+    whose answer is a function of a ± b; `left_out` names the others. Raises InputError where no answer is, or where the
+    weights have no unembedding and no frequencies are given.
+    """
+    network = network_or_recognised(weights, network)
+    grids, left_out = _grids(task)
+    keys = _keys(weights if final is None else final, task, network, frequencies)
+    every = np.arange(1, int(task.algebra["p"]) // 2 + 1)
+    is_key = np.array([np.isin(every, own) for own in keys.values()])
+    logits = activity(weights, task, network)["logits"]
+    each = []
+    for grid in grids.values():
+        sets = {"": grid.weights()}
+        if train_rows is not None:
+            sets["train_"] = grid.weights(train_rows)
+            if len(np.unique(train_rows)) < task.n_inputs:
+                sets["test_"] = grid.weights(grid.other_rows(train_rows))
+        each.append(_of_operation(logits[grid.rows], grid, is_key, sets))
+    found: dict[str, Any] = {"rules": list(keys), "is_key": is_key, "parts": list(PARTS)}
+    if not operations_of(task):
+        return found | each[0]
+    stacked = {k: np.stack([one[k] for one in each]) for k in each[0]}
+    return found | {"operations": list(grids), "left_out": left_out} | stacked
+
+
+def _grids(task: Task) -> tuple[dict[str, Grid], list[str]]:
+    """The grid of the task, or of each operation of a mixture that has one, by name; and the names of the others."""
+    names = operations_of(task)
+    if not names:
+        return {task.name: grid_of(task)}, []
+    grids = {}
+    for i, name in enumerate(names):
+        with contextlib.suppress(InputError):
+            grids[name] = grid_of(task, i)
+    if not grids:
+        raise InputError(
+            f"this measure applies where an answer is a function of a+b or a−b, and to no operation of {task.name}"
+        )
+    return grids, [name for name in names if name not in grids]
+
+
+def _keys(
+    weights: Mapping[str, Any], task: Task, network: Any, frequencies: Sequence[int] | None
+) -> dict[str, tuple[int, ...]]:
+    """Key frequencies by the name of their rule; a rule that does not apply is left out unless it is the only one."""
+    keys = {} if frequencies is None else {"given": check_frequencies(frequencies, int(task.algebra["p"]))}
+    for rule in KEY_RULES:
+        try:
+            keys[rule] = RULES[rule](weights, task, network)
+        except InputError:
+            if not keys:
+                raise
+    return keys
+
+
+def _of_operation(
+    logits: Float64[np.ndarray, "p p n_answers"],
+    grid: Grid,
+    is_key: Bool[np.ndarray, "rules frequencies"],
+    sets: Mapping[str, Float64[np.ndarray, "p p"]],
+) -> dict[str, Any]:
+    """What the measure says of one operation, from its logits [a, b, class] and the weights of pairs in each set."""
+    tables, mean = frequency_tables(logits, grid), logits.mean(axis=(0, 1))
+    kept = [_kept(tables, own, mean, combination) for own in is_key for combination in PARTS.values()]
+    scales = [combination[2] for _ in is_key for combination in PARTS.values()] + [1] * len(tables)
+    losses = _losses(
+        jnp.asarray(grid.by_sum(logits)),
+        jnp.asarray(np.broadcast_to(grid.answers[:, None], (grid.p, grid.p)).astype(np.int32)),
+        jnp.asarray(np.stack([grid.by_sum(weights) for weights in sets.values()])),
+        jnp.asarray(scales, jnp.float64),
+        jnp.asarray(np.concatenate([np.array(kept), -tables])),
+    )
+    by_set = dict(zip(sets, np.asarray(losses).T, strict=True))
+    of_parts = {name: values[: len(kept)].reshape(len(is_key), len(PARTS)) for name, values in by_set.items()}
+    without = {name: values[len(kept) :] for name, values in by_set.items()}
+    told = "train_" if "train_" in sets else ""
+    dependent = without[told] - of_parts[told][0, 0] > RISE
+    energy = np.sum((logits - mean) ** 2)
+    return {
+        **{f"{name}loss": values for name, values in of_parts.items()},
+        **{f"{name}loss_without_frequency": values for name, values in without.items()},
+        "dependent": dependent,
+        "n_dependent": (dependent & ~is_key).sum(axis=1),
+        "share": grid.p * np.sum(tables**2, axis=(1, 2)) / (energy if energy > 0 else 1.0),
+        "direction": grid.direction,
+    }
+
+
+def _kept(tables: np.ndarray, is_key: np.ndarray, mean: np.ndarray, combination: Sequence[int]) -> np.ndarray:
+    """A combination of the parts, less the logits themselves where it keeps the residual: a table over s."""
+    key, non_key, residual, with_mean = combination
+    of_keys, every = tables[is_key].sum(axis=0), tables.sum(axis=0)
+    return np.asarray((key - residual) * of_keys + (non_key - residual) * (every - of_keys) + with_mean * mean)
+
+
+@jax.jit
+def _losses(
+    by_sum: Float64[Array, "p p n_answers"],
+    answers: Int[Array, "p p"],
+    by_set: Float64[Array, "sets p p"],
+    scales: Float64[Array, " n"],
+    tables: Float64[Array, "n p n_answers"],
+) -> Float64[Array, "n sets"]:
+    def one(version: tuple[jax.Array, jax.Array]) -> jax.Array:
+        scale, table = version
+        edited = scale * by_sum + table[:, None]
+        return jax.vmap(lambda weights: loss_and_accuracy(edited, answers, weights)[0])(by_set)
+
+    found: jax.Array = jax.lax.map(one, (scales, tables))
+    return found

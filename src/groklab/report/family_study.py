@@ -1,0 +1,285 @@
+"""A family of runs: the members of a sweep as a table over two settings, each cell its verdict over the seeds."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from groklab.errors import InputError, shown
+from groklab.figures.phase_cells import labels
+from groklab.report.published_table import Agreement, Published, compare
+from groklab.report.wording import listed
+from groklab.run import Run
+from groklab.sweeps import Sweep
+
+#: What rows and columns are, where the grid holds it and nothing else is asked for.
+ROWS, COLUMNS = "task.expression", "split.frac_train"
+#: Cells of one page.
+MOST_CELLS = 10_000
+#: What became of a member, in the order in which a page names them.
+OUTCOMES = ("grokked", "censored", "diverged", "undecided", "failed", "pending")
+#: What a cell is: `some` of its seeds grokked, or `none`, where they have all ended.
+VERDICTS = ("grokked", "some", "none", "diverged", "undecided", "failed", "pending")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a family.
+
+    outcome: 'grokked'; 'censored', its budget ended before; 'diverged'; 'undecided', it may still go on; 'failed', it
+    could not be trained; 'pending'. steps: how far it is. memorised, grokked: steps, None where not reached.
+    train_accuracy, test_accuracy: the last; best: the highest test accuracy. All None where nothing is recorded.
+    """
+
+    number: int
+    seed: int
+    outcome: str
+    steps: int | None
+    memorised: int | None
+    grokked: int | None
+    train_accuracy: float | None
+    test_accuracy: float | None
+    best: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The members, one a seed, at one value of each key; row and column count from 0 in the order of the grid."""
+
+    row: int
+    column: int
+    members: tuple[Member, ...]
+
+    def count(self, outcome: str) -> int:
+        """How many members have that outcome."""
+        return sum(m.outcome == outcome for m in self.members)
+
+    @property
+    def verdict(self) -> str:
+        """One of VERDICTS: all seeds, some, or what holds where none has grokked."""
+        n = len(self.members)
+        if self.count("grokked"):
+            return "grokked" if self.count("grokked") == n else "some"
+        for kind in ("diverged", "failed", "pending"):
+            if self.count(kind) == n:
+                return kind
+        return "undecided" if self.count("undecided") or self.count("pending") else "none"
+
+    @property
+    def median_step(self) -> float | None:
+        """The median grokking step, a seed that did not grok counted last; None where that one did not, or is open."""
+        ended = [m for m in self.members if m.outcome in ("grokked", "censored", "diverged")]
+        if not ended or self.count("undecided") or self.count("pending"):
+            return None
+        middle = statistics.median([math.inf if m.grokked is None else float(m.grokked) for m in ended])
+        return middle if math.isfinite(middle) else None
+
+    @property
+    def best(self) -> float | None:
+        """The highest test accuracy of each seed that did not grok, in the mean over these seeds."""
+        found = [m.best for m in self.members if m.outcome != "grokked" and m.best is not None]
+        return statistics.fmean(found) if found else None
+
+    @property
+    def decided(self) -> bool | None:
+        """Whether most seeds grokked; None where that is open still, where as many did as did not, and of failures."""
+        n = len(self.members)
+        yes, no = self.count("grokked"), self.count("censored") + self.count("diverged")
+        return yes > no if 2 * max(yes, no) > n else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells in the order of rows, then columns, with the grid's other keys held `at` one value each."""
+
+    at: dict[str, Any]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A sweep's members as tables over two of its keys.
+
+    tables: one for each combination of values of the other keys. agreements: one a table, where there is a published
+    one. problems: what could not be read.
+    """
+
+    name: str
+    row_key: str
+    row_values: tuple[Any, ...]
+    column_key: str
+    column_values: tuple[Any, ...]
+    tables: tuple[Table, ...]
+    published: Published | None
+    agreements: tuple[Agreement, ...]
+    problems: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values: every cell with its values by key, verdict, counts, and what was published there."""
+        found: dict[str, Any] = {
+            "sweep": self.name,
+            "rows": {"key": self.row_key, "values": list(self.row_values)},
+            "columns": {"key": self.column_key, "values": list(self.column_values)},
+            "tables": [],
+            "problems": list(self.problems),
+        }
+        for i, table in enumerate(self.tables):
+            told = {"at": table.at, "cells": [self._cell(table, cell) for cell in table.cells]}
+            found["tables"].append(told | ({"published": self.agreements[i].to_dict()} if self.agreements else {}))
+        return found
+
+    def _cell(self, table: Table, cell: Cell) -> dict[str, Any]:
+        values = {self.row_key: self.row_values[cell.row], self.column_key: self.column_values[cell.column], **table.at}
+        told = {"verdict": cell.verdict, "grokked": cell.count("grokked"), "seeds": len(cell.members)}
+        told |= {"median_step": cell.median_step, "best_test_accuracy": cell.best}
+        if self.published is not None:
+            told["published"] = self.published.at(cell.row, cell.column)
+        return {**values, **told, "members": [m.number for m in cell.members]}
+
+
+def family(
+    sweep: Sweep,
+    *,
+    rows: str | None = None,
+    columns: str | None = None,
+    published: Mapping[str, Mapping[str, Any]] | None = None,
+    source: str = "the published table",
+    about: str = "",
+) -> Family:
+    """Gather a sweep's members into tables.
+
+    rows, columns: keys of the grid; by default the operation and the training fraction where they vary, else the
+    first keys. published: row -> column -> True (grokked), False, or the best test accuracy in percent of one that
+    did not; rows and columns as the grid has them, or as text, operations in any spelling. source, about: what to
+    call it, and where it comes from.
+    Raises InputError for a sweep with fewer than two keys, one of which nothing is recorded yet, keys it does not
+    have, too many cells, and a published table that is none or shares no cell.
+    """
+    row_key, column_key = axes(sweep, rows, columns)
+    others = [key for key in sweep.keys if key not in (row_key, column_key)]
+    n_cells = math.prod(len(values) for values in sweep.keys.values())
+    if n_cells > MOST_CELLS:
+        raise InputError(f"{sweep.name} has {n_cells:,} cells, and a page shows at most {MOST_CELLS:,}")
+    members, problems = members_of(sweep)
+    if all(m.outcome == "pending" or (m.test_accuracy is None and m.outcome == "undecided") for m in members):
+        raise InputError(f"no member of {sweep.name} has been evaluated yet, so there is no table")
+    places: dict[str, list[Member]] = {}
+    for member in members:
+        point = sweep.folder.points[sweep.folder.members[member.number]["point"]]
+        places.setdefault(json.dumps([point[key] for key in (*others, row_key, column_key)]), []).append(member)
+    row_values, column_values = tuple(sweep.keys[row_key]), tuple(sweep.keys[column_key])
+    tables = []
+    for held in itertools.product(*(sweep.keys[key] for key in others)):
+        cells = []
+        for (i, row), (j, column) in itertools.product(enumerate(row_values), enumerate(column_values)):
+            inside = places.get(json.dumps([*held, row, column]))
+            if inside:
+                cells.append(Cell(i, j, tuple(inside)))
+        tables.append(Table(dict(zip(others, held, strict=True)), tuple(cells)))
+    theirs = None if published is None else Published.of(published, row_values, column_values, source, about)
+    agreements = [] if theirs is None else [compare(theirs, _measured(table)) for table in tables]
+    whole = (sweep.name, row_key, row_values, column_key, column_values, tuple(tables))
+    return Family(*whole, theirs, tuple(agreements), tuple(problems))
+
+
+def axes(sweep: Sweep, rows: str | None = None, columns: str | None = None) -> tuple[str, str]:
+    """The keys of rows and of columns; raises InputError where the sweep lacks them."""
+    keys = list(sweep.keys)
+    if len(keys) < 2:
+        varied = f"varies {keys[0]} alone" if keys else "varies nothing but seeds"
+        raise InputError(f"a table needs two keys of a grid, and {sweep.name} {varied}")
+    for option, key in (("--rows", rows), ("--columns", columns)):
+        if key is not None and key not in keys:
+            raise InputError(option, shown(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
+    if rows is not None and rows == columns:
+        raise InputError("--columns", columns, "needs to be another setting than --rows")
+    if rows is None:
+        left = [key for key in keys if key != columns]
+        rows = ROWS if ROWS in left else next((key for key in left if key != COLUMNS), left[0])
+    if columns is None:
+        left = [key for key in keys if key != rows]
+        columns = COLUMNS if COLUMNS in left else left[0]
+    return rows, columns
+
+
+def members_of(sweep: Sweep) -> tuple[list[Member], list[str]]:
+    """Every member of a sweep, and what could not be read, in sentences."""
+    best, problems = _best(sweep)
+    return [_member(line, best.get(line["member"])) for line in sweep.table.iter_rows(named=True)], problems
+
+
+def slice_names(found: Family) -> list[str]:
+    """What each table is held at, in words; '' where the grid has two keys only."""
+    by_key = {key: [table.at[key] for table in found.tables] for key in found.tables[0].at}
+    words = {key: dict(zip(map(json.dumps, values), labels(values), strict=True)) for key, values in unique(by_key)}
+    return [", ".join(f"{key} = {words[key][json.dumps(v)]}" for key, v in t.at.items()) for t in found.tables]
+
+
+def unique(values: Mapping[str, Sequence[Any]]) -> list[tuple[str, list[Any]]]:
+    """Each key's values without repetition, in order."""
+    return [(key, list({json.dumps(v): v for v in seen}.values())) for key, seen in values.items()]
+
+
+def said(table: Table) -> str:
+    """One or two sentences: cells by verdict, and how far the seeds agree."""
+    counts = {v: sum(c.verdict == v for c in table.cells) for v in VERDICTS}
+    words = {
+        "grokked": "grokked in every seed",
+        "some": "in some",
+        "none": "in none within the budget",
+        "diverged": "diverged",
+        "undecided": "undecided as yet",
+        "failed": "failed",
+        "pending": "pending",
+    }
+    told = listed([f"{counts[v]:,} {words[v]}" for v in VERDICTS if counts[v]])
+    n = len(table.cells)
+    return f"Of {n:,} cell{'s' if n != 1 else ''}: {told}."
+
+
+def _measured(table: Table) -> dict[tuple[int, int], tuple[bool | None, float | None]]:
+    return {(c.row, c.column): (c.decided, c.best) for c in table.cells}
+
+
+def _best(sweep: Sweep) -> tuple[dict[int, float], list[str]]:
+    """Each member's highest test accuracy: of all its evaluations, or where its pack is unreadable of those kept."""
+    found: dict[int, float] = {}
+    problems: list[str] = []
+    # the thinned curves miss the one evaluation that was highest
+    thinned = _highest(sweep.curves())
+    for pack in sweep.folder.packs:
+        whole: dict[int, float] = {}
+        if (pack.path / "experiment.json").is_file():
+            try:
+                whole = _highest(Run(pack.path).metrics)
+            except (InputError, OSError) as error:
+                problems.append(f"best accuracies of {pack.path.name} are those of thinned curves: {error}")
+        for place, number in enumerate(pack.members):
+            value = whole.get(place, thinned.get(number))
+            if value is not None:
+                found[number] = value
+    return found, problems
+
+
+def _highest(curves: pl.DataFrame) -> dict[int, float]:
+    known = curves.filter(pl.col("test_accuracy").is_finite())
+    return dict(known.group_by("member").agg(pl.col("test_accuracy").cast(pl.Float64).max()).iter_rows())
+
+
+def _member(line: Mapping[str, Any], best: float | None) -> Member:
+    status = line["status"]
+    # what has grokked for good stays so, however its training ends
+    outcome = "grokked" if line["grokked_step"] is not None else {"finished": "censored"}.get(status, status)
+    outcome = "undecided" if outcome in ("running", "interrupted") else outcome
+    names = ("steps", "memorised_step", "grokked_step", "train_accuracy", "test_accuracy")
+    steps, memorised, grokked, train, test = (line[name] for name in names)
+    number, seed = int(line["member"]), int(line["seed"])
+    return Member(number, seed, outcome, steps, memorised, grokked, train, test, best, line["reason"])

@@ -1,0 +1,72 @@
+"""How a family's rows and columns are headed, and the command that trains it again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from groklab.errors import InputError
+from groklab.figures.phase_cells import labels
+from groklab.report.settings import plain, remake
+from groklab.sweeps import Sweep
+from groklab.tasks.operations import resolve
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A row or column: what it shows, the operation's name where it has one, and the family that it is of, or ''."""
+
+    text: str
+    name: str = ""
+    group: str = ""
+
+
+def headings(key: str, values: Sequence[Any]) -> list[Heading]:
+    """A key's values as a table shows them: operations by formula, numbers in as few digits as tell them apart."""
+    if key.split(".")[-1] != "expression":
+        return [Heading(text) for text in labels(values)]
+    return [_operation(value) if isinstance(value, str) else Heading(labels([value])[0]) for value in values]
+
+
+def _operation(text: str) -> Heading:
+    try:
+        operation, expression = resolve(text)
+    except InputError:  # of a plug-in's task, whose expressions are its own
+        return Heading(text)
+    if operation is None:
+        return Heading(formula(str(expression)))
+    return Heading(formula(operation.expression), operation.name, str(getattr(operation, "group", "") or ""))
+
+
+def formula(expression: str) -> str:
+    """As one writes it by hand: `x^2 + 3*x*y` is x² + 3xy."""
+    raised = re.sub(r"\^(-?\d+)", lambda found: found[1].translate(_RAISED), expression)
+    return re.sub(r"\s*\*\s*(?=[a-z(])", "", raised).replace("*", " · ").replace("-", "−")
+
+
+def sweep_command(sweep: Sweep) -> tuple[str, str]:
+    """The command that trains the sweep again, and the YAML file that it reads ('' where a preset serves)."""
+    first = sweep.experiment(0)
+    command, yaml = remake([first])
+    words = shlex.split(command)[2:]
+    # what a sweep asks of its members by itself
+    own = {"checkpoints.spacing=none", "budget.stop_when_grokked=true", "budget.retire=true"}
+    kept = [words[0]]
+    for word in words[1:]:
+        key = word.split("=")[0]
+        varied = key in sweep.keys or any(k.startswith(f"{key}.") or key.startswith(f"{k}.") for k in sweep.keys)
+        if word not in own and not varied:
+            kept.append(word)
+    for key, values in sweep.keys.items():
+        kept += ["--grid", f"{key}={','.join(plain(v) for v in values)}"]
+    per_point = sweep.n_members // max(len(sweep.folder.points), 1)
+    kept += ["--seeds", str(per_point)] if per_point > 1 else []
+    kept += [] if first.budget.retire else ["--no-retire"]
+    name = sweep.name.rpartition("-")[0]
+    kept += ["--name", name] if name not in ("", first.name) else []
+    return f"groklab sweep {shlex.join(kept)}", yaml

@@ -1,0 +1,68 @@
+"""All that algebra says of one operation on two numbers mod p."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from groklab.residues import is_prime
+from groklab.tasks.algebra.factoring import NotFactored, over_field, over_integers
+from groklab.tasks.algebra.forms import additive, linear_form, product, rectangle
+from groklab.tasks.algebra.powers import power, written_exponents
+from groklab.tasks.algebra.relabelling import relabelled
+from groklab.tasks.evaluation import Integers
+from groklab.tasks.expression import Expression, is_commutative
+
+
+def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = True) -> dict[str, Any]:
+    """What algebra says of an operation before any training.
+
+    table: (p, p) its answers, the first operand down, -1 where it is not defined. modular: whether they are mod p.
+
+    `constant`; `linear_form`, `additive`, `product` and `relabelled`: see the functions of those names, None for no;
+    `symmetric`: f(y, x) = f(x, y), `antisymmetric`: f(y, x) = -f(x, y); `one_to_one`: in x whatever y is, and in y
+    whatever x is; `integers` and `field`: its factors; `powers`: one entry for each exponent that is written or is the
+    degree in an operand. `undefined` says, by the name of such a fact, why it cannot be told; that fact is then None.
+    """
+    undefined: dict[str, str] = {}
+    prime = is_prime(p)
+    if not modular:
+        why = "its answers are not reduced mod p"
+        undefined |= dict.fromkeys(("linear_form", "additive", "product", "relabelled", "antisymmetric", "field"), why)
+    elif not prime:
+        why = f"the integers mod {p} are no field, as {p} is no prime"
+        undefined |= dict.fromkeys(("product", "field"), why)
+    if modular and rectangle(table) is None:
+        why = "the inputs at which it is defined are not all pairs of some x and some y"
+        undefined |= dict.fromkeys(("additive", "product", "relabelled"), why)
+    found: dict[str, Any] = {
+        "constant": len(np.unique(table[table >= 0])) == 1,
+        "linear_form": linear_form(table, p) if "linear_form" not in undefined else None,
+        "additive": additive(table, p) if "additive" not in undefined else None,
+        "product": product(table, p) if "product" not in undefined else None,
+        "relabelled": relabelled(table, p) if "relabelled" not in undefined else None,
+        "symmetric": is_commutative(table),
+        "antisymmetric": np.array_equal(table.T, np.where(table < 0, -1, -table % p)) if modular else None,
+        "one_to_one": [_one_to_one(table), _one_to_one(table.T)],
+        "integers": None,
+        "field": None,
+    }
+    exponents = written_exponents(expression.tree)
+    try:
+        found["integers"] = over_integers(expression.tree)
+        exponents |= {*found["integers"]["degrees"], *(f["multiplicity"] for f in found["integers"]["factors"])}
+        if "field" not in undefined:
+            found["field"] = over_field(expression.tree, p)
+    except NotFactored as reason:
+        if found["integers"] is None:
+            undefined["integers"] = str(reason)
+        undefined.setdefault("field", str(reason))
+    powers = [power(n, p) for n in sorted(exponents) if abs(n) > 1]
+    return {**found, "powers": powers, "undefined": undefined}
+
+
+def _one_to_one(table: Integers) -> bool:
+    """Whether no column of a table holds an answer twice."""
+    ordered = np.sort(table, axis=0)
+    return not ((ordered[1:] == ordered[:-1]) & (ordered[1:] >= 0)).any()

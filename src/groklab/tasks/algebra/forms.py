@@ -1,0 +1,131 @@
+"""Whether an operation is a function of less than its two operands: of a form u*x + v*y, a sum, or a product.
+
+Every answer is exact and found on the whole table of an operation: (p, p) int64 of answers in 0..p-1, the first
+operand down, -1 where the operation is not defined.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from groklab.residues import is_prime
+from groklab.tasks.evaluation import NAMES, Integers, invert
+
+#: A direction is tried on so many columns first, and on so many times more each time that it stands.
+_PROBE = 4
+
+
+def linear_form(table: Integers, p: int) -> dict[str, Any] | None:
+    """The form u*x + v*y mod p on which alone the answer depends, or None.
+
+    All p + 1 directions (u, v) are tried; for p that is no prime only x, y, x + y and x - y. `form` is written with the
+    smallest multiples, such as '2*x - 3*y'; `coefficients` are its u and v; `values`: how many answers occur;
+    `bijective`: whether the function of the form takes each of p answers once. A constant depends on no form: None.
+    """
+    x, y = np.nonzero(table >= 0)
+    answers = table[x, y]
+    if not answers.size or (answers == answers[0]).all():
+        return None
+    whole_line = [(1, v) for v in range(p)] + [(0, 1)]
+    directions = np.array(whole_line if is_prime(p) else [(1, 0), (0, 1), (1, 1), (1, p - 1)])
+    columns = _PROBE
+    while len(directions) and columns < _PROBE * p:
+        # most directions fail on a few columns already
+        few = y < columns
+        directions = directions[_alone(directions, x[few], y[few], answers[few], p)]
+        columns *= _PROBE
+    if not len(directions):
+        return None
+    u, v = _smallest(int(directions[0, 0]), int(directions[0, 1]), p)
+    n = len(np.unique(answers))
+    return {"form": _form(u, v), "coefficients": [u, v], "values": n, "bijective": n == p}
+
+
+def additive(table: Integers, p: int) -> dict[str, Any] | None:
+    """g and h with answer = g(x) + h(y) mod p, as counts of their values, or None.
+
+    `values`: how many values g and h take; `bijective`: whether each takes every value once. The operation needs to
+    be defined on a rectangle of operands, see `rectangle`.
+    """
+    inside = rectangle(table)
+    if inside is None or _mixed(inside, p).any():
+        return None
+    return _parts(inside[:, 0] - inside[0, 0], inside[0], p)
+
+
+def product(table: Integers, p: int) -> dict[str, Any] | None:
+    """g, h and a constant c with answer = g(x)*h(y) + c mod p, or None; c is determined by the table.
+
+    p needs to be a prime. None for what is already g(x) + h(y), which is a product of that kind only where it ignores
+    an operand. `constant` is c in -(p-1)/2..p/2; the rest as in `additive`.
+    """
+    inside = rectangle(table)
+    if inside is None:
+        return None
+    mixed = _mixed(inside, p)
+    if not mixed.any():
+        return None
+    i, j = (int(k) for k in np.argwhere(mixed)[0])
+    # the 2x2 determinant of answer - c at the rows 0, i and columns 0, j vanishes for one c alone
+    determinant = inside[0, 0] * inside[i, j] - inside[i, 0] * inside[0, j]
+    constant = int(determinant % p * _inverse(int(mixed[i, j]), p) % p)
+    rest = (inside - constant) % p
+    i, j = (int(k) for k in np.argwhere(rest)[0])
+    if ((rest * rest[i, j] - np.outer(rest[:, j], rest[i])) % p).any():
+        return None
+    return {**_parts(rest[:, j], rest[i], p), "constant": constant if constant <= p // 2 else constant - p}
+
+
+def rectangle(table: Integers) -> Integers | None:
+    """(k, l) the defined part of a table if it is all pairs of some x with some y, otherwise None."""
+    there = table >= 0
+    rows, columns = there.any(1), there.any(0)
+    if not there.any() or not there[np.ix_(rows, columns)].all():
+        return None
+    return table[np.ix_(rows, columns)]
+
+
+def _alone(directions: Integers, x: Integers, y: Integers, answers: Integers, p: int) -> npt.NDArray[np.bool_]:
+    """For each direction (n, 2) whether the answers at these inputs are a function of u*x + v*y."""
+    classes = (directions[:, :1] * x + directions[:, 1:] * y) % p
+    answer_of = np.zeros((len(directions), p), np.int64)
+    np.put_along_axis(answer_of, classes, np.broadcast_to(answers, classes.shape), axis=1)
+    alone: npt.NDArray[np.bool_] = (np.take_along_axis(answer_of, classes, axis=1) == answers).all(1)
+    return alone
+
+
+def _smallest(u: int, v: int, p: int) -> tuple[int, int]:
+    """The multiple of a form with the smallest coefficients, the first of them positive."""
+    multiples = np.arange(1, p)[:, None] * np.array([u, v]) % p if is_prime(p) else np.array([[u, v]])
+    signed = np.where(multiples <= p // 2, multiples, multiples - p)
+    first = np.where(signed[:, 0] != 0, signed[:, 0], signed[:, 1])
+    cost = np.abs(signed).sum(1) * 2 + (first < 0)
+    best = signed[np.argmin(cost)]
+    return int(best[0]), int(best[1])
+
+
+def _form(u: int, v: int) -> str:
+    def term(n: int, name: str) -> str:
+        return name if abs(n) == 1 else f"{abs(n)}*{name}"
+
+    if not u or not v:
+        return term(u or v, NAMES[0] if u else NAMES[1])
+    return f"{term(u, NAMES[0])} {'-' if v < 0 else '+'} {term(v, NAMES[1])}"
+
+
+def _mixed(inside: Integers, p: int) -> Integers:
+    """What is left of the answers once the best g(x) + h(y) is taken away."""
+    left: Integers = (inside - inside[:, :1] - inside[:1] + inside[0, 0]) % p
+    return left
+
+
+def _parts(g: Integers, h: Integers, p: int) -> dict[str, Any]:
+    values = [len(np.unique(part % p)) for part in (g, h)]
+    return {"values": values, "bijective": [n == len(part) == p for n, part in zip(values, (g, h), strict=True)]}
+
+
+def _inverse(value: int, p: int) -> int:
+    return int(invert(np.array([value], np.int64), p)[0])

@@ -1,0 +1,185 @@
+"""`groklab report` of a sweep, on sweeps that are on disk as any sweep is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import groklab as gl
+from groklab.cli import main
+from groklab.cli.families import sweep_meant
+from groklab.sweeps import Sweep, make_plan
+from groklab.sweeps.folder import Folder
+from groklab.sweeps.packing import pack
+from invented_family import EXPRESSION, FRACTION, Told, written
+
+KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
+
+
+def outcome(point: dict[str, Any], seed: int) -> Told:
+    return Told(grokked=400 + seed if point[FRACTION] == 0.5 else None, best=0.034)
+
+
+@pytest.fixture
+def sweep(home: Path) -> Sweep:
+    return written(home, "operations", KEYS, outcome, seeds=2)
+
+
+class Program:
+    """The program, run in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["groklab", "report", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = self.capsys.readouterr()
+        assert ended.value.code == code, err
+        return out, err
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    return Program(monkeypatch, capsys)
+
+
+def test_it_writes_the_page_of_a_sweep_and_says_what_it_shows(program: Program, sweep: Sweep) -> None:
+    out, err = program("operations")
+    page = sweep.path / "report.html"
+    assert out.splitlines() == [
+        "Of 4 cells: 2 grokked in every seed and 2 in none within the budget.",
+        f"report: {page}",
+    ]
+    assert err == ""
+    assert page.stat().st_size < 200_000
+    # by its folder too
+    assert program(str(sweep.path)) == (out, err)
+
+
+def test_json_is_one_object_and_the_words_go_elsewhere(program: Program, sweep: Sweep, tmp_path: Path) -> None:
+    table = tmp_path / "published.json"
+    table.write_text(json.dumps({"add": {"0.3": 3.1, "0.5": True}, "multiply": {"0.3": True}}))
+    out, err = program("operations", "--published", str(table), "--out", str(tmp_path / "f.html"), "--json")
+    assert out.count("\n") == 1
+    found = json.loads(out, parse_constant=pytest.fail)
+    assert found["report"] == str(tmp_path / "f.html")
+    assert found["bytes"] == (tmp_path / "f.html").stat().st_size
+    assert found["members"] == []
+    assert found["rows"] == {"key": EXPRESSION, "values": ["add", "x*y"]}
+    (only,) = found["tables"]
+    assert [(c["verdict"], c["median_step"], c["published"]) for c in only["cells"]] == [
+        ("none", None, 3.1),
+        ("grokked", 400.5, True),
+        ("none", None, True),
+        ("grokked", 400.5, None),
+    ]
+    assert (only["published"]["same"], only["published"]["n"]) == (2, 3)
+    assert only["published"]["best_accuracy_difference"] == pytest.approx(0.3)
+    assert "2 of 3 cells agree (67%)" in err
+    # the page says how it was made
+    assert f"groklab report {sweep.name} --published {table} --out {tmp_path / 'f.html'}" in (
+        (tmp_path / "f.html").read_text()
+    )
+
+
+def test_rows_and_columns_are_options(program: Program, home: Path) -> None:
+    keys = {"optimiser.weight_decay": [0.0, 1.0], **KEYS}
+    written(home, "three", keys, outcome)
+    out, _ = program("three")
+    assert [line.split(":")[0] for line in out.splitlines()] == [
+        "optimiser.weight_decay = 0",
+        "optimiser.weight_decay = 1",
+        "report",
+    ]
+    out, _ = program("three", "--rows", "optimiser.weight_decay", "--json")
+    found = json.loads(out)
+    assert (found["rows"]["key"], found["columns"]["key"]) == ("optimiser.weight_decay", FRACTION)
+    assert [table["at"] for table in found["tables"]] == [{EXPRESSION: "add"}, {EXPRESSION: "x*y"}]
+
+
+def test_own_pages_are_written_for_the_cells_asked_for(program: Program, home: Path) -> None:
+    # the shapes of the other tests of families, which are compiled once
+    keys = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
+    plan = make_plan("micro-fast", keys, seeds=2, overrides={"budget.steps": 300, "evaluation.every": 2}, name="short")
+    folder = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
+    for number in range(len(folder.packs)):
+        gl.train(folder.experiments_of(number), home=folder.path / "packs")
+    out, err = program("short", "--members", "multiply,0.8", "--json")
+    own = [Path(p) for p in json.loads(out)["members"]]
+    assert [p.parent for p in own] == [folder.path / "report-members"] * 2
+    assert "page 2 of 2: 007-" in err
+    page = (folder.path / "report.html").read_text()
+    for path in own:
+        assert f'href="report-members/{path.name}"' in page
+        assert 'href="../report.html#c0-1-1"' in path.read_text()
+
+
+def test_cells_without_a_run_have_no_pages(program: Program, home: Path) -> None:
+    written(home, "begun", KEYS, lambda p, _: Told("pending" if p[FRACTION] == 0.3 else "finished"))
+    out, _ = program("begun", "--members", "add,0.3")
+    assert "own pages: none, as none of these members has begun" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "no run is called 'nothing'"),
+        (["nothing", "--members", "all"], "no sweep is called 'nothing'; there are operations-"),
+        (["operations", "operations"], "a page holds one sweep or several runs, and 'operations' is a sweep"),
+        (["a", "b", "--rows", "x"], "--rows is of the page of one sweep, and these are 2 runs"),
+        (["operations", "--rows", "task.p"], "--rows = 'task.p': needs to be one of the sweep's settings"),
+        (["operations", "--columns", EXPRESSION, "--rows", EXPRESSION], "needs to be another setting than --rows"),
+        (["operations", "--published", "x.json"], "--published = 'x.json': needs a JSON file, or a paper's table"),
+        (["operations", "--members", "add"], "--members = 'add': needs 'all', or ROW,COLUMN such as add,0.3"),
+        (["operations", "--members", "add,0.9"], "= '0.9': needs to be one of split.frac_train: 0.3, 0.5"),
+        (["operations", "--out", "page.pdf"], "--out = 'page.pdf': needs a folder that exists, or a file name"),
+    ],
+)
+def test_refusals_are_one_sentence(program: Program, sweep: Sweep, arguments: list[str], words: str) -> None:
+    out, err = program(*arguments, code=2)
+    assert out == ""
+    assert err.startswith("groklab: ")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (sweep.path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "status", "words"),
+    [
+        ({FRACTION: [0.3, 0.5]}, "finished", "a table needs two keys of a grid, and poor-"),
+        (KEYS, "pending", "has been evaluated yet, so there is no table"),
+    ],
+)
+def test_a_sweep_that_makes_no_table_is_refused(
+    program: Program, home: Path, keys: dict[str, Any], status: str, words: str
+) -> None:
+    written(home, "poor", keys, lambda p, _: Told(status))
+    out, err = program("poor", code=2)
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+
+
+def test_a_name_that_a_run_has_means_the_run(program: Program, home: Path) -> None:
+    sweep = written(home, "micro-fast", KEYS, outcome)
+    assert found_of(["micro-fast"]) == sweep.name
+    gl.Run.create(home / "micro-fast-00000000", [gl.preset("micro-fast")], {})
+    assert found_of(["micro-fast"]) is None
+    assert found_of([str(home / "micro-fast-00000000")]) is None
+    # its whole name, its folder, and an option that only a sweep's page has mean the sweep
+    for names, options in (([sweep.name], []), ([str(sweep.path)], []), (["micro-fast"], ["--rows"])):
+        assert found_of(names, options) == sweep.name
+    out, _ = program("micro-fast", "--rows", FRACTION)
+    assert out.startswith("Of 4 cells: ")
+
+
+def found_of(names: list[str], options: list[str] | None = None) -> str | None:
+    """The name of the sweep that is meant, if one is."""
+    found = sweep_meant(names, options or [])
+    return None if found is None else found.name

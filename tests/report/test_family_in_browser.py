@@ -1,0 +1,208 @@
+"""The page of a family as people use it: by pointer, finger and keyboard, in light and dark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groklab.report import write_family
+from groklab.sweeps import Sweep
+from invented_family import EXPRESSION, FRACTION, Told, written
+
+pytestmark = pytest.mark.browser
+WD = "optimiser.weight_decay"
+FRACTIONS = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+NAMES = ["add", "subtract", "multiply", "2x_y", "x2_xy_y2_x", "x_plus_y_power_2_x_y"]
+CELL = "document.querySelector('#cell').textContent"
+SAYS = "document.querySelector('#cell-says').textContent"
+PINNED = "document.querySelector('#panel').classList.contains('pinned')"
+
+
+def outcome(point: dict[str, Any], seed: int) -> Told:
+    row, fraction = point[EXPRESSION], point[FRACTION]
+    if row == "2x_y":
+        kinds = dict(zip(FRACTIONS, ("pending", "running", "failed", "diverged", "interrupted"), strict=False))
+        return Told(kinds.get(fraction, "finished"), best=0.5)
+    if row == "multiply" and fraction < 0.5:
+        return Told(grokked=700 if seed else None)
+    return Told(grokked=None if row.startswith("x2") else 300 + 100 * seed, best=fraction / 10)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    return written(tmp_path_factory.mktemp("home"), "family", {EXPRESSION: NAMES, FRACTION: FRACTIONS}, outcome, 3)
+
+
+@pytest.fixture(scope="module")
+def page(sweep: Sweep) -> Path:
+    published = {name: dict.fromkeys(map(str, FRACTIONS), True) for name in NAMES}
+    # a page of a member, which only its name makes known
+    folder = sweep.path / "report-members"
+    folder.mkdir()
+    identity = sweep.folder.members[4]["identity"][:8]
+    (folder / f"004-{identity}.html").write_text('<!doctype html><a href="../report.html#c0-0-1">back</a>')
+    return write_family(sweep, published=published)
+
+
+def centre(browser: Any, cell: str) -> tuple[float, float]:
+    x, y = browser.ask(
+        f"(() => {{ const b = document.querySelector('[data-cell=\"{cell}\"]'); b.scrollIntoView({{block: 'center'}});"
+        "const r = b.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()"
+    )
+    return x, y
+
+
+def point_at(browser: Any, cell: str, *kinds: str) -> None:
+    """Move the pointer to a cell, and press there if told to."""
+    x, y = centre(browser, cell)
+    for kind in ("mouseMoved", *kinds):
+        button = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {}
+        browser("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_the_page_fits_and_loads_nothing(browser: Any, page: Path, width: int, scheme: str) -> None:
+    browser.open(page, width=width, scheme=scheme)
+    assert browser.errors == []
+    assert [u for u in browser.requests if not u.startswith(("file:", "data:"))] == []
+    assert browser.ask("document.documentElement.scrollWidth") == width
+    right = "[...document.querySelectorAll('section, .wide')].map(e => e.getBoundingClientRect().right)"
+    assert browser.ask(f"Math.max(...{right})") <= width
+    # what does not fit a phone scrolls within its own frame, and every word of a cell stays within the cell
+    if width == 1280:
+        assert (
+            browser.ask("Math.max(...[...document.querySelectorAll('td')].map(e => e.getBoundingClientRect().right))")
+            < 920
+        )
+    wider = "[...document.querySelectorAll('.cell')].filter(b => b.scrollWidth > b.clientWidth).length"
+    assert browser.ask(wider) == 0
+    text = browser.ask("getComputedStyle(document.body).color")
+    assert text == ("rgb(29, 33, 41)" if scheme == "light" else "rgb(236, 238, 242)")
+    lines = browser.ask("getComputedStyle(document.querySelector('.spark .test')).stroke")
+    assert lines == ("rgb(0, 114, 178)" if scheme == "light" else "rgb(91, 184, 240)")
+
+
+def test_cells_tell_their_verdicts_without_colour(browser: Any, page: Path) -> None:
+    browser.open(page)
+    marks = browser.ask(
+        "[...document.querySelectorAll('.verdicts:not(.theirs) tbody tr:not(.group)')].map("
+        "r => [...r.querySelectorAll('.verdict')].map(v => v.textContent.trim()))"
+    )
+    assert marks[0] == ["✔ 400"] * 7
+    assert marks[2] == ["2/3 700", "2/3 700"] + ["✔ 400"] * 5
+    assert marks[3][:5] == ["pending", "50% so far", "failed", "diverged", "50% so far"]
+    assert marks[4] == ["3.0%", "4.0%", "5.0%", "6.0%", "7.0%", "8.0%", "9.0%"]
+    # cells that came out otherwise than published are marked; those that are open are not compared
+    assert browser.ask("document.querySelectorAll('td[id].differs').length") == 3 + 7
+    assert (
+        browser.ask("document.querySelector('#published').nextElementSibling.textContent")
+        .strip()
+        .startswith("28 of 38 cells agree")
+    )
+
+
+def test_pointing_shows_the_seeds_and_a_click_keeps_them(browser: Any, page: Path) -> None:
+    browser.open(page)
+    point_at(browser, "c0-2-0")
+    browser.wait(f"{CELL} === 'xy, 0.3'")
+    assert browser.ask(SAYS) == "Grokked in 2 of 3 seeds, median step 700; published: ✔."
+    rows = browser.ask("[...document.querySelectorAll('#seeds tr')].map(r => [...r.children].map(c => c.textContent))")
+    assert rows[0] == ["seed", "0", "1", "2"]
+    assert rows[1] == ["outcome", "censored", "grokked", "grokked"]
+    assert rows[3] == ["memorised", "95", "95", "95"]
+    assert rows[4] == ["grokked", "–", "700", "700"]
+    assert rows[6] == ["test, last", "20.0%", "100.0%", "100.0%"]
+    assert browser.ask("document.querySelectorAll('#curves .spark path').length") == 2
+    assert browser.ask("document.querySelector('#ask code').textContent").endswith(" --members multiply,0.3")
+    point_at(browser, "c0-2-0", "mousePressed", "mouseReleased")
+    browser.wait(PINNED)
+    point_at(browser, "c0-0-0")
+    assert browser.ask(CELL) == "xy, 0.3"
+    browser.press("Escape", 27)
+    assert not browser.ask(PINNED)
+    point_at(browser, "c0-3-2")
+    browser.wait(f"{CELL} === '2x + y, 0.5'")
+    assert "there was not enough memory" in browser.ask("document.querySelector('#ask').textContent")
+    assert browser.errors == []
+
+
+def test_the_keyboard_reaches_every_cell(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.ask("document.querySelector('[data-cell=\"c0-0-0\"]').focus()")
+    assert browser.ask(CELL) == "x + y, 0.3"
+    for key, code in (("ArrowRight", 39), ("ArrowDown", 40), ("ArrowDown", 40)):
+        browser.press(key, code)
+    assert browser.ask(CELL) == "xy, 0.4"
+    for key, code in (("Home", 36), ("ArrowUp", 38), ("ArrowLeft", 37)):
+        browser.press(key, code)
+    assert browser.ask(CELL) == "x + y, 0.3"
+    browser.press("End", 35)
+    assert browser.ask(CELL) == "(x + y)² + x + y, 0.9"
+    # one stop of the tab key
+    assert browser.ask("document.querySelectorAll('.cell[tabindex=\"0\"]').length") == 1
+    assert browser.errors == []
+
+
+def test_a_run_opens_with_a_click_and_leads_back_to_its_cell(browser: Any, page: Path) -> None:
+    browser.open(page)
+    (link,) = browser.ask("[...document.querySelectorAll('.runs a')].map(a => [a.textContent, a.ariaLabel])")
+    assert link == ["1", "own report, seed 1"]
+    browser.ask("document.querySelector('.runs a').click()")
+    browser.wait("location.pathname.includes('/report-members/004-')")
+    browser.ask("document.querySelector('a').click()")
+    browser.wait("location.hash === '#c0-0-1' && document.querySelector('#cell') !== null")
+    browser.wait(f"{CELL} === 'x + y, 0.4'")
+    own = "document.querySelector('#seeds thead a')"
+    assert browser.ask(f"{own}.getAttribute('href')").startswith("report-members/004-")
+    assert browser.errors == []
+
+
+def test_on_a_phone_the_panel_comes_to_a_tapped_cell_and_goes(browser: Any, page: Path) -> None:
+    browser.open(page, width=390, height=844)
+    visible = "getComputedStyle(document.querySelector('#panel')).display !== 'none'"
+    assert not browser.ask(visible)
+    browser.ask("document.querySelector('[data-cell=\"c0-2-1\"]').click()")
+    browser.wait(visible)
+    box = browser.ask(
+        "(() => { const r = document.querySelector('#panel').getBoundingClientRect(),"
+        "c = document.querySelector('.chosen').getBoundingClientRect(); return [r.top, r.bottom, c.bottom] })()"
+    )
+    assert box[1] == 844
+    assert box[2] < box[0], "the panel hides the cell"
+    browser.ask("document.querySelector('#close').click()")
+    assert not browser.ask(visible)
+
+
+def test_other_settings_are_chosen_by_their_values(browser: Any, tmp_path: Path) -> None:
+    keys = {WD: [0.0, 1.0], "task.p": [11, 13], EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
+    sweep = written(tmp_path, "four", keys, lambda p, _: Told(grokked=int(100 * p[WD] + p["task.p"])))
+    page = write_family(sweep, tmp_path)
+    browser.open(page)
+    shown = "[...document.querySelectorAll('.verdict')].filter(v => v.offsetParent).map(v => v.textContent.trim())"
+    choose = "(s => { s.value = '%s'; s.dispatchEvent(new Event('change')) })(document.querySelectorAll('select')[%d])"
+    assert browser.ask(shown) == ["✔ 11"] * 4
+    browser.ask(choose % ("1", 0))
+    assert browser.ask(shown) == ["✔ 111"] * 4
+    browser.ask(choose % ("1", 1))
+    assert browser.ask(shown) == ["✔ 113"] * 4
+    # a link to a cell of another table opens that one
+    browser.ask("location.hash = '#c1-1-0'")
+    browser.wait(f"{CELL} === 'xy, 0.3'")
+    assert browser.ask(shown) == ["✔ 13"] * 4
+    assert browser.ask("[...document.querySelectorAll('select')].map(s => s.value)") == ["0", "1"]
+    assert browser.errors == []
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.ask("document.querySelector('[data-cell=\"c0-0-0\"]').focus()")
+    nodes = [n for n in browser("Accessibility.getFullAXTree")["nodes"] if not n.get("ignored")]
+    by_role = {
+        role: [n.get("name", {}).get("value") for n in nodes if n.get("role", {}).get("value") == role]
+        for role in ("button", "link", "image", "table")
+    }
+    assert len(by_role["button"]) == len(NAMES) * len(FRACTIONS)
+    assert all(all(names) for names in by_role.values() if names is not by_role["table"])
+    assert by_role["image"] == ["Accuracies of 3 runs over log steps"]
