@@ -13,6 +13,7 @@ from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictur
 from groklab.report.facts import Facts, gather, whole_checkpoints
 from groklab.report.feature_pictures import feature_pictures
 from groklab.report.features import Features, features, has_features
+from groklab.report.operation_pictures import FURUTA, operation_pictures
 from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, curve_pictures, embedding_pictures, loss_name, survival_pictures
 from groklab.report.wording import duration, loss_of, percent, step_of, times
@@ -56,11 +57,9 @@ def run_page(run: Run) -> Page:
     else:
         spectrum, planes = embedding_pictures(facts, kept, why)
         of_circuit, computed, measured = [*spectrum, *planes], [found], []
-    if facts.several and len(computed) > 1:
-        computed = [
-            _of_first(facts),
-            *computed,
-        ]
+    of_operations = operation_pictures(facts, kept, found) if facts.experiment.network is not None else []
+    if facts.several and (len(computed) > 1 or of_operations):
+        computed = [_of_first(facts), *computed]
     # small matrices: threads would only wait for each other
     with threads(1):
         looked = features(facts, kept) if has_features(facts) else ""
@@ -80,11 +79,16 @@ def run_page(run: Run) -> Page:
         summary=story.summary(facts),
         tiles=_tiles(facts),
         problems=facts.problems,
-        pictures=[*pictures, *of_circuit],
+        pictures=[*pictures, *of_operations, *of_circuit],
         tables=tables,
         provenance=_provenance(facts),
         remake=_remake(facts),
-        notes=[*notes(facts), *(DEFINITIONS if isinstance(found, Circuit) else []), *(FEATURES if drawn else [])],
+        notes=[
+            *notes(facts),
+            *(DEFINITIONS if isinstance(found, Circuit) else []),
+            *(FEATURES if drawn else []),
+            *(FURUTA if any(p.key == "sparsity" for p in of_operations) else []),
+        ],
         computes=computed,
         features=of_features,
         feature_pictures=drawn,

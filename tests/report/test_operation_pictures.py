@@ -1,0 +1,63 @@
+"""What Furuta et al. 2024 measure, on the page of a run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+import groklab as gl
+from groklab.measures import MEASURES
+from groklab.report.single import run_page
+
+SETTINGS: dict[str, Any] = {
+    "name": "mixed",
+    "task.kind": "mixture",
+    "task.p": 7,
+    "task.expressions": ["add", "multiply"],
+    "split.frac_train": 0.6,
+    "network.d_model": 8,
+    "network.n_heads": 2,
+    "network.d_mlp": 16,
+    "budget.steps": 40,
+    "evaluation.every": 10,
+}
+
+
+def test_a_mixture_has_a_line_and_a_map_for_each_operation() -> None:
+    run = gl.train(gl.read({}, SETTINGS))
+    page = run_page(run)
+    pictures = {p.key: p for p in page.pictures}
+    assert {"operations", "sparsity", "logits2d", "logits2d1"} <= pictures.keys()
+    curves = run.curves()
+    for i, name in enumerate(("x + y", "x*y")):
+        assert f"{name} {curves[f'test_accuracy_op{i}'][-1]:.1%}" in pictures["operations"].sentence
+    lines = json.loads(pictures["operations"].spec)["data"]
+    assert [line["name"] for line in lines] == ["x + y", "x*y"] * 2
+    found = MEASURES["fourier_sparsity"](
+        run.weights(), gl.read({}, SETTINGS).task.build(), network=run.experiment.model
+    )
+    assert f"FFS of W_E {found['ffs_W_E']:.2f}" in pictures["sparsity"].sentence
+    assert any(note.startswith("FFS") for note in page.notes)
+
+
+def test_what_was_measured_on_line_is_drawn() -> None:
+    asked = {"name": "on-line", "task.kind": "arithmetic", "measures.names": ["fourier_sparsity"], "measures.every": 10}
+    plain = {k: v for k, v in SETTINGS.items() if not k.startswith("task.")}
+    run = gl.train(gl.read({}, {**plain, **asked, "task.p": 7, "checkpoints.spacing": "none"}))
+    pictures = {p.key: p for p in run_page(run).pictures}
+    assert "operations" not in pictures
+    measured = run.measured
+    assert measured is not None
+    drawn = [line for line in json.loads(pictures["sparsity"].spec)["data"] if line["name"].startswith("W")]
+    assert len(drawn) == 6
+    assert np.isclose(measured["fourier_sparsity.fcr_W_L"][-1], _last(drawn[3]["y"]), atol=1e-6)
+
+
+def _last(values: Any) -> float:
+    if isinstance(values, dict):
+        import base64
+
+        return float(np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])[-1])
+    return float(values[-1])
