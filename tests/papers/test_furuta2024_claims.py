@@ -1,0 +1,212 @@
+"""The claims of Furuta et al. 2024: the exact ones as they are, and the machinery of the others on tiny settings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import groklab as gl
+from groklab import interrupts
+from groklab.interrupts import OutOfTime
+from groklab.papers.furuta2024_claims import common, measured_table, mixtures, spectra, tables, transfer, verdicts
+from groklab.papers.furuta2024_tables import measured as measured_rows
+from groklab.reproduction import Bench, Claim, Finding, find, reproduce
+from groklab.reproduction.findings import plain
+from groklab.sweeps import executors
+from groklab.sweeps.executors import Workers
+
+CLAIMS: dict[str, Claim] = {c.id: c for c in find("furuta2024")[1]}
+#: At p = 7 the networks are there, and learn little: verdicts say nothing, values are all there.
+TINY = {"task.p": 7, "network.d_model": 16, "network.d_mlp": 8, "evaluation.every": 10}
+SEEDS = (0, 1)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every experiment that claims ask for is made tiny."""
+    for size in ("quick", "full"):
+        monkeypatch.setitem(common.ASKED, size, TINY)
+        monkeypatch.setitem(common.STEPS, size, 30)
+        monkeypatch.setitem(common.CLEAN_UP, size, 0)
+        monkeypatch.setitem(common.FRACTION, size, 0.6)
+        monkeypatch.setitem(common.MORE, size, 0.6)
+    monkeypatch.setattr(common, "OWN", {})
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps are trained by a worker in this process, as on a GPU: no processes to start."""
+
+    @contextlib.contextmanager
+    def connected(*_: Any) -> Iterator[Workers]:
+        with executors._inside() as client:
+            yield Workers(client, 1, "cpu", None, "1 worker")
+
+    # the package's `sweep` is the function
+    monkeypatch.setattr(sys.modules["groklab.sweeps.sweep"], "connected", connected)
+
+
+def measured(claim: str, size: str = "quick") -> list[Finding]:
+    trial = CLAIMS[claim].trial(size)  # type: ignore[arg-type]
+    assert trial is not None
+    found = trial.run(Bench(), SEEDS if trial.together else 0)
+    found = found if isinstance(found, list) else [found]
+    assert len(found) == (len(SEEDS) if trial.together else 1)
+    for finding in found:
+        assert finding.said
+        assert isinstance(plain(finding)["holds"], bool)
+        for name, value in plain(finding)["values"].items():
+            for one in value if isinstance(value, list) else [value]:
+                assert not isinstance(one, float) or math.isfinite(one), (claim, name)
+    return found
+
+
+@pytest.mark.parametrize(
+    "claim", ["size-and-start", "initial-spectra", "published-split", "powers", "factors", "identical-histograms"]
+)
+def test_exact_claims_hold(claim: str) -> None:
+    assert all(finding.holds for finding in measured(claim))
+    assert not gl.runs()
+
+
+def test_spectra_of_addition_serve_its_parts_and_unused_tokens_too(tiny: None) -> None:
+    assert {f.values["ffs_W_E"] > 0 for f in measured("addition-spectrum")} == {True}
+    parts = measured("logit-parts-addition")[0].values
+    assert parts["uniform_loss"] == pytest.approx(math.log(7))
+    unused = measured("unused-tokens")
+    # whatever is learnt, nothing but decay acts on the rows of the other signs
+    assert all(f.holds for f in unused)
+    assert unused[0].values["unused_rows"] == 4
+    assert len(gl.runs()) == 1
+
+
+def test_other_spectra_give_their_values(tiny: None) -> None:
+    measured("progress-measures")
+    before = len(gl.runs())
+    measured("multiplication-spectrum")
+    assert len(gl.runs()) == before == 2
+    shifted = measured("shifted-product")[0].values
+    assert shifted["singular_ratio_W_E_changes_by"] < 1e-9
+    assert shifted["fcr_W_E"] != shifted["fcr_W_E_renamed"]
+
+
+def test_renaming_residues_turns_sines_into_cosines() -> None:
+    t = np.arange(11)
+    waves = np.stack([np.cos(2 * np.pi * k * (t + 1) / 11) for k in range(1, 6)], axis=1)
+    assert spectra.cosine_led(np.roll(waves, 1, axis=0)) == 1
+    assert spectra.cosine_led(waves) < 1
+
+
+def test_half_way_of_a_falling_curve() -> None:
+    assert spectra.half_way(np.array([0, 10, 20, 30]), np.array([1.0, 0.9, 0.4, 0.2])) == 20
+    assert spectra.half_way(np.array([0, 10]), np.array([1.0, 1.0])) is None
+
+
+def test_families_are_judged_by_their_published_difficulty() -> None:
+    for family in (verdicts.FACTORIZABLE, verdicts.POWERS):
+        for operations, groks in ((family.easy, True), (family.hard, False)):
+            for operation in operations:
+                said = tables.published_of(operation)
+                assert said is not None
+                assert (said["by_fraction"]["0.3"] is True) == groks, operation
+
+
+def test_verdicts_and_embeddings_come_from_the_same_runs(tiny: None) -> None:
+    measured("factorizable")
+    measured("sums-of-powers")
+    before = {r.name for r in gl.runs()}
+    assert set(measured("sparse-embeddings")[0].values) == {
+        f"{o}_ffs_W_E" for o in ("x_plus_y_power_2", "x_plus_y_power_3", "x2_xy_y2", "x2_xy_y2_x")
+    }
+    assert {r.name for r in gl.runs()} == before
+    assert len(before) == 2
+
+
+def test_what_is_transferred_stays_as_it_is(tiny: None) -> None:
+    finding = measured("embedding-of-addition")[1]
+    assert set(finding.values) == {
+        f"{what}_{value}"
+        for what in ("transferred", "from_scratch")
+        for value in ("grokked_step", "best_test_accuracy")
+    }
+    source = common.cleaned_up(Bench(), "quick", "add", SEEDS)
+    taken = transfer.EMBEDDING_OF_SUM.trained(Bench(), "quick", SEEDS)
+    for seed in SEEDS:
+        own, given = (t.weights(o, seed)["embed.W_E"] for t, o in ((taken, "2x_y"), (source, "add")))
+        np.testing.assert_array_equal(own[:7], given[:7])
+    # the same run, judged the other way round
+    assert [f.holds for f in transfer._fails(transfer.EMBEDDING_OF_SUM)(Bench(), "quick", SEEDS)] == [
+        taken.grokked("2x_y", seed) is None for seed in SEEDS
+    ]
+
+
+def test_mixtures_are_compared_with_the_operation_alone(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = measured("mixture-rescues-cross-term", "full")[0].values
+    assert {"add_grokked_step", "xy_y_best_test_accuracy", "alone_best_test_accuracy"} <= set(values)
+    # one share instead of two, so that there is one program to compile
+    monkeypatch.setattr(mixtures, "TOGETHER", 0.6)
+    assert len(measured("elementary-mixture", "full")[0].values) == 6
+
+
+def test_whole_tables_stop_and_go_on(tiny: None, inside: None, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(tables, "OPERATIONS", ("add", "2x_y"))
+    monkeypatch.setattr(tables, "FRACTIONS", (0.6,))
+    with interrupts.deadline(time.monotonic()), pytest.raises(OutOfTime):
+        measured("table-5", "full")
+    found = reproduce("furuta2024/table-5", "full", seeds=2, minutes=5)["claims"][0]
+    assert found["verdict"] != "not run"
+    assert found["measured"]["cells"]["values"] == [2, 2]
+    assert len(list((home / "sweeps").iterdir())) == 1
+    json.dumps(found)
+
+
+def test_table_6_starts_each_seed_from_its_own_source(tiny: None, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(tables, "DOWNSTREAM", ("2x_y",))
+    monkeypatch.setattr(tables, "FRACTIONS", (0.6,))
+    monkeypatch.setattr(tables, "SOURCES", ("add",))
+    monkeypatch.setattr(tables, "PARTS", {"embedding": "embedding"})
+    found = measured("table-6", "full")
+    assert [f.values["cells"] for f in found] == [1, 1]
+    starts = {gl.Sweep(p).experiment(0).start.member for p in (home / "sweeps").iterdir()}  # type: ignore[union-attr]
+    assert starts == {0, 1}
+
+
+def test_the_smallest_share_of_an_operation() -> None:
+    rows: list[dict[str, Any]] = [
+        {"task.expression": "add", "seed": s, "split.frac_train": f, "grokked_step": g}
+        for s, f, g in ((0, 0.3, None), (0, 0.4, 500), (0, 0.5, 300), (1, 0.3, None))
+    ]
+    table = pl.DataFrame(rows)
+    assert tables.smallest(table, "add", 0) == 0.4
+    assert tables.smallest(table, "add", 1) is None
+
+
+def test_published_cells_of_table_6_are_all_there() -> None:
+    said = tables.published()["smallest_fraction"]["operations"]
+    cells = [
+        said[o][f"{s}_{part}"] for o in tables.DOWNSTREAM for s in tables.SOURCES for part in tables.PARTS.values()
+    ]
+    assert len(cells) == 96
+
+
+def test_the_packaged_table_is_made_of_saved_results(tmp_path: Path) -> None:
+    values = {"add_grokked_step": [900, None], "add_best_test_accuracy": [1.0, 0.5]}
+    values |= {"2x_y_grokked_step": [None, None], "2x_y_best_test_accuracy": [0.03, 0.02]}
+    quick = {"measured": {name: {"values": of} for name, of in values.items()}}
+    saved = {"claims": [{"id": "linear", "quick": quick}, {"id": "powers", "quick": {}}, {"id": "cross-terms"}]}
+    (tmp_path / "saved.json").write_text(json.dumps(saved))
+    measured_table.main([str(tmp_path / "saved.json"), str(tmp_path / "table.json")])
+    assert measured_rows(tmp_path / "table.json") == [
+        {"operation": "add", "frac_train": 0.6, "p": 37, "seeds": 2, "grokked": 1, "best_test_accuracy": 1.0},
+        {"operation": "2x_y", "frac_train": 0.75, "p": 37, "seeds": 2, "grokked": 0, "best_test_accuracy": 0.03},
+    ]
