@@ -118,3 +118,12 @@ def test_when_all_have_stopped_the_run_is_done(tmp_path: Path) -> None:
 def test_retiring_needs_the_rule_that_it_follows() -> None:
     with pytest.raises(InputError, match=r"budget\.retire = True.*stop_when_grokked"):
         make_ensemble([gl.preset("micro", {"budget.retire": True})])
+
+
+def test_members_that_have_all_retired_cannot_go_on() -> None:
+    quick = gl.preset("micro-fast", SETTINGS | {"optimiser.weight_decay": 4.0})
+    run = gl.train([quick, quick.with_overrides({"seed": 1})])
+    assert run.status["reason"] == "grokked"
+    assert gl.resume(run).name == run.name
+    with pytest.raises(InputError, match="all its members had retired, of which only the weights are kept"):
+        gl.resume(run, {"budget.extra_steps": 5000})

@@ -192,12 +192,18 @@ def _is_done(run: Run, budget: Budget) -> bool:
     except InputError as error:
         warnings.warn(f"{error}; making it anew", stacklevel=4)
         return False
-    return (
+    done = (
         status["step"] >= budget.steps
         or status["reason"] == "diverged"
         or (status["reason"] == "grokked" and budget.stop_when_grokked and _past_extra(status, budget.extra_steps))
         or (status["reason"] == "seconds" and budget.seconds is not None and status["seconds"] >= budget.seconds)
     )
+    if not done and status["reason"] == "grokked" and run.experiment.budget.retire:
+        raise InputError(
+            f"{run.name} ended when all its members had retired, of which only the weights are kept: it cannot go on "
+            "with another budget; --again trains it anew"
+        )
+    return bool(done)
 
 
 def _past_extra(status: dict[str, Any], extra: int) -> bool:

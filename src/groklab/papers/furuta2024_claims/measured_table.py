@@ -20,8 +20,8 @@ from groklab.reproduction.saved import load
 COMPARED: dict[str, dict[str, float]] = {
     "linear": {"add": FRACTION["quick"], "2x_y": MORE["quick"]},
     "cross-terms": {"multiply": FRACTION["quick"], "xy_y": MORE["quick"]},
-    "factorizable": dict.fromkeys(FACTORIZABLE.easy + FACTORIZABLE.hard, FRACTION["quick"]),
-    "sums-of-powers": dict.fromkeys(POWERS.easy + POWERS.hard, FRACTION["quick"]),
+    "factorizable": dict.fromkeys(FACTORIZABLE.easy + FACTORIZABLE.hard, MORE["quick"]),
+    "sums-of-powers": dict.fromkeys(POWERS.easy + POWERS.hard, MORE["quick"]),
 }
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groklab.papers.furuta2024_claims.common import STEPS, Trained, alone, cleaned_up, told, trained, trial
+from groklab.papers.furuta2024_claims.common import MORE, STEPS, Trained, alone, cleaned_up, told, trained, trial
 from groklab.papers.furuta2024_claims.spectra import DENSE, SPARSE
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size
 
 #: Steps that a run goes on after grokking: its embedding is looked at.
-MORE: dict[Size, int] = {"quick": 500, "full": 2_000}
+LONGER: dict[Size, int] = {"quick": 500, "full": 2_000}
 #: Seconds on two cores of one operation, three seeds: one that groks, and one that takes all its steps.
 EASY: dict[Size, float] = {"quick": 30, "full": 700}
 HARD: dict[Size, float] = {"quick": 55, "full": 6_000}
@@ -30,7 +30,8 @@ class Family:
 
     def trained(self, bench: Bench, size: Size, seeds: Sequence[int]) -> Trained:
         """All of them in one run."""
-        return trained(bench, size, self.name, self.easy + self.hard, seeds, budget__extra_steps=MORE[size])
+        asked = {"budget__extra_steps": LONGER[size], "split__frac_train": MORE[size]}
+        return trained(bench, size, self.name, self.easy + self.hard, seeds, **asked)
 
 
 FACTORIZABLE = Family("factorizable", ("x_plus_y_power_2", "x_plus_y_power_2_x_y"), ("x2_xy_y2", "x2_xy_y2_x"))
@@ -104,7 +105,7 @@ def _relabelled(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]
     from groklab.measures.fourier import neuron_logit_map
     from groklab.measures.fourier_sparsity import frequency_sparsity
 
-    fifth = trained(bench, size, "fifth-power", ("x_plus_y_power_5",), seeds, budget__extra_steps=MORE[size])
+    fifth = trained(bench, size, "fifth-power", ("x_plus_y_power_5",), seeds, budget__extra_steps=LONGER[size])
     plus = cleaned_up(bench, size, "add", seeds)
     found = []
     for seed in seeds:
@@ -133,8 +134,15 @@ _CENSORED = (
 )
 
 
+_TOGETHER = (
+    "Mod 37 from 75% of the pairs, the network as in the paper, for up to 3,000 steps: from 60%, (x + y)² is on its "
+    "way when these are over."
+)
+
+
 def _family(family: Family, **words: Any) -> Claim:
-    quick, full = (trial(_verdicts(family), size, FAMILIES_COST[size], shares="families") for size in EASY)
+    quick = trial(_verdicts(family), "quick", FAMILIES_COST["quick"], _TOGETHER, shares="families")
+    full = trial(_verdicts(family), "full", FAMILIES_COST["full"], shares="families")
     return Claim(quick=quick, full=full, counter=_CENSORED, **words)
 
 
@@ -189,7 +197,7 @@ CLAIMS = [
         source="figures 8 and 10",
         expected="FFS of W_E falls for (x + y)² and (x + y)³, and stays flat at 30% for x² + xy + y²",
         counter="The bars are ours: FFS below .5, and above .9.",
-        quick=trial(_embeddings, "quick", FAMILIES_COST["quick"], shares="families"),
+        quick=trial(_embeddings, "quick", FAMILIES_COST["quick"], _TOGETHER, shares="families"),
         full=trial(_embeddings, "full", FAMILIES_COST["full"], shares="families"),
     ),
     Claim(
