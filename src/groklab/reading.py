@@ -114,6 +114,8 @@ def _frozen_groups(start: Start, p: int | None) -> dict[str, Group]:
 
 def _without_frozen(description: Mapping[str, Any]) -> Mapping[str, Any]:
     """The description without the groups that its own `start.freeze` has made, so that overrides may change that."""
+    if not isinstance(description, Mapping):
+        return description  # refused where it is laid out
     start, optimiser = description.get("start"), description.get("optimiser")
     if not isinstance(start, Mapping) or start.get("freeze") is not True or not isinstance(optimiser, Mapping):
         return description
