@@ -85,7 +85,7 @@ define(
     costs="minutes on two cores",
     expect="groks all the same (appendix F)",
     source=f"{SOURCE}, appendix F",
-    **{"optimiser__groups.embed.*.frozen": True},
+    optimiser__groups={"embed.*": {"frozen": True}},
 )
 define(
     "furuta2024/pt-e",
