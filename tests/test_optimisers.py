@@ -90,7 +90,10 @@ def test_muon_orthogonalises_matrices_and_leaves_vectors_to_adam(case: Any) -> N
 
 def test_every_optimiser_lowers_a_quadratic() -> None:
     target = {"a.W": np.full((3, 3), 2.0), "a.b": np.ones(3)}
-    for kind in kinds("optimiser"):
+    # other tests' plug-ins may still be registered here, one of which ends its process
+    own = [kind for kind, made in kinds("optimiser").items() if made.__module__.startswith("groklab.")]
+    assert len(own) >= 10
+    for kind in own:
         made = component("optimiser", {"kind": kind, "learning_rate": 0.05})
 
         @jax.jit
