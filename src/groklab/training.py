@@ -179,7 +179,10 @@ def _judge_again(run: Run, members: list[Experiment]) -> None:
 
 
 def _is_done(run: Run, budget: Budget) -> bool:
-    """Whether a run has reached a budget, and what it keeps of that is whole."""
+    """Whether a run has reached a budget, and what it keeps of that is whole.
+
+    Raises InputError where the budget asks for more of members that have all retired.
+    """
     try:
         status = run.status
         whole = run.metrics["step"].max() == status["step"]

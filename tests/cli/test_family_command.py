@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import groklab as gl
-from groklab.cli import main
 from groklab.cli.families import sweep_meant
 from groklab.sweeps import Sweep, make_plan
 from groklab.sweeps.folder import Folder
@@ -24,32 +22,15 @@ def outcome(point: dict[str, Any], seed: int) -> Told:
     return Told(grokked=400 + seed if point[FRACTION] == 0.5 else None, best=0.034)
 
 
+COMMAND = "report"
+
+
 @pytest.fixture
 def sweep(home: Path) -> Sweep:
     return written(home, "operations", KEYS, outcome, seeds=2)
 
 
-class Program:
-    """The program, run in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["groklab", "report", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = self.capsys.readouterr()
-        assert ended.value.code == code, err
-        return out, err
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(monkeypatch, capsys)
-
-
-def test_it_writes_the_page_of_a_sweep_and_says_what_it_shows(program: Program, sweep: Sweep) -> None:
+def test_it_writes_the_page_of_a_sweep_and_says_what_it_shows(program: Any, sweep: Sweep) -> None:
     out, err = program("operations")
     page = sweep.path / "report.html"
     assert out.splitlines() == [
@@ -62,7 +43,7 @@ def test_it_writes_the_page_of_a_sweep_and_says_what_it_shows(program: Program, 
     assert program(str(sweep.path)) == (out, err)
 
 
-def test_json_is_one_object_and_the_words_go_elsewhere(program: Program, sweep: Sweep, tmp_path: Path) -> None:
+def test_json_is_one_object_and_the_words_go_elsewhere(program: Any, sweep: Sweep, tmp_path: Path) -> None:
     table = tmp_path / "published.json"
     table.write_text(json.dumps({"add": {"0.3": 3.1, "0.5": True}, "multiply": {"0.3": True}}))
     out, err = program("operations", "--published", str(table), "--out", str(tmp_path / "f.html"), "--json")
@@ -88,7 +69,7 @@ def test_json_is_one_object_and_the_words_go_elsewhere(program: Program, sweep: 
     )
 
 
-def test_rows_and_columns_are_options(program: Program, home: Path) -> None:
+def test_rows_and_columns_are_options(program: Any, home: Path) -> None:
     keys = {"optimiser.weight_decay": [0.0, 1.0], **KEYS}
     written(home, "three", keys, outcome)
     out, _ = program("three")
@@ -103,7 +84,7 @@ def test_rows_and_columns_are_options(program: Program, home: Path) -> None:
     assert [table["at"] for table in found["tables"]] == [{EXPRESSION: "add"}, {EXPRESSION: "x*y"}]
 
 
-def test_own_pages_are_written_for_the_cells_asked_for(program: Program, home: Path) -> None:
+def test_own_pages_are_written_for_the_cells_asked_for(program: Any, home: Path) -> None:
     # the shapes of the other tests of families, which are compiled once
     keys = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
     plan = make_plan("micro-fast", keys, seeds=2, overrides={"budget.steps": 300, "evaluation.every": 2}, name="short")
@@ -120,7 +101,7 @@ def test_own_pages_are_written_for_the_cells_asked_for(program: Program, home: P
         assert 'href="../report.html#c0-1-1"' in path.read_text()
 
 
-def test_cells_without_a_run_have_no_pages(program: Program, home: Path) -> None:
+def test_cells_without_a_run_have_no_pages(program: Any, home: Path) -> None:
     written(home, "begun", KEYS, lambda p, _: Told("pending" if p[FRACTION] == 0.3 else "finished"))
     out, _ = program("begun", "--members", "add,0.3")
     assert "own pages: none, as none of these members has begun" in out
@@ -141,7 +122,7 @@ def test_cells_without_a_run_have_no_pages(program: Program, home: Path) -> None
         (["operations", "--out", "page.pdf"], "--out = 'page.pdf': needs a folder that exists, or a file name"),
     ],
 )
-def test_refusals_are_one_sentence(program: Program, sweep: Sweep, arguments: list[str], words: str) -> None:
+def test_refusals_are_one_sentence(program: Any, sweep: Sweep, arguments: list[str], words: str) -> None:
     out, err = program(*arguments, code=2)
     assert out == ""
     assert err.startswith("groklab: ")
@@ -158,7 +139,7 @@ def test_refusals_are_one_sentence(program: Program, sweep: Sweep, arguments: li
     ],
 )
 def test_a_sweep_that_makes_no_table_is_refused(
-    program: Program, home: Path, keys: dict[str, Any], status: str, words: str
+    program: Any, home: Path, keys: dict[str, Any], status: str, words: str
 ) -> None:
     written(home, "poor", keys, lambda p, _: Told(status))
     out, err = program("poor", code=2)
@@ -166,7 +147,7 @@ def test_a_sweep_that_makes_no_table_is_refused(
     assert words in err
 
 
-def test_a_name_that_a_run_has_means_the_run(program: Program, home: Path) -> None:
+def test_a_name_that_a_run_has_means_the_run(program: Any, home: Path) -> None:
     sweep = written(home, "micro-fast", KEYS, outcome)
     assert found_of(["micro-fast"]) == sweep.name
     gl.Run.create(home / "micro-fast-00000000", [gl.preset("micro-fast")], {})

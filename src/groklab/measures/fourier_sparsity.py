@@ -83,6 +83,11 @@ def singular_ratio(matrix: np.ndarray) -> float:
     return _singular_ratio(*_pairs(matrix))
 
 
+def cosine_led(matrix: np.ndarray) -> float:
+    """The share of k = 1..(p−1)//2 with ‖μ_k‖ > ‖ν_k‖; InputError as of `wave_vectors`."""
+    return _cosine_led(*_pairs(matrix))
+
+
 @measure("fourier_sparsity", online=True)
 def fourier_sparsity(weights: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Fourier frequency sparsity (FFS) and coefficient ratio (FCR) of W_E and W_L, and their cosines and sines.
@@ -103,7 +108,7 @@ def fourier_sparsity(weights: Mapping[str, Any], task: Task) -> dict[str, Any]:
             f"ffs_{name}": _sparsity(mu[:n], nu[:n], THRESHOLD),
             f"fcr_{name}": _coefficient_ratio(mu[:n], nu[:n]),
             f"sigma_ratio_{name}": _singular_ratio(mu[:n], nu[:n]),
-            f"cosine_led_{name}": float((cosines[:n] > sines[:n]).mean()),
+            f"cosine_led_{name}": _cosine_led(mu[:n], nu[:n]),
             f"cos_norm_{name}": cosines,
             f"sin_norm_{name}": sines,
         }
@@ -136,6 +141,10 @@ def _pairs(matrix: np.ndarray, half_range: bool = False) -> tuple[np.ndarray, np
 def _sparsity(mu: np.ndarray, nu: np.ndarray, threshold: float) -> float:
     norms = np.linalg.norm([mu, nu], axis=2)
     return float((norms > threshold * norms.max(axis=1, keepdims=True)).mean())
+
+
+def _cosine_led(mu: np.ndarray, nu: np.ndarray) -> float:
+    return float((np.linalg.norm(mu, axis=1) > np.linalg.norm(nu, axis=1)).mean())
 
 
 def _coefficient_ratio(mu: np.ndarray, nu: np.ndarray) -> float:

@@ -9,6 +9,7 @@ validation accuracy, one seed a cell, released by its authors under the MIT lice
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -138,14 +139,17 @@ def agreement(
     confusion = {a: {b: counts[a][b] for b in names if b in counts[a]} for a in names if a in counts}
     n = sum(sum(line.values()) for line in confusion.values())
     same = sum(line.get(a, 0) for a, line in confusion.items())
-    return Agreement(n, same, confusion, _kappa(confusion, n, same))
+    return Agreement(n, same, confusion, cohens_kappa(confusion))
 
 
-def _kappa(confusion: dict[str, dict[str, int]], n: int, same: int) -> float | None:
+def cohens_kappa(confusion: Mapping[str, Mapping[str, int]]) -> float | None:
+    """Cohen's kappa of counts by one verdict and the other: agreement beyond chance; None where that is undefined."""
+    n = sum(sum(line.values()) for line in confusion.values())
     if not n:
         return None
-    own: dict[str, int] = {b: sum(line.get(b, 0) for line in confusion.values()) for b in PHASES}
-    chance = sum(sum(line.values()) * own[a] for a, line in confusion.items()) / n**2
+    same = sum(line.get(a, 0) for a, line in confusion.items())
+    others = {a: sum(line.get(a, 0) for line in confusion.values()) for a in confusion}
+    chance = sum(sum(line.values()) * others[a] for a, line in confusion.items()) / n**2
     return (same / n - chance) / (1 - chance) if chance < 1 else None
 
 

@@ -98,7 +98,7 @@ def render(family: Family, sweep: Sweep, pages: dict[int, str], command: str) ->
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         colours=_colours(COLOURS),
         dark=_colours({name: DARK[colour] for name, colour in COLOURS.items()}),
-        style=_file("page.css") + _file("family.css"),
+        style=_file("page.css") + _file("panel.css") + _file("family.css"),
         script=_file("family.js"),
         data=_embedded(_data(family, sweep, pages, command)),
     )

@@ -81,7 +81,7 @@ def render(study: PhaseStudy, sweep: SweepLike) -> str:
         bar=bar,
         colours="".join(f"--{p}: {COLOURS[p]}; --on-{p}: {ON[p]}; " for p in PHASES) + f"--tied: {TIED};",
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        style=_file("page.css") + _file("phase_diagram.css"),
+        style=_file("page.css") + _file("panel.css") + _file("phase_diagram.css"),
         script=_file("phase_diagram.js"),
         data=_embedded(_data(study, sweep)),
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 from groklab.errors import InputError, shown
 from groklab.figures.phase_cells import label
+from groklab.papers.published_maps import cohens_kappa
 from groklab.tasks.operations import resolve
 
 #: Values of two axes are the same where they differ by less than this share.
@@ -127,7 +128,9 @@ def compare(published: Published, measured: Mapping[Place, tuple[bool | None, fl
         elif not own and theirs is not False and best is not None:
             distances.append(abs(100 * best - theirs))
     difference = statistics.median(distances) if distances else None
-    return Agreement(published.source, counts, tuple(sorted(differ)), _kappa(counts), difference)
+    grokked = {"yes": counts["both"], "no": counts["published only"]}
+    confusion = {"yes": grokked, "no": {"yes": counts["here only"], "no": counts["neither"]}}
+    return Agreement(published.source, counts, tuple(sorted(differ)), cohens_kappa(confusion), difference)
 
 
 def read_published(text: str) -> tuple[dict[str, Any], str]:
@@ -221,12 +224,3 @@ def _operation(text: str) -> tuple[str, str] | None:
     except InputError:
         return None
     return (operation.name if operation is not None else "", str(expression))
-
-
-def _kappa(counts: Mapping[str, int]) -> float | None:
-    n = sum(counts.values())
-    if not n:
-        return None
-    theirs, own = (counts["both"] + counts[side] for side in ("published only", "here only"))
-    chance = (theirs * own + (n - theirs) * (n - own)) / n**2
-    return ((counts["both"] + counts["neither"]) / n - chance) / (1 - chance) if chance < 1 else None

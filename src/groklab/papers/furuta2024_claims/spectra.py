@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from groklab.measures.fourier import embedding_matrix, neuron_logit_map
-from groklab.measures.fourier_sparsity import coefficient_ratio, singular_ratio, wave_vectors
+from groklab.measures.fourier_sparsity import coefficient_ratio, cosine_led, singular_ratio
 from groklab.papers.furuta2024_claims.common import Trained, cleaned_up, told, trial
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size
@@ -114,12 +114,6 @@ def _shifted(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
         )
         found.append(Finding(values, bool(holds), said))
     return found
-
-
-def cosine_led(matrix: np.ndarray) -> float:
-    """Share of the frequencies of a matrix (p, d) whose cosine vector is longer than the sine's."""
-    cosines, sines = (np.linalg.norm(vectors, axis=1) for vectors in wave_vectors(matrix))
-    return float((cosines > sines).mean())
 
 
 def _progress(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:

@@ -134,10 +134,7 @@ _CENSORED = (
 )
 
 
-_TOGETHER = (
-    "Mod 37 from 75% of the pairs, the network as in the paper, for up to 3,000 steps: from 60%, (x + y)² is on its "
-    "way when these are over."
-)
+_TOGETHER = "Mod 37 from 75% of the pairs, the network as in the paper, for up to 4,000 steps."
 
 
 def _family(family: Family, **words: Any) -> Claim:
