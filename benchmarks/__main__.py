@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-QUESTIONS = ("transformer", "micro", "process", "measures", "rfm", "toy", "gpu")
+QUESTIONS = ("transformer", "micro", "process", "measures", "rfm", "toy", "operations", "gpu")
 THREADS = os.environ.get("GROKLAB_BENCH_THREADS", str(min(2, os.cpu_count() or 1)))
 #: For each question's own process; idle threads must not spin on cores that another library needs.
 ENVIRONMENT = {

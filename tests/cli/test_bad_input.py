@@ -163,6 +163,8 @@ COMBINATIONS = [
     (["--from", "nothing"], "--from"),
     (["--from", "nothing@10"], "no run is called"),
     (["--from", "nothing@²"], "--from"),
+    (["--take", "embedding"], "goes with --from RUN@STEP"),
+    (["--freeze"], "goes with --from RUN@STEP"),
     (["--plugin", "nowhere.py"], "plugin"),
     (["--nothing"], "--nothing"),
 ]
@@ -179,6 +181,7 @@ def test_bad_settings_together(
 COMMANDS = [
     (["train"], "Missing argument"),
     (["train", "mikro"], "did you mean 'micro'"),
+    (["train", "furuta2024/pt-e"], "`groklab train furuta2024/add` makes it"),
     (["train", ""], ""),
     (["train", "x" * 5000], ""),
     (["train", "nowhere.yaml"], "there is no file"),

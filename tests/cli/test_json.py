@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import groklab as gl
 from groklab.cli import main
+from groklab.cli.output import emit
 
 RESULT = {
     *("run", "path", "status", "reason", "steps", "seconds", "memorised_step", "grokked_step", "censored"),
@@ -224,3 +226,8 @@ def test_taking_a_run_apart(program: Program) -> None:
     assert program.json("explain", pair, "--member", "1")["member"] == 1
     out, _ = program("measure", pair)
     assert "seed 1" in out
+
+
+def test_numbers_that_are_none_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"a": float("nan"), "b": [1.5, float("-inf")], "c": {"d": (2, float("inf"))}, "e": np.float64("nan")})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": {"d": [2, None]}, "e": None}

@@ -16,7 +16,9 @@ from groklab.cost import estimate
 from groklab.device import readable_bytes
 from groklab.ensemble import build_task
 from groklab.errors import InputError
+from groklab.experiment import Experiment
 from groklab.measures import MEASURES
+from groklab.papers.presets import PRESETS, find_preset
 from groklab.sweeps.plan import description_of
 from groklab.yaml_input import parse_overrides
 
@@ -79,7 +81,12 @@ def train(
     if freeze:
         asked["start.freeze"] = True
     base, settings = description_of(what)
+    named = any(key.startswith(("start.file", "start.run")) for key in {**settings, **asked}) or base.get("start")
+    if (take or freeze) and not named:
+        option, value = ("--take", ",".join(take)) if take else ("--freeze", True)
+        raise InputError(option, value, "goes with --from RUN@STEP, whose weights it is about")
     experiment = read(base, {**settings, **asked})
+    _find_source(experiment)
     if dry_run:
         members = training.members_of(experiment, seeds)
         _show_cost(estimate(members), as_json)
@@ -88,6 +95,17 @@ def train(
     with _view(console, quiet) as view:
         run = training.train(experiment, seeds=seeds, again=again, tags=tag or (), view=view)
     _finish(run, console, quiet, as_json, report)
+
+
+def _find_source(experiment: Experiment) -> None:
+    """Raise InputError where the run that a preset starts from is not here, with the command that makes it."""
+    name = experiment.start.run if experiment.start else None
+    collection = Collection()
+    if name is None or (collection.folder / name).exists():
+        return
+    makers = [preset for preset in PRESETS if training.run_name([read({}, find_preset(preset).settings)]) == name]
+    if makers:
+        raise InputError("start.run", name, f"is not in {collection.folder}; `groklab train {makers[0]}` makes it")
 
 
 @app.command(rich_help_panel=GROUP)

@@ -91,7 +91,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
     try:
         grid = grid_of(task)
     except InputError as error:
-        return f"The measures of how a model adds do not apply: {error}."
+        return f"What the model computes is not measured by key frequencies: {error}."
     if grid.p < LEAST_P:
         return f"A modulus of {grid.p} has too few frequencies to tell what the model computes."
     size = task.n_inputs * max(n_answers(task), int(getattr(network, "d_mlp", 0) or 0))
@@ -100,7 +100,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
     try:
         keys = find_frequencies(final, task, network)
     except (InputError, KeyError) as error:
-        return f"The measures of how a model adds do not apply: {error}."
+        return f"What the model computes is not measured by key frequencies: {error}."
     if not keys:
         return (
             "No frequency of this model stands out from nothing at all, so there is nothing to say of what it computes."

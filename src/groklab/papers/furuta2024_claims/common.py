@@ -113,7 +113,7 @@ def trained(
 ) -> Trained:
     """Operations side by side in one run named after `what`, until each has grokked or the steps of the size are over.
 
-    changes: settings with `__` for a dot, laid over those of the size; a list's entry i is that of seed i. Operations
+    changes: settings with `__` for a dot, over those of the size; value i of a `PerSeed` is that of seed i. Operations
     that stand beside others are all shown with the sign '=', as rows of one run share their tokens.
     """
     asked: dict[str, Any] = {
