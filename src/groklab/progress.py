@@ -25,3 +25,20 @@ class Progress:
 
 
 View = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Portion:
+    """How a body of many runs stands: how many of its members have ended, and the share of all steps that is done.
+
+    seconds_left: by estimate, None as long as there is none.
+    """
+
+    name: str
+    ended: int
+    members: int
+    share: float
+    seconds_left: float | None
+
+
+PortionView = Callable[[Portion], None]

@@ -156,6 +156,11 @@ def test_mixtures_are_compared_with_the_operation_alone(tiny: None, monkeypatch:
     # one share instead of two, so that there is one program to compile
     monkeypatch.setattr(mixtures, "TOGETHER", 0.6)
     assert len(measured("elementary-mixture", "full")[0].values) == 6
+    before = len(gl.runs())
+    assert set(measured("multiplication-groks-last", "full")[0].values) == {
+        f"{o}_grokked_step" for o in ("add", "subtract", "multiply")
+    }
+    assert len(gl.runs()) == before
 
 
 def test_whole_tables_stop_and_go_on(tiny: None, inside: None, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

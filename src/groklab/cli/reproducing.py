@@ -72,8 +72,11 @@ def reproduce(
                 what, size, seeds=seeds, again=again, minutes=minutes, slices=slices, view=view
             )
     except (Interrupted, KeyboardInterrupt):
+        left = duration(reproduction.standing(what, size, seeds=seeds)["seconds_left"])
         print(
-            "groklab: stopped; what has been found and trained is kept, and the same command goes on", file=sys.stderr
+            "groklab: stopped; what has been found and trained is kept, and the same command goes on (by estimate "
+            f"{left} left)",
+            file=sys.stderr,
         )
         raise typer.Exit(130) from None
     from groklab.report.reproduced import write_page

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.cli.live import beginning, duration, phase, speed, time_left
-from groklab.progress import Progress
+from groklab.progress import Portion, Progress
 from groklab.reproduction import Moment
 
 COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}
@@ -29,16 +29,39 @@ def seeds_text(seeds: tuple[int, ...]) -> str:
     return f"seeds {seeds[0]}–{seeds[-1]}" if seeds else ""
 
 
+#: Seconds between lines on a training under way, where lines are printed one below the other.
+PLAIN_SECONDS = 30.0
+
+
+def training_text(progress: Progress | Portion) -> str:
+    """How a run or a sweep stands, on one line."""
+    if isinstance(progress, Portion):
+        left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+        ended = f"{progress.ended:,} of {progress.members:,} models have ended"
+        return f"{progress.name}: {ended}, {progress.share:.2%} of their steps are made{left}"
+    if progress.compiling:
+        return f"{progress.run}: {beginning(progress)}"
+    return (
+        f"{progress.run}: step {progress.step:,} of {progress.budget:,}, {speed(progress)}, "
+        f"{time_left(progress)} left, {phase(progress)}"
+    )
+
+
 class PlainClaims:
-    """One line when a claim begins, one for each finding."""
+    """One line when a claim begins, one for each finding, and now and then one on the training under way."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.printed = time.monotonic()
 
     def __call__(self, moment: Moment) -> None:
-        """Print what has just begun or been found."""
+        """Print what has just begun or been found, or how training stands if nothing was said for a while."""
         if moment.training is not None:
+            if time.monotonic() - self.printed > PLAIN_SECONDS:
+                self.printed = time.monotonic()
+                self.console.print(f"  {training_text(moment.training)}", markup=False, soft_wrap=True)
             return
+        self.printed = time.monotonic()
         if moment.finding is not None:
             mark = "holds" if moment.finding["holds"] else "fails"
             line = f"{moment.claim.id} seed {moment.finding['seed']}: {mark}: {moment.finding['said']}"
@@ -103,15 +126,6 @@ class LiveClaims:
         )
         return Group(table, Text(""), grid, self._training(moment.training))
 
-    def _training(self, progress: Progress | None) -> Text:
-        if progress is None:
-            return Text("")
-        if progress.compiling:
-            return Text(f"{progress.run}: {beginning(progress)}", style="dim")
-        return Text(
-            f"{progress.run}: step {progress.step:,} of {progress.budget:,}, {speed(progress)}, "
-            f"{time_left(progress)} left, {phase(progress)}",
-            style="dim",
-            overflow="ellipsis",
-            no_wrap=True,
-        )
+    def _training(self, progress: Progress | Portion | None) -> Text:
+        said = "" if progress is None else training_text(progress)
+        return Text(said, style="dim", overflow="ellipsis", no_wrap=True)

@@ -11,17 +11,22 @@ from groklab.collection import Collection
 from groklab.errors import InputError
 from groklab.experiment import Experiment
 from groklab.interrupts import OutOfTime
-from groklab.progress import View
+from groklab.progress import PortionView, View
 from groklab.run import Run
 
 TAG = "reproduce"
 
 
 class Bench:
-    """Trains for trials. home: the folder of runs (None: the user's). view: told after each chunk of training."""
+    """Trains for trials. home: the folder of runs (None: the user's). view: told after each chunk of training.
 
-    def __init__(self, home: str | Path | None = None, view: View | None = None) -> None:
-        self.home, self.view = home, view
+    portion_view: told how a sweep stands that a trial makes.
+    """
+
+    def __init__(
+        self, home: str | Path | None = None, view: View | None = None, portion_view: PortionView | None = None
+    ) -> None:
+        self.home, self.view, self.portion_view = home, view, portion_view
 
     def train(self, experiment: Experiment | Sequence[Experiment], seeds: int | None = None) -> Run:
         """The finished run of an experiment, or of several as one ensemble, tagged `reproduce`.

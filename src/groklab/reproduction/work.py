@@ -12,7 +12,7 @@ from typing import Any
 from groklab import interrupts
 from groklab.errors import InputError
 from groklab.interrupts import Interrupted, OutOfTime
-from groklab.progress import Progress
+from groklab.progress import Portion, Progress
 from groklab.reproduction import statement
 from groklab.reproduction.bench import Bench
 from groklab.reproduction.claim import MAX_SEEDS, PAPERS, SIZES, Claim, Finding, Paper, Size, Trial, find
@@ -27,8 +27,8 @@ class Moment:
     """What a view of a reproduction is told: when a claim begins, after each chunk of training, after each finding.
 
     seeds: those being worked on, none between claims. finding: what one of them has just given. training: how the
-    run being trained stands, None while nothing is trained. done, left: findings made and still to make, of all
-    claims asked for. seconds_left: by estimate. slice: counted from 1.
+    run being trained stands, or the sweep, None while nothing is trained. done, left: findings made and still to
+    make, of all claims asked for. seconds_left: by estimate. slice: counted from 1.
     """
 
     claim: Claim
@@ -37,7 +37,7 @@ class Moment:
     left: int
     seconds_left: float
     slice: int
-    training: Progress | None = None
+    training: Progress | Portion | None = None
     finding: dict[str, Any] | None = None
 
 
@@ -159,7 +159,8 @@ class _Slice:
 
     def __init__(self, asked: _Asked, number: int, view: Watcher | None, home: str | Path | None) -> None:
         self.asked, self.number, self.view = asked, number, view
-        self.bench = Bench(home, self._trained if view is not None else None)
+        told = self._trained if view is not None else None
+        self.bench = Bench(home, told, told)
         self.now: Moment | None = None
 
     def work(self) -> bool:
@@ -209,7 +210,7 @@ class _Slice:
         self.now = Moment(claim, seeds, total - left, left, seconds, self.number, finding=finding)
         self.view(self.now)
 
-    def _trained(self, progress: Progress) -> None:
+    def _trained(self, progress: Progress | Portion) -> None:
         now = self.now
         if now is not None and self.view is not None:
             moment = Moment(now.claim, now.seeds, now.done, now.left, now.seconds_left, self.number, progress)

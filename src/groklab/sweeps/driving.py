@@ -13,6 +13,7 @@ import polars as pl
 from groklab import storage
 from groklab.errors import DamagedError, InputError
 from groklab.interrupts import Interrupted
+from groklab.progress import Portion
 from groklab.sweeps import table
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
@@ -59,6 +60,11 @@ class SweepProgress:
         """Seconds to the end at the present speed, once it is known."""
         done = self.share - self.done_before
         return self.seconds * (1 - self.share) / done if done > 0.01 else None
+
+    @property
+    def portion(self) -> Portion:
+        """The same without the members, for those who watch more than this sweep."""
+        return Portion(self.name, sum(self.ended), len(self.ended), self.share, self.seconds_left)
 
 
 SweepView = Callable[[SweepProgress], None]

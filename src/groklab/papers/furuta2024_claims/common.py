@@ -38,11 +38,12 @@ OWN: dict[str, dict[str, Any]] = {
     "subtract": {"split__frac_train": 0.75},
     "x2_y2": {"task__p": 73, "split__frac_train": 0.35, "budget__steps": 5_000, "budget__extra_steps": 1_000},
 }
-QUICK = (
-    "mod 37 from 60% of the pairs, the network as in the paper, for up to 4,000 steps: the smallest modulus above 13 "
-    "whose n-th powers, n = 2 to 7, are as many-to-one as mod 97"
-)
-FULL = "mod 97 from 30% of the pairs, the paper's setting, for up to 100,000 steps as in the released configurations"
+#: The two settings in words, but for how long.
+SETTING: dict[Size, str] = {
+    "quick": "Mod 37 from 60% of the pairs, the network as in the paper, {}: the smallest modulus above 13 whose n-th "
+    "powers, n = 2 to 7, are as many-to-one as mod 97",
+    "full": "Mod 97 from 30% of the pairs, the paper's setting, {}; the paper judges within 300,000",
+}
 #: Operations that have a sign of their own, and are shown with it.
 ELEMENTARY = ("add", "subtract", "multiply")
 
@@ -158,15 +159,21 @@ def alone(bench: Bench, size: Size, operation: str, seeds: Sequence[int]) -> Tra
     return trained(bench, size, f"{operation}-alone", (operation,), seeds, split__frac_train=MORE[size])
 
 
-def trial(run: Any, size: Size, cost: float, setting: str = "{}.", **more: Any) -> Trial:
-    """A trial of `run(bench, size, seeds) -> list[Finding]`. setting: with {} for that of the size."""
+def trial(run: Any, size: Size, cost: float, setting: str = "{}.", cleaned: bool = False, **more: Any) -> Trial:
+    """A trial of `run(bench, size, seeds) -> list[Finding]`.
+
+    setting: with {} for that of the size. cleaned: its runs go on after they have grokked, as those of `cleaned_up`.
+    """
+    steps = f"for up to {STEPS[size]:,} steps"
+    if cleaned:
+        most = STEPS[size] + 2 * CLEAN_UP[size]
+        steps = f"until {CLEAN_UP[size]:,} steps after it has grokked, for up to {most:,} steps"
     return Trial(
-        setting=setting.format(QUICK if size == "quick" else FULL),
-        seeds=SEEDS,
+        setting=setting.format(SETTING[size].format(steps)),
         cost=cost,
         run=lambda bench, seeds: run(bench, size, seeds),
         together=True,
-        **more,
+        **{"seeds": SEEDS, **more},
     )
 
 

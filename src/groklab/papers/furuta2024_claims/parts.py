@@ -92,8 +92,8 @@ CLAIMS = [
         "and 5.383 of non-key, residual and both",
         counter="The paper gives no rule of key frequencies: here a component of W_L above half of the largest. The "
         "bars: key below all, 1% without the non-key, .95 ln p without the key ones.",
-        quick=trial(_addition, "quick", ELEMENTARY_COST["quick"], shares="elementary"),
-        full=trial(_addition, "full", ELEMENTARY_COST["full"], shares="elementary"),
+        quick=trial(_addition, "quick", ELEMENTARY_COST["quick"], cleaned=True, shares="elementary"),
+        full=trial(_addition, "full", ELEMENTARY_COST["full"], cleaned=True, shares="elementary"),
     ),
     Claim(
         id="logit-parts-subtraction",
@@ -103,7 +103,9 @@ CLAIMS = [
         "10⁵ times and 10 times all parts",
         counter="The numbers hang on what counts as key, and on whether the mean of each class is given back: both "
         "are told, for the frequencies of W_L and for those of W_E or W_L.",
-        quick=trial(_subtraction, "quick", ELEMENTARY_COST["quick"], "{}, here from 75%.", shares="elementary"),
-        full=trial(_subtraction, "full", ELEMENTARY_COST["full"], shares="elementary"),
+        quick=trial(
+            _subtraction, "quick", ELEMENTARY_COST["quick"], "{}, here from 75%.", cleaned=True, shares="elementary"
+        ),
+        full=trial(_subtraction, "full", ELEMENTARY_COST["full"], cleaned=True, shares="elementary"),
     ),
 ]

@@ -154,8 +154,8 @@ def half_way(steps: np.ndarray, values: np.ndarray) -> int | None:
 def _claim(run: Any, quick: str = "{}.", elementary: bool = True, **words: Any) -> Claim:
     """A claim on the elementary operations' runs, or on one operation's own. quick: the setting, with {} for all's."""
     costs, shares = (ELEMENTARY_COST, "elementary") if elementary else (COST, "")
-    of_quick = trial(run, "quick", costs["quick"], quick, shares=shares)
-    return Claim(quick=of_quick, full=trial(run, "full", costs["full"], shares=shares), **words)
+    of_quick = trial(run, "quick", costs["quick"], quick, cleaned=True, shares=shares)
+    return Claim(quick=of_quick, full=trial(run, "full", costs["full"], cleaned=True, shares=shares), **words)
 
 
 CLAIMS = [
@@ -191,8 +191,8 @@ CLAIMS = [
     _claim(
         _squares,
         elementary=False,
-        quick="Mod 73 from 35% of the pairs, the network as in the paper, for up to 5,000 steps: mod 37 nearly all "
-        "pairs are right once (±x, ±y) have one answer.",
+        quick="Mod 73 from 35% of the pairs, the network as in the paper, until 1,000 steps after it has grokked, for "
+        "up to 5,000 steps: mod 37 nearly all pairs are right once (±x, ±y) have one answer.",
         id="squares-spectrum",
         claim="x² + y² has an embedding like multiplication's and a neuron-logit map like addition's.",
         source="figure 6",

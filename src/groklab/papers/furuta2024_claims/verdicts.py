@@ -145,7 +145,7 @@ def _family(family: Family, **words: Any) -> Claim:
 
 _PAIR = (
     "Mod 37, the network as in the paper: the easy operation from 60% of the pairs, the hard one even from 75%, both "
-    "for up to 4,000 steps."
+    "judged within 4,000 steps."
 )
 
 
@@ -203,7 +203,7 @@ CLAIMS = [
         source="table 5, where (x + y)^5 and (x + y)^7 grok from 30%",
         expected="within a factor of 2 of addition's steps; W_L sparse along the sums, dense along the answers",
         counter="x^5 is one-to-one mod 97 and mod 37: it says nothing of odd exponents. The bar of FFS is .5.",
-        quick=trial(_relabelled, "quick", EASY["quick"]),
-        full=trial(_relabelled, "full", EASY["full"]),
+        quick=trial(_relabelled, "quick", EASY["quick"], "{}; x + y as under addition-spectrum."),
+        full=trial(_relabelled, "full", EASY["full"], "{}; x + y as under addition-spectrum."),
     ),
 ]
