@@ -92,7 +92,7 @@ def _rescued(name: str, hard: str) -> Callable[[Bench, Size, Sequence[int]], lis
     return run
 
 
-def _three(bench: Bench, size: Size, seeds: Sequence[int], fraction: float = TOGETHER) -> Mixed:
+def _three(bench: Bench, size: Size, seeds: Sequence[int], fraction: float) -> Mixed:
     return mixed(bench, size, "elementary", seeds, fraction, OF_THREE[size])
 
 
@@ -118,7 +118,7 @@ def _elementary(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]
 
 
 def _order(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    ran = _three(bench, size, seeds)
+    ran = _three(bench, size, seeds, TOGETHER)
     found = []
     for i in range(len(seeds)):
         steps = {o: ran.grokked(o, i) for o in ran.operations}
