@@ -181,6 +181,9 @@ def test_an_unambiguous_beginning_or_a_path_names_a_run(
     assert collection.find(os.path.join(collection.folder.name, two)).name == two
     with pytest.raises(InputError, match=f"{one}, {two}"):
         collection.find("micro-fast-")
+    # a name in full is found beside longer ones
+    shutil.copytree(collection.folder / one, collection.folder / "micro-0123abcd")
+    assert collection.find("micro").name == "micro-0123abcd"
 
 
 def test_removing_frees_what_it_says_and_refuses_a_run_being_written(collection: Collection) -> None:

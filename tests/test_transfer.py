@@ -87,6 +87,7 @@ def test_a_description_may_take_another_part() -> None:
     ("parts", "changed", "said"),
     [
         (("embedding",), {"task__p": 11}, r"embed.W_E.*\(12, 8\).*\(16, 8\) here, as the vocabularies differ"),
+        (("embedding",), {"network__d_model": 4}, r"embed.W_E.*\(12, 8\).*\(12, 4\) here$"),
         (("body",), {}, "start.take = 'body': matches no weight"),
         (("transformer",), {"network__d_mlp": 8}, r"blocks.0.mlp.W_in.*has shape \(8, 16\).*\(8, 8\) here"),
     ],
@@ -124,6 +125,22 @@ def test_each_operation_of_a_mixture_is_measured() -> None:
     assert named[1]["test_accuracy"] == pytest.approx(curves["test_accuracy_op1"][-1])
     with pytest.raises(gl.InputError, match=r"batch_size.*losses=mean"):
         gl.train(gl.read({}, {**mixed, "batch_size": 4}))
+
+
+def test_an_embedding_goes_from_one_operation_to_a_mixture_and_back() -> None:
+    mixed = {key: value for key, value in SETTINGS.items() if not key.startswith("task.")}
+    mixed |= {"task.kind": "mixture", "task.p": P, "task.expressions": ["add", "multiply"], "name": "mixed"}
+    mixed |= {"task.tokens": "signs", "task.outputs": "vocabulary"}
+    plus = source()
+    given = {"start.run": str(plus.path), "start.step": 30, "start.take": ["embedding"], "start.freeze": True}
+    both = gl.train(gl.read({}, {**mixed, **given}))
+    np.testing.assert_array_equal(
+        both.weights()["embed.W_E"][[*range(P), PLUS]], plus.weights()["embed.W_E"][[*range(P), PLUS]]
+    )
+    back = gl.train(taken(both, "embedding", task__expression="multiply"))
+    # the mixture has seen the sign of multiplication
+    star = P + 3
+    np.testing.assert_array_equal(back.weights()["embed.W_E"][star], both.weights()["embed.W_E"][star])
 
 
 def test_a_member_measured_beside_others_is_as_alone() -> None:

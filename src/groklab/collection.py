@@ -39,6 +39,8 @@ class Collection:
         if os.sep in given or given in (".", ".."):
             raise InputError(f"{given!r} is no run: a run's folder holds experiment.json")
         starts = [p for p in self.paths() if given and p.name.startswith(given)]
+        # a name in full, of which other names are longer versions
+        starts = [p for p in starts if p.name.rpartition("-")[0] == given] or starts
         if len(starts) == 1:
             return Run(starts[0])
         if starts:

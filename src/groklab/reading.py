@@ -302,6 +302,8 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
         if message.startswith(f"{path}."):
             return InputError(message)  # a component that names its own field in full
         return InputError(f"{path}: {message}" if not first["loc"] else f"{where} = {first['input']!r}: {message}")
+    if first["type"] == "tuple_type":
+        return InputError(where, _short(first["input"]), "needs to be a list in brackets, such as [one,two]")
     return InputError(where, _short(first["input"]), f"needs to be {message}")
 
 

@@ -80,7 +80,8 @@ def _with_fresh(
             raise InputError("start.take", name, f"is not among the weights of {whence}: {', '.join(sorted(given))}")
         if given[name].shape != shapes[name]:
             of = f"has shape {given[name].shape} in {whence} and {shapes[name]} here"
-            of += ", as the vocabularies differ" if name == "embed.W_E" else ""
+            if name == "embed.W_E" and len(given[name]) != shapes[name][0]:
+                of += ", as the vocabularies differ"
             raise InputError("start.take", name, of)
         whole[name] = given[name].astype(fresh[name].dtype)
     if "embed.W_E" in taken and start.unused_rows != "keep":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from groklab.errors import InputError
-from groklab.tasks import Mixture, Split, make_split
+from groklab.tasks import Arithmetic, Mixture, Split, make_split
 
 
 def test_each_operation_answers_as_it_does_alone() -> None:
@@ -24,6 +24,20 @@ def test_each_operation_answers_as_it_does_alone() -> None:
     np.testing.assert_array_equal(task.operations, place)
     assert (task.loss_factor, task.shape.n_operations) == (3, 3)
     assert Mixture(p=5, expressions=("x + y", "x*y"), losses="mean").build().loss_factor == 1
+
+
+def test_operations_keep_the_signs_that_they_have_alone() -> None:
+    three = Mixture(p=5, expressions=("add", "multiply", "subtract"), tokens="signs", outputs="vocabulary").build()
+    for i, name in enumerate(("add", "multiply", "subtract")):
+        alone = Arithmetic(p=5, expression=name, layout="a op b", outputs="vocabulary").build()
+        np.testing.assert_array_equal(three.inputs[three.operations == i], alone.inputs)
+        np.testing.assert_array_equal(three.targets[three.operations == i], alone.targets)
+        assert (three.d_vocab, three.n_classes) == (alone.d_vocab, alone.n_classes) == (10, 10)
+    names = ("x2_y2", "add", "x3_xy", "x + y^2")
+    more = Mixture(p=5, expressions=names, tokens="signs").build()
+    # '=' is the first polynomial's, '+' addition's, and the others follow the five signs
+    assert [int(more.inputs[more.operations == i][0, 1]) for i in range(4)] == [5, 6, 10, 11]
+    assert (more.d_vocab, more.n_classes) == (12, 5)
 
 
 @pytest.mark.parametrize("frac_train", [0.3, 0.8])

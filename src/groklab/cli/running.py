@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -86,7 +87,7 @@ def train(
         option, value = ("--take", ",".join(take)) if take else ("--freeze", True)
         raise InputError(option, value, "goes with --from RUN@STEP, whose weights it is about")
     experiment = read(base, {**settings, **asked})
-    _find_source(experiment)
+    _find_source(experiment, {**settings, **asked})
     if dry_run:
         members = training.members_of(experiment, seeds)
         _show_cost(estimate(members), as_json)
@@ -97,7 +98,7 @@ def train(
     _finish(run, console, quiet, as_json, report)
 
 
-def _find_source(experiment: Experiment) -> None:
+def _find_source(experiment: Experiment, asked: Mapping[str, Any]) -> None:
     """Raise InputError where the run that a preset starts from is not here, with the command that makes it."""
     name = experiment.start.run if experiment.start else None
     collection = Collection()
@@ -105,7 +106,10 @@ def _find_source(experiment: Experiment) -> None:
         return
     makers = [preset for preset in PRESETS if training.run_name([read({}, find_preset(preset).settings)]) == name]
     if makers:
-        raise InputError("start.run", name, f"is not in {collection.folder}; `groklab train {makers[0]}` makes it")
+        how = f"`groklab train {makers[0]}` makes it"
+        if any(key.startswith(("task.", "network.")) for key in asked):
+            how += ", for the preset's own task and network; for others train their source and name it with --from"
+        raise InputError("start.run", name, f"is not in {collection.folder}; {how}")
 
 
 @app.command(rich_help_panel=GROUP)

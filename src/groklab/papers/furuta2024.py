@@ -136,6 +136,8 @@ for name, (operations, share, expect) in MIXTURES.items():
         task__kind="mixture",
         task__p=97,
         task__expressions=list(operations),
+        task__tokens="signs",
+        task__outputs="vocabulary",
         split__frac_train=float(share),
         measures__names=["fourier_sparsity"],
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from annotated_types import Ge
 
 from groklab.errors import InputError
 from groklab.registry import register
 from groklab.tasks.arithmetic import Arithmetic
 from groklab.tasks.base import Task
-from groklab.tasks.layouts import check_size
+from groklab.tasks.layouts import SIGNS, check_size
+from groklab.tasks.operations import resolve
 
 
 @register("task", "mixture")
@@ -20,14 +23,19 @@ class Mixture:
 
     p: the modulus. expressions: formulas or names of published operations, each in two operands, defined at every
     pair. losses: whether those of the operations are summed, as Furuta et al. 2024 do, or their mean is taken.
-    Tokens are (x, operation, y), with token p + i for the i-th operation. Kernel machines see the one-hot x, the
-    one-hot y, and one coordinate for each operation but the first, so that of two operations it is one bit (Mallinar
-    et al. 2024, appendix G).
+    Inputs are (x, operation, y). tokens: 'own' gives the i-th operation token p + i; 'signs' gives `add`, `subtract`
+    and `multiply` the signs that they have in the task 'arithmetic', '=' to the first of the others and new tokens to
+    the rest, so that embeddings fit those of single operations shown as 'a op b'. outputs: one class an 'answers' or
+    one a token of the 'vocabulary', as there.
+    Kernel machines see the one-hot x, the one-hot y, and one coordinate for each operation but the first, so that of
+    two operations it is one bit (Mallinar et al. 2024, appendix G).
     """
 
     p: Annotated[int, Ge(2)]
     expressions: tuple[str, ...]
     losses: Literal["sum", "mean"] = "sum"
+    tokens: Literal["own", "signs"] = "own"
+    outputs: Literal["answers", "vocabulary"] = "answers"
 
     def __post_init__(self) -> None:
         if len(self.expressions) < 2:
@@ -45,14 +53,15 @@ class Mixture:
         tasks = [self._one(text) for text in self.expressions]
         place = np.concatenate([np.full(t.n_inputs, i, np.int32) for i, t in enumerate(tasks)])
         pairs = np.concatenate([t.inputs for t in tasks])
+        signs, d_vocab = self._signs(tasks)
         eye = np.eye(self.p)
         features = np.concatenate([eye[pairs[:, 0]], eye[pairs[:, 1]], np.eye(len(tasks))[place][:, 1:]], axis=1)
         return Task(
             name=f"{', '.join(str(t.algebra['expression']) for t in tasks)} mod {self.p}",
-            inputs=np.stack([pairs[:, 0], self.p + place, pairs[:, 1]], axis=1).astype(np.int32),
+            inputs=np.stack([pairs[:, 0], signs[place], pairs[:, 1]], axis=1).astype(np.int32),
             targets=np.concatenate([t.targets for t in tasks]),
-            d_vocab=self.p + len(tasks),
-            n_classes=self.p,
+            d_vocab=d_vocab,
+            n_classes=d_vocab if self.outputs == "vocabulary" else self.p,
             algebra={
                 "p": self.p,
                 "expression": None,
@@ -69,6 +78,18 @@ class Mixture:
             operations=place,
             loss_factor=len(tasks) if self.losses == "sum" else 1.0,
         )
+
+    def _signs(self, tasks: list[Task]) -> tuple[npt.NDArray[np.int32], int]:
+        """The token of each operation, and how many tokens there are."""
+        if self.tokens == "own":
+            return np.arange(self.p, self.p + len(tasks), dtype=np.int32), self.p + len(tasks)
+        free = itertools.chain([0], itertools.count(len(SIGNS)))
+        found: list[int] = []
+        for text in self.expressions:
+            operation, _ = resolve(text)
+            sign = SIGNS.index(operation.sign) if operation else 0
+            found.append(sign if sign and sign not in found else next(free))
+        return np.array([self.p + i for i in found], np.int32), self.p + max(len(SIGNS), max(found) + 1)
 
     def _one(self, text: str) -> Task:
         if "mod" in text.split():
