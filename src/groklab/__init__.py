@@ -30,6 +30,7 @@ from groklab.reproduction import reproduce  # noqa: E402
 from groklab.run import Run  # noqa: E402
 from groklab.sweeps import Sweep, sweep  # noqa: E402
 from groklab.tasks import Task  # noqa: E402
+from groklab.tasks.label_statistics import label_statistics  # noqa: E402
 from groklab.training import resume, train  # noqa: E402
 from groklab.yaml_input import load_yaml  # noqa: E402
 
@@ -50,6 +51,7 @@ __all__ = [
     "explain_task",
     "export",
     "import_file",
+    "label_statistics",
     "learners",
     "load_plugin",
     "load_yaml",

@@ -259,3 +259,23 @@ def test_small_moduli_can_be_explained() -> None:
         for expression in ("x + y", "x*y", "x^2 + x*y", "(x + y)^3", "y", "x/y"):
             found = explain_task(expression, p, frac_train=0.5, seeds=2)
             assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+# --- label statistics of any task ------------------------------------------------------------------------------------
+
+
+def test_labels_of_a_mixture_are_told_for_each_operation(program: Any) -> None:
+    words = ("tasks", "labels", "furuta2024/mixture-elementary", "task.p=11", "--seeds", "5")
+    found = as_json(program, *words)
+    assert list(found["by_operation"]) == ["x + y", "x - y", "x*y"]
+    assert found["by_operation"]["x + y"]["labels"] == 11
+    assert (found["inputs"], found["seeds"], found["split"]["frac_train"]) == (3 * 121, 5, 0.9)
+    out, _ = program(*words)
+    assert out.count("KL(train||test)") == 4
+    assert "x*y: 121 inputs" in out
+
+
+def test_labels_of_what_has_none_are_refused(program: Any) -> None:
+    out, err = program("tasks", "labels", "omnigrok/teacher-student", code=2)
+    assert out == ""
+    assert "no label can be counted" in err

@@ -204,14 +204,26 @@ def test_published_cells_of_table_6_are_all_there() -> None:
     assert len(cells) == 96
 
 
-def test_the_packaged_table_is_made_of_saved_results(tmp_path: Path) -> None:
+def test_the_packaged_table_is_made_of_saved_results_and_sweeps(tmp_path: Path, inside: None) -> None:
     values = {"add_grokked_step": [900, None], "add_best_test_accuracy": [1.0, 0.5]}
     values |= {"2x_y_grokked_step": [None, None], "2x_y_best_test_accuracy": [0.03, 0.02]}
-    quick = {"measured": {name: {"values": of} for name, of in values.items()}}
-    saved = {"claims": [{"id": "linear", "quick": quick}, {"id": "powers", "quick": {}}, {"id": "cross-terms"}]}
+    both = values, {"grokked_step": [9]}
+    linear, squares = ({"measured": {name: {"values": of} for name, of in one.items()}} for one in both)
+    claims = [{"id": "linear", "quick": linear}, {"id": "powers", "quick": {}}, {"id": "cross-terms"}]
+    saved = {"claims": [*claims, {"id": "squares-spectrum", "quick": squares}]}
     (tmp_path / "saved.json").write_text(json.dumps(saved))
-    measured_table.main([str(tmp_path / "saved.json"), str(tmp_path / "table.json")])
-    assert measured_rows(tmp_path / "table.json") == [
+    keys = {"task.expression": ["add", "x2_y2"], "split.frac_train": [0.75]}
+    small = {"task.p": 7, "network.d_model": 8, "network.n_heads": 2, "network.d_mlp": 16, "budget.steps": 20}
+    swept = gl.sweep(gl.preset("furuta2024"), keys, overrides={**small, "measures.names": []})
+    measured_table.main([str(tmp_path / "saved.json"), str(swept.path), "--out", str(tmp_path / "table.json")])
+    rows = measured_rows(tmp_path / "table.json")
+    assert rows[:3] == [
         {"operation": "add", "frac_train": 0.6, "p": 37, "seeds": 2, "grokked": 1, "best_test_accuracy": 1.0},
         {"operation": "2x_y", "frac_train": 0.75, "p": 37, "seeds": 2, "grokked": 0, "best_test_accuracy": 0.03},
+        {"operation": "x2_y2", "frac_train": 0.35, "p": 73, "seeds": 1, "grokked": 1, "best_test_accuracy": None},
     ]
+    assert [(r["operation"], r["p"], r["frac_train"], r["seeds"]) for r in rows[3:]] == [
+        ("add", 7, 0.75, 1),
+        ("x2_y2", 7, 0.75, 1),
+    ]
+    assert rows[3]["best_test_accuracy"] == swept.curves(0)["test_accuracy"].max()

@@ -227,6 +227,10 @@ def test_division_is_multiplication_where_it_is_defined() -> None:
     table = np.full((13, 13), -1, np.int64)
     table[tuple(task.inputs.T)] = task.targets
     assert relabelled(table, 13) == {"of": "multiplication", "zeros": [None, None], "zero": None, "undefined": [0, 0]}
+    sums = {"of": "addition", "zeros": [None, None], "zero": None}
+    assert facts("x^-1 + 2*y", 13)["relabelled"] == {**sums, "undefined": [0, None]}
+    assert facts("3 - x^-1 + y^-5", 13)["relabelled"] == {**sums, "undefined": [0, 0]}
+    assert facts("x^-2 + y", 13)["relabelled"] is None
 
 
 # --- the operations of Furuta et al. 2024 ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`tasks` and `tasks explain`."""
+"""`tasks`, `tasks explain` and `tasks labels`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from rich.table import Table
 
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.cli.task_words import facts_in_words, measured, published
+from groklab.cli.task_words import facts_in_words, labels_in_words, measured, published
+from groklab.ensemble import build_task
 from groklab.explaining_tasks import explain_task
+from groklab.reading import read
+from groklab.sweeps.plan import description_of
+from groklab.tasks.label_statistics import label_statistics
 from groklab.tasks.operations import OPERATIONS, Operation
+from groklab.yaml_input import parse_overrides
 
 tasks_app = typer.Typer(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(tasks_app, name="tasks", rich_help_panel="Find")
@@ -72,6 +77,45 @@ def explain(
         emit(found)
         return
     _print(found, console_for(False))
+
+
+@tasks_app.command("labels")
+def labels(
+    what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="An experiment, of any task with classes.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 split.frac_train=0.5.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Random splits, with seeds counted up from the experiment's.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """How often each label of a task occurs, and how far training labels are from test labels over random splits.
+
+    Entropies and the divergence KL(train||test) in nats (Furuta et al. 2024, appendix K); of a mixture, of each
+    operation, too.
+
+    Examples:
+
+      groklab tasks labels furuta2024/mixture-elementary
+
+      groklab tasks labels micro split.frac_train=0.7 --json
+    """
+    base, settings = description_of(what)
+    experiment = read(base, {**settings, **parse_overrides(overrides or [])})
+    task = build_task(experiment)
+    found = label_statistics(task, experiment.split, seeds=seeds, first_seed=experiment.seed)
+    if as_json:
+        emit({"task": task.name, **found})
+        return
+    console = console_for(False)
+    for name, own in {task.name: found, **found.get("by_operation", {})}.items():
+        one = {**found, **own}
+        console.print(f"[bold]{name}[/bold]: {one['inputs']:,} inputs", highlight=False)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True, style="dim", justify="right")
+        table.add_column()
+        for row in labels_in_words(one):
+            table.add_row(*row)
+        console.print(table, markup=False)
 
 
 def _place(operation: Operation) -> int:

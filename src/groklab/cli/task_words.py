@@ -13,7 +13,7 @@ def facts_in_words(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Every fact of `explain_task` on the operation itself, as what it is about and what it says."""
     yield from _names(found)
     yield from _algebra(found)
-    yield from _labels(found["labels"])
+    yield from labels_in_words(found["labels"])
     if found["published"]:
         yield "published", published(found["published"])
     if found["published"] or found["measured"]:
@@ -37,7 +37,8 @@ def _algebra(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return yes if a[key] else no
 
     if a["constant"]:
-        yield "constant", "all its answers are the same"
+        yield "constant", "all its answers are the same, so that it is a function of any form"
+        return
     form = a["linear_form"] or {}
     one = "one-to-one" if form.get("bijective") else "not one-to-one"
     tried = "no form u*x + v*y" if found["prime"] else "none of x, y, x + y and x - y"
@@ -107,7 +108,8 @@ def _factors(found: dict[str, Any] | None) -> str:
     return f"{found['text']}{', irreducible' if found['irreducible'] else ''}"
 
 
-def _labels(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def labels_in_words(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Label statistics, line by line."""
     often = f"{found['smallest_count']} to {found['largest_count']} times"
     if found["smallest_count"] == found["largest_count"]:
         often = f"each {found['largest_count']} times"
@@ -117,7 +119,9 @@ def _labels(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if found["kl"] is None:
         kl = f"infinite in {found['infinite']} of {found['seeds']} splits, where a label is trained on and never tested"
     else:
-        kl = f"{_spread(found['kl'])}; a random split of so many labels gives {found['kl_by_chance']:{NATS}}"
+        chance = found["kl_by_chance"]
+        kl = _spread(found["kl"])
+        kl += "" if chance is None else f"; a random split of so many labels gives {chance:{NATS}}"
     yield "KL(train||test)", kl
 
 
@@ -144,7 +148,7 @@ def measured(rows: list[dict[str, Any]]) -> str:
     told = (
         f"{row['grokked']} of {row['seeds']} grokked at {row['frac_train']:g}"
         + (f", p = {row['p']}" if len(moduli) > 1 else "")
-        + f" (best test accuracy {row['best_test_accuracy']:.1%})"
+        + ("" if row["best_test_accuracy"] is None else f" (best test accuracy {row['best_test_accuracy']:.1%})")
         for row in rows
     )
     return "; ".join(told) + (f" (p = {moduli.pop()})" if len(moduli) == 1 else "")

@@ -53,7 +53,8 @@ def measured(path: Path = MEASURED) -> list[dict[str, Any]]:
     """The rows of a table of what was measured here; none where the file is absent.
 
     Each row: `operation`, `frac_train`, `p`, `seeds`, `grokked` (how many of the seeds) and `best_test_accuracy`, from
-    0 to 1. The file is a JSON list of them, or an object that holds it as `rows`. Raises DamagedError if it is not.
+    0 to 1, None where it was not kept. The file is a JSON list of them, or an object that holds it as `rows`.
+    Raises DamagedError if it is not.
     """
     if not path.exists():
         return []

@@ -2,7 +2,8 @@
 
 A Latin square is a relabelled group exactly if the loop that it becomes when its first row and column are taken for
 the identity is that group (Albert 1943), so that no relabelling needs to be searched for. Products of the non-zero
-numbers mod a prime are a cyclic group of order p - 1, and sums one of order p.
+numbers mod a prime are a cyclic group of order p - 1, and sums one of order p. Of sums with an operand left out, such as
+1/x + y, only those with the answers' own names are told.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ def relabelled(table: Integers, p: int) -> dict[str, Any] | None:
     zero: int | None = None
     if len(inside) == p and inside.shape[1] == p and _cyclic(inside):
         return {"of": "addition", "zeros": zeros, "zero": None, "undefined": [None, None]}
-    if not is_prime(p) or any(len(m) > 1 for m in missing):
+    if any(len(m) > 1 for m in missing):
+        return None
+    undefined = [int(m[0]) if len(m) else None for m in missing]
+    if any(len(m) for m in missing) and _sums(inside, p):
+        return {"of": "addition", "zeros": zeros, "zero": None, "undefined": undefined}
+    if not is_prime(p):
         return None
     rest = inside
     for axis in (0, 1):
@@ -45,8 +51,15 @@ def relabelled(table: Integers, p: int) -> dict[str, Any] | None:
             rest = np.delete(rest, constant, axis)
     if rest.shape != (p - 1, p - 1) or (zero is not None and (rest == zero).any()) or not _cyclic(rest):
         return None
-    undefined = [int(m[0]) if len(m) else None for m in missing]
     return {"of": "multiplication", "zeros": zeros, "zero": zero, "undefined": undefined}
+
+
+def _sums(inside: Integers, p: int) -> bool:
+    """Whether a rectangle of answers is g(x) + h(y) mod p with g and h one-to-one."""
+    shift = (inside - inside[:1]) % p
+    if (shift != shift[:, :1]).any():
+        return False
+    return len(np.unique(shift[:, 0])) == len(inside) and len(np.unique(inside[0])) == inside.shape[1]
 
 
 def _cyclic(square: Integers) -> bool:
