@@ -20,8 +20,11 @@ from groklab.run import Run
 TOGETHER = 0.9
 #: A run ends this many steps after its operations have grokked on average, so that the last one may follow.
 MARGIN: dict[Size, int] = {"quick": 1_000, "full": 5_000}
-#: The three together need a larger modulus than single operations do: mod 37 they stay at 96 to 98%.
-OF_THREE: dict[Size, dict[str, Any]] = {"quick": {"task.p": 53}, "full": {}}
+#: The mixture of elementary operations that is trained, and its modulus where that is another than of single ones.
+ELEMENTARY_MIXTURE: dict[Size, tuple[str, dict[str, Any]]] = {
+    "quick": ("add-multiply", {"task.p": 53}),
+    "full": ("elementary", {}),
+}
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,14 @@ def _rescued(name: str, hard: str) -> Callable[[Bench, Size, Sequence[int]], lis
     return run
 
 
-def _three(bench: Bench, size: Size, seeds: Sequence[int], fraction: float) -> Mixed:
-    return mixed(bench, size, "elementary", seeds, fraction, OF_THREE[size])
+def _sums_and_products(bench: Bench, size: Size, seeds: Sequence[int], fraction: float) -> Mixed:
+    name, changes = ELEMENTARY_MIXTURE[size]
+    return mixed(bench, size, name, seeds, fraction, changes)
 
 
 def _elementary(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
     fractions = (TOGETHER, FRACTION[size]) if size == "full" else (TOGETHER,)
-    runs = {f: _three(bench, size, seeds, f) for f in fractions}
+    runs = {f: _sums_and_products(bench, size, seeds, f) for f in fractions}
     found = []
     for i in range(len(seeds)):
         values: dict[str, Any] = {}
@@ -118,7 +122,7 @@ def _elementary(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]
 
 
 def _order(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    ran = _three(bench, size, seeds, TOGETHER)
+    ran = _sums_and_products(bench, size, seeds, TOGETHER)
     found = []
     for i in range(len(seeds)):
         steps = {o: ran.grokked(o, i) for o in ran.operations}
@@ -141,17 +145,18 @@ def _rescue(name: str, hard: str, cost: float, seen: str, **words: Any) -> Claim
     return Claim(quick=None, full=full, source="appendix D", counter=_SMALL.format(seen), **words)
 
 
-_TRIO = (
-    "One model of x + y, x − y and xy mod 53 from 90% of the pairs, the network as in the paper, for up to 4,000 "
-    "steps; one seed. Mod 37 and 47 such a model stays below 99%."
+_PAIR = (
+    "One model of x + y and xy mod 53 from 90% of the pairs, the network as in the paper, for up to 4,000 steps; one "
+    "seed. With x − y as a third those steps do not suffice (97.5% of its test pairs right in one seed), and mod 37 and "
+    "47 no such model comes to 99%."
 )
-_TRIO_COST: dict[Size, float] = {"quick": 230, "full": 20_000}
+_PAIR_COST: dict[Size, float] = {"quick": 150, "full": 20_000}
 
 
-def _trio(run: Any, full: str, **words: Any) -> Claim:
+def _elementary_claim(run: Any, full: str, **words: Any) -> Claim:
     both: dict[str, Any] = {"shares": "elementary-mixture"}
-    quick = trial(run, "quick", _TRIO_COST["quick"], _TRIO, seeds=1, **both)
-    return Claim(quick=quick, full=trial(run, "full", _TRIO_COST["full"], full, **both), **words)
+    quick = trial(run, "quick", _PAIR_COST["quick"], _PAIR, seeds=1, **both)
+    return Claim(quick=quick, full=trial(run, "full", _PAIR_COST["full"], full, **both), **words)
 
 
 CLAIMS = [
@@ -173,22 +178,22 @@ CLAIMS = [
         claim="Learnt together with x² + y² and (x + y)², x² + xy + y² groks from 30% of the pairs.",
         expected="groks from 30% beside the others, from 80% alone",
     ),
-    _trio(
+    _elementary_claim(
         _elementary,
-        "Mod 97 from 90% and from 30% of the pairs, up to 100,000 steps.",
+        "x + y, x − y and xy mod 97 from 90% and from 30% of the pairs, up to 100,000 steps.",
         id="elementary-mixture",
-        claim="One model groks x + y, x − y and xy from 90% of the pairs.",
+        claim="One model groks several elementary operations from 90% of the pairs.",
         source="figure 4",
-        expected="all three from 90% (reference checkpoint: 20,000 steps), not from 30%",
+        expected="all from 90% (reference checkpoints: two operations 10,000 steps, three 20,000), not from 30%",
         counter="A budget that ran out is censoring, not 'never'. That they do not grok from 30% is in the full trial.",
     ),
-    _trio(
+    _elementary_claim(
         _order,
-        "Mod 97 from 90% of the pairs, up to 100,000 steps.",
+        "x + y, x − y and xy mod 97 from 90% of the pairs, up to 100,000 steps.",
         id="multiplication-groks-last",
-        claim="Of x + y, x − y and xy in one model, xy groks last.",
+        claim="Of the elementary operations in one model, xy groks last.",
         source="figure 4",
-        expected="multiplication is the slowest of the three",
-        counter="Alone, too, subtraction takes longest here (subtraction-spectrum).",
+        expected="multiplication is the slowest",
+        counter="Where x − y is among them it was slower still mod 53 and 59, in one seed each, as it is alone.",
     ),
 ]
