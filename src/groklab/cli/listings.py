@@ -20,6 +20,8 @@ from groklab.papers import PRESETS, find_preset
 
 GROUP = "Find"
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
+#: Columns of a window from which time, disk use and tags are listed, too.
+WIDE = 110
 runs_app = typer.Typer(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(runs_app, name="runs", rich_help_panel="Look")
 
@@ -58,12 +60,15 @@ def runs(
         console.print(f"no runs in {Collection().folder}" + (" match" if name or status or tag or grokked else ""))
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("run", "status", "steps", "memorised", "grokked", "test", "time", "disk", "tags"):
-        table.add_column(
-            heading, no_wrap=heading == "run", justify="left" if heading in ("run", "status", "tags") else "right"
-        )
+    headings = ("run", "status", "steps", "memorised", "grokked", "test", "time", "disk", "tags")
+    shown = headings if console.width >= WIDE else headings[: headings.index("time")]
+    for heading in shown:
+        # names may be long: where there is little room they are folded, and the numbers stay readable
+        named = heading in ("run", "tags")
+        left = named or heading == "status"
+        table.add_column(heading, no_wrap=not named, overflow="fold", justify="left" if left else "right")
     for s in found:
-        table.add_row(
+        cells = (
             s["run"],
             s["status"],
             number(s.get("steps")),
@@ -74,6 +79,7 @@ def runs(
             readable_bytes(s["bytes"]),
             " ".join(s["tags"]),
         )
+        table.add_row(*cells[: len(shown)])
     console.print(table)
     console.print(
         f"{len(found)} runs, {readable_bytes(sum(s['bytes'] for s in found))} in {Collection().folder}", style="dim"

@@ -147,8 +147,8 @@ def _rescue(name: str, hard: str, cost: float, seen: str, **words: Any) -> Claim
 
 _PAIR = (
     "One model of x + y and xy mod 53 from 90% of the pairs, the network as in the paper, for up to 4,000 steps; one "
-    "seed. With x − y as a third those steps do not suffice (97.5% of its test pairs right in one seed), and mod 37 and "
-    "47 no such model comes to 99%."
+    "seed. With x − y as a third those steps do not suffice (97.5% of its test pairs right in one seed), and mod 37 "
+    "and 47 no such model comes to 99%."
 )
 _PAIR_COST: dict[Size, float] = {"quick": 150, "full": 20_000}
 
