@@ -9,10 +9,11 @@ import numpy as np
 from groklab.ensemble import build_task
 from groklab.errors import InputError
 from groklab.explaining_machines import Section, explain_machine, machine_verdict
+from groklab.explaining_mixtures import explain_mixture, mixture_verdict
 from groklab.explaining_representations import representation_lines, representation_verdict
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
-from groklab.measures.grid import grid_of
+from groklab.measures.grid import grid_of, operations_of
 from groklab.measures.phases import FEWEST
 from groklab.measuring import Told, analyse
 from groklab.run import Run
@@ -30,8 +31,8 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
 
     Everything said is measured on this model; see `analyse` for the numbers. Where the task's answer is no function of
     a ± b there is a verdict that says so, and no section; where it is a sum or product that is not reduced, the
-    representation's parallelograms are told instead. Raises InputError where there are no weights to look at, or
-    for a member that the run does not have.
+    representation's parallelograms are told instead; of a mixture there is a section for each operation. Raises
+    InputError where there are no weights to look at, or for a member that the run does not have.
     """
     if not 0 <= member < run.n_members:
         raise InputError("member", member, f"{run.name} has members 0 to {run.n_members - 1}")
@@ -52,6 +53,13 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
             **head,
             "verdict": representation_verdict(found["representation"]),
             "sections": [{"title": "Representation", "lines": lines}],
+        }
+    if operations_of(task) and experiment.network is not None:
+        sections = explain_mixture(found, run.weights(found["step"], member), task, experiment.network)
+        return {
+            **head,
+            "verdict": mixture_verdict(found, task),
+            "sections": [{"title": t, "lines": lines} for t, lines in sections if lines],
         }
     if "does_not_apply" in found:
         return {

@@ -19,9 +19,11 @@ from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
+from groklab.measures.grid import operations_of
 from groklab.measures.learning_phases import phase_of
 from groklab.measures.phases import RULE, Phases, find_phases
 from groklab.measures.progress import trajectory
+from groklab.measuring_mixtures import operation_numbers, plain, sparsity_numbers
 from groklab.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import as_trained, make_split
@@ -31,12 +33,20 @@ AT_ONCE = 8
 Told = Callable[[int, int], None]
 
 
-def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None = None) -> pl.DataFrame:
+def take(
+    run: Run,
+    name: str,
+    member: int = 0,
+    frequencies: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+) -> pl.DataFrame:
     """One measure over all kept checkpoints of a run's member: a frame with `step` and one column an array.
+
+    steps: only these checkpoints.
 
     Where the measure needs key frequencies and none are given, those of the final model are applied backwards; one that
     compares with the final model is given its weights.
-    Raises InputError for an unknown measure or one that does not apply to the task.
+    Raises InputError for an unknown measure or one that does not apply to the task, and for a step not kept.
     """
     if not isinstance(run, Run):
         raise InputError("take needs a run; a measure of weights is gl.MEASURES[name](weights, task)")
@@ -51,7 +61,7 @@ def take(run: Run, name: str, member: int = 0, frequencies: Sequence[int] | None
     if "frequencies" in MEASURES[name].takes and frequencies is None and not own_keys:
         frequencies = find_frequencies(run.weights(member=member), task, network)
     rows: list[dict[str, Any]] = []
-    for step in run.checkpoints:
+    for step in run.checkpoints if steps is None else steps:
         # small matrices: threads would only wait for each other
         with threads(1):
             found = MEASURES[name](
@@ -83,6 +93,8 @@ def analyse(
     Of any run: `learning_phase`, one of the four phases of Liu et al. 2022 (measures.learning_phases), and
     `representation`, what the measures `parallelograms` and `embedding_components` say, or None where they say nothing.
     Where the task's answer is no function of a ± b, `does_not_apply` says so and only sizes and losses are given.
+    Of a mixture key frequencies are those of all its operations (by default the rule 'furuta'), losses as recorded, and
+    `operations` and `left_out` are those of `measuring_mixtures.operation_numbers`; `fourier_sparsity` its numbers.
     A kernel machine has no frequencies, but features: what is said of it is listed at `_analyse_machine`.
     rule: how key frequencies are found (measures.frequencies.RULES); frequencies: take these instead. members: of an
     ensemble, only these; one alone gives plain values.
@@ -113,7 +125,7 @@ def _of_any(run: Run, member: int) -> dict[str, Any]:
     task = build_task(experiment)
     train = make_split(experiment.split, task, experiment.seed).train
     with threads(1):
-        told = representation(run.weights(_last_whole(run, member), member), task, train, experiment.model)
+        told = representation(run.weights(last_whole(run, member), member), task, train, experiment.model)
     return {"learning_phase": phase_of(run, member).to_dict(), "representation": told}
 
 
@@ -124,7 +136,7 @@ def _analyse_member(
     task = build_task(experiment)
     split = make_split(experiment.split, task, experiment.seed)
     train = split.train
-    last = _last_whole(run, member)
+    last = last_whole(run, member)
     final = run.weights(last, member)
     head: dict[str, Any] = {"step": last, "task": task.name}
     if is_kernel_machine(final, experiment.model):
@@ -144,10 +156,16 @@ def _analyse_member(
     except InputError as error:
         if frequencies is not None or rule is not None:
             raise
-        return {**head, "key_frequencies": None, "does_not_apply": str(error), **_plain(run, member, final, task)}
+        sizes = _plain(run, member, final, task) | (sparsity_numbers(final, task) if operations_of(task) else {})
+        return {**head, "key_frequencies": None, "does_not_apply": str(error), **sizes}
     steps, found = follow(
         run.checkpoints, lambda step: run.weights(step, member), task, train, experiment.network, keys, told
     )
+    told_by = "given" if frequencies is not None else rule or default_rule(task)
+    if operations_of(task):
+        sizes = _plain(run, member, final, task) | sparsity_numbers(final, task)
+        each = operation_numbers(task, steps, found, run.curves(member))
+        return {**head, "rule": told_by, "key_frequencies": list(keys), **sizes, **each}
     by_neuron: dict[str, Any] = {"well_explained_neurons": None, "n_neurons": None}
     with contextlib.suppress(InputError):
         neurons = MEASURES["neurons"](final, task, network=experiment.network)
@@ -155,13 +173,13 @@ def _analyse_member(
     phases = _phases(run, member, np.array(steps), found["excluded_loss"])
     return {
         **head,
-        "rule": "given" if frequencies is not None else rule or default_rule(task),
+        "rule": told_by,
         "key_frequencies": list(keys),
-        **{k: _json(v[-1]) for k, v in found.items()},
+        **{k: plain(v[-1]) for k, v in found.items()},
         **by_neuron,
         "phases": {**{f"{k}_ends": v for k, v in vars(phases).items()}, "rule": RULE},
-        "trajectory": {"step": steps, **{k: _json(v) for k, v in found.items() if v.ndim == 1}},
-        "by_frequency": {k: _json(v) for k, v in found.items() if v.ndim == 2},
+        "trajectory": {"step": steps, **{k: plain(v) for k, v in found.items() if v.ndim == 1}},
+        "by_frequency": {k: plain(v) for k, v in found.items() if v.ndim == 2},
     }
 
 
@@ -182,13 +200,13 @@ def _analyse_machine(
     trajectory: dict[str, Any] = {"step": run.checkpoints}
     at = pl.DataFrame({"step": run.checkpoints}).join(metrics, on="step", how="left", maintain_order="left")
     for name in recorded:
-        trajectory[name] = _json(at[name].cast(pl.Float64).fill_null(np.nan).to_numpy())
+        trajectory[name] = plain(at[name].cast(pl.Float64).fill_null(np.nan).to_numpy())
         found[name] = trajectory[name][run.checkpoints.index(last)]
     found["hidden_progress"] = turning_points(metrics)
     with contextlib.suppress(InputError):
         weights = run.weights(last, member)
         found["stratified_accuracy"] = {
-            k: int(v) if k.startswith("n_") else _json(np.asarray(v))
+            k: int(v) if k.startswith("n_") else plain(np.asarray(v))
             for k, v in MEASURES["stratified_accuracy"](weights, task, train, network=model).items()
         }
     try:
@@ -262,7 +280,7 @@ def follow(
     return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
 
-def _last_whole(run: Run, member: int) -> int:
+def last_whole(run: Run, member: int = 0) -> int:
     """The last step whose weights can be read and are finite."""
     for step in reversed(run.checkpoints):
         with contextlib.suppress(DamagedError):
@@ -283,16 +301,8 @@ def _phases(run: Run, member: int, steps: np.ndarray, excluded: np.ndarray) -> P
 def _plain(run: Run, member: int, final: dict[str, np.ndarray], task: Task) -> dict[str, Any]:
     """What can be said of any model: losses as recorded, and sizes."""
     curves = run.curves(member)
-    found: dict[str, Any] = {k: _json(curves[k][-1]) for k in curves if k.endswith(("loss", "accuracy"))}
+    found: dict[str, Any] = {k: plain(curves[k][-1]) for k in curves if k.endswith(("loss", "accuracy"))}
     found["sum_of_squares"] = float(sum(np.sum(np.square(w, dtype=np.float64)) for w in final.values()))
     with contextlib.suppress(InputError):
         found["gini_W_E"] = gini(component_norms(embedding_matrix(final, task)))
     return found
-
-
-def _json(values: np.ndarray) -> Any:
-    """Plain numbers, with None in the place of what is not finite."""
-    array = np.asarray(values, np.float64)
-    if array.ndim == 0:
-        return float(array) if np.isfinite(array) else None
-    return [_json(v) for v in array]

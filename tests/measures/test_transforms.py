@@ -168,7 +168,7 @@ def test_of_a_mixture_only_the_operations_own_rows_are_weighed() -> None:
     ("task", "operation", "says"),
     [
         (Mixture(p=5, expressions=("x + y", "x*y")), 2, "operation = 2: needs the place of one of the 2 operations"),
-        (Mixture(p=5, expressions=("x + y", "x*y")), None, "applies to two operands mod p"),
+        (Mixture(p=5, expressions=("x + y", "x*y")), None, "logits_2d and fourier_sparsity apply to a mixture"),
         (Arithmetic(p=5), 0, "operation = 0: needs the place of one of the 0 operations"),
         (Arithmetic(p=5, expression="x + y + z"), None, "applies to two operands mod p"),
         (Arithmetic(p=5, modular=False), None, "applies to two operands mod p"),

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from groklab import storage
 from groklab.errors import InputError
 from groklab.report import write_family
 from groklab.report.family import argument, table_csv, verdict_words
+from groklab.report.family_cells import OUTCOMES, VERDICTS, Cell, Member
 from groklab.report.family_pages import members_at, remaking, write_members
-from groklab.report.family_study import OUTCOMES, VERDICTS, Cell, Member, family, said
-from groklab.report.family_words import formula, headings, sweep_command
+from groklab.report.family_study import family, said
+from groklab.report.family_words import experiment_said, formula, headings, sweep_command
 from groklab.report.one_member import OneMember
+from groklab.report.published_setting import made_with
 from groklab.report.published_table import Published, compare, read_published
-from groklab.report.spark_lines import HEIGHT, WIDTH, spark_line
+from groklab.report.spark_lines import DASH, HEIGHT, WIDTH, across, spark_line
 from groklab.sweeps import Sweep, make_plan, parse_grid
 from groklab.sweeps import table as tables
 from groklab.sweeps.folder import Folder
@@ -403,6 +406,90 @@ def test_a_page_outside_the_home_names_the_folder(home: Path, tmp_path: Path) ->
     assert remaking(outside) == f"groklab report {outside.path}"
 
 
+def test_the_page_says_what_was_laid_over_the_preset(swept: Sweep) -> None:
+    words = " ".join(outline(write_family(swept)).text.split())
+    assert "of the experiment micro-fast with budget.steps=300 and evaluation.every=2." in words
+
+
+def test_an_experiment_of_no_preset_is_said_to_stand_below(home: Path) -> None:
+    plan = make_plan(gl.preset("micro-fast", {"name": "mine"}), KEYS)
+    sweep = Sweep(Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments)).path)
+    assert experiment_said(sweep) == "mine, whose settings stand below"
+    command, yaml = sweep_command(sweep)
+    assert command.startswith("groklab sweep experiment.yaml --grid")
+    assert "name: mine" in yaml
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_key_seed_is_the_seeds_of_a_cell(home: Path, place: int) -> None:
+    def told(point: dict[str, Any], seed: int) -> Told:
+        return Told(grokked=100 * (seed + 1) if seed < 2 or point[FRACTION] > 0.7 else None)
+
+    by_seeds = family(written(home, "seeds", KEYS, told, seeds=3))
+    keys: list[tuple[str, list[Any]]] = list(KEYS.items())
+    keys.insert(place, ("seed", [0, 1, 2]))
+    sweep = written(home, "key", dict(keys), told)
+    by_key = family(sweep)
+    assert len(by_key.tables) == 1
+    assert by_key.tables[0].at == {}
+    assert [c.verdict for c in by_key.tables[0].cells] == ["some", "grokked"] * 2
+    for a, b in zip(by_key.tables[0].cells, by_seeds.tables[0].cells, strict=True):
+        assert (a.row, a.column, a.median_step, [m.seed for m in a.members]) == (b.row, b.column, 200, [0, 1, 2])
+        assert verdict_words(a) == verdict_words(b)
+    assert len(members_at(by_key, "add,0.65")) == 3
+    page = outline(write_family(sweep, published={"add": {"0.65": True, "0.8": True}}))
+    words = " ".join(page.text.split())
+    assert "2 of task.expression × 2 of split.frac_train, 3 seeds each: 12 members" in words
+    assert words.count("2 of 2 cells agree") == 1
+    assert sum(1 for at in page.ids if re.fullmatch(r"c\d+-\d+-\d+", at)) == 4
+    # the command trains this sweep, whose seeds are a key
+    assert "--grid seed=0,1,2" in sweep_command(sweep)[0]
+    with pytest.raises(InputError, match=r"--columns = 'seed': needs to be one of"):
+        family(sweep, columns="seed")
+
+
+def test_operations_and_seeds_alone_are_no_table(home: Path) -> None:
+    with pytest.raises(InputError, match=r"two keys of a grid, and one-.* varies task.expression alone"):
+        family(written(home, "one", {EXPRESSION: ["add", "x*y"], "seed": [0, 1]}, lambda p, seed: Told()))
+
+
+def test_mixtures_are_written_by_their_formulas(home: Path) -> None:
+    keys = {"task.expressions": [["add", "multiply"], ["add", "2*x + y"]], FRACTION: [0.5, 0.8]}
+    plan = make_plan("furuta2024/mixture-add-multiply", keys, overrides={"task.p": 7, "budget.steps": 50})
+    sweep = Sweep(Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments)).path)
+    rows = headings("task.expressions", sweep.keys["task.expressions"])
+    assert [(r.text, r.name) for r in rows] == [("x + y, xy", "add, multiply"), ("x + y, 2x + y", "add, 2x_y")]
+    tables.write(
+        sweep.path / "table.parquet",
+        sweep.table.with_columns(pl.lit(50).alias("steps"), pl.lit("finished").alias("status")),
+    )
+    found = family(Sweep(sweep.path), columns=FRACTION)
+    for cell_ in found.tables[0].cells:
+        assert members_at(found, argument(found, cell_)) == [m.number for m in cell_.members]
+    assert argument(found, found.tables[0].cells[1]) == "add,multiply,0.8"
+    # in other spellings, and by column first
+    assert members_at(found, "x + y, x*y, 0.8") == [1]
+    assert members_at(family(Sweep(sweep.path), rows=FRACTION), '0.8,["add", "multiply"]') == [1]
+    with pytest.raises(InputError, match=r"needs to be one of task\.expressions"):
+        members_at(found, "multiply,0.8")
+
+
+def test_the_page_is_made_again_with_its_members(swept: Sweep, tmp_path: Path) -> None:
+    def made_again(at: Path) -> list[str]:
+        found = re.findall(r'class="command"><code>(groklab report .*?)</code>', at.read_text(encoding="utf-8"))
+        words = shlex.split(unescape(found[0]))
+        return [words[i + 1] for i, word in enumerate(words) if word == "--members"]
+
+    assert made_again(write_family(swept, tmp_path / "none.html")) == []
+    some = write_family(swept, tmp_path / "some.html", members=[3, 4])
+    assert made_again(some) == ["add,0.8", "x*y,0.65"]
+    whole = tmp_path / "whole.html"
+    (tmp_path / "whole-members").mkdir()
+    for number in range(swept.n_members):
+        (tmp_path / "whole-members" / f"{number:03d}-{swept.table['identity'][number][:8]}.html").touch()
+    assert made_again(write_family(swept, whole)) == ["all"]
+
+
 # -- published tables -------------------------------------------------------------------------------------------------
 
 
@@ -431,6 +518,44 @@ def test_agreement_is_counted_cell_by_cell(home: Path) -> None:
     assert raw.count('<td id="c0-0-1" class="grokked differs"') == 1
     assert "x + y, 0.5: grokked, step 99; published: 40%" in raw
     assert found.to_dict()["tables"][0]["cells"][3]["published"] is True
+
+
+def test_what_differs_from_how_a_paper_made_its_table_is_said(home: Path) -> None:
+    keys = {"task.p": [7, 97], EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
+    sweep = written(home, "paper", keys, lambda p, _: Told(grokked=99))
+    table, about = read_published("furuta2024/grokked")
+    found = family(sweep, published=table, source="furuta2024/grokked", about=about)
+    preset = sweep.experiment(0)
+    ours = f"the network {preset.network.kind}, a learning rate of {preset.optimiser.learning_rate:g}"  # type: ignore[union-attr]
+    for agreement, p in zip(found.agreements, (7, 97), strict=True):
+        assert ("p = 7" in agreement.setting) == (p == 7)
+        assert ours in agreement.setting
+        assert f"up to {BUDGET:,} steps where the published table has" in agreement.setting
+        assert "up to 300,000 steps, so the two need not agree." in agreement.setting
+        assert agreement.said.endswith(agreement.setting)
+        assert agreement.to_dict()["setting"] == agreement.setting
+    assert "p = 97" in found.agreements[0].setting.split("where")[1]
+    assert "p = 97" not in found.agreements[1].setting
+    # nothing is known of a table of one's own
+    (plain,) = family(written(home, "own", KEYS, lambda p, _: Told()), published={"add": {"0.65": True}}).agreements
+    assert plain.setting == ""
+
+
+def test_what_a_paper_made_its_table_with(tmp_path: Path) -> None:
+    known = made_with("furuta2024")
+    assert known == made_with("furuta2024/grokked")
+    assert known == {
+        "task.p": 97,
+        "network.kind": "transformer",
+        "network.d_model": 128,
+        "optimiser.learning_rate": 1e-3,
+        "optimiser.weight_decay": 1.0,
+        "budget.steps": 300_000,
+    }
+    file = tmp_path / "mine.json"
+    file.write_text('{"p": 11, "steps": 500, "grokked": {"operations": {"add": {"0.3": true}}}}')
+    assert made_with(str(file)) == {"task.p": 11, "budget.steps": 500}
+    assert made_with("the published table") == {}
 
 
 def test_undecided_cells_are_not_compared() -> None:
@@ -503,11 +628,13 @@ def test_formulas_are_written_as_by_hand() -> None:
     assert [h.text for h in headings(FRACTION, [0.3, 0.5])] == ["0.3", "0.5"]
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.integers(2, 30))
-def test_a_spark_line_stays_in_its_box_and_ends_where_the_curve_ends(values: list[float], points: int) -> None:
-    steps = np.arange(len(values)) * 7
-    frame = pl.DataFrame({"step": steps, "train_accuracy": values, "test_accuracy": [np.nan] * len(values)})
-    drawn = spark_line([frame], int(steps[-1]), points)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=60), st.integers(2, 30))
+def test_a_spark_line_stays_in_its_box_and_goes_from_the_first_evaluation_to_the_last(
+    values: list[float], points: int
+) -> None:
+    steps = np.arange(len(values) + 1) * 7
+    known = {"step": steps, "train_accuracy": [0.5, *values], "test_accuracy": [np.nan] * len(steps)}
+    drawn = spark_line([pl.DataFrame(known)], int(steps[-1]), points)
     # a curve that is no number is not drawn
     assert drawn.count("<path") == 1
     numbers = [int(n) for n in re.findall(r"-?\d+", re.findall(r'd="(.*?)"', drawn)[0])]
@@ -515,12 +642,23 @@ def test_a_spark_line_stays_in_its_box_and_ends_where_the_curve_ends(values: lis
     assert places.min() >= 0
     assert places[:, 0].max() <= WIDTH
     assert places[:, 1].max() <= HEIGHT
-    assert places[-1, 0] == (WIDTH if len(values) > 1 else 0)
-    assert places[-1, 1] == round(HEIGHT * (1 - values[-1]))
+    # not from step 0, from which it would rise over steps that nobody has seen
+    assert places[0].tolist() == [round(WIDTH * np.log1p(7) / np.log1p(steps[-1])), round(HEIGHT * (1 - values[0]))]
+    assert places[-1].tolist() == [WIDTH, round(HEIGHT * (1 - values[-1]))]
     assert len(places) <= points + 3
+
+
+def test_one_evaluation_is_a_dash_and_none_is_nothing() -> None:
+    frame = pl.DataFrame({"step": [0, 50], "train_accuracy": [0.1, 1.0], "test_accuracy": [0.1, 0.2]})
+    assert re.findall(r'd="(.*?)"', spark_line([frame], 50, 40)) == [
+        f"M{WIDTH - DASH} 0h{DASH}",
+        f"M{WIDTH - DASH} 80h{DASH}",
+    ]
+    assert "<path" not in spark_line([frame.head(1)], 50, 40)
 
 
 def test_level_stretches_cost_nothing() -> None:
     frame = pl.DataFrame({"step": range(BUDGET), "train_accuracy": [1.0] * BUDGET, "test_accuracy": [0.5] * BUDGET})
     drawn = spark_line([frame], BUDGET - 1, 40)
-    assert re.findall(r'd="(.*?)"', drawn) == [f"M0 0l{WIDTH} 0", f"M0 50l{WIDTH} 0"]
+    first = round(float(across(np.array([1]), BUDGET - 1)[0]))
+    assert re.findall(r'd="(.*?)"', drawn) == [f"M{first} {y}l{WIDTH - first} 0" for y in (0, 50)]

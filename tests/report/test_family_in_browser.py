@@ -115,6 +115,12 @@ def test_pointing_shows_the_seeds_and_a_click_keeps_them(browser: Any, page: Pat
     assert rows[4] == ["grokked", "–", "700", "700"]
     assert rows[6] == ["test, last", "20.0%", "100.0%", "100.0%"]
     assert browser.ask("document.querySelectorAll('#curves .spark path').length") == 2
+    ticks = "[...document.querySelectorAll('#curves .tick')].map(t => t.getBoundingClientRect().toJSON())"
+    assert "steps (log scale)" in browser.ask("document.querySelector('#curves').textContent")
+    title, *rest = browser.ask(f"{ticks}.reverse()")
+    table = browser.ask("document.querySelector('#seeds').getBoundingClientRect().top")
+    assert max(t["bottom"] for t in rest[3:]) <= title["top"]
+    assert title["bottom"] <= table
     assert browser.ask("document.querySelector('#ask code').textContent").endswith(" --members multiply,0.3")
     point_at(browser, "c0-2-0", "mousePressed", "mouseReleased")
     browser.wait(PINNED)

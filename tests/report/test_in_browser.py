@@ -13,6 +13,7 @@ from groklab.report import write_report
 
 pytestmark = pytest.mark.browser
 DRAWN = "document.documentElement.dataset.drawn === 'yes'"
+MIXTURE = {"task.p": 7, "task.expressions": ["add", "subtract", "x2_xy_y2_x"], "budget.steps": 100}
 TRANSFORMER = {"task.p": 11, "network.d_mlp": 64, "split.frac_train": 0.7, "budget.steps": 200}
 WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
@@ -23,11 +24,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     experiment = gl.preset("micro-fast", {"budget.steps": 450})
     single, members = gl.train(experiment, home=home), gl.train(experiment, seeds=3, home=home)
     transformer = gl.train(gl.preset("demo", TRANSFORMER), home=home)
+    mixture = gl.train(gl.preset("furuta2024/mixture-elementary", MIXTURE), home=home)
     machine = gl.train(gl.preset("mallinar2024/multiply-gaussian", {"task.p": 11, "budget.steps": 8}), home=home)
     return {
         "single": write_report([single]),
         "transformer": write_report([transformer]),
         "machine": write_report([machine]),
+        "mixture": write_report([mixture]),
         "ensemble": write_report([members]),
         "comparison": write_report([single, members]),
     }
@@ -35,7 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("width", "scheme"), WINDOWS)
 @pytest.mark.parametrize(
-    ("page", "plots"), [("single", 19), ("transformer", 16), ("machine", 7), ("ensemble", 20), ("comparison", 1)]
+    ("page", "plots"), [("single", 20), ("transformer", 17), ("machine", 7), ("ensemble", 21), ("comparison", 1)]
 )
 def test_pages_draw_without_errors_and_fit_the_window(
     browser: Any, pages: dict[str, Path], page: str, plots: int, width: int, scheme: str
@@ -101,7 +104,7 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: 
     names = [(n["role"]["value"], n.get("name", {}).get("value")) for n in shown]
     assert {role for role, _ in names} == roles
     assert [role for role, name in names if not name] == []
-    assert len([name for role, name in names if role == "image"]) == 20
+    assert len([name for role, name in names if role == "image"]) == 21
 
 
 def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(browser: Any, pages: dict[str, Path]) -> None:
@@ -140,6 +143,30 @@ def test_a_feature_matrix_goes_through_its_checkpoints_in_two_square_panels(
     first = browser.ask(cells)
     assert first[0] == first[1]
     assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("page", "key"),
+    [("mixture", "operations"), ("mixture", "sparsity"), ("transformer", "neurons"), ("transformer", "directions")],
+)
+def test_no_legend_lies_over_an_axis_or_its_title(
+    browser: Any, pages: dict[str, Path], page: str, key: str, width: int
+) -> None:
+    browser.open(pages[page], width=width)
+    browser.wait(DRAWN)
+    boxes = "[...document.querySelectorAll('#{0} {1}')].map(e => e.getBoundingClientRect())"
+    boxes += ".filter(r => r.width > 0).map(r => [r.left, r.top, r.right, r.bottom])"
+    legends = browser.ask(boxes.format(key, "[class^=legend] text"))
+    others = browser.ask(boxes.format(key, ".xtitle, .xtick text"))
+    # axis lines, which are thin
+    others += browser.ask(boxes.format(key, "path.xlines-above").replace("r.width > 0", "r.width > 9"))
+    assert legends
+    assert others
+    for left, top, right, bottom in legends:
+        for other in others:
+            apart = left >= other[2] - 1 or other[0] >= right - 1 or top >= other[3] - 1 or other[1] >= bottom - 1
+            assert apart, (key, (left, top, right, bottom), other)
 
 
 def test_no_two_titles_of_small_heat_maps_meet_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import os
@@ -13,15 +14,18 @@ import polars as pl
 import pytest
 
 import groklab as gl
+from groklab.measures import MEASURES, learning_phases
+from groklab.measures.learning_phases import phase_of
 from groklab.report import settings, story, write_report
 from groklab.report.facts import gather
+from groklab.report.single import member_table, notes, run_page
 from groklab.yaml_input import parse_overrides
 
 FAST = {"budget.steps": 300}
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
 PLAIN = {"curves", "norms", "spectrum", "planes"}
 OF_CIRCUIT = {"phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d", "directions"}
-OF_CIRCUIT |= {"ablations", "frequencies"}
+OF_CIRCUIT |= {"ablations", "frequencies", "parts"}
 #: And of one hidden layer on one-hot pairs.
 OF_FEATURES = {"hidden", "features", "eigenvalues", "block", "power"}
 
@@ -220,21 +224,67 @@ def test_an_experiment_of_another_name_is_remade_from_yaml(tmp_path: Path) -> No
     assert gl.read(gl.load_yaml(file)) == experiment
 
 
-@pytest.mark.parametrize(
-    ("member", "phase"),
-    [
-        ({"memorised_step": 100, "grokked_step": 1000}, "grokking"),
-        ({"memorised_step": 100, "grokked_step": 150}, "comprehension"),
-        ({"memorised_step": None, "grokked_step": 150}, "comprehension"),
-        ({"memorised_step": 100, "grokked_step": None, "test_accuracy": 0.2}, "memorisation"),
-        ({"memorised_step": 100, "grokked_step": None, "test_accuracy": 0.9}, "partial"),
-        ({"memorised_step": None, "grokked_step": None}, "confusion"),
-        ({"memorised_step": 10, "grokked_step": None, "diverged": True}, "diverged"),
-    ],
-)
-def test_phases(member: dict[str, Any], phase: str) -> None:
-    assert story.phase_of(member) == phase
-    assert phase in story.PHASES
+@pytest.mark.parametrize(("steps", "rate"), [(300, 0.03), (60, 0.03), (5, 1e-6)])
+def test_the_phase_is_the_one_that_show_tells(steps: int, rate: float) -> None:
+    run = fast(budget__steps=steps, optimiser__learning_rate=rate)
+    phase = phase_of(run)
+    found = words(write_report([run]))
+    censored = f" censored at {steps}" if phase.censored else ""
+    assert f"Phase {phase.phase}{censored}" in found
+    assert f"{learning_phases.GAP:,} steps. Comprehension: training and test accuracy reach the threshold" in found
+
+
+def test_members_have_the_phases_that_show_tells() -> None:
+    run = gl.train(gl.preset("micro-fast", {"budget.steps": 450, "optimiser.learning_rate": 1e-2}), seeds=3)
+    facts = gather(run)
+    assert [p.to_dict() for p in facts.phases] == [phase_of(run, member).to_dict() for member in range(3)]
+    table = member_table(facts)
+    column = list(table.head).index("phase")
+    assert [row[column] for row in table.rows] == [p.phase for p in facts.phases]
+
+
+def test_with_one_checkpoint_the_page_says_where_it_is_and_not_how_it_went_there() -> None:
+    run = fast(checkpoints__spacing="none")
+    assert run.checkpoints == [300]
+    found = words(write_report([run]))
+    assert "the Gini coefficient of the components is 0." in found
+    assert "went from" not in found.split("Fourier spectrum of the embedding")[1].split("Directions")[0]
+    assert "; at step 300 it was" not in found
+    assert "; at step 300 they were" not in found
+
+
+def test_with_few_checkpoints_no_phase_is_said_to_have_ended() -> None:
+    run = fast()
+    for step in run.checkpoints[2:-1]:
+        (run.path / "checkpoints" / f"step_{step:09d}.safetensors").unlink()
+    found = words(write_report([run]))
+    assert "Where phases end needs 4 checkpoints, and 3 checkpoints can be looked at." in found
+
+
+@pytest.mark.parametrize("p", [7, 23])
+def test_the_frequencies_that_carry_the_embedding_are_those_that_show_names(p: int) -> None:
+    run = fast(task__p=p, budget__steps=100)
+    carrying = MEASURES["embedding_frequencies"](run.weights(), run.experiment.task.build())
+    named = [f"{k} ({share:.0%})" for k, share in zip(carrying["frequencies"], carrying["share"], strict=True)]
+    assert len(named) > 1
+    spectrum = next(p for p in run_page(run).pictures if p.key == "spectrum").sentence
+    if len(named) > 10:
+        assert "no frequency stands out" in spectrum
+    else:
+        assert f"{', '.join(named[:-1])} and {named[-1]}" in spectrum
+        assert ("all 3 frequencies" in spectrum) == (p == 7)
+
+
+def test_the_criteria_are_read_as_sentences() -> None:
+    run = fast()
+    for criterion, asked in story.CRITERIA.items():
+        facts = gather(run)
+        evaluation = dataclasses.replace(facts.experiment.evaluation, criterion=criterion)
+        facts.experiments = [dataclasses.replace(facts.experiment, evaluation=evaluation)]
+        said = notes(facts)
+        assert said[0] == f"Memorised, by training accuracy: {story.CRITERIA['sustained_99']}."
+        assert said[1].startswith(f"Generalised, or grokked, by test accuracy: {asked} (")
+        assert "accuracy" not in asked
 
 
 def test_what_was_read_is_the_run_itself() -> None:

@@ -16,36 +16,15 @@ from rich.text import Text
 
 from groklab.cli.looking import find_whole
 from groklab.cli.main import app
+from groklab.cli.measured import say
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
-from groklab.explaining_representations import representation_lines, representation_verdict
-from groklab.figures.orientations import NAMES
-from groklab.measures.phases import FEWEST
-from groklab.measuring import Told, analyse, take
+from groklab.measures import MEASURES
+from groklab.measures.registry import NamedTable
+from groklab.measuring import Told, analyse, last_whole, take
+from groklab.run import Run
 
 GROUP = "Take apart"
-#: Rows of the table of checkpoints.
-ROWS = 14
-#: Of a kernel machine; beside them the deviation of its orientation.
-MACHINE_COLUMNS = {
-    "test_loss": "test",
-    "test_accuracy": "acc.",
-    "transpose_free_accuracy": "without transposes",
-    "off_block": "alignment",
-    "trace": "tr M",
-    "condition": "cond.",
-}
-COLUMNS = {
-    "train_loss": "train",
-    "test_loss": "test",
-    "test_accuracy": "acc.",
-    "restricted_loss": "restr.",
-    "excluded_loss": "excl.",
-    "logit_fve": "FVE",
-    "gini_W_E": "G(W_E)",
-    "gini_W_L": "G(W_L)",
-    "sum_of_squares": "Σw²",
-}
 
 
 @app.command(rich_help_panel=GROUP)
@@ -64,16 +43,22 @@ def measure(
         str | None, typer.Option(metavar="K,K,…", help="Take these key frequencies instead of the final model's own.")
     ] = None,
     member: Annotated[int | None, typer.Option(help="With --measure: which model of an ensemble.")] = None,
+    step: Annotated[
+        int | None,
+        typer.Option(help="With --measure: only this checkpoint; without it tables are of the last."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Take the progress measures of a run over all of its checkpoints; of a kernel machine those of its features.
 
     Key frequencies are those of the final model, applied backwards. The restricted loss is over all pairs, the excluded
-    loss over the training set.
+    loss over the training set. Of a mixture of operations each has its own.
 
     Examples:
 
       groklab measure demo
+
+      groklab measure demo --measure logit_parts
 
       groklab measure demo --measure neurons --json
     """
@@ -87,15 +72,18 @@ def measure(
         )
     if member is not None and name is None:
         raise InputError("--member", member, "goes with --measure only: without it all members are measured")
+    if step is not None and name is None:
+        raise InputError("--step", step, "goes with --measure only: without it all checkpoints are measured")
     member = member or 0
     if name is not None:
         if not 0 <= member < found.n_members:
             raise InputError("--member", member, f"{found.name} has members 0 to {found.n_members - 1}")
-        frame = take(found, name, member, keys)
+        asked = None if step is None else [step]
         if as_json:
+            frame = take(found, name, member, keys, asked)
             emit({"run": found.name, "measure": name, "member": member, **frame.to_dict(as_series=False)})
-        else:
-            _print_frame(frame, console)
+        elif not _print_tables(found, name, member, keys, step, console):
+            _print_frame(take(found, name, member, keys, asked), console)
         return
     with bar(console, "measuring checkpoints") as told:
         result = analyse(found, rule=rule, frequencies=keys, told=told)
@@ -103,7 +91,34 @@ def measure(
         emit(result)
         return
     for one in members_of(result, found.n_members):
-        _say(one, console)
+        say(one, console)
+
+
+def _print_tables(run: Run, name: str, member: int, keys: list[int] | None, step: int | None, console: Console) -> bool:
+    """The tables in which a measure tells what it gave of one checkpoint; whether it has any."""
+    telling = MEASURES[name].tables if name in MEASURES else None
+    if telling is None:
+        return False
+    at = last_whole(run, member) if step is None else step
+    told = telling(take(run, name, member, keys, [at]).drop("step").row(0, named=True))
+    if not told:
+        return False
+    console.print(f"[bold]{run.name}[/bold]: {name}, step {at:,}")
+    for table in told:
+        console.print(f"\n{table.title}", markup=False)
+        _print_told(table, console)
+    console.print("\n--step takes another checkpoint, --json prints every one, and arrays in full", style="dim")
+    return True
+
+
+def _print_told(table: NamedTable, console: Console) -> None:
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, heading in enumerate(table.head):
+        numbers = place > 0 and all(row[place][:1] in "-0123456789–" and ", " not in row[place] for row in table.rows)
+        drawn.add_column(Text(heading), justify="right" if numbers else "left")
+    for row in table.rows:
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
 
 
 def _print_frame(frame: pl.DataFrame, console: Console) -> None:
@@ -186,83 +201,3 @@ def _frequencies(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise InputError("--frequencies", text, "needs integers with commas between them, such as 14,35") from None
-
-
-def _say(found: dict[str, Any], console: Console) -> None:
-    whose = f", seed {found['seed']}" if "seed" in found else ""
-    console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
-    learning = found["learning_phase"]
-    said = f" ({learning['said']})" if learning["said"] else ""
-    console.print(f"learning phase: {learning['phase']}{said}", markup=False, highlight=False)
-    if "learner" in found:
-        _say_machine(found, console)
-        return
-    if found.get("representation") is not None:
-        for text in (representation_verdict(found["representation"]), *representation_lines(found["representation"])):
-            console.print(f"  {text}", markup=False, highlight=False)
-        return
-    if "does_not_apply" in found:
-        console.print(f"  {found['does_not_apply']}", markup=False)
-        for key in ("train_loss", "test_loss", "sum_of_squares", "gini_W_E"):
-            if found.get(key) is not None:
-                console.print(f"  {COLUMNS[key]:>12}  {found[key]:.4g}")
-        return
-    keys, p = found["key_frequencies"], 2 * len(found.get("by_frequency", {}).get("alpha", [[]])[-1])
-    note = "; all that there are: none stands out" if p and len(keys) == p // 2 else ""
-    console.print(f"key frequencies ({found['rule']}): {', '.join(map(str, keys))}{note}")
-    if found.get("n_neurons"):
-        console.print(
-            f"{found['well_explained_neurons']} of {found['n_neurons']} neurons have at least 85% of their variance at "
-            "one frequency"
-        )
-    ends = [(k.removesuffix("_ends").replace("_", " "), v) for k, v in found["phases"].items() if k != "rule"]
-    told = ", ".join(f"{name} ends at {'–' if step is None else f'{step:,}'}" for name, step in ends)
-    if all(step is None for _, step in ends) and len(found["trajectory"]["step"]) < FEWEST:
-        told = f"{len(found['trajectory']['step'])} checkpoint(s) cannot tell them"
-    console.print(f"phases: {told}")
-    _print_table(found["trajectory"], COLUMNS, console)
-
-
-def _say_machine(found: dict[str, Any], console: Console) -> None:
-    if "does_not_apply" in found:
-        console.print(f"  {found['does_not_apply']}", markup=False)
-    else:
-        best, hidden = found["orientation"], found["hidden_progress"]
-        if best is not None:
-            other = {k: v for k, v in found["circulant_deviation"].items() if k != best and v is not None}
-            rest = ", ".join(f"{NAMES[k]} {v:.3f}" for k, v in other.items())
-            console.print(
-                f"circulant deviation of the off-diagonal block: {NAMES[best]} {found['circulant_deviation'][best]:.4f}"
-                + (f" ({rest})" if rest else "")
-            )
-        structure = {k: "–" if v is None else f"{v:.3g}" for k, v in found["block_structure"].items()}
-        console.print(
-            f"top-left block c1 I + c2 11': c1 {structure['c1']}, c2 p/c1 {structure['ratio']}, residual "
-            f"{structure['residual']}; off-diagonal share {structure['off_diagonal_share']}"
-        )
-        steps = [hidden[k] for k in ("loss_moves_step", "accuracy_rises_step")]
-        loss, risen = ("–" if s is None else f"{s:,}" for s in steps)
-        console.print(f"test loss moves by 1% at step {loss}, accuracy passes {hidden['accuracy_over']:.0%} at {risen}")
-    strata = found.get("stratified_accuracy")
-    if strata and strata["transpose_free_accuracy"] is not None:
-        console.print(
-            f"accuracy on the {int(strata['n_transpose_free']):,} test pairs whose transpose was not trained on: "
-            f"{strata['transpose_free_accuracy']:.1%}"
-        )
-    of_best = {found["orientation"]: "deviation"} if found.get("orientation") else {}
-    _print_table(found["trajectory"], {**MACHINE_COLUMNS, **of_best}, console)
-
-
-def _print_table(trajectory: dict[str, Any], columns: dict[str, str], console: Console) -> None:
-    """Some rows of a trajectory, those columns that hold a number."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("step", justify="right", no_wrap=True)
-    shown = {k: v for k, v in columns.items() if any(x is not None for x in trajectory.get(k, []))}
-    for heading in shown.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    n = len(trajectory["step"])
-    for i in sorted({round(j * (n - 1) / max(ROWS - 1, 1)) for j in range(ROWS)}):
-        values = [trajectory[k][i] for k in shown]
-        cells = ["–" if v is None else f"{v:.1e}" if v and not 0.01 <= abs(v) < 1e4 else f"{v:.3g}" for v in values]
-        table.add_row(f"{trajectory['step'][i]:,}", *cells)
-    console.print(table)

@@ -12,7 +12,7 @@ from groklab.figures.heatmaps import components_2d, input_maps
 from groklab.figures.hidden_progress import hidden_progress
 from groklab.figures.logit_parts import logit_parts
 from groklab.figures.neurons import neuron_clusters
-from groklab.figures.operations import operation_accuracies
+from groklab.figures.operations import operation_curves
 from groklab.figures.phase_cells import phase_diagrams
 from groklab.figures.phase_diagram import phase_diagram
 from groklab.figures.phases import coefficients, training_phases
@@ -45,7 +45,7 @@ __all__ = [
     "neuron_clusters",
     "neuron_logit_spectrum",
     "norms",
-    "operation_accuracies",
+    "operation_curves",
     "phase_diagram",
     "phase_diagrams",
     "plane_frame",

@@ -77,7 +77,7 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
             "anchor": "y",
             "showgrid": False,
         },
-        "yaxis": {"title": {"text": "neurons"}, "domain": [0.6, 1], "anchor": "x"},
+        "yaxis": {"title": {"text": "neurons"}, "domain": [0.64, 1], "anchor": "x"},
         "xaxis2": {
             "title": {"text": "frequency k"},
             "anchor": "y2",
@@ -86,7 +86,7 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
             "tickangle": 0,
             "nticks": 20,
         },
-        "yaxis2": {"title": {"text": "neurons"}, "domain": [0, 0.38], "anchor": "x2"},
+        "yaxis2": {"title": {"text": "neurons"}, "domain": [0, 0.34], "anchor": "x2"},
         "barmode": "stack",
         "bargap": 0.25,
         "shapes": [
@@ -110,7 +110,8 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
                 "font": {"size": 12, "color": INK},
             }
         ],
-        "legend": legend(0.385),
+        # two rows on a phone, below the upper axis' title
+        "legend": legend(0.345),
         "margin": {"l": 64, "r": 16, "t": 24, "b": 52},
         "showlegend": True,
     }

@@ -9,19 +9,23 @@ from groklab.figures.theme import legend
 
 #: A title, its lines, and settings of the vertical axis.
 Panel: TypeAlias = tuple[str, list[dict[str, Any]], dict[str, Any]]
-#: Share of the height between two panels.
-GAP = 0.06
+#: Share of the height between two panels, and the pixels that it holds at least: a row of a legend, and air.
+GAP, ROW = 0.06, 36
+#: Pixels of one panel with its gap, and of what stands above the first and below the last.
+HEIGHT, TOP, BOTTOM = 210, 76, 52
 
 
 def stacked(panels: Sequence[Panel], low: int, high: int) -> dict[str, Any]:
     """The layout of panels over the steps low to high, each with a legend of its own; lines are told their axes."""
     n = len(panels)
-    height = (1 - GAP * (n - 1)) / n
-    layout: dict[str, Any] = {"height": 210 * n, "margin": {"l": 68, "r": 16, "t": 76, "b": 52}, "showlegend": True}
+    gap = max(GAP, ROW / (HEIGHT * n - TOP - BOTTOM))
+    height = (1 - gap * (n - 1)) / n
+    margin = {"l": 68, "r": 16, "t": TOP, "b": BOTTOM}
+    layout: dict[str, Any] = {"height": HEIGHT * n, "margin": margin, "showlegend": True}
     pad = 0.015 * (high - low)
     for i, (title, lines, axis) in enumerate(panels):
         suffix = "" if i == 0 else str(i + 1)
-        top = 1 - i * (height + GAP)
+        top = 1 - i * (height + gap)
         last = i == n - 1
         layout[f"xaxis{suffix}"] = {
             "range": [low - pad, high + pad],

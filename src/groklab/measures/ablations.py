@@ -21,7 +21,7 @@ from groklab.measures.frequencies import find_frequencies, residue_map
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import WELL_EXPLAINED, best_frequency, polynomials, single_frequency_fve
 from groklab.measures.progress import excluded_by_frequency, loss_and_accuracy
-from groklab.measures.registry import measure
+from groklab.measures.registry import NamedTable, cell, measure
 from groklab.measures.transforms import grid_of_ordered_pairs
 from groklab.measures.variants import project_on_operands, project_on_sums
 from groklab.networks.common import ACTIVATIONS, LAYER_NORM_EPSILON
@@ -56,7 +56,14 @@ INTERVENTIONS = {
 }
 
 
-@measure("ablations")
+def intervention_tables(found: Mapping[str, Any]) -> list[NamedTable]:
+    """Loss and accuracy by intervention, for people."""
+    columns = ("loss", "train_loss", "test_loss", "accuracy")
+    rows = [(name, *(cell(found[k][i]) for k in columns)) for i, name in enumerate(found["names"])]
+    return [NamedTable("Loss after each intervention", ("intervention", *(c.replace("_", " ") for c in columns)), rows)]
+
+
+@measure("ablations", tables=intervention_tables)
 def ablations(
     weights: Mapping[str, Any],
     task: Task,

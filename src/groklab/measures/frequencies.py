@@ -16,9 +16,9 @@ from jaxtyping import Float64
 from groklab.errors import InputError
 from groklab.measures.activity import activity
 from groklab.measures.fourier import component_norms, embedding_matrix, fourier_basis, neuron_logit_map
-from groklab.measures.grid import grid_of
+from groklab.measures.grid import grid_of, grids_of, operations_of
 from groklab.measures.neurons import winning_frequencies
-from groklab.measures.registry import measure
+from groklab.measures.registry import NamedTable, measure
 from groklab.tasks.base import Task
 
 #: A component counts above this share of the largest one; of the logits, in which the spread is the square of that in
@@ -36,17 +36,25 @@ def find_frequencies(
     """The key frequencies of a model, ascending, by one of RULES (None: the default of the task).
 
     Raises InputError for an unknown rule, or one that needs more than the task or the weights have: 'furuta',
-    'furuta_union' and 'embedding' apply to every task with a modulus, the others and the default where the answer is a
-    function of a + b or a − b.
+    'furuta_union' and 'embedding' apply to every task with a modulus, the others where the answer is a function of
+    a + b or a − b, and the default there and to a mixture with such an operation.
     """
     rule = default_rule(task) if rule is None else rule
     if rule not in RULES:
         raise InputError("rule", rule, f"needs to be one of {', '.join(RULES)}")
+    if rule not in OF_ANY_TASK and operations_of(task):
+        raise InputError("rule", rule, f"reads one operation; a mixture needs one of {', '.join(OF_ANY_TASK)}")
     return RULES[rule](weights, task, network)
 
 
 def default_rule(task: Task) -> str:
-    """'neuron_logit_map', or 'logits' where residues share answers, so that answers have no spectrum of their own."""
+    """'neuron_logit_map', or 'logits' where residues share answers, so that answers have no spectrum of their own.
+
+    Of a mixture 'furuta', since its operations share W_L. Raises InputError where no answer is a function of a ± b.
+    """
+    if operations_of(task):
+        grids_of(task)
+        return "furuta"
     return "neuron_logit_map" if len(np.unique(grid_of(task).answers)) == task.algebra["p"] else "logits"
 
 
@@ -98,7 +106,17 @@ RULES: dict[str, Rule] = {
 }
 
 
-@measure("key_frequencies")
+#: Those of the weights alone, which ask nothing of the answers.
+OF_ANY_TASK = ("embedding", "furuta", "furuta_union")
+
+
+def rule_tables(found: Mapping[str, Any]) -> list[NamedTable]:
+    """The key frequencies of each rule, for people."""
+    rows = [(rule, ", ".join(map(str, keys)) or "none", str(len(keys))) for rule, keys in found.items()]
+    return [NamedTable("Key frequencies", ("rule", "key frequencies", "how many"), rows)]
+
+
+@measure("key_frequencies", tables=rule_tables)
 def key_frequencies(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
     """Key `frequencies` by the default rule, and by each published one that applies.
 
@@ -106,7 +124,8 @@ def key_frequencies(weights: Mapping[str, Any], task: Task, network: Any = None)
     of W_E (section 4.1). neurons: every frequency that is the best of at least one neuron (the authors' code).
     logits: a component above a twentieth, in the logits' means over the pairs of each sum (groklab's own).
     furuta: a component of W_L over its classes above half of the largest; furuta_union: those, and the same of W_E.
-    Where the answer is no function of a + b or a − b there is no default, and `frequencies` is left out.
+    Where the answer is no function of a + b or a − b there is no default, and `frequencies` is left out; of a mixture
+    with an operation that is one, the default is furuta.
     """
     found: dict[str, Any] = {}
     refusal = None

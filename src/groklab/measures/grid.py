@@ -5,6 +5,7 @@ Of a mixture each operation has a grid of its own.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,12 +128,36 @@ def grid_of(task: Task, operation: int | None = None) -> Grid:
     return Grid(p, int(direction), rows, sums, answers)
 
 
+def grids_of(task: Task) -> tuple[dict[str, Grid], list[str]]:
+    """The grid of the task, or of each operation of a mixture that has one, by name; and the names of the others.
+
+    Raises InputError as `grid_of` does, or where no operation of a mixture is a function of a + b or a − b.
+    """
+    names = operations_of(task)
+    if not names:
+        return {task.name: grid_of(task)}, []
+    grids = {}
+    for i, name in enumerate(names):
+        with contextlib.suppress(InputError):
+            grids[name] = grid_of(task, i)
+    if not grids:
+        raise InputError(
+            f"this measure applies where an answer is a function of a+b or a−b, and to no operation of {task.name}"
+        )
+    return grids, [name for name in names if name not in grids]
+
+
 def _rows_in_two_operands(task: Task, operation: int | None) -> tuple[int, Int[np.ndarray, " n"]]:
     """The modulus, and the rows of the task or of one operation; raises InputError unless there are two operands."""
     p, operands, names = task.algebra.get("p"), task.algebra.get("operands"), operations_of(task)
     if operation is not None and not 0 <= operation < len(names):
         allowed = f"needs the place of one of the {len(names)} operations that {task.name} mixes"
         raise InputError("operation", operation, allowed)
+    if names and operation is None:
+        raise InputError(
+            f"this measure is of one operation, and {task.name} mixes {len(names)}: progress, logit_parts, logits_2d "
+            "and fourier_sparsity apply to a mixture"
+        )
     columns = 2 if operation is None else 3
     if not p or operands is None or operands.shape[1] != columns:
         raise InputError(f"this measure applies to two operands mod p, and not to {task.name}")

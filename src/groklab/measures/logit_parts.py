@@ -8,8 +8,7 @@ C_k are tables over s, so that nothing larger than the logits is made. All in do
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,9 +20,9 @@ from groklab.errors import InputError
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis
 from groklab.measures.frequencies import RULES
-from groklab.measures.grid import Grid, grid_of, operations_of
+from groklab.measures.grid import Grid, grids_of, operations_of
 from groklab.measures.progress import loss_and_accuracy
-from groklab.measures.registry import measure
+from groklab.measures.registry import NamedTable, cell, measure
 from groklab.tasks.base import Task
 
 #: What each combination keeps of (key, non-key, residual, the mean over inputs): the rows of the paper's table 4 in its
@@ -42,6 +41,17 @@ PARTS = {
 RISE = 1e-9
 #: The rules of key frequencies (`frequencies.RULES`) that are told side by side: how much each part does depends on it.
 KEY_RULES = ("furuta", "furuta_union")
+#: What the rows of the told table are called, in its order.
+ROWS = {
+    "all": "all",
+    "key": "key",
+    "key_mean": "key + bias",
+    "non_key": "non-key",
+    "residual": "residual",
+    "key_non_key": "key + non-key",
+    "key_residual": "key + residual",
+    "non_key_residual": "non-key + residual",
+}
 
 
 def frequency_tables(
@@ -57,7 +67,39 @@ def frequency_tables(
     return np.array([wave.T @ (wave @ means) for wave in waves])
 
 
-@measure("logit_parts")
+def parts_tables(
+    found: Mapping[str, Any], names: Mapping[str, str] | None = None, number: Callable[[float], str] = cell
+) -> list[NamedTable]:
+    """What the measure gave, for people: the rules, then for each operation and rule the loss of each combination.
+
+    Of rules that name the same frequencies the first is told. names: what to call a rule, where not by its name.
+    number: how to write a loss.
+    """
+    is_key, called = np.asarray(found["is_key"], bool), [(names or {}).get(rule, rule) for rule in found["rules"]]
+    rules = [i for i in range(len(is_key)) if not any((is_key[i] == is_key[j]).all() for j in range(i))]
+    several = "operations" in found
+    operations = list(found["operations"]) if several else [""]
+    sets = [name for name in ("train_loss", "test_loss") if name in found] or ["loss"]
+    losses = {name: np.asarray(found[name], float).reshape(len(operations), len(is_key), -1) for name in sets}
+    place = {part: i for i, part in enumerate(found["parts"])}
+    told = []
+    for i, operation in enumerate(operations):
+        for rule in rules:
+            of = f" of {operation}" if several else ""
+            rows = [(ROWS[p], *(number(losses[s][i, rule, place[p]]) for s in sets)) for p in ROWS if p in place]
+            head = ("what is kept", *(s.replace("_", " ") for s in sets))
+            told.append(NamedTable(f"Loss of the parts of the logits{of}, by the rule {called[rule]}", head, rows))
+    needed = np.asarray(found["n_dependent"]).reshape(len(operations), -1)
+    rows = []
+    for rule, name in enumerate(called):
+        keys = [str(k + 1) for k in np.flatnonzero(is_key[rule])]
+        besides = (str(n) for n in needed[:, rule])
+        rows.append((name, ", ".join(keys) or "none", f"{len(keys)} of {is_key.shape[1]}", *besides))
+    needs = [f"others needed, {operation}" if several else "others needed" for operation in operations]
+    return [NamedTable("Key frequencies", ("rule", "key frequencies", "how many", *needs), rows), *told]
+
+
+@measure("logit_parts", tables=parts_tables)
 def logit_parts(
     weights: Mapping[str, Any],
     task: Task,
@@ -81,7 +123,7 @@ def logit_parts(
     weights have no unembedding and no frequencies are given.
     """
     network = network_or_recognised(weights, network)
-    grids, left_out = _grids(task)
+    grids, left_out = grids_of(task)
     keys = _keys(weights if final is None else final, task, network, frequencies)
     every = np.arange(1, int(task.algebra["p"]) // 2 + 1)
     is_key = np.array([np.isin(every, own) for own in keys.values()])
@@ -99,22 +141,6 @@ def logit_parts(
         return found | each[0]
     stacked = {k: np.stack([one[k] for one in each]) for k in each[0]}
     return found | {"operations": list(grids), "left_out": left_out} | stacked
-
-
-def _grids(task: Task) -> tuple[dict[str, Grid], list[str]]:
-    """The grid of the task, or of each operation of a mixture that has one, by name; and the names of the others."""
-    names = operations_of(task)
-    if not names:
-        return {task.name: grid_of(task)}, []
-    grids = {}
-    for i, name in enumerate(names):
-        with contextlib.suppress(InputError):
-            grids[name] = grid_of(task, i)
-    if not grids:
-        raise InputError(
-            f"this measure applies where an answer is a function of a+b or a−b, and to no operation of {task.name}"
-        )
-    return grids, [name for name in names if name not in grids]
 
 
 def _keys(

@@ -19,8 +19,8 @@ from jaxtyping import Array, Float64, Int
 from groklab.measures.activity import activity_function, n_answers, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis, gini_of, last_block, rows_of
 from groklab.measures.frequencies import find_frequencies
-from groklab.measures.grid import grid_of
-from groklab.measures.registry import measure
+from groklab.measures.grid import Grid, grid_of, grids_of, operations_of
+from groklab.measures.registry import NamedTable, cell, measure
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks.base import Task, TaskShape
 
@@ -30,17 +30,18 @@ BATCH_NUMBERS = 3_000_000
 Tables = dict[str, jax.Array]
 
 
-def tables_of(task: Task, train_rows: np.ndarray | None) -> Tables:
-    """What the measures need to know of a task and its split, as arrays: those of `_measured`."""
-    grid = grid_of(task)
+def tables_of(grid: Grid, task: Task, train_rows: np.ndarray | None) -> Tables:
+    """What the measures need to know of a grid, its task and the split, as arrays: those of `_measured`."""
+    used, place = np.unique(grid.rows, return_inverse=True)
     weights = {"all": grid.weights()}
     if train_rows is not None:
         weights |= {"train": grid.weights(train_rows), "test": grid.weights(grid.other_rows(train_rows))}
     relabelled = {"class_of": jnp.asarray(grid.class_of)} if len(set(grid.answers)) == grid.p else {}
     return relabelled | {
-        "inputs": jnp.asarray(task.inputs),
+        # of a mixture the rows of one operation
+        "inputs": jnp.asarray(task.inputs[used]),
         # pairs by their sum: row s holds the p pairs (a, b) that add up to it
-        "order": jnp.asarray(grid.by_sum(grid.rows).astype(np.int32)),
+        "order": jnp.asarray(grid.by_sum(place.reshape(grid.p, grid.p)).astype(np.int32)),
         "answers": jnp.asarray(grid.answers.astype(np.int32)),
         **{f"weights_{k}": jnp.asarray(grid.by_sum(v)) for k, v in weights.items()},
     }
@@ -56,20 +57,38 @@ def trajectory(
     """The measure `progress` of many models at once: weights by name, each with a leading axis of n_models.
 
     frequencies: the key frequencies of the final model; None takes those of the last in the stack. All values come
-    with the leading axis (n_models, …). Small models are measured several at a time.
+    with the leading axis (n_models, …), of a mixture with (n_models, n_operations, …): those of `grids_of`, and NaN for
+    an operation without a fit. Small models are measured several at a time.
     """
     network = network_or_recognised({k: v[-1] for k, v in weights.items()}, network)
+    grids, _ = grids_of(task)
     if frequencies is None:
         frequencies = find_frequencies({k: v[-1] for k, v in weights.items()}, task, network)
     p = int(task.algebra["p"])
     run = _function(network, task.shape, n_answers(task))
     at_once = min(max(1, BATCH_NUMBERS // (task.n_inputs * n_answers(task))), 16)
     stack = {k: jnp.asarray(v) for k, v in weights.items()}
-    found = run(stack, tables_of(task, train_rows), _mask(frequencies, p), at_once)
-    return {k: np.asarray(v) for k, v in found.items()}
+    each = []
+    for grid in grids.values():
+        found = run(stack, tables_of(grid, task, train_rows), _mask(frequencies, p), at_once)
+        each.append({k: np.asarray(v) for k, v in found.items()})
+    return _side_by_side(each) if operations_of(task) else each[0]
 
 
-@measure("progress", online=True)
+def _side_by_side(each: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The values of operations on a second axis, NaN where one has not what another has."""
+    shapes = {k: v for found in each for k, v in found.items()}
+    return {k: np.stack([found.get(k, np.full(v.shape, np.nan)) for found in each], axis=1) for k, v in shapes.items()}
+
+
+def operation_tables(found: Mapping[str, Any]) -> list[NamedTable]:
+    """Of a mixture the numbers of each operation side by side, for people; of one operation none is needed."""
+    names = found.get("operations", [])
+    rows = [(k, *map(cell, v)) for k, v in found.items() if names and k != "operations" and np.ndim(v) == 1]
+    return [NamedTable("By operation", ("measure", *names), rows)] if names else []
+
+
+@measure("progress", online=True, tables=operation_tables)
 def progress(
     weights: Mapping[str, Any],
     task: Task,
@@ -87,16 +106,21 @@ def progress(
     with the logits; logit_fve: the fraction of variance of the logits, centred over c, that Σ_K α_k cos(w_k(s − c))
     explains; trig_loss: the loss of that sum (section 4.1 and table 1). Where residues share answers there is no such
     fit, and these are left out. gini_W_E, gini_W_L: of the Fourier components' norms; sum_of_squares: of all weights
-    (section 5.2). Without train_rows, what needs a split is left out.
+    (section 5.2). Without train_rows, what needs a split is left out. Of a mixture each has a leading axis, an entry
+    for each of `operations`, those whose answer is a function of a ± b. Raises InputError where no answer is.
     """
     stacked = {k: np.asarray(v)[None] for k, v in weights.items()}
     found = trajectory(stacked, task, train_rows, network, frequencies)
-    return {k: v[0] if v[0].ndim else float(v[0]) for k, v in found.items()}
+    told = {"operations": list(grids_of(task)[0])} if operations_of(task) else {}
+    return told | {k: v[0] if v[0].ndim else float(v[0]) for k, v in found.items()}
 
 
 @measure("trigonometric_fit", online=True)
 def trigonometric_fit(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
-    """The part of `progress` that needs no key frequencies: alpha and cosine (p//2,), gini_W_E, gini_W_L."""
+    """The part of `progress` that needs no key frequencies: alpha and cosine (p//2,), gini_W_E, gini_W_L.
+
+    Of a mixture each has a leading axis, as of `progress`.
+    """
     stacked = {k: np.asarray(v)[None] for k, v in weights.items()}
     found = trajectory(stacked, task, None, network, ())
     return {k: found[k][0] for k in ("alpha", "cosine", "gini_W_E", "gini_W_L") if k in found}
@@ -117,7 +141,7 @@ def excluded_by_frequency(
     p = int(grid_of(task).p)
     ks = np.arange(1, p // 2 + 1) if frequencies is None else np.array(check_frequencies(frequencies, p), int)
     network = network_or_recognised(weights, network)
-    tables = tables_of(task, train_rows)
+    tables = tables_of(grid_of(task), task, train_rows)
     run = activity_function(network, task.shape, n_answers(task))
     logits = run({k: jnp.asarray(v, jnp.float64) for k, v in weights.items()}, tables["inputs"])["logits"]
     masks = jnp.stack([_mask([int(k)], p) for k in ks]) if len(ks) else jnp.zeros((0, p))

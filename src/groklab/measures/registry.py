@@ -19,13 +19,30 @@ Function = Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True)
+class NamedTable:
+    """A small table of what a measure gave, for people: text throughout, the first column names the rows."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+#: What a measure gave, told in tables; none where its numbers speak by their names alone.
+Tables = Callable[[Mapping[str, Any]], list[NamedTable]]
+
+
+@dataclass(frozen=True)
 class Measure:
-    """A registered measure. online: its outputs have a fixed shape, so that it can run during training."""
+    """A registered measure. online: its outputs have a fixed shape, so that it can run during training.
+
+    tables: tells what the measure gave of one set of weights in words, where its arrays are nested.
+    """
 
     name: str
     about: str
     function: Function
     online: bool
+    tables: Tables | None = None
 
     def __call__(
         self,
@@ -57,15 +74,21 @@ class Measure:
 MEASURES: dict[str, Measure] = {}
 
 
-def measure(name: str, *, online: bool = False) -> Callable[[Function], Measure]:
+def cell(value: float) -> str:
+    """A number in a table: four figures, a dash for what is not finite."""
+    return f"{value:.4g}" if np.isfinite(value) else "–"
+
+
+def measure(name: str, *, online: bool = False, tables: Tables | None = None) -> Callable[[Function], Measure]:
     """Function decorator: register a measure under `name`; the docstring's first line says what it is.
 
+    tables: a function of what the measure gave, which tells it in small tables: the command line prints those.
     Raises InputError for one that would run on line and names `final`: there is no final model yet.
     """
 
     def decorate(function: Function) -> Measure:
         about = (function.__doc__ or "").strip().split("\n")[0]
-        made = Measure(name, about, function, online)
+        made = Measure(name, about, function, online, tables)
         if online and "final" in made.takes:
             raise InputError(f"the measure {name!r} takes the final model's weights, so it cannot run on line")
         MEASURES[name] = made

@@ -15,12 +15,14 @@ from groklab.errors import InputError
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import fourier_basis
 from groklab.measures.grid import Grid, grid_of, operations_of, pair_rows
-from groklab.measures.registry import measure
+from groklab.measures.registry import NamedTable, cell, measure
 from groklab.networks.transformer import Transformer
 from groklab.tasks.base import Task
 
 #: How many components are given by name: 2 × 2 of each of five frequencies.
 NAMED = 20
+#: How many of them are told to people.
+TOLD = 10
 
 
 def transform_2d(values: Shaped[np.ndarray, "p p *rest"]) -> Float64[np.ndarray, "p p *rest"]:
@@ -66,7 +68,23 @@ def pattern_on_grid(weights: Mapping[str, Any], task: Task, network: Any = None)
     return np.asarray(activity(weights, task, network, ("pattern",))["pattern"][grid.rows])
 
 
-@measure("logits_2d")
+def largest_tables(found: Mapping[str, Any]) -> list[NamedTable]:
+    """The largest components for people, of each operation: the name, the norm, and the share of all power."""
+    several = "operations" in found
+    told = []
+    for i, operation in enumerate(found["operations"] if several else [""]):
+        names, norms, every = (found[k][i] if several else found[k] for k in ("largest", "largest_norm", "norm"))
+        power = float(np.sum(np.square(every, dtype=np.float64)))
+        rows = [
+            (name, cell(norm), f"{norm**2 / power:.1%}" if power > 0 else "–")
+            for name, norm in list(zip(names, norms, strict=True))[:TOLD]
+        ]
+        of = f" of {operation}" if several else ""
+        told.append(NamedTable(f"Largest components{of}", ("of a · of b", "norm", "share of power"), rows))
+    return told
+
+
+@measure("logits_2d", tables=largest_tables)
 def logits_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
     """Fourier components of the logits over (a, b): `norm` (p, p) of each over the classes, the `largest` by name.
 
@@ -78,7 +96,7 @@ def logits_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> di
     return _over_pairs(activity(weights, task, network)["logits"], task)
 
 
-@measure("neurons_2d")
+@measure("neurons_2d", tables=largest_tables)
 def neurons_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
     """Fourier components of the last layer's neurons over (a, b): `norm` (p, p) over neurons, the `largest` by name.
 

@@ -19,11 +19,17 @@ from groklab.measures.fourier import check_frequencies, fourier_basis, last_bloc
 from groklab.measures.frequencies import find_frequencies
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.progress import cube_coefficients, loss_and_accuracy
-from groklab.measures.registry import measure
+from groklab.measures.registry import NamedTable, cell, measure
 from groklab.tasks.base import Task
 
 
-@measure("progress_variants")
+def variant_tables(found: Mapping[str, Any]) -> list[NamedTable]:
+    """The loss in each form, for people."""
+    rows = [(name, *map(cell, values)) for name, values in found.items()]
+    return [NamedTable("Loss in each published form", ("form", "all pairs", "train", "test"), rows)]
+
+
+@measure("progress_variants", tables=variant_tables)
 def progress_variants(
     weights: Mapping[str, Any],
     task: Task,

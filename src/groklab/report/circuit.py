@@ -21,7 +21,7 @@ from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 
 #: Measures of the final model.
-PARTS = ("neurons", "directions", "attention", "ablations", "logits_2d", "neurons_2d")
+PARTS = ("neurons", "directions", "attention", "ablations", "logits_2d", "neurons_2d", "logit_parts")
 #: The least modulus with more than one frequency that has a sine.
 LEAST_P = 5
 #: Numbers in the logits or neurons of one model, and in the logits of all its checkpoints, that a page waits for.
@@ -96,7 +96,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
         return f"A modulus of {grid.p} has too few frequencies to tell what the model computes."
     size = task.n_inputs * max(n_answers(task), int(getattr(network, "d_mlp", 0) or 0))
     if size > PATIENCE:
-        return f"With {task.n_inputs:,} inputs the measures take longer than a page should; groklab analyse takes them."
+        return f"With {task.n_inputs:,} inputs the measures take longer than a page should; groklab measure takes them."
     try:
         keys = find_frequencies(final, task, network)
     except (InputError, KeyError) as error:

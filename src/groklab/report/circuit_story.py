@@ -6,6 +6,7 @@ import numpy as np
 
 from groklab.measures.fourier import rows_of
 from groklab.measures.neurons import WELL_EXPLAINED
+from groklab.measures.phases import FEWEST
 from groklab.report.circuit import Circuit
 from groklab.report.wording import listed, loss_of, percent, times
 
@@ -81,6 +82,9 @@ def phases_sentence(c: Circuit) -> str:
     """Where the phases end, and when the restricted loss began to fall."""
     ends = vars(c.phases)
     named = [(name.replace("_", " "), step) for name, step in ends.items() if step is not None]
+    if len(c.steps) < FEWEST:
+        kept = "one checkpoint" if len(c.steps) == 1 else f"{len(c.steps)} checkpoints"
+        return f"Where phases end needs {FEWEST} checkpoints, and {kept} can be looked at."
     if not named:
         return (
             f"No phase had ended by step {c.steps[-1]:,}: excluded loss had not risen and test accuracy not passed 50%."
@@ -131,7 +135,8 @@ def coefficients_sentence(c: Circuit) -> str:
 def readout_sentence(c: Circuit, share: float) -> str:
     """What share of W_L's power the key frequencies hold."""
     gini = [c.found["gini_W_L"][i] for i in (0, -1)] if "gini_W_L" in c.found else None
-    more = f"; the Gini coefficient of its components went from {gini[0]:.2f} to {gini[1]:.2f}" if gini else ""
+    moved = "went from {:.2f} to {:.2f}" if len(c.steps) > 1 else "is {:.2f}"
+    more = f"; the Gini coefficient of its components {moved.format(*gini)}" if gini else ""
     if not c.few:
         return f"No few frequencies stand out in W_L at step {c.steps[-1]:,}: {len(c.keys)} of {c.p // 2} do{more}."
     return f"At step {c.steps[-1]:,} {_frequencies(c)} hold{_s(c)} {percent(share)} of the power of W_L{more}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from groklab.grokking import Survival, survival
 from groklab.learners.base import METRICS
 from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.fourier import embedding_matrix
+from groklab.measures.learning_phases import LearningPhase, phase_of
 from groklab.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -59,6 +61,26 @@ class Facts:
         return self.experiment.network is None and bool(is_kernel_machine({}, self.experiment.model))
 
     @property
+    def operations(self) -> list[str]:
+        """The operations of a mixture, none for another task."""
+        return [] if self.task is None else [str(name) for name in self.task.algebra.get("operations", ())]
+
+    @property
+    def summed(self) -> int:
+        """Of how many operations the losses are the sum; 0 where they are plain means."""
+        # kernel machines are fitted, and their losses are plain means
+        whole = self.task is not None and self.task.loss_factor != 1 and self.experiment.learner.compiled
+        return len(self.operations) if whole else 0
+
+    @cached_property
+    def phases(self) -> list[LearningPhase]:
+        """Each member's learning phase, as `show` has it; none where nothing can be read."""
+        if not self.members or self.metrics.is_empty():
+            return []
+        known = _Curves(self.experiments, self.metrics)
+        return [phase_of(known, member) for member in range(len(self.members))]
+
+    @property
     def step(self) -> int:
         """How far the run is."""
         return int(self.status["step"])
@@ -82,6 +104,18 @@ class Facts:
             return self.reached(event)[0] if self.members else None
         found = self.estimate(event)
         return None if found is None or found.median is None else int(found.median)
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """The metrics of a run that have been read, as `phase_of` asks for them."""
+
+    experiments: Sequence[Experiment]
+    metrics: pl.DataFrame
+
+    def curves(self, member: int = 0) -> dict[str, np.ndarray]:
+        own = self.metrics.filter(pl.col("member") == member).sort("step")
+        return {name: own[name].to_numpy() for name in own.columns}
 
 
 def gather(run: Run) -> Facts:

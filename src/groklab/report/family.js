@@ -23,7 +23,8 @@
     const left = [0, 50, 100].map(
       (at) => `<span class="tick" style="right:calc(100% + 5px);bottom:${at}%;transform:translateY(50%)">${at}%</span>`,
     );
-    return [...below, ...left].join("");
+    const title = `<span class="tick" style="left:50%;top:calc(100% + 22px);transform:translateX(-50%)">steps (log scale)</span>`;
+    return [...below, ...left, title].join("");
   };
   const table = (members) => {
     const seed = (m) => (m.page === undefined ? m.seed : `<a href="${escape(m.page)}" aria-label="own report, seed ${m.seed}">${m.seed}</a>`);

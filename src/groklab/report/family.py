@@ -15,18 +15,16 @@ from urllib.parse import quote
 
 import jinja2
 
-import groklab
 from groklab import grokking
-from groklab.errors import DamagedError, InputError
-from groklab.figures.phase_cells import labels
 from groklab.figures.theme import DARK, GREEN, GREY, OLIVE, PINK, TEST, TRAIN
-from groklab.report.family_study import OUTCOMES, VERDICTS, Cell, Family, Member, said, slice_names, unique
-from groklab.report.family_words import Heading, headings, sweep_command
+from groklab.report.family_cells import OUTCOMES, VERDICTS, Cell, Member
+from groklab.report.family_facts import opening, provenance, tiles
+from groklab.report.family_study import Family, said, slice_names, unique
+from groklab.report.family_words import Heading, headings, sweep_command, value_names
 from groklab.report.phase_study import curves_of
 from groklab.report.spark_lines import spark_line
 from groklab.report.story import CRITERIA
-from groklab.report.wording import duration, percent
-from groklab.run import Run
+from groklab.report.wording import percent
 from groklab.sweeps import Sweep
 
 #: Points of one spark line, and of all of a page together.
@@ -39,7 +37,7 @@ NOTES = (
     "Undecided: training has begun and may still change it; its percentage is the best so far. Diverged: the loss "
     "ended in what is no number. Failed: it could not be trained. Pending: it has not begun.",
     "In the small drawings, test accuracy of every seed, and fainter training accuracy, from 0 to 100% over the "
-    "logarithm of steps, from step 0 to the budget; the curves are thinned.",
+    "logarithm of steps, from the first evaluation after step 0 to the budget; the curves are thinned.",
 )
 AGREE = (
     "With the published table a cell agrees where most of its seeds grokked and it is published as grokked, or where "
@@ -80,14 +78,14 @@ def render(family: Family, sweep: Sweep, pages: dict[int, str], command: str) ->
         sparks=_sparks(family, sweep),
         pages=pages,
         has_pages=bool(pages),
-        tiles=_tiles(sweep),
-        opening=_opening(family, sweep),
+        tiles=tiles(sweep),
+        opening=opening(family, sweep),
         csv="data:text/csv;charset=utf-8," + quote(table_csv(family)),
         parquet=sweep.path / "table.parquet",
-        command=command,
+        command=command + _members_asked(family, pages),
         remake=remake,
         yaml=yaml,
-        provenance=_provenance(sweep),
+        provenance=provenance(sweep),
         notes=(
             f"Grokked, by test accuracy: {CRITERIA[experiment.evaluation.criterion]} (definition "
             f"{grokking.DEFINITION}, criterion {experiment.evaluation.criterion}). Memorised, by training accuracy: "
@@ -111,8 +109,22 @@ def place_name(table: int, cell: Cell) -> str:
 
 def argument(family: Family, cell: Cell) -> str:
     """How `--members` names a cell."""
-    row, column = family.row_values[cell.row], family.column_values[cell.column]
-    return f"{row if isinstance(row, str) else json.dumps(row)},{json.dumps(column).strip(chr(34))}"
+    return ",".join(map(_plain, (family.row_values[cell.row], family.column_values[cell.column])))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_plain, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _members_asked(family: Family, pages: dict[int, str]) -> str:
+    """The options that ask for the members' pages that are there."""
+    cells = [cell for table in family.tables for cell in table.cells]
+    if pages and all(m.number in pages for cell in cells for m in cell.members if m.has_page):
+        return " --members all"
+    there = [argument(family, cell) for cell in cells if any(m.number in pages for m in cell.members)]
+    return "".join(f" --members {shlex.quote(text)}" for text in dict.fromkeys(there))
 
 
 def table_csv(family: Family) -> str:
@@ -225,56 +237,7 @@ def _member(m: Member, pages: dict[int, str]) -> dict[str, Any]:
 def _free(family: Family) -> list[dict[str, Any]]:
     """The keys that are neither rows nor columns, with their values in the order of the tables."""
     by_key = {key: [table.at[key] for table in family.tables] for key in family.tables[0].at}
-    return [{"key": key, "labels": labels(values)} for key, values in unique(by_key) if len(values) > 1]
-
-
-def _tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
-    counts = dict(sweep.table["status"].value_counts().iter_rows())
-    ended = counts.get("finished", 0) + counts.get("diverged", 0)
-    grokked = len(sweep.table) - sweep.table["grokked_step"].null_count()
-    told = [
-        ("Grokked", f"{grokked:,}", f"of {sweep.n_members:,} members"),
-        ("Finished", f"{ended:,}", f"{counts['diverged']:,} of them diverged" if counts.get("diverged") else ""),
-    ]
-    open_ = {name: counts.get(name, 0) for name in ("running", "interrupted", "pending", "failed")}
-    told += [(name.capitalize(), f"{n:,}", "") for name, n in open_.items() if n]
-    retire = sweep.experiment(0).budget.retire
-    return [
-        *told,
-        ("Budget", f"{sweep.experiment(0).budget.steps:,}", "steps, or until grokked" if retire else "steps"),
-    ]
-
-
-def _opening(family: Family, sweep: Sweep) -> str:
-    """What was swept."""
-    swept = " × ".join(f"{len(values)} of {key}" for key, values in sweep.keys.items())
-    seeds = sorted({len(c.members) for t in family.tables for c in t.cells})
-    each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    s = "" if seeds == [1] else "s"
-    told = f"{swept}, {each} seed{s} each: {sweep.n_members:,} members, of the experiment {sweep.experiment(0).name}."
-    return told if sweep.status == "finished" else f"{told} The sweep is {sweep.status}, so this may change."
-
-
-def _provenance(sweep: Sweep) -> list[tuple[str, str]]:
-    versions: dict[str, Any] = {}
-    for pack in sweep.folder.packs:
-        try:
-            versions = Run(pack.path).environment
-            break
-        except (DamagedError, InputError, OSError):
-            continue
-    names = [f"{k} {versions[k]}" for k in ("jax", "jaxlib", "optax", "numpy", "python") if k in versions]
-    written = [p.stat().st_mtime for p in (sweep.path / "table.parquet", sweep.path / "sweep.json") if p.is_file()]
-    return [
-        ("sweep", str(sweep.path)),
-        ("trained with groklab", str(versions.get("groklab", "unknown"))),
-        ("other versions", ", ".join(names) or "unknown"),
-        ("device", str(versions.get("device", "unknown"))),
-        ("page made by groklab", groklab.__version__),
-        ("last written", datetime.datetime.fromtimestamp(written[0], datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("time training", duration(float(sweep.table["seconds"].sum()))),
-        ("packing", sweep.packing),
-    ]
+    return [{"key": key, "labels": value_names(key, values)} for key, values in unique(by_key) if len(values) > 1]
 
 
 def _colours(named: dict[str, str]) -> str:

@@ -12,7 +12,8 @@ from urllib.parse import quote
 from groklab import device, storage
 from groklab.errors import InputError, shown
 from groklab.report.family import place_name, render
-from groklab.report.family_study import Cell, Family, Member, Table, family
+from groklab.report.family_cells import Cell, Member, Table
+from groklab.report.family_study import Family, family
 from groklab.report.family_words import headings
 from groklab.report.one_member import OneMember
 from groklab.report.page import render as render_run
@@ -84,19 +85,25 @@ def remaking(
 
 def members_at(found: Family, text: str) -> list[int]:
     """The members that ROW,COLUMN names, in all tables; raises InputError where it names none."""
-    row, comma, column = text.rpartition(",")
-    if not comma or not row:
+    if "," not in text.lstrip(","):
         raise InputError("--members", shown(text), "needs 'all', or ROW,COLUMN such as add,0.3")
-    places = []
-    for key, given, values in (
-        (found.row_key, row, found.row_values),
-        (found.column_key, column, found.column_values),
-    ):
-        place = place_of(given.strip(), values)
-        if place is None:
-            known = ", ".join(map(str, values[:12])) + (", …" if len(values) > 12 else "")
-            raise InputError(f"--members {shown(text)}", shown(given), f"needs to be one of {key}: {known}")
-        places.append(place)
+    parts = text.split(",")
+    # the values of a mixture hold commas themselves
+    cuts = [(",".join(parts[:i]), ",".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
+    whole = [
+        [
+            place_of(given.strip(), values)
+            for given, values in zip(cut, (found.row_values, found.column_values), strict=True)
+        ]
+        for cut in cuts
+    ]
+    places = next((found_there for found_there in whole if None not in found_there), None)
+    if places is None:
+        key, given, values = found.row_key, cuts[0][0], found.row_values
+        if whole[0][0] is not None:
+            key, given, values = found.column_key, cuts[0][1], found.column_values
+        known = ", ".join(map(str, values[:12])) + (", …" if len(values) > 12 else "")
+        raise InputError(f"--members {shown(text)}", shown(given), f"needs to be one of {key}: {known}")
     cells = [c for table in found.tables for c in table.cells if [c.row, c.column] == places]
     return [m.number for cell in cells for m in cell.members]
 
@@ -117,7 +124,7 @@ def write_members(
     for number in numbers:
         if number not in places:
             raise InputError("members", number, f"{sweep.name} has members 0 to {sweep.n_members - 1}")
-    begun = [n for n in dict.fromkeys(numbers) if places[n][3].steps is not None and places[n][3].outcome != "failed"]
+    begun = [n for n in dict.fromkeys(numbers) if places[n][3].has_page]
     written = []
     for done, number in enumerate(begun):
         i, table, cell, member = places[number]
@@ -149,5 +156,5 @@ def _title(found: Family, table: Table, cell: Cell, member: Member) -> str:
     row = headings(found.row_key, found.row_values)[cell.row].text
     column = headings(found.column_key, found.column_values)[cell.column].text
     held = [f"{key} {headings(key, [value])[0].text}" for key, value in table.at.items()]
-    first = row if found.row_key == "task.expression" else f"{found.row_key} {row}"
+    first = row if found.row_key in ("task.expression", "task.expressions") else f"{found.row_key} {row}"
     return " · ".join([first, f"{found.column_key} {column}", *held, f"seed {member.seed}"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 import polars as pl
 
 from groklab.errors import InputError, shown
-from groklab.figures.phase_cells import labels
+from groklab.report.family_cells import VERDICTS, Cell, Member, Table
+from groklab.report.family_words import value_names
+from groklab.report.published_setting import difference, made_with
 from groklab.report.published_table import Agreement, Published, compare
 from groklab.report.wording import listed
 from groklab.run import Run
@@ -21,87 +22,10 @@ from groklab.sweeps import Sweep
 
 #: What rows and columns are, where the grid holds it and nothing else is asked for.
 ROWS, COLUMNS = "task.expression", "split.frac_train"
+#: The key of a grid that is none of a table: its values are the seeds of a cell.
+SEED = "seed"
 #: Cells of one page.
 MOST_CELLS = 10_000
-#: What became of a member, in the order in which a page names them.
-OUTCOMES = ("grokked", "censored", "diverged", "undecided", "failed", "pending")
-#: What a cell is: `some` of its seeds grokked, or `none`, where they have all ended.
-VERDICTS = ("grokked", "some", "none", "diverged", "undecided", "failed", "pending")
-
-
-@dataclass(frozen=True)
-class Member:
-    """One run of a family.
-
-    outcome: 'grokked'; 'censored', its budget ended before; 'diverged'; 'undecided', it may still go on; 'failed', it
-    could not be trained; 'pending'. steps: how far it is. memorised, grokked: steps, None where not reached.
-    train_accuracy, test_accuracy: the last; best: the highest test accuracy. All None where nothing is recorded.
-    """
-
-    number: int
-    seed: int
-    outcome: str
-    steps: int | None
-    memorised: int | None
-    grokked: int | None
-    train_accuracy: float | None
-    test_accuracy: float | None
-    best: float | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The members, one a seed, at one value of each key; row and column count from 0 in the order of the grid."""
-
-    row: int
-    column: int
-    members: tuple[Member, ...]
-
-    def count(self, outcome: str) -> int:
-        """How many members have that outcome."""
-        return sum(m.outcome == outcome for m in self.members)
-
-    @property
-    def verdict(self) -> str:
-        """One of VERDICTS: all seeds, some, or what holds where none has grokked."""
-        n = len(self.members)
-        if self.count("grokked"):
-            return "grokked" if self.count("grokked") == n else "some"
-        for kind in ("diverged", "failed", "pending"):
-            if self.count(kind) == n:
-                return kind
-        return "undecided" if self.count("undecided") or self.count("pending") else "none"
-
-    @property
-    def median_step(self) -> float | None:
-        """The median grokking step, a seed that did not grok counted last; None where that one did not, or is open."""
-        ended = [m for m in self.members if m.outcome in ("grokked", "censored", "diverged")]
-        if not ended or self.count("undecided") or self.count("pending"):
-            return None
-        middle = statistics.median([math.inf if m.grokked is None else float(m.grokked) for m in ended])
-        return middle if math.isfinite(middle) else None
-
-    @property
-    def best(self) -> float | None:
-        """The highest test accuracy of each seed that did not grok, in the mean over these seeds."""
-        found = [m.best for m in self.members if m.outcome != "grokked" and m.best is not None]
-        return statistics.fmean(found) if found else None
-
-    @property
-    def decided(self) -> bool | None:
-        """Whether most seeds grokked; None where that is open still, where as many did as did not, and of failures."""
-        n = len(self.members)
-        yes, no = self.count("grokked"), self.count("censored") + self.count("diverged")
-        return yes > no if 2 * max(yes, no) > n else None
-
-
-@dataclass(frozen=True)
-class Table:
-    """The cells in the order of rows, then columns, with the grid's other keys held `at` one value each."""
-
-    at: dict[str, Any]
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -157,15 +81,15 @@ def family(
     """Gather a sweep's members into tables.
 
     rows, columns: keys of the grid; by default the operation and the training fraction where they vary, else the
-    first keys. published: row -> column -> True (grokked), False, or the best test accuracy in percent of one that
-    did not; rows and columns as the grid has them, or as text, operations in any spelling. source, about: what to
-    call it, and where it comes from.
+    first keys; the values of a key `seed` are the seeds of a cell. published: row -> column -> True (grokked), False,
+    or the best test accuracy in percent of one that did not; rows and columns as the grid has them, or as text,
+    operations in any spelling. source, about: what to call it, and where it comes from.
     Raises InputError for a sweep with fewer than two keys, one of which nothing is recorded yet, keys it does not
     have, too many cells, and a published table that is none or shares no cell.
     """
     row_key, column_key = axes(sweep, rows, columns)
-    others = [key for key in sweep.keys if key not in (row_key, column_key)]
-    n_cells = math.prod(len(values) for values in sweep.keys.values())
+    others = [key for key in settings(sweep) if key not in (row_key, column_key)]
+    n_cells = math.prod(len(values) for values in settings(sweep).values())
     if n_cells > MOST_CELLS:
         raise InputError(f"{sweep.name} has {n_cells:,} cells, and a page shows at most {MOST_CELLS:,}")
     members, problems = members_of(sweep)
@@ -185,14 +109,17 @@ def family(
                 cells.append(Cell(i, j, tuple(inside)))
         tables.append(Table(dict(zip(others, held, strict=True)), tuple(cells)))
     theirs = None if published is None else Published.of(published, row_values, column_values, source, about)
-    agreements = [] if theirs is None else [compare(theirs, _measured(table)) for table in tables]
+    known = {} if theirs is None else made_with(source)
+    agreements = (
+        [] if theirs is None else [compare(theirs, _measured(t), difference(sweep, t.at, known)) for t in tables]
+    )
     whole = (sweep.name, row_key, row_values, column_key, column_values, tuple(tables))
     return Family(*whole, theirs, tuple(agreements), tuple(problems))
 
 
 def axes(sweep: Sweep, rows: str | None = None, columns: str | None = None) -> tuple[str, str]:
     """The keys of rows and of columns; raises InputError where the sweep lacks them."""
-    keys = list(sweep.keys)
+    keys = list(settings(sweep))
     if len(keys) < 2:
         varied = f"varies {keys[0]} alone" if keys else "varies nothing but seeds"
         raise InputError(f"a table needs two keys of a grid, and {sweep.name} {varied}")
@@ -210,6 +137,11 @@ def axes(sweep: Sweep, rows: str | None = None, columns: str | None = None) -> t
     return rows, columns
 
 
+def settings(sweep: Sweep) -> dict[str, list[Any]]:
+    """The keys of the grid with their values, without the seeds, which are pooled in a cell however they are given."""
+    return {key: values for key, values in sweep.keys.items() if key != SEED}
+
+
 def members_of(sweep: Sweep) -> tuple[list[Member], list[str]]:
     """Every member of a sweep, and what could not be read, in sentences."""
     best, problems = _best(sweep)
@@ -219,7 +151,7 @@ def members_of(sweep: Sweep) -> tuple[list[Member], list[str]]:
 def slice_names(found: Family) -> list[str]:
     """What each table is held at, in words; '' where the grid has two keys only."""
     by_key = {key: [table.at[key] for table in found.tables] for key in found.tables[0].at}
-    words = {key: dict(zip(map(json.dumps, values), labels(values), strict=True)) for key, values in unique(by_key)}
+    words = {key: dict(zip(map(json.dumps, v), value_names(key, v), strict=True)) for key, v in unique(by_key)}
     return [", ".join(f"{key} = {words[key][json.dumps(v)]}" for key, v in t.at.items()) for t in found.tables]
 
 

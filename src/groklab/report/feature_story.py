@@ -177,7 +177,8 @@ def progress_sentence(f: Features) -> str:
 def spectrum_sentence(f: Features) -> str:
     """How many directions the matrix holds."""
     first, last = f.history["effective_rank"][0], f.last("effective_rank")
-    began = f"; at step {f.history['step'][0]:,} they were {first:.0f}" if first is not None else ""
+    start = int(f.history["step"][0])
+    began = f"; at step {start:,} they were {first:.0f}" if first is not None and start < f.end else ""
     return (
         f"Of {len(f.final)} directions {f.matrix} holds about {last:.0f} at step {f.end:,} (exp of the entropy of its "
         f"eigenvalues), the largest with {percent(f.last('top_share'))} of the sum{began}."

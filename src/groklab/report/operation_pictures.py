@@ -13,8 +13,8 @@ from groklab.measures import MEASURES
 from groklab.measures.transforms import component_names
 from groklab.report.circuit import Circuit
 from groklab.report.facts import Facts, Weights, for_slider
-from groklab.report.pictures import Picture, picture
-from groklab.report.wording import listed, percent
+from groklab.report.pictures import Picture, picture, unit
+from groklab.report.wording import listed, loss_of, percent
 
 MEASURE = "fourier_sparsity"
 FURUTA = (
@@ -40,14 +40,20 @@ def operation_pictures(facts: Facts, kept: Mapping[int, Weights], found: Circuit
 
 
 def mixture_pictures(facts: Facts) -> list[Picture]:
-    """Test accuracy of each operation of a mixture by step, of the first member."""
-    names = list(facts.task.algebra.get("operations", ())) if facts.task is not None else []
+    """Accuracy and loss of each operation of a mixture by step, of the first member."""
+    names = facts.operations
     if not names or f"test_accuracy_op{len(names) - 1}" not in facts.metrics.columns:
         return []
     own = facts.metrics.filter(pl.col("member") == 0).sort("step")
-    drawn = figures.operation_accuracies(own, names)
-    last = [f"{name} {percent(own[f'test_accuracy_op{i}'][-1])}" for i, name in enumerate(names)]
-    sentence = f"One split of the pairs for all operations. Test accuracy at step {facts.step:,}: {listed(last)}."
+    drawn = figures.operation_curves(own, names)
+    last = own.row(-1, named=True)
+    accuracies = [f"{name} {percent(last[f'test_accuracy_op{i}'])}" for i, name in enumerate(names)]
+    sentence = (
+        f"One split of the pairs for all operations. Test accuracy at step {last['step']:,}: {listed(accuracies)}."
+    )
+    if f"test_loss_op{len(names) - 1}" in last:
+        losses = [f"{name} {loss_of(last[f'test_loss_op{i}'])}" for i, name in enumerate(names)]
+        sentence += f" Test loss, each operation's own {unit(facts)}: {listed(losses)}."
     return [picture("operations", "The operations of the mixture", sentence, drawn, tall=True)]
 
 

@@ -16,8 +16,8 @@ from groklab.report import story
 from groklab.report.facts import Facts, Weights, embeddings
 from groklab.report.wording import listed, percent
 
-#: Names that are short enough for a sentence.
-MANY = 8
+#: Frequencies that a sentence names; where more carry the embedding, none does.
+MANY = 10
 SLASH = re.compile(r"(?<!\\)\\u002f")
 
 
@@ -76,9 +76,15 @@ def curve_pictures(facts: Facts) -> list[Picture]:
 
 
 def loss_name(facts: Facts) -> str:
-    """What the loss is, with its unit."""
+    """What the loss is, with its unit, as an axis is labelled."""
     if facts.kernel_machine:
         return "mean squared error"
+    summed = f",<br>sum of {facts.summed} operations" if facts.summed else ""
+    return unit(facts) + summed
+
+
+def unit(facts: Facts) -> str:
+    """What the loss of one operation is, with its unit."""
     units = {"cross_entropy": "cross-entropy (nats)", "mse": "mean squared error"}
     return units.get(str(getattr(facts.experiment.objective, "kind", "")), "loss")
 
@@ -107,7 +113,7 @@ def embedding_pictures(
         return [Picture("spectrum", "Structure of the embedding", left_out)], []
     spectrum = frames.spectrum_frame(found)
     whose = f"Member 0 (seed {facts.experiment.seed}): " if facts.several else ""
-    gap = gini(component_norms(found[min(found)])), gini(component_norms(found[max(found)]))
+    gap = [gini(component_norms(found[step])) for step in dict.fromkeys((min(found), max(found)))]
     sentence = _spectrum_sentence(spectrum, gap)
     drawn = figures.embedding_spectrum(spectrum)
     told = [picture("spectrum", "Fourier spectrum of the embedding", whose + sentence, drawn)]
@@ -121,39 +127,49 @@ def embedding_pictures(
     return told, [picture("planes", title, whose + _planes_sentence(planes, shape), figures.embedding_planes(planes))]
 
 
-def _spectrum_sentence(spectrum: pl.DataFrame, ginis: tuple[float, float]) -> str:
+def _spectrum_sentence(spectrum: pl.DataFrame, ginis: Sequence[float]) -> str:
+    """ginis: of the first and the last checkpoint, or of the only one."""
     end = int(spectrum["step"].max())  # type: ignore[arg-type]
-    last = spectrum.filter(pl.col("step") == end)
-    strong = frames.strong_frequencies(spectrum)
-    shares = dict(zip(last["frequency"].to_list(), last["share"].to_list(), strict=True))
-    concentration = f"the Gini coefficient of the components went from {ginis[0]:.2f} to {ginis[1]:.2f}"
-    if not strong:
+    last = spectrum.filter(pl.col("step") == end).sort("share", descending=True)
+    shares = dict(last.select("frequency", "share").iter_rows())
+    told = "went from {:.2f} to {:.2f}" if len(ginis) > 1 else "is {:.2f}"
+    concentration = f"the Gini coefficient of the components {told.format(*ginis)}"
+    carrying = [k for k, share in shares.items() if share >= frames.STRONG]
+    even = f"{1 / len(shares):.0%}"
+    if not 0 < len(carrying) <= MANY:
         low, high = percent(min(shares.values()), 0), percent(max(shares.values()), 0)
         return (
             f"At step {end:,} no frequency stands out: the {len(shares)} of them carry {low} to {high} of the "
-            f"embedding's power each, where even shares would be {1 / len(shares):.0%}; {concentration}."
+            f"embedding's power each, where even shares would be {even}; {concentration}."
         )
-    total = f"{sum(shares[k] for k in strong):.0%}"
-    named = strong[:MANY]
-    parts = listed([f"{k} ({shares[k]:.0%})" for k in named])
-    if len(strong) == 1:
-        return f"At step {end:,} frequency {parts} of the embedding's power stands out alone; {concentration}."
-    return (
-        f"At step {end:,} the {len(strong)} frequencies that stand out carry {total} of the embedding's power, "
-        f"{parts}; {concentration}."
-    )
+    parts = listed([f"{k} ({shares[k]:.0%})" for k in carrying])
+    some = f"the frequenc{'y' if len(carrying) == 1 else 'ies'} {parts} carr{'ies' if len(carrying) == 1 else 'y'}"
+    whole = f"all {len(carrying)} frequencies, {parts}, carry"
+    strong = [k for k in carrying if k in frames.strong_frequencies(spectrum)]
+    doubled = "" if strong == carrying else f"; {_doubled(strong)} twice an even share of {even}"
+    if 1 < len(carrying) == len(shares):
+        return f"At step {end:,} {whole} the embedding{doubled}; {concentration}."
+    total = f"{sum(shares[k] for k in carrying):.0%}"
+    return f"At step {end:,} {some} the embedding, {total} of its power{doubled}; {concentration}."
+
+
+def _doubled(strong: Sequence[int]) -> str:
+    if not strong:
+        return "none of them stands out with"
+    return f"of these {listed(strong)} stand{'s' if len(strong) == 1 else ''} out with"
 
 
 def _planes_sentence(planes: pl.DataFrame, shape: tuple[int, int]) -> str:
     turning = frames.turning_share(planes)
     first, end = int(turning["step"].min()), int(turning["step"].max())  # type: ignore[arg-type]
+    before = f"; at step {first:,} it was {{}}" if first < end else ""
     by_step = {s: turning.filter(pl.col("step") == s)["turning"].to_list() for s in (first, end)}
     ks = planes["frequency"].unique(maintain_order=True).to_list()
     chance = frames.chance_turning(*shape)
     return (
         f"In the plane{'s' if len(ks) > 1 else ''} of k = {listed(ks)}, {_span(by_step[end])} of the points' spread at "
         f"step {end:,} is a pure turn by k residues at a time (a perfect circle has 100%; random weights of this "
-        f"shape, in planes chosen so, about {chance:.0%}); at step {first:,} it was {_span(by_step[first])}."
+        f"shape, in planes chosen so, about {chance:.0%}){before.format(_span(by_step[first]))}."
     )
 
 

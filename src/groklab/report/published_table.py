@@ -72,6 +72,7 @@ class Agreement:
     counts: by published and own verdict, keys 'both', 'published only', 'here only', 'neither'. differ: the places of
     the second and third. kappa: Cohen's, agreement beyond what the two tables' shares would give by chance; None where
     undefined. difference: the median distance of best accuracies in percentage points where neither grokked.
+    setting: a sentence on how the two were made differently, '' where no difference is known.
     """
 
     source: str
@@ -79,6 +80,7 @@ class Agreement:
     differ: tuple[Place, ...]
     kappa: float | None
     difference: float | None
+    setting: str = ""
 
     @property
     def n(self) -> int:
@@ -92,7 +94,7 @@ class Agreement:
 
     @property
     def said(self) -> str:
-        """One or two sentences."""
+        """A few sentences."""
         if not self.n:
             return "No cell that is published is decided here yet."
         told = f"{self.same:,} of {self.n:,} cells agree ({self.same / self.n:.0%})"
@@ -102,16 +104,19 @@ class Agreement:
                 f" Where neither grokked, best test accuracies differ by {self.difference:.1f} percentage points in "
                 "the median."
             )
-        return told
+        return f"{told} {self.setting}".rstrip()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         share = self.same / self.n if self.n else None
         told = {"source": self.source, "n": self.n, "same": self.same, "share": share, "kappa": self.kappa}
-        return {**told, "counts": self.counts, "best_accuracy_difference": self.difference, "said": self.said}
+        told |= {"counts": self.counts, "best_accuracy_difference": self.difference, "setting": self.setting}
+        return {**told, "said": self.said}
 
 
-def compare(published: Published, measured: Mapping[Place, tuple[bool | None, float | None]]) -> Agreement:
+def compare(
+    published: Published, measured: Mapping[Place, tuple[bool | None, float | None]], setting: str = ""
+) -> Agreement:
     """Compare cell by cell; measured: whether each place grokked, None while undecided, and its best accuracy."""
     counts = dict.fromkeys(("both", "published only", "here only", "neither"), 0)
     differ, distances = [], []
@@ -130,7 +135,7 @@ def compare(published: Published, measured: Mapping[Place, tuple[bool | None, fl
     difference = statistics.median(distances) if distances else None
     grokked = {"yes": counts["both"], "no": counts["published only"]}
     confusion = {"yes": grokked, "no": {"yes": counts["here only"], "no": counts["neither"]}}
-    return Agreement(published.source, counts, tuple(sorted(differ)), cohens_kappa(confusion), difference)
+    return Agreement(published.source, counts, tuple(sorted(differ)), cohens_kappa(confusion), difference, setting)
 
 
 def read_published(text: str) -> tuple[dict[str, Any], str]:
@@ -140,16 +145,22 @@ def read_published(text: str) -> tuple[dict[str, Any], str]:
     paper means the tables that groklab has of it, as in `furuta2024/grokked`. Rows stand in the file as they are, or
     as `operations` beside what they are `about`. Raises InputError where there is no such table.
     """
+    content, name = located(text)
+    return _of_file(content, text, name)
+
+
+def located(text: str) -> tuple[bytes, str]:
+    """The file that TEXT means, and the name of the table in it, '' for none; raises as `read_published`."""
     source, _, name = text.rpartition("/")
     if Path(text).expanduser().is_file():
-        return _of_file(Path(text).expanduser().read_bytes(), text, "")
+        return Path(text).expanduser().read_bytes(), ""
     if source and Path(source).expanduser().is_file():
-        return _of_file(Path(source).expanduser().read_bytes(), text, name)
+        return Path(source).expanduser().read_bytes(), name
     paper = source or name
     if paper.isidentifier():
         file = resources.files("groklab.papers") / "data" / f"{paper}_published.json"
         if file.is_file():
-            return _of_file(file.read_bytes(), text, name if source else "")
+            return file.read_bytes(), name if source else ""
     raise InputError("--published", shown(text), "needs a JSON file, or a paper's table such as furuta2024/grokked")
 
 
@@ -200,12 +211,22 @@ def _entry(entry: Any, where: str) -> bool | float | None:
 def place_of(text: str, values: Sequence[Any]) -> int | None:
     """The place of the value that a text means: as the grid has it, or another spelling of the same operation."""
     for i, value in enumerate(values):
-        if text == str(value) or text == label(value) or _near(text, value):
+        if text == str(value) or text == label(value) or _near(text, value) or _same_operations(text, value):
             return i
     meant = _operation(text)
     if meant is None:
         return None
     return next((i for i, v in enumerate(values) if isinstance(v, str) and _operation(v) == meant), None)
+
+
+def _same_operations(text: str, value: Any) -> bool:
+    """Whether a text names the operations of a mixture, as JSON has them or between commas."""
+    if not isinstance(value, list):
+        return False
+    names = [name.strip().strip("\"'") for name in text.strip().strip("[]").split(",")]
+    if len(names) != len(value):
+        return False
+    return all(a == b or None is not _operation(a) == _operation(str(b)) for a, b in zip(names, value, strict=True))
 
 
 def _near(text: str, value: Any) -> bool:

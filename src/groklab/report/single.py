@@ -6,9 +6,12 @@ from typing import Any
 
 from groklab import grokking
 from groklab.device import threads
+from groklab.measures import learning_phases
 from groklab.measures.phases import RULE
 from groklab.report import circuit_story, feature_story, settings, story
 from groklab.report.circuit import Circuit, circuit
+from groklab.report.circuit_parts import PARTS as PARTS_OF_LOGITS
+from groklab.report.circuit_parts import Apart, parts_of_circuit, parts_of_mixture
 from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictures, readout_pictures
 from groklab.report.facts import Facts, gather, whole_checkpoints
 from groklab.report.feature_pictures import feature_pictures
@@ -35,6 +38,15 @@ FEATURES = (
     "anti-diagonals (Hankel) leave; in log order without 0, residues in the order of powers of the smallest generator. "
     "Alignment: the cosine of two matrices as vectors, here with the final one.",
 )
+PHASE = (
+    f"Phases (Liu et al. 2022), with a threshold of {learning_phases.THRESHOLD:.0%} and a gap of "
+    f"{learning_phases.GAP:,} steps. {learning_phases.RULE[0].upper()}{learning_phases.RULE[1:]}. They rest on other "
+    "accuracies than the definitions above, so a run that has grokked can be of the phase comprehension."
+)
+SUMMED = (
+    "The training and test loss of this mixture are the sum of the mean losses of its {n} operations, not their mean "
+    "(task.losses=mean takes that), so even guesses have {n} times the loss that they have of one operation."
+)
 MACHINE = (
     "Step s is the kernel machine whose M has gone through s iterations; step 0 is the plain kernel machine with its "
     "first M, mostly the identity."
@@ -47,16 +59,21 @@ def run_page(run: Run) -> Page:
     pictures = [*survival_pictures(facts), *curve_pictures(facts)]
     kept, why = whole_checkpoints(facts)
     found = _no_circuit(facts) or circuit(facts, kept)
+    apart = Apart()
     if facts.experiment.network is None:
         of_circuit, computed, measured = [], [found] if isinstance(found, str) else [], []
     elif isinstance(found, Circuit):
         spectrum, planes = embedding_pictures(facts, kept, why, found.named)
         of_circuit = [*phase_pictures(found, loss_name(facts)), *spectrum, *readout_pictures(facts, found, kept)]
         of_circuit += [*planes, *(p for part in PARTS for p in part(found))]
-        computed, measured = circuit_story.computes(found), ablation_tables(found)
+        apart = parts_of_circuit(found)
+        of_circuit += apart.pictures
+        computed, measured = circuit_story.computes(found), [*apart.tables, *ablation_tables(found)]
     else:
         spectrum, planes = embedding_pictures(facts, kept, why)
-        of_circuit, computed, measured = [*spectrum, *planes], [found], []
+        apart = parts_of_mixture(facts, kept)
+        of_circuit, computed = [*apart.pictures, *spectrum, *planes], apart.said or [found]
+        measured = apart.tables
     of_operations = operation_pictures(facts, kept, found) if facts.experiment.network is not None else []
     if facts.several and (len(computed) > 1 or of_operations):
         computed = [_of_first(facts), *computed]
@@ -86,6 +103,7 @@ def run_page(run: Run) -> Page:
         notes=[
             *notes(facts),
             *(DEFINITIONS if isinstance(found, Circuit) else []),
+            *(PARTS_OF_LOGITS if apart.tables else []),
             *(FEATURES if drawn else []),
             *(FURUTA if any(p.key == "sparsity" for p in of_operations) else []),
         ],
@@ -126,8 +144,9 @@ def member_table(facts: Facts) -> Table:
         "grokked",
         "times as late",
         "test accuracy",
-        "test loss",
+        f"test loss, sum of {facts.summed}" if facts.summed else "test loss",
     )
+    phases = [str(p.phase) for p in facts.phases] or ["–"] * len(facts.members)
     rows = []
     for i, m in enumerate(facts.members):
         memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
@@ -137,7 +156,7 @@ def member_table(facts: Facts) -> Table:
                 str(i),
                 str(facts.experiments[i].seed),
                 *(values[i] for values in different.values()),
-                story.phase_of(m),
+                phases[i],
                 censored if memorised is None else step_of(memorised),
                 censored if grokked is None else step_of(grokked),
                 times(grokked / memorised) if grokked and memorised else "–",
@@ -151,16 +170,19 @@ def member_table(facts: Facts) -> Table:
 def notes(facts: Facts) -> list[str]:
     """How the words of the page are defined."""
     criterion = facts.experiment.evaluation.criterion
-    phases = "; ".join(f"{name}: {meaning}" for name, meaning in story.PHASES.items())
     steps = "Step s is the state after s updates."
-    embedding = " A frequency stands out if it carries at least 5% of the embedding's power and twice an even share."
+    embedding = (
+        " A frequency carries the embedding if it has at least 5% of its power; it stands out if it has twice an even "
+        "share besides."
+    )
     if facts.kernel_machine:
         steps, embedding = MACHINE, ""
     return [
-        f"Memorised: training accuracy of {story.CRITERIA['sustained_99']}.",
-        f"Generalised, or grokked: test accuracy of {story.CRITERIA[criterion]} "
+        f"Memorised, by training accuracy: {story.CRITERIA['sustained_99']}.",
+        f"Generalised, or grokked, by test accuracy: {story.CRITERIA[criterion]} "
         f"(definition {grokking.DEFINITION}, criterion {criterion}).",
-        f"Phases. {phases[0].upper()}{phases[1:]}.",
+        PHASE,
+        *([SUMMED.format(n=facts.summed)] if facts.summed else []),
         steps + embedding,
     ]
 
@@ -197,7 +219,7 @@ def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
         ("Grokked", "not yet" if grokked is None else f"{grokked:,}", "step" if grokked is not None else censored),
         ("Delay", *delay),
         ("Test accuracy", percent(m.get("test_accuracy")), f"at step {facts.step:,}, {facts.status['status']}"),
-        ("Phase", story.phase_of(m) if not facts.running or grokked is not None else "open", ""),
+        *(("Phase", p.phase, censored if p.censored else "") for p in facts.phases),
     ]
 
 

@@ -11,6 +11,8 @@ from groklab.figures.thinning import thin
 
 #: The drawing's own units; a page stretches it to any size.
 WIDTH, HEIGHT = 240, 100
+#: What a single evaluation is drawn with.
+DASH = 6
 
 
 def across(steps: np.ndarray, last: int) -> np.ndarray:
@@ -22,7 +24,7 @@ def spark_line(curves: Sequence[pl.DataFrame], last: int, points: int) -> str:
     """Test accuracy of each frame, and fainter its training accuracy, from 0 to 1 upwards, in one drawing.
 
     curves: columns step, train_accuracy and test_accuracy in the order of steps. last: the step at the right edge.
-    points: kept of each curve, about.
+    points: kept of each curve, about. Lines begin at the first step after 0.
     """
     paths = []
     for name, kind in (("train_accuracy", "train"), ("test_accuracy", "test")):
@@ -36,7 +38,8 @@ def spark_line(curves: Sequence[pl.DataFrame], last: int, points: int) -> str:
 def _line(frame: pl.DataFrame, name: str, last: int, points: int) -> str:
     # in NumPy: a page has thousands of them, and a frame's own filter takes a millisecond
     steps, values = frame["step"].to_numpy(), frame[name].to_numpy()
-    whole = np.isfinite(values)
+    # a line from step 0 would rise over steps at which nothing was measured
+    whole = np.isfinite(values) & (steps > 0)
     steps, values = steps[whole], values[whole]
     if not len(steps):
         return ""
@@ -48,4 +51,7 @@ def _line(frame: pl.DataFrame, name: str, last: int, points: int) -> str:
     level[1:-1] = (y[1:-1] == y[:-2]) & (y[1:-1] == y[2:])
     x, y = x[~level], y[~level]
     moves = [f"{dx} {dy}" for dx, dy in zip(np.diff(x), np.diff(y), strict=True) if dx or dy]
-    return f"M{x[0]} {y[0]}l{' '.join(moves) or '0 0'}".replace(" -", "-")
+    if not moves:
+        # one evaluation: a dash that ends there
+        return f"M{max(x[0] - DASH, 0)} {y[0]}h{min(x[0], DASH)}"
+    return f"M{x[0]} {y[0]}l{' '.join(moves)}".replace(" -", "-")

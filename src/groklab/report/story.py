@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
+from groklab.measures.learning_phases import PHASES
 from groklab.report.facts import Facts
 from groklab.report.wording import listed, loss_of, percent, step_of, times
 
 #: From this ratio of the two steps on, generalising counts as late; below it, as coming with memorising.
 LATE = 2.0
+#: Test accuracy above which a run that has not generalised has done so in part.
+PARTLY = 0.5
+#: What each criterion asks of an accuracy.
 CRITERIA = {
-    "sustained_99": "at least 99% accuracy for five evaluations in a row, or to the end of the run",
-    "first_95": "the first evaluation at 95% accuracy or more",
-    "first_90": "the first evaluation at 90% accuracy or more",
-    "near_maximum": "the first evaluation within 1% of the run's own best accuracy",
+    "sustained_99": "at least 99% for five evaluations in a row, or to the end of the run",
+    "first_95": "95% or more for the first time",
+    "first_90": "90% or more for the first time",
+    "near_maximum": "within 1% of the run's own best for the first time",
 }
 _NAMES = {"mlp": "MLP", "gaussian": "Gaussian", "laplace": "Laplace"}
-PHASES = {
-    "grokking": f"generalised at least {LATE:g} times as late as it memorised",
-    "comprehension": "generalised as it memorised, or without memorising",
-    "partial": "memorised, and ended above 50% test accuracy, short of the criterion",
-    "memorisation": "memorised, and did not generalise within its steps",
-    "confusion": "did neither within its steps",
-    "diverged": "lost all meaning in numbers that are not finite",
-}
-
-
-def phase_of(member: dict[str, Any]) -> str:
-    """The phase one member ended in, a key of PHASES."""
-    memorised, grokked = member.get("memorised_step"), member.get("grokked_step")
-    if grokked is not None:
-        late = memorised is not None and grokked >= LATE * max(memorised, 1)
-        return "grokking" if late else "comprehension"
-    if member.get("diverged"):
-        return "diverged"
-    if memorised is None:
-        return "confusion"
-    return "partial" if (member.get("test_accuracy") or 0.0) > 0.5 else "memorisation"
 
 
 def summary(facts: Facts) -> list[str]:
@@ -76,8 +57,7 @@ def _single(facts: Facts) -> list[str]:
     m = facts.members[0]
     memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
     accuracy = percent(m.get("test_accuracy"))
-    phase = phase_of(m)
-    if phase == "grokking":
+    if grokked is not None and memorised is not None and grokked >= LATE * max(memorised, 1):
         ratio = f", {times(grokked / memorised)} times as late" if memorised else ""
         return [
             f"It memorised the training set at step {memorised:,} and generalised at step {grokked:,}{ratio}: "
@@ -85,18 +65,19 @@ def _single(facts: Facts) -> list[str]:
             f"Test accuracy was {percent(_at(facts, 'test_accuracy', memorised))} when memorised and is {accuracy} "
             f"at step {facts.step:,}.",
         ]
-    if phase == "comprehension":
+    if grokked is not None:
         fitted = (
             f"It memorised the training set at step {memorised:,}" if memorised is not None else "It did not memorise"
         )
-        how = "nearly at once: comprehension rather than grokking" if memorised is not None else "all the same"
+        how = "nearly at once" if memorised is not None else "all the same"
         return [f"{fitted} and generalised at step {grokked:,}, {how}.", f"Test accuracy is {accuracy} at the end."]
-    if phase == "diverged":
+    if m.get("diverged"):
         finite = facts.metrics.filter(pl.col("train_loss").is_finite())["step"].max()
         return [f"It diverged: the last evaluation with a finite loss was at step {step_of(finite)}."]  # type: ignore[arg-type]
     chance = f", where chance is {percent(_chance(facts))}" if facts.task is not None else ""
-    if phase in ("memorisation", "partial"):
-        so_far = "had not generalised" if phase == "memorisation" else "had generalised only in part"
+    if memorised is not None:
+        partly = (m.get("test_accuracy") or 0.0) > PARTLY
+        so_far = "had generalised only in part" if partly else "had not generalised"
         return [
             f"It memorised the training set at step {memorised:,} and {so_far} by step {facts.step:,}, "
             f"with test accuracy at {accuracy}{chance}.",
@@ -118,12 +99,14 @@ def _ensemble(facts: Facts) -> list[str]:
     for word, found in (("memorised the training set", memorised), ("generalised", grokked)):
         median = f" (median step {found.median:,.0f})" if found.median is not None else ""
         said.append(f"{found.n_grokked} of {n} {word}{median}.")
-    censored = n - grokked.n_grokked - sum(bool(m.get("diverged")) for m in facts.members)
+    diverged = sum(bool(m.get("diverged")) and m.get("grokked_step") is None for m in facts.members)
+    said += [f"{diverged} diverged."] if diverged else []
+    censored = n - grokked.n_grokked - diverged
     if censored:
         said.append(f"{censored} had not by step {facts.step:,}: censored, not 'never'.")
     if memorised.median and grokked.median:
         said.append(f"The medians lie {times(grokked.median / memorised.median)} times apart.")
-    phases = [phase_of(m) for m in facts.members]
+    phases = [p.phase for p in facts.phases]
     counts = [f"{phases.count(p)} {p}" for p in PHASES if p in phases]
     return [*said, f"Phases: {listed(counts)}."]
 
@@ -162,10 +145,11 @@ def curves_sentence(facts: Facts) -> str:
     last = rows.row(-1, named=True)
     fell = last["test_loss"] < 0.5 * peak["test_loss"]
     top, end = loss_of(peak["test_loss"]), loss_of(last["test_loss"])
+    summed = f", summed over the {facts.summed} operations," if facts.summed else ""
     shape = (
-        f"Test loss peaks at {top} at step {peak['step']:,} and ends at {end}"
+        f"Test loss{summed} peaks at {top} at step {peak['step']:,} and ends at {end}"
         if fell
-        else f"Test loss ends at {end}, not far from its peak of {top} at step {peak['step']:,}"
+        else f"Test loss{summed} ends at {end}, not far from its peak of {top} at step {peak['step']:,}"
     )
     return f"{shape}, while training loss ends at {loss_of(last['train_loss'])}."
 

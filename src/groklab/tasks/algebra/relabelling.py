@@ -2,8 +2,8 @@
 
 A Latin square is a relabelled group exactly if the loop that it becomes when its first row and column are taken for
 the identity is that group (Albert 1943), so that no relabelling needs to be searched for. Products of the non-zero
-numbers mod a prime are a cyclic group of order p - 1, and sums one of order p. Of sums with an operand left out, such as
-1/x + y, only those with the answers' own names are told.
+numbers mod a prime are a cyclic group of order p - 1, and sums one of order p. Of sums with an operand left out, such
+as 1/x + y, only those with the answers' own names are told.
 """
 
 from __future__ import annotations

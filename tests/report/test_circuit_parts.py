@@ -1,0 +1,104 @@
+"""The parts of the logits on the page of a run: of one operation, and of each of a mixture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+import groklab as gl
+from groklab.report.circuit import Circuit, circuit
+from groklab.report.circuit_parts import parts_of_circuit, parts_of_mixture
+from groklab.report.facts import gather, whole_checkpoints
+from groklab.report.single import run_page
+from groklab.report.wording import loss_of
+from groklab.tasks.arithmetic import Arithmetic
+from groklab.tasks.mixture import Mixture
+from groklab.tasks.splits import make_split
+
+SETTINGS: dict[str, Any] = {
+    "name": "mixed",
+    "task.kind": "mixture",
+    "task.p": 7,
+    "task.expressions": ["add", "subtract", "multiply"],
+    "split.frac_train": 0.6,
+    "network.d_model": 8,
+    "network.n_heads": 2,
+    "network.d_mlp": 16,
+    "budget.steps": 20,
+    "evaluation.every": 10,
+}
+
+
+def test_the_table_is_by_the_pages_own_key_frequencies() -> None:
+    run = gl.train(gl.preset("micro-fast", {"task.p": 7, "budget.steps": 60}))
+    facts = gather(run)
+    c = circuit(facts, whole_checkpoints(facts)[0])
+    assert isinstance(c, Circuit)
+    apart = parts_of_circuit(c)
+    rules = apart.tables[0]
+    assert rules.rows[0][:2] == (c.rule, ", ".join(map(str, c.keys)))
+    table = {row[0]: row[1:] for row in apart.tables[1].rows}
+    assert c.rule in apart.tables[1].title
+    # the excluded loss, and the restricted one on the training set
+    assert table["non-key + residual"][0] == loss_of(c.last("excluded_loss"))
+    assert table["key + bias"][0] == loss_of(c.last("restricted_loss_train"))
+    assert loss_of(c.last("excluded_loss")) in apart.pictures[0].sentence
+    assert json.loads(apart.pictures[0].spec)["data"][1]["name"] == "train"
+    page = run_page(run)
+    assert "parts" in {p.key for p in page.pictures}
+    assert apart.tables[1].rows in [t.rows for t in page.tables]
+    assert any(note.startswith("Parts of the logits") for note in page.notes)
+    whole = {k: v for k, v in c.parts["logit_parts"].items() if not k.startswith("test_")}
+    apart = parts_of_circuit(dataclasses.replace(c, parts={"logit_parts": whole}))
+    assert apart.tables[1].head == ("what is kept", "train loss")
+    assert [line["name"] for line in json.loads(apart.pictures[0].spec)["data"]] == ["even guesses", "train", "test"]
+    without = {k: v for k, v in c.parts.items() if k != "logit_parts"}
+    poor = parts_of_circuit(dataclasses.replace(c, parts=without, why={"logit_parts": "no reason"}))
+    assert poor.pictures[0].sentence == "Left out: no reason."
+    assert not poor.tables
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
+    return gl.train(gl.read({}, SETTINGS), home=tmp_path_factory.mktemp("mixed"))
+
+
+def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
+    page, task = run_page(mixture), mixture.experiment.task.build()
+    train = make_split(mixture.experiment.split, task, 0).train
+    found = gl.MEASURES["logit_parts"](mixture.weights(), task, train, network=mixture.experiment.network)
+    told, place = " ".join(page.computes), {name: i for i, name in enumerate(found["parts"])}
+    for i, (operation, direction) in enumerate((("x + y", "a + b"), ("x - y", "a − b"))):
+        loss, in_training = found["loss"][i, 0], found["train_loss"][i, 0]
+        assert f"{operation}: with those frequencies of {direction} alone" in told
+        assert f"{loss_of(loss[place['key_mean']])} (restricted; its own {loss_of(loss[place['all']])})" in told
+        assert f"{loss_of(in_training[place['non_key_residual']])} (excluded" in told
+    assert "x*y is no function of a + b or a − b" in told
+    assert "not measured" not in told
+    titles = [t.title for t in page.tables]
+    assert "Loss of the parts of the logits of x - y, by the rule furuta" in titles
+    assert {"parts", "parts1"} <= {p.key for p in page.pictures}
+    drawn = next(p for p in page.pictures if p.key == "parts1")
+    assert drawn.title == "The parts of the logits of x - y"
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (Mixture(p=7, expressions=("x*y", "x*y + x", "x*y + y")), "to no operation of x*y, x*y + x, x*y + y mod 7"),
+        (Mixture(p=3, expressions=("x + y", "x*y")), None),
+        (Mixture(p=223, expressions=("x + y", "x*y")), "the measures take longer than a page should"),
+        (Arithmetic(p=7), None),
+    ],
+)
+def test_where_there_are_no_parts_it_says_why_or_nothing(mixture: gl.Run, task: Any, says: str | None) -> None:
+    facts = gather(mixture)
+    facts.task = task.build()
+    apart = parts_of_mixture(facts, {20: mixture.weights()})
+    assert not apart.pictures
+    assert not apart.tables
+    assert (says in apart.said[0]) if says else not apart.said
+    assert parts_of_mixture(facts, {}).said == []
