@@ -2,7 +2,8 @@
 
 The peer is the authors' loop, written anew after the description of their code: eager PyTorch over all three positions,
 rows rebuilt from Python lists in every step, loss and accuracy of the test rows in every step, with their graph. The
-lean peer is the least that trains the same: rows prepared once, no test pass. A 'model-step' is one update of one model.
+lean peer is the least that trains the same: rows prepared once, no test pass. A 'model-step' is one update of one
+model.
 """
 
 from __future__ import annotations
