@@ -37,7 +37,7 @@ def reproduce(
     ] = False,
     minutes: Annotated[
         float | None,
-        typer.Option("--slice", metavar="MINUTES", help="Stop, saved, after this long: 8 for --full, else no limit."),
+        typer.Option("--slice", metavar="MINUTES", help="Stop, saved, after this long: 7.5 for --full, else no limit."),
     ] = None,
     slices: Annotated[int, typer.Option(help="Work this many slices in a row.")] = 1,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the HTML page goes.")] = None,
