@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -110,12 +111,7 @@ def labels(
     for name, own in {task.name: found, **found.get("by_operation", {})}.items():
         one = {**found, **own}
         console.print(f"[bold]{name}[/bold]: {one['inputs']:,} inputs", highlight=False)
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(no_wrap=True, style="dim", justify="right")
-        table.add_column()
-        for row in labels_in_words(one):
-            table.add_row(*row)
-        console.print(table, markup=False)
+        _print_facts(labels_in_words(one), console)
 
 
 def _place(operation: Operation) -> int:
@@ -136,15 +132,20 @@ def _operation(o: Operation) -> dict[str, Any]:
     }
 
 
-def _print(found: dict[str, Any], console: Console) -> None:
-    modulus = f"mod {found['p']}" if found["modular"] else f"on 0..{found['p'] - 1}"
-    console.print(f"[bold]{found['formula']} {modulus}[/bold]: {found['inputs']:,} inputs")
+def _print_facts(rows: Iterable[tuple[str, str]], console: Console) -> None:
+    """What each fact is about, and what it says."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True, style="dim", justify="right")
     table.add_column()
-    for row in facts_in_words(found):
+    for row in rows:
         table.add_row(*row)
     console.print(table, markup=False)
+
+
+def _print(found: dict[str, Any], console: Console) -> None:
+    modulus = f"mod {found['p']}" if found["modular"] else f"on 0..{found['p'] - 1}"
+    console.print(f"[bold]{found['formula']} {modulus}[/bold]: {found['inputs']:,} inputs")
+    _print_facts(facts_in_words(found), console)
     console.print(
         "It resembles most, of the 35 operations of Furuta et al. 2024, by the number of properties they share:"
     )
