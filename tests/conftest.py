@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-# Small programs on a shared machine: one compilation cache for all tests and processes, kept between calls.
+# One cache of compiled programs for all tests and processes, kept between calls; it holds the quickest ones, too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".venv" / "xla-cache"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Programs that compile in a third of the time, and run more slowly; `XLA_FLAGS=` tests those of users.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 import hypothesis
 import jax
 
 import groklab  # noqa: F401  (switches 64-bit mode on)
+from corpus import Corpus
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
@@ -23,6 +27,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 
 REFERENCE = Path(__file__).parent.parent.parent / "shared" / "reference"
+#: Bytes that a process may hold before it forgets its compiled programs; two of them fit into 8 GiB.
+MEMORY = 3 * 2**30
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +41,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled() -> Iterator[None]:
-    """Programs of one module's tests do not pile up in memory; those that come again are in the cache on disk."""
+    """Compiled programs stay in memory for the tests that follow, as long as there is room."""
     yield
-    jax.clear_caches()
+    if psutil.Process().memory_info().rss > MEMORY:
+        jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
+    """Trained runs that all tests share, and none writes into: see corpus.py."""
+    base = tmp_path_factory.getbasetemp()
+    shared = Corpus((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "corpus")
+    yield shared
+    assert not shared.changed(), "a test wrote into a shared run: let it take a copy (corpus.copy)"
 
 
 @pytest.fixture
@@ -46,7 +62,3 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("the released reference files are not here")
     return REFERENCE
-
-
-def groklab_command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "groklab", *arguments]
