@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from corpus import RUNS, Corpus
 
 import groklab as gl
+from corpus import RUNS, Corpus
 
 
 @pytest.mark.parametrize("name", RUNS)
