@@ -8,16 +8,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import jax
 import numpy as np
 
 from groklab import grokking
+from groklab.components import Carried
 from groklab.device import cores, require_memory
 from groklab.errors import InputError
 from groklab.experiment import Experiment
 from groklab.reading import component
-from groklab.tasks.base import Task
+from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.splits import SplitRows, make_split
 from groklab.tasks.transposes import in_transpose
 
@@ -239,10 +241,17 @@ def _build_task(description: str, fingerprint: str) -> Task:
 
 def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:
     """Names and shapes of one member's weights, without making them."""
-    network = experiment.network
-    if network is None:
+    if experiment.network is None:
         return dict(experiment.learner.weight_shapes(task.shape))
-    made = jax.eval_shape(lambda key: network.init(key, task.shape, experiment.dtype), jax.random.key(0))
+    kind: Any = type(experiment.network)
+    return dict(_weight_shapes(kind, experiment.program, task.shape, Carried(experiment)))
+
+
+@lru_cache(maxsize=256)
+def _weight_shapes(kind: Any, program: str, shape: TaskShape, carried: Carried) -> dict[str, tuple[int, ...]]:
+    # tracing a transformer's `init` takes 0.2 s, and every run asks several times
+    (experiment,) = carried.values
+    made = jax.eval_shape(lambda key: experiment.network.init(key, shape, experiment.dtype), jax.random.key(0))
     return {name: tuple(value.shape) for name, value in made.items()}
 
 
