@@ -1,17 +1,35 @@
 # The newcomer's commands. Everything is installed into .venv, with the versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Python compiles the modules that are used when it first imports them: all of them would take as long as installing.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest -q
+TWO := -n 2 --dist worksteal
 
-.PHONY: demo test lint docs bench fuzz bare interop clean
+.PHONY: demo test test-long test-costs coverage lint docs bench fuzz bare interop clean
 
 # Watch a one-layer transformer grok modular addition, and get its page. (two or three minutes the first time)
 demo: .venv/demo.stamp
 	$(BIN)/groklab train demo --report
 
-# The whole test suite.
+# The whole test suite. (five minutes; ten with empty caches) OPTIONS go to pytest: make test OPTIONS='-k sweep'
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=groklab --cov-report=term:skip-covered -q
+	$(PYTEST) $(TWO) $(OPTIONS)
+
+# The same, and which lines it runs; at least 96% of them.
+coverage:
+	$(MAKE) test OPTIONS="--cov=groklab --cov-report=term:skip-covered --cov-fail-under=96"
+
+# What has no end: hundreds of kills, a crash at every write of a longer run, 10,000 cases of fuzzing. (an hour)
+test-long: .venv/dev.stamp
+	GROKLAB_TEST_LONG=full $(PYTEST) $(TWO) -m long $(OPTIONS)
+	$(MAKE) fuzz
+
+# What each test costs: seconds, processes, compilations, trainings.
+test-costs: .venv/dev.stamp
+	rm -rf .venv/costs
+	PYTHONPATH=tests $(PYTEST) $(TWO) -p costs --costs .venv/costs $(OPTIONS)
+	$(BIN)/python tests/costs.py .venv/costs
 
 # Style and types.
 lint: .venv/dev.stamp
