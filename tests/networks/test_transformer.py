@@ -43,8 +43,8 @@ def draw(case: str, seed: int, dtype: type = jnp.float64) -> tuple[dict[str, jax
     """Weights (none of them zero), tokens and targets."""
     net, shape = make(case)
     rng = np.random.default_rng(seed)
-    weights = net.init(jax.random.key(seed), shape, dtype)
-    weights = {name: w + jnp.asarray(rng.normal(size=w.shape) * 0.2, dtype) for name, w in weights.items()}
+    weights = {name: rng.normal(size=size) * 0.5 + name.endswith(".w") for name, size in net.shapes(shape).items()}
+    weights = {name: jnp.asarray(w, dtype) for name, w in weights.items()}
     columns = [rng.integers(0, P, 21) if c is None else np.full(21, c) for c in shape.constants]
     return weights, jnp.asarray(np.stack(columns, axis=1), jnp.int32), jnp.asarray(rng.integers(0, P, 21), jnp.int32)
 
