@@ -80,7 +80,7 @@ def test_the_trace_of_a_quadratic_network_by_its_formula() -> None:
     last = np.asarray(weights["unembed.W_U"]).T
     second_moment = x.T @ (np.asarray(row_weights)[:, None] * x)
     expected = 4 * ((last.T @ last) * (first @ second_moment @ first.T) * (first @ first.T)).sum()
-    got = jax.jit(lambda w: net.agop_trace(w, net.prepare(inputs, SHAPE), SHAPE, row_weights))(weights)
+    got = jax.jit(lambda w: net.agop_trace(w, net.prepare(jnp.asarray(inputs), SHAPE), SHAPE, row_weights))(weights)
     assert float(got) == pytest.approx(expected, rel=1e-12)
 
 

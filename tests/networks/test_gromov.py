@@ -15,7 +15,7 @@ from groklab.tasks.base import TaskShape
 
 
 def accuracies(p: int, widths: tuple[int, ...], scheme: str = "gromov", seeds: int = 4) -> list[list[float]]:
-    """For each width and seed the share of all pairs (of products, non-zero ones) whose answer has the largest logit."""
+    """For each width and seed the share of pairs (of products, non-zero ones) whose answer has the largest logit."""
     nets = [MLP(d_mlp=width, activation="quadratic", init_scheme=scheme) for width in widths]
     shape = TaskShape(p, 2, p, (None, None))
     init = jax.jit(jax.vmap(lambda key: [net.init(key, shape, jnp.float32) for net in nets]))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from groklab.networks.lookup import BLOCK, add_by_product, add_by_scatter, lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 
-
 prepare = jax.jit(prepare_lookup, static_argnums=1)
 
 
@@ -43,7 +42,9 @@ def test_values_and_gradients_are_those_of_plain_indexing(width):
         lookups = tuple(prepare_lookup(jnp.asarray(i), m) for i, m in zip(indices, (6, 9), strict=True))
         return (direction * weighted_lookup(weights, tables, lookups, constant)).sum()
 
-    expected, got = (jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(weights, tables, constant) for f in (plain, fast))
+    expected, got = (
+        jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(weights, tables, constant) for f in (plain, fast)
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), got, expected)
 
 

@@ -58,7 +58,7 @@ def test_the_fast_way_is_the_textbook_in_value_and_gradient(case, seed):
 
 def test_members_of_a_batch_are_as_alone():
     drawn = [draw("one-hot", seed) for seed in (0, 1)]
-    many = jax.tree.map(lambda *x: jnp.stack(x), *drawn)
+    many = jax.tree.map(lambda *x: np.stack(x), *drawn)
     got = jax.jit(jax.vmap(value_and_gradient("one-hot", "fast").__wrapped__), compiler_options=QUICK)(*many)
     for i, one in enumerate(drawn):
         alone = value_and_gradient("one-hot", "fast")(*one)
@@ -79,7 +79,7 @@ def test_the_micro_family_by_its_formula():
     for w in weights.values():
         assert float(w.std()) == pytest.approx(0.5 / 256 ** (1 / 3), rel=0.05)
     a, b = np.array([3, 7, 0]), np.array([22, 7, 1])
-    tokens = np.stack([a, b], axis=1)
+    tokens = jnp.asarray(np.stack([a, b], axis=1))
     got = jax.jit(lambda w: net.apply(w, net.prepare(tokens, shape), shape))(weights)
     first, second, last = (np.asarray(w) for w in weights.values())
     by_hand = (first[a] + second[b]) ** 2 @ last
