@@ -152,9 +152,9 @@ def test_what_is_transferred_stays_as_it_is(tiny: None) -> None:
 
 
 def test_mixtures_are_compared_with_the_operation_alone(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = measured("mixture-rescues-cross-term", "full")[0].values
-    assert {"add_grokked_step", "xy_y_best_test_accuracy", "alone_best_test_accuracy"} <= set(values)
-    # one share instead of two, so that there is one program to compile
+    # three operations, as below, and one share instead of two, so that there is one program to compile
+    values = measured("mixture-rescues-quadratic-form", "full")[0].values
+    assert {"x2_y2_grokked_step", "x2_xy_y2_best_test_accuracy", "alone_best_test_accuracy"} <= set(values)
     monkeypatch.setattr(mixtures, "TOGETHER", 0.6)
     assert len(measured("elementary-mixture", "full")[0].values) == 6
     before = len(gl.runs())
