@@ -176,7 +176,9 @@ def test_whole_tables_stop_and_go_on(tiny: None, inside: None, monkeypatch: pyte
     json.dumps(found)
 
 
-def test_table_6_starts_each_seed_from_its_own_source(tiny: None, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_table_6_starts_each_seed_from_its_own_source(
+    tiny: None, inside: None, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     monkeypatch.setattr(tables, "DOWNSTREAM", ("2x_y",))
     monkeypatch.setattr(tables, "FRACTIONS", (0.6,))
     monkeypatch.setattr(tables, "SOURCES", ("add",))
