@@ -33,8 +33,7 @@ ACTIVATIONS = {"quadratic": jnp.square, "gelu": jax.nn.gelu, "tanh": jnp.tanh}
 
 def drawn(net: MLP) -> dict[str, jax.Array]:
     rng = np.random.default_rng(0)
-    weights = net.init(jax.random.key(0), SHAPE, jnp.float64)
-    return {name: w + jnp.asarray(rng.normal(size=w.shape) * 0.3) for name, w in weights.items()}
+    return {name: jnp.asarray(rng.normal(size=size) * 0.5) for name, size in net.shapes(SHAPE).items()}
 
 
 def rows() -> tuple[np.ndarray, jax.Array]:
@@ -81,7 +80,7 @@ def test_the_trace_of_a_quadratic_network_by_its_formula() -> None:
     last = np.asarray(weights["unembed.W_U"]).T
     second_moment = x.T @ (np.asarray(row_weights)[:, None] * x)
     expected = 4 * ((last.T @ last) * (first @ second_moment @ first.T) * (first @ first.T)).sum()
-    got = net.agop_trace(weights, net.prepare(jnp.asarray(inputs), SHAPE), SHAPE, row_weights)
+    got = jax.jit(lambda w: net.agop_trace(w, net.prepare(jnp.asarray(inputs), SHAPE), SHAPE, row_weights))(weights)
     assert float(got) == pytest.approx(expected, rel=1e-12)
 
 
@@ -138,9 +137,10 @@ def test_the_penalty_lowers_the_trace_and_members_may_differ_in_it() -> None:
     np.testing.assert_allclose(curves[1], alone.curves()["train_loss"], rtol=1e-6)
     assert curves[0][0] == pytest.approx(curves[1][0], rel=1e-6)
     net, task = members[0].network, members[0].task.build()
-    batch = net.prepare(jnp.asarray(task.inputs), task.shape)
+    batch = jax.jit(lambda tokens: net.prepare(tokens, task.shape))(task.inputs)
     weights = [jax.tree.map(jnp.asarray, together.weights(member=i)) for i in range(2)]
-    traces = [net.agop_trace(w, batch, task.shape, jnp.full(49, 1 / 49)) for w in weights]
+    trace = jax.jit(lambda w: net.agop_trace(w, batch, task.shape, jnp.full(49, 1 / 49)))
+    traces = [trace(w) for w in weights]
     assert traces[1] < 0.7 * traces[0]
 
 

@@ -34,10 +34,10 @@ def test_entries_are_dropped_with_that_probability_and_means_stay() -> None:
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_a_rate_of_zero_is_no_dropout(n_layers: int) -> None:
     network = Transformer(d_model=8, n_heads=2, n_layers=n_layers, dropout=0.0)
-    weights = network.init(jax.random.key(1), TASK.shape, jnp.float64)
+    weights = jax.jit(lambda key: network.init(key, TASK.shape, jnp.float64))(jax.random.key(1))
     tokens = jnp.asarray(TASK.inputs)
-    noisy = network.apply_noisy(weights, tokens, TASK.shape, jax.random.key(2))
-    plain = network.apply(weights, network.prepare(tokens, TASK.shape), TASK.shape)
+    noisy = jax.jit(lambda w, key: network.apply_noisy(w, tokens, TASK.shape, key))(weights, jax.random.key(2))
+    plain = jax.jit(lambda w: network.apply(w, network.prepare(tokens, TASK.shape), TASK.shape))(weights)
     np.testing.assert_allclose(noisy, plain, rtol=1e-10, atol=1e-12)
 
 
@@ -56,11 +56,11 @@ def test_training_at_a_rate_of_zero_is_training_without() -> None:
 def test_the_gradient_is_right_on_average_in_a_linear_network() -> None:
     """Attention alone is linear in what is dropped, so the mean over masks is the value without."""
     network = Transformer(d_model=8, n_heads=2, d_mlp=0, dropout=0.25)
-    weights = network.init(jax.random.key(1), TASK.shape, jnp.float64)
+    weights = jax.jit(lambda key: network.init(key, TASK.shape, jnp.float64))(jax.random.key(1))
     tokens = jnp.asarray(TASK.inputs)
     keys = jax.random.split(jax.random.key(5), 4000)
     noisy = jax.jit(jax.vmap(lambda k: network.apply_noisy(weights, tokens, TASK.shape, k)))(keys)
-    plain = network.apply(weights, network.prepare(tokens, TASK.shape), TASK.shape)
+    plain = jax.jit(lambda w: network.apply(w, network.prepare(tokens, TASK.shape), TASK.shape))(weights)
     error = np.asarray(noisy.std(axis=0)) / len(keys) ** 0.5
     assert (np.abs(np.asarray(noisy.mean(axis=0) - plain)) < 6 * error + 1e-12).all()
 

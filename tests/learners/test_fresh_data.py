@@ -26,11 +26,12 @@ from groklab.tasks import RepeatedSubsequence
 SMALL: dict[str, Any] = {
     "task": {"kind": "repeated_subsequence", "vocabulary": 9, "seq_len": 13, "subsequence": 4, "examples": 40},
     "split": {"n_train": 30},
-    "network": {"kind": "transformer", "d_model": 12, "n_heads": 2, "n_layers": 2, "d_mlp": 0},
+    "network": {"kind": "transformer", "d_model": 12, "n_heads": 2, "n_layers": 1, "d_mlp": 0},
     "budget": {"steps": 40},
     "evaluation": {"every": 5},
     "checkpoints": {"rolling_seconds": 1e-9},
     "batch_size": 8,
+    "dtype": "float64",
 }
 ENDLESS = {"task.data": "infinite"}
 
@@ -70,25 +71,25 @@ def test_fresh_data_and_dropout_resume_to_the_same_bits(
 
 
 def test_members_have_data_of_their_own_and_train_as_alone() -> None:
-    settings = {**ENDLESS, "dtype": "float64"}
-    together = training.train(gl.read(SMALL, settings), seeds=2)
+    together = training.train(gl.read(SMALL, ENDLESS), seeds=2)
     for i in range(2):
-        alone = training.train(gl.read(SMALL, {**settings, "seed": i}))
+        alone = training.train(gl.read(SMALL, {**ENDLESS, "seed": i}))
         np.testing.assert_allclose(together.curves(i)["train_loss"], alone.curves()["train_loss"], rtol=1e-6)
     assert together.curves(0)["train_loss"][3] != together.curves(1)["train_loss"][3]
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
-def test_losses_are_the_mean_over_what_is_asked(batch_size: int | None) -> None:
+@pytest.mark.parametrize(("batch_size", "n_layers"), [(None, 2), (8, 1)])
+def test_losses_are_the_mean_over_what_is_asked(batch_size: int | None, n_layers: int) -> None:
     """Loss and accuracy of the last record, by hand from the last weights."""
-    experiment = small(batch_size=batch_size, dtype="float64", budget__steps=10)
+    experiment = small(batch_size=batch_size, network__n_layers=n_layers, budget__steps=10)
     run = training.train(experiment)
     task = build_task(experiment)
     assert task.reads is not None
     assert task.mask is not None
     split = make_ensemble([experiment]).splits[0]
     weights = {k: jnp.asarray(v) for k, v in run.weights().items()}
-    logits = np.asarray(experiment.network.textbook(weights, jnp.asarray(task.inputs), task.shape))
+    textbook = jax.jit(lambda w: experiment.network.textbook(w, jnp.asarray(task.inputs), task.shape))
+    logits = np.asarray(textbook(weights))
     for name, rows in (("train", split.train), ("test", split.test)):
         losses, right = [], []
         for row in rows:
@@ -116,9 +117,11 @@ def test_the_loss_of_a_step_is_that_of_its_fresh_batch() -> None:
     task = build_task(experiment)
     assert task.draw is not None
     key = jax.random.fold_in(jax.random.key(0), 1)
-    inputs, targets, mask = task.draw(jax.random.fold_in(jax.random.fold_in(key, FRESH), 0), 8)
+    inputs, targets, mask = jax.jit(task.draw, static_argnums=1)(
+        jax.random.fold_in(jax.random.fold_in(key, FRESH), 0), 8
+    )
     weights = {k: jnp.asarray(v) for k, v in run.weights().items()}
-    logits = experiment.network.apply(weights, inputs, task.shape)
+    logits = jax.jit(lambda w: experiment.network.apply(w, inputs, task.shape))(weights)
     losses = CrossEntropy().per_row(logits.reshape(-1, 9), targets.reshape(-1))
     expected = np.asarray(losses)[np.asarray(mask).ravel()].mean()
     assert run.curves()["train_loss"][0] == pytest.approx(expected, rel=1e-5)
@@ -128,29 +131,30 @@ def test_reading_some_positions_is_reading_all_of_them() -> None:
     task = RepeatedSubsequence(vocabulary=9, seq_len=13, subsequence=4, examples=5).build()
     assert task.reads is not None
     network = Transformer(d_model=12, n_heads=2, n_layers=2, layer_norm="pre", biases="all")
-    weights = network.init(jax.random.key(0), task.shape, jnp.float64)
+    weights = jax.jit(lambda key: network.init(key, task.shape, jnp.float64))(jax.random.key(0))
     tokens = jnp.asarray(task.inputs)
-    some = network.apply(weights, network.prepare(tokens, task.shape), task.shape)
-    np.testing.assert_allclose(some, network.textbook(weights, tokens, task.shape)[:, slice(*task.reads)], rtol=1e-12)
+    some = jax.jit(lambda w: network.apply(w, network.prepare(tokens, task.shape), task.shape))(weights)
+    all_of_them = np.asarray(jax.jit(lambda w: network.textbook(w, tokens, task.shape))(weights))
+    np.testing.assert_allclose(some, all_of_them[:, slice(*task.reads)], rtol=1e-12)
 
 
 def test_the_doubled_residual_adds_each_input_once_more() -> None:
     task = RepeatedSubsequence(vocabulary=9, seq_len=13, subsequence=4, examples=5).build()
     network = Transformer(d_model=12, n_heads=2, n_layers=2, d_mlp=0, doubled_residual=True)
-    weights = network.init(jax.random.key(0), task.shape, jnp.float64)
+    weights = jax.jit(lambda key: network.init(key, task.shape, jnp.float64))(jax.random.key(0))
     seen = gl.activations(weights, task.inputs, network)
     for block in ("blocks.0.", "blocks.1."):
         before, added = seen[block + "hook_resid_pre"], seen[block + "hook_attn_out"]
         np.testing.assert_allclose(seen[block + "hook_resid_post"], 2 * before + added, rtol=1e-12)
-    np.testing.assert_allclose(
-        network.apply(weights, network.prepare(jnp.asarray(task.inputs), task.shape), task.shape),
-        seen["logits"][:, slice(*task.reads)],
-        rtol=1e-12,
-    )
+    tokens = jnp.asarray(task.inputs)
+    fast = jax.jit(lambda w: network.apply(w, network.prepare(tokens, task.shape), task.shape))(weights)
+    np.testing.assert_allclose(fast, seen["logits"][:, slice(*task.reads)], rtol=1e-12)
 
 
 def test_what_it_costs_is_known_before() -> None:
-    fresh, fixed = estimate([small(**{"task__data": "infinite"})]), estimate([small(batch_size=None)])
+    fresh, fixed = (
+        estimate([small(**asked, network__n_layers=2)]) for asked in ({"task__data": "infinite"}, {"batch_size": None})
+    )
     assert fresh["flops_per_step"] * 30 == pytest.approx(fixed["flops_per_step"] * 8)
     assert fresh["memory_bytes"] > 0
     # by hand: keys and values at 12 positions, queries at all of them and at the 7 that are read; 9 classes

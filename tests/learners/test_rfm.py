@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from groklab.reading import component
 from groklab.tasks.base import Task
 
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"
+#: How many of the 30 iterations of each known run are followed: by the 20th all four are right on 97% of the pairs.
+FOLLOWED = 30 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 20
 KERNELS = ["quadratic", "gaussian", "laplace", "general_quadratic"]
 
 
@@ -107,7 +110,8 @@ def test_the_four_known_runs_are_followed_iteration_by_iteration(number: int) ->
         rows = (x * y % run["p"]) * (run["p"] - 1) + y - 1
     machine = RFM(kernel=run["kernel"]).start(task, rows)
     known = run["iterations"]
-    for t in range(len(known["acc"])):
+    assert len(known["acc"]) == 30
+    for t in range(FOLLOWED):
         row = machine.step()
         assert row["test_accuracy"] == known["acc"][t]
         assert row["test_loss"] == pytest.approx(known["mse"][t], rel=1e-8)

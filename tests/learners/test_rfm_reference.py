@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -12,6 +13,9 @@ import rfm_reference as reference
 
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"
 BANDWIDTH = 2.5
+#: Of the known run; the second needs the matrix of the first, which takes seconds. The fast machine, which other tests
+#: hold against this reference, follows all known runs.
+ITERATIONS = 2 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 1
 
 
 def one_hot_pairs(p: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,20 +76,23 @@ def test_the_quadratic_machine_follows_a_known_run() -> None:
     train = np.asarray(run["train_index"])
     test = np.setdiff1d(np.arange(p * p), train)
 
-    first = reference.iterate(X[train], Y[train], X[test], Y[test], "quadratic", 1, BANDWIDTH)[0]
-    M = first["M_next"]
-    # AGOP and root of a second iteration would double the time of this test
     rows, targets, points = (jnp.asarray(a) for a in (X[train], Y[train], X[test]))
-    alpha = reference.fit("quadratic", rows, targets, jnp.asarray(M), BANDWIDTH, ridge=0.0)
-    predicted = reference.predict("quadratic", points, rows, alpha, jnp.asarray(M), BANDWIDTH)
-    second = {f"test_{k}": v for k, v in reference.measure(predicted, jnp.asarray(Y[test])).items()}
-
-    for t, entry in enumerate((first, second)):
-        assert entry["test_accuracy"] == known["acc"][t]
-        assert entry["test_loss"] == pytest.approx(known["mse"][t], rel=1e-12)
-        assert entry["test_correct_class_loss"] == pytest.approx(known["corr"][t], rel=1e-12)
-    assert first["train_loss"] < 1e-30
-    # eigenvalues that are zero but for rounding, 1e-17 say, have roots that are not: M is known to 1e-9 only
-    assert np.trace(M) == pytest.approx(known["trM"][0], rel=1e-9)
-    assert deviation(M[p:, :p], -1) == pytest.approx(known["T"][0], rel=1e-6)
-    assert deviation(M[p:, :p], +1) == pytest.approx(known["H"][0], rel=1e-6)
+    M = jnp.eye(2 * p)
+    for t in range(ITERATIONS):
+        alpha = reference.fit("quadratic", rows, targets, M, BANDWIDTH, ridge=0.0)
+        predicted = reference.predict("quadratic", points, rows, alpha, M, BANDWIDTH)
+        found = reference.measure(predicted, jnp.asarray(Y[test]))
+        assert found["accuracy"] == known["acc"][t]
+        assert found["loss"] == pytest.approx(known["mse"][t], rel=1e-12)
+        assert found["correct_class_loss"] == pytest.approx(known["corr"][t], rel=1e-12)
+        if t == 0:
+            fitted = reference.predict("quadratic", rows, rows, alpha, M, BANDWIDTH)
+            assert reference.measure(fitted, targets)["loss"] < 1e-30
+        if t + 1 < ITERATIONS:
+            J = reference.jacobians("quadratic", rows, rows, alpha, M, BANDWIDTH)
+            M = reference.matrix_power(reference.agop(J, centre=True), 0.5)
+            # eigenvalues that are zero but for rounding, 1e-17 say, have roots that are not: M is known to 1e-9 only
+            assert np.trace(M) == pytest.approx(known["trM"][t], rel=1e-9)
+            block = np.asarray(M[p:, :p])
+            assert deviation(block, -1) == pytest.approx(known["T"][t], rel=1e-6)
+            assert deviation(block, +1) == pytest.approx(known["H"][t], rel=1e-6)

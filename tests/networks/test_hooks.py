@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -23,18 +25,19 @@ NETWORKS = {
 }
 
 
+@functools.cache
 def case(name):
     network, layout = NETWORKS[name]
     task = gl.read({"task": {"p": 5, "layout": layout}}).task.build()
-    weights = network.init(jax.random.key(0), task.shape, "float64")
+    weights = jax.jit(lambda key: network.init(key, task.shape, "float64"))(jax.random.key(0))
     return network, task, {k: np.asarray(v) for k, v in weights.items()}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_last_intermediate_is_the_logits_of_the_fast_pass(name: str) -> None:
     network, task, weights = case(name)
-    arrays = {k: jax.numpy.asarray(v) for k, v in weights.items()}
-    fast = network.apply(arrays, network.prepare(jax.numpy.asarray(task.inputs), task.shape), task.shape)
+    tokens = jax.numpy.asarray(task.inputs)
+    fast = jax.jit(lambda w: network.apply(w, network.prepare(tokens, task.shape), task.shape))(weights)
     for given in (network, None):
         found = gl.activations(weights, task.inputs, given)["logits"]
         found = found[:, -1] if found.ndim == 3 else found

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from groklab.networks.lookup import BLOCK, add_by_product, add_by_scatter, lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 
+prepare = jax.jit(prepare_lookup, static_argnums=1)
+
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 999), n_rows=st.sampled_from([1, 3, 40]), skewed=st.booleans())
@@ -15,7 +17,7 @@ def test_every_place_is_in_exactly_one_block_of_its_own_row(seed, n_rows, skewed
     rng = np.random.default_rng(seed)
     n = 57
     indices = np.full(n, n_rows - 1) if skewed else rng.integers(0, n_rows, n)
-    prepared = prepare_lookup(jnp.asarray(indices), n_rows)
+    prepared = prepare(jnp.asarray(indices), n_rows)
     blocks, used, owner = (np.asarray(x) for x in prepared[1:])
     assert sorted(blocks[used]) == list(range(n))
     assert (indices[blocks] == owner[:, None])[used].all()
@@ -36,13 +38,13 @@ def test_values_and_gradients_are_those_of_plain_indexing(width):
         first = sum(weights[0][:, h, None] * tables[0][h][indices[0]] for h in range(n_heads))
         return (direction * (first + sum(t[indices[1]] for t in tables[1]) + constant)).sum()
 
-    @jax.jit
     def fast(weights, tables, constant):
         lookups = tuple(prepare_lookup(jnp.asarray(i), m) for i, m in zip(indices, (6, 9), strict=True))
         return (direction * weighted_lookup(weights, tables, lookups, constant)).sum()
 
-    expected = jax.value_and_grad(plain, argnums=(0, 1, 2))(weights, tables, constant)
-    got = jax.value_and_grad(fast, argnums=(0, 1, 2))(weights, tables, constant)
+    expected, got = (
+        jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(weights, tables, constant) for f in (plain, fast)
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), got, expected)
 
 
@@ -63,7 +65,7 @@ def test_the_product_has_the_gradients_of_a_product(shape):
     x, w = jnp.asarray(rng.normal(size=(9, shape[0]))), jnp.asarray(rng.normal(size=shape))
 
     def gradients(multiply):
-        return jax.grad(lambda x, w: jnp.sin(multiply(x, w)).sum(), argnums=(0, 1))(x, w)
+        return jax.jit(jax.grad(lambda x, w: jnp.sin(multiply(x, w)).sum(), argnums=(0, 1)))(x, w)
 
     for got, expected in zip(gradients(product), gradients(jnp.matmul), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12)
@@ -73,4 +75,5 @@ def test_both_ways_of_adding_blocks_agree():
     """A GPU takes the second way, which no test on a CPU would run otherwise."""
     rng = np.random.default_rng(0)
     sums, owner = jnp.asarray(rng.normal(size=(40, 5))), jnp.asarray(np.sort(rng.integers(0, 7, 40)), jnp.int32)
-    np.testing.assert_allclose(add_by_product(sums, owner, 7), add_by_scatter(sums, owner, 7), rtol=1e-12)
+    product_, scatter = (jax.jit(f, static_argnums=2)(sums, owner, 7) for f in (add_by_product, add_by_scatter))
+    np.testing.assert_allclose(product_, scatter, rtol=1e-12)

@@ -29,8 +29,7 @@ CASES = {
 
 def drawn(net: MLP, dtype: type = jnp.float64) -> dict[str, jax.Array]:
     rng = np.random.default_rng(0)
-    weights = net.init(jax.random.key(0), SHAPE, dtype)
-    return {name: w + jnp.asarray(rng.normal(size=w.shape) * 0.2, dtype) for name, w in weights.items()}
+    return {name: jnp.asarray(rng.normal(size=size) * 0.5, dtype) for name, size in net.shapes(SHAPE).items()}
 
 
 def loss(net: MLP, way: str, weights: dict[str, jax.Array], tokens: jax.Array) -> jax.Array:

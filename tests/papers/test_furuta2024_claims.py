@@ -40,7 +40,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(common.CLEAN_UP, size, 0)
         monkeypatch.setitem(common.FRACTION, size, 0.6)
         monkeypatch.setitem(common.MORE, size, 0.6)
-    monkeypatch.setattr(common, "OWN", {})
+    # shown with '=', multiplication shares the program of all operations without a sign of their own
+    monkeypatch.setattr(common, "OWN", {"multiply": {"task__op_token": "="}})
 
 
 @pytest.fixture
@@ -151,9 +152,9 @@ def test_what_is_transferred_stays_as_it_is(tiny: None) -> None:
 
 
 def test_mixtures_are_compared_with_the_operation_alone(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = measured("mixture-rescues-cross-term", "full")[0].values
-    assert {"add_grokked_step", "xy_y_best_test_accuracy", "alone_best_test_accuracy"} <= set(values)
-    # one share instead of two, so that there is one program to compile
+    # three operations, as below, and one share instead of two, so that there is one program to compile
+    values = measured("mixture-rescues-quadratic-form", "full")[0].values
+    assert {"x2_y2_grokked_step", "x2_xy_y2_best_test_accuracy", "alone_best_test_accuracy"} <= set(values)
     monkeypatch.setattr(mixtures, "TOGETHER", 0.6)
     assert len(measured("elementary-mixture", "full")[0].values) == 6
     before = len(gl.runs())
@@ -175,7 +176,9 @@ def test_whole_tables_stop_and_go_on(tiny: None, inside: None, monkeypatch: pyte
     json.dumps(found)
 
 
-def test_table_6_starts_each_seed_from_its_own_source(tiny: None, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_table_6_starts_each_seed_from_its_own_source(
+    tiny: None, inside: None, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     monkeypatch.setattr(tables, "DOWNSTREAM", ("2x_y",))
     monkeypatch.setattr(tables, "FRACTIONS", (0.6,))
     monkeypatch.setattr(tables, "SOURCES", ("add",))
@@ -212,9 +215,8 @@ def test_the_packaged_table_is_made_of_saved_results_and_sweeps(tmp_path: Path, 
     claims = [{"id": "linear", "quick": linear}, {"id": "powers", "quick": {}}, {"id": "cross-terms"}]
     saved = {"claims": [*claims, {"id": "squares-spectrum", "quick": squares}]}
     (tmp_path / "saved.json").write_text(json.dumps(saved))
-    keys = {"task.expression": ["add", "x2_y2"], "split.frac_train": [0.75]}
-    small = {"task.p": 7, "network.d_model": 8, "network.n_heads": 2, "network.d_mlp": 16, "budget.steps": 20}
-    swept = gl.sweep(gl.preset("furuta2024"), keys, overrides={**small, "measures.names": []})
+    keys = {"task.expression": ["add", "x2_y2"], "split.frac_train": [0.6]}
+    swept = gl.sweep(gl.preset("furuta2024"), keys, overrides={**TINY, "budget.steps": 20, "measures.names": []})
     measured_table.main([str(tmp_path / "saved.json"), str(swept.path), "--out", str(tmp_path / "table.json")])
     rows = measured_rows(tmp_path / "table.json")
     assert rows[:3] == [
@@ -223,7 +225,7 @@ def test_the_packaged_table_is_made_of_saved_results_and_sweeps(tmp_path: Path, 
         {"operation": "x2_y2", "frac_train": 0.35, "p": 73, "seeds": 1, "grokked": 1, "best_test_accuracy": None},
     ]
     assert [(r["operation"], r["p"], r["frac_train"], r["seeds"]) for r in rows[3:]] == [
-        ("add", 7, 0.75, 1),
-        ("x2_y2", 7, 0.75, 1),
+        ("add", 7, 0.6, 1),
+        ("x2_y2", 7, 0.6, 1),
     ]
     assert rows[3]["best_test_accuracy"] == swept.curves(0)["test_accuracy"].max()

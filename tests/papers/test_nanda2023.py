@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 import groklab as gl
 from groklab.start import read_weights
+
+#: How far the released curve is followed. By step 20 another setting shows: no decay at all, instead of 0.1, is 9 times
+#: as far from the curve as the bound allows, and b2 = 0.999 19 times.
+FOLLOWED = 50 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 20
 
 # Recorded by the authors on a GPU: the saved run with decay 0.1, seed 1.
 RELEASED = {
@@ -39,16 +45,16 @@ def test_start_weights_are_the_recorded_ones() -> None:
 
 
 def test_float32_follows_the_released_curve() -> None:
-    run = gl.train(gl.preset("nanda2023/released-wd0.1", {"budget.steps": 50, "evaluation.every": 5}))
+    run = gl.train(gl.preset("nanda2023/released-wd0.1", {"budget.steps": FOLLOWED, "evaluation.every": 5}))
     every = run.curves()
     train, test = (
         dict(zip(every["step"].tolist(), every[f"{s}_loss"].tolist(), strict=True)) for s in ("train", "test")
     )
     assert train[0] == pytest.approx(RELEASED[0], abs=1e-6)
     assert test[0] == pytest.approx(RELEASED_TEST[0], abs=1e-6)
-    for step in (5, 10, 20, 50):
+    for step in (s for s in (5, 10, 20, 50) if s <= FOLLOWED):
         assert train[step] == pytest.approx(RELEASED[step], rel=tolerance(step)), step
-    for step in (10, 50):
+    for step in (s for s in (10, 50) if s <= FOLLOWED):
         assert test[step] == pytest.approx(RELEASED_TEST[step], rel=5e-4), step
 
 
