@@ -92,7 +92,7 @@ def _(mo):
     mo.md("""
     ## Seeds
 
-    One run says little about when a network groks. Four members, each with weights and a split of its own, at two
+    One run says little about when a network groks. Three members, each with weights and a split of its own, at two
     strengths of weight decay:
     """)
     return
@@ -101,7 +101,7 @@ def _(mo):
 @app.cell
 def _(gl, mo, pl):
     ensembles = [
-        gl.train(gl.preset("micro", {"name": f"decay-{decay}", "optimiser.weight_decay": decay}), seeds=4)
+        gl.train(gl.preset("micro", {"name": f"decay-{decay}", "optimiser.weight_decay": decay}), seeds=3)
         for decay in (0.5, 1.0)
     ]
     compared = gl.compare(ensembles)

@@ -1,6 +1,6 @@
 """The recipes of CONTRIBUTING.md: each block written to its file, each command run, each result looked at.
 
-Ensembles are cut to two seeds.
+Sizes are those of reduced.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from fenced import ROOT, Reader, blocks
 
 import groklab as gl
 from groklab.registry import FAMILIES
+from reduced import SMALL
 
 PAGE = ROOT / "CONTRIBUTING.md"
 
@@ -51,7 +52,7 @@ def test_the_task_is_the_larger_of_two_and_is_memorised(reader: Reader) -> None:
     run = kept()["my-task"]
     assert run.summary()["memorised_step"] is not None
     task = run.experiment.task.build()
-    assert task.n_inputs == 13 * 13
+    assert task.n_inputs == 23 * 23
     assert (task.targets == task.inputs.max(1)).all()
 
 
@@ -83,5 +84,5 @@ def test_the_measure_gives_the_right_number(reader: Reader) -> None:
     assert found["identity"] == pytest.approx(5)
     assert found["outer"] == pytest.approx(1)
     frame = reader.namespace["frame"]
-    assert (frame["step"][0], frame["step"][-1]) == (0, 3000)
+    assert (frame["step"][0], frame["step"][-1]) == (0, SMALL["micro"]["budget.steps"])
     assert 10 < frame["embed.0.W"][-1] <= 23

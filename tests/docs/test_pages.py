@@ -1,7 +1,6 @@
 """Tutorial, how-to, reference and explanation: pages say what is true, cover everything, and their blocks run.
 
-Blocks that train the demo are run with its budget cut to 20 steps, and
-ensembles with two seeds; the rest is run as written.
+Every block is run, at the size that reduced.py and SMALLER say.
 """
 
 from __future__ import annotations
@@ -14,15 +13,65 @@ from types import ModuleType
 
 import pytest
 import yaml
-from fenced import ROOT, Reader, blocks
+from fenced import ROOT, Reader, blocks, commands, same_but_for_sizes
 
 import groklab as gl
 from groklab.registry import FAMILIES
+from groklab.reproduction import PAPERS
 from groklab.tasks import OPERATIONS
 
 DOCS = ROOT / "docs"
 GUIDES = sorted(p.relative_to(DOCS).as_posix() for part in ("tutorial", "how-to") for p in (DOCS / part).glob("*.md"))
 WITH_BLOCKS = [*GUIDES, "reference/run-directory.md", "explanation/cross-entropy.md", "explanation/identity.md"]
+_DIGITS = (
+    "groklab train omnigrok/mnist-small name=digits task.first=400 split.n_train=100 batch_size=100 "
+    "network.init_scale=6 optimiser.learning_rate=2e-3 optimiser.weight_decay=1 budget.steps={} evaluation.every=25"
+)
+#: Documented commands, and the smaller ones that are run: same words, other values of sizes.
+SMALLER = {
+    "groklab import weights.npz --p 59 --operation add --frac-train 0.4 --split-seed 0": (
+        "groklab import weights.npz --p 11 --operation add --frac-train 0.7 --split-seed 0"
+    ),
+    _DIGITS.format(600): _DIGITS.format(100),
+    "groklab train subtraction.yaml": "groklab train subtraction.yaml budget.steps=300",
+    "groklab sweep furuta2024 task.p=7 budget.steps=200 --name family --seeds 2 --quiet"
+    " --grid task.expression=add,multiply,x2_y2 --grid split.frac_train=0.65,0.8": (
+        "groklab sweep furuta2024 task.p=7 budget.steps=100 --name family --seeds 2 --quiet"
+        " --grid task.expression=add,x2_y2 --grid split.frac_train=0.65,0.8"
+    ),
+    "taskset --cpu-list 0 groklab train micro name=one-core --quiet": (
+        "taskset --cpu-list 0 groklab train micro name=one-core --quiet budget.steps=50"
+    ),
+    "groklab reproduce fixtures/too-few-pairs --full --seeds 2 --slice 0.05": (
+        "groklab reproduce fixtures/too-few-pairs --full --seeds 1 --slice 0.005"
+    ),
+    "groklab train micro name=double dtype=float64 budget.steps=500": (
+        "groklab train micro name=double dtype=float64 budget.steps=50"
+    ),
+    "groklab train micro name=rounded matmul_precision=tf32 budget.steps=500": (
+        "groklab train micro name=rounded matmul_precision=tf32 budget.steps=50"
+    ),
+    "groklab train micro name=plain-loss objective.form=float32": (
+        "groklab train micro name=plain-loss objective.form=float32 budget.steps=50"
+    ),
+    "groklab train micro name=no-decay --from source@250 optimiser.weight_decay=0 budget.steps=1000": (
+        "groklab train micro name=no-decay --from source@250 optimiser.weight_decay=0 budget.steps=100"
+    ),
+    "groklab train micro name=ten --seeds 10 --quiet": (
+        "groklab train micro name=ten --seeds 3 --quiet budget.steps=100"
+    ),
+    "groklab train micro name=one-split split.seed=0 --seeds 10 --quiet": (
+        "groklab train micro name=one-split split.seed=0 --seeds 3 --quiet budget.steps=100"
+    ),
+    "groklab train growing.yaml": "groklab train growing.yaml budget.steps=1200",
+    "groklab train micro name=short budget.steps=600": "groklab train micro name=short budget.steps=150",
+    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=250",
+    "groklab train nanda2023/paper-seed0 name=beginning budget.steps=20 --quiet --json": (
+        "groklab train nanda2023/paper-seed0 name=beginning budget.steps=1 --quiet --json"
+    ),
+}
+#: Pages whose trials train each seed on its own.
+SEEDS = {"how-to/reproduce.md": 1}
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +88,13 @@ def generate() -> ModuleType:
 def registered() -> object:
     """What a page's plug-ins register ends with the page."""
     before = {family: dict(kinds) for family, kinds in FAMILIES.items()}
+    papers = dict(PAPERS)
     yield
     for family, kinds in before.items():
         FAMILIES[family].clear()
         FAMILIES[family].update(kinds)
+    PAPERS.clear()
+    PAPERS.update(papers)
 
 
 @pytest.mark.parametrize("name", WITH_BLOCKS)
@@ -50,10 +102,35 @@ def test_the_blocks_of_a_page_run(name: str, tmp_path: Path, registered: object)
     folder = tmp_path / "reader"
     folder.mkdir()
     skip = {"taskset": "not on this system"} if shutil.which("taskset") is None else {}
-    demos = ("groklab train demo", "groklab train demo name=dropped network.dropout=0.2")
-    instead = {command: f"{command} budget.steps=20" for command in demos}
-    reader = Reader(folder, skip, instead, seeds=2).follow(DOCS / name)
+    reader = Reader(folder, skip, smaller=SMALLER, seeds=SEEDS.get(name, 3)).follow(DOCS / name)
     assert reader.printed or reader.namespace
+
+
+def test_every_smaller_command_is_one_of_a_page() -> None:
+    documented = {
+        command
+        for name in WITH_BLOCKS
+        for block in blocks(DOCS / name)
+        if block.language == "bash"
+        for command in commands(block.text)
+    }
+    assert set(SMALLER) <= documented
+
+
+@pytest.mark.parametrize(
+    "smaller",
+    [
+        "groklab train micro name=a budget.steps=20",
+        "groklab train micro name=a budget.steps=20 task.p=7",
+        "groklab train micro name=a budget.steps=20 --seeds 2",
+    ],
+)
+def test_a_smaller_command_differs_in_sizes_only(smaller: str) -> None:
+    command = "groklab train micro name=a budget.steps=3000"
+    assert same_but_for_sizes(command, smaller) == ("--seeds" not in smaller)
+    assert not same_but_for_sizes(f"{command} --quiet", smaller)
+    assert not same_but_for_sizes(command, f"{smaller} optimiser.weight_decay=0")
+    assert not same_but_for_sizes(f"{command} --grid seed=1,2", f"{smaller} --grid split.seed=1")
 
 
 def test_the_reader_refuses_what_fails(tmp_path: Path) -> None:
