@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from rich.console import Console
 from groklab.cli import main
 from groklab.cli.watching import LiveClaims
 from groklab.reproduction import Paper, reproduce
+from processes import Program
 
 FIELDS = {
     *("paper", "title", "size", "date", "hardware", "groklab", "complete", "seconds_left", "tally", "claims"),
@@ -113,8 +112,7 @@ def test_a_terminal_shows_what_is_going_on(paper: Callable[..., Paper]) -> None:
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_stopped_by_others_and_gone_on(home: Path, sign: signal.Signals, code: int) -> None:
-    words = [sys.executable, "-m", "groklab", "reproduce", "fixtures/too-few-pairs", "--seeds", "4", "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    process = Program("reproduce", "fixtures/too-few-pairs", "--seeds", "4", "--json")
     path = home / "reproductions" / "fixtures.json"
     until = time.monotonic() + 60
     while time.monotonic() < until and not (path.is_file() and "holds" in path.read_text()):
