@@ -18,6 +18,7 @@ import hypothesis
 import jax
 
 import groklab  # noqa: F401  (switches 64-bit mode on)
+from clusters import cluster_of
 from corpus import Corpus
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
@@ -54,6 +55,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
     shared = Corpus((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "corpus")
     yield shared
     assert not shared.changed(), "a test wrote into a shared run: let it take a copy (corpus.copy)"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a dask cluster: two workers of one thread each, shared by all tests that kill none."""
+    with cluster_of(2) as address:
+        yield address
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 import groklab as gl
 from groklab.cli import main
+from processes import Program
 
 TRAIN = ["train", "micro", "budget.steps=20"]
 
@@ -344,11 +345,21 @@ def test_damaged_runs(
     "arguments", [["train", "mikro"], ["train", "micro", "task.p=true"], ["show", "nothing"], ["resume", "/"]]
 )
 def test_the_real_program_says_no_likewise(arguments: list[str], home: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "groklab", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("groklab: ")
-    assert done.stderr.count("\n") == 1
+    process = Program(*arguments)
+    out, err = process.communicate()
+    assert process.returncode == 2
+    assert out == ""
+    assert err.startswith("groklab: ")
+    assert err.count("\n") == 1
+    assert not home.exists()
+
+
+def test_the_program_started_anew_says_no_likewise(home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "groklab", "train", "mikro"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("groklab: there is no preset 'mikro'")
     assert not home.exists()
 
 

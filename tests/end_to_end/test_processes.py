@@ -9,46 +9,44 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groklab.run import Run
+from processes import Program
 
+Process = Program | subprocess.Popen[str]
 SHORT = ("budget.steps=400", "checkpoints.rolling_seconds=0.01")
 LONG = ("budget.steps=1000000", "checkpoints.rolling_seconds=0.05")
 
 
-#: The program, where no file may grow beyond a size at which weights fit and a full state does not.
-LIMITED = """
-import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-from groklab.cli import main
-main()
-"""
+#: Bytes of a file in which weights fit and a full state does not.
+LARGEST_FILE = 60_000
 
 
-def start(*arguments: str, program: Sequence[str] = ("-m", "groklab")) -> subprocess.Popen[str]:
+def start_anew(*arguments: str) -> subprocess.Popen[str]:
+    """The program as users start it, which takes two seconds."""
     return subprocess.Popen(
-        [sys.executable, *program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "groklab", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def outcome(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
 def finished(*arguments: str) -> dict[str, Any]:
-    code, out, err = outcome(start(*arguments, "--json", "--quiet"))
+    code, out, err = outcome(Program(*arguments, "--json", "--quiet"))
     assert code == 0, err
     found: dict[str, Any] = json.loads(out)
     return found
 
 
-def wait_for_a_state(home: Path, process: subprocess.Popen[str]) -> Run:
+def wait_for_a_state(home: Path, process: Process) -> Run:
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         found = list(home.glob("*/state/rolling_*.safetensors"))
@@ -63,7 +61,7 @@ def is_one_sentence(text: str) -> bool:
 
 
 def test_two_processes_never_write_one_run(home: Path) -> None:
-    first, second = (start("train", "micro", *LONG, "--quiet", "--json") for _ in range(2))
+    first, second = (Program("train", "micro", *LONG, "--quiet", "--json") for _ in range(2))
     try:
         while first.poll() is None and second.poll() is None:
             time.sleep(0.02)
@@ -74,11 +72,11 @@ def test_two_processes_never_write_one_run(home: Path) -> None:
         assert f"is being written by process {winner.pid} on {socket.gethostname()}" in err
         run = wait_for_a_state(home, winner)
         for command in (["resume", run.name], ["resume", run.name, "budget.steps=5"], ["runs", "rm", run.name]):
-            code, out, err = outcome(start(*command))
+            code, out, err = outcome(Program(*command))
             assert (code, out) == (2, "")
             assert is_one_sentence(err)
         assert winner.poll() is None
-        listed = json.loads(subprocess.check_output([sys.executable, "-m", "groklab", "runs", "--json"], text=True))
+        listed = json.loads(outcome(Program("runs", "--json"))[1])
         assert [r["status"] for r in listed["runs"]] == ["running"]
     finally:
         for process in (first, second):
@@ -91,6 +89,7 @@ def test_two_processes_never_write_one_run(home: Path) -> None:
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path, presses: int) -> None:
+    start: Callable[..., Process] = start_anew if presses == 1 else Program
     process = start("train", "micro-fast", *LONG)
     run = wait_for_a_state(home, process)
     for _ in range(presses):
@@ -115,7 +114,7 @@ def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path
 def test_a_file_that_may_not_grow_is_a_full_disk(home: Path) -> None:
     expected = finished("train", "micro-fast", *SHORT)
 
-    process = start("train", "micro-fast", *SHORT, "--again", "--quiet", program=("-c", LIMITED))
+    process = Program("train", "micro-fast", *SHORT, "--again", "--quiet", largest_file=LARGEST_FILE)
     code, out, err = outcome(process)
     assert (code, out) == (2, "")
     said = [line for line in err.splitlines() if not line.startswith("warning: ")]
@@ -145,12 +144,12 @@ def tiny_disk(tmp_path: Path) -> Any:
 def test_a_full_file_system(tiny_disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = finished("train", "micro-fast", *SHORT)
     monkeypatch.setenv("GROKLAB_HOME", str(tiny_disk))
-    code, out, err = outcome(start("train", "micro-fast", *SHORT, "--quiet"))
+    code, out, err = outcome(Program("train", "micro-fast", *SHORT, "--quiet"))
     assert (code, out) == (2, "")
     assert err.startswith("groklab: the disk is full: ")
     assert is_one_sentence(err)
     # listing and looking work on a full disk
-    listed = json.loads(subprocess.check_output([sys.executable, "-m", "groklab", "runs", "--json"], text=True))
+    listed = json.loads(outcome(Program("runs", "--json"))[1])
     assert [r["status"] for r in listed["runs"]] == ["interrupted"]
     subprocess.run(["mount", "-o", "remount,size=20m", str(tiny_disk)], check=True)
     resumed = finished("resume", expected["run"])

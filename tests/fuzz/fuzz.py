@@ -289,33 +289,38 @@ def assert_one_line(error: InputError) -> None:
     assert len(str(error)) < 1200, str(error)[:2000]
 
 
+def fuzz(seed: int, cases: int) -> None:
+    """Run all of them, and print how many cases there were; cases: of each kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "asked.yaml"
+        checks: dict[str, tuple[Callable[[random.Random], bool], int]] = {
+            "expressions": (check_expression, cases),
+            "descriptions": (check_description, cases),
+            "arguments": (check_arguments, cases),
+            # YAML is slow to read
+            "files": (lambda draw: check_file(draw, file), max(1, cases // 10)),
+        }
+        for name, (check, count) in checks.items():
+            began, seen = time.perf_counter(), Counter[bool]()
+            for number in range(count):
+                try:
+                    seen[check(random.Random(f"{seed} {name} {number}"))] += 1
+                except Exception:
+                    print(f"{name}: case {number} of seed {seed} failed", file=sys.stderr)
+                    raise
+            assert seen[True] > count // 100, f"{name}: hardly anything was accepted"
+            assert seen[False] > count // 100, f"{name}: hardly anything was refused"
+            took = time.perf_counter() - began
+            print(f"{name}: {count:,} cases, {seen[True]:,} accepted, {seen[False]:,} refused, {took:.0f} s")
+
+
 def main() -> None:
-    """Run all of them, and print how many cases there were."""
+    """Fuzz as the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=10_000, help="cases of each kind")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "asked.yaml"
-        checks: dict[str, tuple[Callable[[random.Random], bool], int]] = {
-            "expressions": (check_expression, asked.cases),
-            "descriptions": (check_description, asked.cases),
-            "arguments": (check_arguments, asked.cases),
-            # YAML is slow to read
-            "files": (lambda draw: check_file(draw, file), max(1, asked.cases // 10)),
-        }
-        for name, (check, cases) in checks.items():
-            began, seen = time.perf_counter(), Counter[bool]()
-            for number in range(cases):
-                try:
-                    seen[check(random.Random(f"{asked.seed} {name} {number}"))] += 1
-                except Exception:
-                    print(f"{name}: case {number} of seed {asked.seed} failed", file=sys.stderr)
-                    raise
-            assert seen[True] > cases // 100, f"{name}: hardly anything was accepted"
-            assert seen[False] > cases // 100, f"{name}: hardly anything was refused"
-            took = time.perf_counter() - began
-            print(f"{name}: {cases:,} cases, {seen[True]:,} accepted, {seen[False]:,} refused, {took:.0f} s")
+    fuzz(asked.seed, asked.cases)
 
 
 if __name__ == "__main__":

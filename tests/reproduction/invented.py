@@ -1,9 +1,10 @@
-"""Claims that train nothing."""
+"""Claims that train nothing, or little."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import groklab as gl
 from groklab.reproduction import Bench, Claim, Finding, Trial
 
 
@@ -25,3 +26,9 @@ def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim
     own = {k: changes.pop(k) for k in ("setting", "cost", "together", "fixed", "shares") if k in changes}
     about = {"claim": "It is so.", "source": "section 1", "expected": "so", "full": None}
     return Claim(**{"id": id, **about, "quick": Trial(**{**trial, **own}), **changes})
+
+
+def trained(bench: Bench, seed: int) -> Finding:
+    """Half a second of training."""
+    run = bench.train(gl.preset("micro-fast", {"seed": seed, "budget.steps": 400}))
+    return Finding({"steps": run.status["step"]}, True, f"seed {seed}")

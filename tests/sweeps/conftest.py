@@ -1,18 +1,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clusters import cluster_of
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[str]:
-    """Two workers of one thread each, shared by all tests that kill none."""
-    with cluster_of(2) as address:
-        yield address
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clusters import cluster_of
 
 import groklab as gl
+from clusters import cluster_of
 from groklab.errors import InputError
 from groklab.sweeps import executors
 

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from clusters import cluster_of
 
 import groklab as gl
+from clusters import cluster_of
 from groklab.errors import InputError
 from groklab.sweeps import SweepProgress
 
