@@ -17,7 +17,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 import hypothesis
 import jax
 
-import groklab  # noqa: F401  (switches 64-bit mode on)
+import groklab.ensemble  # switches 64-bit mode on
 from corpus import Corpus
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
@@ -54,6 +54,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
     shared = Corpus((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "corpus")
     yield shared
     assert not shared.changed(), "a test wrote into a shared run: let it take a copy (corpus.copy)"
+
+
+@pytest.fixture
+def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensembles train member by member, by the compiled program of single runs: for tests of what is measured."""
+    monkeypatch.setattr(groklab.ensemble, "CPU_LANES", 1)
 
 
 @pytest.fixture
