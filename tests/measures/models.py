@@ -11,7 +11,7 @@ import numpy as np
 
 import groklab as gl
 from groklab.networks import MLP, Transformer
-from groklab.tasks.base import Task
+from groklab.tasks.base import Task, TaskShape
 
 TASKS = {
     "add": {"p": 7, "expression": "x + y"},
@@ -52,9 +52,19 @@ def case(task_name: str, network_name: str) -> Model:
     return made(gl.read({"task": TASKS[task_name]}).task.build(), NETWORKS[network_name])
 
 
+_DRAWS: dict[tuple[str, TaskShape], Any] = {}
+
+
+def initial_weights(network: Any, task: Task, seed: int) -> dict[str, np.ndarray]:
+    """A network's initial weights in double precision."""
+    # as one program: compiled operation by operation, they take seconds
+    draw = _DRAWS.setdefault((repr(network), task.shape), jax.jit(lambda key: network.init(key, task.shape, "float64")))
+    return {k: np.asarray(v) for k, v in draw(jax.random.key(seed)).items()}
+
+
 def made(task: Task, network: Any, seed: int = 3) -> Model:
     """A model of any network on a task: initial weights, three times as large, and biases that are not zero."""
-    weights = {k: 3 * np.asarray(v) for k, v in network.init(jax.random.key(seed), task.shape, "float64").items()}
+    weights = {k: 3 * v for k, v in initial_weights(network, task, seed).items()}
     rng = np.random.default_rng(seed)
     weights = {k: v + 0.3 * rng.normal(size=v.shape) if v.ndim == 1 or "b_" in k else v for k, v in weights.items()}
     if "embed.1.W" in weights:
