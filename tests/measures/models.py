@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import jax
 import numpy as np
 
 import groklab as gl
 from groklab.networks import MLP, Transformer
-from groklab.tasks.base import Task, TaskShape
+from groklab.tasks.base import Task
 
 TASKS = {
     "add": {"p": 7, "expression": "x + y"},
@@ -52,14 +51,17 @@ def case(task_name: str, network_name: str) -> Model:
     return made(gl.read({"task": TASKS[task_name]}).task.build(), NETWORKS[network_name])
 
 
-_DRAWS: dict[tuple[str, TaskShape], Any] = {}
-
-
 def initial_weights(network: Any, task: Task, seed: int) -> dict[str, np.ndarray]:
-    """A network's initial weights in double precision."""
-    # as one program: compiled operation by operation, they take seconds
-    draw = _DRAWS.setdefault((repr(network), task.shape), jax.jit(lambda key: network.init(key, task.shape, "float64")))
-    return {k: np.asarray(v) for k, v in draw(jax.random.key(seed)).items()}
+    """Weights (float64) like a network's initial ones, by NumPy: its own take JAX a second to compile."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 1 or "b_" in name:
+            # scales of norms are ones, biases zeros
+            return np.full(shape, float(name.endswith(".w")))
+        return rng.normal(size=shape) / np.sqrt(shape[-2])
+
+    return {name: drawn(name, shape) for name, shape in network.shapes(task.shape).items()}
 
 
 def made(task: Task, network: Any, seed: int = 3) -> Model:
