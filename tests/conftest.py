@@ -17,7 +17,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 import hypothesis
 import jax
 
-import groklab  # noqa: F401  (switches 64-bit mode on)
+import groklab.ensemble  # switches 64-bit mode on
 from clusters import cluster_of
 from corpus import Corpus
 
@@ -62,6 +62,12 @@ def cluster() -> Iterator[str]:
     """The address of a dask cluster: two workers of one thread each, shared by all tests that kill none."""
     with cluster_of(2) as address:
         yield address
+
+
+@pytest.fixture
+def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ensembles train member by member, by the compiled program of single runs: for tests of what is measured."""
+    monkeypatch.setattr(groklab.ensemble, "CPU_LANES", 1)
 
 
 @pytest.fixture

@@ -8,20 +8,32 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from groklab import ensemble
 from groklab.ensemble import make_ensemble
 from groklab.learners.gradient_descent import draw_batch
 
 VARIED = [
-    {"seed": 3, "split.frac_train": 0.65, "optimiser.learning_rate": 1e-3},
-    {"seed": 4, "split.frac_train": 0.5, "optimiser.weight_decay": 0.1, "network.init_scale": 1.5},
-    {"seed": 5, "split.frac_train": 0.8, "optimiser.b1": 0.8, "network.output_scale": 0.7},
+    {"seed": 3, "optimiser.learning_rate": 1e-3},
+    {"seed": 4, "optimiser.weight_decay": 0.1, "network.init_scale": 1.5},
+    {"seed": 5, "optimiser.b1": 0.8, "network.output_scale": 0.7},
 ]
 
 
-@pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float32", 20, 1e-5), ("float64", 200, 1e-10)])
-def test_members_train_as_they_would_alone(dtype: str, steps: int, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "steps", "tolerance", "fractions"),
+    [
+        # the second is padded to more than three times its training rows, the others to as many more test rows
+        ("float32", 20, 1e-5, (0.65, 0.2, 0.65)),
+        # the first is padded in both
+        ("float64", 200, 1e-10, (0.65, 0.5, 0.8)),
+    ],
+)
+def test_members_train_as_they_would_alone(dtype: str, steps: int, tolerance: float, fractions: list[float]) -> None:
     common = {"budget.steps": steps, "evaluation.every": 5, "dtype": dtype}
-    members = [gl.preset("micro", {**common, **changes}) for changes in VARIED]
+    members = [
+        gl.preset("micro", {**common, **changes, "split.frac_train": fraction})
+        for changes, fraction in zip(VARIED, fractions, strict=True)
+    ]
     together = gl.train(members)
     for i, member in enumerate(members):
         alone = gl.train(member)
@@ -32,13 +44,17 @@ def test_members_train_as_they_would_alone(dtype: str, steps: int, tolerance: fl
             np.testing.assert_allclose(theirs[name], own[name], rtol=0, atol=tolerance)
 
 
-def test_more_members_than_one_block_holds() -> None:
+def test_more_members_than_one_block_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = gl.preset("micro-fast", {"budget.steps": 30})
+    members = [dataclasses.replace(experiment, seed=seed) for seed in range(11)]
+    assert [len(b) for b in make_ensemble(members).blocks()] == [6, 6]
+    # as many lanes as most ensembles of the tests have
+    monkeypatch.setattr(ensemble, "CPU_LANES", 3)
+    assert make_ensemble(members).blocks() == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 10]]
     run = gl.train(experiment, seeds=11)
     assert run.n_members == 11
     assert run.metrics.filter(run.metrics["step"] == 30).height == 11
     assert len(set(run.summary()["weights_sha256"])) == 11
-    assert [len(b) for b in make_ensemble(run.experiments).blocks()] == [6, 6]
     alone = gl.train(dataclasses.replace(experiment, seed=10))
     np.testing.assert_allclose(run.curves(10)["test_loss"], alone.curves()["test_loss"], rtol=1e-4)
 
@@ -50,16 +66,12 @@ def test_members_must_share_a_program() -> None:
         gl.train([gl.preset("micro"), gl.preset("micro", {"budget.steps": 10})])
 
 
-def test_padding_changes_nothing() -> None:
-    small = gl.preset("micro", {"split.n_train": 100, "budget.steps": 20})
-    large = gl.preset("micro", {"split.n_train": 400, "budget.steps": 20})
-    ensemble = make_ensemble([small, large])
-    raw = ensemble.raw_data([0, 1])
+def test_padding_weighs_nothing() -> None:
+    small, large = (gl.preset("micro", {"split.n_train": n}) for n in (100, 400))
+    raw = make_ensemble([small, large]).raw_data([0, 1])
     assert raw["train_inputs"].shape[:2] == (2, 400)
     np.testing.assert_allclose(raw["phase_weights"].sum(-1), 1, rtol=1e-6)
     np.testing.assert_allclose(raw["test_weights"].sum(-1), 1, rtol=1e-6)
-    run = gl.train([small, large])
-    np.testing.assert_allclose(run.curves(0)["train_loss"], gl.train(small).curves()["train_loss"], rtol=1e-4)
 
 
 def test_mini_batches_visit_every_row_once_an_epoch() -> None:
@@ -86,10 +98,10 @@ def test_mini_batch_training_learns_and_full_batch_is_its_limit() -> None:
 
 
 def test_a_training_set_that_changes_at_a_step() -> None:
-    schedule = [{"step": 100, "frac_train": 0.8}]
-    changes = {"split.frac_train": 0.4, "split.schedule": schedule, "budget.steps": 200, "evaluation.every": 1}
-    run = gl.train(gl.preset("micro", changes))
-    early = gl.train(gl.preset("micro", {"split.frac_train": 0.4, "budget.steps": 100, "evaluation.every": 1}))
+    changes = {"budget.steps": 100, "evaluation.every": 1, "optimiser.learning_rate": 2e-3}
+    early = gl.train(gl.preset("micro", changes))
+    later = {"split.schedule": [{"step": 100, "frac_train": 0.9}], "budget.steps": 200}
+    run = gl.train(gl.preset("micro", changes | later))
     curves = run.curves()
     np.testing.assert_allclose(curves["train_loss"][:100], early.curves()["train_loss"][:100], rtol=1e-3)
     # new pairs arrive, and they are not known yet
@@ -99,8 +111,8 @@ def test_a_training_set_that_changes_at_a_step() -> None:
 
 def test_label_noise_is_fitted_and_test_labels_stay_clean() -> None:
     noisy = gl.preset("micro-fast", {"split.label_noise": 0.2, "budget.steps": 10})
-    ensemble = make_ensemble([noisy])
-    split, task = ensemble.splits[0], ensemble.tasks[0]
+    made = make_ensemble([noisy])
+    split, task = made.splits[0], made.tasks[0]
     wrong = (split.train_targets != task.targets[split.train]).mean()
     assert wrong == pytest.approx(0.2, abs=0.01)
-    np.testing.assert_array_equal(ensemble.raw_data([0])["test_targets"][0], task.targets[split.test])
+    np.testing.assert_array_equal(made.raw_data([0])["test_targets"][0], task.targets[split.test])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 
 import numpy as np
 import pytest
 
 import groklab as gl
+from corpus import Corpus
 from groklab.measures.frequencies import find_frequencies
 from groklab.measures.grid import grid_of
 from groklab.tasks.splits import make_split
@@ -20,18 +20,12 @@ NEEDED = {
 }
 
 
-@lru_cache
-def path_of(seeds: int, folder: str) -> str:
-    return str(gl.train(gl.preset("micro", SMALL), seeds=seeds if seeds > 1 else None, home=folder).path)
+@pytest.fixture
+def run(corpus: Corpus) -> gl.Run:
+    return corpus.train(gl.preset("micro", SMALL))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("measured"))
-
-
-def test_one_call_gives_the_final_values_and_the_way_there(folder: str) -> None:
-    run = gl.Run(path_of(1, folder))
+def test_one_call_gives_the_final_values_and_the_way_there(run: gl.Run) -> None:
     found = gl.analyse(run)
     assert set(found) >= NEEDED
     task = run.experiment.task.build()
@@ -52,16 +46,16 @@ def test_one_call_gives_the_final_values_and_the_way_there(folder: str) -> None:
     json.dumps(found, allow_nan=False)
 
 
-def test_an_ensemble_gives_lists_and_each_member_its_own_frequencies(folder: str) -> None:
-    run = gl.Run(path_of(2, folder))
+@pytest.mark.usefixtures("one_lane")
+def test_an_ensemble_gives_lists_and_each_member_its_own_frequencies() -> None:
+    run = gl.train(gl.preset("micro", SMALL), seeds=2)
     found = gl.analyse(run)
     assert len(found["key_frequencies"]) == len(found["restricted_loss"]) == 2
     second = gl.analyse(run, members=[1])
     assert {k: found[k][1] for k in NEEDED} == {k: second[k] for k in NEEDED}
 
 
-def test_frequencies_and_rules_can_be_given(folder: str) -> None:
-    run = gl.Run(path_of(1, folder))
+def test_frequencies_and_rules_can_be_given(run: gl.Run) -> None:
     assert gl.analyse(run, frequencies=(3, 1))["key_frequencies"] == [1, 3]
     assert gl.analyse(run, rule="embedding")["rule"] == "embedding"
     with pytest.raises(gl.InputError, match="needs to be one of"):
@@ -70,9 +64,8 @@ def test_frequencies_and_rules_can_be_given(folder: str) -> None:
         gl.analyse(run, frequencies=(6,))
 
 
-def test_progress_is_told_to_the_end(folder: str) -> None:
+def test_progress_is_told_to_the_end(run: gl.Run) -> None:
     seen: list[tuple[int, int]] = []
-    run = gl.Run(path_of(1, folder))
     gl.analyse(run, told=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(run.checkpoints),) * 2
     assert seen == sorted(seen)
@@ -94,8 +87,7 @@ def test_damaged_checkpoints_are_passed_over() -> None:
     assert gl.analyse(run)["trajectory"]["step"] == [steps[0], *steps[2:]]
 
 
-def test_an_explanation_is_about_this_model(folder: str) -> None:
-    run = gl.Run(path_of(1, folder))
+def test_an_explanation_is_about_this_model(run: gl.Run) -> None:
     numbers, told = gl.analyse(run), gl.explain(run)
     assert f"{numbers['logit_fve']:.1%}" in told["verdict"]
     # p = 11 is too small for this network to be sparse

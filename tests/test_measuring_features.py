@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 from rich.console import Console
 
 import groklab as gl
+from corpus import Corpus
+from groklab.cli import main
 from groklab.cli.live import LiveView, PlainView
 from groklab.cost import estimate
 from groklab.features import ORIENTATIONS
@@ -29,9 +30,9 @@ NEEDED = {
 }
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
-    return gl.train(gl.preset("rfm-small", {"budget.steps": 12}), home=tmp_path_factory.mktemp("machine"))
+@pytest.fixture
+def run(corpus: Corpus) -> gl.Run:
+    return corpus["rfm"]
 
 
 def tiny(**more: object) -> gl.Run:
@@ -97,8 +98,8 @@ def test_members_are_lists(run: gl.Run) -> None:
     assert gl.analyse(both, members=[1])["trace"] == found["trace"][1]
 
 
-def test_damaged_checkpoints_are_passed_over() -> None:
-    one = tiny()
+def test_damaged_checkpoints_are_passed_over(corpus: Corpus) -> None:
+    one = corpus.copy("rfm-multiply")
     (one.path / "checkpoints" / "step_000000003.safetensors").write_bytes(b"gone")
     found = gl.analyse(one)
     assert found["trajectory"]["toeplitz"][3] is None
@@ -131,20 +132,20 @@ def test_words_follow_the_operation() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["measure"], ["measure", "--json"], ["explain"], ["report"], ["show"]])
-def test_commands_take_such_a_run(run: gl.Run, arguments: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "groklab", arguments[0], str(run.path), *arguments[1:]],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+def test_commands_take_such_a_run(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    run = corpus.copy("rfm")
+    monkeypatch.setattr(sys, "argv", ["groklab", arguments[0], str(run.path), *arguments[1:]])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0, err
     if "--json" in arguments:
-        assert set(json.loads(done.stdout)) >= NEEDED
+        assert set(json.loads(out)) >= NEEDED
     if arguments == ["measure"]:
-        assert "deviation" in done.stdout
-        assert "…" not in done.stdout
+        assert "deviation" in out
+        assert "…" not in out
 
 
 def test_nothing_is_compiled_and_none_says_so() -> None:

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 
 import groklab as gl
+from corpus import MIXTURE, Corpus
 from groklab.ensemble import build_task
 from groklab.measures.frequencies import find_frequencies
 from groklab.tasks.splits import make_split
 
-SETTINGS: dict[str, Any] = {
-    "name": "mixed",
-    "task.kind": "mixture",
-    "task.p": 7,
-    "task.expressions": ["add", "subtract", "multiply"],
-    "split.frac_train": 0.6,
-    "network.d_model": 8,
-    "network.n_heads": 2,
-    "network.d_mlp": 16,
-    "budget.steps": 40,
-    "evaluation.every": 10,
-}
+
+@pytest.fixture
+def run(corpus: Corpus) -> gl.Run:
+    return corpus["mixture"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
-    return gl.train(gl.read({}, SETTINGS), home=tmp_path_factory.mktemp("mixed"))
-
-
-@pytest.fixture(scope="module")
-def products(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
-    asked = {**SETTINGS, "task.expressions": ["x*y", "x*y + x"], "budget.steps": 10}
-    return gl.train(gl.read({}, asked), home=tmp_path_factory.mktemp("products"))
+def products(corpus: Corpus) -> gl.Run:
+    settings = {**MIXTURE, "task.expressions": ["x*y", "x*y + x"], "budget.steps": 10}
+    return corpus.train(gl.read({}, settings))
 
 
 def test_each_operation_has_its_losses_at_every_checkpoint(run: gl.Run) -> None:
@@ -102,8 +89,9 @@ def test_where_no_operation_has_these_losses_it_is_said_and_the_rest_given(produ
     assert "largest components" in told["sections"][1]["lines"][1]
 
 
+@pytest.mark.usefixtures("one_lane")
 def test_an_ensemble_gives_each_member_its_own_operations() -> None:
-    both = gl.train(gl.read({}, {**SETTINGS, "budget.steps": 10, "checkpoints.spacing": "none"}), seeds=2)
+    both = gl.train(gl.read({}, {**MIXTURE, "budget.steps": 10, "checkpoints.spacing": "none"}), seeds=2)
     found = gl.analyse(both)
     assert len(found["operations"]) == len(found["key_frequencies"]) == 2
     first, second = found["operations"]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -6,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groklab.components import with_numbers
 from groklab.objectives import CrossEntropy, MeanSquaredError, exact_cross_entropy
 
 
@@ -31,53 +34,66 @@ def by_mpmath(logits: jax.Array, targets: jax.Array) -> tuple[np.ndarray, np.nda
     return np.array(losses), np.array(gradients)
 
 
+@jax.jit
+def exact_with_gradient(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    losses, pull = jax.vjp(lambda x: exact_cross_entropy(x, targets), logits)
+    return losses, pull(jnp.ones_like(losses))[0]
+
+
+@jax.jit(static_argnums=0)
+def per_row(objective: Any, logits: jax.Array, targets: jax.Array) -> jax.Array:
+    return objective.per_row(logits, targets)
+
+
 @pytest.mark.parametrize("margin", [15.0, 20.0, 30.0, 60.0, -5.0, -80.0, -3000.0])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.float64, 1e-12)])
 def test_the_exact_form_keeps_relative_accuracy_at_any_margin(margin, dtype, tolerance):
     logits, targets = logits_at(margin, dtype)
     loss, gradient = by_mpmath(logits, targets)
-    got, pull = jax.vjp(lambda x: exact_cross_entropy(x, targets), logits)
+    got, pulled = exact_with_gradient(logits, targets)
     np.testing.assert_allclose(got, loss, rtol=tolerance)
     smallest_normal = 1e-37 if dtype == jnp.float32 else 1e-300
-    np.testing.assert_allclose(pull(jnp.ones(4, dtype))[0], gradient, rtol=tolerance, atol=smallest_normal)
+    np.testing.assert_allclose(pulled, gradient, rtol=tolerance, atol=smallest_normal)
 
 
 def test_the_float32_form_collapses_where_the_exact_one_does_not():
     logits, targets = logits_at(30.0, jnp.float32)
-    assert (CrossEntropy(form="float32").per_row(logits, targets) == 0).all()
-    assert (CrossEntropy().per_row(logits, targets) > 1e-14).all()
+    assert (np.asarray(per_row(CrossEntropy(form="float32"), logits, targets)) == 0).all()
+    assert (np.asarray(per_row(CrossEntropy(), logits, targets)) > 1e-14).all()
+
+
+@jax.jit(static_argnums=0)
+def mean_with_gradient(form: str, temperature: float, logits: jax.Array, targets: jax.Array) -> Any:
+    objective = with_numbers(CrossEntropy(form=form), {"temperature": temperature})
+    return jax.value_and_grad(lambda x: objective.per_row(x, targets).mean())(logits)
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 999), scale=st.floats(0.1, 20), temperature=st.floats(0.2, 5))
 def test_all_softmax_forms_agree_at_moderate_margins(seed, scale, temperature):
     rng = np.random.default_rng(seed)
-    logits, targets = jnp.asarray(rng.normal(size=(6, 5)) * scale), jnp.asarray(rng.integers(0, 5, 6), jnp.int32)
-
-    def mean(form):
-        return lambda x: CrossEntropy(form=form, temperature=temperature).per_row(x, targets).mean()
-
-    expected = jax.value_and_grad(mean("float64"))(logits)
+    logits, targets = rng.normal(size=(6, 5)) * scale, rng.integers(0, 5, 6).astype(np.int32)
+    expected = mean_with_gradient("float64", temperature, logits, targets)
     for form in ("exact", "float32"):  # 'float32' works in the logits' own precision, here double
-        got = jax.value_and_grad(mean(form))(logits)
+        got = mean_with_gradient(form, temperature, logits, targets)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), got, expected)
 
 
 def test_dtypes_and_the_batched_form():
     logits, targets = logits_at(3.0, jnp.float32)
-    many, answers = jnp.stack([logits, 2 * logits]), jnp.stack([targets, targets])
+    many, answers = np.stack([logits, 2 * logits]), np.stack([targets, targets])
     for form, dtype in (("exact", "float32"), ("float32", "float32"), ("stablemax", "float32"), ("float64", "float64")):
         objective = CrossEntropy(form=form)
-        losses = jax.vmap(lambda x, y, o=objective: o.per_row(x, y))(many, answers)
+        losses = jax.jit(jax.vmap(lambda x, y, o=objective: o.per_row(x, y)))(many, answers)
         assert losses.dtype == dtype
-        np.testing.assert_allclose(losses[1], objective.per_row(many[1], targets), rtol=1e-6)
+        np.testing.assert_allclose(losses[1], per_row(objective, many[1], targets), rtol=1e-6)
 
 
 def test_stablemax_by_hand():
-    logits = jnp.array([[2.0, 0.0, -3.0]])  # s = 3, 1, 1/4
-    got = [CrossEntropy(form="stablemax").per_row(logits, jnp.array([y]))[0] for y in range(3)]
+    logits, stablemax = np.array([[2.0, 0.0, -3.0]]), CrossEntropy(form="stablemax")  # s = 3, 1, 1/4
+    got = np.concatenate([per_row(stablemax, logits, np.array([y])) for y in range(3)])
     np.testing.assert_allclose(got, -np.log(np.array([3, 1, 0.25]) / 4.25), rtol=1e-12)
-    gradient = jax.grad(lambda x: CrossEntropy(form="stablemax").per_row(x, jnp.array([0]))[0])(logits)
+    gradient = np.asarray(jax.jit(jax.grad(lambda x: stablemax.per_row(x, jnp.array([0]))[0]))(logits))
     np.testing.assert_allclose(gradient[0], [-1 / 3 + 1 / 4.25, 1 / 4.25, (1 / 16) / 4.25], rtol=1e-12)
 
 

@@ -47,6 +47,7 @@ def test_on_line_is_what_the_checkpoints_give() -> None:
     assert len(on_line["trigonometric_fit.alpha"][0]) == 5
 
 
+@pytest.mark.usefixtures("one_lane")
 def test_members_are_measured_each_on_its_own() -> None:
     experiment = gl.preset("micro", {**FAST, **ASKED})
     run = gl.train(experiment, seeds=3)

@@ -71,23 +71,26 @@ def test_a_member_ends_as_it_would_alone(straight: Run, tmp_path: Path) -> None:
         assert np.allclose(weight, straight.weights(member=0)[name], atol=2e-2), name
 
 
-@pytest.mark.parametrize("crash_at", [40])
+@pytest.mark.parametrize("retired", [False, True])
 def test_a_crash_resumes_to_the_same_bits(
-    straight: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int
+    straight: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retired: bool
 ) -> None:
-    monkeypatch.setattr(engine, "CHUNK_SECONDS", 1e-9)
-    count = 0
+    first_end = min(m["steps"] for m in straight.status["members"])
 
     def crash(progress: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == crash_at:
+        if progress.step > (first_end if retired else 40):
             raise CrashError
 
+    usual = engine.CHUNK_SECONDS
+    if not retired:
+        # to crash between two steps at which members may retire
+        monkeypatch.setattr(engine, "CHUNK_SECONDS", 1e-9)
     with pytest.raises(CrashError):
         gl.train(members(), home=tmp_path, view=crash)
+    monkeypatch.setattr(engine, "CHUNK_SECONDS", usual)
     broken = Run(next(p for p in tmp_path.iterdir() if (p / "experiment.json").is_file()))
     assert 0 < broken.states()[0].step < 1200
+    assert bool(broken.states()[0].retired) == retired
     resumed = gl.resume(broken)
     assert resumed.summary()["weights_sha256"] == straight.summary()["weights_sha256"]
     assert resumed.metrics.equals(straight.metrics)

@@ -223,6 +223,7 @@ def is_page(path: Path, *expected: str) -> bool:
     return all(word in text for word in ('name="viewport"', "prefers-color-scheme: dark", *expected))
 
 
+@pytest.mark.usefixtures("one_lane")
 def test_side_by_side_on_the_command_line(tmp_path: Path, groklab: Callable[..., tuple[int, str]]) -> None:
     run = gl.train(gl.read(TOY), seeds=2)
     page = tmp_path / "traces.html"

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tests.measures.models import initial_weights
 
 import groklab as gl
 from groklab.networks import MLP
@@ -77,13 +78,14 @@ class Model:
 
     def jacobians(self) -> np.ndarray:
         """(n, classes, 2p) on the training inputs, one by one."""
-        return np.stack([jax.jacobian(self.function)(jnp.asarray(x)) for x in pairs(self.task)[self.train]])
+        jacobian = jax.jit(jax.jacobian(self.function))
+        return np.stack([jacobian(x) for x in pairs(self.task)[self.train]])
 
 
 @lru_cache
 def network_case(task_name: str, network_name: str) -> Model:
     task, network = task_of(task_name), NETWORKS[network_name]
-    weights = {k: np.asarray(v) for k, v in network.init(jax.random.key(1), task.shape, "float64").items()}
+    weights = initial_weights(network, task, 1)
     rng = np.random.default_rng(2)
     weights = {k: v + 0.3 * rng.normal(size=v.shape) for k, v in weights.items()}
     return Model(task, network, weights, some_rows(task))
@@ -114,7 +116,8 @@ class Kernel:
 
     def agop(self, weights: Any, task: Task, train_rows: np.ndarray, *, by_class: bool = False) -> np.ndarray:
         function = self.fitted(weights, task, train_rows)
-        j = np.stack([jax.jacobian(function)(x) for x in self.inputs(task)[train_rows]])
+        jacobian = jax.jit(jax.jacobian(function))
+        j = np.stack([jacobian(x) for x in self.inputs(task)[train_rows]])
         found = np.einsum("ncd,nce->cde", j, j) / len(j)
         return found if by_class else found.sum(axis=0)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import jax
 import numpy as np
 
 import groklab as gl
@@ -52,9 +51,22 @@ def case(task_name: str, network_name: str) -> Model:
     return made(gl.read({"task": TASKS[task_name]}).task.build(), NETWORKS[network_name])
 
 
+def initial_weights(network: Any, task: Task, seed: int) -> dict[str, np.ndarray]:
+    """Weights (float64) like a network's initial ones, by NumPy: its own take JAX a second to compile."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 1 or "b_" in name:
+            # scales of norms are ones, biases zeros
+            return np.full(shape, float(name.endswith(".w")))
+        return rng.normal(size=shape) / np.sqrt(shape[-2])
+
+    return {name: drawn(name, shape) for name, shape in network.shapes(task.shape).items()}
+
+
 def made(task: Task, network: Any, seed: int = 3) -> Model:
     """A model of any network on a task: initial weights, three times as large, and biases that are not zero."""
-    weights = {k: 3 * np.asarray(v) for k, v in network.init(jax.random.key(seed), task.shape, "float64").items()}
+    weights = {k: 3 * v for k, v in initial_weights(network, task, seed).items()}
     rng = np.random.default_rng(seed)
     weights = {k: v + 0.3 * rng.normal(size=v.shape) if v.ndim == 1 or "b_" in k else v for k, v in weights.items()}
     if "embed.1.W" in weights:

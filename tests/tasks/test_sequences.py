@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -61,17 +62,29 @@ def test_a_mask_points_at_what_came_before(length: int, extra: int, repeats: int
             assert pairs[place] in pairs[:place]
 
 
+@lru_cache
+def trigrams_of(n_trigrams: int, seq_len: int, table_seed: int) -> tuple[SkipTrigrams, Any]:
+    """A kind of sequences, and its compiled draw of 30: the table is part of the program."""
+    kind = SkipTrigrams(n_trigrams=n_trigrams, seq_len=seq_len, vocabulary=40, table_seed=table_seed, examples=2)
+    return kind, jax.jit(lambda key: kind._draw(kind.table(), key, 30))
+
+
 @pytest.mark.parametrize(("n_trigrams", "seq_len"), [(2, 2), (12, 8), (30, 5)])
-@settings(max_examples=4)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_a_sequence_holds_one_trigram_of_the_table(n_trigrams: int, seq_len: int, seed: int) -> None:
-    kind = SkipTrigrams(n_trigrams=n_trigrams, seq_len=seq_len, vocabulary=40, table_seed=seed, examples=2)
+@given(table_seed=st.sampled_from([1, 2**32 - 1]), seed=st.integers(0, 2**32 - 1))
+def test_a_sequence_holds_one_trigram_of_the_table(n_trigrams: int, seq_len: int, table_seed: int, seed: int) -> None:
+    kind, draw = trigrams_of(n_trigrams, seq_len, table_seed)
     table = {(a, b): c for a, b, c in kind.table().tolist()}
-    assert len(table) == len(set(table.values())) == n_trigrams
-    tokens, targets, mask = kind._draw(kind.table(), jax.random.key(seed), 30)
+    tokens, targets, mask = draw(jax.random.key(seed))
     assert np.asarray(mask).all()
     for row, (target,) in zip(np.asarray(tokens).tolist(), np.asarray(targets).tolist(), strict=True):
         assert {table[a, row[-1]] for a in row[:-1] if (a, row[-1]) in table} == {target}
+
+
+@given(n_trigrams=st.sampled_from([2, 12, 30]), seed=st.integers(0, 2**32 - 1))
+def test_trigrams_of_a_table_differ_in_their_answers(n_trigrams: int, seed: int) -> None:
+    rows = SkipTrigrams(n_trigrams=n_trigrams, vocabulary=40, table_seed=seed).table().tolist()
+    table = {(a, b): c for a, b, c in rows}
+    assert len(table) == len(set(table.values())) == n_trigrams
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,13 +104,15 @@ def test_examples_differ_and_are_functions_of_the_seed(kind: str) -> None:
 def test_fresh_batches_are_functions_of_the_key(kind: str) -> None:
     draw = with_data(kind, "infinite").draw
     assert draw is not None
-    one, again, other = (draw(jax.random.key(k), 16) for k in (3, 3, 4))
+    compiled = jax.jit(draw, static_argnums=1)
+    one, again, other = (compiled(jax.random.key(k), 16) for k in (3, 3, 4))
     for a, b in zip(one, again, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert (one[0] != other[0]).any()
-    traced = jax.jit(draw, static_argnums=1)(jax.random.key(3), 16)
-    for a, b in zip(one, traced, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert (np.asarray(one[0]) != np.asarray(other[0])).any()
+    if kind == "digits":
+        # the other kinds would compile a hundred operations for it, one by one
+        for a, b in zip(one, draw(jax.random.key(3), 16), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_the_same_numbers_everywhere() -> None:

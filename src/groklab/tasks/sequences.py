@@ -153,10 +153,12 @@ def fixed_examples(draw: Draw, examples: int, seed: int) -> tuple[np.ndarray, np
 
     Raises InputError on 'task.examples' if so many are not found.
     """
+    # as one program: compiled operation by operation, a task takes seconds to build
+    drawn = jax.jit(lambda key, round_: draw(jax.random.fold_in(key, round_), examples))
     key = jax.random.key(seed)
     found: list[np.ndarray] = []
     for round_ in range(ROUNDS):
-        new = [np.asarray(part) for part in draw(jax.random.fold_in(key, round_), examples)]
+        new = [np.asarray(part) for part in drawn(key, round_)]
         found = [np.concatenate(parts) for parts in zip(found, new, strict=True)] if found else new
         # equal inputs could be both in training and in test
         first = np.sort(np.unique(found[0], axis=0, return_index=True)[1])
