@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,16 @@ class Corpus:
         source = self[run] if isinstance(run, str) else run
         folder = to or home_of_tests()
         return gl.Run(Path(shutil.copytree(source.path, folder / source.name)))
+
+    def file(self, name: str, write: Callable[[Path], Any]) -> Path:
+        """A file or folder of that name, written by whoever asks first; for reading only."""
+        path, part = self.home / "files" / name, self.home / "files" / f"part-{name}"
+        with self._locked(f"file-{name}"):
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                write(part)
+                part.rename(path)
+        return path
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
