@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import groklab as gl
-from corpus import MIXTURE, TRANSFORMER, Corpus
+from corpus import MIXTURE, Corpus
 from groklab.report import write_report
 
-#: Four heads have as many small heat maps, whose titles may meet.
-FOUR_HEADS = {**TRANSFORMER, "network.n_heads": 4, "network.d_head": 8}
 #: A long formula makes a legend wide.
 LONG_NAMES = {**MIXTURE, "task.expressions": ["add", "subtract", "x2_xy_y2_x"]}
 
@@ -19,7 +17,7 @@ PAGES: dict[str, Callable[[Corpus], list[gl.Run]]] = {
     "single": lambda corpus: [corpus["mlp"]],
     "ensemble": lambda corpus: [corpus["ensemble"]],
     "comparison": lambda corpus: [corpus["mlp"], corpus["ensemble"]],
-    "transformer": lambda corpus: [corpus.train(gl.preset("demo", FOUR_HEADS))],
+    "transformer": lambda corpus: [corpus["transformer"]],
     "mixture": lambda corpus: [corpus.train(gl.read({}, LONG_NAMES))],
     "machine": lambda corpus: [corpus["rfm-multiply"]],
 }
