@@ -62,9 +62,8 @@ def test_a_kernel_machines_loss_of_a_mixture_is_no_sum() -> None:
 
 
 def test_what_was_measured_on_line_is_drawn() -> None:
-    asked = {"name": "on-line", "task.kind": "arithmetic", "measures.names": ["fourier_sparsity"], "measures.every": 10}
-    plain = {k: v for k, v in MIXTURE.items() if not k.startswith("task.")}
-    run = gl.train(gl.read({}, {**plain, **asked, "task.p": 7, "checkpoints.spacing": "none"}))
+    asked = {"measures.names": ["fourier_sparsity"], "measures.every": 10, "checkpoints.spacing": "none"}
+    run = gl.train(gl.preset("micro-fast", {**asked, "budget.steps": 40}))
     pictures = {p.key: p for p in run_page(run).pictures}
     assert "operations" not in pictures
     measured = run.measured
