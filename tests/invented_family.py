@@ -1,7 +1,8 @@
-"""Sweeps on disk with results made up for the tests of the pages of families: no pack has been trained."""
+"""Sweeps on disk for the tests of the pages of families: one trained, the others with results made up."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,28 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+import groklab as gl
+from corpus import Corpus
 from groklab.sweeps import Sweep, make_plan, table
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 
 EXPRESSION, FRACTION = "task.expression", "split.frac_train"
 BUDGET = 2000
+
+
+def trained(corpus: Corpus, home: Path) -> Sweep:
+    """A copy of a real sweep: at 80% of the inputs it groks within its steps, at 65% it does not."""
+    keys = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
+    plan = make_plan("micro-fast", keys, seeds=2, overrides={"budget.steps": 300, "evaluation.every": 2})
+
+    def train(path: Path) -> None:
+        folder = Folder.create(path, plan, pack(plan.experiments))
+        for number in range(len(folder.packs)):
+            gl.train(folder.experiments_of(number), home=folder.path / "packs")
+
+    shared = corpus.file(plan.name, train)
+    return Sweep(Path(shutil.copytree(shared, home / "sweeps" / plan.name)))
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from groklab.explaining_representations import representation
 from groklab.features import ORIENTATIONS
 from groklab.figures.feature_frames import history_frame, orientation_of, turning_points
 from groklab.measures import MEASURES
+from groklab.measures.activity import n_answers
 from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import operations_of
 from groklab.measures.learning_phases import phase_of
 from groklab.measures.phases import RULE, Phases, find_phases
-from groklab.measures.progress import trajectory
+from groklab.measures.progress import BATCH_NUMBERS, trajectory
 from groklab.measuring_mixtures import operation_numbers, plain, sparsity_numbers
 from groklab.run import Run
 from groklab.tasks.base import Task
@@ -265,6 +266,8 @@ def follow(
     """
     measured: list[int] = []
     parts = []
+    # small models are measured side by side, and to fill up the last turn is quicker than to compile it
+    fills = AT_ONCE * task.n_inputs * n_answers(task) <= BATCH_NUMBERS
     for i in range(0, len(steps), AT_ONCE):
         loaded = []
         for step in steps[i : i + AT_ONCE]:
@@ -274,8 +277,10 @@ def follow(
                     loaded.append(one)
                     measured.append(step)
         if loaded:
-            stack = {k: np.stack([w[k] for w in loaded]) for k in loaded[0]}
-            parts.append(trajectory(stack, task, train, network, keys))
+            filled = loaded + [loaded[-1]] * (AT_ONCE - len(loaded)) if fills else loaded
+            stack = {k: np.stack([w[k] for w in filled]) for k in loaded[0]}
+            found = trajectory(stack, task, train, network, keys)
+            parts.append({k: v[: len(loaded)] for k, v in found.items()})
         told(min(i + AT_ONCE, len(steps)))
     return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import groklab as gl
+from corpus import Corpus
 from groklab.cli import main
 from processes import Program
 
@@ -369,7 +369,7 @@ def test_the_program_started_anew_says_no_likewise(home: Path) -> None:
         (["measure", "RUN", "--measure", "nothing"], "is unknown; there are ablations"),
         (["measure", "RUN", "--rule", "eyes"], "rule = 'eyes'"),
         (["measure", "RUN", "--frequencies", "a,b"], "integers with commas"),
-        (["measure", "RUN", "--frequencies", "99"], "integers from 1 to 5"),
+        (["measure", "RUN", "--frequencies", "99"], "integers from 1 to 11"),
         (["measure", "RUN", "--measure", "attention"], "attention belongs to transformers"),
         (["measure", "RUN", "--measure", "neurons", "--member", "1"], "members 0 to 0"),
         (["measure", "RUN", "--member", "0"], "goes with --measure only"),
@@ -380,8 +380,8 @@ def test_the_program_started_anew_says_no_likewise(home: Path) -> None:
     ],
 )
 def test_what_cannot_be_measured(
-    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], says: str, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = gl.train(gl.preset("micro-fast", {"task.p": 11, "budget.steps": 20}))
+    run = corpus.copy("mlp")
     asked = [run.name if a == "RUN" else a for a in arguments]
     assert says in refusal(asked, monkeypatch, capsys)

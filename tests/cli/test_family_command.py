@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 import groklab as gl
+from corpus import Corpus
 from groklab.cli.families import sweep_meant
-from groklab.sweeps import Sweep, make_plan
-from groklab.sweeps.folder import Folder
-from groklab.sweeps.packing import pack
-from invented_family import EXPRESSION, FRACTION, Told, written
+from groklab.sweeps import Sweep
+from invented_family import EXPRESSION, FRACTION, Told, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
 
@@ -84,18 +83,13 @@ def test_rows_and_columns_are_options(program: Any, home: Path) -> None:
     assert [table["at"] for table in found["tables"]] == [{EXPRESSION: "add"}, {EXPRESSION: "x*y"}]
 
 
-def test_own_pages_are_written_for_the_cells_asked_for(program: Any, home: Path) -> None:
-    # the shapes of the other tests of families, which are compiled once
-    keys = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
-    plan = make_plan("micro-fast", keys, seeds=2, overrides={"budget.steps": 300, "evaluation.every": 2}, name="short")
-    folder = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
-    for number in range(len(folder.packs)):
-        gl.train(folder.experiments_of(number), home=folder.path / "packs")
-    out, err = program("short", "--members", "multiply,0.8", "--json")
+def test_own_pages_are_written_for_the_cells_asked_for(program: Any, corpus: Corpus, home: Path) -> None:
+    sweep = trained(corpus, home)
+    out, err = program(sweep.name, "--members", "multiply,0.8", "--json")
     own = [Path(p) for p in json.loads(out)["members"]]
-    assert [p.parent for p in own] == [folder.path / "report-members"] * 2
+    assert [p.parent for p in own] == [sweep.path / "report-members"] * 2
     assert "page 2 of 2: 007-" in err
-    page = (folder.path / "report.html").read_text()
+    page = (sweep.path / "report.html").read_text()
     for path in own:
         assert f'href="report-members/{path.name}"' in page
         assert 'href="../report.html#c0-1-1"' in path.read_text()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from corpus import Corpus
 from groklab.cli import main
 from groklab.cli.output import emit
 
@@ -142,7 +143,7 @@ def test_runs(program: Program) -> None:
 
 def test_compare(program: Program) -> None:
     names = [
-        program.json("train", "micro-fast", "budget.steps=60", "--seeds", "2", f"optimiser.weight_decay={w}")["run"]
+        program.json("train", "micro-fast", "budget.steps=60", "--seeds", "3", f"optimiser.weight_decay={w}")["run"]
         for w in (1.0, 0.5)
     ]
     found = program.json("compare", *names)
@@ -202,15 +203,15 @@ def test_file_and_overrides_make_the_same_run(program: Program, tmp_path: Path) 
     assert program.json("train", str(whole)) == by_file
 
 
-def test_taking_a_run_apart(program: Program) -> None:
-    run = program.json("train", "micro-fast", "task.p=11", "budget.steps=200")["run"]
+def test_taking_a_run_apart(program: Program, corpus: Corpus) -> None:
+    run = corpus.copy("mlp").name
     found = program.json("measure", run)
     assert set(found) >= {
         *("run", "step", "task", "key_frequencies", "train_loss", "test_loss", "restricted_loss", "excluded_loss"),
         *("gini_W_E", "gini_W_L", "logit_fve", "well_explained_neurons", "phases", "trajectory", "rule"),
     }
-    assert found["step"] == 200
-    assert found["trajectory"]["step"][-1] == 200
+    assert found["step"] == 1500
+    assert found["trajectory"]["step"][-1] == 1500
     one = program.json("measure", run, "--measure", "neurons")
     assert len(one["fve"]) == len(one["step"])
     assert program.json("measure", run, "--frequencies", "2,1")["key_frequencies"] == [1, 2]
@@ -220,11 +221,11 @@ def test_taking_a_run_apart(program: Program) -> None:
     assert " ".join(told["verdict"].split()) in " ".join(out.split())
     out, _ = program("measure", run)
     assert "key frequencies (neuron_logit_map)" in out
-    pair = program.json("train", "micro-fast", "task.p=11", "budget.steps=60", "--seeds", "2")["run"]
-    both = program.json("measure", pair)
-    assert len(both["key_frequencies"]) == len(both["excluded_loss"]) == 2
-    assert program.json("explain", pair, "--member", "1")["member"] == 1
-    out, _ = program("measure", pair)
+    several = corpus.copy("ensemble").name
+    each = program.json("measure", several)
+    assert len(each["key_frequencies"]) == len(each["excluded_loss"]) == 3
+    assert program.json("explain", several, "--member", "1")["member"] == 1
+    out, _ = program("measure", several)
     assert "seed 1" in out
 
 

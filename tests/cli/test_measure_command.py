@@ -9,21 +9,18 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from corpus import MIXTURE, Corpus
 from groklab.measures.registry import cell
 
 COMMAND = "measure"
-SETTINGS: dict[str, Any] = {
-    "task.p": 7,
-    "split.frac_train": 0.6,
-    "network.d_model": 8,
-    "network.n_heads": 2,
-    "network.d_mlp": 16,
-    "budget.steps": 20,
-    "evaluation.every": 10,
-    "checkpoints.spacing": "linear",
-    "checkpoints.every": 10,
-}
-MIXTURE = {**SETTINGS, "name": "mixed", "task.kind": "mixture", "task.expressions": ["add", "subtract"]}
+
+
+@pytest.fixture
+def alone(corpus: Corpus) -> gl.Run:
+    """A transformer of the mixture's size on one operation, in the test's home."""
+    sizes = {k: v for k, v in MIXTURE.items() if not k.startswith("task.")}
+    settings = {"name": "alone", "task.p": 7, "checkpoints.spacing": "linear", "checkpoints.every": 10}
+    return corpus.copy(corpus.train(gl.read({}, {**sizes, **settings, "budget.steps": 20})))
 
 
 @pytest.fixture(autouse=True)
@@ -36,23 +33,21 @@ def rows(printed: str) -> list[list[str]]:
     return [line.split() for line in printed.splitlines()]
 
 
-def test_the_parts_of_the_logits_are_printed_as_a_table(program: Any) -> None:
-    run = gl.train(gl.read({}, {**SETTINGS, "name": "alone"}))
+def test_the_parts_of_the_logits_are_printed_as_a_table(program: Any, alone: gl.Run) -> None:
     out, _ = program("alone", "--measure", "logit_parts")
-    found = gl.take(run, "logit_parts").row(-1, named=True)
+    found = gl.take(alone, "logit_parts").row(-1, named=True)
     place = found["parts"].index("key_residual")
     losses = [cell(found[name][0][place]) for name in ("train_loss", "test_loss")]
     assert ["key", "+", "residual", *losses] in rows(out)
-    assert f"step {run.checkpoints[-1]}" in out
+    assert f"step {alone.checkpoints[-1]}" in out
     keys = [str(i + 1) for i, is_key in enumerate(found["is_key"][0]) if is_key]
     assert f"{', '.join(keys)} " in out
     assert " rows" not in out
     assert " names" not in out
 
 
-def test_one_checkpoint_can_be_asked_for(program: Any) -> None:
-    run = gl.train(gl.read({}, {**SETTINGS, "name": "alone"}))
-    first = gl.take(run, "logits_2d", steps=[0]).row(0, named=True)
+def test_one_checkpoint_can_be_asked_for(program: Any, alone: gl.Run) -> None:
+    first = gl.take(alone, "logits_2d", steps=[0]).row(0, named=True)
     out, _ = program("alone", "--measure", "logits_2d", "--step", "0")
     a, b = first["largest"][0].split(" · ")
     power = float(np.sum(np.square(first["norm"])))
@@ -73,23 +68,25 @@ def test_one_checkpoint_can_be_asked_for(program: Any) -> None:
         (("--measure", "eyes", "--step", "10"), "is unknown; there are"),
     ],
 )
-def test_what_cannot_be_taken_is_refused_in_one_sentence(program: Any, asked: tuple[str, ...], says: str) -> None:
-    gl.train(gl.read({}, {**SETTINGS, "name": "alone"}))
+def test_what_cannot_be_taken_is_refused_in_one_sentence(
+    program: Any, alone: gl.Run, asked: tuple[str, ...], says: str
+) -> None:
     _, err = program("alone", *asked, code=2)
     assert says in err
     assert "Traceback" not in err
 
 
-def test_a_mixture_has_a_table_for_each_operation(program: Any) -> None:
-    run = gl.train(gl.read({}, MIXTURE))
+def test_a_mixture_has_a_table_for_each_operation(program: Any, corpus: Corpus) -> None:
+    run = corpus.copy("mixture")
     out, _ = program("mixed")
     found = gl.analyse(run)
     assert f"key frequencies (furuta): {', '.join(map(str, found['key_frequencies']))}" in out
     assert f"FFS of W_E {found['fourier_sparsity']['ffs_W_E']:.3f}" in out
-    last = [row for row in rows(out) if row[:1] == ["20"]]
+    last = [row for row in rows(out) if row[:1] == ["40"]]
     for one, row in zip(found["operations"], last, strict=True):
         assert one["operation"] in out.splitlines()
         assert row[4:6] == [f"{one[name]:.3g}" for name in ("restricted_loss", "excluded_loss")]
+    assert "x*y: no function of a + b or a − b" in out
     assert "applies to" not in out
     out, _ = program("mixed", "--rule", "furuta", "--json")
     assert json.loads(out)["operations"] == found["operations"]
@@ -99,11 +96,9 @@ def test_a_mixture_has_a_table_for_each_operation(program: Any) -> None:
     assert "logit_parts, logits_2d and fourier_sparsity apply to a mixture" in err
 
 
-def test_of_sums_and_products_the_products_are_named(program: Any) -> None:
-    gl.train(gl.read({}, {**MIXTURE, "task.expressions": ["add", "multiply"], "budget.steps": 10}))
-    out, _ = program("mixed")
-    assert "x*y: no function of a + b or a − b" in out
-    gl.train(gl.read({}, {**MIXTURE, "name": "products", "task.expressions": ["x*y", "x*y + x"], "budget.steps": 10}))
+def test_of_products_alone_none_is_measured(program: Any) -> None:
+    products = ["x*y", "x*y + x", "x*y + y"]
+    gl.train(gl.read({}, {**MIXTURE, "name": "products", "task.expressions": products, "budget.steps": 10}))
     out, _ = program("products")
     assert "to no operation of" in out
     assert "FFS of W_L" in out

@@ -14,6 +14,7 @@ import safetensors.numpy
 from crafting import Tensor, torch_file
 
 import groklab as gl
+from corpus import Corpus
 from groklab.cli import main
 from groklab.ensemble import build_task
 from groklab.errors import InputError
@@ -41,9 +42,9 @@ TOLD = {"p": 11, "operation": "add", "frac_train": 0.4, "split_seed": 3}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def trained(corpus: Corpus) -> Run:
     """A small model that has memorised, so that its losses tell what it was trained on."""
-    return gl.train(gl.preset("demo", SETTINGS), home=tmp_path_factory.mktemp("trained"))
+    return corpus.train(gl.preset("demo", SETTINGS))
 
 
 def released(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

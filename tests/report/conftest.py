@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_pages import Pages
+
+from corpus import Corpus
+from groklab.figures import theme
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
 FLAGS = (
@@ -33,6 +37,9 @@ os.dup2(read, 3)
 os.dup2(write, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+
+#: The colour of a figure's text.
+INK = {"light": theme.INK, "dark": theme.DARK[theme.INK]}
 
 
 class Browser:
@@ -58,6 +65,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self(f"{domain}.enable")
         self.requests: list[str] = []
+        self.shown: tuple[Path, int] | None = None
 
     def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
         self.count += 1
@@ -89,11 +97,27 @@ class Browser:
         return message
 
     def open(self, path: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
-        self.errors, self.requests = [], []
+        self.errors, self.requests, self.shown = [], [], None
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         self.scheme(scheme)
         self("Page.navigate", url=path.resolve().as_uri())
         self.wait("document.readyState === 'complete'")
+
+    def show(self, page: Path, width: int = 1280, scheme: str = "light") -> None:
+        """A page of figures, drawn; one that is there already is not loaded again.
+
+        A test that changes the page says so by `changed()`, so that the next one has it fresh.
+        """
+        if self.shown != (page, width):
+            self.open(page, width=width, scheme=scheme)
+            self.wait("document.documentElement.dataset.drawn === 'yes'")
+            self.shown = page, width
+        self.scheme(scheme)
+        self.wait(f"[...document.querySelectorAll('.plot')].every(e => e._fullLayout.font.color === '{INK[scheme]}')")
+
+    def changed(self) -> None:
+        """The page is no longer as it was loaded."""
+        self.shown = None
 
     def scheme(self, name: str) -> None:
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
@@ -127,6 +151,23 @@ class Browser:
             self.process.kill()
             self.process.wait()
         self.read.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests of one page in one window follow each other, so that it is loaded once."""
+
+    def window(item: pytest.Item) -> tuple[str, str, int]:
+        settings = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        return str(item.path), str(settings.get("page", "")), int(settings.get("width", 0))
+
+    places = [i for i, item in enumerate(items) if item.get_closest_marker("browser")]
+    for place, item in zip(places, sorted((items[i] for i in places), key=window), strict=True):
+        items[place] = item
+
+
+@pytest.fixture(scope="session")
+def pages(corpus: Corpus) -> Pages:
+    return Pages(corpus)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import groklab as gl
+from corpus import Corpus
 from groklab.measuring import analyse
 from groklab.report import circuit_pictures, circuit_story, write_report
 from groklab.report.circuit import Circuit, circuit
@@ -19,21 +20,10 @@ from groklab.report.circuit_words import LABELS, label_of
 from groklab.report.facts import Facts, gather, whole_checkpoints
 from groklab.report.pictures import Picture
 
-SMALL = {
-    "task.p": 11,
-    "network.d_model": 32,
-    "network.n_heads": 2,
-    "network.d_head": 16,
-    "network.d_mlp": 64,
-    "split.frac_train": 0.7,
-    "budget.steps": 400,
-    "evaluation.every": 20,
-}
-
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
-    return gl.train(gl.preset("demo", SMALL), home=tmp_path_factory.mktemp("circuit"))
+def trained(corpus: Corpus) -> gl.Run:
+    return corpus["transformer"]
 
 
 def found_in(run: gl.Run) -> tuple[Facts, Circuit]:
@@ -191,8 +181,8 @@ def test_every_intervention_has_a_label() -> None:
     assert label_of("logits_without_14", "a + b") == "logits without k = 14"
 
 
-def test_the_metrics_shown_are_the_members_own() -> None:
-    run = gl.train(gl.preset("micro-fast", {"budget.steps": 60}), seeds=2)
+def test_the_metrics_shown_are_the_members_own(corpus: Corpus) -> None:
+    run = corpus["ensemble"]
     facts = gather(run)
     c = circuit(facts, whole_checkpoints(facts, 1)[0], member=1)
     assert isinstance(c, Circuit)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import groklab as gl
+from corpus import Corpus
 from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_parts import parts_of_circuit, parts_of_mixture
 from groklab.report.facts import gather, whole_checkpoints
@@ -18,22 +19,9 @@ from groklab.tasks.arithmetic import Arithmetic
 from groklab.tasks.mixture import Mixture
 from groklab.tasks.splits import make_split
 
-SETTINGS: dict[str, Any] = {
-    "name": "mixed",
-    "task.kind": "mixture",
-    "task.p": 7,
-    "task.expressions": ["add", "subtract", "multiply"],
-    "split.frac_train": 0.6,
-    "network.d_model": 8,
-    "network.n_heads": 2,
-    "network.d_mlp": 16,
-    "budget.steps": 20,
-    "evaluation.every": 10,
-}
 
-
-def test_the_table_is_by_the_pages_own_key_frequencies() -> None:
-    run = gl.train(gl.preset("micro-fast", {"task.p": 7, "budget.steps": 60}))
+def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
+    run = corpus["mlp"]
     facts = gather(run)
     c = circuit(facts, whole_checkpoints(facts)[0])
     assert isinstance(c, Circuit)
@@ -62,8 +50,8 @@ def test_the_table_is_by_the_pages_own_key_frequencies() -> None:
 
 
 @pytest.fixture(scope="module")
-def mixture(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
-    return gl.train(gl.read({}, SETTINGS), home=tmp_path_factory.mktemp("mixed"))
+def mixture(corpus: Corpus) -> gl.Run:
+    return corpus["mixture"]
 
 
 def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
@@ -97,7 +85,7 @@ def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
 def test_where_there_are_no_parts_it_says_why_or_nothing(mixture: gl.Run, task: Any, says: str | None) -> None:
     facts = gather(mixture)
     facts.task = task.build()
-    apart = parts_of_mixture(facts, {20: mixture.weights()})
+    apart = parts_of_mixture(facts, {40: mixture.weights()})
     assert not apart.pictures
     assert not apart.tables
     assert (says in apart.said[0]) if says else not apart.said

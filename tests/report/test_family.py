@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import groklab as gl
+from corpus import Corpus
 from groklab import storage
 from groklab.errors import InputError
 from groklab.report import write_family
@@ -38,20 +39,14 @@ from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from groklab.tasks.operations import OPERATIONS
 from groklab.yaml_input import parse_overrides
-from invented_family import BUDGET, EXPRESSION, FRACTION, Told, written
+from invented_family import BUDGET, EXPRESSION, FRACTION, Told, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
-    """A real sweep, trained in this process: at 80% of the inputs it groks within its steps, at 65% it does not."""
-    home = tmp_path_factory.mktemp("family")
-    plan = make_plan("micro-fast", KEYS, seeds=2, overrides={"budget.steps": 300, "evaluation.every": 2})
-    folder = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
-    for number in range(len(folder.packs)):
-        gl.train(folder.experiments_of(number), home=folder.path / "packs")
-    return Sweep(folder.path)
+def swept(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    return trained(corpus, tmp_path_factory.mktemp("family"))
 
 
 class Outline(HTMLParser):

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from shared_pages import Pages
 
 import groklab as gl
+from corpus import Corpus
 from groklab.measuring import analyse
 from groklab.report import feature_story, write_report
 from groklab.report.facts import gather, whole_checkpoints
@@ -23,13 +25,13 @@ KEYS = ["hidden", "features", "eigenvalues", "block", "power"]
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
-    return gl.train(gl.preset("rfm-small", {"budget.steps": 12}), home=tmp_path_factory.mktemp("machine"))
+def machine(corpus: Corpus) -> gl.Run:
+    return corpus["rfm"]
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> gl.Run:
-    return gl.train(gl.preset("mallinar2024/multiply-gaussian", TINY), home=tmp_path_factory.mktemp("tiny"))
+def tiny(corpus: Corpus) -> gl.Run:
+    return corpus["rfm-multiply"]
 
 
 def found_in(run: gl.Run) -> Features:
@@ -117,25 +119,22 @@ def test_members_share_a_page(tmp_path: Path) -> None:
     assert page.count("Member 0 (seed 0): ") == len(KEYS)
 
 
-def test_a_machine_stands_beside_a_network(machine: gl.Run, tmp_path: Path) -> None:
-    network = gl.train(gl.preset("micro", {"task.p": 11, "budget.steps": 50}))
+def test_a_machine_stands_beside_a_network(machine: gl.Run, corpus: Corpus, tmp_path: Path) -> None:
+    network = corpus["mlp"]
     page = write_report([machine, network], tmp_path).read_text()
     assert machine.name in page
     assert network.name in page
 
 
-def test_a_network_of_one_hidden_layer_has_a_section_of_its_own(tmp_path: Path) -> None:
-    run = gl.train(gl.preset("micro", {"task.p": 11, "budget.steps": 50}))
+def test_a_network_of_one_hidden_layer_has_a_section_of_its_own(corpus: Corpus, pages: Pages) -> None:
+    run = corpus["mlp"]
     f = found_in(run)
     assert not f.kernel_machine
     assert not any("puts together" in s for s in feature_story.told(f))
-    page = page_of(run, tmp_path)
+    page = pages["single"].read_text()
     assert '<h2 id="looks-at">Features</h2>' in page
     assert "√AGOP" in page
-    transformer = gl.train(
-        gl.preset("demo", {"task.p": 5, "network.d_mlp": 16, "network.d_model": 16, "budget.steps": 5})
-    )
-    assert "looks-at" not in page_of(transformer, tmp_path)
+    assert "looks-at" not in pages["transformer"].read_text()
 
 
 def test_features_that_do_not_apply_are_a_sentence() -> None:

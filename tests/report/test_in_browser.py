@@ -3,61 +3,38 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-import groklab as gl
-from groklab.report import write_report
+from shared_pages import Pages
 
 pytestmark = pytest.mark.browser
-DRAWN = "document.documentElement.dataset.drawn === 'yes'"
-MIXTURE = {"task.p": 7, "task.expressions": ["add", "subtract", "x2_xy_y2_x"], "budget.steps": 100}
-TRANSFORMER = {"task.p": 11, "network.d_mlp": 64, "split.frac_train": 0.7, "budget.steps": 200}
-WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+LAPTOP, PHONE = 1280, 390
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    home = tmp_path_factory.mktemp("pages")
-    experiment = gl.preset("micro-fast", {"budget.steps": 450})
-    single, members = gl.train(experiment, home=home), gl.train(experiment, seeds=3, home=home)
-    transformer = gl.train(gl.preset("demo", TRANSFORMER), home=home)
-    mixture = gl.train(gl.preset("furuta2024/mixture-elementary", MIXTURE), home=home)
-    machine = gl.train(gl.preset("mallinar2024/multiply-gaussian", {"task.p": 11, "budget.steps": 8}), home=home)
-    return {
-        "single": write_report([single]),
-        "transformer": write_report([transformer]),
-        "machine": write_report([machine]),
-        "mixture": write_report([mixture]),
-        "ensemble": write_report([members]),
-        "comparison": write_report([single, members]),
-    }
-
-
-@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
+@pytest.mark.parametrize(("width", "schemes"), [(LAPTOP, ("light", "dark")), (PHONE, ("dark", "light"))])
 @pytest.mark.parametrize(
     ("page", "plots"), [("single", 20), ("transformer", 17), ("machine", 7), ("ensemble", 21), ("comparison", 1)]
 )
 def test_pages_draw_without_errors_and_fit_the_window(
-    browser: Any, pages: dict[str, Path], page: str, plots: int, width: int, scheme: str
+    browser: Any, pages: Pages, page: str, plots: int, width: int, schemes: tuple[str, str]
 ) -> None:
-    browser.open(pages[page], width=width, scheme=scheme)
-    browser.wait(DRAWN)
-    assert browser.errors == []
-    assert [u for u in browser.requests if not u.startswith(("file:", "data:"))] == []
-    assert browser.ask("document.querySelectorAll('.plot > .plot-container .main-svg:first-child').length") == plots
-    assert browser.ask("document.documentElement.scrollWidth") == width
-    right = "[...document.querySelectorAll('section, .plot, .main-svg')].map(e => e.getBoundingClientRect().right)"
-    assert browser.ask(f"Math.max(...{right})") <= width
-    text = browser.ask("getComputedStyle(document.body).color")
-    assert text == ("rgb(29, 33, 41)" if scheme == "light" else "rgb(236, 238, 242)")
+    # loaded in one scheme, and drawn again in the other
+    for scheme in schemes:
+        browser.show(pages[page], width, scheme)
+        assert browser.errors == []
+        assert [u for u in browser.requests if not u.startswith(("file:", "data:"))] == []
+        assert browser.ask("document.querySelectorAll('.plot > .plot-container .main-svg:first-child').length") == plots
+        assert browser.ask("document.documentElement.scrollWidth") == width
+        right = "[...document.querySelectorAll('section, .plot, .main-svg')].map(e => e.getBoundingClientRect().right)"
+        assert browser.ask(f"Math.max(...{right})") <= width
+        text = browser.ask("getComputedStyle(document.body).color")
+        assert text == ("rgb(29, 33, 41)" if scheme == "light" else "rgb(236, 238, 242)")
 
 
-def test_figures_follow_the_colour_scheme(browser: Any, pages: dict[str, Path]) -> None:
-    browser.open(pages["single"], scheme="light")
-    browser.wait(DRAWN)
+@pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
+def test_figures_follow_the_colour_scheme(browser: Any, pages: Pages, page: str, width: int) -> None:
+    browser.show(pages[page], width, "light")
     colour = "document.querySelector('#curves .scatterlayer .js-line').style.stroke"
     assert browser.ask(colour) == "rgb(213, 94, 0)"
     browser.scheme("dark")
@@ -65,14 +42,15 @@ def test_figures_follow_the_colour_scheme(browser: Any, pages: dict[str, Path]) 
     assert browser.errors == []
 
 
-def test_sliders_are_reached_and_moved_by_keyboard(browser: Any, pages: dict[str, Path]) -> None:
-    browser.open(pages["single"])
-    browser.wait(DRAWN)
+@pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
+def test_sliders_are_reached_and_moved_by_keyboard(browser: Any, pages: Pages, page: str, width: int) -> None:
+    browser.show(pages[page], width)
     # Tab as a reader would, until the first slider has the focus
     for _ in range(40):
         browser.press("Tab", 9)
         if browser.ask("document.activeElement.type") == "range":
             break
+    browser.changed()
     key = browser.ask("document.activeElement.dataset.plot")
     heights = f"[...document.querySelectorAll('#{key} .bars path')].map(e => e.getAttribute('d')).join()"
     before = browser.ask(heights)
@@ -84,9 +62,10 @@ def test_sliders_are_reached_and_moved_by_keyboard(browser: Any, pages: dict[str
     assert browser.errors == []
 
 
-def test_checkpoints_play_to_the_end(browser: Any, pages: dict[str, Path]) -> None:
-    browser.open(pages["single"])
-    browser.wait(DRAWN)
+@pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
+def test_checkpoints_play_to_the_end(browser: Any, pages: Pages, page: str, width: int) -> None:
+    browser.show(pages[page], width)
+    browser.changed()
     browser.ask("document.querySelector('#planes-play').click()")
     assert browser.ask("document.querySelector('#planes-play').textContent") == "Pause"
     browser.wait("Number(document.querySelector('#planes-slider').value) > 1")
@@ -95,9 +74,9 @@ def test_checkpoints_play_to_the_end(browser: Any, pages: dict[str, Path]) -> No
     assert browser.errors == []
 
 
-def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: dict[str, Path]) -> None:
-    browser.open(pages["ensemble"])
-    browser.wait(DRAWN)
+@pytest.mark.parametrize(("page", "width"), [("ensemble", LAPTOP)])
+def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: Pages, page: str, width: int) -> None:
+    browser.show(pages[page], width)
     nodes = browser("Accessibility.getFullAXTree")["nodes"]
     roles = {"image", "slider", "button", "region"}
     shown = [n for n in nodes if n.get("role", {}).get("value") in roles and not n.get("ignored")]
@@ -107,9 +86,11 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: 
     assert len([name for role, name in names if role == "image"]) == 21
 
 
-def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(browser: Any, pages: dict[str, Path]) -> None:
-    browser.open(pages["transformer"], scheme="dark")
-    browser.wait(DRAWN)
+@pytest.mark.parametrize(("page", "width"), [("transformer", LAPTOP)])
+def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(
+    browser: Any, pages: Pages, page: str, width: int
+) -> None:
+    browser.show(pages[page], width, "dark")
     for key, maps in (("logits2d", 1), ("neurons2d", 1), ("heads", 4), ("examples", None)):
         images = f"[...document.querySelectorAll('#{key} .hm image')].map(e => e.getBoundingClientRect())"
         sizes = browser.ask(f"{images}.map(r => [r.width, r.height])")
@@ -120,11 +101,11 @@ def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(browser: Any, page
     assert browser.errors == []
 
 
+@pytest.mark.parametrize(("page", "width"), [("machine", LAPTOP)])
 def test_a_feature_matrix_goes_through_its_checkpoints_in_two_square_panels(
-    browser: Any, pages: dict[str, Path]
+    browser: Any, pages: Pages, page: str, width: int
 ) -> None:
-    browser.open(pages["machine"], scheme="dark")
-    browser.wait(DRAWN)
+    browser.show(pages[page], width, "dark")
     for key, maps in (("features", 2), ("block", 1)):
         sizes = browser.ask(
             f"[...document.querySelectorAll('#{key} .hm image')].map(e => e.getBoundingClientRect())"
@@ -135,6 +116,7 @@ def test_a_feature_matrix_goes_through_its_checkpoints_in_two_square_panels(
     cells = "document.querySelector('#features')._fullData.map(t => [...t.z].map(row => [...row].join()).join())"
     last = browser.ask(cells)
     assert last[0] != last[1]
+    browser.changed()
     browser.ask(
         "(e => { e.value = 0; e.dispatchEvent(new Event('input')) })(document.querySelector('#features-slider'))"
     )
@@ -145,16 +127,13 @@ def test_a_feature_matrix_goes_through_its_checkpoints_in_two_square_panels(
     assert browser.errors == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [LAPTOP, PHONE])
 @pytest.mark.parametrize(
     ("page", "key"),
     [("mixture", "operations"), ("mixture", "sparsity"), ("transformer", "neurons"), ("transformer", "directions")],
 )
-def test_no_legend_lies_over_an_axis_or_its_title(
-    browser: Any, pages: dict[str, Path], page: str, key: str, width: int
-) -> None:
-    browser.open(pages[page], width=width)
-    browser.wait(DRAWN)
+def test_no_legend_lies_over_an_axis_or_its_title(browser: Any, pages: Pages, page: str, key: str, width: int) -> None:
+    browser.show(pages[page], width)
     boxes = "[...document.querySelectorAll('#{0} {1}')].map(e => e.getBoundingClientRect())"
     boxes += ".filter(r => r.width > 0).map(r => [r.left, r.top, r.right, r.bottom])"
     legends = browser.ask(boxes.format(key, "[class^=legend] text"))
@@ -169,15 +148,19 @@ def test_no_legend_lies_over_an_axis_or_its_title(
             assert apart, (key, (left, top, right, bottom), other)
 
 
-def test_no_two_titles_of_small_heat_maps_meet_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:
-    for page, key in (("transformer", "heads"), ("transformer", "examples"), ("machine", "features")):
-        browser.open(pages[page], width=390)
-        browser.wait(DRAWN)
-        boxes = browser.ask(
-            f"[...document.querySelectorAll('#{key} .annotation-text, #{key} .xtick text')]"
-            ".map(e => e.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"
-        )
-        for i, (left, top, right, bottom) in enumerate(boxes):
-            for other in boxes[:i]:
-                apart = left >= other[2] - 1 or other[0] >= right - 1 or top >= other[3] - 1 or other[1] >= bottom - 1
-                assert apart, (key, boxes[i], other)
+@pytest.mark.parametrize("width", [PHONE])
+@pytest.mark.parametrize(
+    ("page", "key"), [("transformer", "heads"), ("transformer", "examples"), ("machine", "features")]
+)
+def test_no_two_titles_of_small_heat_maps_meet_on_a_phone(
+    browser: Any, pages: Pages, page: str, key: str, width: int
+) -> None:
+    browser.show(pages[page], width)
+    boxes = browser.ask(
+        f"[...document.querySelectorAll('#{key} .annotation-text, #{key} .xtick text')]"
+        ".map(e => e.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"
+    )
+    for i, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[:i]:
+            apart = left >= other[2] - 1 or other[0] >= right - 1 or top >= other[3] - 1 or other[1] >= bottom - 1
+            assert apart, (key, boxes[i], other)

@@ -9,60 +9,48 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from corpus import MIXTURE, Corpus
 from groklab.measures import MEASURES
 from groklab.report.single import run_page
 
-SETTINGS: dict[str, Any] = {
-    "name": "mixed",
-    "task.kind": "mixture",
-    "task.p": 7,
-    "task.expressions": ["add", "multiply"],
-    "split.frac_train": 0.6,
-    "network.d_model": 8,
-    "network.n_heads": 2,
-    "network.d_mlp": 16,
-    "budget.steps": 40,
-    "evaluation.every": 10,
-}
 KERNEL = {"task.kind": "mixture", "task.p": 7, "task.expressions": ["add", "multiply"], "budget.steps": 3}
 
 
-def test_a_mixture_has_a_line_and_a_map_for_each_operation() -> None:
-    run = gl.train(gl.read({}, SETTINGS))
+def test_a_mixture_has_a_line_and_a_map_for_each_operation(corpus: Corpus) -> None:
+    run = corpus["mixture"]
     page = run_page(run)
     pictures = {p.key: p for p in page.pictures}
-    assert {"operations", "sparsity", "logits2d", "logits2d1"} <= pictures.keys()
+    assert {"operations", "sparsity", "logits2d", "logits2d1", "logits2d2"} <= pictures.keys()
     curves = run.curves()
-    for i, name in enumerate(("x + y", "x*y")):
+    names = ["x + y", "x - y", "x*y"]
+    for i, name in enumerate(names):
         assert f"{name} {curves[f'test_accuracy_op{i}'][-1]:.1%}" in pictures["operations"].sentence
     lines = json.loads(pictures["operations"].spec)["data"]
-    assert [line["name"] for line in lines] == ["x + y", "x*y"] * 4
+    assert [line["name"] for line in lines] == names * 4
     # one legend for all panels
-    assert [line["showlegend"] for line in lines] == [True] * 2 + [False] * 6
-    for i, column in enumerate(["test_loss_op0", "test_loss_op1", "train_loss_op0", "train_loss_op1"]):
-        assert np.isclose(_last(lines[4 + i]["y"]), curves[column][-1], rtol=1e-6)
-    found = MEASURES["fourier_sparsity"](
-        run.weights(), gl.read({}, SETTINGS).task.build(), network=run.experiment.model
-    )
+    assert [line["showlegend"] for line in lines] == [True] * 3 + [False] * 9
+    for i, column in enumerate(f"{which}_loss_op{j}" for which in ("test", "train") for j in range(3)):
+        assert np.isclose(_last(lines[6 + i]["y"]), curves[column][-1], rtol=1e-6)
+    found = MEASURES["fourier_sparsity"](run.weights(), run.experiment.task.build(), network=run.experiment.model)
     assert f"FFS of W_E {found['ffs_W_E']:.2f}" in pictures["sparsity"].sentence
     assert any(note.startswith("FFS") for note in page.notes)
 
 
 @pytest.mark.parametrize("losses", ["sum", "mean"])
-def test_losses_are_called_sums_only_where_they_are(losses: str) -> None:
-    run = gl.train(gl.read({}, {**SETTINGS, "task.losses": losses}))
+def test_losses_are_called_sums_only_where_they_are(corpus: Corpus, losses: str) -> None:
+    run = corpus.train(gl.read({}, {**MIXTURE, "task.losses": losses}))
     last = run.metrics.tail(1).to_dicts()[0]
-    own = [last[f"test_loss_op{i}"] for i in (0, 1)]
-    assert np.isclose(last["test_loss"], sum(own) / (1 if losses == "sum" else 2), rtol=1e-5)
+    own = [last[f"test_loss_op{i}"] for i in range(3)]
+    assert np.isclose(last["test_loss"], sum(own) / (1 if losses == "sum" else 3), rtol=1e-5)
     page = run_page(run)
     curves = next(p for p in page.pictures if p.key == "curves")
     title = json.loads(curves.spec)["layout"]["yaxis"]["title"]["text"]
     summed = losses == "sum"
-    assert title == "cross-entropy (nats)" + (",<br>sum of 2 operations" if summed else "")
-    assert ("summed over the 2 operations" in curves.sentence) == summed
-    assert sum("sum of the mean losses of its 2 operations" in note for note in page.notes) == summed
+    assert title == "cross-entropy (nats)" + (",<br>sum of 3 operations" if summed else "")
+    assert ("summed over the 3 operations" in curves.sentence) == summed
+    assert sum("sum of the mean losses of its 3 operations" in note for note in page.notes) == summed
     operations = next(p for p in page.pictures if p.key == "operations").sentence
-    assert f"own cross-entropy (nats): x + y {own[0]:.3g} and x*y {own[1]:.3g}." in operations
+    assert f"own cross-entropy (nats): x + y {own[0]:.3g}, x - y {own[1]:.3g} and x*y {own[2]:.3g}." in operations
 
 
 def test_a_kernel_machines_loss_of_a_mixture_is_no_sum() -> None:
@@ -74,9 +62,8 @@ def test_a_kernel_machines_loss_of_a_mixture_is_no_sum() -> None:
 
 
 def test_what_was_measured_on_line_is_drawn() -> None:
-    asked = {"name": "on-line", "task.kind": "arithmetic", "measures.names": ["fourier_sparsity"], "measures.every": 10}
-    plain = {k: v for k, v in SETTINGS.items() if not k.startswith("task.")}
-    run = gl.train(gl.read({}, {**plain, **asked, "task.p": 7, "checkpoints.spacing": "none"}))
+    asked = {"measures.names": ["fourier_sparsity"], "measures.every": 10, "checkpoints.spacing": "none"}
+    run = gl.train(gl.preset("micro-fast", {**asked, "budget.steps": 40}))
     pictures = {p.key: p for p in run_page(run).pictures}
     assert "operations" not in pictures
     measured = run.measured

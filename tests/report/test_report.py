@@ -12,16 +12,18 @@ from typing import Any
 
 import polars as pl
 import pytest
+from shared_pages import Pages
 
 import groklab as gl
+from corpus import Corpus
 from groklab.measures import MEASURES, learning_phases
 from groklab.measures.learning_phases import phase_of
 from groklab.report import settings, story, write_report
-from groklab.report.facts import gather
-from groklab.report.single import member_table, notes, run_page
+from groklab.report.facts import gather, whole_checkpoints
+from groklab.report.pictures import embedding_pictures
+from groklab.report.single import member_table, notes
 from groklab.yaml_input import parse_overrides
 
-FAST = {"budget.steps": 300}
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
 PLAIN = {"curves", "norms", "spectrum", "planes"}
 OF_CIRCUIT = {"phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d", "directions"}
@@ -31,7 +33,8 @@ OF_FEATURES = {"hidden", "features", "eigenvalues", "block", "power"}
 
 
 def fast(**overrides: Any) -> gl.Run:
-    return gl.train(gl.preset("micro-fast", {**FAST, **{k.replace("__", "."): v for k, v in overrides.items()}}))
+    settings = {"budget.steps": 300, **{k.replace("__", "."): v for k, v in overrides.items()}}
+    return gl.train(gl.preset("micro-fast", settings))
 
 
 class Outline(HTMLParser):
@@ -72,10 +75,8 @@ def words(path: Path) -> str:
     return re.sub(r"\s+", " ", Outline(path).text)
 
 
-def test_a_run_has_one_page_that_loads_nothing() -> None:
-    run = fast()
-    path = write_report([run])
-    assert path == run.path / "report.html"
+def test_a_run_has_one_page_that_loads_nothing(pages: Pages) -> None:
+    path = pages["single"]
     page = Outline(path)
     assert page.loads == []
     assert page.headings[0] == 1
@@ -90,9 +91,9 @@ def test_a_run_has_one_page_that_loads_nothing() -> None:
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in content
 
 
-def test_the_page_says_what_this_run_did() -> None:
-    run = gl.train(gl.preset("micro-fast"))
-    found = words(write_report([run]))
+def test_the_page_says_what_this_run_did(corpus: Corpus, pages: Pages) -> None:
+    run = corpus["mlp"]
+    found = words(pages["single"])
     member = run.status["members"][0]
     assert f"memorised the training set at step {member['memorised_step']:,}" in found
     assert f"generalised at step {member['grokked_step']:,}" in found
@@ -105,15 +106,17 @@ def test_the_page_says_what_this_run_did() -> None:
 
 
 def test_a_run_that_stopped_short_is_called_censored() -> None:
-    found = words(write_report([fast(budget__steps=100)]))
+    run = fast(budget__steps=100)
+    path = write_report([run])
+    assert path == run.path / "report.html"
+    found = words(path)
     assert "had not generalised by step 100" in found
     assert "censored, not 'never'" in found
     assert "groklab train micro-fast budget.steps=100" in found
 
 
-def test_an_ensemble_shows_its_members_and_when_they_grokked() -> None:
-    run = gl.train(gl.preset("micro-fast", {"budget.steps": 450}), seeds=3)
-    path = write_report([run])
+def test_an_ensemble_shows_its_members_and_when_they_grokked(corpus: Corpus, pages: Pages) -> None:
+    run, path = corpus["ensemble"], pages["ensemble"]
     page = Outline(path)
     assert set(page.specs) == {"survival"} | PLAIN | OF_CIRCUIT | OF_FEATURES
     found = words(path)
@@ -124,8 +127,8 @@ def test_an_ensemble_shows_its_members_and_when_they_grokked() -> None:
         assert member["weights_sha256"] in found
 
 
-def test_several_runs_are_compared(home: Path, tmp_path: Path) -> None:
-    runs = [fast(), fast(optimiser__weight_decay=0.5)]
+def test_several_runs_are_compared(corpus: Corpus, home: Path, tmp_path: Path) -> None:
+    runs = [corpus.copy("mlp"), fast(optimiser__weight_decay=0.5)]
     path = write_report(runs)
     assert path.parent == home
     assert re.fullmatch(r"compare-[0-9a-f]{8}\.html", path.name)
@@ -133,7 +136,6 @@ def test_several_runs_are_compared(home: Path, tmp_path: Path) -> None:
     assert [t["name"] for t in page.specs["overlay"]["data"]] == [r.name for r in runs]
     assert "optimiser.weight_decay 1.0 0.5" in words(path)
     assert write_report(runs, tmp_path / "other.html") == tmp_path / "other.html"
-    assert write_report(runs[:1], tmp_path) == tmp_path / "report.html"
     with pytest.raises(gl.InputError):
         write_report([])
 
@@ -159,13 +161,14 @@ def test_a_table_has_no_spectrum_and_its_name_is_escaped(tmp_path: Path) -> None
     assert "the task cannot be built again" in found
 
 
-def test_a_run_before_its_first_evaluation_has_a_page(home: Path) -> None:
+def test_a_run_before_its_first_evaluation_has_a_page(corpus: Corpus, home: Path, tmp_path: Path) -> None:
     run = gl.Run.create(home / "fresh", [gl.preset("micro-fast")], {"groklab": gl.__version__})
     found = words(write_report([run]))
     assert "Nothing has been measured yet" in found
     assert "no curves yet" in found
     assert "kept no checkpoint" in found
-    assert "Nothing has been measured yet" in words(write_report([run, fast()]))
+    assert "Nothing has been measured yet" in words(write_report([run, corpus["mlp"]]))
+    assert write_report([run], tmp_path) == tmp_path / "report.html"
 
 
 def test_a_diverged_run_has_a_page() -> None:
@@ -176,8 +179,8 @@ def test_a_diverged_run_has_a_page() -> None:
     assert "not finite" in found
 
 
-def test_damaged_files_are_named_on_the_page() -> None:
-    run = fast()
+def test_damaged_files_are_named_on_the_page(corpus: Corpus) -> None:
+    run = corpus.copy("mlp")
     step = run.checkpoints[-1]
     (run.path / "checkpoints" / f"step_{step:09d}.safetensors").write_bytes(b"garbage")
     metrics = run.path / "metrics.parquet"
@@ -234,8 +237,8 @@ def test_the_phase_is_the_one_that_show_tells(steps: int, rate: float) -> None:
     assert f"{learning_phases.GAP:,} steps. Comprehension: training and test accuracy reach the threshold" in found
 
 
-def test_members_have_the_phases_that_show_tells() -> None:
-    run = gl.train(gl.preset("micro-fast", {"budget.steps": 450, "optimiser.learning_rate": 1e-2}), seeds=3)
+def test_members_have_the_phases_that_show_tells(corpus: Corpus) -> None:
+    run = corpus["ensemble"]
     facts = gather(run)
     assert [p.to_dict() for p in facts.phases] == [phase_of(run, member).to_dict() for member in range(3)]
     table = member_table(facts)
@@ -253,8 +256,8 @@ def test_with_one_checkpoint_the_page_says_where_it_is_and_not_how_it_went_there
     assert "; at step 300 they were" not in found
 
 
-def test_with_few_checkpoints_no_phase_is_said_to_have_ended() -> None:
-    run = fast()
+def test_with_few_checkpoints_no_phase_is_said_to_have_ended(corpus: Corpus) -> None:
+    run = corpus.copy("mlp")
     for step in run.checkpoints[2:-1]:
         (run.path / "checkpoints" / f"step_{step:09d}.safetensors").unlink()
     found = words(write_report([run]))
@@ -267,7 +270,10 @@ def test_the_frequencies_that_carry_the_embedding_are_those_that_show_names(p: i
     carrying = MEASURES["embedding_frequencies"](run.weights(), run.experiment.task.build())
     named = [f"{k} ({share:.0%})" for k, share in zip(carrying["frequencies"], carrying["share"], strict=True)]
     assert len(named) > 1
-    spectrum = next(p for p in run_page(run).pictures if p.key == "spectrum").sentence
+    facts = gather(run)
+    (drawn,), _ = embedding_pictures(facts, *whole_checkpoints(facts))
+    assert drawn.key == "spectrum"
+    spectrum = drawn.sentence
     if len(named) > 10:
         assert "no frequency stands out" in spectrum
     else:
@@ -275,8 +281,8 @@ def test_the_frequencies_that_carry_the_embedding_are_those_that_show_names(p: i
         assert ("all 3 frequencies" in spectrum) == (p == 7)
 
 
-def test_the_criteria_are_read_as_sentences() -> None:
-    run = fast()
+def test_the_criteria_are_read_as_sentences(corpus: Corpus) -> None:
+    run = corpus["mlp"]
     for criterion, asked in story.CRITERIA.items():
         facts = gather(run)
         evaluation = dataclasses.replace(facts.experiment.evaluation, criterion=criterion)
@@ -287,8 +293,8 @@ def test_the_criteria_are_read_as_sentences() -> None:
         assert "accuracy" not in asked
 
 
-def test_what_was_read_is_the_run_itself() -> None:
-    run = fast()
+def test_what_was_read_is_the_run_itself(corpus: Corpus) -> None:
+    run = corpus["mlp"]
     facts = gather(run)
     assert facts.metrics.equals(run.metrics)
     assert facts.problems == []

@@ -17,6 +17,7 @@ from groklab.experiment import Experiment
 from groklab.importing.describing import step_of
 from groklab.interop.weight_files import Source
 from groklab.learners.base import METRICS
+from groklab.measures.activity import activity_function
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -39,18 +40,17 @@ def evaluate(experiment: Experiment, task: Task, weights: dict[str, np.ndarray])
     """Losses (cross-entropy over all classes) and answers on every input, in float64."""
     widest = max(array.shape[-1] for array in weights.values())
     require_memory("importing this", 8 * 4 * widest * min(_ROWS, task.n_inputs))
-    network, shape = experiment.network, task.shape
-
-    @jax.jit
-    def one(weights: Any, tokens: Any, targets: Any) -> Any:
-        logits = network.apply(weights, network.prepare(tokens, shape), shape)
-        return exact_cross_entropy(logits, targets), logits.argmax(axis=1) == targets
-
+    run = activity_function(experiment.network, task.shape, task.n_classes)
     wide = {name: jnp.asarray(array, jnp.float64) for name, array in weights.items()}
     parts = [slice(start, start + _ROWS) for start in range(0, task.n_inputs, _ROWS)]
-    found = [one(wide, jnp.asarray(task.inputs[part]), jnp.asarray(task.targets[part])) for part in parts]
+    found = [_judged(run(wide, jnp.asarray(task.inputs[p]))["logits"], jnp.asarray(task.targets[p])) for p in parts]
     losses, right = (np.concatenate([np.asarray(x) for x in column]) for column in zip(*found, strict=True))
     return Seen(losses, right)
+
+
+@jax.jit
+def _judged(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return exact_cross_entropy(logits, targets), logits.argmax(axis=1) == targets
 
 
 def records(
