@@ -1,10 +1,12 @@
 # The newcomer's commands. Everything is installed into .venv, with the versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-# Python compiles the modules that are used when it first imports them: all of them would take as long as installing.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest -q
 TWO := -n 2 --dist worksteal
+
+# Where it is set, every process would compile all of groklab and of its tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-long test-costs coverage lint docs bench fuzz bare interop clean
 

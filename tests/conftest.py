@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage what is imported by now: JAX's caches make each of its rounds long."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 REFERENCE = Path(__file__).parent.parent.parent / "shared" / "reference"
 #: Bytes that a process may hold before it forgets its compiled programs; two of them fit into 8 GiB.
 MEMORY = 3 * 2**30
@@ -38,6 +47,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "runs"
     monkeypatch.setenv("GROKLAB_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files reach the disk when it likes: only a power cut could show. A wrong handle is still an error."""
+    monkeypatch.setattr(os, "fsync", os.fstat)
 
 
 @pytest.fixture(autouse=True, scope="module")

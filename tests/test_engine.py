@@ -43,8 +43,6 @@ def experiment(**settings: Any) -> gl.Experiment:
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "CHUNK_SECONDS", 1e-9)
-    # what only a power cut could show takes most of the time here; a wrong handle is still an error
-    monkeypatch.setattr(os, "fsync", os.fstat)
 
 
 @pytest.fixture(scope="module")

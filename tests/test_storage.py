@@ -135,6 +135,25 @@ def test_a_full_disk_keeps_the_old_content_and_is_one_sentence(
     assert [p.name for p in tmp_path.iterdir()] == ["status.json"]
 
 
+def test_content_reaches_the_disk_before_its_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    replace = os.replace
+
+    def synced(handle: int) -> None:
+        calls.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes")
+
+    def renamed(*arguments: Any) -> None:
+        calls.append("rename")
+        replace(*arguments)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    storage.atomic_write(tmp_path / "x", b"abc")
+    assert calls == ["3 bytes", "rename", "folder"]
+
+
 def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.fsync
 
