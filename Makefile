@@ -30,7 +30,7 @@ test-long: .venv/dev.stamp
 # What each test costs: seconds, processes, compilations, trainings.
 test-costs: .venv/dev.stamp
 	rm -rf .venv/costs
-	PYTHONPATH=tests $(PYTEST) $(TWO) -p costs --costs .venv/costs $(OPTIONS)
+	PYTHONPATH=tests $(PYTEST) $(TWO) -p costs --costs=.venv/costs $(OPTIONS)
 	$(BIN)/python tests/costs.py .venv/costs
 
 # Style and types.

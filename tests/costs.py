@@ -2,8 +2,8 @@
 
 Per phase of a test (setup, call, teardown): wall and CPU seconds of the process and of its finished children,
 processes started, programs that XLA compiled or read from the cache on disk, seconds that JAX spent on tracing, on
-lowering and on compiling, and trainings. One JSON line per phase goes into the folder that `--costs` names; run this
-file as a script to print the sums.
+lowering and on compiling, and trainings. One JSON line per phase goes into the folder of `--costs=FOLDER` (with the
+`=`: pytest takes a lone folder for one of tests); run this file as a script to print the sums.
 """
 
 from __future__ import annotations
