@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import groklab as gl
 from groklab import claims, engine, training
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Checkpoints
+from groklab.interrupts import Interrupted
 from groklab.progress import Progress
 from groklab.run import Run
 
@@ -227,6 +229,14 @@ def test_metrics_older_than_the_state_are_not_continued(stopped: Run, straight: 
         assert same(training.resume(stopped), straight)
 
 
+def test_metrics_newer_than_the_state_are_cut_off_at_it(stopped: Run, straight: Run) -> None:
+    # the process ended between the two writes of a long chunk
+    stopped.write_metrics(straight.metrics)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same(training.resume(stopped), straight)
+
+
 # -- a full disk --------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +350,26 @@ def test_the_length_of_chunks_changes_nothing(
     run = training.train(gl.preset("micro-fast", until), home=tmp_path / "b")
     assert (run.status["reason"], run.status["step"]) == ("grokked", 500)
     assert run.summary()["grokked_step"] + 70 <= 500
+
+
+def test_the_length_of_chunks_changes_no_random_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = training.train(experiment(batch_size=64), home=tmp_path / "a")
+    monkeypatch.setattr(engine, "CHUNK_SECONDS", 3.0)
+    assert same(training.train(experiment(batch_size=64), home=tmp_path / "b"), short)
+
+
+def test_ctrl_c_keeps_what_was_trained_since_the_last_state(tmp_path: Path, straight: Run) -> None:
+    def press(progress: Progress) -> None:
+        if progress.step == 60:
+            signal.raise_signal(signal.SIGINT)
+
+    seldom = experiment(checkpoints__rolling_seconds=1e9)
+    with pytest.raises(Interrupted):
+        training.train(seldom, home=tmp_path, view=press)
+    run = Run(next(tmp_path.glob("micro-fast*")))
+    assert (run.status["status"], run.status["reason"]) == ("interrupted", "ctrl-c")
+    assert [state.step for state in run.states()] == [run.status["step"]] == [60]
+    assert same(training.resume(run), straight)
 
 
 def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_step(tmp_path: Path) -> None:
