@@ -63,7 +63,29 @@ SMALLER = {
     "groklab train micro name=one-split split.seed=0 --seeds 10 --quiet": (
         "groklab train micro name=one-split split.seed=0 --seeds 3 --quiet budget.steps=100"
     ),
-    "groklab train growing.yaml": "groklab train growing.yaml budget.steps=1200",
+    "groklab train growing.yaml": "groklab train growing.yaml budget.steps=1050",
+    "groklab train kernel.yaml name=several --seeds 3": "groklab train kernel.yaml name=several --seeds 2",
+    "groklab train mallinar2024/planted-add-quadratic name=planted task.p=41": (
+        "groklab train mallinar2024/planted-add-quadratic name=planted task.p=17"
+    ),
+    "groklab train mallinar2024/planted-add-quadratic name=control task.p=41 learner.features=hankel": (
+        "groklab train mallinar2024/planted-add-quadratic name=control task.p=17 learner.features=hankel"
+    ),
+    "groklab train omnigrok/teacher-student name=student budget.steps=500": (
+        "groklab train omnigrok/teacher-student name=student budget.steps=50"
+    ),
+    "groklab train micro name=nanda-split split.method=python_shuffle split.seed=0": (
+        "groklab train micro name=nanda-split split.method=python_shuffle split.seed=0 budget.steps=50"
+    ),
+    "groklab train micro name=noisy split.label_noise=0.1": (
+        "groklab train micro name=noisy split.label_noise=0.1 budget.steps=50"
+    ),
+    "groklab train micro name=half-start start.file=half.npz": (
+        "groklab train micro name=half-start start.file=half.npz budget.steps=50"
+    ),
+    "groklab train demo name=dropped network.dropout=0.2": (
+        "groklab train demo name=dropped network.dropout=0.2 budget.steps=20"
+    ),
     "groklab train micro name=short budget.steps=600": "groklab train micro name=short budget.steps=150",
     "groklab resume short budget.steps=3000": "groklab resume short budget.steps=250",
     "groklab train nanda2023/paper-seed0 name=beginning budget.steps=20 --quiet --json": (
