@@ -19,7 +19,7 @@ from groklab.reproduction import PAPERS, Paper
 from groklab.sweeps import executors
 
 #: A `micro` that groks at step 80 to 150.
-_MICRO = {"optimiser.learning_rate": 0.03, "optimiser.weight_decay": 3.0, "budget.steps": 250}
+_MICRO = {"optimiser.learning_rate": 0.03, "optimiser.weight_decay": 3.0, "budget.steps": 200}
 _NETWORK = {key: value for key, value in TRANSFORMER.items() if key.startswith("network.")}
 _WITHOUT_SIGNS = {**_NETWORK, "task.layout": "a b"}  # all operations share a program
 #: What differs from the presets themselves.
