@@ -11,22 +11,27 @@ from typing import Any
 
 import pytest
 
+import groklab.ensemble
 from corpus import TRANSFORMER
+from groklab.papers import fixtures_claims
 from groklab.papers.presets import PRESETS
+from groklab.reproduction import PAPERS, Paper
 from groklab.sweeps import executors
 
-#: A `micro` that groks at step 100 to 150.
-_MICRO = {"optimiser.learning_rate": 0.03, "optimiser.weight_decay": 3.0, "budget.steps": 250}
+#: A `micro` that groks at step 80 to 150.
+_MICRO = {"optimiser.learning_rate": 0.03, "optimiser.weight_decay": 3.0, "budget.steps": 200}
 _NETWORK = {key: value for key, value in TRANSFORMER.items() if key.startswith("network.")}
+_WITHOUT_SIGNS = {**_NETWORK, "task.layout": "a b"}  # all operations share a program
 #: What differs from the presets themselves.
 SMALL: dict[str, dict[str, Any]] = {
     "micro": _MICRO,
-    "micro-fast": {**_MICRO, "network.d_mlp": 32},  # what pages sweep over, in eight lanes
-    "demo": TRANSFORMER,
+    "micro-fast": {**_MICRO, "network.d_mlp": 32},  # what pages sweep over
+    "demo": {**TRANSFORMER, "budget.steps": 200},
     "never": {"network.d_mlp": 16},
-    "furuta2024": {**_NETWORK, "task.layout": "a b"},  # without signs all operations share a program
-    "furuta2024/add": _NETWORK,
-    "furuta2024/2x_y": _NETWORK,
+    "rfm-small": {"budget.steps": 12},
+    "furuta2024": _WITHOUT_SIGNS,
+    "furuta2024/add": _WITHOUT_SIGNS,
+    "furuta2024/2x_y": _WITHOUT_SIGNS,
     "furuta2024/mixture-add-multiply": _NETWORK,
     "nanda2023/small-addition": _NETWORK,
     "nanda2023/small-addition-finite": _NETWORK,
@@ -35,13 +40,26 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def reduced(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
-    """Presets with other settings, and sweeps that train in this process, where what it has compiled is at hand."""
+    """Presets with other settings, sweeps that train in this process, and ensembles member by member.
+
+    What one member compiled is then at hand for all others, and for the runs of one seed.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name, settings in presets.items():
             preset = PRESETS[name]
             patch.setitem(PRESETS, name, replace(preset, settings={**preset.settings, **settings}))
         patch.setattr(import_module("groklab.sweeps.sweep"), "connected", _connected)
+        patch.setattr(groklab.ensemble, "CPU_LANES", 1)
+        patch.setitem(PAPERS, "fixtures", _shorter(PAPERS["fixtures"]))
         yield
+
+
+def _shorter(fixtures: Paper) -> Paper:
+    """The claims of the fixtures, the last of them (too few pairs) tested in fewer steps than 4,000 and 20,000."""
+    *others, claim = fixtures.claims
+    quick = replace(claim.quick, run=fixtures_claims._never(500))
+    full = replace(claim.full, run=fixtures_claims._never(3_000))
+    return replace(fixtures, claims=(*others, replace(claim, quick=quick, full=full)))
 
 
 @contextmanager

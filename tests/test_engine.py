@@ -22,12 +22,12 @@ from groklab.interrupts import Interrupted
 from groklab.progress import Progress
 from groklab.run import Run
 
-#: A run of 120 steps that saves its state after every chunk of one evaluation.
-OFTEN = {"budget.steps": 120, "checkpoints.rolling_seconds": 1e-9}
+#: A run of 60 steps that saves its state after every chunk of one evaluation, of which there are 12.
+OFTEN = {"budget.steps": 60, "evaluation.every": 5, "checkpoints.rolling_seconds": 1e-9}
 LONG = os.environ.get("GROKLAB_TEST_LONG") == "full"
 #: Steps of a run that is crashed at each of its writes: both saved states are overwritten, and the last leg ends
 #: between two evaluations.
-CRASHING_STEPS = 85 if LONG else 35
+CRASHING_STEPS = 42 if LONG else 17
 
 
 class CrashError(BaseException):
@@ -55,7 +55,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def stopped(tmp_path: Path) -> Run:
     """A run that died in the middle, two states kept."""
-    stop_at(60, tmp_path)
+    stop_at(30, tmp_path)
     return Run(next(tmp_path.glob("micro-fast*")))
 
 
@@ -120,7 +120,7 @@ def test_an_ensemble_that_crashed_resumes_to_the_same_bits(tmp_path: Path) -> No
     whole = training.train(members, home=tmp_path / "a")
 
     def view(progress: Progress) -> None:
-        if progress.step >= 50:
+        if progress.step >= 25:
             raise CrashError
 
     with pytest.raises(CrashError):
@@ -130,7 +130,7 @@ def test_an_ensemble_that_crashed_resumes_to_the_same_bits(tmp_path: Path) -> No
 
 def test_mini_batches_dropout_free_resume_to_the_same_bits(tmp_path: Path) -> None:
     whole = training.train(experiment(batch_size=64), home=tmp_path / "a")
-    stop_at(60, tmp_path / "b", batch_size=64)
+    stop_at(30, tmp_path / "b", batch_size=64)
     assert same(training.train(experiment(batch_size=64), home=tmp_path / "b"), whole)
 
 
@@ -157,7 +157,7 @@ def test_the_state_before_a_damaged_one_is_used(stopped: Run, straight: Run, dam
     steps: list[int] = []
     with pytest.warns(UserWarning, match=r"rolling_.*is damaged.*; going back to the one before"):
         resumed = training.resume(stopped, view=lambda p: steps.append(p.step))
-    assert 0 < steps[0] < 60
+    assert 0 < steps[0] < 30
     assert same(resumed, straight)
 
 
@@ -197,7 +197,7 @@ def test_damaged_metrics_are_rebuilt_by_resume(tmp_path: Path, straight: Run, fi
     if finished:
         training.train(experiment(), home=tmp_path)
     else:
-        stop_at(60, tmp_path)
+        stop_at(30, tmp_path)
     run = Run(next(tmp_path.glob("micro-fast*")))
     file = run.path / "metrics.parquet"
     file.write_bytes(file.read_bytes()[:-9])
@@ -211,20 +211,20 @@ def test_damaged_metrics_are_rebuilt_by_resume(tmp_path: Path, straight: Run, fi
 
 def test_the_last_checkpoint_of_a_finished_run_is_made_again_from_its_state(tmp_path: Path, straight: Run) -> None:
     run = training.train(experiment(), home=tmp_path)
-    last = run.path / "checkpoints" / "step_000000120.safetensors"
+    last = run.path / "checkpoints" / "step_000000060.safetensors"
     for damage in (b"", None):
         last.unlink() if damage is None else last.write_bytes(damage)
         steps: list[int] = []
         with pytest.warns(UserWarning, match="making it anew"):
             training.resume(run, view=lambda p, seen=steps: seen.append(p.step))  # type: ignore[misc]
-        assert set(steps) == {120}
+        assert set(steps) == {60}
         assert same(run, straight)
-        assert set(run.weights(120)) == set(straight.weights(120))
+        assert set(run.weights(60)) == set(straight.weights(60))
 
 
 def test_metrics_older_than_the_state_are_not_continued(stopped: Run, straight: Run) -> None:
     frame = stopped.metrics
-    stopped.write_metrics(frame.filter(frame["step"] != 20))
+    stopped.write_metrics(frame.filter(frame["step"] != 10))
     with pytest.warns(UserWarning, match="training again from step 0"):
         assert same(training.resume(stopped), straight)
 
@@ -284,21 +284,21 @@ def test_a_run_that_is_being_written_is_left_alone(stopped: Run) -> None:
 
 def test_a_process_that_lost_its_claim_stops_writing(tmp_path: Path) -> None:
     def steal(progress: Progress) -> None:
-        if progress.step == 50:
+        if progress.step == 25:
             claim = json.loads((tmp_path / progress.run / "claim.json").read_text())
             (tmp_path / progress.run / "claim.json").write_text(json.dumps({**claim, "host": "elsewhere"}))
 
     with pytest.raises(InputError, match="on elsewhere"):
         training.train(experiment(), home=tmp_path, view=steal)
     run = Run(next(tmp_path.glob("micro-fast*")))
-    assert run.status["step"] < 50 + 10
+    assert run.status["step"] < 25 + 5
     assert run.status["status"] == "running"
     assert (run.path / "claim.json").exists()
 
 
 def test_a_run_that_is_removed_while_it_trains_is_not_half_made_again(tmp_path: Path) -> None:
     def remove(progress: Progress) -> None:
-        if progress.step == 50:
+        if progress.step == 25:
             shutil.rmtree(tmp_path / progress.run)
 
     with pytest.raises(InputError, match="was removed while it was being trained"):
@@ -309,7 +309,7 @@ def test_a_run_that_is_removed_while_it_trains_is_not_half_made_again(tmp_path: 
 # -- budgets, cadence, stops --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("first", "second"), [(0, 120), (7, 120), (60, 120), (65, 120), (65, 68), (119, 120)])
+@pytest.mark.parametrize(("first", "second"), [(0, 60), (7, 60), (30, 60), (32, 60), (32, 34), (59, 60)])
 def test_a_longer_budget_gives_the_bits_of_the_straight_run(tmp_path: Path, first: int, second: int) -> None:
     straight = training.train(experiment(budget__steps=second), home=tmp_path / "straight")
     run = training.train(experiment(budget__steps=first), home=tmp_path / "two")
@@ -321,20 +321,20 @@ def test_a_longer_budget_gives_the_bits_of_the_straight_run(tmp_path: Path, firs
 
 
 def test_resume_takes_a_longer_budget_and_no_other_experiment(tmp_path: Path, straight: Run) -> None:
-    run = training.train(experiment(budget__steps=50), home=tmp_path)
-    for key, value in (("task.p", 29), ("seed", 3), ("name", "x"), ("evaluation.every", 5), ("budget", {"steps": 5})):
+    run = training.train(experiment(budget__steps=25), home=tmp_path)
+    for key, value in (("task.p", 29), ("seed", 3), ("name", "x"), ("evaluation.every", 10), ("budget", {"steps": 5})):
         with pytest.raises(InputError, match=f"^{key} cannot change when resuming"):
             training.resume(run, {key: value})
-    assert same(training.resume(run, {"budget.steps": 120}), straight)
+    assert same(training.resume(run, {"budget.steps": 60}), straight)
 
 
-@pytest.mark.parametrize("listed", [[5], [7, 8, 9], [60, 65], [119, 120, 121]])
+@pytest.mark.parametrize("listed", [[3], [7, 8, 9], [30, 32], [59, 60, 61]])
 def test_keeping_checkpoints_changes_no_bit(tmp_path: Path, straight: Run, listed: list[int]) -> None:
     run = training.train(experiment(checkpoints__spacing="listed", checkpoints__steps=listed), home=tmp_path)
-    assert run.checkpoints == sorted({0, *(s for s in listed if s <= 120), 120})
+    assert run.checkpoints == sorted({0, *(s for s in listed if s <= 60), 60})
     assert same(run, straight)
     # and those between evaluations are what a run that ends there has
-    for step in [s for s in listed if s < 120]:
+    for step in [s for s in listed if s < 60]:
         ended = training.train(experiment(budget__steps=step), home=tmp_path / str(step))
         found, expected = run.weights(step), ended.weights(step)
         assert all(np.array_equal(found[k], expected[k]) for k in expected)
@@ -373,7 +373,7 @@ def test_ctrl_c_keeps_what_was_trained_since_the_last_state(tmp_path: Path, stra
 
 
 def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_step(tmp_path: Path) -> None:
-    until = {"budget__steps": 10**6, "budget__stop_when_grokked": True}
+    until = {"budget__steps": 10**6, "budget__stop_when_grokked": True, "evaluation__every": 10}
     run = training.train(experiment(**until), home=tmp_path)
     step, sha, frame = run.status["step"], run.summary()["weights_sha256"], run.metrics
     run.write_status(status="running", reason=None, step=step - 10)
@@ -383,7 +383,7 @@ def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_st
 
 
 def test_more_extra_steps_continue_a_run_that_stopped_when_it_had_grokked(tmp_path: Path) -> None:
-    until = {"budget__steps": 10**6, "budget__stop_when_grokked": True}
+    until = {"budget__steps": 10**6, "budget__stop_when_grokked": True, "evaluation__every": 10}
     first = training.train(experiment(**until), home=tmp_path / "a").status["step"]
     longer = training.train(experiment(**until, budget__extra_steps=300), home=tmp_path / "a")
     assert longer.status["step"] > first
@@ -393,7 +393,7 @@ def test_more_extra_steps_continue_a_run_that_stopped_when_it_had_grokked(tmp_pa
 def test_a_budget_of_seconds_stops_and_can_be_prolonged(tmp_path: Path, straight: Run) -> None:
     run = training.train(experiment(budget__seconds=1e-6), home=tmp_path)
     assert run.status["reason"] == "seconds"
-    assert 0 < run.status["step"] < 120
+    assert 0 < run.status["step"] < 60
     assert training.train(experiment(budget__seconds=1e-6), home=tmp_path).status["step"] == run.status["step"]
     assert same(training.resume(run, {"budget.seconds": None}), straight)
 
@@ -403,22 +403,22 @@ def test_a_run_that_diverges_ends_at_the_same_step_as_valid_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: float
 ) -> None:
     monkeypatch.setattr(engine, "CHUNK_SECONDS", chunk)
-    lost = {"optimiser__learning_rate": 1e6, "checkpoints__rolling_seconds": 10.0, "evaluation__every": 2}
-    long = training.train(experiment(**lost, budget__steps=800), home=tmp_path / "a")
-    assert (long.status["status"], long.status["step"]) == ("diverged", 512)
+    lost = {"optimiser__learning_rate": 1e6, "checkpoints__rolling_seconds": 10.0, "evaluation__every": 1}
+    long = training.train(experiment(**lost, budget__steps=400), home=tmp_path / "a")
+    assert (long.status["status"], long.status["step"]) == ("diverged", 256)
     short = training.train(experiment(**lost), home=tmp_path / "b")
-    assert (short.status["status"], short.status["step"]) == ("diverged", 120)
+    assert (short.status["status"], short.status["step"]) == ("diverged", 60)
     found = json.loads(long.to_json(), parse_constant=pytest.fail)
     assert found["train_loss"] is None
     assert found["censored"]
-    assert training.train(experiment(**lost, budget__steps=1000), home=tmp_path / "a").status["step"] == 512
+    assert training.train(experiment(**lost, budget__steps=500), home=tmp_path / "a").status["step"] == 256
 
 
 def test_evaluations_rarer_than_the_budget_are_the_first_and_the_last(tmp_path: Path) -> None:
     run = training.train(experiment(evaluation__every=10**9), home=tmp_path)
-    assert run.metrics["step"].to_list() == [0, 120]
-    longer = training.train(experiment(evaluation__every=10**9, budget__steps=160), home=tmp_path)
-    assert longer.metrics["step"].to_list() == [0, 160]
+    assert run.metrics["step"].to_list() == [0, 60]
+    longer = training.train(experiment(evaluation__every=10**9, budget__steps=80), home=tmp_path)
+    assert longer.metrics["step"].to_list() == [0, 80]
 
 
 def test_no_steps_measure_the_start(tmp_path: Path) -> None:
@@ -431,13 +431,13 @@ def test_no_steps_measure_the_start(tmp_path: Path) -> None:
 def test_another_cadence_is_not_mixed_into_a_run(tmp_path: Path) -> None:
     run = training.train(experiment(), home=tmp_path)
     description, status = (run.path / "experiment.json").read_bytes(), run.status
-    with pytest.raises(InputError, match=r"evaluation\.every = 5: .* every 10 steps"):
-        training.train(experiment(evaluation__every=5, budget__steps=160), home=tmp_path)
+    with pytest.raises(InputError, match=r"evaluation\.every = 10: .* every 5 steps"):
+        training.train(experiment(evaluation__every=10, budget__steps=80), home=tmp_path)
     assert (run.path / "experiment.json").read_bytes() == description
     assert run.status == status
     # what is done is done, whatever the cadence asked for
-    with pytest.warns(UserWarning, match="every 10 steps; --again"):
-        assert training.train(experiment(evaluation__every=5), home=tmp_path).metrics.equals(run.metrics)
+    with pytest.warns(UserWarning, match="every 5 steps; --again"):
+        assert training.train(experiment(evaluation__every=10), home=tmp_path).metrics.equals(run.metrics)
 
 
 @pytest.mark.parametrize("spacing", ["log", "linear", "listed", "none"])
@@ -467,15 +467,15 @@ def test_training_an_interrupted_experiment_resumes_it(stopped: Run, straight: R
     steps: list[int] = []
     found = training.train(experiment(), home=stopped.path.parent, view=lambda p: steps.append(p.step))
     assert found.path == stopped.path
-    assert steps[0] > 40
+    assert steps[0] > 20
     assert same(found, straight)
 
 
 def test_a_shorter_budget_finds_the_longer_run(tmp_path: Path, straight: Run) -> None:
     run = training.train(experiment(), home=tmp_path)
-    assert training.train(experiment(budget__steps=50), home=tmp_path).path == run.path
-    assert run.status["step"] == 120
-    assert Run(run.path).experiment.budget.steps == 120
+    assert training.train(experiment(budget__steps=25), home=tmp_path).path == run.path
+    assert run.status["step"] == 60
+    assert Run(run.path).experiment.budget.steps == 60
 
 
 # -- start weights ------------------------------------------------------------------------------------------------
@@ -487,22 +487,22 @@ def branch(home: Path, source: Run, step: int, **settings: Any) -> Run:
 
 
 def test_a_branch_starts_from_the_weights_and_records_them(tmp_path: Path, straight: Run) -> None:
-    run = branch(tmp_path, straight, 50)
+    run = branch(tmp_path, straight, 20)
     recorded = json.loads((run.path / "experiment.json").read_text())["members"][0]["experiment"]["start"]
-    assert (recorded["run"], recorded["step"]) == (str(straight.path), 50)
+    assert (recorded["run"], recorded["step"]) == (str(straight.path), 20)
     assert len(recorded["sha256"]) == 64
-    start, source = run.weights(0), straight.weights(50)
+    start, source = run.weights(0), straight.weights(20)
     assert all(np.array_equal(start[k], source[k]) for k in source)
     assert run.name != straight.name
-    assert branch(tmp_path, straight, 50).path == run.path
+    assert branch(tmp_path, straight, 20).path == run.path
 
 
 def test_a_branch_resumes_when_its_source_is_gone(tmp_path: Path, straight: Run) -> None:
     source = Run(Path(shutil.copytree(straight.path, tmp_path / "source")))
-    whole = branch(tmp_path / "a", source, 50)
-    run = branch(tmp_path / "b", source, 50, budget__steps=60)
+    whole = branch(tmp_path / "a", source, 20)
+    run = branch(tmp_path / "b", source, 20, budget__steps=30)
     shutil.rmtree(source.path)
-    assert same(training.resume(run, {"budget.steps": 120}), whole)
+    assert same(training.resume(run, {"budget.steps": 60}), whole)
     for file in (run.path / "state").iterdir():
         file.unlink()
     run.write_status(status="running")
@@ -516,5 +516,5 @@ def test_a_branch_resumes_when_its_source_is_gone(tmp_path: Path, straight: Run)
 )
 def test_what_cannot_start_leaves_nothing_behind(tmp_path: Path, straight: Run, settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"start: the weight|names no matrix"):
-        branch(tmp_path / "home", straight, 50, **settings)
+        branch(tmp_path / "home", straight, 20, **settings)
     assert not (tmp_path / "home").exists()

@@ -33,10 +33,16 @@ SMALLER = {
         "groklab import weights.npz --p 11 --operation add --frac-train 0.7 --split-seed 0"
     ),
     _DIGITS.format(600): _DIGITS.format(100),
-    "groklab train subtraction.yaml": "groklab train subtraction.yaml budget.steps=300",
+    "groklab train subtraction.yaml": "groklab train subtraction.yaml budget.steps=50",
+    "groklab train small.yaml seed=1 optimiser.weight_decay=1.0": (
+        "groklab train small.yaml seed=1 optimiser.weight_decay=1.0 budget.steps=50"
+    ),
+    "groklab train furuta2024/mixture-add-multiply task.p=7 name=both budget.steps=100": (
+        "groklab train furuta2024/mixture-add-multiply task.p=7 name=both budget.steps=20"
+    ),
     "groklab sweep furuta2024 task.p=7 budget.steps=200 --name family --seeds 2 --quiet"
     " --grid task.expression=add,multiply,x2_y2 --grid split.frac_train=0.65,0.8": (
-        "groklab sweep furuta2024 task.p=7 budget.steps=100 --name family --seeds 2 --quiet"
+        "groklab sweep furuta2024 task.p=7 budget.steps=50 --name family --seeds 2 --quiet"
         " --grid task.expression=add,x2_y2 --grid split.frac_train=0.65,0.8"
     ),
     "taskset --cpu-list 0 groklab train micro name=one-core --quiet": (
@@ -63,9 +69,35 @@ SMALLER = {
     "groklab train micro name=one-split split.seed=0 --seeds 10 --quiet": (
         "groklab train micro name=one-split split.seed=0 --seeds 3 --quiet budget.steps=100"
     ),
-    "groklab train growing.yaml": "groklab train growing.yaml budget.steps=1200",
+    "groklab train growing.yaml": "groklab train growing.yaml budget.steps=1050",
+    "groklab train kernel.yaml name=several --seeds 3": "groklab train kernel.yaml name=several --seeds 2",
+    "groklab train mallinar2024/planted-add-quadratic name=planted task.p=41": (
+        "groklab train mallinar2024/planted-add-quadratic name=planted task.p=17"
+    ),
+    "groklab train mallinar2024/planted-add-quadratic name=control task.p=41 learner.features=hankel": (
+        "groklab train mallinar2024/planted-add-quadratic name=control task.p=17 learner.features=hankel"
+    ),
+    "groklab train omnigrok/teacher-student name=student budget.steps=500": (
+        "groklab train omnigrok/teacher-student name=student budget.steps=50"
+    ),
+    "groklab train micro name=nanda-split split.method=python_shuffle split.seed=0": (
+        "groklab train micro name=nanda-split split.method=python_shuffle split.seed=0 budget.steps=50"
+    ),
+    "groklab train micro name=noisy split.label_noise=0.1": (
+        "groklab train micro name=noisy split.label_noise=0.1 budget.steps=50"
+    ),
+    "groklab train micro name=source": "groklab train micro name=source budget.steps=250",
+    "groklab train micro name=half-start start.file=half.npz": (
+        "groklab train micro name=half-start start.file=half.npz budget.steps=50"
+    ),
+    "groklab train demo name=dropped network.dropout=0.2": (
+        "groklab train demo name=dropped network.dropout=0.2 budget.steps=20"
+    ),
     "groklab train micro name=short budget.steps=600": "groklab train micro name=short budget.steps=150",
-    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=250",
+    "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 8": (
+        "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 3 budget.steps=100"
+    ),
+    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=200",
     "groklab train nanda2023/paper-seed0 name=beginning budget.steps=20 --quiet --json": (
         "groklab train nanda2023/paper-seed0 name=beginning budget.steps=1 --quiet --json"
     ),

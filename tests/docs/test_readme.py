@@ -25,8 +25,11 @@ SKIP = {
 }
 SMALLER = {
     "groklab train micro name=short budget.steps=600": "groklab train micro name=short budget.steps=150",
-    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=250",
-    "groklab train examples/subtraction.yaml": "groklab train examples/subtraction.yaml budget.steps=400",
+    "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 8": (
+        "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 3 budget.steps=100"
+    ),
+    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=200",
+    "groklab train examples/subtraction.yaml": "groklab train examples/subtraction.yaml budget.steps=320",
     "groklab sweep micro-fast --grid optimiser.weight_decay=0,1,4 --grid split.frac_train=0.4,0.7 --seeds 2"
     " --name first-map": (
         "groklab sweep micro-fast --grid optimiser.weight_decay=0,1 --grid split.frac_train=0.5,0.65 --seeds 2"

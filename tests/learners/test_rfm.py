@@ -23,8 +23,8 @@ from groklab.reading import component
 from groklab.tasks.base import Task
 
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"
-#: How many of the 30 iterations of each known run are followed: by the 20th all four are right on 97% of the pairs.
-FOLLOWED = 30 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 20
+#: How many of the 30 iterations of each known run are followed: by the 15th all four have learnt 75% of the pairs.
+FOLLOWED = 30 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 15
 KERNELS = ["quadratic", "gaussian", "laplace", "general_quadratic"]
 
 
