@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,24 @@ def result(process: Program) -> dict[str, Any]:
     return found
 
 
-def packs(home: Path, *, finished: bool) -> list[Path]:
-    """The runs that have ended, or those that are being trained and have saved a state in the middle."""
-    found = []
-    for path in home.glob("sweeps/*/packs/*/status.json"):
-        status = json.loads(path.read_bytes())
-        if (status["status"] == "finished") == finished and (finished or status["step"] > 0):
-            found.append(path.parent)
-    return found
+def finished(home: Path) -> list[Path]:
+    """The packs that have been trained to their end."""
+    return [path for path, status in statuses(home).items() if status["status"] == "finished"]
+
+
+def reached(home: Path) -> dict[Path, int]:
+    """The packs that have saved a state in the middle, and the steps that they had come to."""
+    states = statuses(home).items()
+    return {path: s["step"] for path, s in states if s["status"] != "finished" and s["step"] > 0}
+
+
+def advanced(home: Path, before: Mapping[Path, int]) -> list[Path]:
+    """The packs in the middle that have saved another state since then."""
+    return [path for path, step in reached(home).items() if step > before.get(path, 0)]
+
+
+def statuses(home: Path) -> dict[Path, dict[str, Any]]:
+    return {p.parent: json.loads(p.read_bytes()) for p in home.glob("sweeps/*/packs/*/status.json")}
 
 
 def until(process: Program, holds: Callable[[], bool]) -> None:
@@ -93,6 +103,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> gl.Sweep:
     return sweep
 
 
+def compare_ended(home: Path, undisturbed: gl.Sweep) -> None:
+    """What has ended so far is as it would be had nothing happened."""
+    for folder in finished(home):
+        run, other = gl.Run(folder), gl.Run(undisturbed.path / "packs" / folder.name)
+        for name in ("weights_sha256", "steps", "grokked_step"):
+            assert [m[name] for m in run.status["members"]] == [m[name] for m in other.status["members"]]
+        assert run.metrics.equals(other.metrics)
+
+
 def compare(found: dict[str, Any], undisturbed: gl.Sweep) -> None:
     sweep = gl.Sweep(found["path"])
     assert sweep.name == undisturbed.name
@@ -104,73 +123,80 @@ def compare(found: dict[str, Any], undisturbed: gl.Sweep) -> None:
     assert not list(sweep.path.rglob("claim.json"))
 
 
-def test_a_worker_that_is_killed_loses_nothing(undisturbed: gl.Sweep, tmp_path: Path) -> None:
+def test_what_is_stopped_and_killed_goes_on_where_it_stood(undisturbed: gl.Sweep, tmp_path: Path) -> None:
+    """One sweep with one fault after the other; what ends is compared after each, so a failure tells which it was."""
     process = start(tmp_path)
-    until(process, lambda: bool(packs(tmp_path, finished=True)) and bool(packs(tmp_path, finished=False)))
-    killed: set[int] = set()
-    while not killed:
-        assert process.poll() is None
-        middle = set(packs(tmp_path, finished=False))
-        for folder, number in claimants(tmp_path).items():
-            if folder in middle and not killed:
-                os.kill(number, signal.SIGKILL)
-                killed.add(number)
-                lost = folder
-    done = stamps(packs(tmp_path, finished=True))
-    assert done
-    assert not any(path.is_relative_to(lost) for path in done)
+    refuse_a_rival(process, tmp_path)
+    stop_by_ctrl_c(process, tmp_path, undisturbed.name)
+    compare_ended(tmp_path, undisturbed)
+
+    process, before = start(tmp_path), finished(tmp_path)
+    kill_the_sweep(process, tmp_path)
+    # some of it ended after Ctrl-C
+    assert set(finished(tmp_path)) > set(before)
+    compare_ended(tmp_path, undisturbed)
+
+    done = stamps(finished(tmp_path))
+    process = start(tmp_path)
+    kill_a_worker(process, tmp_path)
     compare(result(process), undisturbed)
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    # another process than the one that was killed has taken it over, and not from its beginning
-    assert not killed & set(claimants(tmp_path).values())
 
 
-def test_a_sweep_that_is_killed_goes_on_where_it_stood(undisturbed: gl.Sweep, tmp_path: Path) -> None:
-    process = start(tmp_path)
-    until(process, lambda: bool(packs(tmp_path, finished=True)) and bool(packs(tmp_path, finished=False)))
-    process.kill()
-    process.communicate()
-    workers = [psutil.Process(n) for n in claimants(tmp_path).values() if psutil.pid_exists(n)]
-    psutil.wait_procs(workers, timeout=60)
-    assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
-    done = packs(tmp_path, finished=True)
-    assert 1 <= len(done) < PACKS
-    sweep = gl.Sweep(next(tmp_path.glob("sweeps/*")))
-    assert sweep.status == "interrupted"
-    before = stamps(done)
-    compare(result(start(tmp_path)), undisturbed)
-    assert stamps(done) == before
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(undisturbed: gl.Sweep, tmp_path: Path) -> None:
-    process = start(tmp_path)
-    until(process, lambda: bool(packs(tmp_path, finished=False)))
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 130
-    assert out == ""
-    assert err == f"groklab: stopped; the same command goes on with {undisturbed.name} from here\n"
-    assert not claimants(tmp_path)
-    stopped = packs(tmp_path, finished=False)
-    for folder in stopped:
-        run = gl.Run(folder)
-        assert run.status["status"] == "interrupted"
-        assert max(state.step for state in run.states()) == run.status["step"]
-    sweep = gl.Sweep(next(tmp_path.glob("sweeps/*")))
-    assert sweep.status == "interrupted"
-    assert "pending" in set(sweep.table["status"])
-    compare(result(start(tmp_path)), undisturbed)
-
-
-def test_two_sweeps_of_the_same_members_do_not_meet(undisturbed: gl.Sweep, tmp_path: Path) -> None:
-    first = start(tmp_path)
-    until(first, lambda: bool(claimants(tmp_path)))
-    second = start(tmp_path)
+def refuse_a_rival(first: Program, home: Path) -> None:
+    """A second sweep of the same members is refused, and the first goes on."""
+    until(first, lambda: any(home.glob("sweeps/*/claim.json")))
+    second = start(home)
     out, err = second.communicate(timeout=200)
     assert second.returncode == 2
     assert out == ""
     assert f"is being written by process {first.pid}" in err
     assert err.count("\n") == 1
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=200)
-    assert first.returncode == 130
+    assert first.poll() is None
+
+
+def stop_by_ctrl_c(process: Program, home: Path, name: str) -> None:
+    """Ctrl-C saves, and says how to go on."""
+    until(process, lambda: bool(reached(home)))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 130
+    assert out == ""
+    assert err == f"groklab: stopped; the same command goes on with {name} from here\n"
+    assert not claimants(home)
+    for folder in reached(home):
+        run = gl.Run(folder)
+        assert run.status["status"] == "interrupted"
+        assert max(state.step for state in run.states()) == run.status["step"]
+    sweep = gl.Sweep(next(home.glob("sweeps/*")))
+    assert sweep.status == "interrupted"
+    assert "pending" in set(sweep.table["status"])
+
+
+def kill_the_sweep(process: Program, home: Path) -> None:
+    """SIGKILL of the program ends its workers, too, and what has ended stays."""
+    before = reached(home)
+    until(process, lambda: bool(finished(home)) and bool(advanced(home, before)))
+    process.kill()
+    process.communicate()
+    workers = [psutil.Process(n) for n in claimants(home).values() if psutil.pid_exists(n)]
+    psutil.wait_procs(workers, timeout=60)
+    assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
+    assert 1 <= len(finished(home)) < PACKS
+    assert gl.Sweep(next(home.glob("sweeps/*"))).status == "interrupted"
+
+
+def kill_a_worker(process: Program, home: Path) -> None:
+    """SIGKILL of a worker in the middle of a pack: the sweep needs to go on with another."""
+    before = reached(home)
+    killed: int | None = None
+    while killed is None:
+        until(process, lambda: bool(advanced(home, before)))
+        middle = set(advanced(home, before))
+        for folder, number in claimants(home).items():
+            if folder in middle and killed is None:
+                os.kill(number, signal.SIGKILL)
+                killed, lost = number, folder
+    assert lost not in finished(home)
+    # another process than the one that was killed takes it over
+    until(process, lambda: lost in finished(home) or claimants(home).get(lost, killed) != killed)
