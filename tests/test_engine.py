@@ -5,9 +5,9 @@ import json
 import os
 import re
 import shutil
-import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -358,17 +358,24 @@ def test_the_length_of_chunks_changes_no_random_draw(tmp_path: Path, monkeypatch
     assert same(training.train(experiment(batch_size=64), home=tmp_path / "b"), short)
 
 
-def test_ctrl_c_keeps_what_was_trained_since_the_last_state(tmp_path: Path, straight: Run) -> None:
-    def press(progress: Progress) -> None:
-        if progress.step == 60:
-            signal.raise_signal(signal.SIGINT)
+def test_ctrl_c_keeps_what_was_trained_since_the_last_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: Run
+) -> None:
+    seen: list[int] = []
 
+    @contextmanager
+    def pressed() -> Iterator[Callable[[], bool]]:
+        # as interrupts.ctrl_c, which hears signals in a main thread only
+        yield lambda: bool(seen) and seen[-1] >= 30
+
+    monkeypatch.setattr(engine, "ctrl_c", pressed)
     seldom = experiment(checkpoints__rolling_seconds=1e9)
     with pytest.raises(Interrupted):
-        training.train(seldom, home=tmp_path, view=press)
+        training.train(seldom, home=tmp_path, view=lambda progress: seen.append(progress.step))
     run = Run(next(tmp_path.glob("micro-fast*")))
     assert (run.status["status"], run.status["reason"]) == ("interrupted", "ctrl-c")
-    assert [state.step for state in run.states()] == [run.status["step"]] == [60]
+    assert [state.step for state in run.states()] == [run.status["step"]] == [30]
+    monkeypatch.undo()
     assert same(training.resume(run), straight)
 
 

@@ -22,6 +22,15 @@ class OutOfTime(Interrupted):
     """A deadline has passed: the run has been saved and can be resumed."""
 
 
+class _Pressed:
+    """Whether Ctrl-C was pressed.
+
+    No threading.Event, in whose `set` a second signal would wait for the first one to give its lock back.
+    """
+
+    yes = False
+
+
 @contextlib.contextmanager
 def deadline(moment: float) -> Iterator[None]:
     """Training inside the block stops, saved, once `time.monotonic()` (seconds) has passed; raises OutOfTime then."""
@@ -40,10 +49,10 @@ def out_of_time() -> bool:
 @contextlib.contextmanager
 def ctrl_c() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C into a flag that is read between chunks; a second one stops at once. A deadline raises it, too."""
-    pressed = threading.Event()
+    pressed = _Pressed()
 
     def asked() -> bool:
-        return pressed.is_set() or out_of_time()
+        return pressed.yes or out_of_time()
 
     if threading.current_thread() is not threading.main_thread():
         with _told_apart(pressed):
@@ -51,9 +60,9 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
         return
 
     def handler(number: int, frame: Any) -> None:
-        if pressed.is_set():
+        if pressed.yes:
             raise KeyboardInterrupt
-        pressed.set()
+        pressed.yes = True
 
     before = signal.signal(signal.SIGINT, handler)
     try:
@@ -64,11 +73,11 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def _told_apart(pressed: threading.Event) -> Iterator[None]:
+def _told_apart(pressed: _Pressed) -> Iterator[None]:
     """An interruption that nobody pressed for is a deadline's."""
     try:
         yield
     except Interrupted as stop:
-        if pressed.is_set():
+        if pressed.yes:
             raise
         raise OutOfTime(*stop.args) from None

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +88,7 @@ def test_two_processes_never_write_one_run(home: Path) -> None:
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path, presses: int) -> None:
-    start: Callable[..., Process] = start_anew if presses == 1 else Program
-    process = start("train", "micro-fast", *LONG)
+    process = start_anew("train", "micro-fast", *LONG)
     run = wait_for_a_state(home, process)
     for _ in range(presses):
         process.send_signal(signal.SIGINT)
