@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/demo.stamp
 	$(BIN)/groklab train demo --report
 
-# The whole test suite. (five minutes; ten with empty caches) OPTIONS go to pytest: make test OPTIONS='-k sweep'
+# The whole test suite. (some seven minutes; ten with empty caches) OPTIONS go to pytest: make test OPTIONS='-k sweep'
 test: .venv/dev.stamp
 	$(PYTEST) $(TWO) $(OPTIONS)
 

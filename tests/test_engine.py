@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from amounts import amount
 from groklab import claims, engine, training
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Checkpoints
@@ -24,10 +25,9 @@ from groklab.run import Run
 
 #: A run of 60 steps that saves its state after every chunk of one evaluation, of which there are 12.
 OFTEN = {"budget.steps": 60, "evaluation.every": 5, "checkpoints.rolling_seconds": 1e-9}
-LONG = os.environ.get("GROKLAB_TEST_LONG") == "full"
 #: Steps of a run that is crashed at each of its writes: both saved states are overwritten, and the last leg ends
 #: between two evaluations.
-CRASHING_STEPS = 42 if LONG else 17
+CRASHING_STEPS = amount(17, full=42)
 
 
 class CrashError(BaseException):
@@ -71,6 +71,7 @@ def stop_at(step: int, home: Path, **settings: Any) -> None:
 # -- crashes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 def test_a_crash_at_any_write_resumes_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from amounts import amount
 from groklab import storage
 from groklab.run import Run
 from processes import Program
@@ -24,7 +24,7 @@ ASKED = [
     *("checkpoints.spacing=linear", "checkpoints.every=150", "--json", "--quiet"),
 ]
 #: `make test-long` kills 200 times.
-KILLS, SEEDS = (10, range(20)) if os.environ.get("GROKLAB_TEST_LONG") == "full" else (4, range(1))
+KILLS, SEEDS = amount((4, range(1)), full=(10, range(20)))
 
 
 def start(home: Path, *arguments: str) -> Program:
@@ -79,6 +79,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     return found, run.metrics, run.checkpoints
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_runs_killed_at_random_moments_end_in_the_same_bits(
     tmp_path: Path, straight: tuple[dict[str, Any], pl.DataFrame, list[int]], seed: int

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import pytest
 
+from amounts import amount
 from fuzz import fuzz
 
-CASES = 10_000 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 200
+CASES = amount(200, full=10_000)
 
 
+@pytest.mark.long
 def test_random_text_is_read_or_refused() -> None:
     fuzz(0, CASES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import rfm_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amounts import amount
 from groklab.errors import InputError
 from groklab.learners.rfm import RFM
 from groklab.learners.rfm.kernels import kernel_of
@@ -24,7 +24,7 @@ from groklab.tasks.base import Task
 
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"
 #: How many of the 30 iterations of each known run are followed: by the 15th all four have learnt 75% of the pairs.
-FOLLOWED = 30 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 15
+FOLLOWED = amount(15, full=30)
 KERNELS = ["quadratic", "gaussian", "laplace", "general_quadratic"]
 
 
@@ -98,6 +98,7 @@ def test_iterations_follow_the_reference(kernel: str) -> None:
         np.testing.assert_allclose(machine.M, known["M_next"], atol=1e-8 * np.abs(known["M_next"]).max())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(4))
 def test_the_four_known_runs_are_followed_iteration_by_iteration(number: int) -> None:
     run = json.loads(GOLDEN.read_text())["runs"][number]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,11 +10,13 @@ import numpy as np
 import pytest
 import rfm_reference as reference
 
+from amounts import amount
+
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"
 BANDWIDTH = 2.5
 #: Of the known run; the second needs the matrix of the first, which takes seconds. The fast machine, which other tests
 #: hold against this reference, follows all known runs.
-ITERATIONS = 2 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 1
+ITERATIONS = amount(1, full=2)
 
 
 def one_hot_pairs(p: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +69,7 @@ def test_centring_takes_off_the_mean_jacobian() -> None:
     np.testing.assert_allclose(difference, mean.T @ mean, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_the_quadratic_machine_follows_a_known_run() -> None:
     runs = json.loads(GOLDEN.read_text())["runs"]
     run = next(r for r in runs if (r["operation"], r["kernel"]) == ("x+y", "quadratic"))

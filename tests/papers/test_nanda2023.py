@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
 import groklab as gl
+from amounts import amount
 from groklab.start import read_weights
 
 #: How far the released curve is followed. By step 20 another setting shows: no decay at all, instead of 0.1, is 9 times
 #: as far from the curve as the bound allows, and b2 = 0.999 19 times.
-FOLLOWED = 50 if os.environ.get("GROKLAB_TEST_LONG") == "full" else 20
+FOLLOWED = amount(20, full=50)
 
 # Recorded by the authors on a GPU: the saved run with decay 0.1, seed 1.
 RELEASED = {
@@ -44,6 +43,7 @@ def test_start_weights_are_the_recorded_ones() -> None:
     assert weights["blocks.0.attn.W_O"].shape == (4, 32, 128)
 
 
+@pytest.mark.long
 def test_float32_follows_the_released_curve() -> None:
     run = gl.train(gl.preset("nanda2023/released-wd0.1", {"budget.steps": FOLLOWED, "evaluation.every": 5}))
     every = run.curves()

@@ -1,0 +1,16 @@
+"""How much tests do of what has no end: little in `make test`, much in `make test-long`."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Whether the long suite runs.
+FULL = os.environ.get("GROKLAB_TEST_LONG") == "full"
+
+
+def amount(quick: T, full: T) -> T:
+    """The amount of the suite that runs; a test that asks for one carries the mark `long`."""
+    return full if FULL else quick
