@@ -22,10 +22,9 @@ test: .venv/dev.stamp
 coverage:
 	$(MAKE) test OPTIONS="--cov=groklab --cov-report=term:skip-covered --cov-fail-under=96"
 
-# What has no end: hundreds of kills, a crash at every write of a longer run, 10,000 cases of fuzzing. (an hour)
+# What has no end: hundreds of kills, a crash at every write of a longer run, 10,000 cases of fuzzing.
 test-long: .venv/dev.stamp
 	GROKLAB_TEST_LONG=full $(PYTEST) $(TWO) -m long $(OPTIONS)
-	$(MAKE) fuzz
 
 # What each test costs: seconds, processes, compilations, trainings.
 test-costs: .venv/dev.stamp

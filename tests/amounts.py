@@ -7,10 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Whether the long suite runs.
-FULL = os.environ.get("GROKLAB_TEST_LONG") == "full"
-
 
 def amount(quick: T, full: T) -> T:
     """The amount of the suite that runs; a test that asks for one carries the mark `long`."""
-    return full if FULL else quick
+    return full if os.environ.get("GROKLAB_TEST_LONG") == "full" else quick

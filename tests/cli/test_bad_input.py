@@ -354,7 +354,7 @@ def test_the_real_program_says_no_likewise(arguments: list[str], home: Path) -> 
     assert not home.exists()
 
 
-def test_the_program_started_anew_says_no_likewise(home: Path) -> None:
+def test_a_new_interpreter_says_no_likewise(home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "groklab", "train", "mikro"], capture_output=True, text=True, check=False
     )

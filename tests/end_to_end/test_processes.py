@@ -26,7 +26,7 @@ LONG = ("budget.steps=1000000", "checkpoints.rolling_seconds=0.05")
 LARGEST_FILE = 60_000
 
 
-def start_anew(*arguments: str) -> subprocess.Popen[str]:
+def start_interpreter(*arguments: str) -> subprocess.Popen[str]:
     """The program as users start it, which takes two seconds."""
     return subprocess.Popen(
         [sys.executable, "-m", "groklab", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -88,7 +88,7 @@ def test_two_processes_never_write_one_run(home: Path) -> None:
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path, presses: int) -> None:
-    process = start_anew("train", "micro-fast", *LONG)
+    process = start_interpreter("train", "micro-fast", *LONG)
     run = wait_for_a_state(home, process)
     for _ in range(presses):
         process.send_signal(signal.SIGINT)
