@@ -20,24 +20,14 @@ from annotated_types import Ge, Gt, Le, Lt
 
 import groklab as gl
 from groklab import reading, registry
-from groklab.cli import (  # noqa: F401  (commands register themselves)
-    diagrams,
-    explaining_tasks,
-    files,
-    listings,
-    looking,
-    measuring,
-    reproducing,
-    running,
-    sweeping,
-    theorising,
-)
-from groklab.cli.main import app
+from groklab.cli.main import app, load_commands
 from groklab.optimisers import Group
 from groklab.reproduction import PAPERS, saved
 from groklab.reproduction.claim import SIZES
 from groklab.reproduction.measured import label, spread
 from groklab.tasks import OPERATIONS, ScheduledSplit, Split
+
+load_commands()
 
 FOLDER = Path(__file__).parent / "reference" / "generated"
 REPRODUCTIONS = Path(__file__).parent / "reproductions"

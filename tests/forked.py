@@ -3,16 +3,6 @@
 import distributed  # noqa: F401
 import jax.experimental  # noqa: F401
 
-import groklab  # noqa: F401
-from groklab.cli import (  # noqa: F401
-    diagrams,
-    explaining_tasks,
-    files,
-    listings,
-    looking,
-    measuring,
-    reproducing,
-    running,
-    sweeping,
-    theorising,
-)
+from groklab.cli.main import load_commands
+
+load_commands()

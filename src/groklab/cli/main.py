@@ -38,9 +38,8 @@ def top(
         raise typer.Exit
 
 
-def main() -> None:
-    """Entry point: one sentence and exit code 2 for what cannot be done, 130 for Ctrl-C."""
-    # the commands register themselves on `app`
+def load_commands() -> None:
+    """Import every command; each registers itself on `app`."""
     from groklab.cli import (  # noqa: F401
         diagrams,
         explaining_tasks,
@@ -54,6 +53,10 @@ def main() -> None:
         theorising,
     )
 
+
+def main() -> None:
+    """Entry point: one sentence and exit code 2 for what cannot be done, 130 for Ctrl-C."""
+    load_commands()
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         # names of files need not be text that the terminal can show
