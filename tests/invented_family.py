@@ -36,7 +36,7 @@ def trained(corpus: Corpus, home: Path) -> Sweep:
 
 
 @dataclass(frozen=True)
-class Told:
+class Outcome:
     """What a member came to: `best` is the test accuracy that its curve rises to."""
 
     status: str = "finished"
@@ -48,7 +48,7 @@ def written(
     home: Path,
     name: str,
     keys: Mapping[str, Sequence[Any]],
-    outcome: Callable[[dict[str, Any], int], Told],
+    outcome: Callable[[dict[str, Any], int], Outcome],
     seeds: int = 1,
 ) -> Sweep:
     """A sweep of micro-fast whose table and curves say what `outcome` tells of each point and seed."""

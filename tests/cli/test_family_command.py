@@ -12,13 +12,13 @@ import groklab as gl
 from corpus import Corpus
 from groklab.cli.families import sweep_meant
 from groklab.sweeps import Sweep
-from invented_family import EXPRESSION, FRACTION, Told, trained, written
+from invented_family import EXPRESSION, FRACTION, Outcome, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
 
 
-def outcome(point: dict[str, Any], seed: int) -> Told:
-    return Told(grokked=400 + seed if point[FRACTION] == 0.5 else None, best=0.034)
+def outcome(point: dict[str, Any], seed: int) -> Outcome:
+    return Outcome(grokked=400 + seed if point[FRACTION] == 0.5 else None, best=0.034)
 
 
 COMMAND = "report"
@@ -96,7 +96,7 @@ def test_own_pages_are_written_for_the_cells_asked_for(program: Any, corpus: Cor
 
 
 def test_cells_without_a_run_have_no_pages(program: Any, home: Path) -> None:
-    written(home, "begun", KEYS, lambda p, _: Told("pending" if p[FRACTION] == 0.3 else "finished"))
+    written(home, "begun", KEYS, lambda p, _: Outcome("pending" if p[FRACTION] == 0.3 else "finished"))
     out, _ = program("begun", "--members", "add,0.3")
     assert "own pages: none, as none of these members has begun" in out
 
@@ -135,7 +135,7 @@ def test_refusals_are_one_sentence(program: Any, sweep: Sweep, arguments: list[s
 def test_a_sweep_that_makes_no_table_is_refused(
     program: Any, home: Path, keys: dict[str, Any], status: str, words: str
 ) -> None:
-    written(home, "poor", keys, lambda p, _: Told(status))
+    written(home, "poor", keys, lambda p, _: Outcome(status))
     out, err = program("poor", code=2)
     assert (out, err.count("\n")) == ("", 1)
     assert words in err

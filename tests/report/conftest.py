@@ -116,7 +116,7 @@ class Browser:
         self.wait(f"[...document.querySelectorAll('.plot')].every(e => e._fullLayout.font.color === '{INK[scheme]}')")
 
     def changed(self) -> None:
-        """The page is no longer as it was loaded."""
+        """Load the page again before it is next shown: this test has changed it."""
         self.shown = None
 
     def scheme(self, name: str) -> None:

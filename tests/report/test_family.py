@@ -39,7 +39,7 @@ from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from groklab.tasks.operations import OPERATIONS
 from groklab.yaml_input import parse_overrides
-from invented_family import BUDGET, EXPRESSION, FRACTION, Told, trained, written
+from invented_family import BUDGET, EXPRESSION, FRACTION, Outcome, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
 
@@ -327,7 +327,7 @@ def test_best_accuracies_are_those_of_kept_points_where_a_pack_is_damaged(swept:
 
 def test_other_keys_make_a_table_each(home: Path) -> None:
     keys = {"optimiser.weight_decay": [0.0, 1.0], EXPRESSION: ["add", "2x_y"], FRACTION: [0.3, 0.5, 0.7]}
-    sweep = written(home, "three", keys, lambda p, _: Told(grokked=500 if p["optimiser.weight_decay"] else None))
+    sweep = written(home, "three", keys, lambda p, _: Outcome(grokked=500 if p["optimiser.weight_decay"] else None))
     found = family(sweep)
     assert [t.at for t in found.tables] == [{"optimiser.weight_decay": 0.0}, {"optimiser.weight_decay": 1.0}]
     assert [{c.verdict for c in t.cells} for t in found.tables] == [{"none"}, {"grokked"}]
@@ -340,7 +340,7 @@ def test_other_keys_make_a_table_each(home: Path) -> None:
 def test_what_is_open_failed_or_diverged_has_its_own_place(home: Path) -> None:
     told = {0.3: "pending", 0.4: "running", 0.5: "failed", 0.6: "diverged", 0.7: "interrupted", 0.8: "finished"}
     sweep = written(
-        home, "mixed", {EXPRESSION: ["add", "x*y"], FRACTION: list(told)}, lambda p, _: Told(told[p[FRACTION]])
+        home, "mixed", {EXPRESSION: ["add", "x*y"], FRACTION: list(told)}, lambda p, _: Outcome(told[p[FRACTION]])
     )
     found = family(sweep)
     expected = ["pending", "undecided", "failed", "diverged", "undecided", "none"]
@@ -357,7 +357,7 @@ def test_what_is_open_failed_or_diverged_has_its_own_place(home: Path) -> None:
 
 
 def test_a_grokked_step_holds_while_training_goes_on(home: Path) -> None:
-    sweep = written(home, "on", KEYS, lambda p, _: Told("running", grokked=100))
+    sweep = written(home, "on", KEYS, lambda p, _: Outcome("running", grokked=100))
     assert {c.verdict for c in family(sweep).tables[0].cells} == {"grokked"}
 
 
@@ -365,8 +365,8 @@ def test_a_large_family_stays_light(home: Path) -> None:
     names = [name for name, o in OPERATIONS.items() if "z" not in o.expression][:35]
     fractions = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
-    def told(point: dict[str, Any], seed: int) -> Told:
-        return Told(grokked=None if point[FRACTION] < 0.5 else 200 + 30 * seed, best=point[FRACTION])
+    def told(point: dict[str, Any], seed: int) -> Outcome:
+        return Outcome(grokked=None if point[FRACTION] < 0.5 else 200 + 30 * seed, best=point[FRACTION])
 
     sweep = written(home, "large", {EXPRESSION: names, FRACTION: fractions}, told, seeds=3)
     path = write_family(sweep)
@@ -383,21 +383,21 @@ def test_a_large_family_stays_light(home: Path) -> None:
 )
 def test_a_sweep_with_fewer_than_two_keys_is_refused(home: Path, keys: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        write_family(written(home, "one", keys, lambda p, seed: Told()))
+        write_family(written(home, "one", keys, lambda p, seed: Outcome()))
 
 
 def test_a_sweep_of_which_nothing_is_known_is_refused(home: Path) -> None:
     with pytest.raises(InputError, match=r"no member of new-.* has been evaluated yet"):
-        write_family(written(home, "new", KEYS, lambda p, seed: Told("pending")))
+        write_family(written(home, "new", KEYS, lambda p, seed: Outcome("pending")))
 
 
 def test_a_page_outside_the_home_names_the_folder(home: Path, tmp_path: Path) -> None:
-    inside = written(home, "here", KEYS, lambda p, seed: Told())
+    inside = written(home, "here", KEYS, lambda p, seed: Outcome())
     assert remaking(inside) == f"groklab report {inside.name}"
     assert remaking(inside, "a b.html", rows=FRACTION) == (
         f"groklab report {inside.name} --rows split.frac_train --out 'a b.html'"
     )
-    outside = written(tmp_path / "other", "there", KEYS, lambda p, seed: Told())
+    outside = written(tmp_path / "other", "there", KEYS, lambda p, seed: Outcome())
     assert remaking(outside) == f"groklab report {outside.path}"
 
 
@@ -417,8 +417,8 @@ def test_an_experiment_of_no_preset_is_said_to_stand_below(home: Path) -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_key_seed_is_the_seeds_of_a_cell(home: Path, place: int) -> None:
-    def told(point: dict[str, Any], seed: int) -> Told:
-        return Told(grokked=100 * (seed + 1) if seed < 2 or point[FRACTION] > 0.7 else None)
+    def told(point: dict[str, Any], seed: int) -> Outcome:
+        return Outcome(grokked=100 * (seed + 1) if seed < 2 or point[FRACTION] > 0.7 else None)
 
     by_seeds = family(written(home, "seeds", KEYS, told, seeds=3))
     keys: list[tuple[str, list[Any]]] = list(KEYS.items())
@@ -445,7 +445,7 @@ def test_a_key_seed_is_the_seeds_of_a_cell(home: Path, place: int) -> None:
 
 def test_operations_and_seeds_alone_are_no_table(home: Path) -> None:
     with pytest.raises(InputError, match=r"two keys of a grid, and one-.* varies task.expression alone"):
-        family(written(home, "one", {EXPRESSION: ["add", "x*y"], "seed": [0, 1]}, lambda p, seed: Told()))
+        family(written(home, "one", {EXPRESSION: ["add", "x*y"], "seed": [0, 1]}, lambda p, seed: Outcome()))
 
 
 def test_mixtures_are_written_by_their_formulas(home: Path) -> None:
@@ -492,7 +492,7 @@ def test_agreement_is_counted_cell_by_cell(home: Path) -> None:
     keys = {EXPRESSION: ["add", "x*y", "2*x + y"], FRACTION: [0.3, 0.5]}
     groks = {("add", 0.3), ("add", 0.5), ("x*y", 0.5)}
     sweep = written(
-        home, "p", keys, lambda p, _: Told(grokked=99 if (p[EXPRESSION], p[FRACTION]) in groks else None, best=0.1)
+        home, "p", keys, lambda p, _: Outcome(grokked=99 if (p[EXPRESSION], p[FRACTION]) in groks else None, best=0.1)
     )
     published = {
         "addition is not one of ours": {"0.3": True},
@@ -517,7 +517,7 @@ def test_agreement_is_counted_cell_by_cell(home: Path) -> None:
 
 def test_what_differs_from_how_a_paper_made_its_table_is_said(home: Path) -> None:
     keys = {"task.p": [7, 97], EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
-    sweep = written(home, "paper", keys, lambda p, _: Told(grokked=99))
+    sweep = written(home, "paper", keys, lambda p, _: Outcome(grokked=99))
     table, about = read_published("furuta2024/grokked")
     found = family(sweep, published=table, source="furuta2024/grokked", about=about)
     preset = sweep.experiment(0)
@@ -532,7 +532,7 @@ def test_what_differs_from_how_a_paper_made_its_table_is_said(home: Path) -> Non
     assert "p = 97" in found.agreements[0].setting.split("where")[1]
     assert "p = 97" not in found.agreements[1].setting
     # nothing is known of a table of one's own
-    (plain,) = family(written(home, "own", KEYS, lambda p, _: Told()), published={"add": {"0.65": True}}).agreements
+    (plain,) = family(written(home, "own", KEYS, lambda p, _: Outcome()), published={"add": {"0.65": True}}).agreements
     assert plain.setting == ""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from groklab.report import write_family
 from groklab.sweeps import Sweep
-from invented_family import EXPRESSION, FRACTION, Told, written
+from invented_family import EXPRESSION, FRACTION, Outcome, written
 
 pytestmark = pytest.mark.browser
 WD = "optimiser.weight_decay"
@@ -20,14 +20,14 @@ SAYS = "document.querySelector('#cell-says').textContent"
 PINNED = "document.querySelector('#panel').classList.contains('pinned')"
 
 
-def outcome(point: dict[str, Any], seed: int) -> Told:
+def outcome(point: dict[str, Any], seed: int) -> Outcome:
     row, fraction = point[EXPRESSION], point[FRACTION]
     if row == "2x_y":
         kinds = dict(zip(FRACTIONS, ("pending", "running", "failed", "diverged", "interrupted"), strict=False))
-        return Told(kinds.get(fraction, "finished"), best=0.5)
+        return Outcome(kinds.get(fraction, "finished"), best=0.5)
     if row == "multiply" and fraction < 0.5:
-        return Told(grokked=700 if seed else None)
-    return Told(grokked=None if row.startswith("x2") else 300 + 100 * seed, best=fraction / 10)
+        return Outcome(grokked=700 if seed else None)
+    return Outcome(grokked=None if row.startswith("x2") else 300 + 100 * seed, best=fraction / 10)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_on_a_phone_the_panel_comes_to_a_tapped_cell_and_goes(browser: Any, page
 
 def test_other_settings_are_chosen_by_their_values(browser: Any, tmp_path: Path) -> None:
     keys = {WD: [0.0, 1.0], "task.p": [11, 13], EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
-    sweep = written(tmp_path, "four", keys, lambda p, _: Told(grokked=int(100 * p[WD] + p["task.p"])))
+    sweep = written(tmp_path, "four", keys, lambda p, _: Outcome(grokked=int(100 * p[WD] + p["task.p"])))
     page = write_family(sweep, tmp_path)
     browser.open(page)
     shown = "[...document.querySelectorAll('.verdict')].filter(v => v.offsetParent).map(v => v.textContent.trim())"

@@ -61,15 +61,15 @@ def test_stopped_in_the_middle_of_a_training_and_gone_on_to_the_same_bits(home: 
     assert shas[0] == shas[1]
 
 
-def test_a_view_is_told_what_happens(paper: Callable[..., Paper], home: Path) -> None:
+def test_a_view_sees_what_happens(paper: Callable[..., Paper], home: Path) -> None:
     paper(claim(trained, cost=10.0))
-    told: list[Moment] = []
-    reproduce("mine", seeds=2, view=told.append)
-    assert [m.seeds for m in told if m.training is None] == [(0,), (), (1,), ()]
-    assert [m.done for m in told if m.finding is not None] == [1, 2]
-    assert any(m.training is not None and m.training.step > 0 for m in told)
-    assert told[0].seconds_left == pytest.approx(20 / 3)
-    assert told[-1].seconds_left == 0
+    moments: list[Moment] = []
+    reproduce("mine", seeds=2, view=moments.append)
+    assert [m.seeds for m in moments if m.training is None] == [(0,), (), (1,), ()]
+    assert [m.done for m in moments if m.finding is not None] == [1, 2]
+    assert any(m.training is not None and m.training.step > 0 for m in moments)
+    assert moments[0].seconds_left == pytest.approx(20 / 3)
+    assert moments[-1].seconds_left == 0
 
 
 def test_a_run_that_was_kept_otherwise_is_left_alone(paper: Callable[..., Paper], home: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import groklab as gl
 from processes import Program
 
-#: A second of training in four packs, that write all the time; one of them packs its lanes anew.
+#: A second of training in four packs, that write all the time; one of them packs its lanes again.
 ASKED = [
     *("sweep", "micro-fast", "budget.steps=1200", "evaluation.every=2", "checkpoints.rolling_seconds=0.05"),
     *("--grid", "optimiser.weight_decay=0,1", "--grid", "split.frac_train=0.45,0.65,0.9"),
@@ -98,7 +98,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> gl.Sweep:
     sweep = gl.Sweep(found["path"])
     assert len(sweep.folder.packs) == PACKS
     assert (found["members"], found["finished"], found["failed"]) == (MEMBERS, MEMBERS, 0)
-    # some of the members have stopped on their own, so that lanes were packed anew
+    # some of the members have stopped on their own, so that lanes were packed again
     assert 0 < (sweep.table["steps"] < 1200).sum() < MEMBERS
     return sweep
 
