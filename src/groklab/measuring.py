@@ -16,14 +16,13 @@ from groklab.explaining_representations import representation
 from groklab.features import ORIENTATIONS
 from groklab.figures.feature_frames import history_frame, orientation_of, turning_points
 from groklab.measures import MEASURES
-from groklab.measures.activity import n_answers
 from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import operations_of
 from groklab.measures.learning_phases import phase_of
 from groklab.measures.phases import RULE, Phases, find_phases
-from groklab.measures.progress import BATCH_NUMBERS, trajectory
+from groklab.measures.progress import models_at_once, trajectory
 from groklab.measuring_mixtures import operation_numbers, plain, sparsity_numbers
 from groklab.run import Run
 from groklab.tasks.base import Task
@@ -267,7 +266,7 @@ def follow(
     measured: list[int] = []
     parts = []
     # small models are measured side by side, and to fill up the last turn is quicker than to compile it
-    fills = AT_ONCE * task.n_inputs * n_answers(task) <= BATCH_NUMBERS
+    fills = models_at_once(task) >= AT_ONCE
     for i in range(0, len(steps), AT_ONCE):
         loaded = []
         for step in steps[i : i + AT_ONCE]:

@@ -47,6 +47,11 @@ def tables_of(grid: Grid, task: Task, train_rows: np.ndarray | None) -> Tables:
     }
 
 
+def models_at_once(task: Task) -> int:
+    """How many models `trajectory` measures side by side: 1 to 16, so that their logits fit into BATCH_NUMBERS."""
+    return min(max(1, BATCH_NUMBERS // (task.n_inputs * n_answers(task))), 16)
+
+
 def trajectory(
     weights: Mapping[str, Any],
     task: Task,
@@ -66,11 +71,10 @@ def trajectory(
         frequencies = find_frequencies({k: v[-1] for k, v in weights.items()}, task, network)
     p = int(task.algebra["p"])
     run = _function(network, task.shape, n_answers(task))
-    at_once = min(max(1, BATCH_NUMBERS // (task.n_inputs * n_answers(task))), 16)
     stack = {k: jnp.asarray(v) for k, v in weights.items()}
     each = []
     for grid in grids.values():
-        found = run(stack, tables_of(grid, task, train_rows), _mask(frequencies, p), at_once)
+        found = run(stack, tables_of(grid, task, train_rows), _mask(frequencies, p), models_at_once(task))
         each.append({k: np.asarray(v) for k, v in found.items()})
     return _side_by_side(each) if operations_of(task) else each[0]
 
