@@ -37,6 +37,16 @@ SIZES = ("budget.steps", "task.p", "network.d_mlp")
 SIZE_OPTIONS = ("--seeds", "--slice", "--p", "--frac-train")
 
 
+#: Smaller forms of commands that README and tutorial share.
+SMALLER_TUTORIAL = {
+    "groklab train micro name=short budget.steps=600": "groklab train micro name=short budget.steps=150",
+    "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 8": (
+        "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 3 budget.steps=100"
+    ),
+    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=200",
+}
+
+
 @dataclass(frozen=True)
 class Block:
     language: str

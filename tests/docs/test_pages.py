@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 import yaml
-from fenced import ROOT, Reader, blocks, commands, same_but_for_sizes
+from fenced import ROOT, SMALLER_TUTORIAL, Reader, blocks, commands, same_but_for_sizes
 
 import groklab as gl
 from groklab.registry import FAMILIES
@@ -93,11 +93,7 @@ SMALLER = {
     "groklab train demo name=dropped network.dropout=0.2": (
         "groklab train demo name=dropped network.dropout=0.2 budget.steps=20"
     ),
-    "groklab train micro name=short budget.steps=600": "groklab train micro name=short budget.steps=150",
-    "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 8": (
-        "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 3 budget.steps=100"
-    ),
-    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=200",
+    **SMALLER_TUTORIAL,
     "groklab train nanda2023/paper-seed0 name=beginning budget.steps=20 --quiet --json": (
         "groklab train nanda2023/paper-seed0 name=beginning budget.steps=1 --quiet --json"
     ),

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fenced import ROOT, Reader
+from fenced import ROOT, SMALLER_TUTORIAL, Reader
 
 import groklab as gl
 
@@ -24,11 +24,7 @@ SKIP = {
     "pip install": "needs a network; `make bare` installs",
 }
 SMALLER = {
-    "groklab train micro name=short budget.steps=600": "groklab train micro name=short budget.steps=150",
-    "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 8": (
-        "groklab train micro name=decay-half optimiser.weight_decay=0.5 --seeds 3 budget.steps=100"
-    ),
-    "groklab resume short budget.steps=3000": "groklab resume short budget.steps=200",
+    **SMALLER_TUTORIAL,
     "groklab train examples/subtraction.yaml": "groklab train examples/subtraction.yaml budget.steps=320",
     "groklab sweep micro-fast --grid optimiser.weight_decay=0,1,4 --grid split.frac_train=0.4,0.7 --seeds 2"
     " --name first-map": (
