@@ -152,6 +152,9 @@ def drive(records: SweepRecords, workers: Workers, view: SweepView | None, asked
             view(_progress(records, workers.said, workers.count, time.monotonic() - begun, before))
     finally:
         sweep.stop_file.unlink(missing_ok=True)
+        if not training:
+            # a worker that was killed may have been writing
+            storage.sweep(sweep.path / "progress")
         if sweep.path.is_dir():
             records.write()
 
