@@ -43,7 +43,8 @@ class _Recorder:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.file = folder / f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.jsonl"
+        # tests may change the working directory
+        self.file = folder.resolve() / f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.jsonl"
         self.counts: Counter[str] = Counter()
         self.listens = False
         sys.addaudithook(self._audit)

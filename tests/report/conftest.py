@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ os.execv(sys.argv[3], sys.argv[3:])
 INK = {"light": theme.INK, "dark": theme.DARK[theme.INK]}
 
 
+class NavigatedError(Exception):
+    """The page was left before it answered."""
+
+
 class Browser:
     """One tab. `errors` are what the page said on the console since it was opened."""
 
@@ -58,7 +63,7 @@ class Browser:
         )
         os.close(to_browser)
         os.close(from_browser)
-        self.write, self.read = os.fdopen(from_us, "wb", buffering=0), os.fdopen(to_us, "rb")
+        self.write, self.read, self.rest = os.fdopen(from_us, "wb", buffering=0), to_us, b""
         self.count, self.session, self.errors = 0, None, []
         target = self("Target.createTarget", url="about:blank")["targetId"]
         self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -76,14 +81,17 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("id") == self.count:
+                if answer.get("error", {}).get("message") == "Inspected target navigated or closed":
+                    raise NavigatedError(method)
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
 
     def _next(self) -> dict[str, Any]:
-        raw = bytearray()
-        while (byte := self.read.read(1)) != b"\0":
-            assert byte, "the browser went away"
-            raw += byte
+        parts = [self.rest]
+        while b"\0" not in parts[-1]:
+            parts.append(os.read(self.read, 2**20))
+            assert parts[-1], "the browser went away"
+        raw, _, self.rest = b"".join(parts).partition(b"\0")
         message = json.loads(raw)
         name, told = message.get("method"), message.get("params", {})
         if name == "Runtime.exceptionThrown":
@@ -129,7 +137,11 @@ class Browser:
 
     def wait(self, expression: str, seconds: float = 20) -> None:
         until = time.monotonic() + seconds
-        while not self.ask(expression):
+        while True:
+            # a page that a link leads to may take the place of the one that was asked
+            with suppress(NavigatedError):
+                if self.ask(expression):
+                    return
             assert time.monotonic() < until, f"never came true: {expression}"
             time.sleep(0.02)
 
@@ -150,7 +162,7 @@ class Browser:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.read.close()
+        os.close(self.read)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,8 +17,10 @@ import groklab as gl
 from processes import Program
 
 #: A second of training in four packs, that write all the time; one of them packs its lanes again.
+SETTINGS = {"budget.steps": 1200, "evaluation.every": 2, "checkpoints.rolling_seconds": 0.05}
+KEYS = {"optimiser.weight_decay": [0.0, 1.0], "split.frac_train": [0.45, 0.65, 0.9]}
 ASKED = [
-    *("sweep", "micro-fast", "budget.steps=1200", "evaluation.every=2", "checkpoints.rolling_seconds=0.05"),
+    *("sweep", "micro-fast", *(f"{name}={value}" for name, value in SETTINGS.items())),
     *("--grid", "optimiser.weight_decay=0,1", "--grid", "split.frac_train=0.45,0.65,0.9"),
     *("--workers", "2", "--json", "--quiet"),
 ]
@@ -93,9 +95,11 @@ def hashes(sweep: gl.Sweep) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> gl.Sweep:
-    found = result(start(tmp_path_factory.mktemp("undisturbed")))
-    sweep = gl.Sweep(found["path"])
+def undisturbed(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> gl.Sweep:
+    # the shared cluster has the programs of users, too
+    home = tmp_path_factory.mktemp("undisturbed")
+    sweep = gl.sweep("micro-fast", KEYS, overrides=SETTINGS, scheduler=cluster, home=home)
+    found = sweep.summary()
     assert len(sweep.folder.packs) == PACKS
     assert (found["members"], found["finished"], found["failed"]) == (MEMBERS, MEMBERS, 0)
     # some of the members have stopped on their own, so that lanes were packed again
