@@ -243,3 +243,25 @@ def test_a_sweep_of_a_file_with_a_plug_in(cluster: str, command: Command, tmp_pa
     assert found.table["optimiser.kind"].to_list() == ["adamw", "mine_of_sweeps"]
     assert found.table["status"].to_list() == ["finished"] * 2
     assert len(found.folder.packs) == 2
+
+
+def test_members_that_failed_are_tried_again(cluster: str, tmp_path: Path) -> None:
+    repaired = tmp_path / "repaired"
+    (tmp_path / "fragile.py").write_text(
+        "import pathlib\nimport groklab as gl\nfrom groklab.optimisers import AdamW\n\n\n"
+        "@gl.register('optimiser', 'fragile_of_sweeps')\nclass Fragile(AdamW):\n"
+        "    '''AdamW that needs a file.'''\n\n    def update(self, *arguments):\n"
+        f"        if not pathlib.Path({str(repaired)!r}).exists():\n            raise OSError('no such file')\n"
+        "        return super().update(*arguments)\n"
+    )
+    settings = {"task.p": 7, "network.d_mlp": 8, "budget.steps": 20, "plugins": [str(tmp_path / "fragile.py")]}
+    keys = {"optimiser.kind": ["adamw", "fragile_of_sweeps"]}
+    first = gl.sweep("micro", keys, overrides=settings, scheduler=cluster)
+    assert first.table["status"].to_list() == ["finished", "failed"]
+    assert first.table["reason"][1] == "OSError: no such file"
+    repaired.touch()
+    again = gl.sweep("micro", keys, overrides=settings, scheduler=cluster)
+    assert again.path == first.path
+    assert again.table["status"].to_list() == ["finished"] * 2
+    assert again.table["steps"].to_list() == [20, 20]
+    assert gl.Sweep(first.path).summary()["failed"] == 0
