@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from groklab.storage import atomic_write
+from groklab.store.storage import atomic_write
 from groklab.tasks.idx import encode
 from groklab.tasks.images import SHIPPED, SHIPPED_SHA256
 

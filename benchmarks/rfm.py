@@ -51,7 +51,7 @@ class Data:
     def __init__(self, p: int) -> None:
         import numpy as np
 
-        from groklab.reading import component
+        from groklab.experiment.reading import component
 
         self.task = component("task", {"kind": "arithmetic", "p": p, "expression": "x + y", "layout": "a b"}).build()
         rows = np.random.default_rng(0).permutation(p * p)

@@ -19,8 +19,9 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 
 import groklab as gl
-from groklab import reading, registry
+from groklab import registry
 from groklab.cli.main import app, load_commands
+from groklab.experiment import reading
 from groklab.optimisers import Group
 from groklab.reproduction import PAPERS, saved
 from groklab.reproduction.claim import SIZES

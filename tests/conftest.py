@@ -18,7 +18,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 import hypothesis
 import jax
 
-import groklab.ensemble  # switches 64-bit mode on
+import groklab.training.ensemble  # switches 64-bit mode on
 from clusters import cluster_of
 from corpus import Corpus
 
@@ -85,7 +85,7 @@ def cluster() -> Iterator[str]:
 @pytest.fixture
 def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensembles train member by member, by the compiled program of single runs: for tests of what is measured."""
-    monkeypatch.setattr(groklab.ensemble, "CPU_LANES", 1)
+    monkeypatch.setattr(groklab.training.ensemble, "CPU_LANES", 1)
 
 
 @pytest.fixture

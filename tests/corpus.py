@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import groklab as gl
-from groklab import training
 from groklab.device import home as home_of_tests
+from groklab.training import training
 
 #: A small one-layer transformer, with the four heads that are the default.
 TRANSFORMER: dict[str, Any] = {

@@ -60,7 +60,7 @@ class _Recorder:
         self.listens = True
         import jax
 
-        from groklab import engine
+        from groklab.training import engine
 
         def duration(event: str, seconds: float, **_: Any) -> None:
             if event in _DURATIONS:

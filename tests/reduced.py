@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-import groklab.ensemble
+import groklab.training.ensemble
 from corpus import TRANSFORMER
+from groklab.experiment.presets import PRESETS
 from groklab.papers import fixtures_claims
-from groklab.papers.presets import PRESETS
 from groklab.reproduction import PAPERS, Paper
 from groklab.sweeps import executors
 
@@ -49,7 +49,7 @@ def reduced(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
             preset = PRESETS[name]
             patch.setitem(PRESETS, name, replace(preset, settings={**preset.settings, **settings}))
         patch.setattr(import_module("groklab.sweeps.sweep"), "connected", _connected)
-        patch.setattr(groklab.ensemble, "CPU_LANES", 1)
+        patch.setattr(groklab.training.ensemble, "CPU_LANES", 1)
         patch.setitem(PAPERS, "fixtures", _shorter(PAPERS["fixtures"]))
         yield
 

@@ -10,7 +10,7 @@ import pytest
 
 from groklab import InputError
 from groklab.components import numbers_of, with_numbers
-from groklab.reading import component
+from groklab.experiment.reading import component
 from groklab.registry import kinds
 
 

@@ -14,6 +14,7 @@ import groklab as gl
 from corpus import Corpus
 from groklab.cli import main
 from groklab.cli.output import emit
+from groklab.store import storage
 
 RESULT = {
     *("run", "path", "status", "reason", "steps", "seconds", "memorised_step", "grokked_step", "censored"),
@@ -189,7 +190,7 @@ def test_a_branch_from_a_checkpoint(program: Program, home: Path) -> None:
     start, end = (gl.Run(Path(r["path"])).metrics["train_loss"] for r in (branch, source))
     assert start.len() == end.len()
     weights = gl.Run(Path(branch["path"])).weights(0)
-    assert gl.storage.digest(weights) == source["weights_sha256"]
+    assert storage.digest(weights) == source["weights_sha256"]
 
 
 def test_file_and_overrides_make_the_same_run(program: Program, tmp_path: Path) -> None:

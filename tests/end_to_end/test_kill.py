@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 
 from amounts import amount
-from groklab import storage
-from groklab.run import Run
+from groklab.store import storage
+from groklab.store.run import Run
 from processes import Program
 
 #: A few seconds of training that write all the time.

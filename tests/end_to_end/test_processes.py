@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from groklab.run import Run
+from groklab.store.run import Run
 from processes import Program
 
 Process = Program | subprocess.Popen[str]

@@ -10,10 +10,10 @@ import pytest
 
 import groklab as gl
 from groklab import figures
-from groklab.features import ORIENTATIONS, planted_features
-from groklab.figures import feature_frames as frames
-from groklab.figures.orientations import compared, is_ambiguous, is_asked
-from groklab.residues import log_order
+from groklab.analysis import feature_frames as frames
+from groklab.measures.orientations import compared, is_ambiguous, is_asked
+from groklab.tasks.features import ORIENTATIONS, planted_features
+from groklab.tasks.residues import log_order
 
 P = 7
 RIGHT = {"x + y": "toeplitz", "x - y": "hankel", "x*y": "toeplitz_log", "x/y": "hankel_log"}

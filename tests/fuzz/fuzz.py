@@ -22,10 +22,10 @@ import yaml
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.experiment import Experiment
-from groklab.reading import SECTIONS, read
+from groklab.experiment.reading import SECTIONS, read
+from groklab.experiment.schema import Experiment
+from groklab.experiment.yaml_input import load_yaml, parse_overrides
 from groklab.tasks.expression import parse
-from groklab.yaml_input import load_yaml, parse_overrides
 
 SYMBOLS = [
     *"xyzabcXw0123456789+-*/^()., \t\n_=[]{}'\"\\é²٣\x00\ud800",

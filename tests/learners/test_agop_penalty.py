@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import training
 from groklab.errors import InputError
 from groklab.learners.gradient_descent import GradientDescent
 from groklab.networks.mlp import MLP
 from groklab.objectives import CrossEntropy, MeanSquaredError
 from groklab.optimisers import SGD
 from groklab.tasks.base import TaskShape
+from groklab.training import training
 
 P = 5
 SHAPE = TaskShape(P, 2, P, (None, None))

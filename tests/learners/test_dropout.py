@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import training
 from groklab.networks.common import dropping
 from groklab.networks.transformer import Transformer
 from groklab.tasks import Arithmetic
+from groklab.training import training
 
 TASK = Arithmetic(p=7).build()
 NETWORK = {"kind": "transformer", "d_model": 8, "n_heads": 2, "d_mlp": 16}

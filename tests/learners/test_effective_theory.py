@@ -15,8 +15,8 @@ from groklab.errors import InputError
 from groklab.learners.effective_loss import effective_loss
 from groklab.learners.effective_theory import EffectiveTheory
 from groklab.measures.parallelogram_quality import normalised, parallelogram_quality, rqi
-from groklab.parallelograms import equations_of
 from groklab.tasks import Arithmetic, Group, Task, TaskShape
+from groklab.theory.parallelograms import equations_of
 
 PLAIN = SimpleNamespace(dtype="float64")
 #: A line of mean 0 and squares that sum to 9.

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import predicting, theory
+from groklab.analysis import predicting
 from groklab.errors import InputError
 from groklab.learners.effective_theory import EffectiveTheory
-from groklab.parallelograms import equations_of
+from groklab.theory import effective_theory as theory
+from groklab.theory.parallelograms import equations_of
 
 THEORY = {
     "name": "theory",

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import engine, training
-from groklab.cost import estimate
-from groklab.ensemble import build_task, make_ensemble
 from groklab.errors import InputError
 from groklab.learners.gradient_descent import FRESH
 from groklab.measures.positions import position_losses
 from groklab.networks.transformer import Transformer
 from groklab.objectives import CrossEntropy
-from groklab.progress import Progress
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks import RepeatedSubsequence
+from groklab.training import engine, training
+from groklab.training.cost import estimate
+from groklab.training.ensemble import build_task, make_ensemble
+from groklab.training.progress import Progress
 
 SMALL: dict[str, Any] = {
     "task": {"kind": "repeated_subsequence", "vocabulary": 9, "seq_len": 13, "subsequence": 4, "examples": 40},

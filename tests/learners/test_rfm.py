@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from amounts import amount
 from groklab.errors import InputError
+from groklab.experiment.reading import component
 from groklab.learners.rfm import RFM
 from groklab.learners.rfm.kernels import kernel_of
 from groklab.learners.rfm.machine import fit
 from groklab.learners.rfm.points import Pairs, Rows
-from groklab.reading import component
 from groklab.tasks.base import Task
 
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"

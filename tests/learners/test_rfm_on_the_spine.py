@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import engine, training
 from groklab.errors import InputError
 from groklab.learners.rfm import RFM
-from groklab.progress import Progress
-from groklab.run import Run
+from groklab.store.run import Run
+from groklab.training import engine, training
+from groklab.training.progress import Progress
 
 SMALL = {"task.p": 11, "split.frac_train": 0.7, "budget.steps": 6, "checkpoints.rolling_seconds": 1e-9}
 

@@ -13,11 +13,11 @@ from hypothesis.extra import numpy as arrays
 from tests.measures.feature_doubles import NETWORK_CASES, Kernel, metric, network_case, task_of
 
 import groklab as gl
+from groklab.analysis.measuring import take
 from groklab.measures.alignment import alignment
 from groklab.measures.feature_matrices import feature_matrix
 from groklab.measures.neural_features import correlation
 from groklab.measures.registry import MEASURES, measure
-from groklab.measuring import take
 from groklab.tasks.base import Task
 
 matrices = arrays.arrays(np.float64, (3, 3), elements=st.integers(-999, 999).map(lambda k: k / 10))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import groklab as gl
-from groklab.ensemble import build_task
 from groklab.measures import fourier
+from groklab.training.ensemble import build_task
 
 
 @given(p=st.integers(2, 40))

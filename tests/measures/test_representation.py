@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groklab.closure import deducible
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.parallelogram_quality import normalised, parallelogram_quality, rqi, structure_of
 from groklab.networks import Transformer
-from groklab.parallelograms import equations_of
 from groklab.tasks import Arithmetic, Group, Task
+from groklab.theory.closure import deducible
+from groklab.theory.parallelograms import equations_of
 
 
 def addition(p: int, **settings: Any) -> Task:

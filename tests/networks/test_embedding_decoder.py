@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.ensemble import make_ensemble
 from groklab.errors import InputError
 from groklab.networks.embedding_decoder import EmbeddingDecoder, published_layout
 from groklab.objectives import NearestVector
 from groklab.papers.liu2022_starts import published_start
-from groklab.start import read_weights
 from groklab.tasks.base import TaskShape
+from groklab.training.ensemble import make_ensemble
+from groklab.training.start import read_weights
 
 QUICK = {"xla_backend_optimization_level": 0}
 SHAPE = TaskShape(6, 3, 7, (None, 5, None), n_symbols=5)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import training
 from groklab.errors import InputError
 from groklab.networks.mlp import MLP
 from groklab.tasks.base import TaskShape
+from groklab.training import training
 
 
 def accuracies(p: int, widths: tuple[int, ...], scheme: str = "gromov", seeds: int = 4) -> list[list[float]]:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import training
 from groklab.errors import InputError
-from groklab.features import matrix_power, planted_features
 from groklab.networks.mlp import MLP
 from groklab.objectives import CrossEntropy
 from groklab.tasks.base import TaskShape
+from groklab.tasks.features import matrix_power, planted_features
+from groklab.training import training
 
 QUICK = {"xla_backend_optimization_level": 0}
 P = 5

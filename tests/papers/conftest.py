@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from groklab import ensemble
+from groklab.training import ensemble
 
 
 @pytest.fixture(autouse=True)

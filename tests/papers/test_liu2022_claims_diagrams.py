@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 
 import groklab as gl
-from groklab.experiment import Experiment
+from groklab.experiment.schema import Experiment
 from groklab.measures.learning_phases import LETTERS
 from groklab.papers.liu2022_claims import cells, circle, diagrams, groups, trends
 from groklab.papers.liu2022_starts import published_start
 from groklab.papers.published_maps import published_map
 from groklab.reproduction import Bench, Claim, Finding
-from groklab.start import read_weights
+from groklab.training.start import read_weights
 
 CLAIMS: dict[str, Claim] = {c.id: c for m in (diagrams, groups, circle) for c in m.CLAIMS}
 

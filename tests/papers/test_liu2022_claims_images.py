@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.experiment import Experiment
+from groklab.experiment.schema import Experiment
 from groklab.papers.liu2022_claims import images, landscapes
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.ensemble import build_task
 from groklab.papers.mallinar2024 import EPOCH, OPERATIONS, SMALL_EPOCH
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
 
 
 def test_networks_have_the_papers_numbers() -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.experiment import Experiment
-from groklab.features import ORIENTATIONS, planted_features
+from groklab.experiment.schema import Experiment
 from groklab.measures.circulance import deviations
 from groklab.measures.feature_matrices import blocks
 from groklab.papers.mallinar2024 import OPERATIONS
 from groklab.papers.mallinar2024_claims import common, networks, planted, transitions, two_tasks
 from groklab.papers.mallinar2024_claims.algorithm import add_by_fourier, subtract_by_fourier
 from groklab.reproduction import Bench, find, reproduce
+from groklab.tasks.features import ORIENTATIONS, planted_features
 
 #: At p = 11 the kernels and networks are there, and learn little: verdicts say nothing, values are all there.
 TINY_MACHINE = {"task.p": 11, "split.frac_train": 0.7}

@@ -13,7 +13,7 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.measuring import analyse
+from groklab.analysis.measuring import analyse
 from groklab.report import circuit_pictures, circuit_story, write_report
 from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_words import LABELS, label_of

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 import groklab as gl
 from corpus import Corpus
-from groklab import storage
 from groklab.errors import InputError
+from groklab.experiment.yaml_input import parse_overrides
 from groklab.report import write_family
 from groklab.report.family import argument, table_csv, verdict_words
 from groklab.report.family_cells import OUTCOMES, VERDICTS, Cell, Member
@@ -33,12 +33,12 @@ from groklab.report.one_member import OneMember
 from groklab.report.published_setting import made_with
 from groklab.report.published_table import Published, compare, read_published
 from groklab.report.spark_lines import DASH, HEIGHT, WIDTH, across, spark_line
+from groklab.store import storage
 from groklab.sweeps import Sweep, make_plan, parse_grid
 from groklab.sweeps import table as tables
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from groklab.tasks.operations import OPERATIONS
-from groklab.yaml_input import parse_overrides
 from invented_family import BUDGET, EXPRESSION, FRACTION, Outcome, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}

@@ -16,13 +16,13 @@ from shared_pages import Pages
 
 import groklab as gl
 from corpus import Corpus
+from groklab.experiment.yaml_input import parse_overrides
 from groklab.measures import MEASURES, learning_phases
 from groklab.measures.learning_phases import phase_of
 from groklab.report import settings, story, write_report
 from groklab.report.facts import gather, whole_checkpoints
 from groklab.report.pictures import embedding_pictures
 from groklab.report.single import member_table, notes
-from groklab.yaml_input import parse_overrides
 
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
 PLAIN = {"curves", "norms", "spectrum", "planes"}

@@ -13,8 +13,8 @@ import pytest
 from invented import Counted, claim
 
 from groklab.errors import InputError
-from groklab.interrupts import Interrupted, OutOfTime, ctrl_c, deadline
 from groklab.reproduction import Bench, Finding, Paper, reproduce, standing
+from groklab.training.interrupts import Interrupted, OutOfTime, ctrl_c, deadline
 
 Publish = Callable[..., Paper]
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import groklab as gl
-from groklab.ensemble import CPU_LANES, build_task, make_ensemble
 from groklab.errors import InputError
 from groklab.sweeps.packing import pack, padding
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import CPU_LANES, build_task, make_ensemble
 
 BASE = gl.preset("micro", {"budget.steps": 20})
 MEMBERS = {

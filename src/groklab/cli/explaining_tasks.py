@@ -13,13 +13,13 @@ from rich.table import Table
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.cli.task_words import facts_in_words, labels_in_words, measured, published
-from groklab.ensemble import build_task
-from groklab.explaining_tasks import explain_task
-from groklab.reading import read
+from groklab.experiment.reading import read
+from groklab.experiment.yaml_input import parse_overrides
+from groklab.papers.explaining_tasks import explain_task
 from groklab.sweeps.plan import description_of
 from groklab.tasks.label_statistics import label_statistics
 from groklab.tasks.operations import OPERATIONS, Operation
-from groklab.yaml_input import parse_overrides
+from groklab.training.ensemble import build_task
 
 tasks_app = typer.Typer(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(tasks_app, name="tasks", rich_help_panel="Find")

@@ -14,8 +14,8 @@ from groklab.cli.output import Json, console_for, emit
 from groklab.cli.running import say_result
 from groklab.device import readable_bytes
 from groklab.errors import InputError
-from groklab.exporting import export
-from groklab.importing import import_file, imported_as
+from groklab.exchange.exporting import export
+from groklab.exchange.importing import import_file
 
 GROUP = "Exchange"
 
@@ -59,7 +59,7 @@ def import_(
         console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
     say_result(run, console)
     if as_json:
-        emit({**run.summary(), "warnings": imported_as(run)["warnings"]})
+        emit({**run.summary(), "warnings": run.imported["warnings"]})
 
 
 @app.command("export", rich_help_panel=GROUP)

@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from groklab import Collection
-from groklab import doctor as examination
 from groklab import measures as all_measures
+from groklab.cli import doctor as examination
 from groklab.cli.live import duration
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number

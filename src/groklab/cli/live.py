@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.cli.plot import braille
-from groklab.progress import Progress
+from groklab.training.progress import Progress
 
 TRAIN, TEST = "dark_orange", "deep_sky_blue1"
 #: Plain lines come at this many log-spaced steps a decade.

@@ -10,7 +10,7 @@ import typer
 
 import groklab
 from groklab.errors import InputError
-from groklab.interrupts import Interrupted
+from groklab.training.interrupts import Interrupted
 
 #: Characters of a refusal that are printed.
 LONGEST = 1200

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from groklab.explaining_representations import representation_lines, representation_verdict
-from groklab.figures.orientations import NAMES
+from groklab.analysis.explaining_representations import representation_lines, representation_verdict
+from groklab.measures.orientations import NAMES
 from groklab.measures.phases import FEWEST
 
 #: Rows of the table of checkpoints.

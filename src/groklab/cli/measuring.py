@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from groklab.analysis.measuring import Told, analyse, last_whole, take
 from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.measured import say
@@ -21,8 +22,7 @@ from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.registry import NamedTable
-from groklab.measuring import Told, analyse, last_whole, take
-from groklab.run import Run
+from groklab.store.run import Run
 
 GROUP = "Take apart"
 
@@ -156,7 +156,7 @@ def explain(
 
       groklab explain demo
     """
-    from groklab.explaining import explain as explained
+    from groklab.analysis.explaining import explain as explained
 
     console = console_for(as_json)
     run_found = find_whole(run)

@@ -18,10 +18,10 @@ from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.cli.watching import LiveClaims, PlainClaims, verdict_text
 from groklab.errors import InputError
-from groklab.interrupts import Interrupted
 from groklab.reproduction.claim import Size
 from groklab.reproduction.measured import label, spread
 from groklab.reproduction.saved import save as save_results
+from groklab.training.interrupts import Interrupted
 
 
 @app.command(rich_help_panel="Train")

@@ -9,19 +9,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from groklab import Collection, Run, read, training
+from groklab import Collection, Run, read
 from groklab.cli.live import LiveView, PlainView, duration
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
-from groklab.cost import estimate
 from groklab.device import readable_bytes
-from groklab.ensemble import build_task
 from groklab.errors import InputError
-from groklab.experiment import Experiment
+from groklab.experiment.presets import PRESETS, find_preset
+from groklab.experiment.schema import Experiment
+from groklab.experiment.yaml_input import parse_overrides
 from groklab.measures import MEASURES
-from groklab.papers.presets import PRESETS, find_preset
 from groklab.sweeps.plan import description_of
-from groklab.yaml_input import parse_overrides
+from groklab.training import training
+from groklab.training.cost import estimate
+from groklab.training.ensemble import build_task
 
 GROUP = "Train"
 #: Beyond this many, no single frequency stands out.

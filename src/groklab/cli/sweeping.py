@@ -15,11 +15,11 @@ from groklab.cli.output import Json, console_for, emit
 from groklab.cli.phase_map import LiveSweep, PlainSweep, map_of, words
 from groklab.cli.running import GROUP, Overrides, Quiet
 from groklab.errors import InputError
-from groklab.interrupts import Interrupted
+from groklab.experiment.yaml_input import parse_overrides
 from groklab.sweeps import MAX_MEMBERS, Sweep, make_plan, parse_grid
 from groklab.sweeps import sweep as run_sweep
 from groklab.sweeps.packing import pack
-from groklab.yaml_input import parse_overrides
+from groklab.training.interrupts import Interrupted
 
 
 @app.command(rich_help_panel=GROUP)

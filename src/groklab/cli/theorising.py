@@ -11,16 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from groklab import storage
 from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
-from groklab.parallelograms import equations_of
-from groklab.reading import component
+from groklab.experiment.reading import component
+from groklab.store import storage
 from groklab.tasks import Task
-from groklab.theory import ETA, Normalisation, against_p
-from groklab.theory import theory as predict
+from groklab.theory.effective_theory import ETA, Normalisation, against_p
+from groklab.theory.effective_theory import theory as predict
+from groklab.theory.parallelograms import equations_of
 
 GROUP = "Take apart"
 MOST_DRAWS = 100_000
@@ -138,8 +138,8 @@ def _named(expression: str | None, modular: bool) -> str:
 
 
 def _beside(name: str, member: int, normalisation: Normalisation, path: Path | None, as_json: bool) -> None:
+    from groklab.analysis.predicting import beside_run
     from groklab.figures.embedding_traces import reached
-    from groklab.predicting import beside_run
     from groklab.report.effective_theory import run_page
 
     found = beside_run(find_whole(name), member, normalisation)

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.cli.live import beginning, duration, phase, speed, time_left
-from groklab.progress import Portion, Progress
 from groklab.reproduction import Moment
+from groklab.training.progress import Portion, Progress
 
 COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}
 

@@ -16,7 +16,7 @@ def embedding_traces(found: dict[str, Any]) -> Figure:
     """A line a symbol: the theory's coordinates by step on the left, the network's on the right.
 
     Each line ends in its symbol's number; a dotted line marks the step at which the RQI passes 0.95.
-    found: what `groklab.predicting.beside_run` gives where the theory applies.
+    found: what `groklab.analysis.predicting.beside_run` gives where the theory applies.
     """
     titles = {"theory": "effective theory", "network": "network"}
     marks = {"theory": found["predicted_step"], "network": found["observed_step"]}

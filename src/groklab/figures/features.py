@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.figures.heatmaps import SCALE
 from groklab.figures.theme import DIVERGING, FAINT, GREEN, INK, MUTED, TEST, Figure, figure, slider
-from groklab.residues import log_order
+from groklab.tasks.residues import log_order
 
 #: The largest whole number in which an entry is written: two bytes, a page's worth of matrices being large.
 LARGEST = 32_000

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.figures.orientations import NAMES
 from groklab.figures.panels import Panel, stacked
 from groklab.figures.theme import (
     FAINT,
@@ -24,6 +23,7 @@ from groklab.figures.theme import (
     log_heights,
 )
 from groklab.figures.thinning import thin_evenly
+from groklab.measures.orientations import NAMES
 
 #: Pixels of the narrowest plot in which the names of marks may not leave it, and of a letter.
 NARROW, LETTER = 260, 6.2

@@ -17,7 +17,7 @@ from groklab.errors import DamagedError, InputError, shown
 from groklab.interop import released_files, transformer_lens
 from groklab.interop.released_files import Told
 from groklab.interop.torch_files import read_torch
-from groklab.storage import read_json
+from groklab.store.storage import read_json
 
 #: What `groklab export` calls its file of weights, and the key under which it describes them there.
 WEIGHTS, CONFIG, DESCRIPTION = "model.safetensors", "config.json", "groklab_export"

@@ -2,8 +2,9 @@
 
 There is no decoder and no data but the equations E_i + E_j = E_m + E_n of the training set:
 l_eff = (1/nu) sum over them of |E_i + E_j − E_m − E_n|^2 / Z0, with Z0 = sum_k |E_k|^2, and dE/dt = −grad l_eff.
-With G as in `groklab.parallelograms` and H = 2 G / (nu Z0) that is dE/dt = −(H − rho) E, rho = tr(E'HE) / Z0, which
-keeps Z0 and, once it is zero, the mean of E. So E(t) = sqrt(Z0) exp(−H t) E(0) / |exp(−H t) E(0)|, without any steps.
+With G as in `groklab.theory.parallelograms` and H = 2 G / (nu Z0) that is dE/dt = −(H − rho) E, rho = tr(E'HE) / Z0,
+which keeps Z0 and, once it is zero, the mean of E. So E(t) = sqrt(Z0) exp(−H t) E(0) / |exp(−H t) E(0)|, without any
+steps.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from groklab.components import with_numbers
 from groklab.errors import InputError
 from groklab.learners.base import LOSSES, Numbers, Outputs, State, Weights
 from groklab.learners.effective_loss import effective_loss, frozen_descent, normalised, within_delta
-from groklab.parallelograms import ZERO, equations_of
 from groklab.registry import register
 from groklab.tasks.base import Draw, Task, TaskShape
-from groklab.theory import Normalisation, check_applies
+from groklab.theory.effective_theory import Normalisation, check_applies
+from groklab.theory.parallelograms import ZERO, equations_of
 
 #: Error that the integrator allows in a step, absolute and relative.
 TOLERANCE = 1e-10

@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64
 
-from groklab.features import ORIENTATIONS, circulant
 from groklab.measures.feature_matrices import blocks, feature_matrix, is_kernel_machine, neural_feature_matrix
 from groklab.measures.registry import measure
-from groklab.residues import is_prime, log_order
 from groklab.tasks.base import Task
+from groklab.tasks.features import ORIENTATIONS, circulant
+from groklab.tasks.residues import is_prime, log_order
 
 Wrapping = Literal["toeplitz", "hankel"]
 

@@ -18,11 +18,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from groklab.errors import InputError
-from groklab.features import matrix_power
 from groklab.measures.activity import network_or_recognised
 from groklab.networks.common import ACTIVATIONS
 from groklab.networks.mlp import MLP
 from groklab.tasks.base import Task
+from groklab.tasks.features import matrix_power
 
 
 def is_kernel_machine(weights: Mapping[str, Any], network: Any = None) -> bool:

@@ -11,8 +11,8 @@ from jaxtyping import Complex128, Float64
 from groklab.measures.circulance import Wrapping, diagonal_means, logarithmic
 from groklab.measures.feature_matrices import blocks, feature_matrix
 from groklab.measures.registry import measure
-from groklab.residues import is_prime
 from groklab.tasks.base import Task
+from groklab.tasks.residues import is_prime
 
 
 def effective_rank(eigenvalues: Float64[np.ndarray, " d"]) -> float:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from groklab.features import matrix_power
 from groklab.measures.alignment import alignment
 from groklab.measures.feature_matrices import network_agop, neural_feature_matrix
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task
+from groklab.tasks.features import matrix_power
 
 
 def correlation(a: Float64[np.ndarray, " n"], b: Float64[np.ndarray, " n"]) -> float:

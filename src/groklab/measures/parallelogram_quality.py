@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from groklab.closure import deducible
 from groklab.components import Carried
 from groklab.errors import InputError
-from groklab.parallelograms import Equations, equations_of
 from groklab.tasks.base import Task
+from groklab.theory.closure import deducible
+from groklab.theory.parallelograms import Equations, equations_of
 
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]

@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 
 from groklab.errors import InputError
-from groklab.residues import log_order
 from groklab.tasks.base import TaskShape
+from groklab.tasks.residues import log_order
 
 
 def gromov_waves(key: Array, shape: TaskShape, width: int, logarithmic: bool, dtype: Any) -> dict[str, Array]:

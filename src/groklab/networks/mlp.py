@@ -15,13 +15,13 @@ from jax import Array
 from jaxtyping import Float, Float64
 
 from groklab.errors import InputError
-from groklab.features import Orientation, matrix_power, planted_features
 from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, check_init_std, draw, scaled, unhooked
 from groklab.networks.gromov import gromov_waves
 from groklab.networks.lookup import Lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 from groklab.registry import register
 from groklab.tasks.base import TaskShape
+from groklab.tasks.features import Orientation, matrix_power, planted_features
 
 
 @register("network", "mlp")

@@ -1,5 +1,6 @@
 """One module a paper for its presets, and one for its claims."""
 
+from groklab.experiment.presets import PRESETS, Preset, find_preset, preset
 from groklab.papers import (
     fixtures,
     fixtures_claims,
@@ -15,7 +16,6 @@ from groklab.papers import (
     omnigrok,
     power2022,
 )
-from groklab.papers.presets import PRESETS, Preset, find_preset, preset
 
 __all__ = [
     "PRESETS",

@@ -1,6 +1,6 @@
 """Small systems whose behaviour is known: grokking in seconds, for tests, demos and benchmarks."""
 
-from groklab.papers.presets import define
+from groklab.experiment.presets import define
 
 SOURCE = "groklab's own survey of small systems that grok; bands are over seeds 0–19, each with its own split"
 

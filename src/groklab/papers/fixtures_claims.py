@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from groklab.experiment.presets import preset
 from groklab.papers.fixtures import SOURCE
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial, publish
-from groklab.run import Run
+from groklab.store.run import Run
 
 
 def _ensemble(bench: Bench, name: str, seeds: Sequence[int]) -> Run:

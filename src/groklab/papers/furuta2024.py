@@ -6,9 +6,9 @@ seed draws initial weights as well as the split; a run stops 2,000 steps after i
 released configurations do (the paper's own bound is 300,000: `budget.steps=300000`).
 """
 
-from groklab.papers.presets import define, preset
+from groklab.experiment.presets import define, preset
 from groklab.tasks.operations import FURUTA_OPERATIONS, OPERATIONS
-from groklab.training import run_name
+from groklab.training.training import run_name
 
 SOURCE = "Furuta et al. 2024 (arXiv 2402.16726)"
 #: Of table 5: operations that do not grok from 30% of the pairs, and the smallest published share from which they do.

@@ -7,7 +7,7 @@ frequencies within the first few hundred steps (in float32 this program ends wit
 trajectory that does not depend on how a program rounds is that of the mathematics.
 """
 
-from groklab.papers.presets import define
+from groklab.experiment.presets import define
 
 SOURCE = "Nanda et al. 2023 (arXiv 2301.05217), section 3 and the released code"
 

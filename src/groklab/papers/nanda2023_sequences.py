@@ -4,7 +4,7 @@ On data without end they show phase changes, on a fixed set delayed generalisati
 published and are groklab's own.
 """
 
-from groklab.papers.presets import define
+from groklab.experiment.presets import define
 
 OTHER = "Nanda et al. 2023 (arXiv 2301.05217), section 5 and the released code"
 

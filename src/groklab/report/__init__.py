@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from groklab import storage
 from groklab.errors import InputError
 from groklab.report.comparison import compare_page
 from groklab.report.family_pages import write_family as write_family
 from groklab.report.page import render
 from groklab.report.single import run_page
-from groklab.run import Run
+from groklab.store import storage
+from groklab.store.run import Run
 
 
 def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:

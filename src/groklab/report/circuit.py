@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis.measuring import follow
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.activity import n_answers
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.phases import Phases, find_phases
-from groklab.measuring import follow
 from groklab.report.facts import Facts, Weights
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split

@@ -13,7 +13,7 @@ from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, picture
 from groklab.report.single import notes
 from groklab.report.wording import listed, percent
-from groklab.run import Run
+from groklab.store.run import Run
 
 
 def compare_page(runs: Sequence[Run]) -> Page:

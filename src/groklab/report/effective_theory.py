@@ -27,7 +27,7 @@ SOURCE = "The theory is that of Liu et al. 2022, arXiv:2205.10343."
 
 
 def fraction_page(found: dict[str, Any]) -> str:
-    """The page of one task over training fractions; found: what `groklab.theory.theory` gives where it applies."""
+    """The page of one task over training fractions; found: what `effective_theory.theory` gives where it applies."""
     summary = (
         f"{found['task']}: {found['n_pairs']:,} pairs of {found['p']} symbols with "
         f"{found['n_parallelograms']:,} parallelogram equations between them. Half of all training sets force a linear "
@@ -45,7 +45,7 @@ def fraction_page(found: dict[str, Any]) -> str:
 
 
 def against_p_page(rows: list[dict[str, Any]], task: str) -> str:
-    """The page of the critical fraction by number of symbols; rows: what `groklab.theory.against_p` gives."""
+    """The page of the critical fraction by number of symbols; rows: what `effective_theory.against_p` gives."""
     first, last = rows[0], rows[-1]
     summary = (
         f"{task} with {listed([row['p'] for row in rows])} symbols. "
@@ -64,7 +64,7 @@ def against_p_page(rows: list[dict[str, Any]], task: str) -> str:
 
 
 def run_page(found: dict[str, Any]) -> str:
-    """The page of theory and run side by side; found: what `groklab.predicting.beside_run` gives where it applies."""
+    """The page of theory and run side by side; found: what `predicting.beside_run` gives where it applies."""
     summary = (
         f"{found['task']}, {found['n_train']} training pairs, member {found['member']} of {found['run']}. "
         f"Their equations leave {found['null_dimension']} dimensions free; 2 force a line. The RQI passes 0.95 in the "

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.ensemble import build_task
 from groklab.errors import DamagedError, InputError
-from groklab.experiment import Experiment
+from groklab.experiment.schema import Experiment
 from groklab.figures.thinning import thin
 from groklab.grokking import Survival, survival
 from groklab.learners.base import METRICS
 from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.fourier import embedding_matrix
 from groklab.measures.learning_phases import LearningPhase, phase_of
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
 
 #: Checkpoints that a slider goes through, and that are measured.
 CHECKPOINTS, MEASURED = 30, 100

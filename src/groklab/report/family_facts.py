@@ -10,7 +10,7 @@ from groklab.errors import DamagedError, InputError
 from groklab.report.family_study import Family, settings
 from groklab.report.family_words import experiment_said
 from groklab.report.wording import duration
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.sweeps import Sweep
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from groklab import device, storage
+from groklab import device
 from groklab.errors import InputError, shown
 from groklab.report.family import place_name, render
 from groklab.report.family_cells import Cell, Member, Table
@@ -19,6 +19,7 @@ from groklab.report.one_member import OneMember
 from groklab.report.page import render as render_run
 from groklab.report.published_table import place_of
 from groklab.report.single import run_page
+from groklab.store import storage
 from groklab.sweeps import Sweep
 
 #: Called before each member's page with its place among those to be written, their number, and where it will lie.

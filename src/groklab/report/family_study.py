@@ -17,7 +17,7 @@ from groklab.report.family_words import value_names
 from groklab.report.published_setting import difference, made_with
 from groklab.report.published_table import Agreement, Published, compare
 from groklab.report.wording import listed
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.sweeps import Sweep
 
 #: What rows and columns are, where the grid holds it and nothing else is asked for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from groklab import figures
-from groklab.figures import feature_frames as frames
+from groklab.analysis import feature_frames as frames
 from groklab.report import feature_story as story
 from groklab.report.features import Features
 from groklab.report.pictures import Picture, picture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from groklab.figures.feature_frames import power_frame
-from groklab.figures.orientations import ALIKE, CIRCULANT, ENTRIES, FAR, NAMES, compared, is_ambiguous
+from groklab.analysis.feature_frames import power_frame
+from groklab.measures.orientations import ALIKE, CIRCULANT, ENTRIES, FAR, NAMES, compared, is_ambiguous
 from groklab.report.features import Features
 from groklab.report.wording import listed, loss_of, percent
 

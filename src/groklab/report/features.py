@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis.feature_frames import history_frame, orientation_of, turning_points
+from groklab.analysis.measuring import follow_features
 from groklab.errors import InputError
-from groklab.figures.feature_frames import history_frame, orientation_of, turning_points
-from groklab.figures.orientations import is_asked
 from groklab.figures.thinning import thin, thin_evenly
 from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import has_two_operands, is_kernel_machine
-from groklab.measuring import follow_features
+from groklab.measures.orientations import is_asked
 from groklab.networks.mlp import MLP
 from groklab.report.facts import Facts, Weights, for_slider
 from groklab.tasks.base import Task

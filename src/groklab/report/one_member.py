@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.experiment import Experiment
-from groklab.run import Run
+from groklab.experiment.schema import Experiment
+from groklab.store.run import Run
 
 
 class OneMember(Run):

@@ -13,12 +13,12 @@ import jinja2
 import numpy as np
 import polars as pl
 
-from groklab import storage
 from groklab.figures.phase_cells import Cell, PhaseDiagram, Time, label, labels
 from groklab.figures.phase_diagram import COLOURS, ON, TIED
 from groklab.figures.thinning import thin
 from groklab.measures.learning_phases import LETTERS, PHASES, RULE
 from groklab.report.phase_study import PhaseStudy, SweepLike, counts, curves_of, said, slice_name
+from groklab.store import storage
 
 #: Points of one curve, and of all curves of a page together.
 MOST_POINTS, ALL_POINTS = 90, 250_000

@@ -11,10 +11,10 @@ import yaml
 
 from groklab.components import as_json
 from groklab.errors import InputError
-from groklab.experiment import Experiment
+from groklab.experiment.schema import Experiment
+from groklab.experiment.yaml_input import parse_overrides
 from groklab.papers import PRESETS, preset
 from groklab.report.facts import Facts, parameters
-from groklab.yaml_input import parse_overrides
 
 #: Shown even at their defaults.
 ALWAYS = {"n_layers", "n_heads", "d_model", "d_mlp", "activation", "form", "learning_rate", "weight_decay"}

@@ -20,7 +20,7 @@ from groklab.report.operation_pictures import FURUTA, operation_pictures
 from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, curve_pictures, embedding_pictures, loss_name, survival_pictures
 from groklab.report.wording import duration, loss_of, percent, step_of, times
-from groklab.run import Run
+from groklab.store.run import Run
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
 MEMBERS = 12

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from groklab import interrupts, training
-from groklab.collection import Collection
 from groklab.errors import InputError
-from groklab.experiment import Experiment
-from groklab.interrupts import OutOfTime
-from groklab.progress import PortionView, View
-from groklab.run import Run
+from groklab.experiment.schema import Experiment
+from groklab.store.collection import Collection
+from groklab.store.run import Run
+from groklab.training import interrupts, training
+from groklab.training.interrupts import OutOfTime
+from groklab.training.progress import PortionView, View
 
 TAG = "reproduce"
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from groklab import device, storage
+from groklab import device
 from groklab.errors import DamagedError, InputError
 from groklab.reproduction.claim import Claim, Finding, Size
+from groklab.store import storage
 
 #: What a whole record holds; one of a seed that was interrupted holds `digest` and `seconds` only.
 _RECORD = {

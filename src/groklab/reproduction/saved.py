@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from groklab import storage
 from groklab.errors import DamagedError, InputError
 from groklab.reproduction.claim import PAPERS, SIZES, Claim
+from groklab.store import storage
 
 #: What the entry of a claim holds of each size that has been measured.
 EVIDENCE = (

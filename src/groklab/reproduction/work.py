@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groklab import interrupts
 from groklab.errors import InputError
-from groklab.interrupts import Interrupted, OutOfTime
-from groklab.progress import Portion, Progress
 from groklab.reproduction import statement
 from groklab.reproduction.bench import Bench
 from groklab.reproduction.claim import MAX_SEEDS, PAPERS, SIZES, Claim, Finding, Paper, Size, Trial, find
 from groklab.reproduction.findings import Findings, plain
+from groklab.training import interrupts
+from groklab.training.interrupts import Interrupted, OutOfTime
+from groklab.training.progress import Portion, Progress
 
 #: Minutes that one slice of a full reproduction works, unless asked otherwise, so that it has saved within eight; a
 #: quick one has no limit.

@@ -10,14 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from groklab import storage
 from groklab.errors import DamagedError, InputError
-from groklab.interrupts import Interrupted
-from groklab.progress import Portion
+from groklab.store import storage
 from groklab.sweeps import table
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packs import train_pack
+from groklab.training.interrupts import Interrupted
+from groklab.training.progress import Portion
 
 #: Seconds between two looks at the workers, two pictures, and two writings of the table at least.
 LOOK_SECONDS, SHOW_SECONDS, WRITE_SECONDS = 0.05, 0.3, 3.0

@@ -18,8 +18,9 @@ from typing import Any
 
 import jax
 
-from groklab import device, storage
+from groklab import device
 from groklab.errors import InputError, shown
+from groklab.store import storage
 
 #: Seconds in which a scheduler needs to answer, and in which the first worker needs to come.
 ANSWER_SECONDS, WORKER_SECONDS = 10, 60

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from groklab import storage
 from groklab.errors import DamagedError, InputError
-from groklab.experiment import Experiment, Start
-from groklab.reading import read
+from groklab.experiment.reading import read
+from groklab.experiment.schema import Experiment, Start
+from groklab.store import storage
 from groklab.sweeps.packing import Packing
 from groklab.sweeps.plan import Plan, with_start
-from groklab.training import run_name
+from groklab.training.training import run_name
 
 FORMAT = 1
 

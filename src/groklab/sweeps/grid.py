@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from groklab.errors import InputError, shown
-from groklab.reading import SECTIONS
-from groklab.yaml_input import parse_overrides
+from groklab.experiment.reading import SECTIONS
+from groklab.experiment.yaml_input import parse_overrides
 
 #: Dotted settings with the values that each takes, the first varying slowest.
 Grid: TypeAlias = dict[str, list[Any]]

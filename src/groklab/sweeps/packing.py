@@ -6,9 +6,9 @@ import json
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from groklab.ensemble import CPU_BLOCK_FLOPS, CPU_LANES, build_task, make_ensemble, memory_estimate, step_flops
-from groklab.experiment import Experiment
+from groklab.experiment.schema import Experiment
 from groklab.tasks.splits import SplitRows, make_split
+from groklab.training.ensemble import CPU_BLOCK_FLOPS, CPU_LANES, build_task, make_ensemble, memory_estimate, step_flops
 
 #: Share of a pack's largest training set that every member's needs to have: at most a quarter is padding.
 FULLNESS = 0.75

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from groklab import claims, interrupts, storage, training
 from groklab.errors import InputError
 from groklab.measures.learning_phases import learning_phase
-from groklab.progress import Progress
+from groklab.store import claims, storage
 from groklab.sweeps.folder import Folder
+from groklab.training import interrupts, training
+from groklab.training.progress import Progress
 
 #: Numbers of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

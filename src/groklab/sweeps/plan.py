@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from groklab.collection import Collection
 from groklab.errors import InputError, shown
-from groklab.experiment import MAX_SEED, Experiment, Start
-from groklab.papers import PRESETS, find_preset
-from groklab.reading import read
-from groklab.start import load_start
+from groklab.experiment.presets import PRESETS, find_preset
+from groklab.experiment.reading import read
+from groklab.experiment.schema import MAX_SEED, Experiment, Start
+from groklab.experiment.yaml_input import load_yaml
+from groklab.store.collection import Collection
 from groklab.sweeps.grid import Grid, as_grid, check_known, points
-from groklab.yaml_input import load_yaml
+from groklab.training.start import load_start
 
 #: Members of one sweep, unless more are allowed.
 MAX_MEMBERS = 10_000

@@ -10,18 +10,19 @@ from typing import Any
 
 import polars as pl
 
-from groklab import claims, device, storage
+from groklab import device
 from groklab.errors import InputError
-from groklab.experiment import Experiment
-from groklab.interrupts import ctrl_c
+from groklab.experiment.schema import Experiment
 from groklab.measures.learning_phases import PHASES
-from groklab.run import Run
+from groklab.store import claims, storage
+from groklab.store.run import Run
 from groklab.sweeps import table
 from groklab.sweeps.driving import SweepRecords, SweepView, drive
 from groklab.sweeps.executors import connected
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from groklab.sweeps.plan import MAX_MEMBERS, Plan, make_plan
+from groklab.training.interrupts import ctrl_c
 
 
 class Sweep:

@@ -10,13 +10,13 @@ from annotated_types import Ge
 
 from groklab.errors import InputError
 from groklab.registry import register
-from groklab.residues import is_prime
 from groklab.tasks.base import Task
 from groklab.tasks.evaluation import Integers
 from groklab.tasks.expression import Expression, find_direction, is_commutative
 from groklab.tasks.layouts import Layout, check_settings, check_size, token_rows, vocabulary_size
 from groklab.tasks.operations import Operation, resolve
 from groklab.tasks.portable_random import check_seed, raw_numbers
+from groklab.tasks.residues import is_prime
 
 MAX_CLASSES = 1_000_000
 

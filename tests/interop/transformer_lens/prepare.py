@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import groklab as gl
-from groklab.ensemble import build_task
-from groklab.exporting import export
-from groklab.importing import import_file
+from groklab.exchange.exporting import export
+from groklab.exchange.importing import import_file
+from groklab.training.ensemble import build_task
 
 TOLERANCE = 1e-4
 SMALL = {"task.p": 23, "network.d_model": 32, "network.n_heads": 4, "network.d_mlp": 64, "budget.steps": 0}

@@ -16,7 +16,6 @@ import numpy as np
 from groklab.components import with_numbers
 from groklab.device import available_memory, cores, readable_bytes, threads
 from groklab.errors import InputError
-from groklab.features import matrix_power, planted_features
 from groklab.learners.base import LOSSES
 from groklab.learners.rfm.data import Data, dimension, errors, is_pairs, points_of
 from groklab.learners.rfm.iterations import Iterations
@@ -26,6 +25,7 @@ from groklab.learners.rfm.points import CACHE
 from groklab.learners.rfm.workspace import workspace
 from groklab.registry import register
 from groklab.tasks.base import Task, TaskShape
+from groklab.tasks.features import matrix_power, planted_features
 from groklab.tasks.transposes import in_transpose
 
 #: Numbers of training inputs at which one machine alone is solved in several threads. (Above, OpenBLAS's Cholesky

@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from groklab.features import matrix_power
 from groklab.learners.rfm.kernels import Array
+from groklab.tasks.features import matrix_power
 
 #: Bytes of the tables that sums over points pass through: they stay in a processor's cache, and no smaller, as
 #: products of thin slices are slow.

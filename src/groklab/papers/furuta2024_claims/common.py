@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from groklab.ensemble import build_task
+from groklab.experiment.presets import preset
 from groklab.measures import MEASURES
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Trial
 from groklab.reproduction.claim import Size
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
 
 SEEDS = 3
 #: Share of the pairs at which the paper tells easy operations from hard ones, and what stands for it mod 37.

@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from groklab.ensemble import build_task
+from groklab.experiment.presets import preset
 from groklab.measures import MEASURES
 from groklab.papers.furuta2024_claims.common import of_all
 from groklab.papers.furuta2024_tables import published_of
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.tasks.algebra.factoring import over_field, over_integers
 from groklab.tasks.algebra.powers import power
@@ -22,6 +21,7 @@ from groklab.tasks.base import Task
 from groklab.tasks.label_statistics import label_statistics
 from groklab.tasks.operations import resolve
 from groklab.tasks.splits import Split, make_split
+from groklab.training.ensemble import build_task
 
 PARAMETERS = 222_720
 #: Losses of the published code's own start at seed 0, in two of its runs: it does not seed its weights.

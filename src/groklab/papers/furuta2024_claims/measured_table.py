@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from groklab import storage
 from groklab.papers.furuta2024_claims.common import ASKED, FRACTION, MORE, OWN
 from groklab.papers.furuta2024_claims.verdicts import FACTORIZABLE, POWERS
 from groklab.papers.furuta2024_tables import MEASURED
 from groklab.reproduction.saved import load
+from groklab.store import storage
 
 #: The claims whose quick trials train operations alone: each operation with its share of the pairs.
 COMPARED: dict[str, dict[str, float]] = {

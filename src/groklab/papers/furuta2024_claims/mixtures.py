@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from groklab.experiment.presets import preset
 from groklab.papers.furuta2024 import MIXTURES
 from groklab.papers.furuta2024_claims.common import ASKED, FRACTION, STEPS, alone, told, trial
 from groklab.papers.furuta2024_claims.verdicts import HARD
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size
-from groklab.run import Run
+from groklab.store.run import Run
 
 #: The share at which the three elementary operations grok together.
 TOGETHER = 0.9

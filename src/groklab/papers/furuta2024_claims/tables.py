@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from groklab.experiment.presets import preset
 from groklab.papers.furuta2024_claims.common import ASKED, STEPS, Trained, cleaned_up, told, trained, trial
 from groklab.papers.furuta2024_tables import published, published_of
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size
 from groklab.tasks.operations import FURUTA_OPERATIONS

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.collection import Collection
-from groklab.ensemble import build_task
-from groklab.experiment import Experiment
+from groklab.experiment.presets import preset
+from groklab.experiment.schema import Experiment
 from groklab.measures.learning_phases import LETTERS, LearningPhase, learning_phase
 from groklab.papers.liu2022_starts import Recipe, published_start
-from groklab.papers.presets import preset
 from groklab.papers.published_maps import PublishedMap
-from groklab.parallelograms import equations_of
 from groklab.reproduction import Bench
-from groklab.run import Run
-from groklab.storage import atomic_write, digest
+from groklab.store.collection import Collection
+from groklab.store.run import Run
+from groklab.store.storage import atomic_write, digest
+from groklab.theory.parallelograms import equations_of
+from groklab.training.ensemble import build_task
 
 #: The seed of the published diagrams.
 PUBLISHED_SEED = 58

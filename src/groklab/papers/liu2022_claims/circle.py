@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.papers.presets import preset
+from groklab.experiment.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 
 #: Share of the first two components that one frequency has on an ordered circle, here.
 CIRCLE = 0.75

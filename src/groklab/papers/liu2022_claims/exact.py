@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from groklab.ensemble import build_task
+from groklab.experiment.presets import preset
 from groklab.measures.parallelogram_quality import parallelogram_quality
 from groklab.papers.liu2022_claims.cells import started
-from groklab.papers.presets import preset
 from groklab.papers.published_maps import published_map
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
 
 #: Published steps count from 0 the updates that have been made before; ours the updates themselves.
 LATER = 1

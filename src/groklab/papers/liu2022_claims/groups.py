@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from groklab.closure import critical_sizes
-from groklab.ensemble import build_task
+from groklab.experiment.presets import preset
 from groklab.measures.learning_phases import LETTERS
 from groklab.measures.parallelogram_quality import structure_of
 from groklab.papers.liu2022_claims.cells import RETIRING, phase_until
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.theory import critical_fraction
+from groklab.theory.closure import critical_sizes
+from groklab.theory.effective_theory import critical_fraction
+from groklab.training.ensemble import build_task
 
 #: Training sets of S3, of 36 pairs, whose share that implies all answers is told.
 SIZES = (14, 16, 18, 20, 22, 26)

@@ -13,10 +13,10 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from groklab.papers.presets import preset
+from groklab.experiment.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.reproduction.claim import Size
-from groklab.run import Run
+from groklab.store.run import Run
 
 Curves = Mapping[str, np.ndarray]
 

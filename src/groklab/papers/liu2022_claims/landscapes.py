@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from groklab.experiment.presets import preset
 from groklab.papers.liu2022_claims.images import DELAY, Plan, at, first, told, trial, until
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from groklab.ensemble import build_task
+from groklab.experiment.presets import preset
 from groklab.measures.parallelogram_quality import normalised, parallelogram_quality, rqi
-from groklab.papers.presets import preset
-from groklab.parallelograms import Equations, equations_of
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks.splits import make_split
-from groklab.theory import ETA, LINEAR, flow, grokking_rate
+from groklab.theory.effective_theory import ETA, LINEAR, flow, grokking_rate
+from groklab.theory.parallelograms import Equations, equations_of
+from groklab.training.ensemble import build_task
 
 #: Training sets of 55 pairs, as in figure 3.
 SIZES = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 54)

@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
+from groklab.experiment.reading import component
 from groklab.papers.liu2022_starts import published_start
-from groklab.parallelograms import ZERO, Equations, equations_of
-from groklab.reading import component
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.theory import LINEAR, check_applies, critical_fraction, critical_sizes, flow, grokking_rate
+from groklab.theory.effective_theory import (
+    LINEAR,
+    check_applies,
+    critical_fraction,
+    critical_sizes,
+    flow,
+    grokking_rate,
+)
+from groklab.theory.parallelograms import ZERO, Equations, equations_of
 
 P = 10
 #: Eigenvalues of G with all pairs at p = 10, and the third one at other p, as the specification's sources print them.

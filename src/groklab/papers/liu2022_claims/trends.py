@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groklab.experiment import Experiment
+from groklab.experiment.presets import preset
+from groklab.experiment.schema import Experiment
 from groklab.papers.liu2022_claims.cells import PUBLISHED_SEED, RETIRING, phase_until
 from groklab.papers.liu2022_starts import published_start
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
 
 #: Size of mini-batches of the 45 training pairs.

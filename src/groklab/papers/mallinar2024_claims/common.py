@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.ensemble import build_task
+from groklab.experiment.presets import preset
 from groklab.papers.mallinar2024 import OPERATIONS
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
 
 ITERATIONS = 30
 KERNELS = ("quadratic", "gaussian")

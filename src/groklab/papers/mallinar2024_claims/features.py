@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from groklab.features import ORIENTATIONS
 from groklab.measures.alignment import alignment
 from groklab.measures.feature_matrices import blocks
 from groklab.papers.mallinar2024 import OPERATIONS
@@ -21,6 +20,7 @@ from groklab.papers.mallinar2024_claims.common import (
     trial,
 )
 from groklab.reproduction import Bench, Claim, Finding
+from groklab.tasks.features import ORIENTATIONS
 
 AT = (0, 4, 8, 12, 29)
 

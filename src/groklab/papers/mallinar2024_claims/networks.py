@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.ensemble import build_task
+from groklab.experiment.presets import preset
 from groklab.measures.prediction_errors import is_right, outputs
 from groklab.papers.mallinar2024 import EPOCH, OPERATIONS, SMALL_EPOCH
 from groklab.papers.mallinar2024_claims.common import WRONG, data_of, first, of_all
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.run import Run
+from groklab.store.run import Run
+from groklab.training.ensemble import build_task
 
 BATCH = 32
 #: Operations whose features are planted into networks, as in the paper.

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.ensemble import build_task
-from groklab.features import circulant
+from groklab.experiment.presets import preset
 from groklab.measures.feature_matrices import blocks
 from groklab.papers.mallinar2024 import OPERATIONS
 from groklab.papers.mallinar2024_claims.common import (
@@ -23,10 +22,11 @@ from groklab.papers.mallinar2024_claims.common import (
     solved,
     trial,
 )
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.residues import log_order
+from groklab.tasks.features import circulant
+from groklab.tasks.residues import log_order
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
 
 FRACTIONS = (0.2, 0.3, 0.5)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from groklab.experiment.presets import preset
 from groklab.papers.mallinar2024 import OPERATIONS
 from groklab.papers.mallinar2024_claims.common import (
     KERNELS,
@@ -20,7 +21,6 @@ from groklab.papers.mallinar2024_claims.common import (
     solved,
     trial,
 )
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
 
 Curves = dict[tuple[str, str], np.ndarray]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from groklab.experiment.presets import preset
 from groklab.papers.mallinar2024_claims.common import accuracy, data_of, first, solved
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks.transposes import in_transpose
 
 #: Iterations at which each task's own accuracy is taken: each asks for one more solve.

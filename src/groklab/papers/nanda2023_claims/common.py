@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from groklab.ensemble import build_task
-from groklab.experiment import Experiment
-from groklab.measuring import analyse
-from groklab.papers.presets import preset
+from groklab.analysis.measuring import analyse
+from groklab.experiment.presets import preset
+from groklab.experiment.schema import Experiment
 from groklab.reproduction import Bench, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
 
 #: Seconds on two cores of the runs that many claims share, a seed.
 QUICK_COST, FULL_COST = 50.0, 1000.0

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from groklab.importing import import_file
+from groklab.exchange.importing import import_file
+from groklab.experiment.presets import preset
 from groklab.measures.fourier import component_norms, fourier_basis, gini
 from groklab.papers.nanda2023_claims.common import analysis
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
 
 CODE = "the authors' code and released runs"

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from groklab.experiment.presets import preset
 from groklab.measures.frequencies import find_frequencies
 from groklab.papers.nanda2023_claims.common import final, mainline, trial
-from groklab.papers.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 
 QUICK_STEPS = 8_000
 SMALL = "Addition mod 59 at decay 2 (the preset demo), where a run takes seconds"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from groklab.measuring import take
-from groklab.papers.presets import preset
+from groklab.analysis.measuring import take
+from groklab.experiment.presets import preset
 from groklab.reproduction import Bench, Claim, Finding, Trial
-from groklab.run import Run
+from groklab.store.run import Run
 
 CHECKPOINTS = 150
 

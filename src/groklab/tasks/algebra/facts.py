@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from groklab.residues import is_prime
 from groklab.tasks.algebra.factoring import NotFactored, over_field, over_integers
 from groklab.tasks.algebra.forms import additive, linear_form, product, rectangle
 from groklab.tasks.algebra.powers import power, written_exponents
 from groklab.tasks.algebra.relabelling import relabelled
 from groklab.tasks.evaluation import Integers
 from groklab.tasks.expression import Expression, is_commutative
+from groklab.tasks.residues import is_prime
 
 
 def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = True) -> dict[str, Any]:

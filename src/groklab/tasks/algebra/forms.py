@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groklab.residues import is_prime
 from groklab.tasks.evaluation import NAMES, Integers, invert
+from groklab.tasks.residues import is_prime
 
 #: A direction is tried on so many columns first, and on so many times more each time that it stands.
 _PROBE = 4

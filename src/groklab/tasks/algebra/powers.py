@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from groklab.residues import is_prime
 from groklab.tasks.evaluation import Node
+from groklab.tasks.residues import is_prime
 
 
 def written_exponents(tree: Node) -> set[int]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from groklab.residues import is_prime
 from groklab.tasks.algebra.forms import rectangle
 from groklab.tasks.evaluation import Integers
+from groklab.tasks.residues import is_prime
 
 
 def relabelled(table: Integers, p: int) -> dict[str, Any] | None:

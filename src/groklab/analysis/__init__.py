@@ -1,0 +1,1 @@
+"""What a trained model does: its measures, in numbers and in words."""

@@ -1,0 +1,59 @@
+"""Runs side by side, with grokking steps summarised as censored data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from groklab import grokking
+from groklab.errors import InputError
+from groklab.store.collection import Collection
+from groklab.store.run import Run
+
+#: Settings that make a run another sample rather than another experiment.
+_CHANCE = ("seed", "split.seed", "split.noise_seed", "name")
+
+
+def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None) -> dict[str, Any]:
+    """Runs side by side: what was reached, and censored summaries of the grokking step over all members of each.
+
+    Returns `runs`, a list of summaries each with `grokking` and `memorising` (Kaplan–Meier: n, n_grokked, which counts
+    those that reached it, median, low, high); `pooled`, the same over runs that differ in nothing but their seeds; and
+    `differences`, the settings in which the runs differ by dotted name.
+    """
+    if isinstance(runs, (Run, str, Path)):
+        raise InputError("compare needs a list of runs")
+    collection = Collection(Path(home) if home is not None else None)
+    found = [r if isinstance(r, Run) else collection.find(r) for r in runs]
+    rows, settings = [], []
+    for run in found:
+        rows.append({**run.summary(), **_summaries([run])})
+        settings.append(_flat(run.experiment.to_dict()))
+    keys = {k for s in settings for k in s}
+    different = {k: [s.get(k) for s in settings] for k in sorted(keys) if len({repr(s.get(k)) for s in settings}) > 1}
+    alike: dict[str, list[Run]] = {}
+    for run, setting in zip(found, settings, strict=True):
+        alike.setdefault(repr([setting.get(k) for k in sorted(keys) if k not in _CHANCE]), []).append(run)
+    pooled = [{"runs": [r.name for r in group], **_summaries(group)} for group in alike.values() if len(group) > 1]
+    return {"runs": rows, "pooled": pooled, "differences": different}
+
+
+def _summaries(runs: Sequence[Run]) -> dict[str, Any]:
+    members = [(m, run.status["step"]) for run in runs for m in run.status["members"]]
+    if not members:
+        return {"grokking": None, "memorising": None}
+    ended = [step for _, step in members]
+    return {
+        what: grokking.survival([m.get(key) for m, _ in members], ended).to_dict()
+        for what, key in (("grokking", "grokked_step"), ("memorising", "memorised_step"))
+    }
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            found.update(_flat(value, f"{path}.{key}" if path else key))
+        return found
+    return {path: node}

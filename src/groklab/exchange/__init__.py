@@ -1,0 +1,1 @@
+"""Runs from files of weights, and files of weights from runs, for other programs."""

@@ -1,0 +1,1 @@
+"""What an experiment is: its schema, how it is read."""

@@ -1,0 +1,324 @@
+"""From nested settings and dotted overrides to an experiment.
+
+YAML files, presets, the command line and Python all end in `read`; every refusal is one sentence that names the
+field, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Field, TypeAdapter, ValidationError
+
+from groklab import components
+from groklab.errors import InputError, shown
+from groklab.experiment.schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
+from groklab.measures import MEASURES
+from groklab.optimisers import Group
+from groklab.registry import kinds, load_plugin
+from groklab.tasks.splits import Split
+
+#: Layers, heads and the like that a network may have.
+MAX_COUNT = 1000
+#: Sections of an experiment that a registered component fills: family, and the kind taken when none is named.
+FAMILIES = {
+    "task": "arithmetic",
+    "learner": "gradient_descent",
+    "network": "transformer",
+    "objective": "cross_entropy",
+    "optimiser": "adamw",
+}
+GROUPS: dict[str, Any] = {
+    "split": Split,
+    "budget": Budget,
+    "evaluation": Evaluation,
+    "checkpoints": Checkpoints,
+    "measures": Measures,
+}
+PLAIN: dict[str, Any] = {
+    "name": Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/+-]{0,80}$")],
+    "batch_size": Annotated[int, Ge(1)] | None,
+    "dtype": Literal["float32", "float64"],
+    "matmul_precision": Literal["highest", "tf32", "bfloat16"],
+    "seed": Annotated[int, Ge(0), Le(MAX_SEED)],
+    "plugins": tuple[str, ...],
+    "start": Start | None,
+}
+#: Sections that only some learners read, and those that another learner takes its own defaults for.
+OPTIONAL = ("network", "objective", "optimiser", "batch_size")
+OF_LEARNER = (*OPTIONAL, "dtype", "budget", "evaluation", "checkpoints", "measures")
+#: Ways to say how much is trained on: one replaces another.
+SIZES = ("split.frac_train", "split.n_train", "split.rows")
+#: Every name at the top of a description.
+SECTIONS = (*FAMILIES, *GROUPS, *PLAIN)
+
+
+def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Check a nested description, with dotted overrides laid over it, and make the experiment.
+
+    Raises InputError, naming field, value and what is allowed, at the first thing that is wrong.
+    """
+    try:
+        raw = _overlay(_without_frozen(description), overrides or {})
+    except RecursionError:
+        raise InputError("the description is nested too deeply") from None
+    for path in _validate("plugins", PLAIN["plugins"], raw.get("plugins", ())):
+        load_plugin(path)
+    raw["plugins"] = [str(Path(p).expanduser().resolve()) for p in raw.get("plugins", ())]
+    _refuse_unknown(raw, SECTIONS)
+    learner = component("learner", raw.get("learner", {}), FAMILIES["learner"])
+    _refuse_unread(raw, learner)
+    raw = _with_defaults(raw, learner.defaults)
+    made: dict[str, Any] = {"learner": learner}
+    for name, annotation in {**PLAIN, **GROUPS}.items():
+        if name in raw:
+            made[name] = _validate(name, annotation, raw[name])
+        elif name == "split":
+            made[name] = _validate(name, annotation, {"frac_train": 0.3})
+    for family, default in FAMILIES.items():
+        if family == "task" or family in learner.sections:
+            made[family] = component(family, raw.get(family, {}), default)
+    if "measures" in made:
+        _check_measures(made["measures"])
+    if made.get("start") is not None and made["start"].freeze:
+        made["optimiser"] = _with_frozen(made.get("optimiser"), made["start"], made["task"])
+    return Experiment(**made)
+
+
+def _with_frozen(optimiser: Any, start: Start, task: Any) -> Any:
+    """The optimiser with groups that keep what is taken over as it is."""
+    if optimiser is None:
+        raise InputError("start.freeze", True, "needs a learner with an optimiser, such as gradient_descent")
+    if start.unused_rows == "train" and getattr(task, "p", None) is None:
+        raise InputError("start.unused_rows", "train", "needs a task of numbers mod p, whose rows come first")
+    frozen = _frozen_groups(start, getattr(task, "p", None))
+    # last, as later groups win
+    kept = {pattern: group for pattern, group in optimiser.groups.items() if pattern not in frozen}
+    return dataclasses.replace(optimiser, groups={**kept, **frozen})
+
+
+def _frozen_groups(start: Start, p: int | None) -> dict[str, Group]:
+    frozen = {pattern: Group(frozen=True) for pattern in start.patterns}
+    if start.unused_rows == "train":
+        frozen["embed.W_E"] = Group(frozen_rows=p or 0)
+    return frozen
+
+
+def _without_frozen(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description without the groups that its own `start.freeze` has made, so that overrides may change that."""
+    if not isinstance(description, Mapping):
+        return description  # refused where it is laid out
+    start, optimiser = description.get("start"), description.get("optimiser")
+    if not isinstance(start, Mapping) or start.get("freeze") is not True or not isinstance(optimiser, Mapping):
+        return description
+    task = description.get("task")
+    made = _frozen_groups(_validate("start", Start, start), task.get("p") if isinstance(task, Mapping) else None)
+    groups = {k: v for k, v in (optimiser.get("groups") or {}).items() if v != components.as_json(made.get(k))}
+    return {**description, "optimiser": {**optimiser, "groups": groups}}
+
+
+def _refuse_unread(raw: Mapping[str, Any], learner: Any) -> None:
+    for name in OPTIONAL:
+        if raw.get(name) is not None and name not in learner.sections:
+            read_by = ", ".join(("task", "split", "learner", *learner.sections))
+            raise InputError(f"{name}: the learner {learner.kind} reads no such section, but {read_by}")
+
+
+def _with_defaults(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The description with a learner's own defaults where it says nothing."""
+    filled = {**defaults, **raw}
+    for name, value in defaults.items():
+        if isinstance(value, dict) and isinstance(raw.get(name), dict):
+            filled[name] = {**value, **raw[name]}
+    return filled
+
+
+def _check_measures(asked: Measures) -> None:
+    online = sorted(name for name, found in MEASURES.items() if found.online)
+    for name in asked.names:
+        if name not in online:
+            why = "cannot run on line" if name in MEASURES else "is unknown"
+            raise InputError("measures.names", name, f"{why}; there are {', '.join(online)}")
+        if "frequencies" in MEASURES[name].takes and asked.frequencies is None:
+            allowed = "needs measures.frequencies on line; `groklab measure` takes it of the checkpoints without"
+            raise InputError("measures.names", name, allowed)
+
+
+def component(family: str, raw: Any, default: str | None = None) -> Any:
+    """Check one section that names a registered kind, and make the component."""
+    if isinstance(raw, str):
+        raw = {"kind": raw}
+    if not isinstance(raw, Mapping):
+        raise InputError(family, _short(raw), "needs a section of settings with a `kind`")
+    fields = dict(raw)
+    kind = fields.pop("kind", default)
+    table = kinds(family)
+    if not isinstance(kind, str) or kind not in table:
+        raise InputError(f"{family}.kind", _short(kind), f"is unknown; {_nearest(str(kind), sorted(table))}")
+    for name, value in fields.items():
+        # networks go through their layers one by one, already when they are checked
+        if name.startswith("n_") and _number(value) > MAX_COUNT:
+            raise InputError(f"{family}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
+    return _validate(family, table[kind], fields)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
+    except OverflowError:
+        return math.inf
+
+
+def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    raw = _as_plain(description)
+    if not isinstance(raw, dict):
+        raise InputError("an experiment needs to be a mapping of settings")
+    sizes = [key for key in SIZES if overrides.get(key) is not None]
+    if len(sizes) > 1:
+        raise InputError(f"{' and '.join(sizes)} are both given; one of them is enough")
+    for family in FAMILIES:
+        if isinstance(raw.get(family), str):
+            raw[family] = {"kind": raw[family]}
+    if isinstance(overrides.get("learner"), str):
+        overrides = {"learner.kind": overrides["learner"], **{k: v for k, v in overrides.items() if k != "learner"}}
+    # kinds first, the learner's before all: what is of another kind starts from that kind's own defaults
+    for key, value in sorted(overrides.items(), key=lambda kv: (kv[0] != "learner.kind", not kv[0].endswith(".kind"))):
+        parts = key.split(".")
+        if parts[0] not in SECTIONS:
+            raise InputError(f"{shown(key)}: {_nearest(parts[0], SECTIONS)}")
+        value = _as_plain(value)
+        if len(parts) == 2 and parts[1] == "kind" and parts[0] in FAMILIES:
+            before = raw.get(parts[0])
+            if not (isinstance(before, dict) and before.get("kind", FAMILIES[parts[0]]) == value):
+                raw[parts[0]] = {"kind": value}
+                if key == "learner.kind" and (before or value != FAMILIES["learner"]):
+                    for name in OF_LEARNER:
+                        raw.pop(name, None)
+            continue
+        if key in SIZES and value is not None and isinstance(raw.get("split"), dict):
+            for other in SIZES:
+                raw["split"].pop(other.split(".")[1], None)
+        if key in ("start.file", "start.run") and isinstance(raw.get("start"), dict):
+            kept = ("take", "freeze", "unused_rows")
+            raw["start"] = {k: v for k, v in raw["start"].items() if k in kept}
+        _set(raw, parts, value, key)
+    return raw
+
+
+def _set(node: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
+    for depth, part in enumerate(parts[:-1]):
+        node = _section(node, part, key, parts[: depth + 1])
+        # names of weights and groups hold dots themselves, so a mapping below takes the rest as one key
+        if part in ("init_std", "groups"):
+            rest = parts[depth + 1 :]
+            if part == "groups" and len(rest) > 1:
+                node = _section(node, ".".join(rest[:-1]), key, parts[:-1])
+                rest = rest[-1:]
+            node[".".join(rest)] = value
+            return
+    node[parts[-1]] = value
+
+
+def _section(node: dict[str, Any], name: str, key: str, path: list[str]) -> dict[str, Any]:
+    if node.get(name) is None:
+        node[name] = {}
+    found = node[name]
+    if not isinstance(found, dict):
+        raise InputError(f"{shown(key)}: {shown('.'.join(path))} is a single value and has no settings of its own")
+    return found
+
+
+def _as_plain(value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value, default=_not_plain))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"no plain value (a number, text, true/false, a list or a mapping): {error}") from None
+
+
+def _not_plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return components.as_json(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise InputError(f"{value!r} is no plain value (a number, text, true/false, a list or a mapping)")
+
+
+@lru_cache(maxsize=256)
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
+
+
+def _validate(path: str, annotation: Any, raw: Any) -> Any:
+    try:
+        made = _adapter(annotation).validate_python(raw)
+        _refuse_odd_numbers(path, raw, made)
+        return made
+    except InputError as error:
+        # a component names its own field; the section it stands in is known only here
+        known = error.field.startswith(path) or not path
+        raise error if known else InputError(f"{path}.{error}") from None
+    except ValidationError as error:
+        raise _sentence(path, annotation, error) from None
+
+
+def _refuse_odd_numbers(path: str, raw: Any, made: Any) -> None:
+    """Refuse true and false where they were read as the numbers 1 and 0, and integers that nothing can count to."""
+    if isinstance(made, int) and abs(made) >= 2**64:
+        raise InputError(path, _short(made), "needs to be a number below 2**64")
+    if isinstance(raw, bool) and not isinstance(made, bool):
+        raise InputError(path, raw, "needs to be a number")
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            _refuse_odd_numbers(f"{path}.{key}", value, made.get(key) if isinstance(made, dict) else getattr(made, key))
+    elif isinstance(raw, list):
+        for i, value in enumerate(raw):
+            _refuse_odd_numbers(f"{path}.{i}", value, made[i])
+
+
+def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
+    first = error.errors(include_url=False)[0]
+    where = ".".join([path, *(shown(str(part)) for part in first["loc"])])
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        names = [f.name for f in dataclasses.fields(annotation)] if dataclasses.is_dataclass(annotation) else []
+        return InputError(f"{where}: {_nearest(str(first['loc'][-1]), names)}")
+    if first["type"] in ("missing", "missing_argument"):
+        return InputError(f"{where} is missing")
+    if first["type"] == "string_pattern_mismatch":
+        return InputError(where, _short(first["input"]), "may hold letters, digits, spaces and . _ / + -, at most 81")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "value_error":
+        if message.startswith(f"{path}."):
+            return InputError(message)  # a component that names its own field in full
+        return InputError(f"{path}: {message}" if not first["loc"] else f"{where} = {first['input']!r}: {message}")
+    if first["type"] == "tuple_type":
+        return InputError(where, _short(first["input"]), "needs to be a list in brackets, such as [one,two]")
+    return InputError(where, _short(first["input"]), f"needs to be {message}")
+
+
+def _short(value: Any) -> Any:
+    text = repr(value)
+    return value if len(text) <= 60 else text[:57] + "…"
+
+
+def _refuse_unknown(raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    for key in raw:
+        if key not in allowed:
+            raise InputError(f"{shown(str(key))}: {_nearest(str(key), allowed)}")
+
+
+def _nearest(name: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name[:80], allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"no such setting or kind; {hint}allowed: {', '.join(allowed)}"

@@ -1,0 +1,136 @@
+"""Weights that an experiment starts from instead of fresh ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import io
+import warnings
+from importlib import resources
+from pathlib import Path
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from groklab import components
+from groklab.errors import InputError
+from groklab.experiment.schema import Experiment, Start
+from groklab.interop.released_files import from_released_layout, is_released_layout
+from groklab.store.collection import Collection
+from groklab.store.run import Run
+from groklab.store.storage import digest
+from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task, weight_shapes
+
+#: A file name with this prefix lies in the package itself.
+PACKAGED = "groklab:"
+
+
+def load_start(experiment: Experiment, collection: Collection) -> tuple[Experiment, dict[str, np.ndarray] | None]:
+    """The experiment with the start weights' content hash filled in, and all its weights (None: start afresh).
+
+    Raises InputError where the file or checkpoint is missing, unreadable, or not what the recorded hash says, and where
+    weights that are to be taken are not there or do not fit.
+    """
+    start = experiment.start
+    if start is None:
+        return experiment, None
+    source: Run | None = None
+    if start.run is not None:
+        run = collection.find(start.run)
+        if run.n_members > 1 and start.member is None:
+            allowed = f"holds {run.n_members} models; start.member says which, from 0 to {run.n_members - 1}"
+            raise InputError("start.run", run.name, allowed)
+        weights = run.weights(start.step, member=start.member if run.n_members > 1 else None)
+        if start.take is None:
+            _warn_of_leaks(experiment, run, start.member or 0)
+        source = run
+    else:
+        weights = read_weights(start.file or "")
+    found = digest(weights)
+    if start.sha256 is not None and start.sha256 != found:
+        raise InputError("start.sha256", start.sha256, f"the weights found have {found}")
+    known = dataclasses.replace(experiment, start=dataclasses.replace(start, sha256=found))
+    if start.take is None:
+        return known, weights
+    return known, _with_fresh(experiment, start, weights, source)
+
+
+def _with_fresh(
+    experiment: Experiment, start: Start, given: dict[str, np.ndarray], source: Run | None
+) -> dict[str, np.ndarray]:
+    """Fresh weights of the experiment's own, with those that are taken laid over them."""
+    task, whence = build_task(experiment), start.run or start.file
+    shapes = weight_shapes(experiment, task)
+    if experiment.network is None:
+        raise InputError("start.take", list(start.take or ()), "needs a network; the learner has parts of none")
+    taken = []
+    for asked, pattern in zip(start.take or (), start.patterns, strict=True):
+        names = fnmatch.filter(shapes, pattern)
+        if not names:
+            raise InputError("start.take", asked, f"matches no weight; there are {', '.join(shapes)}")
+        taken += names
+    # as a program draws them
+    key = jax.random.fold_in(jax.random.key(experiment.seed), 0)
+    fresh = {k: np.asarray(v) for k, v in experiment.network.init(key, task.shape, experiment.dtype).items()}
+    whole = dict(fresh)
+    for name in taken:
+        if name not in given:
+            raise InputError("start.take", name, f"is not among the weights of {whence}: {', '.join(sorted(given))}")
+        if given[name].shape != shapes[name]:
+            of = f"has shape {given[name].shape} in {whence} and {shapes[name]} here"
+            if name == "embed.W_E" and len(given[name]) != shapes[name][0]:
+                of += ", as the vocabularies differ"
+            raise InputError("start.take", name, of)
+        whole[name] = given[name].astype(fresh[name].dtype)
+    if "embed.W_E" in taken and start.unused_rows != "keep":
+        rows = _unused_rows(len(fresh["embed.W_E"]), task.algebra.get("p"), start, source)
+        whole["embed.W_E"][rows] = fresh["embed.W_E"][rows]
+    return whole
+
+
+def _unused_rows(d_vocab: int, p: int | None, start: Start, source: Run | None) -> np.ndarray:
+    """Token ids beyond the numbers that the source has never seen; of a file, which does not say, all of them."""
+    signs = np.arange(p if p else d_vocab, d_vocab)
+    if source is None:
+        return signs
+    return np.setdiff1d(signs, build_task(source.experiments[start.member or 0]).inputs)
+
+
+def _warn_of_leaks(experiment: Experiment, run: Run, member: int) -> None:
+    """Warn where inputs that are tested here were trained on there: their accuracy starts from memory."""
+    before = run.experiments[member]
+    if components.as_json(before.task) != components.as_json(experiment.task):
+        return
+    task = build_task(experiment)
+    tested = make_split(experiment.split, task, experiment.seed).test
+    known = np.intersect1d(tested, make_split(before.split, task, before.seed).train)
+    if len(known):
+        warnings.warn(
+            f"{len(known):,} of the {len(tested):,} test inputs were in the training set of {run.name}: its weights "
+            "know them already (the same split.seed and split.frac_train keep the sets apart)",
+            stacklevel=3,
+        )
+
+
+def read_weights(name: str) -> dict[str, np.ndarray]:
+    """Weights by name from an .npz or .safetensors file, in our layout; nothing is ever unpickled."""
+    path = Path(name).expanduser()
+    if name.startswith(PACKAGED):
+        path = Path(str(resources.files("groklab.papers") / "data" / name.removeprefix(PACKAGED)))
+    if not path.is_file():
+        raise InputError("start.file", name, "is not a file")
+    try:
+        if path.suffix == ".npz":
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+                weights = {k: archive[k] for k in archive.files}
+        elif path.suffix == ".safetensors":
+            weights = safetensors.numpy.load(path.read_bytes())
+        else:
+            raise InputError("start.file", name, "needs to end in .npz or .safetensors")
+    except InputError:
+        raise
+    except Exception as error:  # damaged archives raise many kinds
+        raise InputError("start.file", name, f"cannot be read: {error}") from None
+    return from_released_layout(weights) if is_released_layout(weights) else weights

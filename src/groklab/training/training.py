@@ -1,0 +1,227 @@
+"""Train and resume: the road from an experiment to a run, for the command line and Python alike."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groklab import grokking
+from groklab.device import cores
+from groklab.errors import DamagedError, InputError
+from groklab.experiment.schema import MAX_SEED, Budget, Experiment
+from groklab.store import claims
+from groklab.store.collection import Collection
+from groklab.store.run import Run
+from groklab.training import engine
+from groklab.training.ensemble import build_task, default_every, make_ensemble
+from groklab.training.progress import View
+from groklab.training.start import load_start
+
+#: Members that one run may hold.
+MAX_MEMBERS = 10_000
+
+
+def train(
+    experiment: Experiment | Sequence[Experiment],
+    *,
+    seeds: int | None = None,
+    again: bool = False,
+    tags: Sequence[str] = (),
+    view: View | None = None,
+    home: str | Path | None = None,
+) -> Run:
+    """Train an experiment (or several as one ensemble) and return its run.
+
+    seeds: train that many members, with seeds counted up from the experiment's. An experiment that was interrupted
+    is resumed, one that is finished is returned as it is, unless `again` asks for a new run of it.
+    Raises InputError for anything that cannot be done as asked.
+    """
+    members = members_of(experiment, seeds)
+    collection = Collection(Path(home) if home is not None else None)
+    loaded = [load_start(m, collection) for m in members]
+    members = [m for m, _ in loaded]
+    name = run_name(members)
+    path = collection.folder / name
+    if again:
+        count = 2
+        while path.exists():
+            path = collection.folder / f"{name}-{count}"
+            count += 1
+    start = _start_of([w for _, w in loaded])
+    if not (path / "experiment.json").is_file():
+        # refuse what cannot be trained before a folder is made
+        engine.check(make_ensemble(members), start)
+        with claims.claimed(path):
+            # another process may have been quicker
+            if not (path / "experiment.json").is_file():
+                Run.create(path, members, environment())
+    run = Run(path)
+    if tags:
+        run.set_tags([*run.tags, *tags])
+    return _continue(run, members, view, lambda: start)
+
+
+def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None = None) -> list[Experiment]:
+    """The experiments of one run's members; `seeds` makes that many of one, with seeds counted up from its own."""
+    members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
+    for member in members:
+        if not isinstance(member, Experiment):
+            raise InputError(f"{member!r} is no experiment; gl.preset(name) or gl.read(settings) makes one")
+    if not members:
+        raise InputError("needs at least one experiment")
+    if seeds is None:
+        return members
+    if not 1 <= seeds <= MAX_MEMBERS or len(members) != 1:
+        raise InputError("seeds", seeds, f"needs one experiment and a number from 1 to {MAX_MEMBERS:,}")
+    if members[0].seed + seeds - 1 > MAX_SEED:
+        raise InputError("seeds", seeds, f"leads beyond the largest seed, {MAX_SEED}")
+    return [replace(members[0], seed=members[0].seed + i) for i in range(seeds)]
+
+
+def resume(
+    run: Run | str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    view: View | None = None,
+    home: str | Path | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, or past its end with a longer budget (`{"budget.steps": 40000}`)."""
+    collection = Collection(Path(home) if home is not None else None)
+    found = run if isinstance(run, Run) else collection.find(run)
+    for key in overrides or {}:
+        if not key.startswith(("budget.", "checkpoints.", "evaluation.criterion")):
+            raise InputError(
+                f"{key} cannot change when resuming: only budget.*, checkpoints.* and evaluation.criterion can; "
+                "train a new experiment from here with --from"
+            )
+    members = [e.with_overrides(overrides or {}) for e in found.experiments]
+    # start weights are needed only before the first state is saved; what they came from may be gone by now
+    return _continue(found, members, view, lambda: _start_of([load_start(m, collection)[1] for m in members]))
+
+
+def run_name(members: Sequence[Experiment]) -> str:
+    """The folder's name: the experiment's own, and eight digits of the members' identities."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", members[0].name).strip("-.") or "experiment"
+    if len(members) > 1:
+        slug += f"-x{len(members)}"
+    joined = "\n".join(m.identity for m in members)
+    return f"{slug}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+
+
+def environment() -> dict[str, Any]:
+    """Machine and versions, as kept with every run."""
+    import jax
+    import optax
+
+    import groklab
+
+    device = jax.devices()[0]
+    return {
+        "groklab": groklab.__version__,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": metadata.version("jaxlib"),
+        "optax": optax.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cores": cores(),
+        "device": f"{device.platform}: {device.device_kind}",
+        "definition_of_grokking": grokking.DEFINITION,
+    }
+
+
+def _continue(run: Run, members: list[Experiment], view: View | None, start: engine.StartWeights) -> Run:
+    if run.identities != [m.identity for m in members]:
+        raise InputError(
+            f"{run.name} was trained from another description: a plug-in, its start weights or this program have "
+            "changed since; use --again"
+        )
+    if _is_done(run, members[0].budget):
+        _judge_again(run, members)
+        return run
+    if run.imported:
+        raise InputError(
+            f"{run.name} was imported without its optimiser's state and cannot go on; `groklab train … --from "
+            f"{run.name}@{max(run.checkpoints, default=0)}` starts a new experiment from its weights"
+        )
+    return engine.drive(run, view, start, members)
+
+
+def _judge_again(run: Run, members: list[Experiment]) -> None:
+    """Take a finished run's steps by another criterion, if one is asked for; its weights stay as they are."""
+    asked, had = members[0].evaluation, run.experiment.evaluation
+    if asked.every not in (None, had.every):
+        warnings.warn(
+            f"{run.name} was measured every {had.every or 'default'} steps; --again measures anew", stacklevel=4
+        )
+    if asked.criterion == had.criterion:
+        return
+    default = default_every(members[0], build_task(members[0]))
+    cadence = max(had.every or default, default)
+    kept = run.status["members"]
+    for number, member in enumerate(kept):
+        curves = run.curves(number)
+        step = grokking.reached_step(curves["step"], curves["test_accuracy"], asked.criterion, cadence)
+        member |= {"grokked_step": step, "censored": step is None}
+    changed = [replace(e, evaluation=replace(e.evaluation, criterion=asked.criterion)) for e in run.experiments]
+    with claims.claimed(run.path):
+        run.write_experiments(changed)
+        run.write_status(members=kept)
+
+
+def _is_done(run: Run, budget: Budget) -> bool:
+    """Whether a run has reached a budget, and what it keeps of that is whole.
+
+    Raises InputError where the budget asks for more of members that have all retired.
+    """
+    try:
+        status = run.status
+        whole = run.metrics["step"].max() == status["step"]
+    except DamagedError:
+        return False  # the engine says so, and makes them anew
+    if not whole or status["status"] not in ("finished", "diverged"):
+        return False
+    try:
+        run.weights(status["step"])
+    except InputError as error:
+        warnings.warn(f"{error}; making it anew", stacklevel=4)
+        return False
+    done = (
+        status["step"] >= budget.steps
+        or status["reason"] == "diverged"
+        or (status["reason"] == "grokked" and budget.stop_when_grokked and _past_extra(status, budget.extra_steps))
+        or (status["reason"] == "seconds" and budget.seconds is not None and status["seconds"] >= budget.seconds)
+    )
+    if not done and status["reason"] == "grokked" and run.experiment.budget.retire:
+        raise InputError(
+            f"{run.name} ended when all its members had retired, of which only the weights are kept: it cannot go on "
+            "with another budget; --again trains it anew"
+        )
+    return bool(done)
+
+
+def _past_extra(status: dict[str, Any], extra: int) -> bool:
+    def past(member: dict[str, Any]) -> bool:
+        grokked = member.get("grokked_step")
+        ended = member.get("steps", status["step"])
+        return (grokked is not None and ended >= grokked + extra) or bool(member.get("diverged"))
+
+    return all(past(m) for m in status["members"])
+
+
+def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | None:
+    if all(w is None for w in weights):
+        return None
+    if any(w is None for w in weights):
+        raise InputError("start: every member of one ensemble needs start weights, or none")
+    return weights
