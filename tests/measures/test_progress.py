@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.special import log_softmax
 from tests.measures import brute
 from tests.measures.models import initial_weights
 
@@ -265,3 +266,12 @@ def test_frequencies_out_of_range_are_refused() -> None:
         progress.progress(weights, task, None, network=network, frequencies=(4,))
     with pytest.raises(gl.InputError, match="needs to be one of"):
         frequencies.find_frequencies(weights, task, network, "eyes")
+
+
+def test_a_tie_between_answers_counts_as_wrong() -> None:
+    logits = np.array([[2.0, 2.0, 0.0], [3.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 2.0]])
+    weights = np.array([0.1, 0.2, 0.3, 0.4])
+    loss, accuracy = jax.jit(progress.loss_and_accuracy)(logits, np.array([0, 0, 1, 2], np.int32), weights)
+    np.testing.assert_allclose(accuracy, 0.6, rtol=1e-14)
+    own = -log_softmax(logits, axis=1)[np.arange(4), [0, 0, 1, 2]]
+    np.testing.assert_allclose(loss, own @ weights, rtol=1e-12)
