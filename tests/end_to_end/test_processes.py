@@ -9,15 +9,19 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from groklab.cli import main
 from groklab.run import Run
 from processes import Program
 
 Process = Program | subprocess.Popen[str]
+#: A command that succeeds, and its result.
+Finished = Callable[..., dict[str, Any]]
 SHORT = ("budget.steps=400", "checkpoints.rolling_seconds=0.01")
 LONG = ("budget.steps=1000000", "checkpoints.rolling_seconds=0.05")
 
@@ -38,11 +42,20 @@ def outcome(process: Process) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def finished(*arguments: str) -> dict[str, Any]:
-    code, out, err = outcome(Program(*arguments, "--json", "--quiet"))
-    assert code == 0, err
-    found: dict[str, Any] = json.loads(out)
-    return found
+@pytest.fixture
+def finished(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Finished:
+    """Commands without a fault run in this process, which has their programs compiled."""
+
+    def run(*arguments: str) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", ["groklab", *arguments, "--json", "--quiet"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert ended.value.code == 0, err
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    return run
 
 
 def wait_for_a_state(home: Path, process: Process) -> Run:
@@ -59,7 +72,7 @@ def is_one_sentence(text: str) -> bool:
     return text.startswith("groklab: ") and text.count("\n") == 1 and "Traceback" not in text
 
 
-def test_two_processes_never_write_one_run(home: Path) -> None:
+def test_two_processes_never_write_one_run(home: Path, finished: Finished) -> None:
     first, second = (Program("train", "micro", *LONG, "--quiet", "--json") for _ in range(2))
     try:
         while first.poll() is None and second.poll() is None:
@@ -86,9 +99,11 @@ def test_two_processes_never_write_one_run(home: Path) -> None:
     assert again["status"] == "finished"
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path, presses: int) -> None:
-    process = start_interpreter("train", "micro-fast", *LONG)
+@pytest.mark.parametrize(("presses", "start"), [(1, start_interpreter), (2, Program)])
+def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(
+    home: Path, finished: Finished, presses: int, start: Callable[..., Process]
+) -> None:
+    process = start("train", "micro-fast", *LONG)
     run = wait_for_a_state(home, process)
     for _ in range(presses):
         process.send_signal(signal.SIGINT)
@@ -109,7 +124,7 @@ def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path
     assert Run(Path(straight["path"])).metrics.equals(run.metrics)
 
 
-def test_a_file_that_may_not_grow_is_a_full_disk(home: Path) -> None:
+def test_a_file_that_may_not_grow_is_a_full_disk(home: Path, finished: Finished) -> None:
     expected = finished("train", "micro-fast", *SHORT)
 
     process = Program("train", "micro-fast", *SHORT, "--again", "--quiet", largest_file=LARGEST_FILE)
@@ -139,7 +154,7 @@ def tiny_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_file_system(tiny_disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_file_system(tiny_disk: Path, home: Path, finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = finished("train", "micro-fast", *SHORT)
     monkeypatch.setenv("GROKLAB_HOME", str(tiny_disk))
     code, out, err = outcome(Program("train", "micro-fast", *SHORT, "--quiet"))
