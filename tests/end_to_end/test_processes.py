@@ -20,6 +20,8 @@ from groklab.run import Run
 from processes import Program
 
 Process = Program | subprocess.Popen[str]
+#: A command in this process: exit code, standard output, standard error.
+Command = Callable[..., tuple[int, str, str]]
 #: A command that succeeds, and its result.
 Finished = Callable[..., dict[str, Any]]
 SHORT = ("budget.steps=400", "checkpoints.rolling_seconds=0.01")
@@ -43,15 +45,23 @@ def outcome(process: Process) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def finished(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Finished:
-    """Commands without a fault run in this process, which has their programs compiled."""
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Commands without a fault of their own run in this process, which has their programs compiled."""
 
-    def run(*arguments: str) -> dict[str, Any]:
-        monkeypatch.setattr(sys, "argv", ["groklab", *arguments, "--json", "--quiet"])
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["groklab", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        out, err = capsys.readouterr()
-        assert ended.value.code == 0, err
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def finished(command: Command) -> Finished:
+    def run(*arguments: str) -> dict[str, Any]:
+        code, out, err = command(*arguments, "--json", "--quiet")
+        assert code == 0, err
         found: dict[str, Any] = json.loads(out)
         return found
 
@@ -72,7 +82,7 @@ def is_one_sentence(text: str) -> bool:
     return text.startswith("groklab: ") and text.count("\n") == 1 and "Traceback" not in text
 
 
-def test_two_processes_never_write_one_run(home: Path, finished: Finished) -> None:
+def test_two_processes_never_write_one_run(home: Path, command: Command, finished: Finished) -> None:
     first, second = (Program("train", "micro", *LONG, "--quiet", "--json") for _ in range(2))
     try:
         while first.poll() is None and second.poll() is None:
@@ -83,12 +93,12 @@ def test_two_processes_never_write_one_run(home: Path, finished: Finished) -> No
         assert is_one_sentence(err)
         assert f"is being written by process {winner.pid} on {socket.gethostname()}" in err
         run = wait_for_a_state(home, winner)
-        for command in (["resume", run.name], ["resume", run.name, "budget.steps=5"], ["runs", "rm", run.name]):
-            code, out, err = outcome(Program(*command))
+        for asked in (["resume", run.name], ["resume", run.name, "budget.steps=5"], ["runs", "rm", run.name]):
+            code, out, err = command(*asked)
             assert (code, out) == (2, "")
             assert is_one_sentence(err)
         assert winner.poll() is None
-        listed = json.loads(outcome(Program("runs", "--json"))[1])
+        listed = json.loads(command("runs", "--json")[1])
         assert [r["status"] for r in listed["runs"]] == ["running"]
     finally:
         for process in (first, second):
@@ -154,7 +164,9 @@ def tiny_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_file_system(tiny_disk: Path, home: Path, finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_file_system(
+    tiny_disk: Path, home: Path, command: Command, finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = finished("train", "micro-fast", *SHORT)
     monkeypatch.setenv("GROKLAB_HOME", str(tiny_disk))
     code, out, err = outcome(Program("train", "micro-fast", *SHORT, "--quiet"))
@@ -162,7 +174,7 @@ def test_a_full_file_system(tiny_disk: Path, home: Path, finished: Finished, mon
     assert err.startswith("groklab: the disk is full: ")
     assert is_one_sentence(err)
     # listing and looking work on a full disk
-    listed = json.loads(outcome(Program("runs", "--json"))[1])
+    listed = json.loads(command("runs", "--json")[1])
     assert [r["status"] for r in listed["runs"]] == ["interrupted"]
     subprocess.run(["mount", "-o", "remount,size=20m", str(tiny_disk)], check=True)
     resumed = finished("resume", expected["run"])
