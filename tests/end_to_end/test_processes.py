@@ -9,15 +9,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from groklab.cli import main
 from groklab.store.run import Run
 from processes import Program
 
 Process = Program | subprocess.Popen[str]
+#: A command in this process: exit code, standard output, standard error.
+Command = Callable[..., tuple[int, str, str]]
+#: A command that succeeds, and its result.
+Finished = Callable[..., dict[str, Any]]
 SHORT = ("budget.steps=400", "checkpoints.rolling_seconds=0.01")
 LONG = ("budget.steps=1000000", "checkpoints.rolling_seconds=0.05")
 
@@ -38,11 +44,28 @@ def outcome(process: Process) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def finished(*arguments: str) -> dict[str, Any]:
-    code, out, err = outcome(Program(*arguments, "--json", "--quiet"))
-    assert code == 0, err
-    found: dict[str, Any] = json.loads(out)
-    return found
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Commands without a fault of their own run in this process, which has their programs compiled."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["groklab", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def finished(command: Command) -> Finished:
+    def run(*arguments: str) -> dict[str, Any]:
+        code, out, err = command(*arguments, "--json", "--quiet")
+        assert code == 0, err
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    return run
 
 
 def wait_for_a_state(home: Path, process: Process) -> Run:
@@ -59,7 +82,7 @@ def is_one_sentence(text: str) -> bool:
     return text.startswith("groklab: ") and text.count("\n") == 1 and "Traceback" not in text
 
 
-def test_two_processes_never_write_one_run(home: Path) -> None:
+def test_two_processes_never_write_one_run(home: Path, command: Command, finished: Finished) -> None:
     first, second = (Program("train", "micro", *LONG, "--quiet", "--json") for _ in range(2))
     try:
         while first.poll() is None and second.poll() is None:
@@ -70,12 +93,12 @@ def test_two_processes_never_write_one_run(home: Path) -> None:
         assert is_one_sentence(err)
         assert f"is being written by process {winner.pid} on {socket.gethostname()}" in err
         run = wait_for_a_state(home, winner)
-        for command in (["resume", run.name], ["resume", run.name, "budget.steps=5"], ["runs", "rm", run.name]):
-            code, out, err = outcome(Program(*command))
+        for asked in (["resume", run.name], ["resume", run.name, "budget.steps=5"], ["runs", "rm", run.name]):
+            code, out, err = command(*asked)
             assert (code, out) == (2, "")
             assert is_one_sentence(err)
         assert winner.poll() is None
-        listed = json.loads(outcome(Program("runs", "--json"))[1])
+        listed = json.loads(command("runs", "--json")[1])
         assert [r["status"] for r in listed["runs"]] == ["running"]
     finally:
         for process in (first, second):
@@ -86,9 +109,11 @@ def test_two_processes_never_write_one_run(home: Path) -> None:
     assert again["status"] == "finished"
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path, presses: int) -> None:
-    process = start_interpreter("train", "micro-fast", *LONG)
+@pytest.mark.parametrize(("presses", "start"), [(1, start_interpreter), (2, Program)])
+def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(
+    home: Path, finished: Finished, presses: int, start: Callable[..., Process]
+) -> None:
+    process = start("train", "micro-fast", *LONG)
     run = wait_for_a_state(home, process)
     for _ in range(presses):
         process.send_signal(signal.SIGINT)
@@ -109,7 +134,7 @@ def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(home: Path
     assert Run(Path(straight["path"])).metrics.equals(run.metrics)
 
 
-def test_a_file_that_may_not_grow_is_a_full_disk(home: Path) -> None:
+def test_a_file_that_may_not_grow_is_a_full_disk(home: Path, finished: Finished) -> None:
     expected = finished("train", "micro-fast", *SHORT)
 
     process = Program("train", "micro-fast", *SHORT, "--again", "--quiet", largest_file=LARGEST_FILE)
@@ -139,7 +164,9 @@ def tiny_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_file_system(tiny_disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_file_system(
+    tiny_disk: Path, home: Path, command: Command, finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = finished("train", "micro-fast", *SHORT)
     monkeypatch.setenv("GROKLAB_HOME", str(tiny_disk))
     code, out, err = outcome(Program("train", "micro-fast", *SHORT, "--quiet"))
@@ -147,7 +174,7 @@ def test_a_full_file_system(tiny_disk: Path, home: Path, monkeypatch: pytest.Mon
     assert err.startswith("groklab: the disk is full: ")
     assert is_one_sentence(err)
     # listing and looking work on a full disk
-    listed = json.loads(outcome(Program("runs", "--json"))[1])
+    listed = json.loads(command("runs", "--json")[1])
     assert [r["status"] for r in listed["runs"]] == ["interrupted"]
     subprocess.run(["mount", "-o", "remount,size=20m", str(tiny_disk)], check=True)
     resumed = finished("resume", expected["run"])

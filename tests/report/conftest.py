@@ -41,6 +41,11 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 #: The colour of a figure's text.
 INK = {"light": theme.INK, "dark": theme.DARK[theme.INK]}
+#: Whether a plot is drawn for the window's width and its own.
+FITS = (
+    "e => e._fullLayout.width === e.clientWidth"
+    " && (e._fullLayout.font.size === 12) === matchMedia('(max-width: 640px)').matches"
+)
 
 
 class NavigatedError(Exception):
@@ -106,16 +111,23 @@ class Browser:
 
     def open(self, path: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
         self.errors, self.requests, self.shown = [], [], None
-        self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.resize(width, height)
         self.scheme(scheme)
         self("Page.navigate", url=path.resolve().as_uri())
         self.wait("document.readyState === 'complete'")
 
+    def resize(self, width: int, height: int = 900) -> None:
+        self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+
     def show(self, page: Path, width: int = 1280, scheme: str = "light") -> None:
-        """A page of figures, drawn; one that is there already is not loaded again.
+        """A page of figures, drawn; one that is there already is not loaded again, but gets another width or scheme.
 
         A test that changes the page says so by `changed()`, so that the next one has it fresh.
         """
+        if self.shown is not None and self.shown[0] == page and self.shown[1] != width:
+            self.resize(width)
+            self.wait(f"innerWidth === {width} && [...document.querySelectorAll('.plot')].every({FITS})")
+            self.shown = page, width
         if self.shown != (page, width):
             self.open(page, width=width, scheme=scheme)
             self.wait("document.documentElement.dataset.drawn === 'yes'")

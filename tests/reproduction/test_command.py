@@ -113,7 +113,7 @@ def test_a_terminal_shows_what_is_going_on(paper: Callable[..., Paper]) -> None:
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_stopped_by_others_and_gone_on(home: Path, sign: signal.Signals, code: int) -> None:
-    arguments = ("reproduce", "fixtures/too-few-pairs", "--seeds", "3", "--json")
+    arguments = ("reproduce", "fixtures/too-few-pairs", "--seeds", "2", "--json")
     # thousands of steps: programs as users have them, which are four times as quick as those of other tests
     process = processes.Program(*arguments, environment={"XLA_FLAGS": ""})
     path = home / "reproductions" / "fixtures.json"
