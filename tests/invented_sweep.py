@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.measures.learning_phases import learning_phase
+from groklab.grokking.learning_phases import learning_phase
 
 Times = tuple[int | None, int | None]
 LR, WD = "optimiser.learning_rate", "optimiser.weight_decay"

@@ -14,7 +14,7 @@ import pytest
 import groklab.training.ensemble
 from corpus import TRANSFORMER
 from groklab.experiment.presets import PRESETS
-from groklab.papers import fixtures_claims
+from groklab.papers.fixtures import claims as fixtures_claims
 from groklab.reproduction import PAPERS, Paper
 from groklab.sweeps import executors
 
@@ -47,7 +47,7 @@ def reduced(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, settings in presets.items():
             preset = PRESETS[name]
-            patch.setitem(PRESETS, name, replace(preset, settings={**preset.settings, **settings}))
+            patch.setitem(PRESETS, name, replace(preset, definition={**preset.definition, **settings}))
         patch.setattr(import_module("groklab.sweeps.sweep"), "connected", _connected)
         patch.setattr(groklab.training.ensemble, "CPU_LANES", 1)
         patch.setitem(PAPERS, "fixtures", _shorter(PAPERS["fixtures"]))

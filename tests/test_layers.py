@@ -11,7 +11,7 @@ SOURCE = Path(groklab.__file__).parent
 #: Lowest first; a package imports from lower layers and from itself alone.
 LAYERS = [
     {"errors"},
-    {"components", "device", "grokking", "registry"},
+    {"components", "device", "grokking", "registry", "text"},
     {"tasks"},
     {"theory"},
     {"networks", "objectives", "optimisers"},

@@ -5,78 +5,98 @@
 >>> run.summary()["grokked_step"]
 """
 
-from groklab import device
+from __future__ import annotations
 
-device.configure()
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from groklab import learners as learners
+    from groklab import networks as networks
+    from groklab import objectives as objectives
+    from groklab import optimisers as optimisers
+    from groklab import tasks as tasks
+    from groklab.analysis.comparing import compare as compare
+    from groklab.analysis.explaining import explain as explain
+    from groklab.analysis.measuring import analyse as analyse
+    from groklab.analysis.measuring import take as take
+    from groklab.errors import DamagedError as DamagedError
+    from groklab.errors import InputError as InputError
+    from groklab.exchange.exporting import export as export
+    from groklab.exchange.importing import import_file as import_file
+    from groklab.experiment.kinds import load_plugin as load_plugin
+    from groklab.experiment.kinds import register as register
+    from groklab.experiment.presets import PRESETS as PRESETS
+    from groklab.experiment.presets import preset as preset
+    from groklab.experiment.reading import read as read
+    from groklab.experiment.schema import Experiment as Experiment
+    from groklab.experiment.yaml_input import load_yaml as load_yaml
+    from groklab.measures import MEASURES as MEASURES
+    from groklab.measures import measure as measure
+    from groklab.networks import activations as activations
+    from groklab.networks import patch as patch
+    from groklab.papers.explaining_tasks import explain_task as explain_task
+    from groklab.reproduction import reproduce as reproduce
+    from groklab.store.collection import Collection as Collection
+    from groklab.store.collection import runs as runs
+    from groklab.store.run import Run as Run
+    from groklab.sweeps.sweep import Sweep as Sweep
+    from groklab.sweeps.sweep import sweep as sweep
+    from groklab.tasks import Task as Task
+    from groklab.tasks.label_statistics import label_statistics as label_statistics
+    from groklab.training.training import resume as resume
+    from groklab.training.training import train as train
 
 __version__ = "0.1.0"
 
-from groklab import learners, networks, objectives, optimisers, tasks  # noqa: E402  (they register their kinds)
-from groklab.analysis.comparing import compare  # noqa: E402
-from groklab.analysis.explaining import explain  # noqa: E402
-from groklab.analysis.measuring import analyse, take  # noqa: E402
-from groklab.errors import DamagedError, InputError  # noqa: E402
-from groklab.exchange.exporting import export  # noqa: E402
-from groklab.exchange.importing import import_file  # noqa: E402
-from groklab.experiment.reading import read  # noqa: E402
-from groklab.experiment.schema import Experiment  # noqa: E402
-from groklab.experiment.yaml_input import load_yaml  # noqa: E402
-from groklab.measures import MEASURES, measure  # noqa: E402
-from groklab.networks import activations, patch  # noqa: E402
-from groklab.papers import PRESETS, preset  # noqa: E402
-from groklab.papers.explaining_tasks import explain_task  # noqa: E402
-from groklab.registry import load_plugin, register  # noqa: E402
-from groklab.reproduction import reproduce  # noqa: E402
-from groklab.store.collection import Collection  # noqa: E402
-from groklab.store.run import Run  # noqa: E402
-from groklab.sweeps import Sweep, sweep  # noqa: E402
-from groklab.tasks import Task  # noqa: E402
-from groklab.tasks.label_statistics import label_statistics  # noqa: E402
-from groklab.training.training import resume, train  # noqa: E402
+#: Where each public name is. It is imported when it is first used, so that `import groklab` takes no time.
+_MODULES = {
+    "MEASURES": "measures",
+    "PRESETS": "experiment.presets",
+    "Collection": "store.collection",
+    "DamagedError": "errors",
+    "Experiment": "experiment.schema",
+    "InputError": "errors",
+    "Run": "store.run",
+    "Sweep": "sweeps",
+    "Task": "tasks",
+    "activations": "networks",
+    "analyse": "analysis.measuring",
+    "compare": "analysis.comparing",
+    "explain": "analysis.explaining",
+    "explain_task": "papers.explaining_tasks",
+    "export": "exchange.exporting",
+    "import_file": "exchange.importing",
+    "label_statistics": "tasks.label_statistics",
+    "load_plugin": "experiment.kinds",
+    "load_yaml": "experiment.yaml_input",
+    "measure": "measures",
+    "patch": "networks",
+    "preset": "experiment.presets",
+    "read": "experiment.reading",
+    "register": "experiment.kinds",
+    "reproduce": "reproduction",
+    "resume": "training.training",
+    "runs": "store.collection",
+    "sweep": "sweeps",
+    "take": "analysis.measuring",
+    "train": "training.training",
+}
+_PACKAGES = ("learners", "networks", "objectives", "optimisers", "tasks")
 
-__all__ = [
-    "MEASURES",
-    "PRESETS",
-    "Collection",
-    "DamagedError",
-    "Experiment",
-    "InputError",
-    "Run",
-    "Sweep",
-    "Task",
-    "activations",
-    "analyse",
-    "compare",
-    "explain",
-    "explain_task",
-    "export",
-    "import_file",
-    "label_statistics",
-    "learners",
-    "load_plugin",
-    "load_yaml",
-    "measure",
-    "networks",
-    "objectives",
-    "optimisers",
-    "patch",
-    "preset",
-    "read",
-    "register",
-    "reproduce",
-    "resume",
-    "runs",
-    "sweep",
-    "take",
-    "tasks",
-    "train",
-]
+__all__ = sorted([*_MODULES, *_PACKAGES])
 
 
-def runs(home: str | None = None) -> list[Run]:
-    """Every run that is kept, the one changed last at the end."""
-    from pathlib import Path
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"groklab.{_MODULES[name]}"), name)
+    elif name in _PACKAGES:
+        value = importlib.import_module(f"groklab.{name}")
+    else:
+        raise AttributeError(f"module 'groklab' has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
-    collection = Collection(Path(home) if home else None)
-    found = [s for s in collection.summaries() if s["status"] != "damaged"]
-    return [collection.find(s["run"]) for s in found]
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

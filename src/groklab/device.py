@@ -9,14 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jax
-from threadpoolctl import ThreadpoolController
-
 from groklab.errors import InputError
 
 
+@lru_cache(maxsize=1)
 def configure() -> None:
-    """64-bit mode on (every array of ours names its dtype) and the compilation cache on; called at import."""
+    """Switch on 64-bit mode (every array of ours names its dtype) and the compilation cache.
+
+    Every package whose modules import JAX calls this when it is imported itself.
+    """
+    import jax
+
     config: Any = jax.config  # JAX gives it no types
     config.update("jax_enable_x64", True)
     if config.jax_compilation_cache_dir is None:
@@ -62,6 +65,8 @@ def cache_folder() -> Path:
 
 def compiled_programs() -> str:
     """The folder of the compilation cache in use."""
+    import jax
+
     config: Any = jax.config
     return str(config.jax_compilation_cache_dir)
 
@@ -82,6 +87,7 @@ def cores() -> int:
 def _controller() -> tuple[Any, int]:
     """What sets threads, and how many there were when it was made: what the user's environment allows."""
     import scipy.linalg  # noqa: F401  its library of linear algebra is found only once it is loaded
+    from threadpoolctl import ThreadpoolController
 
     controller = ThreadpoolController()
     return controller, min((info["num_threads"] for info in controller.select(user_api="blas").info()), default=1)
@@ -97,6 +103,8 @@ def threads(n: int) -> Iterator[None]:
 
 def available_memory() -> int:
     """Bytes that the default device can still give."""
+    import jax
+
     device = jax.devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:

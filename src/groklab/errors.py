@@ -1,4 +1,4 @@
-"""The two ways in which groklab says no."""
+"""What groklab raises: refusals of input, damaged files, interruptions."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ class InputError(ValueError):
 
 class DamagedError(InputError):
     """A file on disk is truncated, altered or unreadable. Exit code 2."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the run has been saved and can be resumed."""
+
+
+class OutOfTime(Interrupted):
+    """A deadline has passed: the run has been saved and can be resumed."""
 
 
 def shown(name: str) -> str:

@@ -15,7 +15,10 @@ from annotated_types import Ge, Gt
 from jax import Array
 from jaxtyping import Float, Int
 
+from groklab import device
 from groklab.registry import register
+
+device.configure()
 
 #: Factor of the trace of the average gradient outer product of the batch (`MLP.agop_trace`), which the learner adds to
 #: the loss that it descends (Mallinar et al. 2024, arXiv 2407.20199, appendix H). None leaves the trace out. Losses

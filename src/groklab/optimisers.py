@@ -23,8 +23,11 @@ import optax
 from annotated_types import Ge, Gt, Lt
 from optax import contrib
 
+from groklab import device
 from groklab.errors import InputError
 from groklab.registry import register
+
+device.configure()
 
 Weights: TypeAlias = dict[str, jax.Array]
 

@@ -8,6 +8,8 @@ members of an ensemble; every other field decides which program is compiled.
 from __future__ import annotations
 
 import dataclasses
+import importlib
+from collections import UserDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
@@ -15,6 +17,9 @@ from typing import Any, TypeVar, dataclass_transform
 from groklab.errors import InputError
 
 T = TypeVar("T", bound=type)
+
+#: What a discovered table holds.
+Entry = TypeVar("Entry")
 
 #: family -> kind -> component class
 FAMILIES: dict[str, dict[str, type]] = {}
@@ -67,3 +72,24 @@ def load_plugin(path: str | Path) -> Path:
     except Exception as error:  # a stranger's code may raise anything; the user wants one sentence
         raise InputError(f"plugin {file.name} failed to import: {type(error).__name__}: {error}") from error
     return file
+
+
+class Discovered(UserDict[str, Entry]):
+    """A table that one part of every paper fills, imported at the first look.
+
+    Args:
+        part: the module of each paper's folder that adds to the table, such as 'presets'.
+    """
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._table: dict[str, Entry] = {}
+        self._loaded = False
+
+    @property
+    def data(self) -> dict[str, Entry]:  # type: ignore[override]
+        """What is in the table, with every paper's part imported."""
+        if not self._loaded:
+            self._loaded = True
+            importlib.import_module("groklab.papers").load(self._part)
+        return self._table

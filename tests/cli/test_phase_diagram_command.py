@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from groklab.papers.published_maps import published_map
+from groklab.papers.liu2022.published_maps import published_map
 from groklab.sweeps import Sweep, make_plan, table
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack

@@ -13,8 +13,8 @@ import pytest
 from groklab.cli import main
 from groklab.cli.task_words import measured, published
 from groklab.errors import DamagedError
-from groklab.papers import furuta2024_tables as tables
 from groklab.papers.explaining_tasks import MAX_P, explain_task
+from groklab.papers.furuta2024 import tables
 from groklab.tasks.operations import FURUTA_OPERATIONS, OPERATIONS
 
 

@@ -10,7 +10,7 @@ import pytest
 from groklab import figures, grokking
 from groklab.errors import InputError
 from groklab.figures import frames, theme
-from groklab.figures.thinning import thin, thin_evenly
+from groklab.store.thinning import thin, thin_evenly
 
 
 def metrics(members: int = 1, n: int = 5000) -> pl.DataFrame:

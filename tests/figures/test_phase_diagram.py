@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from groklab.errors import InputError
 from groklab.figures.phase_cells import MOST_SLICES, Cell, PhaseDiagram, label, labels, phase_diagrams
 from groklab.figures.phase_diagram import COLOURS, described, phase_diagram
-from groklab.measures.learning_phases import LETTERS, PHASES
+from groklab.grokking.learning_phases import LETTERS, PHASES
 from invented_sweep import LR, WD, InventedSweep
 
 KEYS: dict[str, list[Any]] = {LR: [1e-4, 1e-3], WD: [0, 0.5, 2]}

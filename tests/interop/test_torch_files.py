@@ -12,10 +12,10 @@ from typing import Any
 import hypothesis.extra.numpy as npst
 import numpy as np
 import pytest
-from crafting import Raw, Tensor, name, torch_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crafting import Raw, Tensor, name, torch_file
 from groklab.errors import DamagedError, InputError
 from groklab.interop.torch_files import read_torch
 

@@ -12,9 +12,9 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.networks.embedding_decoder import EmbeddingDecoder, published_layout
+from groklab.networks.embedding_decoder import EmbeddingDecoder
 from groklab.objectives import NearestVector
-from groklab.papers.liu2022_starts import published_start
+from groklab.papers.liu2022.starts import published_layout, published_start
 from groklab.tasks.base import TaskShape
 from groklab.training.ensemble import make_ensemble
 from groklab.training.start import read_weights

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.papers.furuta2024 import HARD, MIXTURES
-from groklab.papers.furuta2024_tables import published, published_of
+from groklab.papers.furuta2024.presets import HARD, MIXTURES
+from groklab.papers.furuta2024.tables import published, published_of
 from groklab.tasks.operations import FURUTA_OPERATIONS
 from groklab.tasks.splits import make_split
 from groklab.training.ensemble import build_task, weight_shapes

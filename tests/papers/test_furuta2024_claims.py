@@ -16,14 +16,14 @@ import polars as pl
 import pytest
 
 import groklab as gl
-from groklab.papers.furuta2024_claims import common, measured_table, mixtures, spectra, tables, transfer, verdicts
-from groklab.papers.furuta2024_tables import measured as measured_rows
+from groklab.errors import OutOfTime
+from groklab.papers.furuta2024.claims import common, measured_table, mixtures, spectra, tables, transfer, verdicts
+from groklab.papers.furuta2024.tables import measured as measured_rows
 from groklab.reproduction import Bench, Claim, Finding, find, reproduce
 from groklab.reproduction.findings import plain
 from groklab.sweeps import executors
 from groklab.sweeps.executors import Workers
 from groklab.training import interrupts
-from groklab.training.interrupts import OutOfTime
 
 CLAIMS: dict[str, Claim] = {c.id: c for c in find("furuta2024")[1]}
 #: At p = 7 the networks are there, and learn little: verdicts say nothing, values are all there.

@@ -11,7 +11,7 @@ import pytest
 
 import groklab as gl
 from groklab.experiment.schema import Experiment
-from groklab.papers.liu2022_claims import images, landscapes
+from groklab.papers.liu2022.claims import images, landscapes
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size
 

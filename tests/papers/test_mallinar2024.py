@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.papers.mallinar2024 import EPOCH, OPERATIONS, SMALL_EPOCH
+from groklab.papers.mallinar2024.presets import EPOCH, OPERATIONS, SMALL_EPOCH
 from groklab.tasks.splits import make_split
 from groklab.training.ensemble import build_task
 

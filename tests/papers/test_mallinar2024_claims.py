@@ -14,9 +14,9 @@ import groklab as gl
 from groklab.experiment.schema import Experiment
 from groklab.measures.circulance import deviations
 from groklab.measures.feature_matrices import blocks
-from groklab.papers.mallinar2024 import OPERATIONS
-from groklab.papers.mallinar2024_claims import common, networks, planted, transitions, two_tasks
-from groklab.papers.mallinar2024_claims.algorithm import add_by_fourier, subtract_by_fourier
+from groklab.papers.mallinar2024.claims import common, networks, planted, transitions, two_tasks
+from groklab.papers.mallinar2024.claims.algorithm import add_by_fourier, subtract_by_fourier
+from groklab.papers.mallinar2024.presets import OPERATIONS
 from groklab.reproduction import Bench, find, reproduce
 from groklab.tasks.features import ORIENTATIONS, planted_features
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from groklab.errors import InputError
-from groklab.papers.published_maps import agreement, published_map, published_maps
+from groklab.papers.liu2022.published_maps import agreement, published_map, published_maps
 
 LR, WD, REPRESENTATION = (
     "optimiser.learning_rate",

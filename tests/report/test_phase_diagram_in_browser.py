@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from groklab.papers.published_maps import published_map
+from groklab.papers.liu2022.published_maps import published_map
 from groklab.report.phase_diagram import write_page
 from groklab.report.phase_study import study
 from invented_sweep import LR, WD, InventedSweep

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from groklab.errors import InputError
-from groklab.papers.published_maps import published_map
+from groklab.papers.liu2022.published_maps import published_map
 from groklab.report.phase_diagram import MOST_POINTS, render, write_page
 from groklab.report.phase_study import counts, said, study
 from invented_sweep import LR, WD, InventedSweep, Times

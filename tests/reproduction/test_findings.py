@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from invented import Counted, claim
 
-from groklab.errors import InputError
+from groklab.errors import InputError, Interrupted, OutOfTime
 from groklab.reproduction import Bench, Finding, Paper, reproduce, standing
-from groklab.training.interrupts import Interrupted, OutOfTime, ctrl_c, deadline
+from groklab.training.interrupts import ctrl_c, deadline
 
 Publish = Callable[..., Paper]
 

@@ -11,8 +11,9 @@ import pytest
 
 import groklab as gl
 from groklab.errors import DamagedError, InputError
+from groklab.learners.base import METRICS
 from groklab.store import storage
-from groklab.store.run import METRICS, Run
+from groklab.store.run import Run
 from groklab.training import training
 
 SHORT = {"budget.steps": 60, "checkpoints.spacing": "listed", "checkpoints.steps": [0, 20, 40]}

@@ -15,7 +15,7 @@ from distributed import Client
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.measures.learning_phases import phase_of
+from groklab.grokking.learning_phases import phase_of
 from groklab.sweeps import SweepProgress
 from groklab.sweeps.table import LAST
 

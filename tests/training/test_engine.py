@@ -16,12 +16,11 @@ import pytest
 
 import groklab as gl
 from amounts import amount
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Checkpoints
 from groklab.store import claims
 from groklab.store.run import Run
 from groklab.training import engine, training
-from groklab.training.interrupts import Interrupted
 from groklab.training.progress import Progress
 
 #: A run of 60 steps that saves its state after every chunk of one evaluation, of which there are 12.

@@ -14,12 +14,12 @@ from groklab.analysis.feature_frames import history_frame, orientation_of, turni
 from groklab.analysis.measuring_mixtures import operation_numbers, plain, sparsity_numbers
 from groklab.device import threads
 from groklab.errors import DamagedError, InputError
+from groklab.grokking.learning_phases import phase_of
 from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import operations_of
-from groklab.measures.learning_phases import phase_of
 from groklab.measures.phases import RULE, Phases, find_phases
 from groklab.measures.progress import models_at_once, trajectory
 from groklab.store.run import Run

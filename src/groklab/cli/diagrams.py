@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from groklab import device
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError, shown
-from groklab.measures.learning_phases import GAP, THRESHOLD
-from groklab.sweeps import Sweep
+from groklab.grokking.learning_phases import GAP, THRESHOLD
+
+if TYPE_CHECKING:
+    from groklab.sweeps import Sweep
 
 if TYPE_CHECKING:
     from groklab.report.phase_study import PhaseStudy
@@ -25,6 +26,9 @@ MOST_TOLD = 12
 
 def find_sweep(name: str) -> Sweep:
     """The sweep in that folder, of that name, or the only one whose name begins so; raises InputError otherwise."""
+    from groklab import device
+    from groklab.sweeps import Sweep
+
     if (Path(name).expanduser() / "sweep.json").is_file():
         return Sweep(Path(name).expanduser())
     folder = device.home() / "sweeps"

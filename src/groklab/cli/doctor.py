@@ -11,7 +11,7 @@ import jax
 import psutil
 
 from groklab import device
-from groklab.papers import preset
+from groklab.experiment.presets import preset
 from groklab.training import cost
 
 _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "pydantic", "plotly", "safetensors")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,14 +12,9 @@ from rich.table import Table
 
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.cli.task_words import facts_in_words, labels_in_words, measured, published
-from groklab.experiment.reading import read
-from groklab.experiment.yaml_input import parse_overrides
-from groklab.papers.explaining_tasks import explain_task
-from groklab.sweeps.plan import description_of
-from groklab.tasks.label_statistics import label_statistics
-from groklab.tasks.operations import OPERATIONS, Operation
-from groklab.training.ensemble import build_task
+
+if TYPE_CHECKING:
+    from groklab.tasks.operations import Operation
 
 tasks_app = typer.Typer(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 app.add_typer(tasks_app, name="tasks", rich_help_panel="Find")
@@ -35,6 +30,8 @@ def tasks(context: typer.Context, as_json: Json = False) -> None:
 
       groklab tasks explain "x**2 + x*y + y**2" --p 97
     """
+    from groklab.tasks.operations import OPERATIONS
+
     if context.invoked_subcommand is not None:
         return
     if as_json:
@@ -73,6 +70,8 @@ def explain(
 
       groklab tasks explain x5_y5 --p 59 --json
     """
+    from groklab.papers.explaining_tasks import explain_task
+
     found = explain_task(expression, p, frac_train=frac_train, seeds=seeds)
     if as_json:
         emit(found)
@@ -100,6 +99,13 @@ def labels(
 
       groklab tasks labels micro split.frac_train=0.7 --json
     """
+    from groklab.cli.task_words import labels_in_words
+    from groklab.experiment.reading import read
+    from groklab.experiment.yaml_input import parse_overrides
+    from groklab.sweeps.plan import description_of
+    from groklab.tasks.label_statistics import label_statistics
+    from groklab.training.ensemble import build_task
+
     base, settings = description_of(what)
     experiment = read(base, {**settings, **parse_overrides(overrides or [])})
     task = build_task(experiment)
@@ -115,6 +121,8 @@ def labels(
 
 
 def _place(operation: Operation) -> int:
+    from groklab.tasks.operations import OPERATIONS
+
     groups = list(dict.fromkeys(o.group for o in OPERATIONS.values()))
     return groups.index(operation.group)
 
@@ -143,6 +151,8 @@ def _print_facts(rows: Iterable[tuple[str, str]], console: Console) -> None:
 
 
 def _print(found: dict[str, Any], console: Console) -> None:
+    from groklab.cli.task_words import facts_in_words, measured, published
+
     modulus = f"mod {found['p']}" if found["modular"] else f"on 0..{found['p'] - 1}"
     console.print(f"[bold]{found['formula']} {modulus}[/bold]: {found['inputs']:,} inputs")
     _print_facts(facts_in_words(found), console)

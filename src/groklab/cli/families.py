@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from groklab import Collection
-from groklab.cli.diagrams import find_sweep
 from groklab.cli.output import console_for, emit
 from groklab.device import home, readable_bytes
 from groklab.errors import InputError, shown
-from groklab.sweeps import Sweep
+
+if TYPE_CHECKING:
+    from groklab.sweeps import Sweep
 
 
 def sweep_meant(names: list[str], options: list[str]) -> Sweep | None:
@@ -22,6 +22,8 @@ def sweep_meant(names: list[str], options: list[str]) -> Sweep | None:
     Raises InputError for a sweep beside anything else, for a beginning that several sweeps share, and for options
     where there is no sweep.
     """
+    from groklab.cli.diagrams import find_sweep
+
     meant = [name for name in names if _is_sweep(name)]
     if meant and len(names) > 1:
         raise InputError(f"a page holds one sweep or several runs, and {shown(meant[0])!r} is a sweep")
@@ -31,6 +33,8 @@ def sweep_meant(names: list[str], options: list[str]) -> Sweep | None:
 
 
 def _is_sweep(name: str) -> bool:
+    from groklab import Collection
+
     if (Path(name).expanduser() / "sweep.json").is_file():
         return True
     collection = Collection()

@@ -8,14 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from groklab import Collection
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.cli.running import say_result
 from groklab.device import readable_bytes
 from groklab.errors import InputError
-from groklab.exchange.exporting import export
-from groklab.exchange.importing import import_file
 
 GROUP = "Exchange"
 
@@ -43,6 +39,9 @@ def import_(
 
       groklab import weights.safetensors --p 113 --operation add --frac-train 0.3 --split-seed 1
     """
+    from groklab.cli.running import say_result
+    from groklab.exchange.importing import import_file
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run = import_file(
@@ -83,6 +82,9 @@ def export_(
 
       groklab export demo-1a2b3c4d@1000 --to safetensors
     """
+    from groklab import Collection
+    from groklab.exchange.exporting import export
+
     name, at, step = run.rpartition("@")
     if not at:
         name, step = run, ""

@@ -8,15 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from groklab import Collection
-from groklab import measures as all_measures
-from groklab.cli import doctor as examination
-from groklab.cli.live import duration
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
 from groklab.device import readable_bytes
 from groklab.errors import InputError
-from groklab.papers import PRESETS, find_preset
+from groklab.experiment.presets import PRESETS, find_preset
+from groklab.text import duration
 
 GROUP = "Find"
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
@@ -47,6 +44,8 @@ def runs(
 
       groklab runs rm micro-1a2b3c4d
     """
+    from groklab import Collection
+
     if context.invoked_subcommand is not None:
         return
     if status is not None and status not in STATUSES:
@@ -92,6 +91,8 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Delete runs and everything in them."""
+    from groklab import Collection
+
     collection = Collection()
     found = [collection.find(name).name for name in names]
     freed = {name: collection.remove(name) for name in found}
@@ -108,6 +109,8 @@ def tag_run(
     as_json: Json = False,
 ) -> None:
     """Add tags to a run, or take them away."""
+    from groklab import Collection
+
     run = Collection().find(name)
     kept = set(run.tags)
     for tag in tags:
@@ -149,6 +152,8 @@ def presets(
 @app.command(rich_help_panel=GROUP)
 def measures(as_json: Json = False) -> None:
     """List the measures that can be taken of a model's weights."""
+    from groklab import measures as all_measures
+
     found = all_measures.MEASURES.values()
     if as_json:
         emit({"measures": [{"measure": m.name, "about": m.about, "online": m.online} for m in found]})
@@ -159,6 +164,8 @@ def measures(as_json: Json = False) -> None:
 @app.command(rich_help_panel=GROUP)
 def doctor(as_json: Json = False) -> None:
     """Say what the machine offers, what is installed, whether a GPU is used, and what training costs here."""
+    from groklab.cli import doctor as examination
+
     found = examination.examine()
     if as_json:
         emit(found)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.cli.plot import braille
+from groklab.text import duration
 from groklab.training.progress import Progress
 
 TRAIN, TEST = "dark_orange", "deep_sky_blue1"
@@ -34,17 +35,6 @@ def phase(progress: Progress) -> str:
     if len(test) and float(test[-1, 0]) > 0.5:
         return "grokking: test accuracy is rising"
     return f"memorised at step {progress.memorised[0]:,}, not yet generalising"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if not math.isfinite(seconds):
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
 
 
 def speed(progress: Progress) -> str:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from groklab import Collection, Run
-from groklab import compare as compared
-from groklab.cli.families import report_family, sweep_meant
-from groklab.cli.listings import _members
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
-from groklab.cli.running import say_result
-from groklab.measures.learning_phases import phase_of
+
+if TYPE_CHECKING:
+    from groklab import Run
 
 GROUP = "Look"
 
 
 def find_whole(name: str) -> Run:
     """A run whose description, status and metrics can be read; raises DamagedError otherwise."""
+    from groklab import Collection
+
     run = Collection().find(name)
     for part in ("experiments", "status", "metrics"):
         getattr(run, part)
@@ -36,6 +35,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a run was asked for and what it reached."""
+    from groklab.cli.running import say_result
+    from groklab.grokking.learning_phases import phase_of
+
     found = find_whole(run)
     phases = [phase_of(found, member) for member in range(found.n_members)]
     if as_json:
@@ -72,6 +74,9 @@ def compare(
 
       groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
     """
+    from groklab import compare as compared
+    from groklab.cli.listings import _members
+
     found = compared(runs)
     if as_json:
         emit(found)
@@ -149,6 +154,7 @@ def report(
 
       groklab report operations --published furuta2024/grokked
     """
+    from groklab.cli.families import report_family, sweep_meant
     from groklab.report import write_report
 
     of_sweep = {"--rows": rows, "--columns": columns, "--published": published, "--members": members}

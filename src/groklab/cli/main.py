@@ -9,8 +9,7 @@ from typing import Any
 import typer
 
 import groklab
-from groklab.errors import InputError
-from groklab.training.interrupts import Interrupted
+from groklab.errors import InputError, Interrupted
 
 #: Characters of a refusal that are printed.
 LONGEST = 1200

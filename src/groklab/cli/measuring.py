@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
 import typer
 from rich.console import Console
 from rich.padding import Padding
@@ -14,15 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from groklab.analysis.measuring import Told, analyse, last_whole, take
-from groklab.cli.looking import find_whole
 from groklab.cli.main import app
-from groklab.cli.measured import say
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
-from groklab.measures import MEASURES
-from groklab.measures.registry import NamedTable
-from groklab.store.run import Run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from groklab.analysis.measuring import Told
+    from groklab.measures.registry import NamedTable
+    from groklab.store.run import Run
 
 GROUP = "Take apart"
 
@@ -62,6 +62,10 @@ def measure(
 
       groklab measure demo --measure neurons --json
     """
+    from groklab.analysis.measuring import analyse, take
+    from groklab.cli.looking import find_whole
+    from groklab.cli.measured import say
+
     found = find_whole(run)
     keys = _frequencies(frequencies)
     console = console_for(as_json)
@@ -96,6 +100,9 @@ def measure(
 
 def _print_tables(run: Run, name: str, member: int, keys: list[int] | None, step: int | None, console: Console) -> bool:
     """The tables in which a measure tells what it gave of one checkpoint; whether it has any."""
+    from groklab.analysis.measuring import last_whole, take
+    from groklab.measures import MEASURES
+
     telling = MEASURES[name].tables if name in MEASURES else None
     if telling is None:
         return False
@@ -137,6 +144,8 @@ def _print_frame(frame: pl.DataFrame, console: Console) -> None:
 
 
 def _cell(value: Any) -> str:
+    import polars as pl
+
     if isinstance(value, pl.Series):
         if value.dtype == pl.String:
             return ", ".join(value) if len(value) <= 3 else f"{len(value)} names"
@@ -157,6 +166,7 @@ def explain(
       groklab explain demo
     """
     from groklab.analysis.explaining import explain as explained
+    from groklab.cli.looking import find_whole
 
     console = console_for(as_json)
     run_found = find_whole(run)

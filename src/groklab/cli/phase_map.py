@@ -15,9 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.live import duration
-from groklab.measures.learning_phases import LETTERS, PHASES, Phase
+from groklab.grokking.learning_phases import LETTERS, PHASES, Phase
 from groklab.sweeps import SweepProgress
+from groklab.text import duration
 
 STYLES: dict[Phase, str] = {
     "comprehension": "green",

@@ -12,16 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from groklab import reproduction
-from groklab.cli.live import duration
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.cli.watching import LiveClaims, PlainClaims, verdict_text
-from groklab.errors import InputError
-from groklab.reproduction.claim import Size
-from groklab.reproduction.measured import label, spread
-from groklab.reproduction.saved import save as save_results
-from groklab.training.interrupts import Interrupted
+from groklab.errors import InputError, Interrupted
+from groklab.text import duration
 
 
 @app.command(rich_help_panel="Train")
@@ -59,6 +53,10 @@ def reproduce(
 
       groklab reproduce fixtures/too-few-pairs --full --slice 2
     """
+    from groklab import reproduction
+    from groklab.reproduction.claim import Size
+    from groklab.reproduction.saved import save as save_results
+
     if what is None:
         _list(as_json)
         return
@@ -93,6 +91,8 @@ def reproduce(
 
 
 def _view(console: Console, quiet: bool) -> Any:
+    from groklab.cli.watching import LiveClaims, PlainClaims
+
     if quiet:
         return nullcontext(None)
     if console.is_terminal and not console.is_dumb_terminal:
@@ -102,6 +102,9 @@ def _view(console: Console, quiet: bool) -> Any:
 
 def _say(console: Console, stated: dict[str, Any], what: str, seeds: int | None) -> None:
     """One line a claim, the tally, and how to go on."""
+    from groklab.cli.watching import verdict_text
+    from groklab.reproduction.measured import label, spread
+
     table = Table(box=None, pad_edge=False)
     table.add_column("claim", style="bold", overflow="fold")
     table.add_column("verdict", no_wrap=True)
@@ -123,6 +126,8 @@ def _say(console: Console, stated: dict[str, Any], what: str, seeds: int | None)
 
 
 def _list(as_json: bool) -> None:
+    from groklab import reproduction
+
     found = reproduction.listed()
     if as_json:
         emit(found)

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from groklab import Collection, Run, read
-from groklab.cli.live import LiveView, PlainView, duration
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
 from groklab.device import readable_bytes
 from groklab.errors import InputError
-from groklab.experiment.presets import PRESETS, find_preset
-from groklab.experiment.schema import Experiment
-from groklab.experiment.yaml_input import parse_overrides
-from groklab.measures import MEASURES
-from groklab.sweeps.plan import description_of
-from groklab.training import training
-from groklab.training.cost import estimate
-from groklab.training.ensemble import build_task
+from groklab.experiment.presets import PRESETS, check_name, find_preset
+from groklab.text import duration
+
+if TYPE_CHECKING:
+    from groklab import Run
+    from groklab.experiment.schema import Experiment
 
 GROUP = "Train"
 #: Beyond this many, no single frequency stands out.
@@ -70,6 +66,13 @@ def train(
 
       groklab train furuta2024/2x_y --from furuta2024-add@8000 --take embedding --freeze
     """
+    check_name(what)  # before JAX is imported: a refusal should not take a second
+    from groklab import Collection, read
+    from groklab.experiment.yaml_input import parse_overrides
+    from groklab.sweeps.plan import description_of
+    from groklab.training import training
+    from groklab.training.cost import estimate
+
     asked = parse_overrides(overrides or [])
     if plugin:
         asked["plugins"] = list(plugin)
@@ -101,6 +104,9 @@ def train(
 
 def _find_source(experiment: Experiment, asked: Mapping[str, Any]) -> None:
     """Raise InputError where the run that a preset starts from is not here, with the command that makes it."""
+    from groklab import Collection, read
+    from groklab.training import training
+
     name = experiment.start.run if experiment.start else None
     collection = Collection()
     if name is None or (collection.folder / name).exists():
@@ -128,6 +134,9 @@ def resume(
 
       groklab resume micro-1a2b3c4d budget.steps=10000
     """
+    from groklab.experiment.yaml_input import parse_overrides
+    from groklab.training import training
+
     console = console_for(as_json)
     with _view(console, quiet) as view:
         found = training.resume(run, parse_overrides(overrides or []), view=view)
@@ -135,6 +144,8 @@ def resume(
 
 
 def _view(console: Console, quiet: bool) -> Any:
+    from groklab.cli.live import LiveView, PlainView
+
     if quiet:
         return nullcontext(None)
     if console.is_terminal and not console.is_dumb_terminal:
@@ -184,6 +195,9 @@ def say_result(run: Run, console: Console) -> None:
 
 def say_frequencies(run: Run, console: Console) -> None:
     """Which Fourier frequencies carry the embedding at the end, where the task and network have any."""
+    from groklab.measures import MEASURES
+    from groklab.training.ensemble import build_task
+
     try:
         found = MEASURES["embedding_frequencies"](run.weights(), build_task(run.experiment))
     except InputError:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.cli.phase_map import LiveSweep, PlainSweep, map_of, words
 from groklab.cli.running import GROUP, Overrides, Quiet
-from groklab.errors import InputError
-from groklab.experiment.yaml_input import parse_overrides
-from groklab.sweeps import MAX_MEMBERS, Sweep, make_plan, parse_grid
-from groklab.sweeps import sweep as run_sweep
-from groklab.sweeps.packing import pack
-from groklab.training.interrupts import Interrupted
+from groklab.errors import InputError, Interrupted
+from groklab.experiment.presets import check_name
+
+if TYPE_CHECKING:
+    from groklab.sweeps import Sweep
 
 
 @app.command(rich_help_panel=GROUP)
@@ -41,7 +39,7 @@ def sweep(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Train on the dask cluster there, such as tcp://host:8786.")
     ] = None,
-    max_members: Annotated[int, typer.Option(help="Refuse a sweep of more members.")] = MAX_MEMBERS,
+    max_members: Annotated[int, typer.Option(help="Refuse a sweep of more members.")] = 10_000,
     no_retire: Annotated[
         bool, typer.Option("--no-retire", help="Train every member to the end of its budget, also once it has grokked.")
     ] = False,
@@ -64,6 +62,12 @@ def sweep(
 
       groklab sweep micro --grid task.p=11:31:6 --dry-run
     """
+    check_name(what)  # before JAX is imported: a refusal should not take a second
+    from groklab.cli.phase_map import LiveSweep
+    from groklab.experiment.yaml_input import parse_overrides
+    from groklab.sweeps import parse_grid
+    from groklab.sweeps import sweep as run_sweep
+
     asked = parse_overrides(overrides or [])
     if plugin:
         asked["plugins"] = list(plugin)
@@ -90,6 +94,8 @@ def sweep(
 
 
 def _view(console: Console, quiet: bool) -> Any:
+    from groklab.cli.phase_map import LiveSweep, PlainSweep
+
     if quiet:
         return nullcontext(None)
     if console.is_terminal and not console.is_dumb_terminal:
@@ -105,7 +111,10 @@ def _show_plan(
     console: Console,
     as_json: bool,
 ) -> None:
+    from groklab.cli.phase_map import words
     from groklab.device import cores
+    from groklab.sweeps import make_plan
+    from groklab.sweeps.packing import pack
 
     plan = make_plan(what, keys, **options)
     packing = pack(plan.experiments, workers=workers or cores())
@@ -119,6 +128,8 @@ def _show_plan(
 
 
 def _finish(found: Sweep, console: Console, quiet: bool, as_json: bool, drawn: bool) -> None:
+    from groklab.cli.phase_map import map_of
+
     summary = found.summary()
     if not quiet:
         if not drawn:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from groklab.cli.looking import find_whole
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError
-from groklab.experiment.reading import component
-from groklab.store import storage
-from groklab.tasks import Task
-from groklab.theory.effective_theory import ETA, Normalisation, against_p
-from groklab.theory.effective_theory import theory as predict
-from groklab.theory.parallelograms import equations_of
+
+if TYPE_CHECKING:
+    from groklab.tasks import Task
+    from groklab.theory.effective_theory import Normalisation
 
 GROUP = "Take apart"
 MOST_DRAWS = 100_000
@@ -68,6 +65,8 @@ def theory(
       groklab theory --against-p 4,6,10,20,40 --draws 100
     """
     from groklab.report.effective_theory import fraction_page
+    from groklab.theory.effective_theory import theory as predict
+    from groklab.theory.parallelograms import equations_of
 
     if not 1 <= draws <= MOST_DRAWS:
         raise InputError("--draws", draws, f"needs to be from 1 to {MOST_DRAWS:,}")
@@ -97,6 +96,8 @@ def theory(
 
 
 def _task(p: int, expression: str | None, modular: bool) -> Task:
+    from groklab.experiment.reading import component
+
     if GROUP_NAME.fullmatch(expression or ""):
         raise InputError("TASK", expression, "names a group, and this theory is of formulas in x and y only")
     # E_i + E_j does not know an order, and every ordered pair would only say the same again
@@ -116,6 +117,8 @@ def _against(
     moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int, path: Path | None, as_json: bool
 ) -> None:
     from groklab.report.effective_theory import against_p_page
+    from groklab.theory.effective_theory import against_p
+    from groklab.theory.parallelograms import equations_of
 
     rows = against_p([equations_of(_task(p, expression, modular)) for p in moduli], draws, seed)
     found = {"draws": draws, "seed": seed, "against_p": rows}
@@ -139,6 +142,7 @@ def _named(expression: str | None, modular: bool) -> str:
 
 def _beside(name: str, member: int, normalisation: Normalisation, path: Path | None, as_json: bool) -> None:
     from groklab.analysis.predicting import beside_run
+    from groklab.cli.looking import find_whole
     from groklab.figures.embedding_traces import reached
     from groklab.report.effective_theory import run_page
 
@@ -187,6 +191,8 @@ def _page_path(figure: str | None) -> Path | None:
 
 def _drawn(path: Path | None, found: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> dict[str, str | None]:
     """Write the page that is asked for, if any, and say where: `figure` is None where the theory does not apply."""
+    from groklab.store import storage
+
     if path is None:
         return {}
     if "does_not_apply" in found:
@@ -202,6 +208,8 @@ def _say(drawn: dict[str, str | None]) -> None:
 
 
 def _print(found: dict[str, Any], console: Console) -> None:
+    from groklab.theory.effective_theory import ETA
+
     console.print(f"[bold]{found['task']}[/bold]: {found['n_pairs']:,} pairs, {found['n_parallelograms']:,} equations")
     values = ", ".join(f"{v:.4g}" for v in found["eigenvalues_full"][:10])
     more = ", …" if len(found["eigenvalues_full"]) > 10 else ""

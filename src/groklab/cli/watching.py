@@ -10,8 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.live import beginning, duration, phase, speed, time_left
+from groklab.cli.live import beginning, phase, speed, time_left
 from groklab.reproduction import Moment
+from groklab.text import duration
 from groklab.training.progress import Portion, Progress
 
 COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}

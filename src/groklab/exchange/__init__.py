@@ -1,1 +1,5 @@
 """Runs from files of weights, and files of weights from runs, for other programs."""
+
+from groklab import device
+
+device.configure()

@@ -5,33 +5,47 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from groklab.errors import InputError
-from groklab.experiment.reading import SIZES, read
-from groklab.experiment.schema import Experiment
+from groklab.registry import Discovered
+
+if TYPE_CHECKING:
+    from groklab.experiment.schema import Experiment
+
+#: Ways to say how much is trained on: one replaces another.
+SIZES = ("split.frac_train", "split.n_train", "split.rows")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named experiment: what it shows, costs, should give, and where it comes from."""
+    """A named experiment: what it shows, costs, should give, and where it comes from.
+
+    `definition` holds its settings by dotted name; a value that takes time to compute is a function that returns it.
+    """
 
     name: str
     shows: str
     costs: str
     expect: str
     source: str
-    settings: dict[str, Any]
+    definition: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings by dotted name."""
+        return {key: value() if callable(value) else value for key, value in self.definition.items()}
 
 
-PRESETS: dict[str, Preset] = {}
+PRESETS: Discovered[Preset] = Discovered("presets")
 
 
 def define(
     name: str, base: str | None = None, *, shows: str, costs: str, expect: str, source: str, **settings: Any
 ) -> None:
     """Register a preset; dotted settings (written with `__` for a dot) are laid over those of `base`."""
-    inherited = dict(PRESETS[base].settings) if base else {}
+    inherited = dict(PRESETS[base].definition) if base else {}
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
     # a section of another kind starts from that kind's own defaults
     anew = tuple(f"{key.split('.')[0]}." for key in dotted if key.endswith(".kind"))
@@ -50,6 +64,14 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def check_name(what: str) -> None:
+    """Raise InputError, naming the nearest preset, for what is neither a preset's name nor a file of settings."""
+    if Path(what).suffix not in (".yaml", ".yml") and not Path(what).exists():
+        find_preset(what)
+
+
 def preset(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a preset, with dotted overrides laid over it."""
+    from groklab.experiment.reading import read  # presets are listed without JAX
+
     return read(read({}, find_preset(name).settings).to_dict(), overrides)

@@ -20,10 +20,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from groklab import components
 from groklab.errors import InputError, shown
+from groklab.experiment.kinds import kinds, load_plugin
+from groklab.experiment.presets import SIZES
 from groklab.experiment.schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
 from groklab.measures import MEASURES
 from groklab.optimisers import Group
-from groklab.registry import kinds, load_plugin
 from groklab.tasks.splits import Split
 
 #: Layers, heads and the like that a network may have.
@@ -55,8 +56,6 @@ PLAIN: dict[str, Any] = {
 #: Sections that only some learners read, and those that another learner takes its own defaults for.
 OPTIONAL = ("network", "objective", "optimiser", "batch_size")
 OF_LEARNER = (*OPTIONAL, "dtype", "budget", "evaluation", "checkpoints", "measures")
-#: Ways to say how much is trained on: one replaces another.
-SIZES = ("split.frac_train", "split.n_train", "split.rows")
 #: Every name at the top of a description.
 SECTIONS = (*FAMILIES, *GROUPS, *PLAIN)
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.theme import DASHES, SERIES, Figure, figure, log_axis
-from groklab.figures.thinning import thin
+from groklab.store.thinning import thin
 
 
 def accuracy_overlay(frame: pl.DataFrame, points: int = 1500) -> Figure:

@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.figures.marks import marks
 from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, figure, log_axis, log_heights
-from groklab.figures.thinning import thin, thin_evenly
+from groklab.store.thinning import thin, thin_evenly
 
 #: Points of one line, and of all members' lines together.
 POINTS, ALL_POINTS = 1500, 30_000

@@ -9,7 +9,7 @@ import polars as pl
 
 from groklab.figures.panels import Panel, stacked
 from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, figure
-from groklab.figures.thinning import thin_evenly
+from groklab.store.thinning import thin_evenly
 
 #: The matrices measured, as they are written, and their colours.
 MATRICES = {"W_E": ("W<sub>E</sub>", GREEN), "W_L": ("W<sub>L</sub>", PINK)}

@@ -22,8 +22,8 @@ from groklab.figures.theme import (
     figure,
     log_heights,
 )
-from groklab.figures.thinning import thin_evenly
 from groklab.measures.orientations import NAMES
+from groklab.store.thinning import thin_evenly
 
 #: Pixels of the narrowest plot in which the names of marks may not leave it, and of a letter.
 NARROW, LETTER = 260, 6.2

@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.figures.panels import Panel, stacked
 from groklab.figures.theme import DASHES, SERIES, Figure, figure, log_heights
-from groklab.figures.thinning import thin_evenly
+from groklab.store.thinning import thin_evenly
 
 #: The panels, from above: what a column of metrics begins with, and how it is called.
 PANELS = {

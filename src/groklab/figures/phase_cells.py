@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from groklab.errors import InputError, shown
-from groklab.measures.learning_phases import GAP, PHASES, check, phase_of_steps
+from groklab.grokking.learning_phases import GAP, PHASES, check, phase_of_steps
 
 #: Numbers are the same value where they differ by less than this share.
 SAME = 1e-6

@@ -6,7 +6,7 @@ from typing import Any
 
 from groklab.figures.phase_cells import Cell, PhaseDiagram, labels
 from groklab.figures.theme import INK, MUTED, PAPER, Figure, figure
-from groklab.measures.learning_phases import LETTERS, PHASES
+from groklab.grokking.learning_phases import LETTERS, PHASES
 
 #: The paper's colours, apart in lightness too, so that no kind of colour vision confuses them. The same on dark pages.
 COLOURS = {

@@ -25,7 +25,7 @@ from groklab.figures.theme import (
     legend,
     log_heights,
 )
-from groklab.figures.thinning import thin_evenly
+from groklab.store.thinning import thin_evenly
 
 #: Pixels of the narrowest plot in which the names of phases may not run into each other, and of a letter.
 NARROW, LETTER = 260, 7

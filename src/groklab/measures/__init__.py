@@ -1,5 +1,6 @@
 """Measures: pure functions from weights to named arrays, called by hand, after a run, or on line."""
 
+from groklab import device
 from groklab.measures import (
     ablations,
     alignment,
@@ -12,7 +13,6 @@ from groklab.measures import (
     fourier,
     fourier_sparsity,
     frequencies,
-    learning_phases,
     logit_parts,
     neural_features,
     neurons,
@@ -42,7 +42,6 @@ __all__ = [
     "fourier",
     "fourier_sparsity",
     "frequencies",
-    "learning_phases",
     "logit_parts",
     "measure",
     "neural_features",
@@ -57,3 +56,5 @@ __all__ = [
     "transforms",
     "variants",
 ]
+
+device.configure()

@@ -1,5 +1,6 @@
 """Networks: weights by name, and the functions from inputs to logits."""
 
+from groklab import device
 from groklab.networks.dense import Dense
 from groklab.networks.embedding_decoder import EmbeddingDecoder
 from groklab.networks.hooks import activations, patch, recognise
@@ -7,3 +8,5 @@ from groklab.networks.mlp import MLP
 from groklab.networks.transformer import Transformer
 
 __all__ = ["MLP", "Dense", "EmbeddingDecoder", "Transformer", "activations", "patch", "recognise"]
+
+device.configure()

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from groklab.errors import InputError
@@ -152,17 +151,3 @@ def _matrix_products(factors: list[Array]) -> Array:
     for factor in factors[1:]:
         result = jnp.einsum("nij,njk->nik", result, factor.reshape(-1, side, side))
     return result.reshape(len(factors[0]), side * side)
-
-
-def published_layout(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights by our names from arrays E, W1, b1, W2, b2, W3, b3 (outputs first, as PyTorch) and targets Y."""
-    return {
-        "embed.W_E": arrays["E"],
-        "hidden.0.W": arrays["W1"].T,
-        "hidden.0.b": arrays["b1"],
-        "hidden.1.W": arrays["W2"].T,
-        "hidden.1.b": arrays["b2"],
-        "unembed.W_U": arrays["W3"].T,
-        "unembed.b_U": arrays["b3"],
-        "targets.Y": arrays["targets"],
-    }

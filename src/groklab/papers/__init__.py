@@ -1,38 +1,13 @@
-"""One module a paper for its presets, and one for its claims."""
+"""One folder per paper, with its `presets` and its `claims`; a new folder needs no listing anywhere."""
 
-from groklab.experiment.presets import PRESETS, Preset, find_preset, preset
-from groklab.papers import (
-    fixtures,
-    fixtures_claims,
-    furuta2024,
-    furuta2024_claims,
-    liu2022,
-    liu2022_claims,
-    mallinar2024,
-    mallinar2024_claims,
-    nanda2023,
-    nanda2023_claims,
-    nanda2023_sequences,
-    omnigrok,
-    power2022,
-)
+from __future__ import annotations
 
-__all__ = [
-    "PRESETS",
-    "Preset",
-    "find_preset",
-    "fixtures",
-    "fixtures_claims",
-    "furuta2024",
-    "furuta2024_claims",
-    "liu2022",
-    "liu2022_claims",
-    "mallinar2024",
-    "mallinar2024_claims",
-    "nanda2023",
-    "nanda2023_claims",
-    "nanda2023_sequences",
-    "omnigrok",
-    "power2022",
-    "preset",
-]
+import importlib.util
+import pkgutil
+
+
+def load(part: str) -> None:
+    """Import one part of every paper: 'presets', which define experiments, or 'claims', which test sentences."""
+    for paper in pkgutil.iter_modules(__path__, f"{__name__}."):
+        if paper.ispkg and importlib.util.find_spec(f"{paper.name}.{part}"):
+            importlib.import_module(f"{paper.name}.{part}")

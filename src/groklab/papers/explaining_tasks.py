@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
-from groklab.papers.furuta2024_tables import MEASURED, measured_of, published_of
+from groklab.papers.furuta2024.tables import MEASURED, measured_of, published_of
 from groklab.tasks import Arithmetic, Split, Task
 from groklab.tasks.algebra import algebra_of
 from groklab.tasks.evaluation import Integers

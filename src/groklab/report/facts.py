@@ -13,13 +13,13 @@ import polars as pl
 
 from groklab.errors import DamagedError, InputError
 from groklab.experiment.schema import Experiment
-from groklab.figures.thinning import thin
 from groklab.grokking import Survival, survival
+from groklab.grokking.learning_phases import LearningPhase, phase_of
 from groklab.learners.base import METRICS
 from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.fourier import embedding_matrix
-from groklab.measures.learning_phases import LearningPhase, phase_of
 from groklab.store.run import Run
+from groklab.store.thinning import thin
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 from groklab.training.ensemble import build_task

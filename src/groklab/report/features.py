@@ -12,12 +12,12 @@ import polars as pl
 from groklab.analysis.feature_frames import history_frame, orientation_of, turning_points
 from groklab.analysis.measuring import follow_features
 from groklab.errors import InputError
-from groklab.figures.thinning import thin, thin_evenly
 from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import has_two_operands, is_kernel_machine
 from groklab.measures.orientations import is_asked
 from groklab.networks.mlp import MLP
 from groklab.report.facts import Facts, Weights, for_slider
+from groklab.store.thinning import thin, thin_evenly
 from groklab.tasks.base import Task
 from groklab.tasks.splits import as_trained, make_split
 

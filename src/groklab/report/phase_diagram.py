@@ -15,10 +15,10 @@ import polars as pl
 
 from groklab.figures.phase_cells import Cell, PhaseDiagram, Time, label, labels
 from groklab.figures.phase_diagram import COLOURS, ON, TIED
-from groklab.figures.thinning import thin
-from groklab.measures.learning_phases import LETTERS, PHASES, RULE
+from groklab.grokking.learning_phases import LETTERS, PHASES, RULE
 from groklab.report.phase_study import PhaseStudy, SweepLike, counts, curves_of, said, slice_name
 from groklab.store import storage
+from groklab.store.thinning import thin
 
 #: Points of one curve, and of all curves of a page together.
 MOST_POINTS, ALL_POINTS = 90, 250_000

@@ -11,8 +11,8 @@ import polars as pl
 
 from groklab.errors import InputError
 from groklab.figures.phase_cells import COLUMNS, Cell, PhaseDiagram, Time, label, phase_diagrams
-from groklab.measures.learning_phases import GAP, PHASES, RULE, THRESHOLD, check, learning_phase
-from groklab.papers.published_maps import Agreement, PublishedMap, agreement, published_map
+from groklab.grokking.learning_phases import GAP, PHASES, RULE, THRESHOLD, check, learning_phase
+from groklab.papers.liu2022.published_maps import Agreement, PublishedMap, agreement, published_map
 from groklab.report.wording import listed
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from groklab.errors import InputError
+from groklab.experiment.presets import PRESETS, preset
 from groklab.figures.phase_cells import label
-from groklab.papers import PRESETS, preset
 from groklab.report.published_table import located
 from groklab.report.settings import flat
 from groklab.report.wording import listed

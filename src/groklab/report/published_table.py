@@ -17,7 +17,7 @@ from typing import Any
 
 from groklab.errors import InputError, shown
 from groklab.figures.phase_cells import label
-from groklab.papers.published_maps import cohens_kappa
+from groklab.papers.liu2022.published_maps import cohens_kappa
 from groklab.tasks.operations import resolve
 
 #: Values of two axes are the same where they differ by less than this share.

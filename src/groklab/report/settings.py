@@ -11,9 +11,9 @@ import yaml
 
 from groklab.components import as_json
 from groklab.errors import InputError
+from groklab.experiment.presets import PRESETS, preset
 from groklab.experiment.schema import Experiment
 from groklab.experiment.yaml_input import parse_overrides
-from groklab.papers import PRESETS, preset
 from groklab.report.facts import Facts, parameters
 
 #: Shown even at their defaults.

@@ -6,7 +6,7 @@ from typing import Any
 
 from groklab import grokking
 from groklab.device import threads
-from groklab.measures import learning_phases
+from groklab.grokking import learning_phases
 from groklab.measures.phases import RULE
 from groklab.report import circuit_story, feature_story, settings, story
 from groklab.report.circuit import Circuit, circuit

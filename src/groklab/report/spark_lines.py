@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from groklab.figures.thinning import thin
+from groklab.store.thinning import thin
 
 #: The drawing's own units; a page stretches it to any size.
 WIDTH, HEIGHT = 240, 100

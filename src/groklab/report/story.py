@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from groklab.measures.learning_phases import PHASES
+from groklab.grokking.learning_phases import PHASES
 from groklab.report.facts import Facts
 from groklab.report.wording import listed, loss_of, percent, step_of, times
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from groklab.errors import InputError
+from groklab.errors import InputError, OutOfTime
 from groklab.experiment.schema import Experiment
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.training import interrupts, training
-from groklab.training.interrupts import OutOfTime
 from groklab.training.progress import PortionView, View
 
 TAG = "reproduce"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from groklab.errors import InputError, shown
+from groklab.registry import Discovered
 from groklab.reproduction.bench import Bench
 
 Size = Literal["quick", "full"]
@@ -105,7 +106,7 @@ class Paper:
     claims: tuple[Claim, ...]
 
 
-PAPERS: dict[str, Paper] = {}
+PAPERS: Discovered[Paper] = Discovered("claims")
 
 
 def publish(name: str, title: str, claims: Sequence[Claim]) -> Paper:

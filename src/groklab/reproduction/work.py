@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groklab.errors import InputError
+from groklab.errors import InputError, Interrupted, OutOfTime
 from groklab.reproduction import statement
 from groklab.reproduction.bench import Bench
 from groklab.reproduction.claim import MAX_SEEDS, PAPERS, SIZES, Claim, Finding, Paper, Size, Trial, find
 from groklab.reproduction.findings import Findings, plain
 from groklab.training import interrupts
-from groklab.training.interrupts import Interrupted, OutOfTime
 from groklab.training.progress import Portion, Progress
 
 #: Minutes that one slice of a full reproduction works, unless asked otherwise, so that it has saved within eight; a

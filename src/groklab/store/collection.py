@@ -161,3 +161,9 @@ def _summarise(path: Path) -> dict[str, Any]:
     except (InputError, OSError) as error:
         summary = {"run": path.name, "path": str(path), "status": "damaged", "reason": str(error), "tags": []}
     return {**summary, "bytes": storage.disk_use(path), "changed": changed}
+
+
+def runs(home: str | None = None) -> list[Run]:
+    """Return every run that is kept, the one changed last at the end."""
+    collection = Collection(Path(home) if home else None)
+    return [collection.find(s["run"]) for s in collection.summaries() if s["status"] != "damaged"]

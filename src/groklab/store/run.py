@@ -20,17 +20,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from groklab import grokking
 from groklab.errors import DamagedError, InputError
-from groklab.experiment.reading import read
-from groklab.experiment.schema import Experiment
-from groklab.learners.base import METRICS
 from groklab.store import claims, storage
+
+if TYPE_CHECKING:
+    from groklab.experiment.schema import Experiment
 
 FRESH: dict[str, Any] = {"status": "created", "reason": None, "step": 0, "seconds": 0.0, "members": []}
 _STATUS = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}
@@ -99,6 +99,8 @@ class Run:
         """The members' experiments, in order."""
         if not self._description:
             raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members")
+        from groklab.experiment.reading import read  # looking at a run otherwise needs no JAX
+
         return [read(m["experiment"]) for m in self._description]
 
     @property
@@ -160,6 +162,8 @@ class Run:
         """One row an evaluation and member: step, member, then losses, accuracies and norms."""
         found = self._read_table("metrics.parquet")
         if found is None:
+            from groklab.learners.base import METRICS
+
             schema = {"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)}
             return pl.DataFrame(schema=schema)
         return found
@@ -300,9 +304,17 @@ class Run:
         if any("operations" in m for m in members):
             one["operations"] = [m["operations"] for m in members] if self.n_members > 1 else members[0]["operations"]
         one["definition"] = grokking.DEFINITION
-        one["criterion"] = self.experiment.evaluation.criterion
+        one["criterion"] = self._criterion
         one["tags"] = self.tags
         return one
+
+    @property
+    def _criterion(self) -> str:
+        """The criterion that the run was judged by, read without making the experiment, which needs JAX."""
+        try:
+            return str(self._description[0]["experiment"]["evaluation"]["criterion"])
+        except (IndexError, KeyError, TypeError):
+            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it names no criterion") from None
 
     def to_json(self) -> str:
         """`summary()` on one line."""

@@ -10,13 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.store import storage
 from groklab.sweeps import table
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packs import train_pack
-from groklab.training.interrupts import Interrupted
 from groklab.training.progress import Portion
 
 #: Seconds between two looks at the workers, two pictures, and two writings of the table at least.

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from groklab.errors import InputError
-from groklab.measures.learning_phases import learning_phase
+from groklab.errors import InputError, Interrupted
+from groklab.grokking.learning_phases import learning_phase
 from groklab.store import claims, storage
 from groklab.sweeps.folder import Folder
 from groklab.training import interrupts, training
@@ -41,7 +41,7 @@ def train_pack(folder: str, number: int) -> dict[str, Any]:
         with contextlib.ExitStack() as stack:
             stop = _stopper(sweep, lambda: stack.enter_context(interrupts.deadline(0.0)))
             training.train(sweep.experiments_of(number), view=_Teller(pack.progress, stop), home=sweep.path / "packs")
-    except interrupts.Interrupted:
+    except Interrupted:
         return {"pack": number, "status": "interrupted", "reason": None}
     except InputError as error:
         return {"pack": number, "status": "failed", "reason": str(error)}

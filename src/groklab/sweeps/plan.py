@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab.errors import InputError, shown
-from groklab.experiment.presets import PRESETS, find_preset
+from groklab.experiment.presets import PRESETS, check_name, find_preset
 from groklab.experiment.reading import read
 from groklab.experiment.schema import MAX_SEED, Experiment, Start
 from groklab.experiment.yaml_input import load_yaml
@@ -88,9 +88,8 @@ def description_of(what: str | Path | Experiment) -> tuple[dict[str, Any], dict[
         return what.to_dict(), {}
     if str(what) in PRESETS:
         return read({}, find_preset(str(what)).settings).to_dict(), {}
+    check_name(str(what))
     path = Path(what)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
-        find_preset(str(what))
     description = load_yaml(path)
     preset = description.pop("preset", None)
     if preset is None:

@@ -13,7 +13,7 @@ import polars as pl
 from groklab import device
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
-from groklab.measures.learning_phases import PHASES
+from groklab.grokking.learning_phases import PHASES
 from groklab.store import claims, storage
 from groklab.store.run import Run
 from groklab.sweeps import table

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.figures.thinning import thin
-from groklab.measures.learning_phases import learning_phase
+from groklab.grokking.learning_phases import learning_phase
 from groklab.store import claims, storage
 from groklab.store.run import Run
+from groklab.store.thinning import thin
 from groklab.sweeps.folder import Folder
 
 #: Points of a member's thinned curves, about.

@@ -7,10 +7,8 @@ key, in integers, so that it is the same on every machine.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
 
@@ -18,10 +16,13 @@ from groklab.errors import InputError
 from groklab.registry import register
 from groklab.tasks.base import Draw, Task
 
+if TYPE_CHECKING:
+    import jax
+
 Data: TypeAlias = Literal["finite", "infinite"]
 Examples: TypeAlias = Annotated[int, Ge(2), Le(1_000_000)]
 Seed: TypeAlias = Annotated[int, Ge(0), Le(2**32 - 1)]
-Drawn: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
+Drawn: TypeAlias = "tuple[jax.Array, jax.Array, jax.Array]"
 
 #: Draws that may add nothing before the examples are taken to be exhausted.
 ROUNDS = 64
@@ -62,6 +63,9 @@ class DigitAddition:
         )
 
     def _draw(self, key: Any, n: int) -> Drawn:
+        import jax
+        import jax.numpy as jnp
+
         k = self.n_digits
         digits = jax.random.randint(key, (n, 2, k), 0, 10, jnp.int32)
         answer, carry = [], jnp.zeros(n, jnp.int32)
@@ -117,6 +121,9 @@ class RepeatedSubsequence:
         )
 
     def _draw(self, key: Any, n: int) -> Drawn:
+        import jax
+        import jax.numpy as jnp
+
         noise, copied, places = jax.random.split(key, 3)
         tokens = jax.random.randint(noise, (n, self.seq_len), 1, self.vocabulary, jnp.int32).at[:, 0].set(0)
         repeated = jax.random.randint(copied, (n, self.subsequence), 1, self.vocabulary, jnp.int32)
@@ -153,6 +160,8 @@ def fixed_examples(draw: Draw, examples: int, seed: int) -> tuple[np.ndarray, np
 
     Raises InputError on 'task.examples' if so many are not found.
     """
+    import jax
+
     # as one program: compiled operation by operation, a task takes seconds to build
     drawn = jax.jit(lambda key, round_: draw(jax.random.fold_in(key, round_), examples))
     key = jax.random.key(seed)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
 
@@ -75,6 +73,9 @@ class SkipTrigrams:
         )
 
     def _draw(self, table: np.ndarray, key: Any, n: int) -> Drawn:
+        import jax
+        import jax.numpy as jnp
+
         trigrams = jnp.asarray(table)
         # tokens[i, t]: whether t would make a trigram with the last token of trigram i
         clashes = np.zeros((self.n_trigrams, self.vocabulary), bool)

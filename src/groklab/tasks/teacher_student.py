@@ -8,7 +8,6 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Le
-from scipy.special import ndtri
 
 from groklab.registry import register
 from groklab.tasks.base import Task
@@ -42,6 +41,8 @@ class TeacherStudent:
         """
         check_seed(self.teacher_seed, "task.teacher_seed")
         check_seed(self.data_seed, "task.data_seed")
+        from scipy.special import ndtri
+
         numbers = raw_numbers(self.examples * self.d_in, self.data_seed, "inputs")
         inputs = ndtri(_uniform(numbers)).reshape(self.examples, self.d_in)
         return Task(

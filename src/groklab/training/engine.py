@@ -13,13 +13,13 @@ import jax
 import numpy as np
 import polars as pl
 
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Experiment
 from groklab.store import claims, storage
 from groklab.store.run import Run, State
 from groklab.training import states
 from groklab.training.ensemble import Ensemble, default_every, make_ensemble
-from groklab.training.interrupts import Interrupted, ctrl_c, out_of_time
+from groklab.training.interrupts import ctrl_c, out_of_time
 from groklab.training.lanes import Lanes
 from groklab.training.online import OnlineMeasures
 from groklab.training.programs import MAX_RECORDS, n_records, program_of

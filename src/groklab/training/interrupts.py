@@ -11,15 +11,9 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from groklab.errors import Interrupted, OutOfTime
+
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
-
-
-class Interrupted(Exception):
-    """Ctrl-C: the run has been saved and can be resumed."""
-
-
-class OutOfTime(Interrupted):
-    """A deadline has passed: the run has been saved and can be resumed."""
 
 
 class _Pressed:

@@ -1,0 +1,282 @@
+"""Claims on numbers that need no training: sizes and starting points, splits, powers, factors, labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from groklab.experiment.presets import preset
+from groklab.measures import MEASURES
+from groklab.papers.furuta2024.claims.common import of_all
+from groklab.papers.furuta2024.tables import published_of
+from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.tasks.algebra.factoring import over_field, over_integers
+from groklab.tasks.algebra.powers import power
+from groklab.tasks.base import Task
+from groklab.tasks.label_statistics import label_statistics
+from groklab.tasks.operations import resolve
+from groklab.tasks.splits import Split, make_split
+from groklab.training.ensemble import build_task
+
+PARAMETERS = 222_720
+#: Losses of the published code's own start at seed 0, in two of its runs: it does not seed its weights.
+INITIAL_LOSSES = (4.6399, 4.6534)
+#: FFS, and FCR with its standard deviation, of W_E and of W_L before training.
+INITIAL_SPECTRA = {"W_E": (1.0, 0.932, 0.010), "W_L": (1.0, 0.929, 0.006)}
+#: Of the published range of operands: the first pairs of its shuffle at seed 0.
+FIRST_PAIRS = ((58, 84), (31, 88), (25, 27), (23, 96), (92, 98))
+#: Training and test pairs by the range of the operands, at 30%.
+SIZES = {"vocabulary": (3121, 7283), "p": (2822, 6587)}
+#: How many n-th powers there are mod p, zero among them, for n = 2 to 7.
+POWERS = {97: (49, 33, 25, 97, 17, 97), 59: (30, 59, 30, 59, 30, 59), 113: (57, 113, 29, 113, 57, 17)}
+#: Whether a form is irreducible mod p.
+IRREDUCIBLE = {
+    "x2_xy_y2": {97: False, 59: True, 113: True},
+    "x2_y2": {97: False, 59: True, 113: False},
+}
+#: By operation: number of labels, largest and smallest count, entropy of all; KL(train‖test) and entropies of either
+#: set in the mean over splits. In nats.
+LABELS: dict[str, tuple[int, int, int, float, float, float, float]] = {
+    "add": (97, 97, 97, 4.5747, 0.0243, 4.563, 4.5725),
+    "multiply": (97, 193, 96, 4.5707, 0.0240, 4.559, 4.5686),
+    "x3_xy": (97, 193, 96, 4.5707, 0.0240, 4.559, 4.5686),
+    "x2_xy_y2": (97, 193, 96, 4.5707, 0.0240, 4.559, 4.5686),
+    "x2_y2": (97, 193, 96, 4.5707, 0.0240, 4.559, 4.5686),
+    "x3_xy2_y": (97, 113, 77, 4.5698, 0.0245, 4.558, 4.5676),
+    "x3_y3": (97, 289, 81, 4.5512, 0.0245, 4.539, 4.549),
+    "x4_y4": (97, 385, 40, 4.4796, 0.0239, 4.468, 4.478),
+    "x6_y6": (97, 577, 12, 4.3149, 0.0241, 4.304, 4.313),
+    "x_plus_y_power_2": (49, 194, 97, 3.8887, 0.0121, 3.883, 3.888),
+    "x_plus_y_power_3": (33, 291, 97, 3.4874, 0.0082, 3.483, 3.487),
+    "x_plus_y_power_4": (25, 388, 97, 3.2027, 0.0060, 3.200, 3.202),
+    "x_plus_y_power_6": (17, 582, 97, 2.8014, 0.0040, 2.800, 2.801),
+}
+#: The paper's figure: two operations that grok at 30%, and two that do not.
+GROKKING, NOT_GROKKING = ("x3_y3", "x2_y2"), ("x3_xy", "x2_xy_y2")
+#: Operations with the label counts of multiplication.
+LIKE_MULTIPLICATION = (
+    "multiply", "xy_x_y", "xy_y", "xy_m_y", "x2_xy_y2", "x2_xy_y2_x", "x3_xy", "x2_y2", "x2_m_y2",
+)  # fmt: skip
+
+
+def _start(seed: int) -> tuple[dict[str, np.ndarray], Task, np.ndarray]:
+    """Fresh weights of addition mod 97, the task, and the loss of each of its pairs."""
+    experiment = preset("furuta2024", {"seed": seed})
+    task = build_task(experiment)
+    weights = experiment.network.init(jax.random.key(seed), task.shape, "float32")
+    logits = experiment.network.apply(weights, jnp.asarray(task.inputs), task.shape)
+    losses = -np.asarray(jax.nn.log_softmax(logits, axis=1))[np.arange(task.n_inputs), task.targets]
+    return {k: np.asarray(v) for k, v in weights.items()}, task, losses
+
+
+def _parameters(bench: Bench, seed: int) -> Finding:
+    weights, task, losses = _start(seed)
+    train = make_split(preset("furuta2024").split, task, seed).train
+    count, loss = sum(w.size for w in weights.values()), float(losses[train].mean())
+    holds = count == PARAMETERS and INITIAL_LOSSES[0] - 0.01 < loss < INITIAL_LOSSES[1] + 0.01
+    return Finding({"parameters": count, "initial_loss": loss}, holds, f"{count:,} parameters, loss {loss:.4f}")
+
+
+def _spectra(bench: Bench, seed: int) -> Finding:
+    weights, task, _ = _start(seed)
+    found = MEASURES["fourier_sparsity"](weights, task)
+    values = {f"{what}_{name}": float(found[f"{what}_{name}"]) for name in INITIAL_SPECTRA for what in ("ffs", "fcr")}
+    holds = all(
+        values[f"ffs_{name}"] == ffs and abs(values[f"fcr_{name}"] - fcr) <= 3 * sd
+        for name, (ffs, fcr, sd) in INITIAL_SPECTRA.items()
+    )
+    said = f"FFS {values['ffs_W_E']:.3f} and {values['ffs_W_L']:.3f}, FCR {values['fcr_W_E']:.3f} and "
+    return Finding(values, holds, said + f"{values['fcr_W_L']:.3f} of W_E and W_L")
+
+
+def _split(bench: Bench, seed: int) -> Finding:
+    values: dict[str, Any] = {}
+    task = build_task(preset("furuta2024/published-range"))
+    seen: set[int] = set()
+    pairs = []
+    for n in range(1, len(FIRST_PAIRS) + 1):
+        # training sets of one more pair each: which one it is
+        rows = set(make_split(Split(n_train=n, method="python_shuffle", seed=0), task, 0).train.tolist())
+        (new,) = rows - seen
+        pairs.append(tuple(int(v) for v in task.inputs[new, [0, 2]]))
+        seen = rows
+    values["first_pairs"] = [list(pair) for pair in pairs]
+    for kind in SIZES:
+        experiment = preset("furuta2024/published-range", {"task.operand_range": kind})
+        split = make_split(experiment.split, build_task(experiment), experiment.seed)
+        values[f"training_pairs_of_{kind}"], values[f"test_pairs_of_{kind}"] = len(split.train), len(split.test)
+    sizes = {kind: (values[f"training_pairs_of_{kind}"], values[f"test_pairs_of_{kind}"]) for kind in SIZES}
+    values["pairs_with_a_sign"] = int((task.inputs[:, [0, 2]] >= 97).any(axis=1).sum())
+    holds = tuple(pairs) == FIRST_PAIRS and sizes == SIZES and values["pairs_with_a_sign"] == 995
+    said = f"first pairs {', '.join(map(str, pairs))}; {sizes['vocabulary']} pairs against {sizes['p']}"
+    return Finding(values, holds, said)
+
+
+def _powers(bench: Bench, seed: int) -> Finding:
+    found = {p: tuple(power(n, p)["values"] for n in range(2, 8)) for p in POWERS}
+    one_to_one = {p: [n for n in range(2, 8) if power(n, p)["bijective"]] for p in POWERS}
+    values: dict[str, Any] = {f"powers_mod_{p}": list(counts) for p, counts in found.items()}
+    values |= {f"one_to_one_mod_{p}": exponents for p, exponents in one_to_one.items()}
+    holds = found == POWERS and one_to_one == {97: [5, 7], 59: [3, 5, 7], 113: [3, 5]}
+    said = "; ".join(f"mod {p} the exponents {', '.join(map(str, e))}" for p, e in one_to_one.items())
+    return Finding(values, holds, f"one-to-one: {said}")
+
+
+def _factors(bench: Bench, seed: int) -> Finding:
+    values: dict[str, Any] = {}
+    holds = True
+    for operation, moduli in IRREDUCIBLE.items():
+        tree = resolve(operation)[1].tree
+        holds = holds and over_integers(tree)["irreducible"]
+        for p, irreducible in moduli.items():
+            found = over_field(tree, p)
+            values[f"{operation}_mod_{p}"] = found["text"]
+            holds = holds and found["irreducible"] == irreducible
+    said = f"x² + xy + y² is {values['x2_xy_y2_mod_97']} mod 97, x² + y² is {values['x2_y2_mod_97']}"
+    return Finding(values, bool(holds), said)
+
+
+def _labels(bench: Bench, seed: int) -> Finding:
+    values: dict[str, Any] = {}
+    spread: dict[str, tuple[float, float]] = {}
+    off = 0.0
+    counts = True
+    for operation, (n, most, least, entropy, kl, of_train, of_test) in LABELS.items():
+        bench.check_time()
+        found = label_statistics(build_task(preset(f"furuta2024/{operation}")), seeds=100)
+        counts = counts and (found["labels"], found["largest_count"], found["smallest_count"]) == (n, most, least)
+        counts = counts and abs(found["entropy"] - entropy) < 1e-4
+        for name, reference, digits in (
+            ("kl", kl, 8e-4),
+            ("train_entropy", of_train, 5e-4),
+            ("test_entropy", of_test, 5e-4),
+        ):
+            # two means of 100 splits each, the reference rounded as it was written (of KL a range)
+            error = found[name]["sd"] * math.sqrt(2 / 100)
+            off = max(off, (abs(found[name]["mean"] - reference) - digits) / error)
+        values[f"{operation}_kl"] = found["kl"]["mean"]
+        spread[operation] = found["kl"]["mean"], found["kl"]["sd"]
+    grokking, others = ([spread[o] for o in of] for of in (GROKKING, NOT_GROKKING))
+    apart = max(abs(a - b) / max(s, t) for a, s in grokking for b, t in others)
+    values["largest_deviation_in_standard_errors"] = off
+    values["grokking_and_not_apart_in_deviations"] = apart
+    holds = counts and off < 4 and apart < 1
+    said = (
+        f"KL {of_all([m for m, _ in grokking])} of two operations that grok and {of_all([m for m, _ in others])} of "
+        f"two that do not, at most {apart:.2f} of one split's standard deviation apart"
+    )
+    return Finding(values, holds, said)
+
+
+def _histograms(p: int) -> Callable[[Bench, int], Finding]:
+    def run(bench: Bench, seed: int) -> Finding:
+        counts = {}
+        for operation in LIKE_MULTIPLICATION:
+            task = build_task(preset(f"furuta2024/{operation}", {"task.p": p}))
+            counts[operation] = sorted(np.bincount(task.targets, minlength=p)[:p].tolist(), reverse=True)
+        same = [o for o, c in counts.items() if c == counts["multiply"]]
+        published = {o: (published_of(o) or {})["by_fraction"] for o in same}
+        easy = [o for o, by in published.items() if all(v is True for v in by.values())]
+        never = [o for o, by in published.items() if not any(v is True for v in by.values())]
+        values: dict[str, Any] = {"same_counts": len(same), "largest_count": counts["multiply"][0]}
+        values |= {"published_to_grok_from_30%": easy, "published_to_grok_from_no_share": never}
+        holds = len(same) == len(LIKE_MULTIPLICATION) and counts["multiply"] == [2 * p - 1] + [p - 1] * (p - 1)
+        said = f"{len(same)} operations with one histogram; published as easy: {', '.join(easy)}; never: "
+        return Finding(values, holds and bool(easy) and bool(never), said + ", ".join(never))
+
+    return run
+
+
+def _exact(run: Callable[[Bench, int], Finding], cost: float, setting: str, *, seeds: int = 1, **words: Any) -> Claim:
+    """A claim whose trial is the same for both sizes."""
+    one = Trial(setting=setting, seeds=seeds, cost=cost, run=run, fixed=seeds == 1)
+    return Claim(quick=one, full=one, **words)
+
+
+_INITIAL = "Addition mod 97, 20 draws of the initial weights, before any step."
+
+CLAIMS = [
+    _exact(
+        _parameters,
+        20,
+        _INITIAL,
+        seeds=20,
+        id="size-and-start",
+        claim="The model has 222,720 parameters and starts near the loss of the uniform answer over its vocabulary.",
+        source="section 2.1 and the published code",
+        expected="222,720; the published code starts at 4.6399 and 4.6534 in two runs (ln 102 is 4.625)",
+        counter="The bar is 0.01 beyond these two: the published code does not seed its initial weights.",
+    ),
+    _exact(
+        _spectra,
+        10,
+        _INITIAL,
+        seeds=20,
+        id="initial-spectra",
+        claim="Before training all frequencies are used alike, cosines and sines too.",
+        source="section 4 and figure 10, at step 0",
+        expected="FFS 1 of W_E and W_L; FCR .932 ± .010 of W_E, .929 ± .006 of W_L",
+        counter="FCR is measured from an independent implementation; a seed may lie three deviations off.",
+    ),
+    _exact(
+        _split,
+        2,
+        "The published code's split itself.",
+        id="published-split",
+        claim="In the published code operands run over all 102 tokens, so that it trains on more pairs than are told.",
+        source="the published code",
+        expected="seed 0 begins with (58, 84), (31, 88), (25, 27), (23, 96), (92, 98); 3,121 and 7,283 pairs where the "
+        "paper's r of p² gives 2,822 and 6,587; 995 pairs hold a sign",
+    ),
+    _exact(
+        _powers,
+        1,
+        "Counted.",
+        id="powers",
+        claim="Which powers are one-to-one depends on the modulus: mod 97 (x + y)^5 and (x + y)^7 are relabelled sums.",
+        source="appendix J, which compares moduli",
+        expected="n-th powers for n = 2 to 7: 49, 33, 25, 97, 17, 97 mod 97; 30, 59, 30, 59, 30, 59 mod 59; 57, 113, "
+        "29, 113, 57, 17 mod 113",
+        counter="So what the paper says of the parity of n and of moduli is confounded with gcd(n, p − 1).",
+    ),
+    _exact(
+        _factors,
+        1,
+        "Factored exactly.",
+        id="factors",
+        claim="x² + xy + y² is not factorizable.",
+        source="section 5 and table 5",
+        expected="irreducible over the integers; mod 97 it is (x − 35y)(x − 61y), mod 59 and 113 irreducible; x² + y² "
+        "is a product mod 97 and 113 and irreducible mod 59",
+        counter="The paper's word means 'no function of x ± y', not a factor over the field of its own modulus.",
+    ),
+    _exact(
+        _labels,
+        15,
+        "Mod 97 from 30% of the pairs, 100 random splits of each of 13 operations.",
+        id="label-statistics",
+        claim="Entropies of the labels, and their divergence from training to test set, do not tell operations that "
+        "grok from those that do not.",
+        source="appendix K",
+        expected="KL .0245 for x³ + y³, .0232 to .0248 for x² + y², x³ + xy and x² + xy + y²; 13 rows of reference "
+        "values in all",
+        counter="The paper gives neither base nor list of operations; reference values are from an independent "
+        "implementation, means over 100 splits as here. The bars are ours: four standard errors beyond their rounding, "
+        "less than one deviation of a split apart.",
+    ),
+    _exact(
+        _histograms(97),
+        2,
+        "All pairs mod 97; which of them grok is taken from the published table 5.",
+        id="identical-histograms",
+        claim="Nine operations have the very same label counts, and range from easy to impossible.",
+        source="appendix K and table 5",
+        expected="one label 193 times and 96 labels 96 times, of xy, xy + x + y, x² ± y² (grok from 30%) as of "
+        "x² + xy + y² + x (from no share)",
+    ),
+]

@@ -1,0 +1,96 @@
+"""Makes the packaged table of what was measured here of the operations alone, from results that are kept.
+
+`python -m groklab.papers.furuta2024.claims.measured_table docs/reproductions/furuta2024.json [SWEEP ...]`: the saved
+results of `groklab reproduce furuta2024`, and sweeps over task.expression, at one modulus each. Of an operation that
+both hold at the same modulus and fraction, the one with more seeds is taken.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from groklab.papers.furuta2024.claims.common import ASKED, FRACTION, MORE, OWN
+from groklab.papers.furuta2024.claims.verdicts import FACTORIZABLE, POWERS
+from groklab.papers.furuta2024.tables import MEASURED
+from groklab.reproduction.saved import load
+from groklab.store import storage
+
+#: The claims whose quick trials train operations alone: each operation with its share of the pairs.
+COMPARED: dict[str, dict[str, float]] = {
+    "linear": {"add": FRACTION["quick"], "2x_y": MORE["quick"]},
+    "cross-terms": {"multiply": FRACTION["quick"], "xy_y": MORE["quick"]},
+    "factorizable": dict.fromkeys(FACTORIZABLE.easy + FACTORIZABLE.hard, MORE["quick"]),
+    "sums-of-powers": dict.fromkeys(POWERS.easy + POWERS.hard, MORE["quick"]),
+}
+#: The claims that look at one operation's weights: the operation, and the name of the step at which it grokked.
+LOOKED_AT = {
+    "subtraction-spectrum": ("subtract", "grokked_step"),
+    "shifted-product": ("xy_x_y", "grokked_step"),
+    "squares-spectrum": ("x2_y2", "grokked_step"),
+    "relabelled-addition": ("x_plus_y_power_5", "fifth_power_grokked_step"),
+}
+P = ASKED["quick"]["task.p"]
+
+
+def _row(operation: str, frac_train: float, p: int, steps: Sequence[int | None], best: float | None) -> dict[str, Any]:
+    grokked = sum(step is not None for step in steps)
+    row: dict[str, Any] = {"operation": operation, "frac_train": frac_train, "p": p, "seeds": len(steps)}
+    return {**row, "grokked": grokked, "best_test_accuracy": best}
+
+
+def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of `furuta2024_tables.measured` that saved results hold: an operation each of the quick trials."""
+    for claim in saved["claims"]:
+        evidence = claim.get("quick")
+        if evidence is None or claim["id"] not in {*COMPARED, *LOOKED_AT}:
+            continue
+        measured = {name: entry["values"] for name, entry in evidence["measured"].items()}
+        for operation, fraction in COMPARED.get(claim["id"], {}).items():
+            best = max(measured[f"{operation}_best_test_accuracy"])
+            yield _row(operation, fraction, P, measured[f"{operation}_grokked_step"], best)
+        if claim["id"] in LOOKED_AT:
+            operation, steps = LOOKED_AT[claim["id"]]
+            own = OWN.get(operation, {})
+            fraction, p = own.get("split__frac_train", FRACTION["quick"]), own.get("task__p", P)
+            yield _row(operation, fraction, p, measured[steps], None)
+
+
+def rows_of_sweep(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows that a sweep over operations holds: an operation and fraction each, its seeds together."""
+    # sweeps know presets by name, so that this package is there before they are
+    from groklab.sweeps.sweep import Sweep
+
+    swept = Sweep(folder)
+    best = swept.curves().group_by("member").agg(pl.col("test_accuracy").max().alias("best"))
+    members = swept.table.filter(pl.col("status") == "finished").join(best, on="member", how="left")
+    cells: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for member in members.iter_rows(named=True):
+        experiment = swept.experiment(member["member"])
+        cells.setdefault((experiment.task.expression, float(experiment.split.frac_train or 0)), []).append(member)
+    p = swept.experiment(0).task.p
+    for (operation, fraction), rows in cells.items():
+        yield _row(operation, fraction, p, [row["grokked_step"] for row in rows], max(row["best"] for row in rows))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the table; `arguments` hold the file of saved results, sweeps, and --out FILE for another place."""
+    given = list(arguments)
+    path = Path(given.pop(given.index("--out") + 1)) if "--out" in given else MEASURED
+    file, *sweeps = [word for word in given if word != "--out"]
+    rows = [*rows_of(load(Path(file))), *(row for name in sweeps for row in rows_of_sweep(Path(name)))]
+    kept: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        key = (row["operation"], row["p"], row["frac_train"])
+        if key not in kept or row["seeds"] > kept[key]["seeds"]:
+            kept[key] = row
+    made_by = "python -m groklab.papers.furuta2024.claims.measured_table"
+    storage.write_json(path, {"made_by": made_by, "rows": [*kept.values()]})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,310 @@
+"""Claims that are mathematics: the parallelogram equations, their flow, and what random training sets imply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from groklab.errors import InputError
+from groklab.experiment.reading import component
+from groklab.papers.liu2022.starts import published_start
+from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.theory.effective_theory import (
+    LINEAR,
+    check_applies,
+    critical_fraction,
+    critical_sizes,
+    flow,
+    grokking_rate,
+)
+from groklab.theory.parallelograms import ZERO, Equations, equations_of
+
+P = 10
+#: Eigenvalues of G with all pairs at p = 10, and the third one at other p, as the specification's sources print them.
+SPECTRUM = (0, 0, 30, 31.2716, 36.5472, 38.3765, 42.1380, 45.7284, 47.3148, 48.6235)
+THIRD = {4: 6, 6: 12, 11: 36.5287, 20: 110, 53: 729.489}
+#: Of 10,000 random training sets of k = 14 to 40 pairs, how many force the line: the authors' notebook.
+PUBLISHED_COUNTS = (
+    1, 7, 51, 144, 373, 860, 1754, 2863, 4270, 5795, 7085, 8027, 8666, 9187, 9488, 9654, 9814, 9881, 9919, 9945, 9980,
+    9983, 9991, 9998, 9994, 9997, 10000,
+)  # fmt: skip
+#: Median lambda_3 of random training sets of k pairs, with nu = 1 and Z0 = 9.
+RATES = {20: 0.0, 25: 0.144, 30: 0.498, 40: 1.888, 50: 4.5}
+#: Median smallest training fraction that forces the line.
+FRACTIONS = {4: 0.80, 6: 0.62, 8: 0.50, 10: 0.42, 15: 0.29, 20: 0.23, 30: 0.16, 50: 0.11}
+#: Where the line through ten points of Z0 = 9 ends.
+LINE_END = 1.48629
+
+
+def addition(p: int, modular: bool = False) -> Equations:
+    """The equations of unordered addition on 0..p-1."""
+    described = {"p": p, "expression": "x + y", "modular": modular, "pairs": "unordered", "layout": "a b"}
+    return equations_of(component("task", described, "arithmetic").build())
+
+
+def random_set(equations: Equations, k: int, rng: np.random.Generator) -> np.ndarray:
+    """(N,) bool, k pairs."""
+    chosen = np.zeros(equations.n_pairs, np.bool_)
+    chosen[rng.permutation(equations.n_pairs)[:k]] = True
+    return chosen
+
+
+def listed(equations: Equations, chosen: np.ndarray) -> np.ndarray:
+    """(|P0(D)|, p) the equations themselves, one row each."""
+    rows = []
+    for c in np.unique(equations.classes):
+        members = np.flatnonzero(chosen & (equations.classes == c))
+        rows += [equations.incidence[u] - equations.incidence[v] for i, u in enumerate(members) for v in members[:i]]
+    return np.array(rows).reshape(-1, equations.p)
+
+
+def _spectrum(bench: Bench, seed: int) -> Finding:
+    rng, worst, least = np.random.default_rng(seed), 0.0, P
+    for p in (5, 10, 15):
+        equations = addition(p)
+        for _ in range(20):
+            chosen = random_set(equations, int(rng.integers(2, equations.n_pairs + 1)), rng)
+            a = listed(equations, chosen)
+            worst = max(worst, float(np.abs(equations.gram(chosen) - a.T @ a).max()))
+            least = min(least, equations.null_dimension(chosen))
+    off = float(np.abs(addition(P).eigenvalues() - SPECTRUM).max())
+    third = max(abs(float(addition(p).eigenvalues()[2]) / w - 1) for p, w in THIRD.items())
+    modular = [addition(p, modular=True).null_dimension() for p in (5, 7, 10, 11, 20)]
+    values = {
+        "largest_difference_from_listed": worst,
+        "spectrum_off_by": off,
+        "third_eigenvalue_off_by_share": third,
+        "least_null_dimension": least,
+        "modular_null_dimension": max(modular),
+    }
+    holds = worst < 1e-9 and off < 1e-3 and third < 1e-4 and least >= LINEAR and set(modular) == {1}
+    said = f"G as listed to {worst:.0e}, the spectrum to {off:.0e}; at least {least} free, modulo p {max(modular)}"
+    return Finding(values, holds, said)
+
+
+def _critical(draws: int) -> Callable[[Bench, int], Finding]:
+    def run(bench: Bench, seed: int) -> Finding:
+        equations = addition(P)
+        sizes = critical_sizes(equations, draws, seed)
+        fraction, error = critical_fraction(sizes, equations.n_pairs)
+        published = np.array(PUBLISHED_COUNTS) / 10_000
+        ours = np.array([(sizes <= k).mean() for k in range(14, 41)])
+        errors = np.sqrt(np.maximum(published * (1 - published), 1e-4) * (1 / draws + 1 / 10_000))
+        worst = float(np.abs((ours - published) / errors).max())
+        at = {k: float(ours[k - 14]) for k in (18, 20, 22, 25, 30)}
+        values = {"critical_fraction": fraction, "standard_error": error, "largest_deviation_in_errors": worst}
+        values |= {f"p_linear_at_{k}": v for k, v in at.items()}
+        said = f"half of {draws:,} orders at {fraction:.3f} ± {error:.3f}; from the notebook at most {worst:.1f} errors"
+        return Finding(values, 0.40 <= fraction <= 0.42 and worst < 4, said)
+
+    return run
+
+
+def _least(bench: Bench, seed: int) -> Finding:
+    forced, freed = True, True
+    for p in (4, 6, 8, 10, 11, 20, 30):
+        equations = addition(p)
+        chosen = np.isin(equations.classes, (p - 2, p - 1))
+        forced &= int(chosen.sum()) == p and equations.null_dimension(chosen) == LINEAR
+        for u in np.flatnonzero(chosen):
+            fewer = chosen.copy()
+            fewer[u] = False
+            freed &= equations.null_dimension(fewer) > LINEAR
+    third = float(addition(P).eigenvalues(np.isin(addition(P).classes, (P - 2, P - 1)))[2])
+    said = "the p pairs with sums p − 2 and p − 1 force the line, and no one of them can be spared"
+    return Finding({"forced": forced, "each_pair_needed": freed, "third_eigenvalue": third}, forced and freed, said)
+
+
+def _generic(bench: Bench, seed: int) -> Finding:
+    rng, equations, same, shares = np.random.default_rng(seed), addition(P), 0, {}
+    n = 0
+    for k in (10, 15, 20, 23, 26, 30, 40, 50):
+        for _ in range(4):
+            chosen = random_set(equations, k, rng)
+            same += bool(np.array_equal(equations.reachable(chosen), equations.implied_by_rank(chosen)))
+            n += 1
+        bench.check_time()
+        shares[k] = float(np.mean([equations.ideal_accuracy(random_set(equations, k, rng)) for _ in range(200)]))
+    values = {"identical": same, "of": n, **{f"ideal_accuracy_at_{k}": v for k, v in shares.items()}}
+    return Finding(
+        values, same == n, f"{same} of {n} training sets alike; ideal accuracy from 30 pairs {shares[30]:.3f}"
+    )
+
+
+def _flow(bench: Bench, seed: int) -> Finding:
+    rng, equations = np.random.default_rng(seed), addition(P)
+    drift, off_centre, wrong, against_steps, ends = 0.0, 0.0, 0, 0.0, []
+    times = np.array([0, 0.1, 1, 3, 1e6])
+    for k in (20, 25, 30, 40, 45, 50) * 3:
+        chosen = random_set(equations, k, rng)
+        gram, e = equations.gram(chosen), rng.uniform(-0.5, 0.5, (P, 1))
+        e = (e - e.mean()) / e.std(ddof=1)
+        found = flow(e, gram, 1.0, times)
+        drift = max(drift, float(np.abs((found**2).sum(axis=(1, 2)) - (P - 1)).max()))
+        off_centre = max(off_centre, float(np.abs(found.sum(axis=1)).max()))
+        last = np.sort(found[-1, :, 0])
+        line = np.linspace(-LINE_END, LINE_END, P)
+        on_line = bool(np.abs(last - line).max() < 1e-4)
+        wrong += on_line != (equations.null_dimension(chosen) == LINEAR)
+        ends += [float(last[-1])] if on_line else []
+        if k == 45:
+            slow = e.copy()
+            for _ in range(3000):  # Euler at a fine step, Z0 as it is
+                rate = 2 / float((slow**2).sum())
+                slow = slow - 1e-3 * rate * (gram @ slow - slow * float((slow * (gram @ slow)).sum() / (slow**2).sum()))
+            against_steps = max(against_steps, float(np.abs(slow - flow(e, gram, 1.0, np.array([3.0]))[0]).max()))
+    euler = _frozen(equations)
+    values = {
+        "drift_of_Z0": drift,
+        "off_centre": off_centre,
+        "sets_of_the_wrong_limit": wrong,
+        "line_end": max(ends),
+        "from_fine_steps": against_steps,
+        "published_euler_ends_at": euler,
+    }
+    holds = drift < 1e-10 and off_centre < 1e-10 and not wrong and against_steps < 1e-2 and abs(euler - 1.572) < 2e-3
+    said = f"Z0 to {drift:.0e}; a line to ±{max(ends):.5f} exactly where it is forced; Euler ends at {euler:.3f}"
+    return Finding(values, holds, said)
+
+
+def _frozen(equations: Equations) -> float:
+    """Where the published Euler steps, 5,000 with Z0 frozen, end from the published start: its largest coordinate."""
+    e = published_start(58)[0]["embed.W_E"].astype(np.float64)
+    e = (e - e.mean()) / e.std(ddof=1)
+    gram, z0 = equations.gram(), float((e**2).sum())
+    for _ in range(5000):
+        pulled = gram @ e
+        e = e + 1e-3 * 2 / z0 * (float((e * pulled).sum()) / z0 * e - pulled)
+    return float(np.abs(e).max())
+
+
+def _rates(bench: Bench, seed: int) -> Finding:
+    rng, equations, found = np.random.default_rng(seed), addition(P), {}
+    for k in RATES:
+        rates = []
+        for _ in range(400):
+            chosen = random_set(equations, k, rng)
+            rates.append(grokking_rate(equations.eigenvalues(chosen), equations.count(chosen)))
+        found[k] = float(np.median(rates))
+    holds = found[20] == 0 and all(abs(found[k] / v - 1) < 0.12 for k, v in RATES.items() if v)
+    said = "median rates " + ", ".join(f"{v:.3g}" for v in found.values()) + f" from {', '.join(map(str, found))} pairs"
+    return Finding({f"median_lambda_3_at_{k}": v for k, v in found.items()}, holds, said)
+
+
+def _sizes(moduli: tuple[int, ...], draws: int) -> Callable[[Bench, int], Finding]:
+    def run(bench: Bench, seed: int) -> Finding:
+        found, near = {}, True
+        for p in moduli:
+            bench.check_time()
+            equations = addition(p)
+            found[p] = float(np.median(critical_sizes(equations, draws, seed))) / equations.n_pairs
+            near &= abs(found[p] - FRACTIONS[p]) < max(0.12 * FRACTIONS[p], 1.01 / equations.n_pairs)
+        values: dict[str, Any] = {f"critical_fraction_p{p}": v for p, v in found.items()}
+        said = ", ".join(f"{v:.2f} at p = {p}" for p, v in found.items())
+        return Finding(values, near, said)
+
+    return run
+
+
+def _modular(bench: Bench, seed: int) -> Finding:
+    refused, spread = [], []
+    for p in (5, 10, 11, 20):
+        equations = addition(p, modular=True)
+        try:
+            check_applies(equations)
+        except InputError:
+            refused.append(p)
+        vectors = np.linalg.eigh(equations.gram())[1]
+        spread.append(float(np.ptp(vectors[:, 0])))
+        assert equations.eigenvalues()[1] > ZERO
+    values = {"moduli_refused": refused, "spread_of_the_null_vector": max(spread)}
+    return Finding(values, len(refused) == 4 and max(spread) < 1e-9, "only the constant representation is consistent")
+
+
+def _exact(run: Callable[[Bench, int], Finding], setting: str, cost: float) -> Trial:
+    return Trial(setting=setting, seeds=3, cost=cost, run=run)
+
+
+CLAIMS = [
+    Claim(
+        id="hessian",
+        claim="The effective loss is quadratic over Z0: G = A'A of all equations, with two zero modes always.",
+        source="section 3.2",
+        expected="G of sums over pairs equals A'A; eigenvalues 0, 0, 30, 31.27, …, 48.62 at p = 10; third eigenvalue "
+        "p(p + 2)/4 for even p; at least two free dimensions, and modulo p exactly one",
+        quick=_exact(
+            _spectrum, "Linear algebra in double precision; 20 random training sets each of p = 5, 10, 15.", 2
+        ),
+        full=_exact(_spectrum, "Linear algebra in double precision; 20 random training sets each of p = 5, 10, 15.", 2),
+    ),
+    Claim(
+        id="critical-fraction",
+        claim="There is a critical training fraction of about 0.4 from which the linear representation is forced.",
+        source="section 3.3, figure 4a",
+        expected="at p = 10 half of all training sets at .40–.42; .037, .176, .43, .80, .98 of those of 18, 20, 22, "
+        "25, 30 pairs",
+        quick=Trial(setting="p = 10, 5,000 random orders of the 55 pairs.", seeds=3, cost=15, run=_critical(5000)),
+        full=Trial(setting="p = 10, 20,000 random orders of the 55 pairs.", seeds=3, cost=60, run=_critical(20_000)),
+    ),
+    Claim(
+        id="critical-fraction-of-p",
+        claim="The critical fraction is no constant: it falls with p, as some two to three pairs a symbol are enough.",
+        source="not in the paper; the specification's own measurement",
+        expected="median .80, .62, .50, .42, .29, .23, .16, .11 at p = 4, 6, 8, 10, 15, 20, 30, 50",
+        counter="The paper gives 0.4, which is that of p = 10. Here 12% or one pair is near enough.",
+        quick=Trial(
+            setting="p = 4 to 30, 60 random orders each.",
+            seeds=3,
+            cost=10,
+            run=_sizes((4, 6, 8, 10, 15, 20, 30), 60),
+        ),
+        full=Trial(setting="p = 4 to 50, 200 random orders each.", seeds=3, cost=60, run=_sizes(tuple(FRACTIONS), 200)),
+    ),
+    Claim(
+        id="least-training-set",
+        claim="The p pairs with sums p − 2 and p − 1 force the linear representation; without any one they do not.",
+        source="section 3.3, sharpened",
+        expected="null space of dimension 2 for every p, more without any single pair; third eigenvalue 1.076 at "
+        "p = 10",
+        counter="The paper's worked example at p = 6 uses 8 pairs; 6 are enough.",
+        quick=Trial(setting="p = 4 to 30, exactly.", seeds=1, cost=1, run=_least, fixed=True),
+        full=Trial(setting="p = 4 to 30, exactly.", seeds=1, cost=1, run=_least, fixed=True),
+    ),
+    Claim(
+        id="ideal-accuracy",
+        claim="Which answers a training set implies can be read off one generic consistent representation.",
+        source="section 3.1 and figure 3b; the published code tests ranks instead",
+        expected="the same answers as the rank method, on every training set",
+        quick=_exact(_generic, "p = 10, 32 random training sets of 10 to 50 pairs a seed, by both methods.", 12),
+        full=_exact(_generic, "p = 10, 32 random training sets of 10 to 50 pairs a seed, by both methods.", 12),
+    ),
+    Claim(
+        id="flow",
+        claim="The flow keeps its norm and centre, and ends on a line if and only if the training set forces one.",
+        source="section 3.2, figure 4c and appendix F",
+        expected="Z0 constant to 1e-10; limit ±1.48629 (k − 4.5)/4.5 where the null space has two dimensions; the "
+        "published Euler steps, with Z0 frozen, end at 1.572 for seed 58 (Z0 12% too large)",
+        counter="The appendix's proof that the centre is conserved drops a term: it is so for centred embeddings only.",
+        quick=_exact(_flow, "p = 10, the closed form from 18 random starts and training sets a seed.", 12),
+        full=_exact(_flow, "p = 10, the closed form from 18 random starts and training sets a seed.", 12),
+    ),
+    Claim(
+        id="grokking-rate",
+        claim="The grokking rate λ₃ vanishes below the critical fraction and grows with the training set above it.",
+        source="section 3.3, figure 5a",
+        expected="median 0 at 20 pairs of 55, then .144, .498, 1.89, 4.50 at 25, 30, 40, 50 (ν = 1, Z0 = 9)",
+        counter="The paper prints 1/|P0(D)| before the loss, its code has none; published time axes are the code's.",
+        quick=_exact(_rates, "p = 10, 400 random training sets a size and seed.", 3),
+        full=_exact(_rates, "p = 10, 400 random training sets a size and seed.", 3),
+    ),
+    Claim(
+        id="not-modular",
+        claim="For addition modulo p the theory says nothing: no line satisfies the equations.",
+        source="section 3, by omission",
+        expected="one free dimension, the constant representation, with all data",
+        quick=Trial(setting="p = 5, 10, 11, 20, exactly.", seeds=1, cost=1, run=_modular, fixed=True),
+        full=Trial(setting="p = 5, 10, 11, 20, exactly.", seeds=1, cost=1, run=_modular, fixed=True),
+    ),
+]

@@ -1,0 +1,103 @@
+"""What the claims share: the kernel machines that they look at, and how iterations are counted.
+
+One iteration is a step: the machine of step t is the paper's iteration t, solved with M_t; the matrix that the paper
+measures with iteration t is the one after its update, M_(t+1), kept at step t + 1. The published runs have the
+iterations 0 to 29.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.experiment.presets import preset
+from groklab.papers.mallinar2024.presets import OPERATIONS
+from groklab.reproduction import Bench, Trial
+from groklab.store.run import Run
+from groklab.tasks.base import Task
+from groklab.tasks.splits import make_split
+from groklab.training.ensemble import build_task
+
+ITERATIONS = 30
+KERNELS = ("quadratic", "gaussian")
+#: Each orientation's other one, which carries nothing of the operation.
+WRONG = {"toeplitz": "hankel", "hankel": "toeplitz", "toeplitz_log": "hankel_log", "hankel_log": "toeplitz_log"}
+#: Seconds on two cores of the machines that many claims share, a seed.
+MACHINES_COST = 45.0
+SETTING = (
+    "The paper's own setting, as it takes seconds: x + y, x − y, x·y and x/y mod 61 from half of the pairs, 30 "
+    "iterations from M = I, quadratic and Gaussian kernel, in double precision"
+)
+
+
+def machines(bench: Bench, kernel: str, seed: int) -> Run:
+    """The machines of one kernel and seed, members in the order of `OPERATIONS`: one run, side by side."""
+    members = [preset(f"mallinar2024/{operation}-{kernel}", {"seed": seed}) for operation in OPERATIONS]
+    return bench.train([replace(m, name=f"mallinar2024-{kernel}") for m in members])
+
+
+def trial(run: Any, size: str, **changes: Any) -> Trial:
+    """A trial of `run(bench, seed)` on the machines of both kernels: three seeds, or ten."""
+    seeds = 3 if size == "quick" else 10
+    shared = {"setting": f"{SETTING}.", "seeds": seeds, "cost": seeds * MACHINES_COST, "shares": "machines"}
+    return Trial(run=run, **{**shared, **changes})
+
+
+def curve(run: Run, name: str, member: int = 0) -> np.ndarray:
+    """(30,) a metric at iterations 0 to 29."""
+    found = run.curves(member)
+    return np.asarray(found[name][found["step"] < ITERATIONS], float)
+
+
+def after_updates(run: Run, column: str, member: int = 0) -> np.ndarray:
+    """(30,) what an on-line measure gave of the matrices M_1 to M_30, those after the iterations 0 to 29."""
+    assert run.measured is not None
+    kept = run.measured.filter((pl.col("member") == member) & pl.col("step").is_between(1, ITERATIONS)).sort("step")
+    return kept[column].to_numpy().astype(float)
+
+
+def first(reached: Sequence[bool] | np.ndarray) -> int | None:
+    """The first iteration of which something is true."""
+    found = np.flatnonzero(reached)
+    return int(found[0]) if len(found) else None
+
+
+def data_of(run: Run, member: int = 0) -> tuple[Task, np.ndarray, np.ndarray]:
+    """A member's task, training rows and test rows."""
+    experiment = run.experiments[member]
+    task = build_task(experiment)
+    split = make_split(experiment.split, task, experiment.seed)
+    return task, split.train, split.test
+
+
+def solved(run: Run, weights: Mapping[str, np.ndarray], task: Task, train: np.ndarray, member: int = 0) -> np.ndarray:
+    """(N, c) predictions on all inputs of a member's machine, solved anew with a matrix M."""
+    return np.asarray(run.experiments[member].learner.outputs(weights, task, train))
+
+
+@contextlib.contextmanager
+def indefinite() -> Iterator[None]:
+    """Metrics that are not positive definite: so is the kernel matrix, and that it is solved by LU is no surprise."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the kernel matrix has no Cholesky factor")
+        yield
+
+
+def accuracy(outputs: np.ndarray, targets: np.ndarray) -> float:
+    """Share of rows (n, c) whose largest output is the target's."""
+    return float(np.mean(outputs.argmax(axis=1) == targets))
+
+
+def of_all(values: Sequence[float | int | None]) -> str:
+    """Numbers for people: `11`, or `11 to 13`."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return "none"
+    low, high = (f"{v:.3g}" if isinstance(v, float) else f"{v}" for v in (min(known), max(known)))
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,200 @@
+"""Claims on numbers that follow from definitions: starting points, first steps, identities of Fourier analysis."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from groklab.exchange.importing import import_file
+from groklab.experiment.presets import preset
+from groklab.measures.fourier import component_norms, fourier_basis, gini
+from groklab.papers.nanda2023.claims.common import analysis
+from groklab.reproduction import Bench, Claim, Finding, Trial
+
+CODE = "the authors' code and released runs"
+RELEASED = "GROKLAB_NANDA2023_RELEASED"
+#: Training loss of the released run with decay 0.1 (seed 1), by step.
+RECORDED = {
+    0: 4.776912162848,
+    2: 4.772563399630,
+    3: 4.764700989602,
+    5: 4.744425231799,
+    10: 4.713848842170,
+    20: 4.660384965227,
+    50: 4.203157308970,
+    100: 1.861743633715,
+}
+RECORDED_TEST_0 = 4.767726206203
+EXACT = "The released run's own initial weights and split (decay 0.1, seed 1), the paper's setting itself: 100 steps"
+
+
+def _first_steps(bench: Bench, dtype: str) -> dict[int, dict[str, float]]:
+    asked = {"name": f"nanda2023-first-steps-{dtype}", "budget.steps": 100, "evaluation.every": 1, "dtype": dtype}
+    run = bench.train(preset("nanda2023/released-wd0.1", {**asked, "checkpoints.spacing": "none"}))
+    curves = run.curves()
+    return {int(s): {k: float(v[i]) for k, v in curves.items()} for i, s in enumerate(curves["step"])}
+
+
+def _start(bench: Bench, seed: int) -> Finding:
+    single, double = (_first_steps(bench, dtype)[0] for dtype in ("float32", "float64"))
+    off = {
+        "train_deviation_in_float32": abs(single["train_loss"] - RECORDED[0]),
+        "train_deviation_in_float64": abs(double["train_loss"] - RECORDED[0]),
+        "test_deviation_in_float64": abs(double["test_loss"] - RECORDED_TEST_0),
+    }
+    # metrics are kept in single precision, whose steps are 4.8e-7 here
+    holds = all(v < 1e-6 for v in off.values())
+    values = {"train_loss": double["train_loss"], "test_loss": double["test_loss"], **off}
+    return Finding(values, holds, f"initial losses {double['train_loss']:.6f} and {double['test_loss']:.6f}")
+
+
+def _no_first_step(bench: Bench, seed: int) -> Finding:
+    found = _first_steps(bench, "float32")
+    first, second, third = (found[s]["train_loss"] for s in (0, 1, 2))
+    return Finding(
+        {"loss_0": first, "loss_1": second, "loss_2": third},
+        first == second != third,
+        f"loss {first:.6f} at step 0 and 1, {third:.6f} at step 2",
+    )
+
+
+def _trajectory(bench: Bench, seed: int) -> Finding:
+    found = _first_steps(bench, "float32")
+    off = {s: abs(found[s]["train_loss"] / value - 1) for s, value in RECORDED.items()}
+    worst = {20: max(v for s, v in off.items() if s <= 20), 50: off[50], 100: off[100]}
+    holds = worst[20] < 1e-5 and worst[50] < 2e-4 and worst[100] < 3e-3
+    values = {f"relative_deviation_to_step_{s}": v for s, v in worst.items()}
+    return Finding(
+        values, holds, f"deviates by {worst[20]:.1e} to step 20, {worst[50]:.1e} at 50, {worst[100]:.1e} at 100"
+    )
+
+
+def _identities(bench: Bench, seed: int) -> Finding:
+    p = 113
+    basis = fourier_basis(p)
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(p, p))
+    parseval = abs(np.sum((basis @ x @ basis.T) ** 2) / np.sum(x**2) - 1)
+    a, b = np.indices((p, p))
+    k = int(generator.integers(1, p // 2 + 1))
+    product = (np.outer(basis[2 * k - 1], basis[2 * k - 1]) - np.outer(basis[2 * k], basis[2 * k])) / np.sqrt(2)
+    wave = np.cos(2 * np.pi * k * (a + b) / p)
+    off = {
+        "orthonormality": float(np.abs(basis @ basis.T - np.eye(p)).max()),
+        "parseval": float(parseval),
+        "sum_direction": float(np.abs(product - wave / np.linalg.norm(wave)).max()),
+    }
+    return Finding(off, max(off.values()) < 1e-10, f"largest deviation {max(off.values()):.1e}")
+
+
+def _gini_at_start(bench: Bench, seed: int) -> Finding:
+    import jax
+
+    experiment = preset("nanda2023", {"seed": seed})
+    task = experiment.task.build()
+    weights = experiment.network.init(jax.random.key(seed), task.shape, "float64")
+    w_e = np.asarray(weights["embed.W_E"])[:113]
+    w_l = (np.asarray(weights["blocks.0.mlp.W_out"]) @ np.asarray(weights["unembed.W_U"])).T[:113]
+    values = {"gini_W_E": gini(component_norms(w_e)), "gini_W_L": gini(component_norms(w_l))}
+    formula = abs(gini(np.ones(9))) < 1e-12 and abs(gini(np.eye(9)[0]) - 8 / 9) < 1e-12
+    holds = formula and all(0.03 < v < 0.045 for v in values.values())
+    return Finding(values, holds, f"W_E {values['gini_W_E']:.4f}, W_L {values['gini_W_L']:.4f}")
+
+
+#: Of the released final model, to four digits: our own analysis must give them.
+RELEASED_VALUES = {
+    "train_loss": 9.2024e-9,
+    "test_loss": 4.98838e-7,
+    "restricted_loss": 2.2011e-9,
+    "excluded_loss": 8.38537,
+    "gini_W_E": 0.538591,
+    "gini_W_L": 0.757612,
+    "logit_fve": 0.974770,
+    "well_explained_neurons": 185,
+}
+
+
+def _released(bench: Bench, seed: int) -> Finding:
+    run = import_file(os.environ[RELEASED], home=bench.home)
+    found = analysis(bench, run)
+    off = {k: abs(found[k] / v - 1) for k, v in RELEASED_VALUES.items()}
+    keys = found["key_frequencies"]
+    values = {"key_frequencies": keys, **{k: found[k] for k in RELEASED_VALUES}}
+    holds = keys == [6, 23, 37, 39, 41] and max(off.values()) < 2e-4
+    return Finding(values, holds, f"key frequencies {keys}; largest relative deviation {max(off.values()):.1e}")
+
+
+def _claim(run: Any, setting: str, cost: float, trial: dict[str, Any], **words: Any) -> Claim:
+    """A claim whose quick trial is the paper's own setting already."""
+    made: Trial | None = Trial(setting=setting, cost=cost, run=run, **{"seeds": 1, **trial})
+    if run is _released and not os.environ.get(RELEASED):
+        made = None
+    return Claim(quick=made, full=made, **words)
+
+
+CLAIMS = [
+    _claim(
+        _start,
+        EXACT + ", evaluated at each, in single and double precision.",
+        15,
+        {"fixed": True, "shares": "steps"},
+        id="start",
+        version=2,
+        claim="The published initial weights and split give the recorded initial losses.",
+        source=CODE,
+        expected="4.7769121626 on the training set, 4.7677262072 on the test set",
+    ),
+    _claim(
+        _no_first_step,
+        EXACT + ".",
+        10,
+        {"fixed": True, "shares": "steps"},
+        id="warm-up",
+        claim="The first update has a learning rate of zero, so that the first two losses are equal.",
+        source=CODE,
+        expected="loss[0] == loss[1]",
+    ),
+    _claim(
+        _trajectory,
+        EXACT + ".",
+        10,
+        {"fixed": True, "shares": "steps"},
+        id="first-hundred-steps",
+        claim="The optimiser is as published: AdamW, betas .9 and .98, ten steps of warm-up, decay of all weights.",
+        source=CODE,
+        expected="training losses as recorded, to 1e-5 up to step 20, 2e-4 at 50, 3e-3 at 100",
+    ),
+    _claim(
+        _identities,
+        "The identities themselves at p = 113 on random arrays, in double precision.",
+        1,
+        {"seeds": 5},
+        id="fourier-identities",
+        claim="The Fourier basis is orthonormal, the 2-D transform keeps energy, and cos(w(a+b)) is a sum of products.",
+        source="section 3 and appendix A",
+        expected="all exact to rounding",
+    ),
+    _claim(
+        _gini_at_start,
+        "Fresh weights of the mainline's network at p = 113: nothing is trained.",
+        5,
+        {"seeds": 5},
+        id="gini-at-start",
+        claim="Untrained weights have no sparse spectrum: their Gini coefficients are far below a grokked model's.",
+        source="section 5.2 and figure 7",
+        expected="0.035–0.039 for W_E, 0.034–0.039 for W_L",
+    ),
+    _claim(
+        _released,
+        f"The file itself, imported from the path that {RELEASED} holds.",
+        10,
+        {"fixed": True},
+        id="released-model",
+        counter=f"The file carries no licence and is not shipped: this is tested where {RELEASED} holds its path.",
+        claim="The released model, grokked at decay 0.1, computes with five key frequencies.",
+        source="released run with decay 0.1, seed 1; values by an independent analysis",
+        expected="key frequencies 6, 23, 37, 39, 41; restricted loss 2.201e-9, excluded loss 8.3854, logit FVE .97477",
+    ),
+]
