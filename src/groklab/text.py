@@ -1,8 +1,46 @@
-"""How numbers are written for people."""
+"""How numbers and lists are written for people: in the terminal, in sentences and on pages."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def step_of(value: float | None) -> str:
+    """A step, or a dash where there is none."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share in percent; what is not quite all is never rounded up to it."""
+    if value is None or value != value:
+        return "–"
+    text = f"{value:.{digits}%}"
+    return f"over {1 - 10 ** -(digits + 2):.{digits}%}" if value < 1 and text == f"{1:.{digits}%}" else text
+
+
+def loss_of(value: float | None) -> str:
+    """A loss to three figures, 10^-6 written as such."""
+    if value is None or value != value:
+        return "–"
+    text = f"{value:.3g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}\u00a0×\u00a010{raised}"
+
+
+def listed(items: Sequence[Any]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    words = [str(i) for i in items]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def times(ratio: float) -> str:
+    """A ratio as 'times as long', to two or three figures."""
+    return f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}"
 
 
 def duration(seconds: float) -> str:
@@ -10,7 +48,7 @@ def duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return "–"
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     if seconds < 3600:
         return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"

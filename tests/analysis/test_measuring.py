@@ -92,13 +92,13 @@ def test_an_explanation_is_about_this_model(run: gl.Run) -> None:
     assert f"{numbers['logit_fve']:.1%}" in told["verdict"]
     # p = 11 is too small for this network to be sparse
     assert len(numbers["key_frequencies"]) == 5
-    assert "all 5 that there are" in told["verdict"]
+    assert "5 of the 5 pass the rule" in told["verdict"]
     titles = [s["title"].split(":")[0] for s in told["sections"]]
     assert titles == [
         *("Embedding", "Neurons", "Output map W_L", "Logits", "Ablations", "How it came about"),
     ]
     untrained = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 10}))
-    assert "hardly by that sum" in gl.explain(untrained)["verdict"]
+    assert "it does not compute by that sum" in gl.explain(untrained)["verdict"]
     with pytest.raises(gl.InputError, match="members 0 to 0"):
         gl.explain(run, member=1)
 

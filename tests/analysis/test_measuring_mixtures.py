@@ -11,6 +11,7 @@ import groklab as gl
 from corpus import MIXTURE, Corpus
 from groklab.measures.frequencies import find_frequencies
 from groklab.tasks.splits import make_split
+from groklab.text import loss_of
 from groklab.training.ensemble import build_task
 
 
@@ -66,7 +67,7 @@ def test_an_explanation_has_a_section_for_each_operation(run: gl.Run) -> None:
     titles = [section["title"] for section in told["sections"]]
     assert titles[:4] == ["Frequencies of the weights", *(f"Operation {name}" for name in ("x + y", "x - y", "x*y"))]
     for one in found["operations"]:
-        assert f"{one['operation']} has a loss of {one['restricted_loss']:.2g}" in told["verdict"]
+        assert f"{one['operation']} has a loss of {loss_of(one['restricted_loss'])}" in told["verdict"]
         lines = " ".join(next(s["lines"] for s in told["sections"] if s["title"] == f"Operation {one['operation']}"))
         sign = "+" if one["direction"] > 0 else "−"
         assert f"restricted to a {sign} b at the key frequencies: {one['restricted_loss']:.3g}" in lines

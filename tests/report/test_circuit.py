@@ -77,7 +77,9 @@ def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
     facts, c = found_in(trained)
     c = with_keys(c, 2)
     told = circuit_story.computes(c)
-    assert "the key frequency 2 of 1 to 5" in told[0]
+    assert told[0] == c.analysis.verdict()
+    assert "with k = 2" in told[0]
+    assert "of 1 to 5" in told[1]
     well = c.parts["neurons"]["well_explained_neurons"]
     assert (f"{well} of 64 neurons" if well else "None of the 64 neurons") in told[2]
     alpha = c.found["alpha"][-1]
@@ -94,14 +96,14 @@ def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
 
 @pytest.mark.parametrize(
     ("fve", "verdict"),
-    [(0.97, "nearly all that it computes"), (0.7, "part of what it computes"), (0.03, "does not compute by it")],
+    [(0.97, "so it computes by that sum"), (0.7, "partly by that sum"), (0.03, "does not compute by that sum")],
 )
 def test_the_formula_is_claimed_only_where_it_explains_the_logits(trained: gl.Run, fve: float, verdict: str) -> None:
     _, c = found_in(trained)
     found = {**c.found, "logit_fve": np.full(len(c.steps), fve)}
     told = circuit_story.computes(dataclasses.replace(c, found=found))
-    assert f"{fve:.1%} of the variance" in told[1]
-    assert verdict in told[1]
+    assert f"{fve:.1%} of the variance" in told[0]
+    assert verdict in told[0]
 
 
 def test_a_model_without_few_frequencies_is_said_to_have_none(trained: gl.Run) -> None:

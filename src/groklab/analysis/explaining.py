@@ -6,22 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from groklab.analysis.explaining_machines import Section, explain_machine, machine_verdict
-from groklab.analysis.explaining_mixtures import explain_mixture, mixture_verdict
-from groklab.analysis.explaining_representations import representation_lines, representation_verdict
+from groklab.analysis.circuits import CircuitAnalysis, not_applicable
+from groklab.analysis.explaining_machines import Section, explain_machine
+from groklab.analysis.explaining_mixtures import explain_mixture, of_mixture
+from groklab.analysis.explaining_representations import representation_lines
+from groklab.analysis.features import FeatureAnalysis
 from groklab.analysis.measuring import Told, analyse
+from groklab.analysis.representations import RepresentationAnalysis
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
 from groklab.measures.grid import grid_of, operations_of
+from groklab.measures.orientations import is_asked
 from groklab.measures.phases import FEWEST
 from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 from groklab.training.ensemble import build_task
 
-#: From this fraction of the logits' variance on, a model computes by the sum of cosines; below the other it does not.
-MOSTLY, HARDLY = 0.8, 0.3
 #: Neuron clusters and ablations that are told one by one.
 FEW = 8
 
@@ -44,27 +46,27 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
         sections = explain_machine(found, task)
         return {
             **head,
-            "verdict": machine_verdict(found, task),
+            "verdict": _of_machine(found, task).verdict(),
             "sections": [{"title": t, "lines": lines} for t, lines in sections if lines],
         }
     if found["representation"] is not None:
         lines = representation_lines(found["representation"])
         return {
             **head,
-            "verdict": representation_verdict(found["representation"]),
+            "verdict": RepresentationAnalysis.of(found["representation"]).verdict(),
             "sections": [{"title": "Representation", "lines": lines}],
         }
     if operations_of(task) and experiment.network is not None:
         sections = explain_mixture(found, run.weights(found["step"], member), task, experiment.network)
         return {
             **head,
-            "verdict": mixture_verdict(found, task),
+            "verdict": of_mixture(found, task).verdict(),
             "sections": [{"title": t, "lines": lines} for t, lines in sections if lines],
         }
     if "does_not_apply" in found:
         return {
             **head,
-            "verdict": f"Nothing that groklab looks for: {found['does_not_apply']}.",
+            "verdict": not_applicable(found["does_not_apply"]),
             "sections": [],
         }
     weights = run.weights(found["step"], member)
@@ -90,44 +92,15 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
     sections.append(_history(found))
     return {
         **head,
-        "verdict": _verdict(found, task),
+        "verdict": CircuitAnalysis.of(grid_of(task), found["key_frequencies"], found).verdict(),
         "sections": [{"title": t, "lines": lines} for t, lines in sections],
     }
 
 
-def _verdict(found: dict[str, Any], task: Task) -> str:
-    keys, fve = found["key_frequencies"], found.get("logit_fve")
-    sign = "+" if task.algebra["direction"] == 1 else "−"
-    if fve is None:
-        alone = found["restricted_loss"]
-        return (
-            f"Residues share answers, so there is no cosine for each; functions of a {sign} b at {len(keys)} "
-            f"frequencies ({_listed(keys)}) alone have a loss of {alone:.2g}, and the whole model {found['loss']:.2g}."
-        )
-    formula = f"Σ α_k cos(w_k({grid_of(task).formula}))"
-    if formula.endswith("s(c)))"):
-        formula += ", where s(c) is the sum that c answers,"
-    p = int(task.algebra["p"])
-    if len(keys) == p // 2:
-        how = "mostly " if fve >= MOSTLY else "partly " if fve >= HARDLY else "hardly "
-        return (
-            f"No frequency stands out: all {len(keys)} that there are pass the rule, and {formula} over them explains "
-            f"{fve:.1%} of the variance of its logits, so it computes {how}by that sum."
-        )
-    if fve >= MOSTLY:
-        return (
-            f"It computes {formula} with {len(keys)} frequencies, k = {_listed(keys)}: that explains {fve:.1%} of the "
-            "variance of its logits."
-        )
-    if fve >= HARDLY:
-        return (
-            f"It computes partly by {formula} with k = {_listed(keys)}: that explains {fve:.1%} of the variance of its "
-            "logits."
-        )
-    return (
-        f"It does not compute by {formula}: over the {len(keys)} strongest frequencies of its output that explains "
-        f"{fve:.1%} of its logits' variance."
-    )
+def _of_machine(found: dict[str, Any], task: Task) -> FeatureAnalysis:
+    orientation = found["orientation"]
+    asked = orientation is not None and is_asked(task, orientation)
+    return FeatureAnalysis(found["circulant_deviation"], orientation, asked, found["test_accuracy"])
 
 
 def _embedding(weights: dict[str, np.ndarray], task: Task, found: dict[str, Any]) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from groklab.measures.orientations import ALIKE, CIRCULANT, ENTRIES, FAR, NAMES, compared, is_ambiguous, is_asked
+from groklab.measures.orientations import NAMES, compared
 from groklab.tasks.base import Task
 
 Section = tuple[str, list[str]]
@@ -13,28 +13,6 @@ Section = tuple[str, list[str]]
 def explain_machine(found: dict[str, Any], task: Task) -> list[Section]:
     """A title and lines of each section, of what `analyse` found."""
     return [_orientation(found, task), _hidden(found), _blocks(found), _strata(found, task), _machine(found)]
-
-
-def machine_verdict(found: dict[str, Any], task: Task) -> str:
-    """What a kernel machine's M compares, and how well that serves."""
-    orientation, accuracy = found["orientation"], found["test_accuracy"]
-    right = f"it answers {accuracy:.1%} of the test pairs" if accuracy is not None else "its accuracy is not recorded"
-    if orientation is None:
-        return f"Nothing yet: the off-diagonal block of its feature matrix M is zero, and {right}."
-    deviation, what = found["circulant_deviation"][orientation], compared(orientation)
-    if deviation > FAR:
-        return (
-            f"No circulant features: the off-diagonal block of M deviates from every circulant by {deviation:.2f} or "
-            f"more, and {right}."
-        )
-    if is_ambiguous(found["circulant_deviation"]):
-        return f"{ALIKE}: that is the off-diagonal block of M, and {right}."
-    asked = "which is what the task asks" if is_asked(task, orientation) else "which is not what the task asks"
-    how = "It has learnt" if deviation <= CIRCULANT else "In part it has learnt"
-    return (
-        f"{how} features that put together pairs of the same {what}, {asked}: the off-diagonal block of M is "
-        f"{ENTRIES[orientation]} but for {deviation:.1%} of its squares, and {right}."
-    )
 
 
 def _orientation(found: dict[str, Any], task: Task) -> Section:

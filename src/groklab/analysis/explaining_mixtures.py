@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from groklab.analysis.explaining_machines import Section
+from groklab.analysis.mixtures import MixtureAnalysis, OperationLoss
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.phases import FEWEST
@@ -19,20 +20,12 @@ NAMED = 5
 CONSTANT = "const · const"
 
 
-def mixture_verdict(found: Mapping[str, Any], task: Task) -> str:
-    """What key frequencies alone, and all else but them, are worth to each operation."""
-    if "does_not_apply" in found:
-        return (
-            f"No operation of {task.name} is a function of a + b or a − b, so no loss is restricted to key frequencies."
-        )
-    keys, p = found["key_frequencies"], int(task.algebra["p"])
-    every = len(keys) == p // 2
-    which = f"all {p // 2} frequencies, of which none stands out" if every else f"the frequencies {_listed(keys)}"
-    told = [
-        f"{one['operation']} has a loss of {one['restricted_loss']:.2g} (its own {one['loss']:.2g})"
-        for one in found["operations"]
+def of_mixture(found: Mapping[str, Any], task: Task) -> MixtureAnalysis:
+    """Return the analysis of what `analyse` found."""
+    losses = [
+        OperationLoss(one["operation"], one["loss"], one["restricted_loss"]) for one in found.get("operations", [])
     ]
-    return f"Restricted to functions of its sum at {which}, {_joined(told)}; the uniform answer has {np.log(p):.2g}."
+    return MixtureAnalysis.of(task.name, int(task.algebra["p"]), found["key_frequencies"] or (), losses)
 
 
 def explain_mixture(found: Mapping[str, Any], weights: Mapping[str, Any], task: Task, network: Any) -> list[Section]:
@@ -99,7 +92,3 @@ def _largest(names: list[str], norms: np.ndarray) -> list[str]:
 
 def _listed(items: Any) -> str:
     return ", ".join(map(str, items))
-
-
-def _joined(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -12,8 +12,6 @@ from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.tasks.base import Task
 
-#: RQI above this is a linear representation (Liu et al. 2022).
-GOOD = 0.95
 LINEAR = 2
 
 
@@ -32,14 +30,6 @@ def representation(weights: Mapping[str, Any], task: Task, train: np.ndarray, mo
         parts = MEASURES["embedding_components"](weights, task, train, network=model)
         found["effective_dimension"] = float(np.asarray(parts["effective_dimension"]))
     return found
-
-
-def representation_verdict(found: Mapping[str, Any]) -> str:
-    """One sentence."""
-    share = f"{found['rqi']:.1%} of all {found['n_parallelograms']:,.0f} parallelograms hold"
-    if found["rqi"] > GOOD:
-        return f"Its representation is that of the operation: {share}."
-    return f"Its representation is not that of the operation: {share}."
 
 
 def representation_lines(found: Mapping[str, Any]) -> list[str]:

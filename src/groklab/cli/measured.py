@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from groklab.analysis.explaining_representations import representation_lines, representation_verdict
+from groklab.analysis.explaining_representations import representation_lines
+from groklab.analysis.representations import RepresentationAnalysis
 from groklab.measures.orientations import NAMES
 from groklab.measures.phases import FEWEST
 
@@ -46,7 +47,10 @@ def say(found: dict[str, Any], console: Console) -> None:
         _say_machine(found, console)
         return
     if found.get("representation") is not None:
-        for text in (representation_verdict(found["representation"]), *representation_lines(found["representation"])):
+        for text in (
+            RepresentationAnalysis.of(found["representation"]).verdict(),
+            *representation_lines(found["representation"]),
+        ):
             console.print(f"  {text}", markup=False, highlight=False)
         return
     if "operations" in found:

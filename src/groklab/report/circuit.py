@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis.circuits import CircuitAnalysis, not_applicable
 from groklab.analysis.measuring import follow
 from groklab.errors import InputError
 from groklab.measures import MEASURES
@@ -56,9 +57,14 @@ class Circuit:
         return self.grid.p
 
     @property
+    def analysis(self) -> CircuitAnalysis:
+        """The judgement of the final model."""
+        return CircuitAnalysis.of(self.grid, self.keys, {k: v[-1] for k, v in self.found.items() if v.ndim == 1})
+
+    @property
     def few(self) -> bool:
-        """Whether the key frequencies are few, at most half of all: of an unstructured model the rule names most."""
-        return 2 * len(self.keys) <= self.p // 2
+        """Whether few frequencies stand out, to be named and coloured."""
+        return self.analysis.few
 
     @property
     def named(self) -> tuple[int, ...]:
@@ -91,7 +97,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
     try:
         grid = grid_of(task)
     except InputError as error:
-        return f"What the model computes is not measured by key frequencies: {error}."
+        return not_applicable(str(error))
     if grid.p < LEAST_P:
         return f"A modulus of {grid.p} has too few frequencies to tell what the model computes."
     size = task.n_inputs * max(n_answers(task), int(getattr(network, "d_mlp", 0) or 0))
@@ -100,7 +106,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
     try:
         keys = find_frequencies(final, task, network)
     except (InputError, KeyError) as error:
-        return f"What the model computes is not measured by key frequencies: {error}."
+        return not_applicable(str(error))
     if not keys:
         return (
             "No frequency of this model stands out from nothing at all, so there is nothing to say of what it computes."

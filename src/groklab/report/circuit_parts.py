@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.mixtures import MixtureAnalysis, OperationLoss
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.activity import n_answers
@@ -21,8 +22,9 @@ from groklab.report.circuit_story import MANY, RULES
 from groklab.report.facts import Facts, Weights
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
-from groklab.report.wording import listed, loss_of
+from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
+from groklab.text import listed, loss_of
 
 MEASURE = "logit_parts"
 TITLE = "The parts of the logits"
@@ -63,9 +65,20 @@ def parts_of_mixture(facts: Facts, kept: Mapping[int, Weights], member: int = 0)
     try:
         found = MEASURES[MEASURE](kept[max(kept)], task, train, network=experiment.network)
     except InputError as error:
-        return Apart([f"No loss of its operations is restricted to key frequencies: {error}."])
+        return Apart([MixtureAnalysis.of(task.name, int(task.algebra["p"]), (), ()).verdict(), f"{error}."])
     uniform = math.log(n_answers(task))
-    return Apart(_sentences(found, uniform), _pictures(found, uniform), _tables(found))
+    verdict = _analysis(found, task).verdict()
+    return Apart([verdict, *_sentences(found, uniform)], _pictures(found, uniform), _tables(found))
+
+
+def _analysis(found: Mapping[str, Any], task: Task) -> MixtureAnalysis:
+    place, whole = {name: i for i, name in enumerate(found["parts"])}, np.asarray(found["loss"])[:, 0]
+    losses = [
+        OperationLoss(name, float(whole[i, place["all"]]), float(whole[i, place["key_mean"]]))
+        for i, name in enumerate(found["operations"])
+    ]
+    keys = np.flatnonzero(found["is_key"][0]) + 1
+    return MixtureAnalysis.of(task.name, int(task.algebra["p"]), keys.tolist(), losses)
 
 
 def _sentences(found: Mapping[str, Any], uniform: float) -> list[str]:

@@ -21,7 +21,7 @@ from groklab.report.circuit_words import label_of
 from groklab.report.facts import Facts, Weights, for_slider
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
-from groklab.report.wording import loss_of, percent
+from groklab.text import loss_of, percent
 
 #: Heat maps beside each other.
 NEURONS, HEADS = 5, 6

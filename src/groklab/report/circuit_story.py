@@ -8,10 +8,8 @@ from groklab.measures.fourier import rows_of
 from groklab.measures.neurons import WELL_EXPLAINED
 from groklab.measures.phases import FEWEST
 from groklab.report.circuit import Circuit
-from groklab.report.wording import listed, loss_of, percent, times
+from groklab.text import listed, loss_of, percent, times
 
-#: Shares of the logits' variance from which the formula is all that is computed, or part of it.
-MOSTLY, PARTLY = 0.9, 0.5
 #: A gap in the singular values: the last before it is at least this many times the next.
 GAP = 3.0
 #: Names that are short enough for a sentence.
@@ -25,25 +23,20 @@ RULES = {
 
 
 def computes(c: Circuit) -> list[str]:
-    """A few sentences: frequencies, the formula, neurons, attention, restricted and excluded loss."""
-    said = [_keys(c)]
-    if "logit_fve" in c.found:
-        said.append(_formula(c))
+    """A few sentences: the verdict, how frequencies were chosen, neurons, attention, restricted and excluded loss."""
+    told = [c.analysis.verdict(), _rule(c)]
     if "neurons" in c.parts:
-        said.append(neurons_sentence(c))
+        told.append(neurons_sentence(c))
     if "attention" in c.parts:
-        said.append(heads_sentence(c))
-    return [*said, _losses(c)]
+        told.append(heads_sentence(c))
+    return [*told, _losses(c)]
 
 
-def _keys(c: Circuit) -> str:
-    n, rule = c.p // 2, RULES.get(c.rule, c.rule)
+def _rule(c: Circuit) -> str:
+    rule = RULES.get(c.rule, c.rule)
     if not c.few:
-        return (
-            f"No few frequencies stand out: {len(c.keys)} of the {n} pass the rule ({rule}), so all that is said "
-            "below of key frequencies is of nearly the whole spectrum, and says little."
-        )
-    return f"It computes with {_frequencies(c)} of 1 to {n} ({rule})."
+        return f"Its key frequencies are {rule}: nearly the complete spectrum, so what is written of them says little."
+    return f"Its key frequencies, of 1 to {c.p // 2}, are {rule}."
 
 
 def _frequencies(c: Circuit) -> str:
@@ -52,21 +45,6 @@ def _frequencies(c: Circuit) -> str:
     if len(c.keys) > MANY:
         return f"{len(c.keys)} key frequencies"
     return f"the key frequencies {listed(c.keys)}"
-
-
-def _formula(c: Circuit) -> str:
-    share = c.last("logit_fve")
-    verdict = (
-        "this is nearly all that it computes"
-        if share >= MOSTLY
-        else "this is part of what it computes"
-        if share >= PARTLY
-        else "this model does not compute by it"
-    )
-    return (
-        f"A sum of αₖ cos(wₖ({c.grid.formula})) over these frequencies explains {percent(share)} of the variance of "
-        f"the logits: {verdict}."
-    )
 
 
 def _losses(c: Circuit) -> str:

@@ -12,8 +12,8 @@ from groklab.report.facts import Facts, gather
 from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, picture
 from groklab.report.single import notes
-from groklab.report.wording import listed, percent
 from groklab.store.run import Run
+from groklab.text import listed, percent
 
 
 def compare_page(runs: Sequence[Run]) -> Page:

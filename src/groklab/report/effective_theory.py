@@ -10,7 +10,7 @@ from groklab.figures.theme import Figure
 from groklab.figures.theory import critical_fraction_by_p, theory_by_fraction
 from groklab.report.page import Page, render
 from groklab.report.pictures import picture
-from groklab.report.wording import listed
+from groklab.text import listed
 
 KIND = "Effective theory"
 CRITICAL = (

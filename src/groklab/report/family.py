@@ -24,8 +24,8 @@ from groklab.report.family_words import Heading, headings, sweep_command, value_
 from groklab.report.phase_study import curves_of
 from groklab.report.spark_lines import spark_line
 from groklab.report.story import CRITERIA
-from groklab.report.wording import percent
 from groklab.sweeps import Sweep
+from groklab.text import percent
 
 #: Points of one spark line, and of all of a page together.
 MOST_POINTS, ALL_POINTS, FEWEST_POINTS = 40, 80_000, 8

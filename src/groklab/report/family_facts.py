@@ -9,9 +9,9 @@ import groklab
 from groklab.errors import DamagedError, InputError
 from groklab.report.family_study import Family, settings
 from groklab.report.family_words import experiment_said
-from groklab.report.wording import duration
 from groklab.store.run import Run
 from groklab.sweeps import Sweep
+from groklab.text import duration
 
 
 def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:

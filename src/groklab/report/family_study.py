@@ -16,9 +16,9 @@ from groklab.report.family_cells import VERDICTS, Cell, Member, Table
 from groklab.report.family_words import value_names
 from groklab.report.published_setting import difference, made_with
 from groklab.report.published_table import Agreement, Published, compare
-from groklab.report.wording import listed
 from groklab.store.run import Run
 from groklab.sweeps import Sweep
+from groklab.text import listed
 
 #: What rows and columns are, where the grid holds it and nothing else is asked for.
 ROWS, COLUMNS = "task.expression", "split.frac_train"

@@ -11,9 +11,9 @@ from typing import Any
 from groklab.errors import InputError
 from groklab.figures.phase_cells import labels
 from groklab.report.settings import plain, remake
-from groklab.report.wording import listed
 from groklab.sweeps import Sweep
 from groklab.tasks.operations import resolve
+from groklab.text import listed
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from groklab.analysis.feature_frames import power_frame
-from groklab.measures.orientations import ALIKE, CIRCULANT, ENTRIES, FAR, NAMES, compared, is_ambiguous
+from groklab.measures.orientations import CIRCULANT, ENTRIES, FAR, NAMES
 from groklab.report.features import Features
-from groklab.report.wording import listed, loss_of, percent
+from groklab.text import listed, loss_of, percent
 
 
 def told(f: Features) -> list[str]:
     """A few sentences: orientation, when it moved, block structure, accuracy on strata, numbers of the machine."""
-    said = [orientation_sentence(f), hidden_sentence(f), structure_sentence(f)]
+    said = [
+        *([f.analysis.verdict()] if f.kernel_machine else []),
+        orientation_sentence(f),
+        hidden_sentence(f),
+        structure_sentence(f),
+    ]
     if f.stratified:
         said.append(stratified_sentence(f))
     if f.kernel_machine:
@@ -39,18 +44,8 @@ def orientation_sentence(f: Features) -> str:
     how = "is" if deviation <= CIRCULANT else "is partly"
     return (
         f"The off-diagonal block of {f.matrix} {how} {ENTRIES[f.orientation]} at step {f.end:,}: it deviates from a "
-        f"circulant by {deviation:.3g}{rest}.{_compares(f)}"
+        f"circulant by {deviation:.3g}{rest}."
     )
-
-
-def _compares(f: Features) -> str:
-    """What a kernel machine's block puts together; of a network's nothing of the kind follows."""
-    if not f.kernel_machine or f.orientation is None:
-        return ""
-    if is_ambiguous(f.history.row(-1, named=True)):
-        return f" {ALIKE}."
-    asked = "as the task asks" if f.asked else "which is not what the task asks"
-    return f" That puts together pairs of the same {compared(f.orientation)}, {asked}."
 
 
 def hidden_sentence(f: Features) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from groklab.analysis.feature_frames import history_frame, orientation_of, turning_points
+from groklab.analysis.features import FeatureAnalysis
 from groklab.analysis.measuring import follow_features
 from groklab.errors import InputError
 from groklab.measures import MEASURES
@@ -19,6 +20,7 @@ from groklab.networks.mlp import MLP
 from groklab.report.facts import Facts, Weights, for_slider
 from groklab.store.thinning import thin, thin_evenly
 from groklab.tasks.base import Task
+from groklab.tasks.features import ORIENTATIONS
 from groklab.tasks.splits import as_trained, make_split
 
 #: Floating-point operations that a page waits for, of all checkpoints' feature matrices and of one more solution.
@@ -71,6 +73,13 @@ class Features:
     def asked(self) -> bool:
         """Whether the task's answer is a function of what the block compares."""
         return self.orientation is not None and is_asked(self.task, self.orientation)
+
+    @property
+    def analysis(self) -> FeatureAnalysis:
+        """The judgement of the final feature matrix of a kernel machine."""
+        row = self.history.row(-1, named=True)
+        deviations: dict[str, float | None] = {k: row[k] for k in ORIENTATIONS}
+        return FeatureAnalysis(deviations, self.orientation, self.asked, self.at("test_accuracy", self.end))
 
     @property
     def matrix(self) -> str:

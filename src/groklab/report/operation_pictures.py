@@ -14,7 +14,7 @@ from groklab.measures.transforms import component_names
 from groklab.report.circuit import Circuit
 from groklab.report.facts import Facts, Weights, for_slider
 from groklab.report.pictures import Picture, picture, unit
-from groklab.report.wording import listed, loss_of, percent
+from groklab.text import listed, loss_of, percent
 
 MEASURE = "fourier_sparsity"
 FURUTA = (

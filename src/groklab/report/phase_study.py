@@ -13,7 +13,7 @@ from groklab.errors import InputError
 from groklab.figures.phase_cells import COLUMNS, Cell, PhaseDiagram, Time, label, phase_diagrams
 from groklab.grokking.learning_phases import GAP, PHASES, RULE, THRESHOLD, check, learning_phase
 from groklab.papers.liu2022.published_maps import Agreement, PublishedMap, agreement, published_map
-from groklab.report.wording import listed
+from groklab.text import listed
 
 
 class SweepLike(Protocol):

@@ -14,7 +14,7 @@ from groklab.figures.theme import Figure
 from groklab.measures.fourier import component_norms, gini
 from groklab.report import story
 from groklab.report.facts import Facts, Weights, embeddings
-from groklab.report.wording import listed, percent
+from groklab.text import listed, percent
 
 #: Frequencies that a sentence names; where more carry the embedding, none does.
 MANY = 10

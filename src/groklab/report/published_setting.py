@@ -11,8 +11,8 @@ from groklab.experiment.presets import PRESETS, preset
 from groklab.figures.phase_cells import label
 from groklab.report.published_table import located
 from groklab.report.settings import flat
-from groklab.report.wording import listed
 from groklab.sweeps import Sweep
+from groklab.text import listed
 
 #: What is compared, and how it is written.
 COMPARED = {

@@ -11,11 +11,11 @@ from typing import Any
 
 import jinja2
 
-from groklab.report.wording import duration, listed
 from groklab.reproduction import standing
 from groklab.reproduction.findings import folder
 from groklab.reproduction.measured import VERDICTS, label, shown, spread
 from groklab.store import storage
+from groklab.text import duration, listed
 
 #: Marks that tell verdicts apart without colour.
 MARKS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "not run": "–"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from groklab import grokking
+from groklab.analysis.explaining_representations import representation, representation_lines
+from groklab.analysis.representations import RepresentationAnalysis
 from groklab.device import threads
 from groklab.grokking import learning_phases
 from groklab.measures.phases import RULE
@@ -13,14 +16,15 @@ from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_parts import PARTS as PARTS_OF_LOGITS
 from groklab.report.circuit_parts import Apart, parts_of_circuit, parts_of_mixture
 from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictures, readout_pictures
-from groklab.report.facts import Facts, gather, whole_checkpoints
+from groklab.report.facts import Facts, Weights, gather, whole_checkpoints
 from groklab.report.feature_pictures import feature_pictures
 from groklab.report.features import Features, features, has_features
 from groklab.report.operation_pictures import FURUTA, operation_pictures
 from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, curve_pictures, embedding_pictures, loss_name, survival_pictures
-from groklab.report.wording import duration, loss_of, percent, step_of, times
 from groklab.store.run import Run
+from groklab.tasks.splits import make_split
+from groklab.text import duration, loss_of, percent, step_of, times
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
 MEMBERS = 12
@@ -61,7 +65,7 @@ def run_page(run: Run) -> Page:
     found = _no_circuit(facts) or circuit(facts, kept)
     apart = Apart()
     if facts.experiment.network is None:
-        of_circuit, computed, measured = [], [found] if isinstance(found, str) else [], []
+        of_circuit, computed, measured = [], _representation(facts, kept) or [str(found)], []
     elif isinstance(found, Circuit):
         spectrum, planes = embedding_pictures(facts, kept, why, found.named)
         of_circuit = [*phase_pictures(found, loss_name(facts)), *spectrum, *readout_pictures(facts, found, kept)]
@@ -72,7 +76,8 @@ def run_page(run: Run) -> Page:
     else:
         spectrum, planes = embedding_pictures(facts, kept, why)
         apart = parts_of_mixture(facts, kept)
-        of_circuit, computed = [*apart.pictures, *spectrum, *planes], apart.said or [found]
+        of_circuit = [*apart.pictures, *spectrum, *planes]
+        computed = apart.said or _representation(facts, kept) or [found]
         measured = apart.tables
     of_operations = operation_pictures(facts, kept, found) if facts.experiment.network is not None else []
     if facts.several and (len(computed) > 1 or of_operations):
@@ -111,6 +116,17 @@ def run_page(run: Run) -> Page:
         features=of_features,
         feature_pictures=drawn,
     )
+
+
+def _representation(facts: Facts, kept: Mapping[int, Weights]) -> list[str]:
+    """The verdict on the representation of a task without a modulus, and its numbers; nothing for other tasks."""
+    task, experiment = facts.task, facts.experiment
+    if task is None or not kept:
+        return []
+    train = make_split(experiment.split, task, experiment.seed).train
+    with threads(1):
+        numbers = representation(kept[max(kept)], task, train, experiment.model)
+    return [RepresentationAnalysis.of(numbers).verdict(), *representation_lines(numbers)] if numbers else []
 
 
 def _of_first(facts: Facts) -> str:

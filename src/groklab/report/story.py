@@ -7,7 +7,7 @@ import polars as pl
 
 from groklab.grokking.learning_phases import PHASES
 from groklab.report.facts import Facts
-from groklab.report.wording import listed, loss_of, percent, step_of, times
+from groklab.text import listed, loss_of, percent, step_of, times
 
 #: From this ratio of the two steps on, generalising counts as late; below it, as coming with memorising.
 LATE = 2.0

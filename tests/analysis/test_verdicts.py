@@ -1,0 +1,95 @@
+"""A run is judged once: terminal, JSON and page say the same sentence of it."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import groklab as gl
+from corpus import Corpus
+from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitAnalysis
+from groklab.analysis.features import FeatureAnalysis
+from groklab.analysis.representations import GOOD, RepresentationAnalysis
+from groklab.cli import main
+from groklab.report import write_report
+
+RUNS = ("mlp", "ensemble", "transformer", "mixture", "rfm", "rfm-multiply", "flow", "toy")
+
+
+def said_by_page(run: gl.Run, path: Path) -> str:
+    text = re.sub(r"<(script|style).*?</\1>", " ", write_report([run], path).read_text("utf-8"), flags=re.S)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_terminal_json_and_page_give_one_verdict(
+    corpus: Corpus, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = corpus.copy(name)
+    verdict = gl.explain(run)["verdict"]
+    assert verdict.endswith(".")
+
+    def printed(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["groklab", "explain", run.name, *arguments])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        return capsys.readouterr().out
+
+    assert json.loads(printed("--json"))["verdict"] == verdict
+    assert " ".join(verdict.split()) in " ".join(printed().split())
+    assert " ".join(verdict.split()) in said_by_page(run, tmp_path / "page.html")
+
+
+def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitAnalysis:
+    return CircuitAnalysis(23, 1, "a + b − c", keys, fve, 0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("fve", "share", "sentence"),
+    [
+        (COMPUTES, "all", "It computes Σ αₖ cos(wₖ(a + b − c)) with k = 1 and 2: that explains 90.0%"),
+        (COMPUTES - 1e-3, "part", "It computes partly by Σ αₖ cos(wₖ(a + b − c)) with k = 1 and 2"),
+        (PARTLY, "part", "It computes partly by"),
+        (PARTLY - 1e-3, "none", "It does not compute by"),
+    ],
+)
+def test_a_formula_is_claimed_only_where_it_explains_the_logits(fve: float, share: str, sentence: str) -> None:
+    found = circuit_of(fve)
+    assert found.share == share
+    assert found.verdict().startswith(sentence)
+    assert found.to_dict()["verdict"] == found.verdict()
+    assert json.dumps(found.to_dict())
+
+
+def test_many_frequencies_are_never_called_the_ones_that_stand_out() -> None:
+    assert circuit_of(0.99, (1, 2, 3, 4, 5)).few
+    many = circuit_of(0.99, (1, 2, 3, 4, 5, 6))
+    assert not many.few
+    assert many.verdict().startswith("No few frequencies stand out: 6 of the 11 pass the rule")
+    assert circuit_of(None).share is None
+    assert "no cosine for each" in circuit_of(None).verdict()
+
+
+def test_features_are_judged_by_their_block() -> None:
+    near = {"toeplitz": 0.01, "hankel": 0.9, "toeplitz_log": 0.9, "hankel_log": 0.9}
+    assert (
+        "pairs of the same a + b, which is what the task asks" in FeatureAnalysis(near, "toeplitz", True, 1.0).verdict()
+    )
+    assert "its accuracy is not recorded" in FeatureAnalysis(near, "toeplitz", False, None).verdict()
+    far = dict.fromkeys(near, 0.9)
+    assert FeatureAnalysis(far, "toeplitz", True, 0.1).verdict().startswith("No circulant features")
+    assert FeatureAnalysis(dict.fromkeys(near), None, False, 0.1).verdict().startswith("Nothing yet")
+    both = {**near, "hankel": 0.01}
+    assert "circulant in more than one way" in FeatureAnalysis(both, "toeplitz", True, 0.1).verdict()
+
+
+def test_representations_are_judged_by_their_parallelograms() -> None:
+    assert not RepresentationAnalysis(GOOD, 70).is_structured
+    assert RepresentationAnalysis(0.96, 70).verdict() == (
+        "Its representation is that of the operation: 96.0% of all 70 parallelograms hold."
+    )
