@@ -21,16 +21,7 @@ from groklab.optimisers import Optimiser
 from groklab.tasks.splits import Split
 
 #: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
-SEMANTICS = 1
-
-#: Settings that came after that, by section and kind: at these values they change nothing, and are then no part of an
-#: identity, so that runs from before them are found again.
-ADDED: dict[tuple[str, str], dict[str, Any]] = {
-    ("network", "transformer"): {"dropout": None, "doubled_residual": False},
-    ("network", "mlp"): {"features": "one_hot", "features_seed": 0},
-    ("objective", "cross_entropy"): {"agop_penalty": None},
-    ("objective", "mse"): {"agop_penalty": None, "tolerance": 1e-3},
-}
+SEMANTICS = 2
 
 #: Components that hold the numbers in which members of an ensemble may differ.
 PARTS = ("learner", "network", "objective", "optimiser")
@@ -217,8 +208,6 @@ class Experiment:
         parts = self.to_dict()
         for key in ("name", "budget", "evaluation", "checkpoints", "measures", "plugins"):
             del parts[key]
-        if self.learner.kind == "gradient_descent":
-            parts["learner"] = self.learner.kind  # as it was written before there were others
         if self.split.seed is None:
             parts["split"]["seed"] = self.seed
         if self.start is not None:
@@ -231,18 +220,6 @@ class Experiment:
             parts["task"] = {**parts["task"], **dict.fromkeys(places), "sha256": fingerprint()}
         parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
         parts["semantics"] = SEMANTICS
-        if parts["split"]["rows"] is None:
-            del parts["split"]["rows"]
-        for group in (parts["optimiser"] or {}).get("groups", {}).values():
-            for name in ("learning_rate", "weight_decay"):
-                if group[name] is None:
-                    del group[name]
-            if not group["frozen_rows"]:
-                del group["frozen_rows"]
-        for (section, kind), defaults in ADDED.items():
-            if parts[section] and parts[section]["kind"] == kind:
-                kept = {k: v for k, v in parts[section].items() if k not in defaults or v != defaults[k]}
-                parts[section] = kept
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property

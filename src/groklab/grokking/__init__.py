@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,6 @@ import numpy as np
 DEFINITION = "groklab/1"
 THRESHOLD = 0.99
 EVALUATIONS = 5
-#: 97.5% quantile of the normal distribution.
-NORMAL_95 = 1.959963984540054
 
 
 def default_every(n_inputs: int) -> int:
@@ -74,20 +73,17 @@ def survival(grokked: list[int | None], ended: list[int]) -> Survival:
     times = np.array([e if g is None else g for g, e in zip(grokked, ended, strict=True)], float)
     if len(seen) == 1 or not seen.any():
         return Survival(len(seen), int(seen.sum()), float(times[0]) if seen.any() else None, None, None)
-    steps = np.unique(times[seen])
-    at_risk = (times[:, None] >= steps).sum(0)
-    events = ((times[:, None] == steps) & seen[:, None]).sum(0)
-    left = np.cumprod(1 - events / at_risk)
-    # Greenwood's variance on the log-log scale; where nobody is left it is undefined, which bounds nothing
-    some = at_risk > events
-    deviation = np.sqrt(
-        np.cumsum(np.divide(events, at_risk * (at_risk - events), out=np.zeros(len(steps)), where=some))
-    )
-    spread = NORMAL_95 * np.divide(deviation, np.log(left, where=some, out=-np.ones(len(steps))))
-    low, high = (np.where(some, left ** np.exp(sign * spread), 1.0) for sign in (-1, 1))
+    from scipy import stats  # takes longer to import than the rest of the command line
+
+    remaining = stats.ecdf(stats.CensoredData.right_censored(times, ~seen)).sf
+    with warnings.catch_warnings():
+        # where nobody is left the variance is not defined, and bounds nothing
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = remaining.confidence_interval(0.95, method="log-log")
 
     def crosses(probabilities: np.ndarray) -> float | None:
         below = np.flatnonzero(probabilities <= 0.5 + 1e-12)
-        return float(steps[below[0]]) if len(below) else None
+        return float(remaining.quantiles[below[0]]) if len(below) else None
 
-    return Survival(len(seen), int(seen.sum()), crosses(left), crosses(low), crosses(high))
+    low, median, high = (crosses(s.probabilities) for s in (interval.low, remaining, interval.high))
+    return Survival(len(seen), int(seen.sum()), median, low, high)
