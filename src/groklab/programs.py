@@ -77,8 +77,11 @@ class Program:
         """
         stepping = jax.random.fold_in(key, 1)
 
+        # compiled as a function: traced once for the three places that it stands in
+        one = jax.jit(self.learner.step)
+
         def step(state: Any, s: jax.Array) -> Any:
-            return self.learner.step(state, data, numbers, stepping, s)
+            return one(state, data, numbers, stepping, s)
 
         def measure(state: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
             measured = self.learner.evaluate(state, data, numbers, s)
