@@ -43,7 +43,7 @@ SMALLER = {
     "groklab sweep furuta2024 task.p=7 budget.steps=200 --name family --seeds 2 --quiet"
     " --grid task.expression=add,multiply,x2_y2 --grid split.frac_train=0.65,0.8": (
         "groklab sweep furuta2024 task.p=7 budget.steps=50 --name family --seeds 2 --quiet"
-        " --grid task.expression=add,x2_y2 --grid split.frac_train=0.65,0.8"
+        " --grid task.expression=add,x2_y2 --grid split.frac_train=0.6,0.61"
     ),
     "taskset --cpu-list 0 groklab train micro name=one-core --quiet": (
         "taskset --cpu-list 0 groklab train micro name=one-core --quiet budget.steps=50"
@@ -64,10 +64,10 @@ SMALLER = {
         "groklab train micro name=no-decay --from source@250 optimiser.weight_decay=0 budget.steps=100"
     ),
     "groklab train micro name=ten --seeds 10 --quiet": (
-        "groklab train micro name=ten --seeds 3 --quiet budget.steps=100"
+        "groklab train micro name=ten --seeds 2 --quiet budget.steps=100"
     ),
     "groklab train micro name=one-split split.seed=0 --seeds 10 --quiet": (
-        "groklab train micro name=one-split split.seed=0 --seeds 3 --quiet budget.steps=100"
+        "groklab train micro name=one-split split.seed=0 --seeds 2 --quiet budget.steps=100"
     ),
     "groklab train growing.yaml": "groklab train growing.yaml budget.steps=1050",
     "groklab train kernel.yaml name=several --seeds 3": "groklab train kernel.yaml name=several --seeds 2",
@@ -98,8 +98,8 @@ SMALLER = {
         "groklab train nanda2023/paper-seed0 name=beginning budget.steps=1 --quiet --json"
     ),
 }
-#: Pages whose trials train each seed on its own.
-SEEDS = {"how-to/reproduce.md": 1}
+#: Seeds at most where two are not right: of trials that train each on its own, and of a page that names a third.
+SEEDS = {"how-to/reproduce.md": 1, "how-to/seeds.md": 3}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_the_blocks_of_a_page_run(name: str, tmp_path: Path, registered: object)
     folder = tmp_path / "reader"
     folder.mkdir()
     skip = {"taskset": "not on this system"} if shutil.which("taskset") is None else {}
-    reader = Reader(folder, skip, smaller=SMALLER, seeds=SEEDS.get(name, 3)).follow(DOCS / name)
+    reader = Reader(folder, skip, smaller=SMALLER, seeds=SEEDS.get(name, 2)).follow(DOCS / name)
     assert reader.printed or reader.namespace
 
 

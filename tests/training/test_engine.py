@@ -28,6 +28,15 @@ OFTEN = {"budget.steps": 60, "evaluation.every": 5, "checkpoints.rolling_seconds
 #: Steps of a run that is crashed at each of its writes: both saved states are overwritten, and the last leg ends
 #: between two evaluations.
 CRASHING_STEPS = amount(17, full=42)
+#: Trains until it has grokked, which it has at step 68, and saves its state at the end only.
+UNTIL_GROKKED = {
+    "budget__steps": 10**6,
+    "budget__stop_when_grokked": True,
+    "evaluation__every": 2,
+    "checkpoints__rolling_seconds": 1e9,
+    "optimiser__learning_rate": 0.03,
+    "optimiser__weight_decay": 3.0,
+}
 
 
 class CrashError(BaseException):
@@ -347,10 +356,9 @@ def test_the_length_of_chunks_changes_nothing(
 ) -> None:
     monkeypatch.setattr(engine, "CHUNK_SECONDS", seconds)
     assert same(training.train(experiment(), home=tmp_path / "a"), straight)
-    until = {"budget.steps": 10**9, "budget.stop_when_grokked": True, "budget.extra_steps": 70}
-    run = training.train(gl.preset("micro-fast", until), home=tmp_path / "b")
-    assert (run.status["reason"], run.status["step"]) == ("grokked", 500)
-    assert run.summary()["grokked_step"] + 70 <= 500
+    run = training.train(experiment(**UNTIL_GROKKED, budget__extra_steps=70), home=tmp_path / "b")
+    assert (run.status["reason"], run.status["step"]) == ("grokked", 200)
+    assert 100 < run.summary()["grokked_step"] + 70 <= 200
 
 
 def test_the_length_of_chunks_changes_no_random_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,8 +389,7 @@ def test_ctrl_c_keeps_what_was_trained_since_the_last_state(
 
 
 def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_step(tmp_path: Path) -> None:
-    until = {"budget__steps": 10**6, "budget__stop_when_grokked": True, "evaluation__every": 10}
-    run = training.train(experiment(**until), home=tmp_path)
+    run = training.train(experiment(**UNTIL_GROKKED), home=tmp_path)
     step, sha, frame = run.status["step"], run.summary()["weights_sha256"], run.metrics
     run.write_status(status="running", reason=None, step=step - 10)
     again = training.resume(run)
@@ -391,11 +398,11 @@ def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_st
 
 
 def test_more_extra_steps_continue_a_run_that_stopped_when_it_had_grokked(tmp_path: Path) -> None:
-    until = {"budget__steps": 10**6, "budget__stop_when_grokked": True, "evaluation__every": 10}
-    first = training.train(experiment(**until), home=tmp_path / "a").status["step"]
-    longer = training.train(experiment(**until, budget__extra_steps=300), home=tmp_path / "a")
+    first = training.train(experiment(**UNTIL_GROKKED), home=tmp_path / "a").status["step"]
+    more = experiment(**UNTIL_GROKKED, budget__extra_steps=100)
+    longer = training.train(more, home=tmp_path / "a")
     assert longer.status["step"] > first
-    assert same(longer, training.train(experiment(**until, budget__extra_steps=300), home=tmp_path / "b"))
+    assert same(longer, training.train(more, home=tmp_path / "b"))
 
 
 def test_a_budget_of_seconds_stops_and_can_be_prolonged(tmp_path: Path, straight: Run) -> None:

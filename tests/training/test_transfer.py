@@ -33,8 +33,10 @@ SETTINGS: dict[str, Any] = {
 PLUS = P + 1
 
 
-def source() -> gl.Run:
-    return gl.train(gl.read({}, {**SETTINGS, "name": "source"}))
+@pytest.fixture
+def before(corpus: Corpus) -> gl.Run:
+    """The run whose weights are taken."""
+    return corpus.train(gl.read({}, {**SETTINGS, "name": "source"}))
 
 
 def taken(run: gl.Run, *parts: str, **changed: Any) -> gl.Experiment:
@@ -44,8 +46,7 @@ def taken(run: gl.Run, *parts: str, **changed: Any) -> gl.Experiment:
 
 
 @pytest.mark.parametrize("rows", ["fresh", "train", "keep"])
-def test_the_embedding_is_taken_and_stays(rows: str) -> None:
-    before = source()
+def test_the_embedding_is_taken_and_stays(before: gl.Run, rows: str) -> None:
     run = gl.train(taken(before, "embedding", start__unused_rows=rows))
     known, first, last = before.weights()["embed.W_E"], run.weights(0)["embed.W_E"], run.weights()["embed.W_E"]
     unseen = [i for i in range(P, P + 5) if i != PLUS]
@@ -59,14 +60,12 @@ def test_the_embedding_is_taken_and_stays(rows: str) -> None:
     assert not np.array_equal(run.weights(0)["unembed.W_U"], run.weights()["unembed.W_U"])
 
 
-def test_rows_that_were_never_seen_decay_to_nothing_in_the_source() -> None:
-    run = source()
-    first, last = run.weights(0)["embed.W_E"], run.weights()["embed.W_E"]
+def test_rows_that_were_never_seen_decay_to_nothing_in_the_source(before: gl.Run) -> None:
+    first, last = before.weights(0)["embed.W_E"], before.weights()["embed.W_E"]
     np.testing.assert_allclose(last[P], first[P] * (1 - 1e-3) ** 30, rtol=1e-4)
 
 
-def test_the_transformer_is_taken_and_the_embedding_drawn_afresh() -> None:
-    before = source()
+def test_the_transformer_is_taken_and_the_embedding_drawn_afresh(before: gl.Run) -> None:
     run = gl.train(taken(before, "transformer"))
     fresh = gl.train(gl.read({}, {**SETTINGS, "task.expression": "2x_y", "name": "fresh"}))
     for name, last in run.weights().items():
@@ -76,8 +75,8 @@ def test_the_transformer_is_taken_and_the_embedding_drawn_afresh() -> None:
         np.testing.assert_allclose(first, (before.weights() if theirs else fresh.weights(0))[name], rtol=1e-6)
 
 
-def test_a_description_may_take_another_part() -> None:
-    one = taken(source(), "embedding")
+def test_a_description_may_take_another_part(before: gl.Run) -> None:
+    one = taken(before, "embedding")
     assert gl.read(one.to_dict()) == one
     other = gl.read(one.to_dict(), {"start.take": ["transformer"]})
     assert list(other.optimiser.groups) == ["blocks.*"]
@@ -93,9 +92,11 @@ def test_a_description_may_take_another_part() -> None:
         (("transformer",), {"network__d_mlp": 8}, r"blocks.0.mlp.W_in.*has shape \(8, 16\).*\(8, 8\) here"),
     ],
 )
-def test_what_does_not_fit_is_refused(parts: tuple[str, ...], changed: dict[str, Any], said: str) -> None:
+def test_what_does_not_fit_is_refused(
+    before: gl.Run, parts: tuple[str, ...], changed: dict[str, Any], said: str
+) -> None:
     with pytest.raises(gl.InputError, match=said):
-        gl.train(taken(source(), *parts, **changed))
+        gl.train(taken(before, *parts, **changed))
 
 
 def test_freezing_needs_something_taken() -> None:
@@ -126,15 +127,14 @@ def test_each_operation_of_a_mixture_is_measured(corpus: Corpus) -> None:
         gl.train(gl.read({}, {**MIXTURE, "batch_size": 4}))
 
 
-def test_an_embedding_goes_from_one_operation_to_a_mixture_and_back() -> None:
+def test_an_embedding_goes_from_one_operation_to_a_mixture_and_back(before: gl.Run) -> None:
     mixed = {key: value for key, value in SETTINGS.items() if not key.startswith("task.")}
     mixed |= {"task.kind": "mixture", "task.p": P, "task.expressions": ["add", "multiply"], "name": "mixed"}
     mixed |= {"task.tokens": "signs", "task.outputs": "vocabulary"}
-    plus = source()
-    given = {"start.run": str(plus.path), "start.step": 30, "start.take": ["embedding"], "start.freeze": True}
+    given = {"start.run": str(before.path), "start.step": 30, "start.take": ["embedding"], "start.freeze": True}
     both = gl.train(gl.read({}, {**mixed, **given}))
     np.testing.assert_array_equal(
-        both.weights()["embed.W_E"][[*range(P), PLUS]], plus.weights()["embed.W_E"][[*range(P), PLUS]]
+        both.weights()["embed.W_E"][[*range(P), PLUS]], before.weights()["embed.W_E"][[*range(P), PLUS]]
     )
     back = gl.train(taken(both, "embedding", task__expression="multiply"))
     # the mixture has seen the sign of multiplication

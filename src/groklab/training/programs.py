@@ -77,11 +77,14 @@ class Program:
         """
         stepping = jax.random.fold_in(key, 1)
 
+        # as functions of their own, these are traced once for the places they have in the program
+        update, evaluate = jax.jit(self.learner.step), jax.jit(self.learner.evaluate)
+
         def step(state: Any, s: jax.Array) -> Any:
-            return self.learner.step(state, data, numbers, stepping, s)
+            return update(state, data, numbers, stepping, s)
 
         def measure(state: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-            measured = self.learner.evaluate(state, data, numbers, s)
+            measured = evaluate(state, data, numbers, s)
             moved, outputs = step(state, s)
             return moved, {**measured, **outputs}
 
