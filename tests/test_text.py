@@ -1,0 +1,38 @@
+"""How numbers are written for people."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from groklab.text import duration, listed, loss_of, percent
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0.25, "0.25 s"),
+        (2, "2 s"),
+        (9.44, "9.4 s"),
+        (59.4, "59 s"),
+        (61, "1 min 01 s"),
+        (7260, "2 h 01 min"),
+        (math.inf, "–"),
+    ],
+)
+def test_durations_have_the_digits_that_matter(seconds: float, written: str) -> None:
+    assert duration(seconds) == written
+    assert duration(math.inf) == "–"
+
+
+def test_nearly_all_is_not_all() -> None:
+    assert [percent(x) for x in (1.0, 0.99999, 0.5, None, math.nan)] == ["100.0%", "over 99.9%", "50.0%", "–", "–"]
+
+
+def test_losses_have_three_figures_and_powers_of_ten() -> None:
+    assert [loss_of(x) for x in (1.2345, 1.5e-7, None)] == ["1.23", "1.5\u00a0×\u00a010⁻⁷", "–"]
+
+
+def test_lists_are_joined_as_in_a_sentence() -> None:
+    assert [listed(x) for x in ([], [1], [1, 2], [1, 2, 3])] == ["none", "1", "1 and 2", "1, 2 and 3"]
