@@ -91,7 +91,7 @@ def _ablations(bench: Bench, size: str, seed: int) -> Finding:
     p = int(task.algebra["p"])
     single = MEASURES["ablations"](weights, task, train, network=experiment.network)
     others = np.delete(np.asarray(single["loss_without_frequency"]), np.array(found["key_frequencies"]) - 1)
-    change = float(np.max(np.abs(others / found["loss"] - 1)))
+    change = float(np.max(np.abs(others / found["loss"] - 1), initial=0))
     values = {
         "excluded_loss": found["excluded_loss"],
         "uniform_loss": chance_loss(p),
@@ -99,7 +99,9 @@ def _ablations(bench: Bench, size: str, seed: int) -> Finding:
         "loss": found["loss"],
         "largest_change_by_another_frequency": change,
     }
-    holds = found["excluded_loss"] > chance_loss(p) and change < 0.1 and found["restricted_loss"] < found["loss"]
+    worse, better = found["excluded_loss"] > chance_loss(p), found["restricted_loss"] < found["loss"]
+    # where every frequency is key there is no other to compare with
+    holds = len(others) > 0 and worse and change < 0.1 and better
     said = (
         f"without key frequencies {found['excluded_loss']:.2f} (uniform {chance_loss(p):.2f}), with them alone "
         f"{found['restricted_loss']:.1e} (whole {found['loss']:.1e}); others change it by at most {change:.1%}"
