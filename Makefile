@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PYTEST := $(BIN)/python -m pytest -q
+# One thread of linear algebra in each of the two worker processes: more would only wait for each other.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q
 TWO := -n 2 --dist worksteal
 
 # Where it is set, every process would compile all of groklab and of its tests again.

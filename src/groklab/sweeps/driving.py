@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from groklab.errors import DamagedError, InputError, Interrupted
-from groklab.store import storage
+from groklab.store import claims, storage
 from groklab.sweeps import table
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
@@ -152,10 +152,19 @@ def drive(records: SweepRecords, workers: Workers, view: SweepView | None, asked
     finally:
         sweep.stop_file.unlink(missing_ok=True)
         if not training:
-            # a worker that was killed may have been writing
-            storage.sweep(sweep.path / "progress")
+            _remove_left_behind(sweep)
         if sweep.path.is_dir():
             records.write()
+
+
+def _remove_left_behind(sweep: Folder) -> None:
+    """Remove what workers that were killed have left: half-written progress, and claims on packs that they trained."""
+    storage.sweep(sweep.path / "progress")
+    for pack in sweep.packs:
+        if (pack.path / "claim.json").exists():
+            # whoever still holds it refuses
+            with contextlib.suppress(InputError), claims.claimed(pack.path):
+                pass
 
 
 def _threads(workers: Workers) -> int:
