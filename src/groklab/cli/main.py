@@ -11,6 +11,8 @@ import typer
 import groklab
 from groklab.errors import InputError, Interrupted
 
+#: The exit code after Ctrl-C.
+STOPPED = 130
 #: Characters of a refusal that are printed.
 LONGEST = 1200
 #: The usage errors of the parser that typer carries.
@@ -25,6 +27,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with [bold]groklab train demo[/bold]. Runs are kept in ~/groklab, or where GROKLAB_HOME says.",
 )
+
+
+class Stopped(Exception):
+    """Ctrl-C in a command whose work is kept; the text says how to go on."""
 
 
 @app.callback(invoke_without_command=True)
@@ -63,17 +69,23 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
+        if code == STOPPED:
+            # the parser has turned a KeyboardInterrupt into this code, and said nothing
+            print("groklab: stopped", file=sys.stderr)
     except InputError as error:
         code = _refuse(str(error))
     except _UsageError as error:
         # without any argument the help has been printed, and nothing is left to say
         code = _refuse(error.format_message())
+    except Stopped as stop:
+        print(f"groklab: stopped; {stop}", file=sys.stderr)
+        code = STOPPED
     except Interrupted as stop:
         print(f"groklab: stopped; `groklab resume {stop}` goes on from here", file=sys.stderr)
-        code = 130
+        code = STOPPED
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
         print("groklab: stopped", file=sys.stderr)
+        code = STOPPED
     except MemoryError:
         code = _refuse("there is not enough memory for this")
     except RecursionError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.main import app
+from groklab.cli.main import Stopped, app
 from groklab.cli.output import Json, console_for, emit
 from groklab.errors import InputError, Interrupted
 from groklab.text import duration
@@ -71,12 +70,9 @@ def reproduce(
             )
     except (Interrupted, KeyboardInterrupt):
         left = duration(reproduction.standing(what, size, seeds=seeds)["seconds_left"])
-        print(
-            "groklab: stopped; what has been found and trained is kept, and the same command goes on (by estimate "
-            f"{left} left)",
-            file=sys.stderr,
-        )
-        raise typer.Exit(130) from None
+        raise Stopped(
+            f"what has been found and trained is kept, and the same command goes on (by estimate {left} left)"
+        ) from None
     from groklab.report.reproduced import write_page
 
     path = write_page(stated, out=page, seeds=seeds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from groklab.cli.main import app
+from groklab.cli.main import Stopped, app
 from groklab.cli.output import Json, console_for, emit
 from groklab.cli.running import GROUP, Overrides, Quiet
 from groklab.errors import InputError, Interrupted
@@ -88,8 +87,7 @@ def sweep(
         with _view(console, quiet) as view:
             found = run_sweep(base, keys, **options, workers=workers, scheduler=scheduler, view=view)
     except Interrupted as stop:
-        print(f"groklab: stopped; the same command goes on with {stop} from here", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise Stopped(f"the same command goes on with {stop} from here") from None
     _finish(found, console, quiet, as_json, drawn=isinstance(view, LiveSweep) and view.drawn > 0)
 
 
