@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/demo.stamp
 	$(BIN)/groklab train demo --report
 
-# The whole test suite. (some seven minutes; ten with empty caches) OPTIONS go to pytest: make test OPTIONS='-k sweep'
+# The whole test suite. (some five minutes; eight with empty caches) OPTIONS go to pytest: make test OPTIONS='-k sweep'
 test: .venv/dev.stamp
 	$(PYTEST) $(TWO) $(OPTIONS)
 
