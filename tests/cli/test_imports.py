@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -88,3 +89,11 @@ def test_every_public_name_is_there() -> None:
     modules = modules_of(code)
     assert not modules & {"dask", "distributed", "jinja2", "plotly"}
     assert not [name for name in modules if name.startswith("groklab.papers.") and name.endswith(".claims")]
+
+
+def test_the_command_line_states_the_bound_that_sweeps_have() -> None:
+    from groklab.cli.sweeping import sweep
+    from groklab.sweeps import MAX_MEMBERS
+
+    # written out there, because sweeps take a second to import
+    assert inspect.signature(sweep).parameters["max_members"].default == MAX_MEMBERS

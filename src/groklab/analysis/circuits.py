@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from groklab.measures.grid import Grid
@@ -15,6 +15,11 @@ Share = Literal["all", "part", "none"]
 COMPUTES, PARTLY = 0.9, 0.5
 #: Frequencies that are named one by one.
 MANY = 8
+
+
+def few_stand_out(key_frequencies: Sequence[int], p: int) -> bool:
+    """Return whether few frequencies stand out, at most half of all; of an unstructured model the rule names most."""
+    return 2 * len(key_frequencies) <= p // 2
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class CircuitAnalysis:
 
     @property
     def few(self) -> bool:
-        """Whether few frequencies stand out, at most half of all; of an unstructured model the rule names most."""
-        return 2 * len(self.key_frequencies) <= self.p // 2
+        """Whether few frequencies stand out."""
+        return few_stand_out(self.key_frequencies, self.p)
 
     @property
     def share(self) -> Share | None:
@@ -87,10 +92,6 @@ class CircuitAnalysis:
         if self.share == "part":
             return f"It computes partly by {formula} with {which}: that {explains}."
         return f"It does not compute by {formula}: with {which}, the strongest, that {explains}."
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, criteria and verdict as plain JSON values."""
-        return {**asdict(self), "few": self.few, "share": self.share, "verdict": self.verdict()}
 
 
 def not_applicable(reason: str) -> str:

@@ -22,10 +22,10 @@ CONSTANT = "const · const"
 
 def of_mixture(found: Mapping[str, Any], task: Task) -> MixtureAnalysis:
     """Return the analysis of what `analyse` found."""
-    losses = [
+    losses = tuple(
         OperationLoss(one["operation"], one["loss"], one["restricted_loss"]) for one in found.get("operations", [])
-    ]
-    return MixtureAnalysis.of(task.name, int(task.algebra["p"]), found["key_frequencies"] or (), losses)
+    )
+    return MixtureAnalysis(task.name, int(task.algebra["p"]), tuple(found["key_frequencies"] or ()), losses)
 
 
 def explain_mixture(found: Mapping[str, Any], weights: Mapping[str, Any], task: Task, network: Any) -> list[Section]:

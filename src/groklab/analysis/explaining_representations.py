@@ -20,11 +20,13 @@ def representation(weights: Mapping[str, Any], task: Task, train: np.ndarray, mo
 
     Modulo p the equations leave a constant alone, so that parallelograms there say nothing of how well it generalises.
     """
+    if task.algebra.get("p") is not None:
+        return None
     found: dict[str, Any] = {}
     with contextlib.suppress(InputError):
         taken = MEASURES["parallelograms"](weights, task, train, network=model)
         found |= {k: float(np.asarray(v)) for k, v in taken.items()}
-    if not found or task.algebra.get("p") is not None:
+    if not found:
         return None
     with contextlib.suppress(InputError):
         parts = MEASURES["embedding_components"](weights, task, train, network=model)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from groklab.measures.orientations import ALIKE, CIRCULANT, ENTRIES, FAR, compared, is_ambiguous
 from groklab.text import percent
@@ -50,7 +49,3 @@ class FeatureAnalysis:
             f"off-diagonal block of M is {ENTRIES[self.orientation]} but for {percent(deviation)} of its squares, and "
             f"{right}."
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers and the verdict as plain JSON values."""
-        return {**asdict(self), "verdict": self.verdict()}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from groklab.analysis.circuits import few_stand_out
 from groklab.text import listed, loss_of
 
 
@@ -35,16 +34,6 @@ class MixtureAnalysis:
     key_frequencies: tuple[int, ...]
     operations: tuple[OperationLoss, ...]
 
-    @classmethod
-    def of(cls, task: str, p: int, key_frequencies: Sequence[int], losses: Sequence[OperationLoss]) -> MixtureAnalysis:
-        """Return the analysis of these losses."""
-        return cls(task, p, tuple(int(k) for k in key_frequencies), tuple(losses))
-
-    @property
-    def few(self) -> bool:
-        """Whether few frequencies stand out, at most half of all."""
-        return 2 * len(self.key_frequencies) <= self.p // 2
-
     def verdict(self) -> str:
         """Return the judgement in one sentence."""
         if not self.operations:
@@ -53,14 +42,14 @@ class MixtureAnalysis:
                 "frequencies."
             )
         keys, n = self.key_frequencies, self.p // 2
-        which = f"the frequencies {listed(keys)}" if self.few else f"{len(keys)} of {n} frequencies, which is not few"
+        which = (
+            f"the frequencies {listed(keys)}"
+            if few_stand_out(keys, self.p)
+            else f"{len(keys)} of {n} frequencies, which is not few"
+        )
         losses = [
             f"{one.operation} has a loss of {loss_of(one.restricted_loss)} (its own {loss_of(one.loss)})"
             for one in self.operations
         ]
         uniform = loss_of(math.log(self.p))
         return f"Restricted to functions of its sum at {which}, {listed(losses)}; the uniform answer has {uniform}."
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, criterion and verdict as plain JSON values."""
-        return {**asdict(self), "few": self.few, "verdict": self.verdict()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from groklab.text import percent
@@ -38,7 +38,3 @@ class RepresentationAnalysis:
         """Return the judgement in one sentence."""
         share = f"{percent(self.rqi)} of all {self.n_parallelograms:,} parallelograms hold"
         return f"Its representation is {'' if self.is_structured else 'not '}that of the operation: {share}."
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, criterion and verdict as plain JSON values."""
-        return {**asdict(self), "is_structured": self.is_structured, "verdict": self.verdict()}

@@ -70,7 +70,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
         if code == STOPPED:
-            # the parser has turned a KeyboardInterrupt into this code, and said nothing
+            # the parser turns a KeyboardInterrupt into this code, and prints nothing
             print("groklab: stopped", file=sys.stderr)
     except InputError as error:
         code = _refuse(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Circuit:
         """The modulus."""
         return self.grid.p
 
-    @property
+    @cached_property
     def analysis(self) -> CircuitAnalysis:
         """The judgement of the final model."""
         return CircuitAnalysis.of(self.grid, self.keys, {k: v[-1] for k, v in self.found.items() if v.ndim == 1})

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.circuits import MANY, few_stand_out
 from groklab.analysis.mixtures import MixtureAnalysis, OperationLoss
 from groklab.errors import InputError
 from groklab.measures import MEASURES
@@ -18,7 +19,7 @@ from groklab.measures.activity import n_answers
 from groklab.measures.grid import operations_of
 from groklab.measures.logit_parts import parts_tables
 from groklab.report.circuit import LEAST_P, PATIENCE, Circuit
-from groklab.report.circuit_story import MANY, RULES
+from groklab.report.circuit_story import RULES
 from groklab.report.facts import Facts, Weights
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
@@ -65,7 +66,7 @@ def parts_of_mixture(facts: Facts, kept: Mapping[int, Weights], member: int = 0)
     try:
         found = MEASURES[MEASURE](kept[max(kept)], task, train, network=experiment.network)
     except InputError as error:
-        return Apart([MixtureAnalysis.of(task.name, int(task.algebra["p"]), (), ()).verdict(), f"{error}."])
+        return Apart([MixtureAnalysis(task.name, int(task.algebra["p"]), (), ()).verdict(), f"{error}."])
     uniform = math.log(n_answers(task))
     verdict = _analysis(found, task).verdict()
     return Apart([verdict, *_sentences(found, uniform)], _pictures(found, uniform), _tables(found))
@@ -73,12 +74,12 @@ def parts_of_mixture(facts: Facts, kept: Mapping[int, Weights], member: int = 0)
 
 def _analysis(found: Mapping[str, Any], task: Task) -> MixtureAnalysis:
     place, whole = {name: i for i, name in enumerate(found["parts"])}, np.asarray(found["loss"])[:, 0]
-    losses = [
+    losses = tuple(
         OperationLoss(name, float(whole[i, place["all"]]), float(whole[i, place["key_mean"]]))
         for i, name in enumerate(found["operations"])
-    ]
+    )
     keys = np.flatnonzero(found["is_key"][0]) + 1
-    return MixtureAnalysis.of(task.name, int(task.algebra["p"]), keys.tolist(), losses)
+    return MixtureAnalysis(task.name, int(task.algebra["p"]), tuple(keys.tolist()), losses)
 
 
 def _sentences(found: Mapping[str, Any], uniform: float) -> list[str]:
@@ -86,7 +87,7 @@ def _sentences(found: Mapping[str, Any], uniform: float) -> list[str]:
     keys, n = np.flatnonzero(found["is_key"][0]) + 1, len(found["is_key"][0])
     rule = RULES.get(found["rules"][0], found["rules"][0])
     named = listed(keys.tolist()) if len(keys) <= MANY else f"{len(keys)} frequencies"
-    few = "" if 2 * len(keys) <= n else "; that many say little"
+    few = "" if few_stand_out(keys.tolist(), 2 * n) else "; that many say little"
     said = [f"Its operations share W_L, and with it the key frequencies {named} of 1 to {n} ({rule}){few}."]
     place = {name: i for i, name in enumerate(found["parts"])}
     for i, name in enumerate(found["operations"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from groklab.analysis.circuits import MANY
 from groklab.measures.fourier import rows_of
 from groklab.measures.neurons import WELL_EXPLAINED
 from groklab.measures.phases import FEWEST
@@ -12,8 +13,6 @@ from groklab.text import listed, loss_of, percent, times
 
 #: A gap in the singular values: the last before it is at least this many times the next.
 GAP = 3.0
-#: Names that are short enough for a sentence.
-MANY = 8
 RULES = {
     "neuron_logit_map": "components of W_L, the map from neurons to logits, above a quarter of the largest",
     "logits": "components of the logits above a twentieth of the largest",
