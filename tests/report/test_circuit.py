@@ -13,11 +13,11 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.facts import Facts, gather, whole_checkpoints
 from groklab.analysis.measuring import analyse
 from groklab.report import circuit_pictures, circuit_story, write_report
 from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_words import LABELS, label_of
-from groklab.report.facts import Facts, gather, whole_checkpoints
 from groklab.report.pictures import Picture
 
 

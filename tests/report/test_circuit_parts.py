@@ -10,9 +10,9 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.facts import gather, whole_checkpoints
 from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_parts import parts_of_circuit, parts_of_mixture
-from groklab.report.facts import gather, whole_checkpoints
 from groklab.report.single import run_page
 from groklab.tasks.arithmetic import Arithmetic
 from groklab.tasks.mixture import Mixture

@@ -14,9 +14,9 @@ from shared_pages import Pages
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.facts import gather, whole_checkpoints
 from groklab.analysis.measuring import analyse
 from groklab.report import feature_story, write_report
-from groklab.report.facts import gather, whole_checkpoints
 from groklab.report.feature_pictures import feature_pictures
 from groklab.report.features import Features, features
 

@@ -16,12 +16,12 @@ from shared_pages import Pages
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.facts import gather, whole_checkpoints
 from groklab.experiment.yaml_input import parse_overrides
 from groklab.grokking import learning_phases
 from groklab.grokking.learning_phases import phase_of
 from groklab.measures import MEASURES
 from groklab.report import settings, story, write_report
-from groklab.report.facts import gather, whole_checkpoints
 from groklab.report.pictures import embedding_pictures
 from groklab.report.single import member_table, notes
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from groklab.analysis.circuits import CircuitAnalysis, not_applicable
+from groklab.analysis.facts import Facts, Weights
 from groklab.analysis.measuring import follow
 from groklab.errors import InputError
 from groklab.measures import MEASURES
@@ -18,7 +19,6 @@ from groklab.measures.activity import n_answers
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.phases import Phases, find_phases
-from groklab.report.facts import Facts, Weights
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from groklab import figures
 from groklab.analysis.circuits import MANY, few_stand_out
+from groklab.analysis.facts import Facts, Weights
 from groklab.analysis.mixtures import MixtureAnalysis, OperationLoss
 from groklab.errors import InputError
 from groklab.measures import MEASURES
@@ -20,7 +21,6 @@ from groklab.measures.grid import operations_of
 from groklab.measures.logit_parts import parts_tables
 from groklab.report.circuit import LEAST_P, PATIENCE, Circuit
 from groklab.report.circuit_story import RULES
-from groklab.report.facts import Facts, Weights
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
 from groklab.tasks.base import Task

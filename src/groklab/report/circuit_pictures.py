@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.errors import InputError
 from groklab.measures.activity import activity
 from groklab.measures.attention import operand_positions
@@ -18,7 +19,6 @@ from groklab.measures.transforms import component_names, pattern_on_grid
 from groklab.report import circuit_story as story
 from groklab.report.circuit import Circuit
 from groklab.report.circuit_words import label_of
-from groklab.report.facts import Facts, Weights, for_slider
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
 from groklab.text import loss_of, percent

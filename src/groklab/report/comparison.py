@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.facts import Facts, gather
 from groklab.report import settings, story
-from groklab.report.facts import Facts, gather
 from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, picture
 from groklab.report.single import notes

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.analysis.feature_frames import history_frame, orientation_of, turning_points
 from groklab.analysis.features import FeatureAnalysis
 from groklab.analysis.measuring import follow_features
@@ -17,7 +18,6 @@ from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import has_two_operands, is_kernel_machine
 from groklab.measures.orientations import is_asked
 from groklab.networks.mlp import MLP
-from groklab.report.facts import Facts, Weights, for_slider
 from groklab.store.thinning import thin, thin_evenly
 from groklab.tasks.base import Task
 from groklab.tasks.features import ORIENTATIONS

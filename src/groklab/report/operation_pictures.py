@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.errors import DamagedError, InputError
 from groklab.measures import MEASURES
 from groklab.measures.transforms import component_names
 from groklab.report.circuit import Circuit
-from groklab.report.facts import Facts, Weights, for_slider
 from groklab.report.pictures import Picture, picture, unit
 from groklab.text import listed, loss_of, percent
 

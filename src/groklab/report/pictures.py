@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.facts import Facts, Weights, embeddings
 from groklab.figures import frames
 from groklab.figures.theme import Figure
 from groklab.measures.fourier import component_norms, gini
 from groklab.report import story
-from groklab.report.facts import Facts, Weights, embeddings
 from groklab.text import listed, percent
 
 #: Frequencies that a sentence names; where more carry the embedding, none does.

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
+from groklab.analysis.facts import Facts, parameters
 from groklab.components import as_json
 from groklab.errors import InputError
 from groklab.experiment.presets import PRESETS, preset
 from groklab.experiment.schema import Experiment
 from groklab.experiment.yaml_input import parse_overrides
-from groklab.report.facts import Facts, parameters
 
 #: Shown even at their defaults.
 ALWAYS = {"n_layers", "n_heads", "d_model", "d_mlp", "activation", "form", "learning_rate", "weight_decay"}

@@ -7,6 +7,7 @@ from typing import Any
 
 from groklab import grokking
 from groklab.analysis.explaining_representations import representation, representation_lines
+from groklab.analysis.facts import Facts, Weights, gather, whole_checkpoints
 from groklab.analysis.representations import RepresentationAnalysis
 from groklab.device import threads
 from groklab.grokking import learning_phases
@@ -16,7 +17,6 @@ from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_parts import PARTS as PARTS_OF_LOGITS
 from groklab.report.circuit_parts import Apart, parts_of_circuit, parts_of_mixture
 from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictures, readout_pictures
-from groklab.report.facts import Facts, Weights, gather, whole_checkpoints
 from groklab.report.feature_pictures import feature_pictures
 from groklab.report.features import Features, features, has_features
 from groklab.report.operation_pictures import FURUTA, operation_pictures

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from groklab.analysis.facts import Facts
 from groklab.grokking.learning_phases import PHASES
-from groklab.report.facts import Facts
 from groklab.text import listed, loss_of, percent, step_of, times
 
 #: From this ratio of the two steps on, generalising counts as late; below it, as coming with memorising.
