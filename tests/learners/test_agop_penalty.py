@@ -107,7 +107,7 @@ def test_a_step_descends_loss_and_penalty_and_tells_the_loss(name: str, objectiv
     moved, outputs = step(state)
 
     def plain(w: dict[str, jax.Array]) -> jax.Array:
-        logits = net.textbook(w, jnp.asarray(inputs), SHAPE)
+        logits = net.reference_forward(w, jnp.asarray(inputs), SHAPE)
         return jnp.sum(objective().per_row(logits, targets) * row_weights)
 
     gradient = jax.jit(jax.grad(lambda w: plain(w) + 0.3 * by_autodiff(net, w, inputs, row_weights)))(weights)

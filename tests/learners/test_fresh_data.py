@@ -88,8 +88,8 @@ def test_losses_are_the_mean_over_what_is_asked(batch_size: int | None, n_layers
     assert task.mask is not None
     split = make_ensemble([experiment]).splits[0]
     weights = {k: jnp.asarray(v) for k, v in run.weights().items()}
-    textbook = jax.jit(lambda w: experiment.network.textbook(w, jnp.asarray(task.inputs), task.shape))
-    logits = np.asarray(textbook(weights))
+    reference_forward = jax.jit(lambda w: experiment.network.reference_forward(w, jnp.asarray(task.inputs), task.shape))
+    logits = np.asarray(reference_forward(weights))
     for name, rows in (("train", split.train), ("test", split.test)):
         losses, right = [], []
         for row in rows:
@@ -134,7 +134,7 @@ def test_reading_some_positions_is_reading_all_of_them() -> None:
     weights = jax.jit(lambda key: network.init(key, task.shape, jnp.float64))(jax.random.key(0))
     tokens = jnp.asarray(task.inputs)
     some = jax.jit(lambda w: network.apply(w, network.prepare(tokens, task.shape), task.shape))(weights)
-    all_of_them = np.asarray(jax.jit(lambda w: network.textbook(w, tokens, task.shape))(weights))
+    all_of_them = np.asarray(jax.jit(lambda w: network.reference_forward(w, tokens, task.shape))(weights))
     np.testing.assert_allclose(some, all_of_them[:, slice(*task.reads)], rtol=1e-12)
 
 

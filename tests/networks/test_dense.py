@@ -85,7 +85,7 @@ def test_hooks_see_and_replace_what_arises() -> None:
         seen[name] = value
         return jnp.zeros_like(value) if name == "hidden.1.hook_post" else value
 
-    logits = network.textbook(weights, jnp.asarray(ROWS), SMALL, hook)
+    logits = network.reference_forward(weights, jnp.asarray(ROWS), SMALL, hook)
     layers = ("hidden.0.hook_pre", "hidden.0.hook_post", "hidden.1.hook_pre", "hidden.1.hook_post")
     assert tuple(seen) == (*layers, "logits")
     np.testing.assert_allclose(logits, np.tile(weights["unembed.b_U"], (6, 1)), rtol=1e-12)

@@ -1,4 +1,4 @@
-"""The toy model: the fast way against the textbook, what is never trained, and the published starting points."""
+"""The toy model: the fast way against the reference, what is never trained, and the published starting points."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ def drawn(case: str) -> tuple[EmbeddingDecoder, dict[str, jax.Array], jax.Array]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_fast_way_is_the_textbook_in_value_and_gradient(case: str) -> None:
+def test_the_fast_way_is_the_reference_in_value_and_gradient(case: str) -> None:
     network, weights, tokens = drawn(case)
     targets = jnp.arange(11, dtype=jnp.int32) % 7
 
     def fast(w: Any) -> Any:
         return network.apply(w, network.prepare(tokens, SHAPE), SHAPE)[jnp.arange(11), targets].sum()
 
-    def textbook(w: Any) -> Any:
-        return network.textbook(w, tokens, SHAPE)[jnp.arange(11), targets].sum()
+    def reference_forward(w: Any) -> Any:
+        return network.reference_forward(w, tokens, SHAPE)[jnp.arange(11), targets].sum()
 
-    got, expected = (jax.jit(jax.value_and_grad(f), compiler_options=QUICK)(weights) for f in (fast, textbook))
+    got, expected = (jax.jit(jax.value_and_grad(f), compiler_options=QUICK)(weights) for f in (fast, reference_forward))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), got, expected)
 
 
 def test_matrices_are_multiplied_in_order() -> None:
     network, weights, tokens = drawn("product")
     seen: dict[str, Any] = {}
-    network.textbook(weights, tokens, SHAPE, lambda name, value: seen.setdefault(name, value))
+    network.reference_forward(weights, tokens, SHAPE, lambda name, value: seen.setdefault(name, value))
     e = np.asarray(weights["embed.W_E"]).reshape(-1, 2, 2)
     for row, (a, _, b) in enumerate(np.asarray(tokens)):
         np.testing.assert_allclose(seen["hook_combined"][row], (e[a] @ e[b]).ravel(), atol=1e-14)
@@ -64,7 +64,9 @@ def test_matrices_are_multiplied_in_order() -> None:
 def test_logits_are_minus_distances_and_the_nearest_vector_wins() -> None:
     network, weights, tokens = drawn("sum")
     seen: dict[str, Any] = {}
-    logits = np.asarray(network.textbook(weights, tokens, SHAPE, lambda name, value: seen.setdefault(name, value)))
+    logits = np.asarray(
+        network.reference_forward(weights, tokens, SHAPE, lambda name, value: seen.setdefault(name, value))
+    )
     z, vectors = np.asarray(seen["decoded"]), np.asarray(weights["targets.Y"])
     squares = ((z[:, None] - vectors[None]) ** 2).mean(-1)
     np.testing.assert_allclose(logits, -squares, rtol=1e-12)

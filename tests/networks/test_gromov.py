@@ -59,7 +59,7 @@ def test_logits_are_the_one_hot_answer_up_to_noise() -> None:
     a, b = np.mgrid[:p, :p].reshape(2, -1)
     tokens = jnp.asarray(np.stack([a, b, np.full(p * p, p)], 1), jnp.int32)
     expected = np.eye(p)[(a + b) % p] * (1 + 1 / (p - 1)) - 1 / (p - 1)
-    noise = np.asarray(jax.jit(lambda w: net.textbook(w, tokens, shape))(weights)) - expected
+    noise = np.asarray(jax.jit(lambda w: net.reference_forward(w, tokens, shape))(weights)) - expected
     assert noise.var() == pytest.approx(5 / width, rel=0.3)
     assert abs(noise).max() < 6 * (5 / width) ** 0.5
 

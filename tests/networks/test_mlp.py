@@ -39,7 +39,7 @@ def loss(case, way, weights, tokens, targets):
     if way == "fast":
         logits = net.apply(weights, net.prepare(tokens, shape), shape)
     else:
-        logits = net.textbook(weights, tokens, shape)
+        logits = net.reference_forward(weights, tokens, shape)
     return CrossEntropy().per_row(logits, targets).mean(), logits
 
 
@@ -50,9 +50,9 @@ def value_and_gradient(case: str, way: str):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_fast_way_is_the_textbook_in_value_and_gradient(case, seed):
+def test_the_fast_way_is_the_reference_in_value_and_gradient(case, seed):
     drawn = draw(case, seed)
-    got, expected = (value_and_gradient(case, way)(*drawn) for way in ("fast", "textbook"))
+    got, expected = (value_and_gradient(case, way)(*drawn) for way in ("fast", "reference_forward"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), got, expected)
 
 

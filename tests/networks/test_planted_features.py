@@ -1,4 +1,4 @@
-"""An MLP on transformed one-hot pairs: the fast way is the textbook, and what cannot be transformed is refused."""
+"""An MLP on transformed one-hot pairs: the fast way is the reference, and what cannot be transformed is refused."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def loss(net: MLP, way: str, weights: dict[str, jax.Array], tokens: jax.Array) -
     if way == "fast":
         logits = net.apply(weights, net.prepare(tokens, SHAPE), SHAPE)
     else:
-        logits = net.textbook(weights, tokens, SHAPE)
+        logits = net.reference_forward(weights, tokens, SHAPE)
     return CrossEntropy().per_row(logits, tokens[:, 0]).mean()
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("n", [7, 25])  # fewer inputs than rows of the tables, and more
-def test_the_fast_way_is_the_textbook_in_value_and_gradient(case: str, n: int) -> None:
+def test_the_fast_way_is_the_reference_in_value_and_gradient(case: str, n: int) -> None:
     net = MLP(d_mlp=9, **CASES[case])
     tokens = jnp.asarray(np.random.default_rng(1).permutation(PAIRS)[:n])
     got, expected = (
         jax.jit(jax.value_and_grad(functools.partial(loss, net, way)), compiler_options=QUICK)(drawn(net), tokens)
-        for way in ("fast", "textbook")
+        for way in ("fast", "reference_forward")
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), got, expected)
 

@@ -54,7 +54,7 @@ def loss(case, way, weights, tokens, targets, rate):
     if way == "fast":
         logits = net.apply(weights, net.prepare(tokens, shape), shape)
     else:
-        logits = net.textbook(weights, tokens, shape)[:, -1]
+        logits = net.reference_forward(weights, tokens, shape)[:, -1]
     return CrossEntropy().per_row(logits, targets).mean(), logits
 
 
@@ -66,9 +66,9 @@ def value_and_gradient(case: str, way: str):
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 999), rate=st.floats(0, 1))
-def test_the_fast_way_is_the_textbook_in_value_and_gradient(case, seed, rate):
+def test_the_fast_way_is_the_reference_in_value_and_gradient(case, seed, rate):
     drawn = *draw(case, seed), np.float64(rate)
-    got, expected = (value_and_gradient(case, way)(*drawn) for way in ("fast", "textbook"))
+    got, expected = (value_and_gradient(case, way)(*drawn) for way in ("fast", "reference_forward"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), got, expected)
 
 

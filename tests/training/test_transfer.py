@@ -117,7 +117,7 @@ def test_each_operation_of_a_mixture_is_measured(corpus: Corpus) -> None:
     test = make_split(run.experiment.split, task, run.experiment.seed).test
     assert task.operations is not None
     rows = test[task.operations[test] == 1]
-    forward = jax.jit(lambda weights, inputs: run.experiment.network.textbook(weights, inputs, task.shape))
+    forward = jax.jit(lambda weights, inputs: run.experiment.network.reference_forward(weights, inputs, task.shape))
     logits = np.asarray(forward(run.weights(), task.inputs[rows]))
     assert (logits[:, -1].argmax(1) == task.targets[rows]).mean() == pytest.approx(curves["test_accuracy_op1"][-1])
     named = run.summary()["operations"]

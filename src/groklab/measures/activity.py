@@ -94,10 +94,10 @@ def _function(network: Any, shape: TaskShape, n_answers: int, parts: Sequence[st
             return value
 
         if isinstance(network, MLP):
-            network.textbook(weights, inputs, shape, keep)
+            network.reference_forward(weights, inputs, shape, keep)
             found = {"logits": seen["logits"], "neurons": seen[f"hidden.{network.n_hidden_layers - 1}.hook_post"]}
         else:
-            network.textbook(weights, inputs, shape, keep, last_only=True)
+            network.reference_forward(weights, inputs, shape, keep, last_only=True)
             block = f"blocks.{network.n_layers - 1}."
             names = {"neurons": "mlp.hook_post", "pattern": "attn.hook_pattern", "resid_mid": "hook_resid_mid"}
             found = {k: seen[block + v] for k, v in names.items() if block + v in seen}

@@ -37,7 +37,7 @@ def position_losses(
     losses, right = [], []
     for i in range(0, len(rows), ROWS):
         part = rows[i : i + ROWS]
-        logits = network.textbook(arrays, jnp.asarray(task.inputs[part]), task.shape, reads=task.reads)
+        logits = network.reference_forward(arrays, jnp.asarray(task.inputs[part]), task.shape, reads=task.reads)
         flat, targets = logits.reshape(-1, task.n_classes), jnp.asarray(task.targets[part])
         losses.append(np.asarray(exact_cross_entropy(flat, targets.reshape(-1))).reshape(targets.shape))
         right.append(np.asarray(logits.argmax(axis=-1) == targets))

@@ -63,9 +63,11 @@ class Dense:
 
     def apply(self, weights: Mapping[str, Array], rows: Array, shape: TaskShape) -> Array:
         """Logits (n, n_classes) of rows (n, n_features) in the weights' dtype."""
-        return self.textbook(weights, rows, shape)
+        return self.reference_forward(weights, rows, shape)
 
-    def textbook(self, weights: Mapping[str, Array], rows: Array, shape: TaskShape, hook: Hook = unhooked) -> Array:
+    def reference_forward(
+        self, weights: Mapping[str, Array], rows: Array, shape: TaskShape, hook: Hook = unhooked
+    ) -> Array:
         """As `apply`; hook(name, value) sees hidden.i.hook_pre, hidden.i.hook_post and logits, and may replace them."""
         x = rows
         for i in range(self.n_hidden_layers):

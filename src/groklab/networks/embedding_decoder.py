@@ -115,7 +115,9 @@ class EmbeddingDecoder:
         apart = z[:, None, :] - weights["targets.Y"][None]
         return -(apart * apart).mean(axis=-1)
 
-    def textbook(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, hook: Hook = unhooked) -> Array:
+    def reference_forward(
+        self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, hook: Hook = unhooked
+    ) -> Array:
         """Logits (n, n_classes) of tokens (n, n_ctx), by look-ups.
 
         hook(name, value) sees hook_embed (n, k, d), hook_combined (n, d), hidden.i.hook_pre, hidden.i.hook_post,

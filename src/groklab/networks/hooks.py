@@ -123,7 +123,7 @@ def _forward(
     if "pos_embed.W_pos" in weights and ids.shape[1] > len(weights["pos_embed.W_pos"]):
         raise InputError("tokens", ids.shape, f"has more positions than the {len(weights['pos_embed.W_pos'])} known")
     only = {"last_only": True} if last_only and isinstance(network, Transformer) else {}
-    network.textbook({k: jnp.asarray(v) for k, v in weights.items()}, jnp.asarray(ids), shape, hook, **only)
+    network.reference_forward({k: jnp.asarray(v) for k, v in weights.items()}, jnp.asarray(ids), shape, hook, **only)
 
 
 def _transformer(shapes: Mapping[str, tuple[int, ...]]) -> Transformer:

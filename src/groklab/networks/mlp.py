@@ -205,14 +205,14 @@ class MLP:
         scale = jnp.asarray(self.output_scale, sums.dtype)
         return jnp.sum(together * (tables.T @ tables) * (unembed @ unembed.T)) * (scale * scale)
 
-    def textbook(
+    def reference_forward(
         self,
         weights: Mapping[str, Array],
         tokens: Array,
         shape: TaskShape,
         hook: Hook = unhooked,
     ) -> Array:
-        """Logits (n, n_classes) of tokens (n, n_ctx), as a textbook writes it.
+        """Logits (n, n_classes) of tokens (n, n_ctx).
 
         hook(name, value) sees hook_embed (where there is a shared embedding), hidden.i.hook_pre, hidden.i.hook_post
         and logits, and gives what takes their place.

@@ -180,10 +180,10 @@ class Transformer:
 
     def _read(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, hook: Hook) -> Array:
         if shape.reads is None:
-            return self.textbook(weights, tokens, shape, hook, last_only=True)[:, 0]
-        return self.textbook(weights, tokens, shape, hook, reads=shape.reads)
+            return self.reference_forward(weights, tokens, shape, hook, last_only=True)[:, 0]
+        return self.reference_forward(weights, tokens, shape, hook, reads=shape.reads)
 
-    def textbook(
+    def reference_forward(
         self,
         weights: Mapping[str, Array],
         tokens: Array,
@@ -192,7 +192,7 @@ class Transformer:
         last_only: bool = False,
         reads: tuple[int, int] | None = None,
     ) -> Array:
-        """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx), as a textbook writes it.
+        """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx).
 
         hook(name, value) sees every intermediate under TransformerLens's name for it and gives what takes its place.
         last_only: the last layer's queries, MLP and logits at the last position only, (n, 1, n_classes).
@@ -262,7 +262,7 @@ class Transformer:
 
         That is every matrix product at a position whose residual stream depends on two tokens or more; look-ups,
         tables over tokens, attention patterns and elementwise work are left out. A training step is three of these.
-        Where the textbook's pass is taken (answers at several positions, dropout) all its products are counted.
+        Where the reference pass is taken (answers at several positions, dropout) all its products are counted.
         """
         d, d_mlp = self.d_model, self._d_mlp
         width = self.n_heads * self._d_head
