@@ -21,15 +21,15 @@ class Trainer:
         lanes = list(range(len(experiments)))
         self.ensemble = ensemble
         self.program = program_of(experiments[0], ensemble.tasks[0].shape)
-        self.numbers, self.keys = ensemble.numbers(lanes), ensemble.keys(lanes)
+        self.hyperparameters, self.keys = ensemble.hyperparameters(lanes), ensemble.keys(lanes)
         self.data = self.program.prepare(ensemble.raw_data(lanes))
-        self.states = self.program.init(self.keys, self.numbers)
+        self.states = self.program.init(self.keys, self.hyperparameters)
         self.step, self.every = 0, np.int32(every)
 
     def __call__(self, n: int) -> None:
         bounds = np.int32(self.step), np.int32(self.step + n), self.every
         self.states, _ = jax.block_until_ready(
-            self.program.advance(self.states, self.data, self.numbers, self.keys, *bounds)
+            self.program.advance(self.states, self.data, self.hyperparameters, self.keys, *bounds)
         )
         self.step += n
 

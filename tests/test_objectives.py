@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from groklab.components import with_numbers
+from groklab.components import with_hyperparameters
 from groklab.objectives import CrossEntropy, MeanSquaredError, exact_cross_entropy
 
 
@@ -65,7 +65,7 @@ def test_the_float32_form_collapses_where_the_exact_one_does_not():
 
 @jax.jit(static_argnums=0)
 def mean_with_gradient(form: str, temperature: float, logits: jax.Array, targets: jax.Array) -> Any:
-    objective = with_numbers(CrossEntropy(form=form), {"temperature": temperature})
+    objective = with_hyperparameters(CrossEntropy(form=form), {"temperature": temperature})
     return jax.value_and_grad(lambda x: objective.per_row(x, targets).mean())(logits)
 
 

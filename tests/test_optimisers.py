@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from groklab import InputError
-from groklab.components import numbers_of, with_numbers
+from groklab.components import hyperparameters_of, with_hyperparameters
 from groklab.experiment.reading import component
 from groklab.registry import kinds
 
@@ -18,15 +18,15 @@ def run(optimiser: Any, weights: dict[str, np.ndarray], gradients: list[dict[str
     """Some updates as the engine makes them: inside jit, with every number traced."""
 
     @jax.jit
-    def updates(numbers: dict[str, jax.Array], w: Any) -> Any:
-        made = with_numbers(optimiser, numbers)
+    def updates(hyperparameters: dict[str, jax.Array], w: Any) -> Any:
+        made = with_hyperparameters(optimiser, hyperparameters)
         state = made.init(w)
         for s, g in enumerate(gradients):
             w, state = made.update({k: jnp.asarray(v) for k, v in g.items()}, state, w, jnp.int32(s))
         return w
 
-    numbers = {k: jnp.asarray(v, jnp.float64) for k, v in numbers_of(optimiser).items()}
-    return dict(updates(numbers, {k: jnp.asarray(v) for k, v in weights.items()}))
+    hyperparameters = {k: jnp.asarray(v, jnp.float64) for k, v in hyperparameters_of(optimiser).items()}
+    return dict(updates(hyperparameters, {k: jnp.asarray(v) for k, v in weights.items()}))
 
 
 @pytest.fixture

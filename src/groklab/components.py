@@ -1,6 +1,6 @@
-"""Split a component into what decides a program (static) and what a program is fed (numbers).
+"""Split a component into what decides a program (static) and what a program is fed (hyperparameters).
 
-Every `float` field of a component is a number: it becomes a traced scalar inside the compiled step, one value a
+Every `float` field of a component is a hyperparameter: it becomes a traced scalar inside the compiled step, one value per
 member, so that learning rates, decays and scales may differ between the members of an ensemble without another
 compilation. All other fields are static.
 """
@@ -12,8 +12,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-#: What stands in the place of a number in a static description.
-NUMBER = "<number>"
+#: What stands in the place of a hyperparameter in a static description.
+HYPERPARAMETER = "<hyperparameter>"
 
 
 class Carried:
@@ -42,24 +42,24 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def numbers_of(value: Any, path: str = "") -> dict[str, float]:
-    """Every number below `value` by its dotted path."""
+def hyperparameters_of(value: Any, path: str = "") -> dict[str, float]:
+    """Return every hyperparameter below `value` by its dotted path."""
     found: dict[str, float] = {}
     for name, child in _children(value):
         where = f"{path}.{name}" if path else name
         if isinstance(child, float):
             found[where] = child
         else:
-            found.update(numbers_of(child, where))
+            found.update(hyperparameters_of(child, where))
     return found
 
 
 def static_of(value: Any) -> Any:
-    """`as_json(value)` with every number replaced by a mark: equal statics share one compiled program."""
+    """`as_json(value)` with every hyperparameter replaced by a mark: equal statics share one compiled program."""
 
     def mark(node: Any) -> Any:
         if isinstance(node, float):
-            return NUMBER
+            return HYPERPARAMETER
         if isinstance(node, dict):
             return {k: mark(v) for k, v in node.items()}
         if isinstance(node, list):
@@ -69,22 +69,28 @@ def static_of(value: Any) -> Any:
     return mark(as_json(value))
 
 
-def with_numbers(value: Any, numbers: Mapping[str, Any], path: str = "") -> Any:
-    """A copy of `value` whose numbers are those given (arrays or tracers), by dotted path.
+def with_hyperparameters(value: Any, hyperparameters: Mapping[str, Any], path: str = "") -> Any:
+    """A copy of `value` whose hyperparameters are those given (arrays or tracers), by dotted path.
 
     Checks in `__post_init__` are not run again: they have passed for every member, and tracers cannot be compared.
     """
     if isinstance(value, float):
-        return numbers[path]
+        return hyperparameters[path]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         made = copy.copy(value)
         for name, child in _children(value):
-            object.__setattr__(made, name, with_numbers(child, numbers, f"{path}.{name}" if path else name))
+            object.__setattr__(
+                made, name, with_hyperparameters(child, hyperparameters, f"{path}.{name}" if path else name)
+            )
         return made
     if isinstance(value, Mapping):
-        return {k: with_numbers(v, numbers, f"{path}.{k}" if path else str(k)) for k, v in value.items()}
+        return {
+            k: with_hyperparameters(v, hyperparameters, f"{path}.{k}" if path else str(k)) for k, v in value.items()
+        }
     if isinstance(value, tuple):
-        return tuple(with_numbers(v, numbers, f"{path}.{i}" if path else str(i)) for i, v in enumerate(value))
+        return tuple(
+            with_hyperparameters(v, hyperparameters, f"{path}.{i}" if path else str(i)) for i, v in enumerate(value)
+        )
     return value
 
 

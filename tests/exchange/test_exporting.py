@@ -40,7 +40,7 @@ def untrained(home: Path, **settings: Any) -> gl.Run:
     ensemble, draws = make_ensemble([experiment]), np.random.default_rng(0)
     lanes = ensemble.blocks()[0]
     program = program_of(experiment, ensemble.tasks[0].shape)
-    shapes = program.template(ensemble.keys(lanes), ensemble.numbers(lanes))["weights"]
+    shapes = program.template(ensemble.keys(lanes), ensemble.hyperparameters(lanes))["weights"]
     run = gl.Run.create(home / "untrained", [experiment], {})
     run.write_checkpoint(
         20, {name: draws.normal(scale=0.3, size=s.shape).astype(s.dtype) for name, s in shapes.items()}

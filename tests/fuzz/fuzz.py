@@ -218,7 +218,7 @@ def check_accepted(experiment: Experiment) -> None:
         assert again.identity == identity, experiment
     assert json.loads(json.dumps(experiment.to_dict(), allow_nan=False)) == experiment.to_dict()
     assert isinstance(experiment.program, str)
-    assert all(isinstance(v, float) for v in experiment.numbers.values())
+    assert all(isinstance(v, float) for v in experiment.hyperparameters.values())
 
 
 def check_description(draw: random.Random) -> bool:

@@ -91,8 +91,12 @@ def test_a_step_descends_loss_and_penalty_and_tells_the_loss(name: str, objectiv
     weights, targets = drawn(net), jnp.asarray(inputs.sum(axis=1) % P)
     asked = objective(agop_penalty=0.3)
     learner = GradientDescent(net, asked, SGD(learning_rate=1.0), SHAPE, None, "float64")
-    numbers = {"objective.agop_penalty": jnp.float64(0.3), "optimiser.learning_rate": jnp.float64(1.0)}
-    numbers |= {k: jnp.float64(v) for k, v in gl.components.numbers_of(learner.parts).items() if k not in numbers}
+    hyperparameters = {"objective.agop_penalty": jnp.float64(0.3), "optimiser.learning_rate": jnp.float64(1.0)}
+    hyperparameters |= {
+        k: jnp.float64(v)
+        for k, v in gl.components.hyperparameters_of(learner.parts).items()
+        if k not in hyperparameters
+    }
     raw = {
         "train_inputs": jnp.asarray(inputs),
         "test_inputs": jnp.asarray(inputs),
@@ -103,7 +107,7 @@ def test_a_step_descends_loss_and_penalty_and_tells_the_loss(name: str, objectiv
         "test_weights": row_weights,
     }
     state = {"weights": weights, "optimiser": SGD().init(weights)}
-    step = jax.jit(lambda s: learner.step(s, learner.prepare(raw), numbers, jax.random.key(0), jnp.int32(0)))
+    step = jax.jit(lambda s: learner.step(s, learner.prepare(raw), hyperparameters, jax.random.key(0), jnp.int32(0)))
     moved, outputs = step(state)
 
     def plain(w: dict[str, jax.Array]) -> jax.Array:

@@ -59,9 +59,9 @@ def compiled(learner: EffectiveTheory, shape: TaskShape) -> tuple[Any, Any, Any]
     """`prepare`, MANY `steps` and `evaluate` of a learner whose eta is a number of the call."""
     flow = learner.make(PLAIN, shape)
 
-    def steps(state: Any, data: Any, numbers: Any, key: Any, first: Any) -> tuple[Any, Any]:
+    def steps(state: Any, data: Any, hyperparameters: Any, key: Any, first: Any) -> tuple[Any, Any]:
         def one(state: Any, s: Any) -> tuple[Any, Any]:
-            moved, outputs = flow.step(state, data, numbers, key, s)
+            moved, outputs = flow.step(state, data, hyperparameters, key, s)
             assert not outputs
             return moved, moved["weights"]["embed.W_E"]
 
@@ -88,9 +88,9 @@ def follow(task: Task, train: np.ndarray, start: np.ndarray, n: int, *, eta: flo
     learner.check(task)
     steps, data = compiled(learner, task.shape)[1], prepared(task, train, **fields)
     state = {"weights": {"embed.W_E": jax.numpy.asarray(start)}, "first_z0": jax.numpy.zeros(())}
-    numbers, key, found = {"learner.eta": jax.numpy.asarray(eta)}, jax.random.key(0), [start[None]]
+    hyperparameters, key, found = {"learner.eta": jax.numpy.asarray(eta)}, jax.random.key(0), [start[None]]
     for first in range(0, n, MANY):
-        state, passed = steps(state, data, numbers, key, np.int32(first))
+        state, passed = steps(state, data, hyperparameters, key, np.int32(first))
         found.append(np.asarray(passed))
     return np.concatenate(found)[: n + 1]
 

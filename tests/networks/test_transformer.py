@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groklab.components import numbers_of, with_numbers
+from groklab.components import hyperparameters_of, with_hyperparameters
 from groklab.errors import InputError
 from groklab.networks.transformer import Transformer
 from groklab.objectives import CrossEntropy
@@ -50,7 +50,7 @@ def draw(case: str, seed: int, dtype: type = jnp.float64) -> tuple[dict[str, jax
 
 def loss(case, way, weights, tokens, targets, rate):
     net, shape = make(case)
-    net = with_numbers(net, numbers_of(net) | {"attention_rate": rate})
+    net = with_hyperparameters(net, hyperparameters_of(net) | {"attention_rate": rate})
     if way == "fast":
         logits = net.apply(weights, net.prepare(tokens, shape), shape)
     else:

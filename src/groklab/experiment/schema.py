@@ -23,7 +23,7 @@ from groklab.tasks.splits import Split
 #: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
 SEMANTICS = 2
 
-#: Components that hold the numbers in which members of an ensemble may differ.
+#: Components that hold the hyperparameters in which members of an ensemble may differ.
 PARTS = ("learner", "network", "objective", "optimiser")
 
 #: Compiled programs count steps in 32 bits.
@@ -230,7 +230,7 @@ class Experiment:
         return json.dumps(named, sort_keys=True)
 
     @property
-    def numbers(self) -> dict[str, float]:
-        """Every number that may differ between members of one ensemble, by dotted path."""
+    def hyperparameters(self) -> dict[str, float]:
+        """Every hyperparameter that may differ between members of one ensemble, by dotted path."""
         parts = {k: getattr(self, k) for k in PARTS}
-        return components.numbers_of(parts)
+        return components.hyperparameters_of(parts)

@@ -17,9 +17,9 @@ import numpy as np
 from annotated_types import Ge
 from jaxtyping import Array, Bool, Int
 
-from groklab.components import with_numbers
+from groklab.components import with_hyperparameters
 from groklab.errors import InputError
-from groklab.learners.base import LOSSES, Numbers, Outputs, State, Weights
+from groklab.learners.base import LOSSES, Hyperparameters, Outputs, State, Weights
 from groklab.learners.effective_loss import effective_loss, frozen_descent, normalised, within_delta
 from groklab.registry import register
 from groklab.tasks.base import Draw, Task, TaskShape
@@ -100,7 +100,7 @@ class Flow:
     def __init__(self, settings: EffectiveTheory, shape: TaskShape, dtype: str) -> None:
         self.settings, self.shape, self.dtype = settings, shape, jnp.dtype(dtype)
 
-    def init(self, key: jax.Array, numbers: Numbers) -> State:
+    def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> State:
         """Embeddings uniform in ±1/2, then normalised: mean 0 and unbiased standard deviation 1 in each dimension."""
         size = self.settings.weight_shapes(self.shape)["embed.W_E"]
         drawn = jax.random.uniform(key, size, self.dtype, -0.5, 0.5)
@@ -146,9 +146,11 @@ class Flow:
             "phases": jax.vmap(of_phase)(is_train[:, order]),
         }
 
-    def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
+    def step(
+        self, state: State, data: Any, hyperparameters: Hyperparameters, key: jax.Array, s: jax.Array
+    ) -> tuple[State, Outputs]:
         """The flow by the time eta; no outputs."""
-        eta = with_numbers(self.settings, numbers, "learner").eta
+        eta = with_hyperparameters(self.settings, hyperparameters, "learner").eta
         e = state["weights"]["embed.W_E"]
         now = _of_phase(data, s)
         # frozen at the weights that the run starts from, which may come from elsewhere
@@ -161,7 +163,7 @@ class Flow:
             moved = e + eta * frozen_descent(e, now["gram"], now["nu"], z0)
         return {"weights": {"embed.W_E": moved}, "first_z0": z0}, {}
 
-    def evaluate(self, state: State, data: Any, numbers: Numbers, s: jax.Array) -> Outputs:
+    def evaluate(self, state: State, data: Any, hyperparameters: Hyperparameters, s: jax.Array) -> Outputs:
         """Losses, accuracies, the embedding's norm, and `rqi`, the share of all equations that hold within delta.
 
         Losses are l_eff of the training equations and of all. Training accuracy is 1: the theory takes the training set
@@ -184,7 +186,7 @@ class Flow:
             "rqi": within / jnp.maximum(data["all"]["count"], 1),
         }
 
-    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
+    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, hyperparameters: Hyperparameters) -> jax.Array:
         """Raise InputError: a representation without a decoder gives no answers."""
         raise InputError("the effective theory has no decoder, and gives no answers to inputs")
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from groklab.components import with_numbers
+from groklab.components import with_hyperparameters
 from groklab.errors import InputError
-from groklab.learners.base import LOSSES, METRICS, Numbers, Outputs, State, Weights
+from groklab.learners.base import LOSSES, METRICS, Hyperparameters, Outputs, State, Weights
 from groklab.optimisers import norm
 from groklab.registry import register
 from groklab.tasks.base import Draw, TaskShape
@@ -79,9 +79,9 @@ class GradientDescent:
         self.whole = draw is None and batch_size is None and not self.noisy
         self.metrics = METRICS + tuple(f"{name}_op{i}" for i in range(shape.n_operations) for name in LOSSES)
 
-    def init(self, key: jax.Array, numbers: Numbers) -> State:
+    def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> State:
         """Fresh weights and optimiser state."""
-        network, _, optimiser = self._parts(numbers)
+        network, _, optimiser = self._parts(hyperparameters)
         weights = network.init(key, self.shape, self.dtype)
         return {"weights": weights, "optimiser": optimiser.init(self._trained_of(weights))}
 
@@ -95,13 +95,15 @@ class GradientDescent:
                 data["train_inputs"] = raw["train_inputs"]
         return data
 
-    def step(self, state: State, data: Any, numbers: Numbers, key: jax.Array, s: jax.Array) -> tuple[State, Outputs]:
+    def step(
+        self, state: State, data: Any, hyperparameters: Hyperparameters, key: jax.Array, s: jax.Array
+    ) -> tuple[State, Outputs]:
         """One update; outputs: the gradient's norm and, for full batch, loss and accuracy on the training set.
 
         The gradient is that of the loss with its penalty, if there is one; the loss is without.
         Of endless data, loss and accuracy are those of the fresh batch before the update.
         """
-        network, objective, optimiser = self._parts(numbers)
+        network, objective, optimiser = self._parts(hyperparameters)
         batch, targets, row_weights = self._of_step(data, key, s)
         noise = jax.random.fold_in(jax.random.fold_in(key, DROPOUT), s) if self.noisy else None
 
@@ -169,9 +171,9 @@ class GradientDescent:
         batch = self._trained(data["train_inputs"][rows])
         return batch, *_answers(data["train_targets"][rows], None if mask is None else mask[rows], weights)
 
-    def evaluate(self, state: State, data: Any, numbers: Numbers, s: jax.Array) -> Outputs:
+    def evaluate(self, state: State, data: Any, hyperparameters: Hyperparameters, s: jax.Array) -> Outputs:
         """Loss and accuracy on the test set (and on the training set where steps see parts of it, or drop some)."""
-        network, objective, _ = self._parts(numbers)
+        network, objective, _ = self._parts(hyperparameters)
         outputs = {"weight_norm": norm(self._trained_of(state["weights"]))}
         sets = {"test": data["test_weights"]}
         if not self.whole and self.draw is None:
@@ -184,9 +186,9 @@ class GradientDescent:
             outputs |= self._of_operations(name, data, logits, targets, row_weights, objective)
         return outputs
 
-    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, numbers: Numbers) -> jax.Array:
+    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, hyperparameters: Hyperparameters) -> jax.Array:
         """Logits (n, n_classes), or (n, n_reads, n_classes), of inputs (n, n_ctx) int32."""
-        network, _, _ = self._parts(numbers)
+        network, _, _ = self._parts(hyperparameters)
         return network.apply(weights, self._batch(jnp.asarray(inputs)), self.shape)  # type: ignore[no-any-return]
 
     def _batch(self, tokens: jax.Array) -> Any:
@@ -197,8 +199,8 @@ class GradientDescent:
     def _trained(self, tokens: jax.Array) -> Any:
         return tokens if self.noisy else self._batch(tokens)
 
-    def _parts(self, numbers: Numbers) -> tuple[Any, Any, Any]:
-        parts = with_numbers(self.parts, numbers)
+    def _parts(self, hyperparameters: Hyperparameters) -> tuple[Any, Any, Any]:
+        parts = with_hyperparameters(self.parts, hyperparameters)
         return parts["network"], parts["objective"], parts["optimiser"]
 
 

@@ -70,19 +70,19 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
     """Raise InputError where training would be refused only after its run has been made."""
     lanes = ensemble.blocks()[0]
     program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
-    state = program.template(ensemble.keys(lanes), ensemble.numbers(lanes))
+    state = program.template(ensemble.keys(lanes), ensemble.hyperparameters(lanes))
     if not ensemble.experiments[0].learner.compiled:
         data = program.prepare(ensemble.raw_data(lanes))
         if ensemble.experiments[0].learner.is_quick(data):
             # one that cannot even begin is refused before there is a run
-            keys, numbers = ensemble.keys(lanes), ensemble.numbers(lanes)
+            keys, hyperparameters = ensemble.keys(lanes), ensemble.hyperparameters(lanes)
             with program.around():
-                program.advance(program.init(keys, numbers), data, numbers, keys, 0, 0, 1)
+                program.advance(program.init(keys, hyperparameters), data, hyperparameters, keys, 0, 0, 1)
     if start is not None:
         states.check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
     measures = OnlineMeasures(ensemble, 1)
     if measures.names:
-        fresh = program.init(ensemble.keys(lanes), ensemble.numbers(lanes))
+        fresh = program.init(ensemble.keys(lanes), ensemble.hyperparameters(lanes))
         measures.check({name: np.asarray(leaf[0]) for name, leaf in fresh["weights"].items()})
 
 

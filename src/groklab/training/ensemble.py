@@ -1,4 +1,4 @@
-"""Members made ready to train together: data padded to one shape, numbers stacked, lanes cut into blocks."""
+"""Members made ready to train together: data padded to one shape, hyperparameters stacked, lanes cut into blocks."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Ensemble:
         """How many models."""
         return len(self.experiments)
 
-    def numbers(self, lanes: Sequence[int]) -> dict[str, np.ndarray]:
-        """The numbers of some members, stacked, in the experiment's dtype."""
+    def hyperparameters(self, lanes: Sequence[int]) -> dict[str, np.ndarray]:
+        """Return the hyperparameters of some members, stacked, in the experiment's dtype."""
         dtype = np.dtype(self.experiments[0].dtype)
-        rows = [self.experiments[i].numbers for i in lanes]
+        rows = [self.experiments[i].hyperparameters for i in lanes]
         return {name: np.array([row[name] for row in rows], dtype) for name in rows[0]}
 
     def keys(self, lanes: Sequence[int]) -> jax.Array:
@@ -132,7 +132,7 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
         for what in ("program", "budget", "evaluation", "checkpoints"):
             if getattr(other, what) != getattr(first, what):
                 raise InputError(
-                    f"members of one ensemble may differ in seed, split, task and numbers, but not in {what}: "
+                    f"members of one ensemble may differ in seed, split, task and hyperparameters, but not in {what}: "
                     "train them as runs of their own"
                 )
     if first.budget.retire and not first.budget.stop_when_grokked:
@@ -140,7 +140,7 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
             "budget.retire", True, "needs budget.stop_when_grokked=true, the rule that each member follows"
         )
     largest = float(np.finfo(first.dtype).max)
-    for name, value in (item for e in experiments for item in e.numbers.items()):
+    for name, value in (item for e in experiments for item in e.hyperparameters.items()):
         if abs(value) > largest:
             raise InputError(name, value, f"needs to be at most {largest:.4g} in {first.dtype}")
     tasks = tuple(build_task(e) for e in experiments)

@@ -33,13 +33,13 @@ class Lanes:
 
     def _lay_out(self, blocks: Sequence[Sequence[int]]) -> None:
         self.blocks = [list(lanes) for lanes in blocks]
-        self.numbers = [self.ensemble.numbers(lanes) for lanes in self.blocks]
+        self.hyperparameters = [self.ensemble.hyperparameters(lanes) for lanes in self.blocks]
         self.keys = [self.ensemble.keys(lanes) for lanes in self.blocks]
         self.data = [self.program.prepare(self.ensemble.raw_data(lanes)) for lanes in self.blocks]
 
     def begin(self, start: list[Weights] | None) -> None:
         """Fresh states, or those of given weights, one set a member."""
-        self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.numbers, strict=True)]
+        self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.hyperparameters, strict=True)]
         if start is not None:
             states.check_weights({name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}, start)
             pairs = zip(self.states, self.blocks, strict=True)
@@ -49,8 +49,8 @@ class Lanes:
         """The states of `arrays()`; blocks: how they were packed, empty for as they are now."""
         if blocks:
             self._lay_out(blocks)
-        pairs = zip(self.keys, self.numbers, strict=True)
-        fresh = [self.program.template(keys, numbers) for keys, numbers in pairs]
+        pairs = zip(self.keys, self.hyperparameters, strict=True)
+        fresh = [self.program.template(keys, hyperparameters) for keys, hyperparameters in pairs]
         self.states = [states.filled(i, template, arrays) for i, template in enumerate(fresh)]
         self.kept = {}
         for name, array in arrays.items():
@@ -92,7 +92,7 @@ class Lanes:
         bounds = [np.int32(x) for x in (start, stop, every)]
 
         def one(i: int) -> Any:
-            result = self.program.advance(of[i], self.data[i], self.numbers[i], self.keys[i], *bounds)
+            result = self.program.advance(of[i], self.data[i], self.hyperparameters[i], self.keys[i], *bounds)
             return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
 
         with self.program.around():

@@ -38,7 +38,7 @@ class Program:
         self.learner = learner
         self.metrics = metrics
         self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
-        self.init = self._jit(lambda keys, numbers: _lift(self._init)(keys, numbers))
+        self.init = self._jit(lambda keys, hyperparameters: _lift(self._init)(keys, hyperparameters))
         self.prepare = self._jit(lambda raw: _lift(learner.prepare)(raw))
         self.advance = self._jit(self._advance_all, donate_argnums=0)
 
@@ -50,26 +50,40 @@ class Program:
 
         return jax.jit(precise, **options)
 
-    def template(self, keys: jax.Array, numbers: Any) -> Any:
+    def template(self, keys: jax.Array, hyperparameters: Any) -> Any:
         """Shapes and types of what `init` gives."""
-        return jax.eval_shape(self.init, keys, numbers)
+        return jax.eval_shape(self.init, keys, hyperparameters)
 
     def around(self) -> AbstractContextManager[None]:
         """What to do while blocks advance: nothing."""
         return nullcontext()
 
-    def _init(self, key: jax.Array, numbers: Any) -> Any:
-        return self.learner.init(jax.random.fold_in(key, 0), numbers)
+    def _init(self, key: jax.Array, hyperparameters: Any) -> Any:
+        return self.learner.init(jax.random.fold_in(key, 0), hyperparameters)
 
     def _advance_all(
-        self, states: Any, data: Any, numbers: Any, keys: jax.Array, start: jax.Array, stop: jax.Array, every: jax.Array
+        self,
+        states: Any,
+        data: Any,
+        hyperparameters: Any,
+        keys: jax.Array,
+        start: jax.Array,
+        stop: jax.Array,
+        every: jax.Array,
     ) -> tuple[Any, dict[str, jax.Array]]:
         # lifted as a whole: what is squeezed inside a loop is copied in each of its turns
-        moved, records = _lift(self._advance, shared=3)(states, data, numbers, keys, start, stop, every)
+        moved, records = _lift(self._advance, shared=3)(states, data, hyperparameters, keys, start, stop, every)
         return moved, {k: jnp.moveaxis(v, 0, 1) for k, v in records.items()}
 
     def _advance(
-        self, state: Any, data: Any, numbers: Any, key: jax.Array, start: jax.Array, stop: jax.Array, every: jax.Array
+        self,
+        state: Any,
+        data: Any,
+        hyperparameters: Any,
+        key: jax.Array,
+        start: jax.Array,
+        stop: jax.Array,
+        every: jax.Array,
     ) -> tuple[Any, dict[str, jax.Array]]:
         """One member's state after `stop` updates, and records at `start` and each multiple of `every` up to `stop`.
 
@@ -81,10 +95,10 @@ class Program:
         update, evaluate = jax.jit(self.learner.step), jax.jit(self.learner.evaluate)
 
         def step(state: Any, s: jax.Array) -> Any:
-            return update(state, data, numbers, stepping, s)
+            return update(state, data, hyperparameters, stepping, s)
 
         def measure(state: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-            measured = evaluate(state, data, numbers, s)
+            measured = evaluate(state, data, hyperparameters, s)
             moved, outputs = step(state, s)
             return moved, {**measured, **outputs}
 
@@ -117,7 +131,7 @@ class PlainProgram:
         self.learner, self.shape, self.dtype, self.n_blocks = learner, shape, dtype, n_blocks
         self.metrics: tuple[str, ...] = learner.metrics
 
-    def init(self, keys: Any, numbers: Any) -> Any:
+    def init(self, keys: Any, hyperparameters: Any) -> Any:
         """The state of one lane."""
         return {"weights": {k: v[None] for k, v in self.learner.init(self.shape, self.dtype).items()}}
 
@@ -133,11 +147,11 @@ class PlainProgram:
         return self.learner.prepare({k: v[0] for k, v in raw.items()}, self.shape, self.dtype, self.n_blocks)
 
     def advance(
-        self, states: Any, data: Any, numbers: Any, keys: Any, start: Any, stop: Any, every: Any
+        self, states: Any, data: Any, hyperparameters: Any, keys: Any, start: Any, stop: Any, every: Any
     ) -> tuple[Any, dict[str, np.ndarray]]:
         """As `Program.advance`."""
         weights = {k: np.asarray(v[0]) for k, v in states["weights"].items()}
-        own = {k: v[0] for k, v in numbers.items()}
+        own = {k: v[0] for k, v in hyperparameters.items()}
         start, stop, every = int(start), int(stop), int(every)
         rows = []
         for s in range(start, max(stop, start + 1)):
@@ -164,7 +178,7 @@ def _program(description: str, data: str, shape: TaskShape, carried: Carried) ->
 
 
 def program_of(experiment: Experiment, shape: TaskShape, n_blocks: int = 1) -> Program | PlainProgram:
-    """The program of an experiment; experiments that differ in numbers only share one.
+    """The program of an experiment; experiments that differ in hyperparameters alone share one.
 
     n_blocks: how many will advance side by side. A task that draws endless data does so inside the program, and is
     then part of it.

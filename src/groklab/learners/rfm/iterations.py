@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groklab.components import numbers_of
+from groklab.components import hyperparameters_of
 from groklab.learners.rfm.data import Data
 from groklab.learners.rfm.kernels import Array
 from groklab.learners.rfm.machine import Fitted
@@ -41,4 +41,4 @@ class Iterations:
         return self.learner.fitted(self.M, self.data)[0]
 
     def _numbers(self) -> dict[str, float]:
-        return numbers_of(self.learner, "learner")
+        return hyperparameters_of(self.learner, "learner")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from groklab.components import with_numbers
+from groklab.components import with_hyperparameters
 from groklab.device import available_memory, cores, readable_bytes, threads
 from groklab.errors import InputError
 from groklab.learners.base import LOSSES
@@ -191,13 +191,13 @@ class RFM:
         return threads(1)
 
     def step(
-        self, weights: Mapping[str, Any], data: Data, numbers: Mapping[str, Any], record: bool, move: bool
+        self, weights: Mapping[str, Any], data: Data, hyperparameters: Mapping[str, Any], record: bool, move: bool
     ) -> tuple[dict[str, Array], dict[str, float]]:
         """One iteration: solve with M, measure f (if `record`), and (if `move`) take M to a power of f's AGOP.
 
         Raises InputError where the kernel matrix is singular.
         """
-        settings: RFM = with_numbers(self, {k: float(v) for k, v in numbers.items()}, "learner")
+        settings: RFM = with_hyperparameters(self, {k: float(v) for k, v in hyperparameters.items()}, "learner")
         metric = np.asarray(weights["M"])
         with threads(cores() if data.alone and data.train.n in MANY else 1):
             fitted, condition = settings.fitted(metric, data)
