@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from groklab.store.run import Run as Run
     from groklab.sweeps.sweep import Sweep as Sweep
     from groklab.sweeps.sweep import sweep as sweep
+    from groklab.tasks import Algebra as Algebra
     from groklab.tasks import Task as Task
     from groklab.tasks.label_statistics import label_statistics as label_statistics
     from groklab.training.training import resume as resume
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "MEASURES": "measures",
     "PRESETS": "experiment.presets",
+    "Algebra": "tasks",
     "Collection": "store.collection",
     "DamagedError": "errors",
     "Experiment": "experiment.schema",

@@ -15,8 +15,8 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> float:
 
 def directions(task: Task, sign: int, k: int) -> list[np.ndarray]:
     """Unit vectors cos(w_k(a ± b)) and sin(w_k(a ± b)) over the task's own rows (which must be all p² pairs)."""
-    p = task.algebra["p"]
-    a, b = task.algebra["operands"].T
+    p = task.algebra.p
+    a, b = task.algebra.operands.T
     angle = 2 * np.pi * k * (a + sign * b) / p
     found = [np.cos(angle)] if 2 * k == p else [np.cos(angle), np.sin(angle)]
     return [v / np.linalg.norm(v) for v in found]
@@ -28,8 +28,8 @@ def project(logits: np.ndarray, vectors: list[np.ndarray]) -> np.ndarray:
 
 def block(task: Task, k: int, size: int) -> list[np.ndarray]:
     """The 2 × 2 (or 3 × 3 without its constant) products of cos and sin of w_k a and w_k b, orthonormal."""
-    p = task.algebra["p"]
-    a, b = task.algebra["operands"].T
+    p = task.algebra.p
+    a, b = task.algebra.operands.T
     waves = {
         "cos": lambda x: np.cos(2 * np.pi * k * x / p),
         "sin": lambda x: np.sin(2 * np.pi * k * x / p),
@@ -44,7 +44,7 @@ def block(task: Task, k: int, size: int) -> list[np.ndarray]:
 
 def cubes(task: Task, answer_of: np.ndarray, k: int) -> np.ndarray:
     """cos(w_k(s − r)) at [row, class], where class answer_of[r] answers the residue r; not normalised."""
-    p = task.algebra["p"]
+    p = task.algebra.p
     residue_of = np.argsort(answer_of)
     s = residue_of[task.targets]
     return np.cos(2 * np.pi * k * (s[:, None] - residue_of[None, :]) / p)

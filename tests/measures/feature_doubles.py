@@ -51,7 +51,7 @@ def some_rows(task: Task, seed: int = 0) -> np.ndarray:
 
 def pairs(task: Task) -> np.ndarray:
     """(N, 2p) the one-hot pairs."""
-    p, operands = task.algebra["p"], task.algebra["operands"]
+    p, operands = task.algebra.p, task.algebra.operands
     return np.concatenate([np.eye(p)[operands[:, 0]], np.eye(p)[operands[:, 1]]], axis=1)
 
 
@@ -65,7 +65,7 @@ class Model:
     @property
     def w1(self) -> np.ndarray:
         """(h, 2p), any transform multiplied in."""
-        p = self.task.algebra["p"]
+        p = self.task.algebra.p
         made = np.concatenate([self.weights["embed.0.W"][:p], self.weights["embed.1.W"][:p]]).T
         transform = self.network.transform(self.task.shape)
         return made if transform is None else made @ transform

@@ -39,9 +39,9 @@ class Model:
 
     def on_grid(self, values: np.ndarray) -> np.ndarray:
         """Values (N, …) as [a, b, …], pair by pair."""
-        p = self.task.algebra["p"]
+        p = self.task.algebra.p
         found = np.full((p, p, *values.shape[1:]), np.nan)
-        for row, (a, b) in enumerate(self.task.algebra["operands"]):
+        for row, (a, b) in enumerate(self.task.algebra.operands):
             found[a, b] = values[row]
         return found
 
@@ -73,7 +73,7 @@ def made(task: Task, network: Any, seed: int = 3) -> Model:
         # three neurons that are nearly waves of one frequency: never below zero, so that ReLU leaves them as they are
         x = np.arange(len(weights["embed.0.W"]))
         for table, wave in (("embed.0.W", np.cos), ("embed.1.W", np.sin)):
-            waves = [2 + wave(2 * np.pi * k * x / task.algebra["p"]) for k in (1, 1, 2)]
+            waves = [2 + wave(2 * np.pi * k * x / task.algebra.p) for k in (1, 1, 2)]
             weights[table] = weights[table].copy()
             weights[table][:, :3] = np.stack(waves, axis=1) + 0.05 * rng.normal(size=(len(x), 3))
     seen = gl.activations(weights, task.inputs, network)
@@ -84,4 +84,4 @@ def made(task: Task, network: Any, seed: int = 3) -> Model:
         logits = logits[:, -1]
         name = f"blocks.{network.n_layers - 1}.mlp.hook_post"
         neurons = np.asarray(seen[name])[:, -1] if name in seen else neurons
-    return Model(task, network, weights, logits[:, : task.algebra["n_answers"]], neurons)
+    return Model(task, network, weights, logits[:, : task.algebra.n_answers], neurons)

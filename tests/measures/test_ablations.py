@@ -27,7 +27,7 @@ def table(model: Model, keys: tuple[int, ...], train: np.ndarray | None = None) 
 
 
 def check(row: dict[str, float], logits: np.ndarray, task, train: np.ndarray) -> None:
-    logits = logits[:, : task.algebra["n_answers"]]
+    logits = logits[:, : task.algebra.n_answers]
     test = np.setdiff1d(np.arange(task.n_inputs), train)
     for column, rows in (("loss", slice(None)), ("train_loss", train), ("test_loss", test)):
         assert row[column] == pytest.approx(brute.cross_entropy(logits[rows], task.targets[rows]), rel=1e-8), column
@@ -40,8 +40,8 @@ def check(row: dict[str, float], logits: np.ndarray, task, train: np.ndarray) ->
 def replaced_neurons(model: Model, keys: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Activations (N, d_mlp) of each intervention on neurons, by regressions and sums over the task's rows."""
     task, values = model.task, model.neurons
-    p, direction = task.algebra["p"], task.algebra["direction"]
-    a, b = task.algebra["operands"].T
+    p, direction = task.algebra.p, task.algebra.direction
+    a, b = task.algebra.operands.T
     mean = values.mean(axis=0)
     fitted, own = values.copy(), values.copy()
     well = np.zeros(values.shape[1], bool)
@@ -78,7 +78,7 @@ def on_directions(model: Model, keys: tuple[int, ...]) -> dict[str, np.ndarray]:
 def test_logits_and_neurons_against_projections_written_out(task_name: str, network_name: str) -> None:
     model = case(task_name, network_name)
     task, logits = model.task, model.logits
-    p, direction = task.algebra["p"], task.algebra["direction"]
+    p, direction = task.algebra.p, task.algebra.direction
     keys, train = (1, p // 2), split_of(task)
     found = table(model, keys, train)
     check(found["base"], logits, task, train)
@@ -111,7 +111,7 @@ def test_paths_against_patched_passes(task_name: str, settings: dict) -> None:
     network = Transformer(**PLAIN | settings)
     model = made(case(task_name, "transformer").task, network)
     task, train = model.task, split_of(model.task)
-    p = task.algebra["p"]
+    p = task.algebra.p
     found = table(model, (1,), train)
     seen = gl.activations(model.weights, task.inputs, network)
     block = f"blocks.{network.n_layers - 1}."
@@ -131,7 +131,7 @@ def test_paths_against_patched_passes(task_name: str, settings: dict) -> None:
     alone = pattern.copy()
     alone[:, :, -1, -1] = 0
     linear = pattern.copy()
-    a, b = task.algebra["operands"].T
+    a, b = task.algebra.operands.T
     heads = gl.MEASURES["attention"](model.weights, task, network=network)
     for head in range(2):
         w = 2 * np.pi * heads["pattern_frequency"][head] / p

@@ -30,7 +30,7 @@ def r_squared(columns: list[np.ndarray], values: np.ndarray) -> float:
 @pytest.mark.parametrize("task_name", TASKS)
 def test_against_a_layer_written_out(task_name: str) -> None:
     model = case(task_name, "transformer")
-    w, p = model.weights, model.task.algebra["p"]
+    w, p = model.weights, model.task.algebra.p
     found = gl.MEASURES["attention"](w, model.task, network=model.network)
     a, b = np.indices((p, p))
     last = w["embed.W_E"][p] + w["pos_embed.W_pos"][2]

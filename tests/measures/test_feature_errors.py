@@ -71,9 +71,9 @@ def test_an_empty_test_set_has_no_error() -> None:
 
 def with_a_bit(pair: Task, offset: int) -> Task:
     """Two operations of the same pairs, told apart by a third column: x + y, and x + y + offset."""
-    operands = np.concatenate([np.insert(pair.algebra["operands"], 2, bit, axis=1) for bit in (0, 1)])
+    operands = np.concatenate([np.insert(pair.algebra.operands, 2, bit, axis=1) for bit in (0, 1)])
     targets = np.concatenate([pair.targets, (pair.targets + offset) % pair.n_classes]).astype(np.int32)
-    algebra = {**pair.algebra, "operands": operands.astype(np.int32)}
+    algebra = dataclasses.replace(pair.algebra, operands=operands.astype(np.int32), n_variables=2)
     return dataclasses.replace(pair, inputs=operands.astype(np.int32), targets=targets, algebra=algebra)
 
 
@@ -87,7 +87,7 @@ def test_strata_against_loops(seed: int, bit: bool) -> None:
     table = rng.normal(size=(n, 5))
     table[np.arange(n), task.targets] += rng.integers(0, 4, size=n)
     found = gl.MEASURES["stratified_accuracy"]({}, task, rows, network=Constant(table))
-    places = {tuple(o): i for i, o in enumerate(task.algebra["operands"].tolist())}
+    places = {tuple(o): i for i, o in enumerate(task.algebra.operands.tolist())}
     strata: dict[bool, list[bool]] = {True: [], False: []}
     for (a, b, *rest), i in places.items():
         if i not in rows:
@@ -107,7 +107,7 @@ def test_who_knows_commutativity_alone_is_found_out() -> None:
     rows = some_rows(task)
     known = np.zeros((25, 5))
     for i in range(25):
-        a, b = task.algebra["operands"][i]
+        a, b = task.algebra.operands[i]
         if i in rows or 5 * b + a in rows:
             known[i, task.targets[i]] = 1
     found = gl.MEASURES["stratified_accuracy"]({}, task, rows, network=Constant(known))

@@ -55,12 +55,12 @@ def test_a_quadratic_network_has_the_formula_of_its_second_moment() -> None:
 def test_another_token_that_varies_counts_in_the_sums_and_not_in_the_matrix() -> None:
     pair = task_of("add =")
     inputs = np.concatenate([np.insert(pair.inputs, 2, sign, axis=1) for sign in (0, 1)])
-    operands = np.concatenate([np.insert(pair.algebra["operands"], 2, sign, axis=1) for sign in (0, 1)])
+    operands = np.concatenate([np.insert(pair.algebra.operands, 2, sign, axis=1) for sign in (0, 1)])
     task = dataclasses.replace(
         pair,
         inputs=inputs.astype(np.int32),
         targets=np.tile(pair.targets, 2),
-        algebra={**pair.algebra, "operands": operands.astype(np.int32)},
+        algebra=dataclasses.replace(pair.algebra, operands=operands.astype(np.int32), n_variables=2),
     )
     rng = np.random.default_rng(0)
     network = MLP(d_mlp=6, activation="quadratic")
@@ -82,7 +82,7 @@ def test_coordinates_of_a_kernel_machine() -> None:
     pair = task_of("add")
     a, b = pair.inputs.T
     operands = np.concatenate([np.stack([a, b, np.full(25, sign)], axis=1) for sign in (5, 6)])
-    algebra = {**pair.algebra, "operands": operands}
+    algebra = dataclasses.replace(pair.algebra, operands=operands, n_variables=2)
     targets = np.tile(pair.targets, 2)
     mixed = dataclasses.replace(pair, inputs=operands[:, [0, 2, 1]], targets=targets, d_vocab=8, algebra=algebra)
     np.testing.assert_array_equal(fm.operand_places(mixed, 21), [*range(5), *range(14, 19)])

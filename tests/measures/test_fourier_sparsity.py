@@ -252,10 +252,10 @@ def test_key_frequencies_of_any_task_with_a_modulus(task: Task) -> None:
     assert find_frequencies(weights, task, MLP(d_mlp=6), "furuta") == (2, 6)
     assert find_frequencies(weights, task, MLP(d_mlp=6), "furuta_union") == (1, 2, 6)
     np.testing.assert_array_equal(neuron_logit_map(weights, task), rows)
-    if task.algebra["direction"] is None:
+    if task.algebra.direction is None:
         # the default is for functions of a ± b, and for mixtures with one
         told = gl.MEASURES["key_frequencies"](weights, task, network=MLP(d_mlp=6))
-        default = {"frequencies": [2, 6]} if task.algebra["operation"] == "mixture" else {}
+        default = {"frequencies": [2, 6]} if task.algebra.operation == "mixture" else {}
         assert told == {**default, "embedding": [1, 2, 5], "furuta": [2, 6], "furuta_union": [1, 2, 6]}
 
 

@@ -23,7 +23,7 @@ CASES = [("subtract", "transformer"), ("even", "transformer"), ("add", "mlp")]
 
 def parts_written_out(task: Task, sign: int, logits: np.ndarray, keys: tuple[int, ...]) -> dict[str, np.ndarray]:
     """The logits (N, n_answers) of each row of the table, by projections over the inputs as they stand."""
-    every = {k: project(logits, directions(task, sign, k)) for k in range(1, task.algebra["p"] // 2 + 1)}
+    every = {k: project(logits, directions(task, sign, k)) for k in range(1, task.algebra.p // 2 + 1)}
     key = sum((every[k] for k in keys), np.zeros_like(logits))
     non_key = sum((v for k, v in every.items() if k not in keys), np.zeros_like(logits))
     residual = logits - key - non_key
@@ -54,10 +54,10 @@ def training_rows(task: Task) -> np.ndarray:
 @pytest.mark.parametrize(("task_name", "network_name"), CASES)
 def test_against_projections_written_out(task_name: str, network_name: str) -> None:
     model = case(task_name, network_name)
-    task, n = model.task, model.task.algebra["p"] // 2
+    task, n = model.task, model.task.algebra.p // 2
     train = training_rows(task)
     test = np.setdiff1d(np.arange(task.n_inputs), train)
-    found, sign = take(model, train), task.algebra["direction"]
+    found, sign = take(model, train), task.algebra.direction
     assert found["direction"] == sign
     assert found["rules"][0] == "given"
     for rule, keys in enumerate(keys_of(found)):
@@ -155,8 +155,8 @@ def test_of_a_mixture_each_operation_has_its_own_table() -> None:
     pairs = np.random.default_rng(1).permutation(49)[:17]
     train = np.concatenate([pairs + 49 * i for i in range(3)])
     found = take(model, train, (2,))
-    assert found["operations"] == task.algebra["operations"][:2]
-    assert found["left_out"] == task.algebra["operations"][2:]
+    assert found["operations"] == list(task.algebra.operations[:2])
+    assert found["left_out"] == list(task.algebra.operations[2:])
     assert found["direction"].tolist() == [1, -1]
     assert found["loss"].shape == (2, 3, len(PARTS))
     assert found["share"].shape == found["dependent"].shape == (2, 3)

@@ -35,7 +35,7 @@ def test_restricted_and_excluded_loss_are_those_of_each_operations_parts() -> No
     model, train = mixed()
     found = take("progress", model, train, frequencies=(1, 3))
     parts = take("logit_parts", model, train, frequencies=(1, 3))
-    assert found["operations"] == parts["operations"] == model.task.algebra["operations"][:2]
+    assert found["operations"] == parts["operations"] == list(model.task.algebra.operations[:2])
     place = {name: i for i, name in enumerate(parts["parts"])}
     for mine, theirs, part in (
         ("loss", "loss", "all"),
@@ -121,7 +121,7 @@ def test_the_largest_components_are_told_by_name() -> None:
     model = mixed()[0]
     found = take("logits_2d", model)
     tables = told("logits_2d", found)
-    assert list(tables) == [f"Largest components of {name}" for name in model.task.algebra["operations"]]
+    assert list(tables) == [f"Largest components of {name}" for name in model.task.algebra.operations]
     rows = tables["Largest components of x - y"].rows
     assert len(rows) == 10
     norm, every = found["largest_norm"][1][0], found["norm"][1]

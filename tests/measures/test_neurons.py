@@ -104,13 +104,13 @@ def test_moving_the_origin_of_the_inputs_changes_nothing(seed: int, a: int, b: i
 def test_directions_against_projections_written_out(task_name: str, network_name: str) -> None:
     model = case(task_name, network_name)
     task, weights = model.task, model.weights
-    p, sign = task.algebra["p"], task.algebra["direction"]
+    p, sign = task.algebra.p, task.algebra.direction
     keys = (1, p // 2)
     found = gl.MEASURES["directions"](weights, task, network=model.network, frequencies=keys)
     to_logits = weights["unembed.W_U"]
     if network_name == "transformer":
         to_logits = weights["blocks.0.mlp.W_out"] @ to_logits
-    a, b = task.algebra["operands"].T
+    a, b = task.algebra.operands.T
     s = (a + sign * b) % p
     class_of = {int(residue): int(task.targets[row]) for row, residue in enumerate(s)}
     w_l = np.stack([to_logits[:, class_of[residue]] for residue in range(p)])

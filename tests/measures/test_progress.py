@@ -37,7 +37,7 @@ def case(task_name: str, network_name: str):
     task = gl.read({"task": TASKS[task_name]}).task.build()
     network = NETWORKS[network_name]
     weights = {k: 3 * v for k, v in initial_weights(network, task, 3).items()}
-    n_answers = task.algebra["n_answers"]
+    n_answers = task.algebra.n_answers
     forward = jax.jit(lambda w, x: network.apply(w, network.prepare(x, task.shape), task.shape))
     logits = forward(weights, task.inputs)
     train = np.sort(np.random.default_rng(0).permutation(task.n_inputs)[: task.n_inputs // 3])
@@ -53,7 +53,7 @@ def test_losses_against_projections_written_out(task_name: str, network_name: st
     task, network, weights, logits, train = case(task_name, network_name)
     keys = (1, 3) if task_name != "relabelled" and task_name != "mirrored" else (2,)
     found = progress.progress(weights, task, train, network=network, frequencies=keys)
-    vectors = [v for k in keys for v in brute.directions(task, task.algebra["direction"], k)]
+    vectors = [v for k in keys for v in brute.directions(task, task.algebra.direction, k)]
     kept = brute.project(logits, vectors)
     test = np.setdiff1d(np.arange(task.n_inputs), train)
     edited = {"": logits, "restricted_": kept + logits.mean(0), "excluded_": logits - kept}
@@ -73,7 +73,7 @@ def test_losses_against_projections_written_out(task_name: str, network_name: st
 @pytest.mark.parametrize(("task_name", "network_name"), CASES)
 def test_the_fit_against_cubes_written_out(task_name: str, network_name: str) -> None:
     task, network, weights, logits, train = case(task_name, network_name)
-    p = task.algebra["p"]
+    p = task.algebra.p
     keys = (1, 2)
     found = progress.progress(weights, task, train, network=network, frequencies=keys)
     centred = logits - logits.mean(1, keepdims=True)
@@ -95,9 +95,9 @@ def test_the_fit_against_cubes_written_out(task_name: str, network_name: str) ->
 @pytest.mark.parametrize(("task_name", "network_name"), CASES)
 def test_every_published_form_against_blocks_written_out(task_name: str, network_name: str) -> None:
     task, network, weights, logits, train = case(task_name, network_name)
-    keys = (1, 2) if task.algebra["p"] != 6 else (1, 3)
+    keys = (1, 2) if task.algebra.p != 6 else (1, 3)
     found = variants.progress_variants(weights, task, train, network=network, frequencies=keys)
-    direction = task.algebra["direction"]
+    direction = task.algebra.direction
     mean = logits.mean(0)
     kept = brute.project(logits, [v for k in keys for v in brute.directions(task, direction, k)])
     blocks = {n: brute.project(logits, [v for k in keys for v in brute.block(task, k, n)]) for n in (2, 3)}
@@ -141,9 +141,9 @@ def test_every_published_form_against_blocks_written_out(task_name: str, network
 def test_excluding_one_frequency_at_a_time(task_name: str) -> None:
     task, network, weights, logits, train = case(task_name, "transformer")
     found = progress.excluded_by_frequency(weights, task, train, network=network)
-    assert list(found["frequencies"]) == list(range(1, task.algebra["p"] // 2 + 1))
+    assert list(found["frequencies"]) == list(range(1, task.algebra.p // 2 + 1))
     for k, loss in zip(found["frequencies"], found["loss"], strict=True):
-        edited = logits - brute.project(logits, brute.directions(task, task.algebra["direction"], int(k)))
+        edited = logits - brute.project(logits, brute.directions(task, task.algebra.direction, int(k)))
         assert loss == pytest.approx(brute.cross_entropy(edited[train], task.targets[train]), rel=1e-9)
     assert found["maximum"] == found["loss"].max()
     some = progress.excluded_by_frequency(weights, task, train, network=network, frequencies=(2,))

@@ -40,7 +40,7 @@ def by_listing(
         squares = (read(u) - read(v)) ** 2
         return bool((squares.mean() if over == "mean" else squares.sum()) < delta_squared)
 
-    rows = [tuple(map(int, row)) for row in task.algebra["operands"]]
+    rows = [tuple(map(int, row)) for row in task.algebra.operands]
     answer = dict(zip(rows, task.targets.tolist(), strict=True))
     pairs = sorted(rows if product else {tuple(sorted(row)) for row in rows})
     equal = [(u, v) for u, v in itertools.combinations(pairs, 2) if answer[u] == answer[v]]
@@ -108,7 +108,7 @@ def test_a_line_has_all_parallelograms_whatever_its_offset_slope_and_dimension()
 
 def test_matrices_that_represent_the_group_have_all_parallelograms() -> None:
     task = Group(group="S3").build()
-    table = task.algebra["table"]
+    table = task.algebra.table
     e = np.stack([np.eye(6)[table[:, g]].ravel() for g in range(6)])
     found = parallelogram_quality(e, task, np.arange(0, 36, 2), combine="product")
     assert found["rqi"] == 1
@@ -153,8 +153,8 @@ def test_implied_answers_are_those_of_the_training_set() -> None:
 def test_transposes_are_no_equations() -> None:
     ordered, unordered = addition(8, pairs="ordered"), addition(8)
     chosen = np.random.default_rng(0).random(36) < 0.6
-    keys = np.sort(ordered.algebra["operands"], axis=1) @ np.array([100, 1])
-    both = np.isin(keys, unordered.algebra["operands"][chosen] @ np.array([100, 1]))
+    keys = np.sort(ordered.algebra.operands, axis=1) @ np.array([100, 1])
+    both = np.isin(keys, unordered.algebra.operands[chosen] @ np.array([100, 1]))
     one, two = equations_of(unordered), equations_of(ordered)
     assert one.count(chosen) == two.count(both)
     np.testing.assert_allclose(one.gram(chosen), two.gram(both), atol=1e-12)

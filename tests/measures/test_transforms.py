@@ -11,7 +11,7 @@ from tests.measures.models import CASES, NETWORKS, case, made
 
 import groklab as gl
 from groklab.measures import transforms
-from groklab.measures.grid import grid_of, operations_of, pair_rows
+from groklab.measures.grid import grid_of, pair_rows
 from groklab.networks import MLP
 from groklab.tasks.arithmetic import Arithmetic
 from groklab.tasks.mixture import Mixture
@@ -121,10 +121,10 @@ def test_of_a_mixture_each_operation_has_an_entry() -> None:
     task = Mixture(p=5, expressions=("x + y", "x*y", "x^2 + x*y + y^2")).build()
     model = made(task, NETWORKS["transformer"])
     found = gl.MEASURES["logits_2d"](model.weights, task, network=model.network)
-    assert found["operations"] == list(operations_of(task)) == task.algebra["operations"]
+    assert found["operations"] == list(task.algebra.operations)
     assert found["norm"].shape == (3, 5, 5)
     assert found["largest_norm"].shape == (3, 20)
-    x, y, place = task.algebra["operands"].T
+    x, y, place = task.algebra.operands.T
     for i in range(3):
         on_grid = np.zeros((5, 5, 5))
         on_grid[x[place == i], y[place == i]] = model.logits[place == i]

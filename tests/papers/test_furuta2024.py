@@ -33,7 +33,7 @@ def test_every_operation_has_a_preset_that_differs_in_its_task_alone() -> None:
         own = gl.preset(f"furuta2024/{operation}").to_dict()
         changed = {key for key in base if own[key] != base[key]}
         assert changed <= {"name", "task"}, operation
-        assert build_task(gl.preset(f"furuta2024/{operation}")).algebra["operation"] == operation
+        assert build_task(gl.preset(f"furuta2024/{operation}")).algebra.operation == operation
 
 
 def test_hard_operations_are_those_of_the_published_table() -> None:
@@ -56,7 +56,7 @@ def test_mixtures_hold_their_operations(name: str) -> None:
     e = gl.preset(f"furuta2024/mixture-{name}", {"task.p": 7})
     task = build_task(e)
     operations, share, _ = MIXTURES[name]
-    assert len(task.algebra["operations"]) == len(operations)
+    assert len(task.algebra.operations) == len(operations)
     assert e.split.frac_train == float(share)
     assert task.loss_factor == len(operations)
 

@@ -28,7 +28,7 @@ PAPER_OPERATIONS = PAPER_TABLE.split()
 
 
 def operands(task) -> tuple[np.ndarray, np.ndarray]:
-    return task.algebra["operands"][:, 0], task.algebra["operands"][:, 1]
+    return task.algebra.operands[:, 0], task.algebra.operands[:, 1]
 
 
 # --- bugs of public code ---------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_every_operation_is_canonical_named_once_and_builds() -> None:
         assert str(parse(operation.expression)) == operation.expression
         assert operation.description
         assert operation.source
-        assert Arithmetic(p=5, expression=name).build().algebra["operation"] == name
+        assert Arithmetic(p=5, expression=name).build().algebra.operation == name
         for spelling in operation.spellings:
             assert resolve(spelling)[0] is operation
         with pytest.raises(InputError):
@@ -92,9 +92,9 @@ def test_all_35_operations_of_furuta_are_there() -> None:
 
 
 def test_a_formula_is_recognised_as_its_operation() -> None:
-    assert Arithmetic(p=5, expression="a + b").build().algebra["operation"] == "add"
-    assert Arithmetic(p=5, expression="ab").build().algebra["operation"] == "multiply"
-    assert Arithmetic(p=5, expression="x + 2y").build().algebra["operation"] is None
+    assert Arithmetic(p=5, expression="a + b").build().algebra.operation == "add"
+    assert Arithmetic(p=5, expression="ab").build().algebra.operation == "multiply"
+    assert Arithmetic(p=5, expression="x + 2y").build().algebra.operation is None
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_an_unknown_name_is_answered_with_a_near_one() -> None:
 )
 def test_layouts(layout: str, expression: str, row: list[int], d_vocab: int) -> None:
     task = Arithmetic(p=7, expression=expression, layout=layout).build()
-    values = [1, 2, 3][: task.algebra["n_variables"]]
-    at = np.flatnonzero((task.algebra["operands"] == values).all(axis=1))
+    values = [1, 2, 3][: task.operands.shape[1]]
+    at = np.flatnonzero((task.algebra.operands == values).all(axis=1))
     assert task.inputs[at].tolist() == [row]
     assert task.d_vocab == d_vocab
     assert task.n_classes == 7
@@ -168,7 +168,7 @@ def test_inputs_are_row_major() -> None:
     a, b = operands(task)
     assert (a * 113 + b == np.arange(113**2)).all()
     assert (task.targets == (a + b) % 113).all()
-    assert task.algebra["direction"] == 1
+    assert task.algebra.direction == 1
 
 
 def test_the_sign_can_be_chosen_where_it_is_shown() -> None:
@@ -205,9 +205,9 @@ def test_unordered_pairs() -> None:
 def test_addition_without_a_modulus() -> None:
     task = Arithmetic(p=10, modular=False).build()
     assert (task.n_classes, task.n_inputs) == (19, 100)
-    assert task.algebra["p"] is None
-    assert task.algebra["direction"] is None
-    assert task.algebra["commutative"]
+    assert task.algebra.p is None
+    assert task.algebra.direction is None
+    assert task.algebra.commutative
     with pytest.raises(InputError, match=r"negative answer -9"):
         Arithmetic(p=10, expression="x - y", modular=False).build()
     with pytest.raises(InputError, match="without a modulus answers must be below"):
@@ -221,9 +221,9 @@ def test_the_operand_range_of_the_published_code() -> None:
     assert task.n_inputs == 102**2
     assert (task.inputs[:, [0, 2]] >= 97).any(axis=1).sum() == 995
     assert (task.targets == (task.inputs[:, 0] + task.inputs[:, 2]) % 97).all()
-    assert task.algebra["operands"].max() == 96
-    assert task.algebra["direction"] == 1
-    assert task.algebra["commutative"]
+    assert task.algebra.operands.max() == 96
+    assert task.algebra.direction == 1
+    assert task.algebra.commutative
 
 
 @pytest.mark.parametrize("p", [2, 4, 6, 15, 16])
@@ -245,7 +245,7 @@ def test_operations_agree_with_python_for_every_modulus(p: int, name: str) -> No
         return
     task = Arithmetic(p=p, expression=name).build()
     formula = operation.expression.replace("^", "**")
-    for (x, y), answer in zip(task.algebra["operands"].tolist(), task.targets.tolist(), strict=True):
+    for (x, y), answer in zip(task.algebra.operands.tolist(), task.targets.tolist(), strict=True):
         exact = eval(formula, {"x": x, "y": y})
         assert answer == (exact % p if operation.modular else exact)
 
@@ -286,8 +286,8 @@ def test_random_labels_are_fixed_for_ever() -> None:
     assert np.array_equal(task.inputs, Arithmetic(p=113).build().inputs)
     counts = np.bincount(task.targets, minlength=113)
     assert 100 < ((counts - 113) ** 2 / 113).sum() < 150  # chi-square of 112 degrees of freedom, 4 deviations: 52-172
-    assert task.algebra["direction"] is None
-    assert not task.algebra["commutative"]
+    assert task.algebra.direction is None
+    assert not task.algebra.commutative
 
 
 def test_random_labels_refuse_a_wrong_seed() -> None:

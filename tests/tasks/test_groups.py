@@ -58,12 +58,12 @@ def test_names_tell_the_groups_they_are_said_to_be() -> None:
 def test_the_first_permutation_is_applied_first() -> None:
     task = Group(group="S3").build()
     elements = list(itertools.permutations(range(3)))
-    for (a, b), answer in zip(task.algebra["operands"], task.targets, strict=True):
+    for (a, b), answer in zip(task.algebra.operands, task.targets, strict=True):
         assert elements[answer] == tuple(elements[b][elements[a][x]] for x in range(3))
     assert (task.n_inputs, task.d_vocab, task.n_classes, task.n_ctx) == (36, 7, 6, 3)
-    assert task.algebra["p"] is None
-    assert not task.algebra["commutative"]
-    np.testing.assert_array_equal(task.algebra["table"][tuple(task.algebra["operands"].T)], task.targets)
+    assert task.algebra.p is None
+    assert not task.algebra.commutative
+    np.testing.assert_array_equal(task.algebra.table[tuple(task.algebra.operands.T)], task.targets)
     assert Group(group="S3", layout="a b").build().d_vocab == 6
 
 
@@ -72,12 +72,12 @@ def test_a_cyclic_group_is_modular_addition() -> None:
     other = gl.tasks.Arithmetic(p=7, layout="a b").build()
     np.testing.assert_array_equal(task.inputs, other.inputs)
     np.testing.assert_array_equal(task.targets, other.targets)
-    assert task.algebra["commutative"]
+    assert task.algebra.commutative
 
 
 def test_generators_are_closed_up() -> None:
     made = Group(permutations=((1, 2, 0), (1, 0, 2))).build()
-    np.testing.assert_array_equal(made.algebra["table"], named_table("S3"))
+    np.testing.assert_array_equal(made.algebra.table, named_table("S3"))
     assert Group(permutations=((1, 2, 3, 4, 0),)).build().n_classes == 5
     # the alternating group, from its 3-cycles
     assert Group(permutations=((1, 2, 0, 3), (0, 2, 3, 1))).build().n_classes == 12
@@ -91,7 +91,7 @@ def test_a_renumbered_table_is_the_same_group_and_one_changed_entry_is_none(name
     renumbered = np.empty_like(table)
     renumbered[np.ix_(new, new)] = new[table]
     np.testing.assert_array_equal(checked_table(nested(renumbered)), renumbered)
-    assert Group(table=nested(renumbered)).build().algebra["commutative"] == bool((table == table.T).all())
+    assert Group(table=nested(renumbered)).build().algebra.commutative == bool((table == table.T).all())
     renumbered[1, 2] = (renumbered[1, 2] + 1) % len(table)
     with pytest.raises(InputError):
         checked_table(nested(renumbered))

@@ -9,7 +9,7 @@ from groklab.tasks import Arithmetic, Mixture, Split, make_split
 
 def test_each_operation_answers_as_it_does_alone() -> None:
     task = Mixture(p=5, expressions=("x + y", "x^2 + y^2", "multiply")).build()
-    x, y, place = task.algebra["operands"].T
+    x, y, place = task.algebra.operands.T
     assert task.n_inputs == 25 * 3
     assert task.d_vocab == 8
     for row in range(task.n_inputs):
@@ -19,8 +19,8 @@ def test_each_operation_answers_as_it_does_alone() -> None:
     assert task.features is not None
     assert task.features.shape == (75, 12)
     np.testing.assert_array_equal(task.features.sum(1), 2 + (place > 0))
-    assert task.algebra["commutative"]
-    assert not Mixture(p=5, expressions=("x + y", "x - y")).build().algebra["commutative"]
+    assert task.algebra.commutative
+    assert not Mixture(p=5, expressions=("x + y", "x - y")).build().algebra.commutative
     np.testing.assert_array_equal(task.operations, place)
     assert (task.loss_factor, task.shape.n_operations) == (3, 3)
     assert Mixture(p=5, expressions=("x + y", "x*y"), losses="mean").build().loss_factor == 1
@@ -44,7 +44,7 @@ def test_operations_keep_the_signs_that_they_have_alone() -> None:
 def test_a_pair_is_trained_on_in_every_operation_or_in_none(frac_train: float) -> None:
     task = Mixture(p=7, expressions=("x + y", "x - y", "x*y")).build()
     rows = make_split(Split(frac_train=frac_train), task, 3)
-    operands = task.algebra["operands"]
+    operands = task.algebra.operands
     train, test = ({tuple(o[:2]) for o in operands[part]} for part in (rows.train, rows.test))
     assert not train & test
     assert len(train) == int(frac_train * 49)

@@ -38,7 +38,7 @@ def test_sums_are_right(n_digits: int, seed: int) -> None:
         assert int(x) + int(y) == int(right)
         assert len(right) == n_digits + 1
         assert "".join(map(str, targets)) == right
-    assert task.algebra["operands"].sum(axis=1).tolist() == [int("".join(map(str, t))) for t in task.targets]
+    assert task.algebra.operands.sum(axis=1).tolist() == [int("".join(map(str, t))) for t in task.targets]
 
 
 @pytest.mark.parametrize(("length", "extra", "repeats"), [(2, 0, 2), (5, 3, 2), (4, 1, 4)])

@@ -37,10 +37,10 @@ def test_integers_stay_as_they_are(tmp_path: Path) -> None:
 def test_words_share_one_alphabetical_vocabulary(tmp_path: Path) -> None:
     text = "first,second,product\ne,e,e\ne,s,s\ns,e,s\ns,s,e\n"
     task = Table(path=written(tmp_path, text)).build()
-    assert task.algebra["words"] == ("e", "s")
+    assert task.algebra.words == ("e", "s")
     assert task.inputs.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert task.targets.tolist() == [0, 1, 1, 0]
-    assert task.algebra["commutative"]
+    assert task.algebra.commutative
 
 
 def test_words_follow_the_integers(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_words_follow_the_integers(tmp_path: Path) -> None:
     task = Table(path=written(tmp_path, text)).build()
     assert task.inputs.tolist() == [[1, 4, 2], [1, 3, 2]]
     assert task.d_vocab == 5
-    assert not task.algebra["commutative"]
+    assert not task.algebra.commutative
 
 
 def test_columns_can_be_chosen(tmp_path: Path) -> None:

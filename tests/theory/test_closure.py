@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groklab.errors import InputError
-from groklab.tasks import Arithmetic, Group, Task
+from groklab.tasks import Algebra, Arithmetic, Group, Task
 from groklab.theory.closure import classes_of, critical_sizes, deducible, latin_square
 from groklab.theory.effective_theory import critical_fraction
 
@@ -87,7 +88,7 @@ def test_the_critical_fraction_of_s3() -> None:
 def test_it_is_the_fixed_point_of_joining_quadruple_by_quadruple(seed: int, name: str, share: float) -> None:
     task = Group(group=name).build()
     train = training_set(task.n_inputs, max(1, int(share * task.n_inputs)), seed)
-    table, operands = task.algebra["table"], task.algebra["operands"]
+    table, operands = task.algebra.table, task.algebra.operands
     expected = slowly(table, {(int(a), int(b)) for a, b in operands[train]})
     found = {(int(a), int(b)) for a, b in operands[deducible(task, train)]}
     assert found == expected
@@ -132,7 +133,7 @@ def test_rows_may_be_numbers_or_marks_and_stand_in_any_order() -> None:
     marks = np.isin(np.arange(36), train)
     np.testing.assert_array_equal(deducible(task, train), deducible(task, marks))
     order = np.random.default_rng(0).permutation(36)
-    algebra = {**task.algebra, "operands": task.algebra["operands"][order]}
+    algebra = dataclasses.replace(task.algebra, operands=task.algebra.operands[order])
     shuffled = Task(task.name, task.inputs[order], task.targets[order], task.d_vocab, task.n_classes, algebra)
     np.testing.assert_array_equal(deducible(shuffled, marks[order]), deducible(task, marks)[order])
 
@@ -146,6 +147,6 @@ def test_what_is_no_group_table_is_refused() -> None:
     # a Latin square of order 5 that is no group's
     loop = np.array([[0, 1, 2, 3, 4], [1, 0, 3, 4, 2], [2, 4, 0, 1, 3], [3, 2, 4, 0, 1], [4, 3, 1, 2, 0]])
     pairs = np.stack(np.divmod(np.arange(25, dtype=np.int32), 5), axis=1)
-    task = Task("a loop", pairs, loop.ravel().astype(np.int32), 5, 5, {"operands": pairs})
+    task = Task("a loop", pairs, loop.ravel().astype(np.int32), 5, 5, Algebra(operands=pairs))
     with pytest.raises(InputError, match="up to renumbering"):
         deducible(task, [0])

@@ -16,7 +16,7 @@ from groklab.analysis.representations import RepresentationAnalysis
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
-from groklab.measures.grid import grid_of, operations_of
+from groklab.measures.grid import grid_of
 from groklab.measures.orientations import is_asked
 from groklab.measures.phases import FEWEST
 from groklab.store.run import Run
@@ -56,7 +56,7 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
             "verdict": RepresentationAnalysis.of(found["representation"]).verdict(),
             "sections": [{"title": "Representation", "lines": lines}],
         }
-    if operations_of(task) and experiment.network is not None:
+    if task.algebra.operations and experiment.network is not None:
         sections = explain_mixture(found, run.weights(found["step"], member), task, experiment.network)
         return {
             **head,
@@ -175,7 +175,7 @@ def _logits(found: dict[str, Any], task: Task) -> Section:
             f"the formula alone has a loss of {found['trig_loss']:.3g}; the model has {found['loss']:.3g} on all pairs "
             f"({found['train_loss']:.3g} on the training set, {found['test_loss']:.3g} on the test set)",
         ]
-    chance = float(np.log(int(task.algebra["p"])))
+    chance = float(np.log(task.modulus))
     lines.append(
         f"restricted to its key frequencies: {found['restricted_loss']:.3g} on all pairs; without them: "
         f"{found['excluded_loss']:.3g} on the training set (the uniform answer has {chance:.3g})"

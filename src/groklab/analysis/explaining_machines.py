@@ -73,7 +73,7 @@ def _strata(found: dict[str, Any], task: Task) -> Section:
     title = "Commutativity"
     s = found.get("stratified_accuracy")
     if s is None:
-        if task.algebra.get("commutative"):
+        if task.algebra.commutative:
             return title, []
         return title, ["the order of operands matters here, so that no test pair follows from its transpose"]
     free, other = int(s["n_transpose_free"]), int(s["n_transposed"])

@@ -25,7 +25,7 @@ def of_mixture(found: Mapping[str, Any], task: Task) -> MixtureAnalysis:
     losses = tuple(
         OperationLoss(one["operation"], one["loss"], one["restricted_loss"]) for one in found.get("operations", [])
     )
-    return MixtureAnalysis(task.name, int(task.algebra["p"]), tuple(found["key_frequencies"] or ()), losses)
+    return MixtureAnalysis(task.name, task.modulus, tuple(found["key_frequencies"] or ()), losses)
 
 
 def explain_mixture(found: Mapping[str, Any], weights: Mapping[str, Any], task: Task, network: Any) -> list[Section]:
@@ -42,7 +42,7 @@ def explain_mixture(found: Mapping[str, Any], weights: Mapping[str, Any], task: 
 
 
 def _shared(found: Mapping[str, Any], task: Task) -> list[str]:
-    keys, n = found["key_frequencies"], int(task.algebra["p"]) // 2
+    keys, n = found["key_frequencies"], task.modulus // 2
     lines = []
     if keys is not None:
         lines.append(f"key frequencies, {len(keys)} of {n} by the rule {found['rule']}: {_listed(keys)}")
@@ -57,7 +57,7 @@ def _shared(found: Mapping[str, Any], task: Task) -> list[str]:
 
 
 def _losses(one: Mapping[str, Any], task: Task) -> list[str]:
-    sign, chance = "+" if one["direction"] > 0 else "−", float(np.log(int(task.algebra["p"])))
+    sign, chance = "+" if one["direction"] > 0 else "−", float(np.log(task.modulus))
     lines = [
         f"loss: {one['loss']:.3g} on all pairs ({one['train_loss']:.3g} on the training set, {one['test_loss']:.3g} on "
         f"the test set); test accuracy {one['test_accuracy']:.1%}",

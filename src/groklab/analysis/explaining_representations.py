@@ -20,7 +20,7 @@ def representation(weights: Mapping[str, Any], task: Task, train: np.ndarray, mo
 
     Modulo p the equations leave a constant alone, so that parallelograms there say nothing of how well it generalises.
     """
-    if task.algebra.get("p") is not None:
+    if task.algebra.p is not None:
         return None
     found: dict[str, Any] = {}
     with contextlib.suppress(InputError):

@@ -63,7 +63,7 @@ class Facts:
     @property
     def operations(self) -> list[str]:
         """The operations of a mixture, none for another task."""
-        return [] if self.task is None else [str(name) for name in self.task.algebra.get("operations", ())]
+        return [] if self.task is None else list(self.task.algebra.operations)
 
     @property
     def summed(self) -> int:

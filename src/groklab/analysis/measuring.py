@@ -19,7 +19,6 @@ from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
-from groklab.measures.grid import operations_of
 from groklab.measures.phases import RULE, Phases, find_phases
 from groklab.measures.progress import models_at_once, trajectory
 from groklab.store.run import Run
@@ -149,20 +148,20 @@ def _analyse_member(
             return {**head, **_analyse_machine(run, member, as_trained(task, split), train, last, told)}
     try:
         keys = (
-            check_frequencies(frequencies, int(task.algebra.get("p") or 0))
+            check_frequencies(frequencies, task.algebra.p or 0)
             if frequencies is not None
             else find_frequencies(final, task, experiment.network, rule)
         )
     except InputError as error:
         if frequencies is not None or rule is not None:
             raise
-        sizes = _plain(run, member, final, task) | (sparsity_numbers(final, task) if operations_of(task) else {})
+        sizes = _plain(run, member, final, task) | (sparsity_numbers(final, task) if task.algebra.operations else {})
         return {**head, "key_frequencies": None, "does_not_apply": str(error), **sizes}
     steps, found = follow(
         run.checkpoints, lambda step: run.weights(step, member), task, train, experiment.network, keys, told
     )
     told_by = "given" if frequencies is not None else rule or default_rule(task)
-    if operations_of(task):
+    if task.algebra.operations:
         sizes = _plain(run, member, final, task) | sparsity_numbers(final, task)
         each = operation_numbers(task, steps, found, run.curves(member))
         return {**head, "rule": told_by, "key_frequencies": list(keys), **sizes, **each}

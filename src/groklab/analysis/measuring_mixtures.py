@@ -10,7 +10,7 @@ import numpy as np
 
 from groklab.errors import InputError
 from groklab.measures import MEASURES
-from groklab.measures.grid import grids_of, operations_of
+from groklab.measures.grid import grids_of
 from groklab.measures.phases import RULE, find_phases
 from groklab.tasks.base import Task
 
@@ -24,7 +24,7 @@ def operation_numbers(
     holds `operation`, `direction` and what `analyse` gives of a task alone: the last values, `phases`, `trajectory` and
     `by_frequency`. What an operation does not have is left out.
     """
-    names, (grids, left_out) = operations_of(task), grids_of(task)
+    names, (grids, left_out) = task.algebra.operations, grids_of(task)
     told = []
     for i, (name, grid) in enumerate(grids.items()):
         own = {k: v[:, i] for k, v in found.items() if not np.isnan(v[:, i]).all()}

@@ -70,7 +70,7 @@ def export(
     kept = weights["unembed.W_U"].shape[-1] if "unembed.W_U" in weights else task.n_classes if task is not None else 0
     if to != "safetensors":
         if task is not None and not keep_outputs:
-            kept = min(kept, int(task.algebra.get("n_answers") or kept))
+            kept = min(kept, task.algebra.n_answers or kept)
         full = kept == weights["unembed.W_U"].shape[-1]
         weights = transformer_lens.export_weights(weights, network, kept)
         experiment = _equal_to(experiment, network, full)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from groklab.errors import InputError
-from groklab.measures.activity import activity, n_answers, network_or_recognised
+from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.attention import linear_form, operand_positions
 from groklab.measures.fourier import check_frequencies, fourier_basis, rows_of
 from groklab.measures.frequencies import find_frequencies, residue_map
@@ -89,7 +89,7 @@ def ablations(
     answers, by_set = jnp.asarray(grid.answers[grid.sums].astype(np.int32)), jnp.asarray(np.stack(sets))
     names, losses, accuracies = [], [], []
     for name, logits in _edited(weights, task, network, grid, keys):
-        loss, accuracy = _losses(jnp.asarray(logits[..., : n_answers(task)]), answers, by_set)
+        loss, accuracy = _losses(jnp.asarray(logits[..., : task.n_answers]), answers, by_set)
         names.append(name)
         losses.append(np.pad(np.asarray(loss), (0, 3 - len(sets)), constant_values=np.nan))
         accuracies.append(min(max(float(accuracy[0]), 0.0), 1.0))

@@ -42,14 +42,9 @@ def activity(
     does not have.
     """
     network = network_or_recognised(weights, network)
-    run = activity_function(network, task.shape, n_answers(task), parts)
+    run = activity_function(network, task.shape, task.n_answers, parts)
     found = run({k: jnp.asarray(v, jnp.float64) for k, v in weights.items()}, jnp.asarray(task.inputs))
     return {k: np.asarray(v) for k, v in found.items()}
-
-
-def n_answers(task: Task) -> int:
-    """How many of the classes are answers."""
-    return int(task.algebra.get("n_answers") or task.n_classes)
 
 
 def activity_function(

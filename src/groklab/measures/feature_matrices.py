@@ -187,18 +187,18 @@ def operand_places(task: Task, d: int) -> np.ndarray:
 
 def operands_of(task: Task) -> tuple[int, np.ndarray]:
     """The modulus p and the (N, 2) operands of a task; raises InputError where there are no two operands mod p."""
-    p = task.algebra.get("p")
+    p = task.algebra.p
     if not p or not has_two_operands(task):
         raise InputError(f"a feature matrix has blocks for two operands mod p, and {task.name} is no such task")
-    return int(p), np.asarray(task.algebra["operands"][:, :2])
+    return p, task.operands[:, :2]
 
 
 def has_two_operands(task: Task) -> bool:
     """Whether inputs are pairs of operands; further columns of them may say which operation is meant."""
-    operands = task.algebra.get("operands")
+    operands = task.algebra.operands
     if operands is None or operands.ndim != 2 or operands.shape[1] < 2:
         return False
-    return operands.shape[1] == 2 or task.units is not None or task.algebra.get("n_variables") == 2
+    return operands.shape[1] == 2 or task.units is not None or task.algebra.n_variables == 2
 
 
 def _check_network(network: Any, weights: Mapping[str, Any], task: Task) -> None:

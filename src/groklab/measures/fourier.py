@@ -122,7 +122,7 @@ def embedding_frequencies(
 
 
 def _modulus(task: Task) -> int:
-    p = task.algebra.get("p")
+    p = task.algebra.p
     if not p:
         raise InputError(f"a Fourier spectrum needs a task with a modulus; {task.name} has none")
-    return int(p)
+    return p

@@ -117,7 +117,7 @@ def fourier_sparsity(weights: Mapping[str, Any], task: Task) -> dict[str, Any]:
 
 def _matrices(weights: Mapping[str, Any], task: Task) -> dict[str, np.ndarray]:
     """Those of W_E and W_L that there are."""
-    p = task.algebra.get("p")
+    p = task.algebra.p
     if not p or p < 3:
         raise InputError(f"Fourier sparsity needs a task with a modulus of 3 or more; {task.name} has {p or 'none'}")
     found = {}

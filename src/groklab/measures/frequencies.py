@@ -16,7 +16,7 @@ from jaxtyping import Float64
 from groklab.errors import InputError
 from groklab.measures.activity import activity
 from groklab.measures.fourier import component_norms, embedding_matrix, fourier_basis, neuron_logit_map
-from groklab.measures.grid import grid_of, grids_of, operations_of
+from groklab.measures.grid import grid_of, grids_of
 from groklab.measures.neurons import winning_frequencies
 from groklab.measures.registry import NamedTable, measure
 from groklab.tasks.base import Task
@@ -42,7 +42,7 @@ def find_frequencies(
     rule = default_rule(task) if rule is None else rule
     if rule not in RULES:
         raise InputError("rule", rule, f"needs to be one of {', '.join(RULES)}")
-    if rule not in OF_ANY_TASK and operations_of(task):
+    if rule not in OF_ANY_TASK and task.algebra.operations:
         raise InputError("rule", rule, f"reads one operation; a mixture needs one of {', '.join(OF_ANY_TASK)}")
     return RULES[rule](weights, task, network)
 
@@ -52,10 +52,10 @@ def default_rule(task: Task) -> str:
 
     Of a mixture 'furuta', since its operations share W_L. Raises InputError where no answer is a function of a ± b.
     """
-    if operations_of(task):
+    if task.algebra.operations:
         grids_of(task)
         return "furuta"
-    return "neuron_logit_map" if len(np.unique(grid_of(task).answers)) == task.algebra["p"] else "logits"
+    return "neuron_logit_map" if len(np.unique(grid_of(task).answers)) == task.modulus else "logits"
 
 
 def residue_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "p d_mlp"]:

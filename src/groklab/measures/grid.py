@@ -83,23 +83,18 @@ class Grid:
         return np.setdiff1d(self.rows, task_rows)
 
 
-def operations_of(task: Task) -> tuple[str, ...]:
-    """The names of a mixture's operations, in order; () for any other task."""
-    return tuple(task.algebra["operations"]) if task.algebra.get("operation") == "mixture" else ()
-
-
 def pair_rows(task: Task, operation: int | None = None) -> Int[np.ndarray, "p p"]:
     """The task's row that holds each pair (a, b), (p, p): of any task in two operands mod p that has every pair.
 
-    operation: the place of one of `operations_of` a mixture. Unordered pairs hold their mirror images, too; of token
+    operation: the place of one of a mixture's operations. Unordered pairs hold their mirror images, too; of token
     ids that stand for one residue, the smallest counts. Raises InputError for any other task, or a pair left out.
     """
     p, own = _rows_in_two_operands(task, operation)
-    a, b = task.algebra["operands"][own, :2].T.astype(np.int64)
+    a, b = task.operands[own, :2].T.astype(np.int64)
     rows = np.full((p, p), -1)
     pairs, first = np.unique(a * p + b, return_index=True)
     rows.flat[pairs] = own[first]
-    if task.algebra.get("commutative"):
+    if task.algebra.commutative:
         rows = np.where(rows < 0, rows.T, rows)
     if (rows < 0).any():
         a, b = np.argwhere(rows < 0)[0]
@@ -114,10 +109,10 @@ def grid_of(task: Task, operation: int | None = None) -> Grid:
     """
     p, _ = _rows_in_two_operands(task, operation)
     if operation is None:
-        direction, name = task.algebra.get("direction"), task.name
+        direction, name = task.algebra.direction, task.name
     else:
         direction = find_direction(task.targets[pair_rows(task, operation)].astype(np.int64), p)
-        name = f"the operation {operations_of(task)[operation]}"
+        name = f"the operation {task.algebra.operations[operation]}"
     if direction is None:
         raise InputError(f"this measure applies where the answer is a function of a+b or a−b, and not to {name}")
     rows = pair_rows(task, operation)
@@ -133,7 +128,7 @@ def grids_of(task: Task) -> tuple[dict[str, Grid], list[str]]:
 
     Raises InputError as `grid_of` does, or where no operation of a mixture is a function of a + b or a − b.
     """
-    names = operations_of(task)
+    names = task.algebra.operations
     if not names:
         return {task.name: grid_of(task)}, []
     grids = {}
@@ -149,7 +144,7 @@ def grids_of(task: Task) -> tuple[dict[str, Grid], list[str]]:
 
 def _rows_in_two_operands(task: Task, operation: int | None) -> tuple[int, Int[np.ndarray, " n"]]:
     """The modulus, and the rows of the task or of one operation; raises InputError unless there are two operands."""
-    p, operands, names = task.algebra.get("p"), task.algebra.get("operands"), operations_of(task)
+    p, operands, names = task.algebra.p, task.algebra.operands, task.algebra.operations
     if operation is not None and not 0 <= operation < len(names):
         allowed = f"needs the place of one of the {len(names)} operations that {task.name} mixes"
         raise InputError("operation", operation, allowed)

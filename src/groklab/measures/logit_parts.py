@@ -20,7 +20,7 @@ from groklab.errors import InputError
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis
 from groklab.measures.frequencies import RULES
-from groklab.measures.grid import Grid, grids_of, operations_of
+from groklab.measures.grid import Grid, grids_of
 from groklab.measures.progress import loss_and_accuracy
 from groklab.measures.registry import NamedTable, cell, measure
 from groklab.tasks.base import Task
@@ -125,7 +125,7 @@ def logit_parts(
     network = network_or_recognised(weights, network)
     grids, left_out = grids_of(task)
     keys = _keys(weights if final is None else final, task, network, frequencies)
-    every = np.arange(1, int(task.algebra["p"]) // 2 + 1)
+    every = np.arange(1, task.modulus // 2 + 1)
     is_key = np.array([np.isin(every, own) for own in keys.values()])
     logits = activity(weights, task, network)["logits"]
     each = []
@@ -137,7 +137,7 @@ def logit_parts(
                 sets["test_"] = grid.weights(grid.other_rows(train_rows))
         each.append(_of_operation(logits[grid.rows], grid, is_key, sets))
     found: dict[str, Any] = {"rules": list(keys), "is_key": is_key, "parts": list(PARTS)}
-    if not operations_of(task):
+    if not task.algebra.operations:
         return found | each[0]
     stacked = {k: np.stack([one[k] for one in each]) for k in each[0]}
     return found | {"operations": list(grids), "left_out": left_out} | stacked
@@ -147,7 +147,7 @@ def _keys(
     weights: Mapping[str, Any], task: Task, network: Any, frequencies: Sequence[int] | None
 ) -> dict[str, tuple[int, ...]]:
     """Key frequencies by the name of their rule; a rule that does not apply is left out unless it is the only one."""
-    keys = {} if frequencies is None else {"given": check_frequencies(frequencies, int(task.algebra["p"]))}
+    keys = {} if frequencies is None else {"given": check_frequencies(frequencies, task.modulus)}
     for rule in KEY_RULES:
         try:
             keys[rule] = RULES[rule](weights, task, network)

@@ -20,7 +20,7 @@ from groklab.components import Carried
 from groklab.errors import InputError
 from groklab.tasks.base import Task
 from groklab.theory.closure import deducible
-from groklab.theory.parallelograms import Equations, equations_of
+from groklab.theory.parallelograms import Equations, equations_of, operand_pairs
 
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
@@ -111,13 +111,10 @@ def structure_of(task: Task, combine: Combine = "sum") -> Structure:
 
     Raises InputError for other tasks and, of sums, where operands do not commute: a sum does not know their order.
     """
-    operands = task.algebra.get("operands")
-    if operands is None or operands.ndim != 2 or operands.shape[1] != 2 or task.reads is not None or not task.n_inputs:
-        raise InputError(f"parallelograms need two operands, which {task.name} has not")
+    operands = operand_pairs(task, "this measure of parallelograms")
     if combine == "sum":
         equations_of(task)
-    ids = np.ascontiguousarray(operands, np.int64), np.ascontiguousarray(task.targets, np.int64)
-    return _structure(ids[0].tobytes(), ids[1].tobytes(), combine)
+    return _structure(operands.tobytes(), task.targets.astype(np.int64).tobytes(), combine)
 
 
 @lru_cache(maxsize=32)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 
 from groklab.errors import InputError
-from groklab.measures.activity import activity, n_answers
+from groklab.measures.activity import activity
 from groklab.measures.feature_matrices import is_kernel_machine, settings_and_rows
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task
@@ -27,7 +27,7 @@ def outputs(
         raise InputError(f"this measure applies to one answer an input, and {task.name} has more")
     if is_kernel_machine(weights, network):
         settings, rows = settings_and_rows(network, train_rows)
-        return np.asarray(settings.outputs(weights, task, rows), np.float64)[:, : n_answers(task)]
+        return np.asarray(settings.outputs(weights, task, rows), np.float64)[:, : task.n_answers]
     return np.asarray(activity(weights, task, network)["logits"], np.float64)
 
 

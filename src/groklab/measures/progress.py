@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float64, Int
 
-from groklab.measures.activity import activity_function, n_answers, network_or_recognised
+from groklab.measures.activity import activity_function, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis, gini_of, last_block, rows_of
 from groklab.measures.frequencies import find_frequencies
-from groklab.measures.grid import Grid, grid_of, grids_of, operations_of
+from groklab.measures.grid import Grid, grid_of, grids_of
 from groklab.measures.registry import NamedTable, cell, measure
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks.base import Task, TaskShape
@@ -49,7 +49,7 @@ def tables_of(grid: Grid, task: Task, train_rows: np.ndarray | None) -> Tables:
 
 def models_at_once(task: Task) -> int:
     """How many models `trajectory` measures side by side: 1 to 16, so that their logits fit into BATCH_NUMBERS."""
-    return min(max(1, BATCH_NUMBERS // (task.n_inputs * n_answers(task))), 16)
+    return min(max(1, BATCH_NUMBERS // (task.n_inputs * task.n_answers)), 16)
 
 
 def trajectory(
@@ -69,14 +69,14 @@ def trajectory(
     grids, _ = grids_of(task)
     if frequencies is None:
         frequencies = find_frequencies({k: v[-1] for k, v in weights.items()}, task, network)
-    p = int(task.algebra["p"])
-    run = _function(network, task.shape, n_answers(task))
+    p = task.modulus
+    run = _function(network, task.shape, task.n_answers)
     stack = {k: jnp.asarray(v) for k, v in weights.items()}
     each = []
     for grid in grids.values():
         found = run(stack, tables_of(grid, task, train_rows), _mask(frequencies, p), models_at_once(task))
         each.append({k: np.asarray(v) for k, v in found.items()})
-    return _side_by_side(each) if operations_of(task) else each[0]
+    return _side_by_side(each) if task.algebra.operations else each[0]
 
 
 def _side_by_side(each: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -115,7 +115,7 @@ def progress(
     """
     stacked = {k: np.asarray(v)[None] for k, v in weights.items()}
     found = trajectory(stacked, task, train_rows, network, frequencies)
-    told = {"operations": list(grids_of(task)[0])} if operations_of(task) else {}
+    told = {"operations": list(grids_of(task)[0])} if task.algebra.operations else {}
     return told | {k: v[0] if v[0].ndim else float(v[0]) for k, v in found.items()}
 
 
@@ -146,7 +146,7 @@ def excluded_by_frequency(
     ks = np.arange(1, p // 2 + 1) if frequencies is None else np.array(check_frequencies(frequencies, p), int)
     network = network_or_recognised(weights, network)
     tables = tables_of(grid_of(task), task, train_rows)
-    run = activity_function(network, task.shape, n_answers(task))
+    run = activity_function(network, task.shape, task.n_answers)
     logits = run({k: jnp.asarray(v, jnp.float64) for k, v in weights.items()}, tables["inputs"])["logits"]
     masks = jnp.stack([_mask([int(k)], p) for k in ks]) if len(ks) else jnp.zeros((0, p))
     which = "all" if train_rows is None else "train"

@@ -54,10 +54,7 @@ def embedding_components(
     exp(S), S = −sum q ln q (Liu et al. 2022, section 4.2); coordinates: (n, 3) in the first components, each with its
     largest entry positive. Raises InputError for weights without an embedding.
     """
-    operands = task.algebra.get("operands")
-    if operands is None:
-        raise InputError(f"components of the embedding need a task's operands; {task.name} has none")
-    e = symbol_embedding(weights, int(operands.max()) + 1)
+    e = symbol_embedding(weights, int(task.operands.max()) + 1)
     e = e - e.mean(axis=0)
     left, values, _ = np.linalg.svd(e, full_matrices=False)
     total = float((values**2).sum())

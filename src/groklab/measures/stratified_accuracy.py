@@ -19,17 +19,17 @@ from groklab.tasks.transposes import in_transpose
 def transpose_is_trained(task: Task, train_rows: np.ndarray) -> Bool[np.ndarray, " n_inputs"]:
     """(N,) whether the training rows hold an input's transpose: its two operands exchanged, all else as it is.
 
-    Columns of `algebra['operands']` beyond the two operands, such as one that says which operation is meant, stay.
+    Columns of `operands` beyond the two operands, such as one that says which operation is meant, stay.
     An input (a, a) is its own transpose. Raises InputError where the order of operands matters, and where the task
     holds each pair in one order only.
     """
-    if not task.algebra.get("commutative"):
+    if not task.algebra.commutative:
         raise InputError(f"transposes say nothing of {task.name}: order of operands matters")
     if not has_two_operands(task):
         raise InputError(f"this measure applies to pairs of operands, and not to {task.name}")
     trained = in_transpose(task, train_rows)
     assert trained is not None
-    operands = task.algebra["operands"]
+    operands = task.operands
     differ = operands[:, 0] != operands[:, 1]
     if differ.any() and not np.any(in_transpose(task, np.arange(task.n_inputs)), where=differ):
         raise InputError(f"this measure applies to ordered pairs, and {task.name} holds each in one order only")

@@ -14,7 +14,7 @@ from jaxtyping import Float64, Shaped
 from groklab.errors import InputError
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import fourier_basis
-from groklab.measures.grid import Grid, grid_of, operations_of, pair_rows
+from groklab.measures.grid import Grid, grid_of, pair_rows
 from groklab.measures.registry import NamedTable, cell, measure
 from groklab.networks.transformer import Transformer
 from groklab.tasks.base import Task
@@ -117,7 +117,7 @@ def attention_2d(weights: Mapping[str, Any], task: Task, network: Any = None) ->
 
 def _over_pairs(values: np.ndarray, task: Task) -> dict[str, Any]:
     """`_spectrum` of values (N, n) on a task's inputs, or of each operation of a mixture."""
-    names = operations_of(task)
+    names = task.algebra.operations
     if not names:
         return _spectrum(values[pair_rows(task)])
     each = [_spectrum(values[pair_rows(task, i)]) for i in range(len(names))]

@@ -57,7 +57,7 @@ def explain_task(
         allowed = f"has {n} operand{'s' if n > 1 else ''}, and only operations on two can be explained"
         raise InputError("task.expression", expression, allowed)
     task = Arithmetic(p=p, expression=expression, layout="a b", divisors="units").build()
-    modular = task.algebra["p"] is not None
+    modular = task.algebra.p is not None
     answers = _table(task, p)
     algebra = algebra_of(parsed, answers, p, modular)
     same = same_answers(answers, p) if modular else []
@@ -90,5 +90,5 @@ def explain_task(
 def _table(task: Task, p: int) -> Integers:
     """(p, p) the answers of a task on pairs, -1 where it has no such input."""
     answers = np.full((p, p), -1, np.int64)
-    answers[tuple(task.algebra["operands"].T)] = task.targets
+    answers[tuple(task.operands.T)] = task.targets
     return answers

@@ -15,7 +15,6 @@ from groklab.analysis.facts import Facts, Weights
 from groklab.analysis.measuring import follow
 from groklab.errors import InputError
 from groklab.measures import MEASURES
-from groklab.measures.activity import n_answers
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.phases import Phases, find_phases
@@ -75,7 +74,7 @@ class Circuit:
     @property
     def uniform(self) -> float:
         """The loss of guessing evenly among the answers."""
-        return float(np.log(n_answers(self.task)))
+        return float(np.log(self.task.n_answers))
 
     @property
     def sum(self) -> str:
@@ -101,7 +100,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
         return not_applicable(str(error))
     if grid.p < LEAST_P:
         return f"A modulus of {grid.p} has too few frequencies to tell what the model computes."
-    size = task.n_inputs * max(n_answers(task), int(getattr(network, "d_mlp", 0) or 0))
+    size = task.n_inputs * max(task.n_answers, int(getattr(network, "d_mlp", 0) or 0))
     if size > PATIENCE:
         return f"With {task.n_inputs:,} inputs the measures take longer than a page should; groklab measure takes them."
     try:
@@ -113,7 +112,7 @@ def circuit(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Circu
             "No frequency of this model stands out from nothing at all, so there is nothing to say of what it computes."
         )
     train = make_split(experiment.split, task, experiment.seed).train
-    steps = _measured(list(kept), PATIENCE_OF_ALL // (task.n_inputs * n_answers(task)))
+    steps = _measured(list(kept), PATIENCE_OF_ALL // (task.n_inputs * task.n_answers))
     _, found = follow(steps, lambda step: kept[step], task, train, network, keys)
     parts: dict[str, dict[str, Any]] = {}
     why: dict[str, str] = {}

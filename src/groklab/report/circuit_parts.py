@@ -16,8 +16,6 @@ from groklab.analysis.facts import Facts, Weights
 from groklab.analysis.mixtures import MixtureAnalysis, OperationLoss
 from groklab.errors import InputError
 from groklab.measures import MEASURES
-from groklab.measures.activity import n_answers
-from groklab.measures.grid import operations_of
 from groklab.measures.logit_parts import parts_tables
 from groklab.report.circuit import LEAST_P, PATIENCE, Circuit
 from groklab.report.circuit_story import RULES
@@ -57,17 +55,17 @@ def parts_of_circuit(c: Circuit) -> Apart:
 def parts_of_mixture(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> Apart:
     """The parts of each operation of a mixture whose answer is a function of a ± b; nothing for any other task."""
     task, experiment = facts.task, facts.experiments[member]
-    if task is None or not kept or not operations_of(task) or int(task.algebra["p"]) < LEAST_P:
+    if task is None or not kept or not task.algebra.operations or task.modulus < LEAST_P:
         return Apart()
-    if task.n_inputs * n_answers(task) > PATIENCE:
+    if task.n_inputs * task.n_answers > PATIENCE:
         said = f"With {task.n_inputs:,} inputs the measures take longer than a page should; groklab measure takes them."
         return Apart([said])
     train = make_split(experiment.split, task, experiment.seed).train
     try:
         found = MEASURES[MEASURE](kept[max(kept)], task, train, network=experiment.network)
     except InputError as error:
-        return Apart([MixtureAnalysis(task.name, int(task.algebra["p"]), (), ()).verdict(), f"{error}."])
-    uniform = math.log(n_answers(task))
+        return Apart([MixtureAnalysis(task.name, task.modulus, (), ()).verdict(), f"{error}."])
+    uniform = math.log(task.n_answers)
     verdict = _analysis(found, task).verdict()
     return Apart([verdict, *_sentences(found, uniform)], _pictures(found, uniform), _tables(found))
 
@@ -79,7 +77,7 @@ def _analysis(found: Mapping[str, Any], task: Task) -> MixtureAnalysis:
         for i, name in enumerate(found["operations"])
     )
     keys = np.flatnonzero(found["is_key"][0]) + 1
-    return MixtureAnalysis(task.name, int(task.algebra["p"]), tuple(keys.tolist()), losses)
+    return MixtureAnalysis(task.name, task.modulus, tuple(keys.tolist()), losses)
 
 
 def _sentences(found: Mapping[str, Any], uniform: float) -> list[str]:

@@ -156,6 +156,6 @@ def has_features(facts: Facts) -> bool:
     network = facts.experiment.network
     if network is None:
         return facts.kernel_machine
-    if facts.task is None or not facts.task.algebra.get("p") or not has_two_operands(facts.task):
+    if facts.task is None or not facts.task.algebra.p or not has_two_operands(facts.task):
         return False
     return isinstance(network, MLP) and network.n_hidden_layers == 1 and network.d_embed is None

@@ -30,7 +30,7 @@ def operation_pictures(facts: Facts, kept: Mapping[int, Weights], found: Circuit
     the logits in Fourier components, where none was.
     """
     told = mixture_pictures(facts)
-    if facts.task is None or not facts.task.algebra.get("p"):
+    if facts.task is None or not facts.task.algebra.p:
         return told
     if MEASURE in facts.experiment.measures.names or isinstance(found, str):
         told += _sparsity(facts, kept)
@@ -104,7 +104,7 @@ def _components(facts: Facts, kept: Mapping[int, Weights]) -> list[Picture]:
     """The logits over a and b in Fourier components, of each operation, for the last checkpoint."""
     step = max(kept)
     assert facts.task is not None
-    p, several = int(facts.task.algebra["p"]), list(facts.task.algebra.get("operations", ()))
+    p, several = facts.task.modulus, list(facts.task.algebra.operations)
     title = "The logits over a and b, in Fourier components"
     try:
         norm = np.asarray(MEASURES["logits_2d"](kept[step], facts.task, network=facts.experiment.model)["norm"])

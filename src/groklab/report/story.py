@@ -229,4 +229,4 @@ def _at(facts: Facts, column: str, step: int | None) -> float | None:
 
 def _chance(facts: Facts) -> float:
     assert facts.task is not None
-    return 1 / int(facts.task.algebra.get("n_answers") or facts.task.n_classes)
+    return 1 / facts.task.n_answers

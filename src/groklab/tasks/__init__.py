@@ -1,7 +1,7 @@
 """Tasks: what is to be learnt, and how it is split."""
 
 from groklab.tasks.arithmetic import Arithmetic, RandomLabels
-from groklab.tasks.base import Task, TaskShape
+from groklab.tasks.base import Algebra, Task, TaskShape
 from groklab.tasks.expression import Expression, parse
 from groklab.tasks.groups import Group
 from groklab.tasks.images import MNIST
@@ -17,6 +17,7 @@ from groklab.tasks.vectors import Vectors
 __all__ = [
     "MNIST",
     "OPERATIONS",
+    "Algebra",
     "Arithmetic",
     "DigitAddition",
     "Expression",

@@ -10,7 +10,7 @@ from annotated_types import Ge
 
 from groklab.errors import InputError
 from groklab.registry import register
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.evaluation import Integers
 from groklab.tasks.expression import Expression, find_direction, is_commutative
 from groklab.tasks.layouts import Layout, check_settings, check_size, token_rows, vocabulary_size
@@ -51,8 +51,6 @@ class Arithmetic:
     def build(self) -> Task:
         """The task, inputs in row-major order, the first operand slowest (Furuta et al. 2024, section on data).
 
-        `algebra` holds, besides what `Task` lists, `operation` (the published name, or None) and `n_variables`;
-        `operands` are values mod p, also where token ids run further.
         Raises InputError, naming the field, for settings that contradict each other or leave no input.
         """
         check_settings(self)
@@ -86,16 +84,15 @@ class Arithmetic:
             targets=targets,
             d_vocab=d_vocab,
             n_classes=_class_count(self.outputs, n_answers, d_vocab),
-            algebra={
-                "p": self.p if modular else None,
-                "expression": str(expression),
-                "operation": operation.name if operation else None,
-                "n_variables": n_variables,
-                "operands": operands % self.p,
-                "n_answers": n_answers,
-                "commutative": commutative,
-                "direction": direction,
-            },
+            algebra=Algebra(
+                p=self.p if modular else None,
+                expression=str(expression),
+                operation=operation.name if operation else None,
+                operands=operands % self.p,
+                n_answers=n_answers,
+                commutative=commutative,
+                direction=direction,
+            ),
         )
 
     def _answers(self, expression: Expression, operation: Operation | None, n_ids: int, modular: bool) -> Integers:
@@ -150,16 +147,14 @@ class RandomLabels:
             targets=targets,
             d_vocab=d_vocab,
             n_classes=_class_count(self.outputs, self.p, d_vocab),
-            algebra={
-                "p": self.p,
-                "expression": None,
-                "operation": "random_labels",
-                "n_variables": 2,
-                "operands": operands,
-                "n_answers": self.p,
-                "commutative": is_commutative(table),
-                "direction": find_direction(table, self.p),
-            },
+            algebra=Algebra(
+                p=self.p,
+                operation="random_labels",
+                operands=operands,
+                n_answers=self.p,
+                commutative=is_commutative(table),
+                direction=find_direction(table, self.p),
+            ),
         )
 
 

@@ -13,7 +13,7 @@ from annotated_types import Ge
 
 from groklab.errors import InputError
 from groklab.registry import register
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.layouts import check_size, token_rows, vocabulary_size
 
 #: Entry (a, b) is the number of the element a*b.
@@ -44,9 +44,9 @@ class Group:
     layout: Literal["a b =", "a b"] = "a b ="
 
     def build(self) -> Task:
-        """The task, pairs in row-major order; `algebra['table']` is the multiplication table (n, n) int64.
+        """The task, pairs in row-major order; `algebra.table` is the multiplication table (n, n) int64.
 
-        `algebra['p']` is None: there is no modulus, not even for cyclic groups. Raises InputError, naming the field,
+        `algebra.p` is None: there is no modulus, not even for cyclic groups. Raises InputError, naming the field,
         for a name that is unknown, a table that is no group's, or generators that are no permutations.
         """
         if self.layout not in ("a b =", "a b"):
@@ -62,17 +62,13 @@ class Group:
             targets=table.ravel().astype(np.int32),
             d_vocab=vocabulary_size(self.layout, n),
             n_classes=n,
-            algebra={
-                "p": None,
-                "expression": None,
-                "operation": name,
-                "n_variables": 2,
-                "operands": operands,
-                "n_answers": n,
-                "commutative": bool((table == table.T).all()),
-                "direction": None,
-                "table": table,
-            },
+            algebra=Algebra(
+                operation=name,
+                operands=operands,
+                n_answers=n,
+                commutative=bool((table == table.T).all()),
+                table=table,
+            ),
         )
 
     def _table(self) -> tuple[GroupTable, str]:

@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 
 from groklab.errors import DamagedError, InputError
 from groklab.registry import register
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.idx import decode, file_bytes, read_idx
 
 Bytes = npt.NDArray[np.uint8]
@@ -82,16 +82,7 @@ class MNIST:
             targets=labels.astype(np.int32),
             d_vocab=0,
             n_classes=N_CLASSES,
-            algebra={
-                "p": None,
-                "expression": None,
-                "operation": "images",
-                "n_variables": 0,
-                "operands": np.zeros((n, 0), np.int32),
-                "n_answers": N_CLASSES,
-                "commutative": False,
-                "direction": None,
-            },
+            algebra=Algebra(operation="images", n_answers=N_CLASSES),
             features=pixels if self.messiness == 1 else self.messiness * pixels + (1 - self.messiness) * told,
         )
 

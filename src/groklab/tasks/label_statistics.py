@@ -45,7 +45,7 @@ def label_statistics(
     """
     _check(task, seeds, smoothing)
     split = Split(frac_train=0.3) if split is None else split
-    names = [] if task.operations is None else list(task.algebra["operations"])
+    names = [] if task.operations is None else list(task.algebra.operations)
     place = np.zeros(task.n_inputs, np.int32) if task.operations is None else task.operations
     whole = _Part(task, np.ones(task.n_inputs, np.bool_), seeds, task.units is None)
     parts = [_Part(task, place == i, seeds, True) for i in range(len(names))]

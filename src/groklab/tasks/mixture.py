@@ -12,7 +12,7 @@ from annotated_types import Ge
 from groklab.errors import InputError
 from groklab.registry import register
 from groklab.tasks.arithmetic import Arithmetic
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.layouts import SIGNS, check_size
 from groklab.tasks.operations import resolve
 
@@ -46,7 +46,7 @@ class Mixture:
     def build(self) -> Task:
         """The task, operation by operation, each in row-major order of its pairs.
 
-        `algebra['operands']` (N, 3) holds x, y and the operation's place; `algebra['operations']` their names.
+        `operands` (N, 3) hold x, y and the operation's place.
         Raises InputError as the task 'arithmetic' does, and for expressions of other than two operands.
         """
         check_size("task.p", self.p, self.p**2 * len(self.expressions), columns=9)
@@ -57,22 +57,20 @@ class Mixture:
         eye = np.eye(self.p)
         features = np.concatenate([eye[pairs[:, 0]], eye[pairs[:, 1]], np.eye(len(tasks))[place][:, 1:]], axis=1)
         return Task(
-            name=f"{', '.join(str(t.algebra['expression']) for t in tasks)} mod {self.p}",
+            name=f"{', '.join(str(t.algebra.expression) for t in tasks)} mod {self.p}",
             inputs=np.stack([pairs[:, 0], signs[place], pairs[:, 1]], axis=1).astype(np.int32),
             targets=np.concatenate([t.targets for t in tasks]),
             d_vocab=d_vocab,
             n_classes=d_vocab if self.outputs == "vocabulary" else self.p,
-            algebra={
-                "p": self.p,
-                "expression": None,
-                "operation": "mixture",
-                "operations": [str(t.algebra["expression"]) for t in tasks],
-                "n_variables": 2,
-                "operands": np.concatenate([pairs, place[:, None]], axis=1).astype(np.int32),
-                "n_answers": self.p,
-                "commutative": all(t.algebra["commutative"] for t in tasks),
-                "direction": None,
-            },
+            algebra=Algebra(
+                p=self.p,
+                operation="mixture",
+                operations=tuple(str(t.algebra.expression) for t in tasks),
+                n_variables=2,
+                operands=np.concatenate([pairs, place[:, None]], axis=1).astype(np.int32),
+                n_answers=self.p,
+                commutative=all(t.algebra.commutative for t in tasks),
+            ),
             features=features,
             units=pairs[:, 0].astype(np.int64) * self.p + pairs[:, 1],
             operations=place,
@@ -97,7 +95,7 @@ class Mixture:
         task = Arithmetic(p=self.p, expression=text, layout="a b").build()
         if task.n_ctx != 2:
             raise InputError("task.expressions", text, f"has {task.n_ctx} operands; a mixture needs two")
-        if task.algebra["p"] is None:
+        if task.algebra.p is None:
             raise InputError("task.expressions", text, "is not reduced mod p, as all of a mixture are")
         if task.n_inputs < self.p**2:
             known = np.zeros((self.p, self.p), np.bool_)

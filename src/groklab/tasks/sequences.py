@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 
 from groklab.errors import InputError
 from groklab.registry import register
-from groklab.tasks.base import Draw, Task
+from groklab.tasks.base import Algebra, Draw, Task
 
 if TYPE_CHECKING:
     import jax
@@ -56,7 +56,12 @@ class DigitAddition:
             targets=targets,
             d_vocab=12,
             n_classes=10,
-            algebra=facts("digit_addition", operands.astype(np.int32), 10, commutative=True),
+            algebra=Algebra(
+                operation="digit_addition",
+                operands=operands.astype(np.int32),
+                n_answers=10,
+                commutative=True,
+            ),
             reads=(2 * k + 1, 3 * k + 2),
             mask=mask,
             draw=self._draw if self.data == "infinite" else None,
@@ -114,7 +119,7 @@ class RepeatedSubsequence:
             targets=targets,
             d_vocab=self.vocabulary,
             n_classes=self.vocabulary,
-            algebra=facts("repeated_subsequence", inputs, self.vocabulary),
+            algebra=Algebra(operation="repeated_subsequence", operands=inputs, n_answers=self.vocabulary),
             reads=(1 + self._interval, self.repeats * self._interval),
             mask=mask,
             draw=self._draw if self.data == "infinite" else None,
@@ -139,20 +144,6 @@ class RepeatedSubsequence:
                 predictable |= (index >= 0) & (index < self.subsequence - 1)
         start, stop = 1 + self._interval, self.repeats * self._interval
         return tokens, tokens[:, start + 1 : stop + 1], predictable[:, start:stop]
-
-
-def facts(operation: str, operands: np.ndarray, n_answers: int, commutative: bool = False) -> dict[str, Any]:
-    """What `Task.algebra` lists, for a task that has no modulus."""
-    return {
-        "p": None,
-        "expression": None,
-        "operation": operation,
-        "n_variables": operands.shape[1],
-        "operands": operands,
-        "n_answers": n_answers,
-        "commutative": commutative,
-        "direction": None,
-    }
 
 
 def fixed_examples(draw: Draw, examples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ from annotated_types import Ge, Le
 
 from groklab.errors import InputError
 from groklab.registry import register
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.portable_random import raw_numbers
-from groklab.tasks.sequences import Data, Drawn, Examples, Seed, facts, fixed_examples
+from groklab.tasks.sequences import Data, Drawn, Examples, Seed, fixed_examples
 
 
 @register("task", "skip_trigrams")
@@ -53,7 +53,7 @@ class SkipTrigrams:
         return np.stack([tokens[a], tokens[m + b], answers[:n]], axis=1).astype(np.int32)
 
     def build(self) -> Task:
-        """The task; `algebra['trigrams']` is the table. Raises InputError as `table` does."""
+        """The task; `algebra.trigrams` is the table. Raises InputError as `table` does."""
         table = self.table()
 
         def draw(key: Any, n: int) -> Drawn:
@@ -66,7 +66,7 @@ class SkipTrigrams:
             targets=targets,
             d_vocab=self.vocabulary,
             n_classes=self.vocabulary,
-            algebra={**facts("skip_trigrams", inputs, self.n_trigrams), "trigrams": table},
+            algebra=Algebra(operation="skip_trigrams", operands=inputs, n_answers=self.n_trigrams, trigrams=table),
             reads=(self.seq_len - 1, self.seq_len),
             mask=mask,
             draw=draw if self.data == "infinite" else None,

@@ -149,7 +149,7 @@ def _given_rows(split: Split, task: Task, seed: int) -> SplitRows:
 
 def _check_operations(task: Task, found: SplitRows, rows: tuple[int, ...]) -> None:
     """Raise InputError where an operation of a mixture would have no training or no test inputs."""
-    for i, name in enumerate(task.algebra["operations"] if task.operations is not None else ()):
+    for i, name in enumerate(task.algebra.operations if task.operations is not None else ()):
         for part, inputs in (("training", found.train), ("test", found.test)):
             if not (task.operations[inputs] == i).any():  # type: ignore[index]
                 raise InputError("split.rows", list(rows), f"leaves no {part} pair of the operation {name}")
@@ -227,7 +227,7 @@ def _with_noise(task: Task, train: npt.NDArray[np.int64], share: float, seed: in
     if task.reads is not None:
         raise InputError("split.label_noise", share, "needs a task with one answer an input")
     check_seed(seed, "split.noise_seed")
-    n_answers = int(task.algebra.get("n_answers", task.n_classes))
+    n_answers = task.n_answers
     if n_answers < 2:
         raise InputError("split.label_noise", share, "the task has one answer only, so no label can be wrong")
     keys = raw_numbers(2 * len(train), seed, "noise")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from groklab.errors import InputError
 from groklab.registry import register
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.files import MAX_TOKEN, FromFile
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
@@ -42,7 +42,7 @@ class Table(FromFile):
     content: str | None = None
 
     def build(self) -> Task:
-        """The task; `algebra['words']` lists the vocabulary's words in the order of their ids.
+        """The task; `algebra.words` lists the vocabulary's words in the order of their ids.
 
         Raises InputError on 'task.path' for a missing or unreadable file, no rows, ragged rows, values that are
         neither integers nor words, or equal inputs with different answers; on the other fields for unknown columns
@@ -64,17 +64,13 @@ class Table(FromFile):
             targets=answers,
             d_vocab=int(inputs.max()) + 1,
             n_classes=n_classes,
-            algebra={
-                "p": None,
-                "expression": None,
-                "operation": "table",
-                "n_variables": inputs.shape[1],
-                "operands": inputs,
-                "n_answers": n_classes,
-                "commutative": _is_commutative(inputs, answers),
-                "direction": None,
-                "words": words,
-            },
+            algebra=Algebra(
+                operation="table",
+                operands=inputs,
+                n_answers=n_classes,
+                commutative=_is_commutative(inputs, answers),
+                words=words,
+            ),
         )
 
     def _from_csv(self, data: bytes) -> tuple[Tokens, Tokens, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from annotated_types import Ge, Le
 
 from groklab.registry import register
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.portable_random import check_seed, raw_numbers
 
 Reals = npt.NDArray[np.float64]
@@ -51,16 +51,7 @@ class TeacherStudent:
             targets=np.zeros(self.examples, np.int32),
             d_vocab=0,
             n_classes=self.d_out,
-            algebra={
-                "p": None,
-                "expression": None,
-                "operation": "teacher_student",
-                "n_variables": 0,
-                "operands": np.zeros((self.examples, 0), np.int32),
-                "n_answers": self.d_out,
-                "commutative": False,
-                "direction": None,
-            },
+            algebra=Algebra(operation="teacher_student", n_answers=self.d_out),
             features=inputs,
             values=self.answers(inputs),
         )

@@ -9,8 +9,8 @@ from groklab.tasks.base import Task
 
 def in_transpose(task: Task, train_rows: np.ndarray) -> np.ndarray | None:
     """(N,) bool, whether (y, x) is trained on for each input (x, y); None unless the task is commutative, on pairs."""
-    operands = task.algebra.get("operands")
-    if not task.algebra.get("commutative") or operands is None or operands.shape[1] < 2:
+    operands = task.algebra.operands
+    if not task.algebra.commutative or operands is None or operands.shape[1] < 2:
         return None
     size = int(operands.max()) + 1
     rest = operands[:, 2:]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from groklab.registry import register
-from groklab.tasks.base import Task
+from groklab.tasks.base import Algebra, Task
 from groklab.tasks.files import FromFile
 
 
@@ -36,16 +36,7 @@ class Vectors(FromFile):
             targets=answers.astype(np.int32),
             d_vocab=0,
             n_classes=n_classes,
-            algebra={
-                "p": None,
-                "expression": None,
-                "operation": "vectors",
-                "n_variables": 0,
-                "operands": np.zeros((len(inputs), 0), np.int32),
-                "n_answers": n_classes,
-                "commutative": False,
-                "direction": None,
-            },
+            algebra=Algebra(operation="vectors", n_answers=n_classes),
             features=inputs.astype(np.float64),
         )
 

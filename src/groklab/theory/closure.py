@@ -22,6 +22,7 @@ from groklab.errors import InputError
 from groklab.tasks.base import Task
 from groklab.tasks.groups import not_associative
 from groklab.theory.effective_theory import least_sizes
+from groklab.theory.parallelograms import operand_pairs
 
 Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.bool_]
@@ -32,9 +33,7 @@ def latin_square(task: Task) -> tuple[Integers, Integers]:
 
     Raises InputError for tasks that are no Latin square of two operands, and for Latin squares that are no group's.
     """
-    operands = task.algebra.get("operands")
-    if operands is None or operands.shape[1] != 2 or task.reads is not None or not task.n_inputs:
-        raise InputError(f"the closure applies to two operands, and not to {task.name}")
+    operands = operand_pairs(task, "the closure")
     symbols, numbered = np.unique(operands, return_inverse=True)
     cells = numbered.reshape(operands.shape).astype(np.int64)
     answers, n = np.unique(task.targets, return_inverse=True)[1].ravel().astype(np.int64), len(symbols)

@@ -134,10 +134,16 @@ def equations_of(task: Task) -> Equations:
 
     Raises InputError for other tasks, and where the order of operands matters: E_i + E_j does not know it.
     """
-    operands = task.algebra.get("operands")
-    if operands is None or operands.shape[1] != 2 or task.reads is not None or not task.n_inputs:
-        raise InputError(f"the effective theory applies to two operands, and not to {task.name}")
-    if not task.algebra.get("commutative"):
+    operands = operand_pairs(task, "the effective theory")
+    if not task.algebra.commutative:
         raise InputError(f"the effective theory applies to commutative operations, and not to {task.name}")
     p = int(operands.max()) + 1
-    return Equations(p, operands.astype(np.int64), task.targets.astype(np.int64))
+    return Equations(p, operands, task.targets.astype(np.int64))
+
+
+def operand_pairs(task: Task, what: str) -> npt.NDArray[np.int64]:
+    """Return the (N, 2) operands of a task. Raises InputError, which names `what`, unless they are two per answer."""
+    operands = task.algebra.operands
+    if operands is None or operands.ndim != 2 or operands.shape[1] != 2 or task.reads is not None or not task.n_inputs:
+        raise InputError(f"{what} applies to two operands, and not to {task.name}")
+    return operands.astype(np.int64)

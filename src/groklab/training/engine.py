@@ -267,7 +267,7 @@ class _Training:
             seen = {"memorised_step": memorised[m], "grokked_step": grokked[m], "censored": grokked[m] is None}
             diverged = not np.isfinite(ends["train_loss"][m])
             rows.append({**seen, **last, "diverged": diverged, "weights_sha256": sha, "seed": experiment.seed})
-            names = self.ensemble.tasks[m].algebra.get("operations", ())
+            names = self.ensemble.tasks[m].algebra.operations
             if f"test_accuracy_op{len(names) - 1}" in ends:
                 rows[-1]["operations"] = [{"operation": n} | self._operation(i, m, ended) for i, n in enumerate(names)]
         return rows

@@ -85,7 +85,7 @@ def _with_fresh(
             raise InputError("start.take", name, of)
         whole[name] = given[name].astype(fresh[name].dtype)
     if "embed.W_E" in taken and start.unused_rows != "keep":
-        rows = _unused_rows(len(fresh["embed.W_E"]), task.algebra.get("p"), start, source)
+        rows = _unused_rows(len(fresh["embed.W_E"]), task.algebra.p, start, source)
         whole["embed.W_E"][rows] = fresh["embed.W_E"][rows]
     return whole
 

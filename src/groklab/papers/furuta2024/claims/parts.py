@@ -46,7 +46,7 @@ def _addition(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
     for seed in seeds:
         losses = _losses(bench, trained, "add", seed)
         of = losses[RULE]
-        uniform = float(np.log(trained.task("add", seed).algebra["p"]))
+        uniform = float(np.log(trained.task("add", seed).modulus))
         change = abs(of["key_residual"] / of["all"] - 1)
         worst = min(of["non_key"], of["residual"], of["non_key_residual"])
         values = _values(trained, losses, "add", seed) | {"uniform_loss": uniform, "without_non_key_changes_by": change}

@@ -109,7 +109,7 @@ def _unused(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
         wanted = np.linalg.norm(fresh[unused], axis=1) * DECAY**steps
         norms = np.linalg.norm(last[unused], axis=1)
         off = float(np.abs(norms / wanted - 1).max())
-        numbers = float(np.median(np.linalg.norm(last[: task.algebra["p"]], axis=1)))
+        numbers = float(np.median(np.linalg.norm(last[: task.modulus], axis=1)))
         values: dict[str, Any] = {"steps": steps, "unused_rows": len(unused), "largest_norm": float(norms.max())}
         values |= {"norm_of_numbers": numbers, "relative_deviation_from_decay_alone": off}
         said = (

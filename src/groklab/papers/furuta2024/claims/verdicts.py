@@ -112,7 +112,7 @@ def _relabelled(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]
         steps = fifth.grokked("x_plus_y_power_5", seed), plus.grokked("add", seed)
         task = fifth.task("x_plus_y_power_5", seed)
         answers = neuron_logit_map(fifth.weights("x_plus_y_power_5", seed), task)
-        p = int(task.algebra["p"])
+        p = task.modulus
         # the row of the answer s^5 becomes that of the sum s
         sums = answers[[pow(s, 5, p) for s in range(p)]]
         values: dict[str, Any] = {"fifth_power_grokked_step": steps[0], "addition_grokked_step": steps[1]}

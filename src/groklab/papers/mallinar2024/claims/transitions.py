@@ -76,7 +76,7 @@ def _right_without_zero(bench: Bench, seed: int) -> int:
             member = list(OPERATIONS).index(operation)
             task, train, test = data_of(run, member)
             outputs = solved(run, run.weights(0, member), task, train, member)[test]
-            free = (task.algebra["operands"][test] != 0).all(axis=1)
+            free = (task.operands[test] != 0).all(axis=1)
             count += round(accuracy(outputs[free], task.targets[test][free]) * int(free.sum()))
     return count
 

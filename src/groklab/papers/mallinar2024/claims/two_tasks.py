@@ -33,7 +33,7 @@ def _accuracies(bench: Bench, path: Path) -> dict[str, Any]:
     task, train, test = data_of(run)
     transposed = in_transpose(task, train)
     assert transposed is not None
-    of_task = [test[task.algebra["operands"][test, 2] == i] for i in range(2)]
+    of_task = [test[task.operands[test, 2] == i] for i in range(2)]
     found: dict[str, Any] = {name: [] for name in NAMES}
     for step in LOOKED_AT:
         bench.check_time()

@@ -88,7 +88,7 @@ def _ablations(bench: Bench, size: str, seed: int) -> Finding:
     run = mainline(bench, size, seed)
     found = analysis(bench, run)
     weights, task, train, experiment = final(run)
-    p = int(task.algebra["p"])
+    p = task.modulus
     single = MEASURES["ablations"](weights, task, train, network=experiment.network)
     others = np.delete(np.asarray(single["loss_without_frequency"]), np.array(found["key_frequencies"]) - 1)
     change = float(np.max(np.abs(others / found["loss"] - 1), initial=0))
@@ -112,7 +112,7 @@ def _ablations(bench: Bench, size: str, seed: int) -> Finding:
 def _restricted_first(bench: Bench, size: str, seed: int) -> Finding:
     run = mainline(bench, size, seed)
     path = analysis(bench, run)["trajectory"]
-    half = chance_loss(int(final(run)[1].algebra["p"])) / 2
+    half = chance_loss(final(run)[1].modulus) / 2
     restricted = first_below(path["step"], path["restricted_loss"], half)
     after_peak = int(np.argmax(np.asarray(path["test_loss"], float)))
     test = first_below(path["step"][after_peak:], path["test_loss"][after_peak:], half)
