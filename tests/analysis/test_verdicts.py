@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from corpus import Corpus
-from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitAnalysis
-from groklab.analysis.features import FeatureAnalysis
+from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitVerdict
+from groklab.analysis.features import FeatureVerdict
 from groklab.analysis.representations import GOOD, RepresentationAnalysis
 from groklab.cli import main
 from groklab.report import write_report
@@ -46,8 +46,8 @@ def test_terminal_json_and_page_give_one_verdict(
     assert " ".join(verdict.split()) in said_by(page)
 
 
-def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitAnalysis:
-    return CircuitAnalysis(23, 1, "a + b − c", keys, fve, 0.5, 0.25)
+def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitVerdict:
+    return CircuitVerdict(23, 1, "a + b − c", keys, fve, 0.5, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_many_frequencies_are_never_called_the_ones_that_stand_out() -> None:
 def test_features_are_judged_by_their_block() -> None:
     near = {"toeplitz": 0.01, "hankel": 0.9, "toeplitz_log": 0.9, "hankel_log": 0.9}
     assert (
-        "pairs of the same a + b, which is what the task asks" in FeatureAnalysis(near, "toeplitz", True, 1.0).verdict()
+        "pairs of the same a + b, which is what the task asks" in FeatureVerdict(near, "toeplitz", True, 1.0).verdict()
     )
-    assert "its accuracy is not recorded" in FeatureAnalysis(near, "toeplitz", False, None).verdict()
+    assert "its accuracy is not recorded" in FeatureVerdict(near, "toeplitz", False, None).verdict()
     far = dict.fromkeys(near, 0.9)
-    assert FeatureAnalysis(far, "toeplitz", True, 0.1).verdict().startswith("No circulant features")
-    assert FeatureAnalysis(dict.fromkeys(near), None, False, 0.1).verdict().startswith("Nothing yet")
+    assert FeatureVerdict(far, "toeplitz", True, 0.1).verdict().startswith("No circulant features")
+    assert FeatureVerdict(dict.fromkeys(near), None, False, 0.1).verdict().startswith("Nothing yet")
     both = {**near, "hankel": 0.01}
-    assert "circulant in more than one way" in FeatureAnalysis(both, "toeplitz", True, 0.1).verdict()
+    assert "circulant in more than one way" in FeatureVerdict(both, "toeplitz", True, 0.1).verdict()
 
 
 def test_representations_are_judged_by_their_parallelograms() -> None:

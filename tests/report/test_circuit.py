@@ -13,10 +13,11 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.checkpoints import NotApplicable, Weights
+from groklab.analysis.circuits import CircuitAnalysis, analyse_circuit
 from groklab.analysis.facts import Facts, gather, whole_checkpoints
 from groklab.analysis.measuring import analyse
 from groklab.report import circuit_pictures, circuit_story, write_report
-from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_words import LABELS, label_of
 from groklab.report.pictures import Picture
 
@@ -26,39 +27,44 @@ def trained(corpus: Corpus) -> gl.Run:
     return corpus["transformer"]
 
 
-def found_in(run: gl.Run) -> tuple[Facts, Circuit]:
+def analysed(facts: Facts, kept: dict[int, Weights], member: int = 0) -> CircuitAnalysis | NotApplicable:
+    assert facts.task is not None
+    return analyse_circuit(facts.task, facts.experiments[member], kept, facts.evaluations(member))
+
+
+def analysis_of(run: gl.Run) -> tuple[Facts, CircuitAnalysis]:
     facts = gather(run)
-    found = circuit(facts, whole_checkpoints(facts)[0])
-    assert isinstance(found, Circuit), found
-    return facts, found
+    analysis = analysed(facts, whole_checkpoints(facts)[0])
+    assert isinstance(analysis, CircuitAnalysis), analysis
+    return facts, analysis
 
 
-def pictures(facts: Facts, c: Circuit) -> dict[str, Picture]:
-    drawn = [*circuit_pictures.phase_pictures(c, "loss"), *circuit_pictures.readout_pictures(facts, c, {0: c.final})]
+def pictures(facts: Facts, c: CircuitAnalysis) -> dict[str, Picture]:
+    drawn = [*circuit_pictures.phase_pictures(c, "loss"), *circuit_pictures.readout_pictures(facts, c, {0: c.weights})]
     drawn += [p for part in circuit_pictures.PARTS for p in part(c)]
     return {p.key: p for p in drawn}
 
 
-def with_keys(c: Circuit, *keys: int) -> Circuit:
+def with_keys(c: CircuitAnalysis, *keys: int) -> CircuitAnalysis:
     """The same model, told with other key frequencies."""
-    parts = {name: gl.MEASURES[name](c.final, c.task, network=c.network, frequencies=keys) for name in c.parts}
-    return dataclasses.replace(c, keys=keys, parts=parts)
+    parts = {name: gl.MEASURES[name](c.weights, c.task, network=c.network, frequencies=keys) for name in c.parts}
+    return dataclasses.replace(c, key_frequencies=keys, parts=parts)
 
 
 def test_the_numbers_are_those_of_the_analysis(trained: gl.Run) -> None:
-    _, c = found_in(trained)
+    _, c = analysis_of(trained)
     said = analyse(trained)
-    assert list(c.keys) == said["key_frequencies"]
+    assert list(c.key_frequencies) == said["key_frequencies"]
     assert c.steps == said["trajectory"]["step"]
     for name in ("restricted_loss", "excluded_loss", "gini_W_L", "logit_fve"):
-        np.testing.assert_allclose(c.found[name], said["trajectory"][name], rtol=1e-12)
+        np.testing.assert_allclose(c.trajectory[name], said["trajectory"][name], rtol=1e-12)
     ends = {f"{k}_ends": v for k, v in vars(c.phases).items()}
     assert ends == {k: v for k, v in said["phases"].items() if k != "rule"}
     assert c.parts["neurons"]["well_explained_neurons"] == said["well_explained_neurons"]
 
 
 def test_every_part_of_a_transformer_has_its_picture_and_sentence(trained: gl.Run) -> None:
-    facts, c = found_in(trained)
+    facts, c = analysis_of(trained)
     drawn = pictures(facts, c)
     assert list(drawn) == [
         *("phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d"),
@@ -74,15 +80,15 @@ def test_every_part_of_a_transformer_has_its_picture_and_sentence(trained: gl.Ru
 
 
 def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
-    facts, c = found_in(trained)
+    facts, c = analysis_of(trained)
     c = with_keys(c, 2)
     told = circuit_story.computes(c)
-    assert told[0] == c.analysis.verdict()
+    assert told[0] == c.verdict()
     assert "with k = 2" in told[0]
     assert "of 1 to 5" in told[1]
     well = c.parts["neurons"]["well_explained_neurons"]
     assert (f"{well} of 64 neurons" if well else "None of the 64 neurons") in told[2]
-    alpha = c.found["alpha"][-1]
+    alpha = c.trajectory["alpha"][-1]
     assert f"{alpha[1]:.2f} for k\u00a0=\u00a02" in circuit_story.coefficients_sentence(c)
     own = c.parts["ablations"]["loss"][0]
     assert f"{own:.3g}" in circuit_story.ablations_sentence(c).replace("\u00a0×\u00a010", "e") or own < 1e-3
@@ -99,15 +105,15 @@ def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
     [(0.97, "so it computes by that sum"), (0.7, "partly by that sum"), (0.03, "does not compute by that sum")],
 )
 def test_the_formula_is_claimed_only_where_it_explains_the_logits(trained: gl.Run, fve: float, verdict: str) -> None:
-    _, c = found_in(trained)
-    found = {**c.found, "logit_fve": np.full(len(c.steps), fve)}
-    told = circuit_story.computes(dataclasses.replace(c, found=found))
+    _, c = analysis_of(trained)
+    found = {**c.trajectory, "logit_fve": np.full(len(c.steps), fve)}
+    told = circuit_story.computes(dataclasses.replace(c, trajectory=found))
     assert f"{fve:.1%} of the variance" in told[0]
     assert verdict in told[0]
 
 
 def test_a_model_without_few_frequencies_is_said_to_have_none(trained: gl.Run) -> None:
-    facts, c = found_in(trained)
+    facts, c = analysis_of(trained)
     c = with_keys(c, 1, 2, 3, 4, 5)
     assert not c.few
     told = [*circuit_story.computes(c), *(p.sentence for p in pictures(facts, c).values())]
@@ -119,16 +125,16 @@ def test_a_model_without_few_frequencies_is_said_to_have_none(trained: gl.Run) -
 
 def test_a_model_of_zeros_computes_nothing(trained: gl.Run) -> None:
     zeros = {k: np.zeros_like(v) for k, v in trained.weights().items()}
-    said = circuit(gather(trained), {0: zeros, 20: zeros})
-    assert isinstance(said, str)
-    assert "nothing to say" in said
+    said = analysed(gather(trained), {0: zeros, 20: zeros})
+    assert isinstance(said, NotApplicable)
+    assert "nothing to say" in said.verdict()
 
 
 def test_hardly_trained_models_are_told_in_whole_numbers(trained: gl.Run) -> None:
-    facts, c = found_in(trained)
-    dead = {k: np.zeros_like(v) if k.endswith(("W_in", "b_in", "W_K")) else v for k, v in c.final.items()}
-    found = circuit(facts, {0: dead, 20: dead})
-    assert isinstance(found, Circuit)
+    facts, c = analysis_of(trained)
+    dead = {k: np.zeros_like(v) if k.endswith(("W_in", "b_in", "W_K")) else v for k, v in c.weights.items()}
+    found = analysed(facts, {0: dead, 20: dead})
+    assert isinstance(found, CircuitAnalysis)
     assert "64 never vary" in circuit_story.neurons_sentence(found)
     for p in pictures(facts, found).values():
         assert "nan" not in p.sentence.lower(), p
@@ -136,12 +142,12 @@ def test_hardly_trained_models_are_told_in_whole_numbers(trained: gl.Run) -> Non
 
 def test_subtraction_is_told_with_its_own_sum() -> None:
     run = gl.train(gl.preset("micro-fast", {"task.expression": "x - y", "budget.steps": 60, "task.p": 12}))
-    facts, c = found_in(run)
+    facts, c = analysis_of(run)
     told = [*circuit_story.computes(c), *(p.sentence for p in pictures(facts, c).values())]
     assert any("a − b" in s for s in told)
     assert not any("a + b" in s for s in told)
     assert pictures(facts, c)["attention"].spec == ""
-    assert "MLP" in c.why["attention"] or "mlp" in c.why["attention"]
+    assert "MLP" in c.left_out["attention"] or "mlp" in c.left_out["attention"]
 
 
 @pytest.mark.parametrize(
@@ -154,9 +160,9 @@ def test_subtraction_is_told_with_its_own_sum() -> None:
 def test_where_the_measures_do_not_apply_one_sentence_says_so(overrides: dict[str, object], why: str) -> None:
     run = gl.train(gl.preset("micro-fast", {**overrides, "budget.steps": 30}))
     facts = gather(run)
-    said = circuit(facts, whole_checkpoints(facts)[0])
-    assert isinstance(said, str)
-    assert why in said
+    said = analysed(facts, whole_checkpoints(facts)[0])
+    assert isinstance(said, NotApplicable)
+    assert why in said.verdict()
     assert why in write_report([run]).read_text("utf-8")
 
 
@@ -164,13 +170,13 @@ def test_damaged_metrics_and_checkpoints_leave_a_page(trained: gl.Run, tmp_path:
     facts = gather(trained)
     kept, _ = whole_checkpoints(facts)
     facts.metrics = facts.metrics.clear()
-    c = circuit(facts, kept)
-    assert isinstance(c, Circuit)
+    c = analysed(facts, kept)
+    assert isinstance(c, CircuitAnalysis)
     assert c.metrics["step"].to_list() == c.steps
-    one = circuit(facts, {max(kept): kept[max(kept)]})
-    assert isinstance(one, Circuit)
+    one = analysed(facts, {max(kept): kept[max(kept)]})
+    assert isinstance(one, CircuitAnalysis)
     assert circuit_pictures.phase_pictures(one, "loss")[0].spec == ""
-    assert isinstance(circuit(facts, {}), str)
+    assert isinstance(analysed(facts, {}), NotApplicable)
 
 
 def test_every_intervention_has_a_label() -> None:
@@ -186,9 +192,9 @@ def test_every_intervention_has_a_label() -> None:
 def test_the_metrics_shown_are_the_members_own(corpus: Corpus) -> None:
     run = corpus["ensemble"]
     facts = gather(run)
-    c = circuit(facts, whole_checkpoints(facts, 1)[0], member=1)
-    assert isinstance(c, Circuit)
+    c = analysed(facts, whole_checkpoints(facts, 1)[0], member=1)
+    assert isinstance(c, CircuitAnalysis)
     assert c.metrics["member"].unique().to_list() == [1]
-    assert c.found["test_loss"][-1] == pytest.approx(
+    assert c.trajectory["test_loss"][-1] == pytest.approx(
         run.metrics.filter(pl.col("member") == 1).sort("step")["test_loss"][-1], rel=1e-4
     )

@@ -10,8 +10,8 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.circuits import CircuitAnalysis, analyse_circuit
 from groklab.analysis.facts import gather, whole_checkpoints
-from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_parts import parts_of_circuit, parts_of_mixture
 from groklab.report.single import run_page
 from groklab.tasks.arithmetic import Arithmetic
@@ -23,11 +23,12 @@ from groklab.text import loss_of
 def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
     run = corpus["mlp"]
     facts = gather(run)
-    c = circuit(facts, whole_checkpoints(facts)[0])
-    assert isinstance(c, Circuit)
+    assert facts.task is not None
+    c = analyse_circuit(facts.task, facts.experiment, whole_checkpoints(facts)[0], facts.evaluations())
+    assert isinstance(c, CircuitAnalysis)
     apart = parts_of_circuit(c)
     rules = apart.tables[0]
-    assert rules.rows[0][:2] == (c.rule, ", ".join(map(str, c.keys)))
+    assert rules.rows[0][:2] == (c.rule, ", ".join(map(str, c.key_frequencies)))
     table = {row[0]: row[1:] for row in apart.tables[1].rows}
     assert c.rule in apart.tables[1].title
     # the excluded loss, and the restricted one on the training set
@@ -44,7 +45,7 @@ def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
     assert apart.tables[1].head == ("what is kept", "train loss")
     assert [line["name"] for line in json.loads(apart.pictures[0].spec)["data"]] == ["even guesses", "train", "test"]
     without = {k: v for k, v in c.parts.items() if k != "logit_parts"}
-    poor = parts_of_circuit(dataclasses.replace(c, parts=without, why={"logit_parts": "no reason"}))
+    poor = parts_of_circuit(dataclasses.replace(c, parts=without, left_out={"logit_parts": "no reason"}))
     assert poor.pictures[0].sentence == "Left out: no reason."
     assert not poor.tables
 

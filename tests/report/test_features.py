@@ -15,10 +15,11 @@ from shared_pages import Pages
 import groklab as gl
 from corpus import Corpus
 from groklab.analysis.facts import gather, whole_checkpoints
+from groklab.analysis.features import FeatureAnalysis, analyse_features
 from groklab.analysis.measuring import analyse
 from groklab.report import feature_story, write_report
-from groklab.report.feature_pictures import feature_pictures
-from groklab.report.features import Features, features
+from groklab.report.feature_pictures import feature_pictures, steps_shown
+from groklab.report.pictures import Picture
 
 TINY = {"task.p": 11, "budget.steps": 5}
 KEYS = ["hidden", "features", "eigenvalues", "block", "power"]
@@ -34,11 +35,17 @@ def tiny(corpus: Corpus) -> gl.Run:
     return corpus["rfm-multiply"]
 
 
-def found_in(run: gl.Run) -> Features:
+def analysis_of(run: gl.Run) -> FeatureAnalysis:
     facts = gather(run)
-    found = features(facts, whole_checkpoints(facts)[0])
-    assert isinstance(found, Features), found
-    return found
+    assert facts.task is not None
+    analysis = analyse_features(facts.task, facts.experiment, whole_checkpoints(facts)[0], facts.evaluations())
+    assert isinstance(analysis, FeatureAnalysis), analysis
+    return analysis
+
+
+def drawn_of(run: gl.Run) -> list[Picture]:
+    f = analysis_of(run)
+    return feature_pictures(f, steps_shown(gather(run), f), "mean squared error")
 
 
 def page_of(run: gl.Run, tmp_path: Path) -> str:
@@ -46,9 +53,9 @@ def page_of(run: gl.Run, tmp_path: Path) -> str:
 
 
 def test_the_numbers_are_those_of_the_analysis(machine: gl.Run) -> None:
-    f, said = found_in(machine), analyse(machine)
+    f, said = analysis_of(machine), analyse(machine)
     assert f.orientation == said["orientation"] == "toeplitz"
-    assert f.asked
+    assert f.is_asked
     assert f.turning == said["hidden_progress"]
     for name in ("toeplitz", "whole", "off_block", "ratio"):
         assert f.history[name].to_list() == said["trajectory"][name]
@@ -57,8 +64,8 @@ def test_the_numbers_are_those_of_the_analysis(machine: gl.Run) -> None:
 
 def test_every_figure_has_its_sentence(machine: gl.Run, tiny: gl.Run) -> None:
     for run in (machine, tiny):
-        f = found_in(run)
-        drawn = feature_pictures(f, "mean squared error")
+        f = analysis_of(run)
+        drawn = drawn_of(run)
         assert [p.key for p in drawn] == KEYS
         for p in drawn:
             json.loads(p.spec)
@@ -68,9 +75,9 @@ def test_every_figure_has_its_sentence(machine: gl.Run, tiny: gl.Run) -> None:
 
 
 def test_sentences_say_what_was_measured(machine: gl.Run) -> None:
-    f = found_in(machine)
+    f = analysis_of(machine)
     said = feature_story.told(f)
-    assert said[0] == f.analysis.verdict()
+    assert said[0] == f.verdict()
     assert "the same a + b, which is what the task asks" in said[0]
     said = said[1:]
     assert "wrapped Toeplitz" in said[0]
@@ -83,17 +90,16 @@ def test_sentences_say_what_was_measured(machine: gl.Run) -> None:
 
 
 def test_poor_runs_have_their_sentences(machine: gl.Run) -> None:
-    f = found_in(machine)
+    f = analysis_of(machine)
     start = dataclasses.replace(
         f,
         matrices={0: f.matrices[0]},
         history=f.history.head(1),
         orientation=None,
-        shown=[0],
         metrics=f.metrics.head(1),
     )
     assert "nothing circulant to find" in feature_story.orientation_sentence(start)
-    assert [p.key for p in feature_pictures(start, "loss")] == KEYS[:3]
+    assert [p.key for p in feature_pictures(start, [0], "loss")] == KEYS[:3]
     high = {"loss_moves_step": None, "accuracy_rises_step": None, "accuracy_over": 0.05}
     above = f.metrics.with_columns(test_accuracy=pl.lit(0.5))
     assert "from the start" in feature_story.hidden_sentence(dataclasses.replace(f, turning=high, metrics=above))
@@ -130,7 +136,7 @@ def test_a_machine_stands_beside_a_network(machine: gl.Run, corpus: Corpus, tmp_
 
 def test_a_network_of_one_hidden_layer_has_a_section_of_its_own(corpus: Corpus, pages: Pages) -> None:
     run = corpus["mlp"]
-    f = found_in(run)
+    f = analysis_of(run)
     assert not f.kernel_machine
     assert not any("puts together" in s for s in feature_story.told(f))
     page = pages["single"].read_text()
@@ -141,12 +147,12 @@ def test_a_network_of_one_hidden_layer_has_a_section_of_its_own(corpus: Corpus, 
 
 def test_features_that_do_not_apply_are_a_sentence() -> None:
     composite = gl.train(gl.preset("mallinar2024/add-quadratic", {"task.p": 12, "budget.steps": 2}))
-    f = found_in(composite)
+    f = analysis_of(composite)
     assert f.orientation in ("toeplitz", "hankel")
     assert not f.reordered
     planted = gl.train(gl.preset("mallinar2024/planted-multiply-quadratic", {"task.p": 11}))
-    assert found_in(planted).orientation == "toeplitz_log"
-    assert "too few" in feature_pictures(found_in(planted), "loss")[0].sentence
+    assert analysis_of(planted).orientation == "toeplitz_log"
+    assert "too few" in drawn_of(planted)[0].sentence
 
 
 def test_a_page_at_p_61_stays_below_8_megabytes(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from groklab.analysis.circuits import CircuitAnalysis, not_applicable
+from groklab.analysis.checkpoints import NotApplicable
+from groklab.analysis.circuits import CircuitVerdict
 from groklab.analysis.explaining_machines import Section, explain_machine
 from groklab.analysis.explaining_mixtures import explain_mixture, of_mixture
 from groklab.analysis.explaining_representations import representation_lines
-from groklab.analysis.features import FeatureAnalysis
+from groklab.analysis.features import FeatureVerdict
 from groklab.analysis.measuring import Told, analyse
 from groklab.analysis.representations import RepresentationAnalysis
 from groklab.errors import InputError
@@ -66,7 +67,7 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
     if "does_not_apply" in found:
         return {
             **head,
-            "verdict": not_applicable(found["does_not_apply"]),
+            "verdict": NotApplicable.because(found["does_not_apply"]).reason,
             "sections": [],
         }
     weights = run.weights(found["step"], member)
@@ -92,15 +93,15 @@ def explain(run: Run, member: int = 0, told: Told = lambda done, total: None) ->
     sections.append(_history(found))
     return {
         **head,
-        "verdict": CircuitAnalysis.of(grid_of(task), found["key_frequencies"], found).verdict(),
+        "verdict": CircuitVerdict.of(grid_of(task), found["key_frequencies"], found).verdict(),
         "sections": [{"title": t, "lines": lines} for t, lines in sections],
     }
 
 
-def _of_machine(found: dict[str, Any], task: Task) -> FeatureAnalysis:
+def _of_machine(found: dict[str, Any], task: Task) -> FeatureVerdict:
     orientation = found["orientation"]
     asked = orientation is not None and is_asked(task, orientation)
-    return FeatureAnalysis(found["circulant_deviation"], orientation, asked, found["test_accuracy"])
+    return FeatureVerdict(found["circulant_deviation"], orientation, asked, found["test_accuracy"])
 
 
 def _embedding(weights: dict[str, np.ndarray], task: Task, found: dict[str, Any]) -> Section:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis.checkpoints import Weights as Weights
 from groklab.errors import DamagedError, InputError
 from groklab.experiment.schema import Experiment
 from groklab.grokking import Survival, survival
@@ -26,7 +27,6 @@ from groklab.training.ensemble import build_task
 
 #: Checkpoints that a slider goes through, and that are measured.
 CHECKPOINTS, MEASURED = 30, 100
-Weights = dict[str, np.ndarray]
 
 
 @dataclass
@@ -79,6 +79,10 @@ class Facts:
             return []
         known = _Curves(self.experiments, self.metrics)
         return [phase_of(known, member) for member in range(len(self.members))]
+
+    def evaluations(self, member: int = 0) -> pl.DataFrame:
+        """Return one member's metrics by step."""
+        return self.metrics.filter(pl.col("member") == member).sort("step")
 
     @property
     def step(self) -> int:

@@ -9,26 +9,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis.checkpoints import follow, follow_features, last_complete_step
 from groklab.analysis.explaining_representations import representation
 from groklab.analysis.feature_frames import history_frame, orientation_of, turning_points
 from groklab.analysis.measuring_mixtures import operation_numbers, plain, sparsity_numbers
 from groklab.device import threads
-from groklab.errors import DamagedError, InputError
+from groklab.errors import InputError
 from groklab.grokking.learning_phases import phase_of
 from groklab.measures import MEASURES
-from groklab.measures.feature_matrices import feature_matrix, is_kernel_machine
+from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.phases import RULE, Phases, find_phases
-from groklab.measures.progress import models_at_once, trajectory
 from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.features import ORIENTATIONS
 from groklab.tasks.splits import as_trained, make_split
 from groklab.training.ensemble import build_task, make_ensemble
 
-#: Checkpoints that are measured in one call, so that progress can be told.
-AT_ONCE = 8
 Told = Callable[[int, int], None]
 
 
@@ -124,7 +122,7 @@ def _of_any(run: Run, member: int) -> dict[str, Any]:
     task = build_task(experiment)
     train = make_split(experiment.split, task, experiment.seed).train
     with threads(1):
-        told = representation(run.weights(last_whole(run, member), member), task, train, experiment.model)
+        told = representation(run.weights(last_complete_step(run, member), member), task, train, experiment.model)
     return {"learning_phase": phase_of(run, member).to_dict(), "representation": told}
 
 
@@ -135,7 +133,7 @@ def _analyse_member(
     task = build_task(experiment)
     split = make_split(experiment.split, task, experiment.seed)
     train = split.train
-    last = last_whole(run, member)
+    last = last_complete_step(run, member)
     final = run.weights(last, member)
     head: dict[str, Any] = {"step": last, "task": task.name}
     if is_kernel_machine(final, experiment.model):
@@ -225,75 +223,6 @@ def _analyse_machine(
         **{k: final[k] for k in ("effective_rank", "top_share")},
         "trajectory": trajectory,
     }
-
-
-def follow_features(
-    steps: Sequence[int],
-    weights: Callable[[int], dict[str, np.ndarray]],
-    task: Task,
-    train: np.ndarray,
-    model: Any,
-    told: Callable[[int], None] = lambda done: None,
-) -> dict[int, np.ndarray]:
-    """The feature matrices (2p, 2p) by step; checkpoints that are damaged or not finite are passed over.
-
-    Raises InputError as `feature_matrix` does.
-    """
-    found = {}
-    for done, step in enumerate(steps, 1):
-        with contextlib.suppress(DamagedError):
-            one = weights(step)
-            if _is_finite(one):
-                found[step] = feature_matrix(one, task, train, model)
-        told(done)
-    return found
-
-
-def follow(
-    steps: Sequence[int],
-    weights: Callable[[int], dict[str, np.ndarray]],
-    task: Task,
-    train: np.ndarray,
-    network: Any,
-    keys: Sequence[int],
-    told: Callable[[int], None] = lambda done: None,
-) -> tuple[list[int], dict[str, np.ndarray]]:
-    """`trajectory` along checkpoints, read once each and some at a time: the steps measured, and values (n_steps, …).
-
-    Checkpoints that are damaged or not finite are passed over.
-    """
-    measured: list[int] = []
-    parts = []
-    # small models are measured side by side, and to fill up the last turn is quicker than to compile it
-    fills = models_at_once(task) >= AT_ONCE
-    for i in range(0, len(steps), AT_ONCE):
-        loaded = []
-        for step in steps[i : i + AT_ONCE]:
-            with contextlib.suppress(DamagedError):
-                one = weights(step)
-                if _is_finite(one):
-                    loaded.append(one)
-                    measured.append(step)
-        if loaded:
-            filled = loaded + [loaded[-1]] * (AT_ONCE - len(loaded)) if fills else loaded
-            stack = {k: np.stack([w[k] for w in filled]) for k in loaded[0]}
-            found = trajectory(stack, task, train, network, keys)
-            parts.append({k: v[: len(loaded)] for k, v in found.items()})
-        told(min(i + AT_ONCE, len(steps)))
-    return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-
-
-def last_whole(run: Run, member: int = 0) -> int:
-    """The last step whose weights can be read and are finite."""
-    for step in reversed(run.checkpoints):
-        with contextlib.suppress(DamagedError):
-            if _is_finite(run.weights(step, member)):
-                return step
-    raise InputError(f"{run.name} has no checkpoint of finite weights to measure")
-
-
-def _is_finite(weights: dict[str, np.ndarray]) -> bool:
-    return all(bool(np.isfinite(w).all()) for w in weights.values())
 
 
 def _phases(run: Run, member: int, steps: np.ndarray, excluded: np.ndarray) -> Phases:

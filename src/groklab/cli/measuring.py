@@ -100,13 +100,14 @@ def measure(
 
 def _print_tables(run: Run, name: str, member: int, keys: list[int] | None, step: int | None, console: Console) -> bool:
     """The tables in which a measure tells what it gave of one checkpoint; whether it has any."""
-    from groklab.analysis.measuring import last_whole, take
+    from groklab.analysis.checkpoints import last_complete_step
+    from groklab.analysis.measuring import take
     from groklab.measures import MEASURES
 
     telling = MEASURES[name].tables if name in MEASURES else None
     if telling is None:
         return False
-    at = last_whole(run, member) if step is None else step
+    at = last_complete_step(run, member) if step is None else step
     told = telling(take(run, name, member, keys, [at]).drop("step").row(0, named=True))
     if not told:
         return False

@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
-from groklab.analysis.circuits import MANY, few_stand_out
+from groklab.analysis.circuits import LEAST_P, MANY, PATIENCE, CircuitAnalysis, few_stand_out
 from groklab.analysis.facts import Facts, Weights
 from groklab.analysis.mixtures import MixtureAnalysis, OperationLoss
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.logit_parts import parts_tables
-from groklab.report.circuit import LEAST_P, PATIENCE, Circuit
 from groklab.report.circuit_story import RULES
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
@@ -44,10 +43,10 @@ class Apart:
     tables: list[Table] = field(default_factory=list)
 
 
-def parts_of_circuit(c: Circuit) -> Apart:
+def parts_of_circuit(c: CircuitAnalysis) -> Apart:
     """The parts by the page's own key frequencies and by those of Furuta et al. 2024."""
     if MEASURE not in c.parts:
-        return Apart(pictures=[Picture("parts", TITLE, f"Left out: {c.why[MEASURE]}.")])
+        return Apart(pictures=[Picture("parts", TITLE, f"Left out: {c.left_out[MEASURE]}.")])
     found = c.parts[MEASURE]
     return Apart(pictures=_pictures(found, c.uniform), tables=_tables(found, c.rule))
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.circuits import CircuitAnalysis
 from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.errors import InputError
 from groklab.measures.activity import activity
@@ -17,7 +18,6 @@ from groklab.measures.fourier import component_norms, rows_of
 from groklab.measures.frequencies import residue_map
 from groklab.measures.transforms import component_names, pattern_on_grid
 from groklab.report import circuit_story as story
-from groklab.report.circuit import Circuit
 from groklab.report.circuit_words import label_of
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
@@ -27,25 +27,27 @@ from groklab.text import loss_of, percent
 NEURONS, HEADS = 5, 6
 
 
-def phase_pictures(c: Circuit, loss: str) -> list[Picture]:
+def phase_pictures(c: CircuitAnalysis, loss: str) -> list[Picture]:
     """The phases, and the coefficients of the frequencies over training."""
     if len(c.steps) < 2:
         return [Picture("phases", "Phases of training", "One checkpoint is too few to tell phases.")]
-    names = [n for n in ("restricted_loss", "excluded_loss", "gini_W_E", "gini_W_L", "sum_of_squares") if n in c.found]
-    progress = pl.DataFrame({"step": np.array(c.steps)} | {n: c.found[n] for n in names})
+    names = [
+        n for n in ("restricted_loss", "excluded_loss", "gini_W_E", "gini_W_L", "sum_of_squares") if n in c.trajectory
+    ]
+    progress = pl.DataFrame({"step": np.array(c.steps)} | {n: c.trajectory[n] for n in names})
     ends = vars(c.phases)
     end = max(c.steps[-1], int(c.metrics["step"].max() or 0))  # type: ignore[arg-type]
     spans = [s for s in c.phases.spans(end) if s[2] > s[1]] if any(v is not None for v in ends.values()) else []
     drawn = figures.training_phases(c.metrics, progress, spans, loss=loss)
     told = [picture("phases", "Phases of training", story.phases_sentence(c), drawn)]
-    if "alpha" in c.found:
-        alpha = _long(c.steps, c.found["alpha"], "alpha")
+    if "alpha" in c.trajectory:
+        alpha = _long(c.steps, c.trajectory["alpha"], "alpha")
         drawn = figures.coefficients(alpha, c.named)
         told.append(picture("coefficients", "Cosines in the logits", story.coefficients_sentence(c), drawn))
     return told
 
 
-def readout_pictures(facts: Facts, c: Circuit, kept: Mapping[int, Weights]) -> list[Picture]:
+def readout_pictures(facts: Facts, c: CircuitAnalysis, kept: Mapping[int, Weights]) -> list[Picture]:
     """The spectrum of W_L through the checkpoints."""
     title = "Fourier spectrum of the neuron-logit map"
     steps = for_slider(facts, list(kept))
@@ -66,16 +68,16 @@ def readout_pictures(facts: Facts, c: Circuit, kept: Mapping[int, Weights]) -> l
         for s in steps
     ]
     last = norms[steps[-1]][1:] ** 2
-    share = float(last[[i - 1 for i in rows_of(c.keys, c.p)]].sum() / max(last.sum(), 1e-300))
+    share = float(last[[i - 1 for i in rows_of(c.key_frequencies, c.p)]].sum() / max(last.sum(), 1e-300))
     drawn = figures.neuron_logit_spectrum(pl.concat(parts))
     return [picture("readout", title, story.readout_sentence(c, share), drawn)]
 
 
-def neuron_pictures(c: Circuit) -> list[Picture]:
+def neuron_pictures(c: CircuitAnalysis) -> list[Picture]:
     """Clusters of neurons, and one example for each key frequency."""
     title = "Neurons by frequency"
     if "neurons" not in c.parts:
-        return [Picture("neurons", title, f"Left out: {c.why['neurons']}.")]
+        return [Picture("neurons", title, f"Left out: {c.left_out['neurons']}.")]
     found = c.parts["neurons"]
     frequency, fve = np.asarray(found["frequency"]), np.asarray(found["fve"])
     frame = pl.DataFrame({"frequency": frequency, "fve": fve})
@@ -90,13 +92,13 @@ def neuron_pictures(c: Circuit) -> list[Picture]:
         chosen = [(int(frequency[i]), int(i)) for i in order if frequency[i] > 0]
     if not chosen:
         return told
-    values = activity(c.final, c.task, c.network, ("neurons",))["neurons"][c.grid.rows]
+    values = activity(c.weights, c.task, c.network, ("neurons",))["neurons"][c.grid.rows]
     maps = {f"neuron {i}<br>k = {k} · {percent(float(fve[i]), 0)}": values[:, :, i] for k, i in chosen}
     sentence = story.examples_sentence(c, len(chosen), by_key)
     return [*told, picture("examples", "Examples of neurons", sentence, figures.input_maps(_maps(maps)))]
 
 
-def component_pictures(c: Circuit) -> list[Picture]:
+def component_pictures(c: CircuitAnalysis) -> list[Picture]:
     """Two-dimensional Fourier components of the logits and of the neurons."""
     told = []
     for part, key, title in (
@@ -104,7 +106,7 @@ def component_pictures(c: Circuit) -> list[Picture]:
         ("neurons_2d", "neurons2d", "The neurons over a and b, in Fourier components"),
     ):
         if part not in c.parts:
-            told.append(Picture(key, title, f"Left out: {c.why[part]}."))
+            told.append(Picture(key, title, f"Left out: {c.left_out[part]}."))
             continue
         names = component_names(c.p)
         norm = np.asarray(c.parts[part]["norm"])
@@ -119,11 +121,11 @@ def component_pictures(c: Circuit) -> list[Picture]:
     return told
 
 
-def attention_pictures(c: Circuit) -> list[Picture]:
+def attention_pictures(c: CircuitAnalysis) -> list[Picture]:
     """Mean pattern and scores, and each head's attention to a over (a, b)."""
     title = "Attention from the last position"
     if "attention" not in c.parts:
-        return [Picture("attention", title, f"Left out: {c.why['attention']}.")]
+        return [Picture("attention", title, f"Left out: {c.left_out['attention']}.")]
     found = c.parts["attention"]
     first, second = operand_positions(c.task)
     mean, score = np.asarray(found["mean_pattern"]), np.asarray(found["score"])
@@ -152,7 +154,7 @@ def attention_pictures(c: Circuit) -> list[Picture]:
     own = f"the last position itself{', ‘=’' if positions[-1] == '=' else ''}"
     drawn = figures.attention_heads(pattern, scores)
     told = [picture("attention", title, story.attention_sentence(c, own), drawn, tall=True)]
-    seen = pattern_on_grid(c.final, c.task, c.network)[..., first]
+    seen = pattern_on_grid(c.weights, c.task, c.network)[..., first]
     frequency, fve = found["pattern_frequency"], found["pattern_fve"]
     maps = {
         f"head {h}" + (f"<br>k = {frequency[h]} · {percent(float(fve[h]), 0)}" if frequency[h] else ""): seen[:, :, h]
@@ -163,11 +165,11 @@ def attention_pictures(c: Circuit) -> list[Picture]:
     return [*told, picture("heads", "Attention to a, head by head", sentence, drawn)]
 
 
-def direction_pictures(c: Circuit) -> list[Picture]:
+def direction_pictures(c: CircuitAnalysis) -> list[Picture]:
     """Rank of W_L, and what the neurons write on its directions."""
     title = "Directions that the logits are read from"
     if "directions" not in c.parts:
-        return [Picture("directions", title, f"Left out: {c.why['directions']}.")]
+        return [Picture("directions", title, f"Left out: {c.left_out['directions']}.")]
     found = c.parts["directions"]
     values = np.asarray(found["singular_values"])
     singular = pl.DataFrame({"place": np.arange(1, len(values) + 1), "value": values})
@@ -180,15 +182,15 @@ def direction_pictures(c: Circuit) -> list[Picture]:
             for wave in ("cos", "sin")
         ]
     )
-    drawn = figures.directions(singular, written, len(rows_of(c.keys, c.p)))
+    drawn = figures.directions(singular, written, len(rows_of(c.key_frequencies, c.p)))
     return [picture("directions", title, story.directions_sentence(c), drawn)]
 
 
-def ablation_pictures(c: Circuit) -> list[Picture]:
+def ablation_pictures(c: CircuitAnalysis) -> list[Picture]:
     """The loss after each intervention, and without each frequency."""
     title = "What happens without its parts"
     if "ablations" not in c.parts:
-        return [Picture("ablations", title, f"Left out: {c.why['ablations']}.")]
+        return [Picture("ablations", title, f"Left out: {c.left_out['ablations']}.")]
     found = c.parts["ablations"]
     rows = _interventions(c)
     own = float(found["loss"][list(found["names"]).index("base")])
@@ -205,7 +207,7 @@ def ablation_pictures(c: Circuit) -> list[Picture]:
     ]
 
 
-def ablation_tables(c: Circuit) -> list[Table]:
+def ablation_tables(c: CircuitAnalysis) -> list[Table]:
     """Loss on all pairs and on either set, and accuracy, after each intervention."""
     if "ablations" not in c.parts:
         return []
@@ -218,7 +220,7 @@ def ablation_tables(c: Circuit) -> list[Table]:
     return [Table("Interventions", ("intervention", "loss, all pairs", "train", "test", "accuracy"), rows)]
 
 
-def _interventions(c: Circuit) -> list[tuple[int, str, str]]:
+def _interventions(c: CircuitAnalysis) -> list[tuple[int, str, str]]:
     """Place in the measure's arrays, label and machine name; single key frequencies only where they are few."""
     names = list(c.parts["ablations"]["names"])
     keep = [n for n in names if c.few or not n.rpartition("_")[2].isdigit()]
@@ -243,7 +245,7 @@ def _long(steps: list[int], values: np.ndarray, name: str) -> pl.DataFrame:
 
 
 #: Pictures after those of the embedding, in their order.
-PARTS: tuple[Callable[[Circuit], list[Picture]], ...] = (
+PARTS: tuple[Callable[[CircuitAnalysis], list[Picture]], ...] = (
     neuron_pictures,
     component_pictures,
     attention_pictures,

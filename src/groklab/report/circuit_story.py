@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from groklab.analysis.circuits import MANY
+from groklab.analysis.circuits import MANY, CircuitAnalysis
 from groklab.measures.fourier import rows_of
 from groklab.measures.neurons import WELL_EXPLAINED
 from groklab.measures.phases import FEWEST
-from groklab.report.circuit import Circuit
 from groklab.text import listed, loss_of, percent, times
 
 #: A gap in the singular values: the last before it is at least this many times the next.
@@ -21,9 +20,9 @@ RULES = {
 }
 
 
-def computes(c: Circuit) -> list[str]:
+def computes(c: CircuitAnalysis) -> list[str]:
     """A few sentences: the verdict, how frequencies were chosen, neurons, attention, restricted and excluded loss."""
-    told = [c.analysis.verdict(), _rule(c)]
+    told = [c.verdict(), _rule(c)]
     if "neurons" in c.parts:
         told.append(neurons_sentence(c))
     if "attention" in c.parts:
@@ -31,22 +30,22 @@ def computes(c: Circuit) -> list[str]:
     return [*told, _losses(c)]
 
 
-def _rule(c: Circuit) -> str:
+def _rule(c: CircuitAnalysis) -> str:
     rule = RULES.get(c.rule, c.rule)
     if not c.few:
         return f"Its key frequencies are {rule}: nearly the complete spectrum, so what is written of them says little."
     return f"Its key frequencies, of 1 to {c.p // 2}, are {rule}."
 
 
-def _frequencies(c: Circuit) -> str:
-    if len(c.keys) == 1:
-        return f"the key frequency {c.keys[0]}"
-    if len(c.keys) > MANY:
-        return f"{len(c.keys)} key frequencies"
-    return f"the key frequencies {listed(c.keys)}"
+def _frequencies(c: CircuitAnalysis) -> str:
+    if len(c.key_frequencies) == 1:
+        return f"the key frequency {c.key_frequencies[0]}"
+    if len(c.key_frequencies) > MANY:
+        return f"{len(c.key_frequencies)} key frequencies"
+    return f"the key frequencies {listed(c.key_frequencies)}"
 
 
-def _losses(c: Circuit) -> str:
+def _losses(c: CircuitAnalysis) -> str:
     own, restricted, excluded = c.last("loss"), c.last("restricted_loss"), c.last("excluded_loss")
     return (
         f"With those frequencies of {c.sum} alone in the logits the loss on all pairs is {loss_of(restricted)} "
@@ -55,7 +54,7 @@ def _losses(c: Circuit) -> str:
     )
 
 
-def phases_sentence(c: Circuit) -> str:
+def phases_sentence(c: CircuitAnalysis) -> str:
     """Where the phases end, and when the restricted loss began to fall."""
     ends = vars(c.phases)
     named = [(name.replace("_", " "), step) for name, step in ends.items() if step is not None]
@@ -77,25 +76,25 @@ def phases_sentence(c: Circuit) -> str:
     return f"By the rule in the definitions, {listed(told)}{more}."
 
 
-def _early(c: Circuit) -> str:
+def _early(c: CircuitAnalysis) -> str:
     """That the restricted loss fell before the test loss, where it did."""
     bar = 0.5 * c.uniform
-    low = np.flatnonzero(c.found["restricted_loss"] < bar)
+    low = np.flatnonzero(c.trajectory["restricted_loss"] < bar)
     if not len(low) or not c.few:
         return ""
     at = int(low[0])
-    accuracy = float(c.found["test_accuracy"][at])
+    accuracy = float(c.trajectory["test_accuracy"][at])
     return (
         f"restricted loss is below half of an even guess's from step {c.steps[at]:,} on, where test accuracy was "
         f"{percent(accuracy)}"
-        if (c.found["restricted_loss"][at:] < bar).all()
+        if (c.trajectory["restricted_loss"][at:] < bar).all()
         else ""
     )
 
 
-def coefficients_sentence(c: Circuit) -> str:
+def coefficients_sentence(c: CircuitAnalysis) -> str:
     """The final coefficients of the key frequencies, and the largest of the others."""
-    alpha = c.found["alpha"][-1]
+    alpha = c.trajectory["alpha"][-1]
     rest = np.delete(np.abs(alpha), [k - 1 for k in c.named])
     if not c.named:
         k = int(np.argmax(np.abs(alpha))) + 1
@@ -109,21 +108,22 @@ def coefficients_sentence(c: Circuit) -> str:
     return f"At step {c.steps[-1]:,} the coefficients are {told}{more}."
 
 
-def readout_sentence(c: Circuit, share: float) -> str:
+def readout_sentence(c: CircuitAnalysis, share: float) -> str:
     """What share of W_L's power the key frequencies hold."""
-    gini = [c.found["gini_W_L"][i] for i in (0, -1)] if "gini_W_L" in c.found else None
+    gini = [c.trajectory["gini_W_L"][i] for i in (0, -1)] if "gini_W_L" in c.trajectory else None
     moved = "went from {:.2f} to {:.2f}" if len(c.steps) > 1 else "is {:.2f}"
     more = f"; the Gini coefficient of its components {moved.format(*gini)}" if gini else ""
     if not c.few:
-        return f"No few frequencies stand out in W_L at step {c.steps[-1]:,}: {len(c.keys)} of {c.p // 2} do{more}."
+        n = len(c.key_frequencies)
+        return f"No few frequencies stand out in W_L at step {c.steps[-1]:,}: {n} of {c.p // 2} do{more}."
     return f"At step {c.steps[-1]:,} {_frequencies(c)} hold{_s(c)} {percent(share)} of the power of W_L{more}."
 
 
-def _s(c: Circuit) -> str:
-    return "s" if len(c.keys) == 1 else ""
+def _s(c: CircuitAnalysis) -> str:
+    return "s" if len(c.key_frequencies) == 1 else ""
 
 
-def neurons_sentence(c: Circuit) -> str:
+def neurons_sentence(c: CircuitAnalysis) -> str:
     """How many neurons one frequency explains, and how they share the frequencies."""
     found = c.parts["neurons"]
     n, well, dead = len(found["fve"]), found["well_explained_neurons"], found["dead_neurons"]
@@ -136,7 +136,7 @@ def neurons_sentence(c: Circuit) -> str:
     return f"{count} explained to {WELL_EXPLAINED:.0%} or more by {each}{named}{gone}."
 
 
-def examples_sentence(c: Circuit, n: int, chosen: bool) -> str:
+def examples_sentence(c: CircuitAnalysis, n: int, chosen: bool) -> str:
     """What the heat maps of neurons show."""
     if n == 1:
         return "The activation of the neuron that one frequency explains best."
@@ -145,7 +145,7 @@ def examples_sentence(c: Circuit, n: int, chosen: bool) -> str:
     return f"The activations of the {n} neurons that one frequency explains best, each on its own scale."
 
 
-def components_sentence(c: Circuit, part: str) -> str:
+def components_sentence(c: CircuitAnalysis, part: str) -> str:
     """How much of the power besides the constant lies in the key frequencies' blocks, and what is largest."""
     found = c.parts[part]
     power = np.asarray(found["norm"]) ** 2
@@ -158,7 +158,7 @@ def components_sentence(c: Circuit, part: str) -> str:
     largest = f"the largest single component is {names[0]} (of a · of b)"
     if not c.few:
         return f"No few frequencies stand out; {largest}."
-    blocks = [np.ix_(rows_of([k], c.p), rows_of([k], c.p)) for k in c.keys]
+    blocks = [np.ix_(rows_of([k], c.p), rows_of([k], c.p)) for k in c.key_frequencies]
     share = sum(float(power[block].sum()) for block in blocks) / total
     return (
         f"{percent(share)} of the power of the {whose}, without their means, lies in the products of cos and sin of a "
@@ -166,7 +166,7 @@ def components_sentence(c: Circuit, part: str) -> str:
     )
 
 
-def attention_sentence(c: Circuit, own: str) -> str:
+def attention_sentence(c: CircuitAnalysis, own: str) -> str:
     """How much attention stays at the last position, and the frequencies of the scores."""
     found = c.parts["attention"]
     pattern, share, best = (np.asarray(found[k]) for k in ("mean_pattern", "score_share", "score_frequency"))
@@ -179,7 +179,7 @@ def attention_sentence(c: Circuit, own: str) -> str:
     )
 
 
-def heads_sentence(c: Circuit) -> str:
+def heads_sentence(c: CircuitAnalysis) -> str:
     """Each head's frequency, and what of its attention to a that explains."""
     found = c.parts["attention"]
     frequency, fve = (np.asarray(found[k]) for k in ("pattern_frequency", "pattern_fve"))
@@ -193,10 +193,10 @@ def heads_sentence(c: Circuit) -> str:
     )
 
 
-def directions_sentence(c: Circuit) -> str:
+def directions_sentence(c: CircuitAnalysis) -> str:
     """Whether W_L has a gap after 2|K| singular values, and how well the neurons write there."""
     found = c.parts["directions"]
-    rank = len(rows_of(c.keys, c.p))
+    rank = len(rows_of(c.key_frequencies, c.p))
     values = np.asarray(found["singular_values"])
     fve = np.concatenate([np.asarray(found["cos_fve"]), np.asarray(found["sin_fve"])])
     fve = fve[np.isfinite(fve)]
@@ -204,8 +204,8 @@ def directions_sentence(c: Circuit) -> str:
     written = f"{low} to {high}" if low != high else low
     if not c.few or not 0 < rank < len(values):
         return (
-            f"With {len(c.keys)} of {c.p // 2} frequencies as key ones there are no few directions to look for; of "
-            f"what the neurons write on theirs {written} of the variance is cos or sin of wₖ({c.sum})."
+            f"With {len(c.key_frequencies)} of {c.p // 2} frequencies as key ones there are no few directions to look "
+            f"for; of what the neurons write on theirs {written} of the variance is cos or sin of wₖ({c.sum})."
         )
     ratio = values[rank - 1] / values[rank] if values[rank] > 0 else np.inf
     gap = f"{times(float(ratio))} times" if np.isfinite(ratio) and ratio < 1e6 else "over a million times"
@@ -220,7 +220,7 @@ def directions_sentence(c: Circuit) -> str:
     )
 
 
-def ablations_sentence(c: Circuit) -> str:
+def ablations_sentence(c: CircuitAnalysis) -> str:
     """How many interventions harm, beside the model's own loss."""
     found = c.parts["ablations"]
     names, loss = list(found["names"]), np.asarray(found["loss"])
@@ -240,7 +240,7 @@ def ablations_sentence(c: Circuit) -> str:
     )
 
 
-def frequencies_sentence(c: Circuit) -> str:
+def frequencies_sentence(c: CircuitAnalysis) -> str:
     """What taking out a key frequency costs beside any other."""
     loss = np.asarray(c.parts["ablations"]["loss_without_frequency"])
     own = c.last("loss")

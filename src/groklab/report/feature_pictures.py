@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from groklab import figures
 from groklab.analysis import feature_frames as frames
+from groklab.analysis.facts import Facts, for_slider
+from groklab.analysis.features import FeatureAnalysis
 from groklab.report import feature_story as story
-from groklab.report.features import Features
 from groklab.report.pictures import Picture, picture
+from groklab.store.thinning import thin, thin_evenly
+
+#: Entries of all matrices that a page holds, two bytes and a third each.
+ENTRIES = 700_000
 
 
-def feature_pictures(f: Features, loss: str, whose: str = "") -> list[Picture]:
-    """Hidden progress, the matrix, its spectrum, and the Fourier picture of its block.
+def steps_shown(facts: Facts, f: FeatureAnalysis) -> list[int]:
+    """Return the steps that a slider goes through: many frames of large matrices make a page heavy."""
+    panels = 2 if f.reordered else 1
+    most = max(2, ENTRIES // (panels * f.final.size))
+    steps = list(f.matrices)
+    return thin_evenly(steps, min(31, most)) if f.kernel_machine else thin(for_slider(facts, steps), most)
 
-    loss: what the loss is, with its unit. whose: words that name the member, for an ensemble.
+
+def feature_pictures(f: FeatureAnalysis, steps: Sequence[int], loss: str, whose: str = "") -> list[Picture]:
+    """Draw hidden progress, the matrix, its spectrum, and the Fourier picture of its block.
+
+    Args:
+        f: the analysis.
+        steps: those of the matrices that are drawn.
+        loss: what the loss is, with its unit.
+        whose: words that name the member, for an ensemble.
     """
-    shown = {s: f.matrices[s] for s in f.shown}
+    shown = {s: f.matrices[s] for s in steps}
     told = []
     title = "Hidden progress"
     if len(f.history) > 1 and len(f.metrics) > 1:

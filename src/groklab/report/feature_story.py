@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from groklab.analysis.feature_frames import power_frame
+from groklab.analysis.features import FeatureAnalysis
 from groklab.measures.orientations import CIRCULANT, ENTRIES, FAR, NAMES
-from groklab.report.features import Features
 from groklab.text import listed, loss_of, percent
 
 
-def told(f: Features) -> list[str]:
+def told(f: FeatureAnalysis) -> list[str]:
     """A few sentences: orientation, when it moved, block structure, accuracy on strata, numbers of the machine."""
     said = [
-        *([f.analysis.verdict()] if f.kernel_machine else []),
+        *([f.verdict()] if f.kernel_machine else []),
         orientation_sentence(f),
         hidden_sentence(f),
         structure_sentence(f),
@@ -27,7 +27,7 @@ def told(f: Features) -> list[str]:
     return said
 
 
-def orientation_sentence(f: Features) -> str:
+def orientation_sentence(f: FeatureAnalysis) -> str:
     """How circulant the off-diagonal block is, which way, and what that compares."""
     if f.orientation is None:
         return f"The off-diagonal block of {f.matrix} is zero at step {f.end:,}: there is nothing circulant to find."
@@ -48,7 +48,7 @@ def orientation_sentence(f: Features) -> str:
     )
 
 
-def hidden_sentence(f: Features) -> str:
+def hidden_sentence(f: FeatureAnalysis) -> str:
     """How far the features had come when loss and accuracy had hardly moved."""
     moved, risen = f.turning["loss_moves_step"], f.turning["accuracy_rises_step"]
     bar = percent(f.turning["accuracy_over"], 0)
@@ -79,13 +79,13 @@ def hidden_sentence(f: Features) -> str:
     )
 
 
-def _flat(f: Features) -> str:
+def _flat(f: FeatureAnalysis) -> str:
     bar = percent(f.turning["accuracy_over"], 0)
     above = len(f.metrics) and f.at("test_accuracy", 0) > f.turning["accuracy_over"]
     return f"is above {bar} from the start" if above else f"never passes {bar}"
 
 
-def _first(f: Features) -> int | None:
+def _first(f: FeatureAnalysis) -> int | None:
     """The first step with a deviation."""
     if f.orientation is None:
         return None
@@ -93,7 +93,7 @@ def _first(f: Features) -> int | None:
     return int(seen["step"][0]) if len(seen) else None
 
 
-def structure_sentence(f: Features) -> str:
+def structure_sentence(f: FeatureAnalysis) -> str:
     """The diagonal blocks as c1 I + c2 11', and how much lies off them."""
     return (
         f"The top-left block is c₁ I + c₂ 11' with c₁ = {_signed(f.last('c1'))} and c₂ = {_signed(f.last('c2'))}, "
@@ -106,7 +106,7 @@ def _signed(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def stratified_sentence(f: Features) -> str:
+def stratified_sentence(f: FeatureAnalysis) -> str:
     """Accuracy on test pairs whose transpose was not trained on."""
     s = f.stratified
     free, other = int(s["n_transpose_free"]), int(s["n_transposed"])
@@ -121,7 +121,7 @@ def stratified_sentence(f: Features) -> str:
     )
 
 
-def machine_sentence(f: Features) -> str:
+def machine_sentence(f: FeatureAnalysis) -> str:
     """Condition number, trace, and the loss on the right class alone."""
     if not {"condition", "trace", "test_correct_loss"} <= set(f.metrics.columns) or f.metrics.is_empty():
         return "No evaluation says how well its kernel matrix was conditioned."
@@ -133,7 +133,7 @@ def machine_sentence(f: Features) -> str:
     )
 
 
-def class_sentence(f: Features) -> str:
+def class_sentence(f: FeatureAnalysis) -> str:
     """How alike the classes' own AGOPs are."""
     seen = np.asarray(f.by_class["alignment"], np.float64)
     seen = seen[np.isfinite(seen)]
@@ -145,7 +145,7 @@ def class_sentence(f: Features) -> str:
     )
 
 
-def matrix_sentence(f: Features) -> str:
+def matrix_sentence(f: FeatureAnalysis) -> str:
     """What the heat map shows."""
     off = np.abs(f.final[~np.eye(len(f.final), dtype=bool)]).max(initial=0.0)
     order = ""
@@ -157,7 +157,7 @@ def matrix_sentence(f: Features) -> str:
     )
 
 
-def progress_sentence(f: Features) -> str:
+def progress_sentence(f: FeatureAnalysis) -> str:
     """What the picture of hidden progress draws, and which orientation it takes."""
     if f.orientation is None:
         return hidden_sentence(f)
@@ -169,7 +169,7 @@ def progress_sentence(f: Features) -> str:
     )
 
 
-def spectrum_sentence(f: Features) -> str:
+def spectrum_sentence(f: FeatureAnalysis) -> str:
     """How many directions the matrix holds."""
     first, last = f.history["effective_rank"][0], f.last("effective_rank")
     start = int(f.history["step"][0])
@@ -180,7 +180,7 @@ def spectrum_sentence(f: Features) -> str:
     )
 
 
-def fourier_sentence(f: Features) -> str:
+def fourier_sentence(f: FeatureAnalysis) -> str:
     """Where a circulant would show, and what share is there."""
     assert f.orientation is not None
     where = "the diagonal" if f.orientation.startswith("toeplitz") else "the places (k, −k)"
@@ -191,7 +191,7 @@ def fourier_sentence(f: Features) -> str:
     )
 
 
-def power_sentence(f: Features) -> str:
+def power_sentence(f: FeatureAnalysis) -> str:
     """Whether few frequencies carry the circulant, or all alike."""
     assert f.orientation is not None
     power = power_frame({f.end: f.final}, f.orientation)["power"].to_numpy()

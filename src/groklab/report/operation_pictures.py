@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
+from groklab.analysis.checkpoints import NotApplicable
+from groklab.analysis.circuits import CircuitAnalysis
 from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.errors import DamagedError, InputError
 from groklab.measures import MEASURES
 from groklab.measures.transforms import component_names
-from groklab.report.circuit import Circuit
 from groklab.report.pictures import Picture, picture, unit
 from groklab.text import listed, loss_of, percent
 
@@ -25,16 +26,18 @@ FURUTA = (
 )
 
 
-def operation_pictures(facts: Facts, kept: Mapping[int, Weights], found: Circuit | str) -> list[Picture]:
+def operation_pictures(
+    facts: Facts, kept: Mapping[int, Weights], found: CircuitAnalysis | NotApplicable
+) -> list[Picture]:
     """Each operation of a mixture; FFS and FCR by step, where they were measured on line or no circuit was found; and
     the logits in Fourier components, where none was.
     """
     told = mixture_pictures(facts)
     if facts.task is None or not facts.task.algebra.p:
         return told
-    if MEASURE in facts.experiment.measures.names or isinstance(found, str):
+    if MEASURE in facts.experiment.measures.names or isinstance(found, NotApplicable):
         told += _sparsity(facts, kept)
-    if isinstance(found, str) and kept:
+    if isinstance(found, NotApplicable) and kept:
         told += _components(facts, kept)
     return told
 

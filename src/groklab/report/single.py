@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from groklab import grokking
+from groklab.analysis.checkpoints import NotApplicable
+from groklab.analysis.circuits import CircuitAnalysis, analyse_circuit
 from groklab.analysis.explaining_representations import representation, representation_lines
 from groklab.analysis.facts import Facts, Weights, gather, whole_checkpoints
+from groklab.analysis.features import analyse_features, has_features
 from groklab.analysis.representations import RepresentationAnalysis
 from groklab.device import threads
 from groklab.grokking import learning_phases
 from groklab.measures.phases import RULE
 from groklab.report import circuit_story, feature_story, settings, story
-from groklab.report.circuit import Circuit, circuit
 from groklab.report.circuit_parts import PARTS as PARTS_OF_LOGITS
 from groklab.report.circuit_parts import Apart, parts_of_circuit, parts_of_mixture
 from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictures, readout_pictures
-from groklab.report.feature_pictures import feature_pictures
-from groklab.report.features import Features, features, has_features
+from groklab.report.feature_pictures import feature_pictures, steps_shown
 from groklab.report.operation_pictures import FURUTA, operation_pictures
 from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, curve_pictures, embedding_pictures, loss_name, survival_pictures
@@ -62,11 +63,11 @@ def run_page(run: Run) -> Page:
     facts = gather(run)
     pictures = [*survival_pictures(facts), *curve_pictures(facts)]
     kept, why = whole_checkpoints(facts)
-    found = _no_circuit(facts) or circuit(facts, kept)
+    found = _circuit(facts, kept)
     apart = Apart()
     if facts.experiment.network is None:
-        of_circuit, computed, measured = [], _representation(facts, kept) or [str(found)], []
-    elif isinstance(found, Circuit):
+        of_circuit, computed, measured = [], _representation(facts, kept) or [found.verdict()], []
+    elif isinstance(found, CircuitAnalysis):
         spectrum, planes = embedding_pictures(facts, kept, why, found.named)
         of_circuit = [*phase_pictures(found, loss_name(facts)), *spectrum, *readout_pictures(facts, found, kept)]
         of_circuit += [*planes, *(p for part in PARTS for p in part(found))]
@@ -77,15 +78,14 @@ def run_page(run: Run) -> Page:
         spectrum, planes = embedding_pictures(facts, kept, why)
         apart = parts_of_mixture(facts, kept)
         of_circuit = [*apart.pictures, *spectrum, *planes]
-        computed = apart.said or _representation(facts, kept) or [found]
+        computed = apart.said or _representation(facts, kept) or [found.verdict()]
         measured = apart.tables
     of_operations = operation_pictures(facts, kept, found) if facts.experiment.network is not None else []
     if facts.several and (len(computed) > 1 or of_operations):
         computed = [_of_first(facts), *computed]
     # small matrices: threads would only wait for each other
     with threads(1):
-        looked = features(facts, kept) if has_features(facts) else ""
-        of_features, drawn = _features(facts, looked)
+        of_features, drawn = _features(facts, kept)
     if facts.kernel_machine:
         computed, of_features = of_features, []
         if facts.several and len(computed) > 1:
@@ -107,7 +107,7 @@ def run_page(run: Run) -> Page:
         remake=_remake(facts),
         notes=[
             *notes(facts),
-            *(DEFINITIONS if isinstance(found, Circuit) else []),
+            *(DEFINITIONS if isinstance(found, CircuitAnalysis) else []),
             *(PARTS_OF_LOGITS if apart.tables else []),
             *(FEATURES if drawn else []),
             *(FURUTA if any(p.key == "sparsity" for p in of_operations) else []),
@@ -133,19 +133,25 @@ def _of_first(facts: Facts) -> str:
     return f"This, and the figures below that look into a model, is of member 0 (seed {facts.experiment.seed})."
 
 
-def _no_circuit(facts: Facts) -> str:
-    """Why nothing is said of a circuit, for a learner without a network."""
-    return (
-        "This learner has no network, so there is no circuit to look for." if facts.experiment.network is None else ""
-    )
+def _circuit(facts: Facts, kept: Mapping[int, Weights]) -> CircuitAnalysis | NotApplicable:
+    if facts.experiment.network is None:
+        return NotApplicable("This learner has no network, so there is no circuit to look for.")
+    if facts.task is None:
+        return NotApplicable("The task cannot be built again, so nothing can be measured of what the model computes.")
+    return analyse_circuit(facts.task, facts.experiment, kept, facts.evaluations())
 
 
-def _features(facts: Facts, found: Features | str) -> tuple[list[str], list[Picture]]:
-    """What is said of features, and drawn."""
-    if isinstance(found, str):
-        return [found] if found else [], []
+def _features(facts: Facts, kept: Mapping[int, Weights]) -> tuple[list[str], list[Picture]]:
+    """Return sentences and pictures of features."""
+    if not has_features(facts.experiment, facts.task):
+        return [], []
+    if facts.task is None:
+        return ["The task cannot be built again, so nothing can be measured of its features."], []
+    found = analyse_features(facts.task, facts.experiment, kept, facts.evaluations())
+    if isinstance(found, NotApplicable):
+        return [found.verdict()], []
     whose = f"Member 0 (seed {facts.experiment.seed}): " if facts.several else ""
-    return feature_story.told(found), feature_pictures(found, loss_name(facts), whose)
+    return feature_story.told(found), feature_pictures(found, steps_shown(facts, found), loss_name(facts), whose)
 
 
 def member_table(facts: Facts) -> Table:
