@@ -13,7 +13,8 @@ import polars as pl
 
 import groklab as gl
 from corpus import Corpus
-from groklab.sweeps import Sweep, make_plan, table
+from groklab.sweeps import Sweep, make_plan
+from groklab.sweeps import folder as table
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 
@@ -66,7 +67,12 @@ def written(
             test = np.where(steps >= told.grokked, 1.0, 0.01)
         train = np.minimum(1.0, 0.05 + steps / 100)
         row |= {"steps": BUDGET, "seconds": 1.0, "memorised_step": 95, "grokked_step": told.grokked}
-        row |= {"train_accuracy": 1.0, "test_accuracy": float(test[-1]), "phase": "grokking"}
+        row |= {
+            "train_accuracy": 1.0,
+            "test_accuracy": float(test[-1]),
+            "best_test_accuracy": float(test.max()),
+            "phase": "grokking",
+        }
         known = {"step": steps, "train_accuracy": train, "test_accuracy": test, "train_loss": test, "test_loss": test}
         curves.append(pl.DataFrame({"member": np.full(len(steps), row["member"]), **known}))
     table.write(folder.path / "table.parquet", table.table_of(folder, rows))

@@ -42,17 +42,17 @@ class InventedSweep:
             told = times(point, seed)
             values = {k: json.dumps(v) if k in mixed else v for k, v in point.items()}
             row = {"member": len(rows), "seed": seed, **values, "status": "pending", "phase": None}
-            row |= {"train_step": None, "test_step": None, "said": None}
+            row |= {"train_step": None, "test_step": None, "phase_reason": None}
             if told is not None:
                 every = np.unique([*steps, *(t for t in told if t is not None)])
                 train, test = (self.rising(every, at) for at in told)
                 found = learning_phase(every, train, test)
-                row |= {"status": "finished", "phase": found.phase, "said": found.said}
+                row |= {"status": "finished", "phase": found.phase, "phase_reason": found.reason}
                 row |= {"train_step": found.train_step, "test_step": found.test_step}
                 accuracies = {"train_accuracy": train, "test_accuracy": test}
                 curves.append(pl.DataFrame({"member": [len(rows)] * len(every), "step": every, **accuracies}))
             rows.append(row)
-        schema = {"phase": pl.String, "said": pl.String, "train_step": pl.Int64, "test_step": pl.Int64}
+        schema = {"phase": pl.String, "phase_reason": pl.String, "train_step": pl.Int64, "test_step": pl.Int64}
         self.table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
         self._curves = pl.concat(curves) if curves else pl.DataFrame(schema={"member": pl.Int64, "step": pl.Int64})
 

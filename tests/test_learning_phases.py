@@ -30,7 +30,7 @@ def test_the_four_phases() -> None:
     memorised = phase(100, None)
     assert (memorised.phase, memorised.train_step, memorised.test_step) == ("memorisation", 100, None)
     assert memorised.censored
-    assert "could still be grokking" in memorised.said
+    assert "could still be grokking" in memorised.reason
     confused = phase(None, None)
     assert (confused.phase, confused.train_step, confused.test_step) == ("confusion", None, None)
     assert confused.censored
@@ -39,19 +39,19 @@ def test_the_four_phases() -> None:
 
 
 def test_memorisation_shortly_before_the_end_could_still_become_comprehension() -> None:
-    assert "could still be comprehension or grokking" in phase(4500, None).said
-    assert "by step 5,000 of 100,000" in phase(100, None, budget=100_000).said
+    assert "could still be comprehension or grokking" in phase(4500, None).reason
+    assert "by step 5,000 of 100,000" in phase(100, None, budget=100_000).reason
 
 
 def test_generalising_without_fitting_is_named() -> None:
     found = phase(None, 700)
     assert (found.phase, found.train_step, found.test_step, found.censored) == ("undefined", None, 700, True)
-    assert found.said.startswith("generalised without fitting: test accuracy reached 90% at step 700")
+    assert found.reason.startswith("generalised without fitting: test accuracy reached 90% at step 700")
 
 
 def test_a_gap_at_the_bound_follows_the_paper_and_its_authors_code_on_request() -> None:
     assert phase(100, 1100).phase == "grokking"
-    assert "exactly 1,000 steps, which is counted as grokking" in phase(100, 1100).said
+    assert "exactly 1,000 steps, which is counted as grokking" in phase(100, 1100).reason
     assert phase(100, 1100, boundary="comprehension").phase == "comprehension"
     assert phase(100, 1090).phase == "comprehension"
     assert phase(100, 1110, boundary="comprehension").phase == "grokking"
@@ -59,16 +59,16 @@ def test_a_gap_at_the_bound_follows_the_paper_and_its_authors_code_on_request() 
 
 def test_a_gap_within_one_evaluation_of_the_bound_is_doubtful() -> None:
     # evaluated every 10 steps, a delay of 1,000 or more could show as 995
-    assert "cannot be told from 995" in phase(100, 1090, gap=995).said
-    assert phase(100, 1080, gap=995).said == ""
+    assert "cannot be told from 995" in phase(100, 1090, gap=995).reason
+    assert phase(100, 1080, gap=995).reason == ""
     every = np.arange(0, 2000)
-    assert learning_phase(every, rising(100, every), rising(1099, every)).said == ""
+    assert learning_phase(every, rising(100, every), rising(1099, every)).reason == ""
 
 
 def test_the_very_last_step_counts_and_is_named() -> None:
     found = phase(4900, 5000)
     assert (found.phase, found.censored) == ("comprehension", False)
-    assert "very last step recorded, 5,000" in found.said
+    assert "very last step recorded, 5,000" in found.reason
 
 
 def test_nine_of_ten_in_single_precision_reach_nine_tenths() -> None:
@@ -85,13 +85,13 @@ def test_curves_that_say_nothing() -> None:
     ):
         found = learning_phase(STEPS, train, test)
         assert (found.phase, found.censored) == ("undefined", False)
-        assert why in found.said
-    assert "nothing is recorded" in learning_phase([], [], []).said
+        assert why in found.reason
+    assert "nothing is recorded" in learning_phase([], [], []).reason
 
 
 def test_divergence_before_both_thresholds_is_undefined_and_after_them_is_not() -> None:
     lost = np.where(STEPS > 2000, np.nan, 1.0)
-    assert "diverged" in learning_phase(STEPS, rising(100) * lost, rising(None) * lost).said
+    assert "diverged" in learning_phase(STEPS, rising(100) * lost, rising(None) * lost).reason
     assert learning_phase(STEPS, rising(100) * lost, rising(4000) * lost).phase == "undefined"
     assert learning_phase(STEPS, rising(100) * lost, rising(1900) * lost).phase == "grokking"
     # a hole is not the end
@@ -159,7 +159,7 @@ def test_a_run_whose_loss_is_no_number_has_diverged_whatever_its_accuracy() -> N
     losses = np.where(STEPS > 1000, np.nan, 1.0)
     run = Measured({**curves, "train_loss": np.ones(len(STEPS))}, {**curves, "train_loss": losses}, curves)
     assert [phase_of(run, m).phase for m in range(3)] == ["memorisation", "undefined", "memorisation"]
-    assert "diverged" in phase_of(run, 1).said
+    assert "diverged" in phase_of(run, 1).reason
     with pytest.raises(InputError, match="member = 3: the run has members 0 to 2"):
         phase_of(run, 3)
 

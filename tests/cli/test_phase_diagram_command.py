@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from groklab.papers.liu2022.published_maps import published_map
-from groklab.sweeps import Sweep, make_plan, table
+from groklab.sweeps import Sweep, make_plan
+from groklab.sweeps import folder as table
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from invented_sweep import LR, WD, InventedSweep, Times
@@ -34,7 +35,7 @@ def written(home: Path, name: str, keys: dict[str, Any], seeds: int = 2) -> Swee
     plan = make_plan("micro", keys, seeds=seeds, name=name)
     folder = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
     invented = InventedSweep(folder.path, folder.keys, times, seeds)
-    told = ("status", "phase", "train_step", "test_step", "said")
+    told = ("status", "phase", "train_step", "test_step", "phase_reason")
     rows = [
         {**row, **{k: line[k] for k in told}}
         for row, line in zip(table.empty_rows(folder), invented.table.iter_rows(named=True), strict=True)

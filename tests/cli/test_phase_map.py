@@ -21,7 +21,7 @@ def progress(
     each = members // len(points)
     return SweepProgress(
         name="name-01234567",
-        said="4 members share one program and shape: 1 pack of 4 lanes, as a core is busy with 8; 1 worker",
+        description="4 members share one program and shape: 1 pack of 4 lanes, as a core is busy with 8; 1 worker",
         keys=keys,
         points=points,
         member_points=[i // each for i in range(members)],

@@ -35,7 +35,7 @@ from groklab.report.published_table import Published, compare, read_published
 from groklab.report.spark_lines import DASH, HEIGHT, WIDTH, across, spark_line
 from groklab.store import storage
 from groklab.sweeps import Sweep, make_plan, parse_grid
-from groklab.sweeps import table as tables
+from groklab.sweeps import folder as tables
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from groklab.tasks.operations import OPERATIONS

@@ -9,10 +9,10 @@ from distributed import Client
 
 import groklab as gl
 from groklab.sweeps import executors, make_plan
-from groklab.sweeps.driving import SweepRecords, drive
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
+from groklab.sweeps.scheduler import SweepRecords, drive
 
 
 def test_workers_compute_in_one_thread(cluster: str) -> None:

@@ -59,7 +59,9 @@ def test_members_that_differ_in_numbers_only_fill_packs() -> None:
     members = [replace(MEMBERS[5, 0.5, 8, d], seed=s) for d in (0.0, 1.0) for s in range(16)]
     found = pack(members, workers=2)
     assert [len(p.members) for p in found.packs] == [8] * 4
-    assert found.said.startswith("32 members share one program and shape: 4 packs of 8 members, as 8 of this size")
+    assert found.description.startswith(
+        "32 members share one program and shape: 4 packs of 8 members, as 8 of this size"
+    )
 
 
 def test_few_members_are_spread_over_the_workers() -> None:
@@ -74,14 +76,14 @@ def test_a_gpu_takes_as_many_lanes_as_its_memory_holds() -> None:
     assert [len(p.members) for p in pack(members, platform="gpu", memory=10**12).packs] == [100]
     few = pack(members, platform="gpu", memory=10**8)
     assert 1 < len(few.packs) < 100
-    assert "memory" in few.said
+    assert "memory" in few.description
 
 
 def test_kernel_machines_train_one_a_pack() -> None:
     machine = gl.preset("micro", {"learner.kind": "rfm", "task.p": 7, "split.frac_train": 0.5})
     found = pack([replace(machine, seed=s) for s in range(5)])
     assert [p.members for p in found.packs] == [(0,), (1,), (2,), (3,), (4,)]
-    assert "one member at a time" in found.said
+    assert "one member at a time" in found.description
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

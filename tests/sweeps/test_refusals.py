@@ -49,7 +49,7 @@ def refusal(command: Command, home: Path, *arguments: str) -> str:
         (["--grid", "task.p=5:8:5"], "task.p"),
         (["--grid", "task.p=5:50:4:log"], "task.p"),
         (["--grid", "budget.steps=-1,20"], "a budget cannot be swept"),
-        (["--grid", "evaluation.every=1,2"], "changes nothing of what is trained"),
+        (["--grid", "evaluation.every=1,2"], "does not change what is trained"),
         (["--grid", "split.frac_train=0.5,0.00001"], "split.frac_train"),
         (["--grid", "split.frac_train=0.2,0.4"], "as a setting and as a key"),
         (["--grid", "task.p=5,6", "--grid", "task.expression=x/y"], "6"),
@@ -77,7 +77,7 @@ def test_an_unknown_experiment_is_refused(command: Command, home: Path, what: st
 
 
 def test_a_grid_needs_no_seeds_to_be_told_apart_from_its_points(home: Path) -> None:
-    with pytest.raises(InputError, match="one and the same experiment"):
+    with pytest.raises(InputError, match="are the same experiment"):
         # the split's own seed is the experiment's where it has none
         gl.sweep("micro", {"split.seed": [None, 0]}, overrides={"task.p": 5})
     assert not home.exists() or not list(home.rglob("sweep.json"))

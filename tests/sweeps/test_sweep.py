@@ -18,7 +18,7 @@ import groklab as gl
 from groklab.errors import InputError
 from groklab.grokking.learning_phases import phase_of
 from groklab.sweeps import SweepProgress
-from groklab.sweeps.table import LAST
+from groklab.sweeps.folder import LAST
 
 Command = Callable[..., tuple[int, str, str]]
 #: Runs of which some memorise and grok within a few hundred steps.
@@ -61,9 +61,12 @@ def test_the_table_says_what_the_runs_say(swept: gl.Sweep) -> None:
         for name in ("steps", "memorised_step", "grokked_step"):
             assert row[name] == told[name]
         phase = phase_of(run, place)
-        for name in ("phase", "train_step", "test_step", "censored", "said"):
+        for name in ("phase", "train_step", "test_step", "censored"):
             assert row[name] == getattr(phase, name)
+        assert row["phase_reason"] == phase.reason
         curves = run.curves(place)
+        # of all evaluations, not only of those that the thinned curves keep
+        assert row["best_test_accuracy"] == np.float32(np.nanmax(curves["test_accuracy"]))
         assert row["steps"] == curves["step"][-1]
         for name in LAST:
             assert row[name] == np.float32(curves[name][-1])
@@ -181,7 +184,7 @@ def test_a_view_sees_members_come_to_their_end(cluster: str) -> None:
     assert all(seen[-1].ended)
     shares = [p.share for p in seen]
     assert shares == sorted(shares)
-    assert "8 members share one program and shape: 2 packs of 4 members" in seen[-1].said
+    assert "8 members share one program and shape: 2 packs of 4 members" in seen[-1].description
 
 
 def test_members_that_cannot_be_trained_are_told_and_the_others_stand(

@@ -47,7 +47,7 @@ def show(
     console = console_for(False)
     say_result(found, console)
     if found.n_members == 1:
-        said = f": {phases[0].said}" if phases[0].said else ""
+        said = f": {phases[0].reason}" if phases[0].reason else ""
         console.print(f"{'phase':>12}  {phases[0].phase}{said}", highlight=False)
     else:
         counts = Counter(p.phase for p in phases)

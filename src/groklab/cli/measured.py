@@ -41,7 +41,7 @@ def say(found: dict[str, Any], console: Console) -> None:
     whose = f", seed {found['seed']}" if "seed" in found else ""
     console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
     learning = found["learning_phase"]
-    said = f" ({learning['said']})" if learning["said"] else ""
+    said = f" ({learning['reason']})" if learning["reason"] else ""
     console.print(f"learning phase: {learning['phase']}{said}", markup=False, highlight=False)
     if "learner" in found:
         _say_machine(found, console)

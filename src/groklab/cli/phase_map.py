@@ -170,7 +170,7 @@ class PlainSweep:
     def __call__(self, progress: SweepProgress) -> None:
         """Print what has changed."""
         if self.next < 0:
-            self.console.print(f"{progress.name}: {progress.said}", soft_wrap=True, markup=False)
+            self.console.print(f"{progress.name}: {progress.description}", soft_wrap=True, markup=False)
             self.next = progress.share + LINE_SHARE
         elif progress.share >= min(self.next, 1.0) and self.next <= 1.0 + LINE_SHARE:
             self.console.print(f"{_numbers(progress)}  {_counts(progress)}", soft_wrap=True)
@@ -206,5 +206,5 @@ class LiveSweep:
         bar = Table.grid(padding=(0, 1))
         room = max(10, min(40, self.console.width - len(said) - 2))
         bar.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), said)
-        title = Text.assemble((progress.name, "bold"), "  ", (progress.said, "dim"))
+        title = Text.assemble((progress.name, "bold"), "  ", (progress.description, "dim"))
         return Group(title, bar, live_map(progress, self.console.width))

@@ -117,12 +117,19 @@ def _show_plan(
     plan = make_plan(what, keys, **options)
     packing = pack(plan.experiments, workers=workers or cores())
     if as_json:
-        emit({"members": len(plan.experiments), "packs": len(packing.packs), "packing": packing.said, "keys": keys})
+        emit(
+            {
+                "members": len(plan.experiments),
+                "packs": len(packing.packs),
+                "packing": packing.description,
+                "keys": keys,
+            }
+        )
         return
     console.print(f"[bold]{plan.name}[/bold]: {len(plan.points):,} points", soft_wrap=True)
     for key, values in plan.keys.items():
         console.print(f"  {key}: {', '.join(map(words, values))}", soft_wrap=True)
-    console.print(packing.said, soft_wrap=True)
+    console.print(packing.description, soft_wrap=True)
 
 
 def _finish(found: Sweep, console: Console, quiet: bool, as_json: bool, drawn: bool) -> None:

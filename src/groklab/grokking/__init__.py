@@ -22,10 +22,13 @@ def default_every(n_inputs: int) -> int:
 def reached_step(
     steps: np.ndarray, accuracy: np.ndarray, criterion: str = "sustained_99", cadence: int = 1, ended: bool = True
 ) -> int | None:
-    """The first evaluated step from which `accuracy` meets the criterion, or None.
+    """Return the first evaluated step from which `accuracy` meets the criterion, or None.
 
-    steps, accuracy: (n,) of one member in order. 'sustained_99': at least 99% for 5 evaluations at the cadence, or to
-    the end if the run has ended. 'first_95', 'first_90': once. 'near_maximum': within 1% of the maximum seen.
+    Args:
+        steps: (n,) of one member, ascending.
+        accuracy: (n,) between 0 and 1.
+        criterion: 'sustained_99': at least 99% for 5 evaluations at the cadence, or to the end if the run has ended;
+            'first_95', 'first_90': once; 'near_maximum': within 1% of the highest accuracy.
     """
     on_grid = steps % cadence == 0
     if ended and len(steps):
@@ -52,8 +55,10 @@ def reached_step(
 class Survival:
     """Kaplan–Meier summary of grokking steps, some of them censored at their budget.
 
-    median: the step by which half have grokked, None where the estimate never falls to one half.
-    low, high: 95% interval of the median (log-log); high None means beyond the longest run.
+    Args:
+        median: the step by which half have grokked; None where the estimate never falls to one half.
+        low: lower end of the median's 95% interval (log-log).
+        high: its upper end; None means beyond the longest run.
     """
 
     n: int
@@ -68,7 +73,7 @@ class Survival:
 
 
 def survival(grokked: list[int | None], ended: list[int]) -> Survival:
-    """Kaplan–Meier median and interval; `grokked` has None for members that `ended` first."""
+    """Return the Kaplan–Meier median and interval; `grokked` has None for members that `ended` first."""
     seen = np.array([g is not None for g in grokked], bool)
     times = np.array([e if g is None else g for g, e in zip(grokked, ended, strict=True)], float)
     if len(seen) == 1 or not seen.any():

@@ -1,8 +1,8 @@
 """The four learning phases: comprehension, grokking, memorisation, confusion (Liu et al. 2022, section 4.1).
 
-They rest on two times: the first recorded steps at which training and test accuracy reach a threshold. Both reached
-is comprehension where the second follows within `gap` steps and grokking where it takes longer; training alone is
-memorisation; neither is confusion. What the paper leaves open is named here, not coloured in silently.
+They rest on the first recorded steps at which training and test accuracy reach a threshold. Both reached is
+comprehension where the second follows within `gap` steps and grokking where it takes longer; training alone is
+memorisation; neither is confusion. What the paper leaves open is called undefined, with its reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from groklab.errors import InputError
 
 Phase = Literal["comprehension", "grokking", "memorisation", "confusion", "undefined"]
 
-#: The paper's four phases, and what is none of them, with a letter each.
+#: The paper's four phases, and what is none of them, with their letters.
 LETTERS: dict[Phase, str] = {
     "comprehension": "C",
     "grokking": "G",
@@ -39,16 +39,18 @@ RULE = (
 class LearningPhase:
     """A run's phase and what it rests on.
 
-    train_step, test_step: the first recorded steps with at least the threshold's accuracy, None where not reached.
-    censored: a time that the phase rests on was not reached within the budget, so a longer run could change it.
-    said: one sentence that names an undefined case, the censoring, or how near to a bound it was; else empty.
+    Args:
+        train_step: the first recorded step with at least the threshold's training accuracy, None if not reached.
+        test_step: the same for test accuracy.
+        censored: whether a step was not reached within the budget, so that a longer run could change the phase.
+        reason: one sentence on an undefined case, on censoring, or on how near to a bound it was; else empty.
     """
 
     phase: Phase
     train_step: int | None
     test_step: int | None
     censored: bool
-    said: str
+    reason: str
 
     @property
     def gap(self) -> int | None:
@@ -62,7 +64,7 @@ class LearningPhase:
 
 @runtime_checkable
 class HasCurves(Protocol):
-    """What `phase_of` asks of a run."""
+    """What `phase_of` needs of a run."""
 
     @property
     def experiments(self) -> Sequence[Any]:
@@ -73,11 +75,15 @@ class HasCurves(Protocol):
 
 
 def phase_of_steps(train_step: Any, test_step: Any, gap: float | int = GAP, boundary: str = "grokking") -> np.ndarray:
-    """Phases of any array of threshold steps; NaN or None stands for 'not reached'.
+    """Return the names of the phases of any array of threshold steps; NaN or None means 'not reached'.
 
-    train_step, test_step: of shapes that broadcast; the result is of that shape and holds the phases' names.
-    boundary: the phase where test follows training by exactly `gap` steps. The paper's sentence has it grokking, its
-    authors' code comprehension. Only `undefined` case here: test reached, training not.
+    The only 'undefined' case here: test accuracy reached the threshold, training accuracy did not.
+
+    Args:
+        train_step: steps, of any shape.
+        test_step: steps, of a shape that broadcasts with it.
+        boundary: the phase where test follows training by exactly `gap` steps: 'grokking' in the paper's text,
+            'comprehension' in its authors' code.
     """
     check(gap=gap, boundary=boundary)
     train = np.asarray(train_step, object).astype(float)
@@ -102,13 +108,19 @@ def learning_phase(
     budget: int | None = None,
     boundary: str = "grokking",
 ) -> LearningPhase:
-    """The phase of one member's curves.
+    """Return the phase of one member's curves.
 
-    steps: (n,) ascending. train_accuracy, test_accuracy: (n,) between 0 and 1, NaN where not measured; None or all
-    NaN for a run that has none. budget: the steps that were asked for; None means the last recorded one. A single
-    crossing counts, as in the paper; one on the very last step too, and is named. A curve that ends in NaN has
-    diverged: what it had reached before counts, what it had not is undefined.
-    Raises InputError for another threshold than (0, 1], a gap below 0, or curves of different lengths.
+    A single crossing counts, as in the paper; one on the very last step too, and the reason says so. A curve that ends
+    in NaN has diverged: thresholds reached before count, others make the phase undefined.
+
+    Args:
+        steps: (n,) ascending.
+        train_accuracy: (n,) between 0 and 1, NaN where not measured; None or all NaN for a run that has none.
+        test_accuracy: likewise.
+        budget: the steps of the experiment; None means the last recorded one.
+
+    Raises:
+        InputError: a threshold outside (0, 1], a gap below 0, or curves of different lengths.
     """
     check(threshold=threshold, gap=gap, boundary=boundary)
     at = np.asarray(steps)
@@ -122,18 +134,18 @@ def learning_phase(
     bar = f"{100 * threshold:g}%"
     ended = f"step {last:,}" + (f" of {budget:,}" if budget is not None and last < budget else "")
     if phase == "undefined":
-        said = (
+        reason = (
             f"generalised without fitting: test accuracy reached {bar} at step {test_step:,}, training not by {ended}"
         )
     elif phase == "confusion":
-        said = f"censored: neither accuracy reached {bar} by {ended}; a longer run could be of any phase"
+        reason = f"censored: neither accuracy reached {bar} by {ended}; a longer run could be of any phase"
     elif phase == "memorisation":
         assert train_step is not None
         still = "grokking" if last - train_step >= gap else "comprehension or grokking"
-        said = f"censored: test accuracy did not reach {bar} by {ended}; a longer run could still be {still}"
+        reason = f"censored: test accuracy did not reach {bar} by {ended}; a longer run could still be {still}"
     else:
-        said = _near(at, train_step, test_step, gap, boundary)
-    return LearningPhase(phase, train_step, test_step, train_step is None or test_step is None, said)
+        reason = _near(at, train_step, test_step, gap, boundary)
+    return LearningPhase(phase, train_step, test_step, train_step is None or test_step is None, reason)
 
 
 def phase_of(
@@ -144,27 +156,29 @@ def phase_of(
     gap: float | int = GAP,
     boundary: str = "grokking",
 ) -> LearningPhase:
-    """The phase of a member of a run, whatever its learner; steps are the learner's own (iterations of an RFM).
+    """Return the phase of a member of a run of any learner; steps are the learner's own (iterations of an RFM).
 
-    Where its training loss is no number it has diverged, whatever its accuracy was counted as.
-    Raises InputError as `learning_phase` does, and for a member that the run does not have.
+    A member whose training loss is not finite has diverged, whatever its accuracy was counted as.
+
+    Raises:
+        InputError: as `learning_phase`, and for a member that the run does not have.
     """
     if not 0 <= member < len(run.experiments):
         raise InputError("member", member, f"the run has members 0 to {len(run.experiments) - 1}")
     curves = run.curves(member)
     accuracies: list[Any] = [curves.get("train_accuracy"), curves.get("test_accuracy")]
     if "train_loss" in curves:
-        whole = ~np.isnan(curves["train_loss"])
+        finite = ~np.isnan(curves["train_loss"])
         # a learner that records no training loss at all has not diverged
-        if whole.any():
-            accuracies = [None if a is None else np.where(whole, a, np.nan) for a in accuracies]
+        if finite.any():
+            accuracies = [None if a is None else np.where(finite, a, np.nan) for a in accuracies]
     budget = int(run.experiments[member].budget.steps)
     given: dict[str, Any] = {"threshold": threshold, "gap": gap, "budget": budget, "boundary": boundary}
     return learning_phase(curves["step"], *accuracies, **given)
 
 
 def check(*, threshold: float | int = THRESHOLD, gap: float | int = GAP, boundary: str = "grokking") -> None:
-    """Raise InputError for a threshold, gap or boundary that means nothing."""
+    """Raise InputError for an impossible threshold, gap or boundary."""
     if not 0 < threshold <= 1:
         raise InputError("threshold", threshold, "needs to be above 0 and at most 1")
     if not 0 <= gap < float("inf"):
@@ -174,10 +188,10 @@ def check(*, threshold: float | int = THRESHOLD, gap: float | int = GAP, boundar
 
 
 def _curve(name: str, accuracy: Any, n: int) -> np.ndarray:
-    found = np.full(n, np.nan) if accuracy is None else np.asarray(accuracy, float)
-    if found.shape != (n,):
-        raise InputError(f"{name}_accuracy has shape {found.shape} for {n} steps")
-    return found
+    curve = np.full(n, np.nan) if accuracy is None else np.asarray(accuracy, float)
+    if curve.shape != (n,):
+        raise InputError(f"{name}_accuracy has shape {curve.shape} for {n} steps")
+    return curve
 
 
 def _first(steps: np.ndarray, accuracy: np.ndarray, threshold: float | int) -> int | None:
@@ -187,7 +201,7 @@ def _first(steps: np.ndarray, accuracy: np.ndarray, threshold: float | int) -> i
 
 
 def _undefined(train: np.ndarray, test: np.ndarray, train_step: int | None, test_step: int | None) -> str:
-    """Why nothing can be said of these curves, or nothing."""
+    """Why these curves have no phase, '' where they have one."""
     if not len(train):
         return "undefined: nothing is recorded"
     for name, curve in (("training", train), ("test", test)):
@@ -199,21 +213,21 @@ def _undefined(train: np.ndarray, test: np.ndarray, train_step: int | None, test
 
 
 def _near(steps: np.ndarray, train_step: int | None, test_step: int | None, gap: float | int, boundary: str) -> str:
-    """What makes a phase of two reached times doubtful, in one sentence, or nothing."""
+    """What makes a phase of two reached steps doubtful, in one sentence, or ''."""
     assert train_step is not None
     assert test_step is not None
-    said = []
+    doubts = []
     delay = test_step - train_step
     if delay == gap:
-        said.append(f"test accuracy followed by exactly {gap:,g} steps, which is counted as {boundary}")
+        doubts.append(f"test accuracy followed by exactly {gap:,g} steps, which is counted as {boundary}")
     else:
         # each threshold was passed after the evaluation before: the true delay lies between these two
         least, most = _before(steps, test_step) - train_step, test_step - _before(steps, train_step)
         if least + 1 < gap < most:
-            said.append(f"a delay of {delay:,} steps cannot be told from {gap:,g} at this cadence of evaluation")
+            doubts.append(f"a delay of {delay:,} steps cannot be told from {gap:,g} at this cadence of evaluation")
     if test_step == steps[-1] or train_step == steps[-1]:
-        said.append(f"the threshold was reached on the very last step recorded, {int(steps[-1]):,}")
-    return "; ".join(said)
+        doubts.append(f"the threshold was reached on the very last step recorded, {int(steps[-1]):,}")
+    return "; ".join(doubts)
 
 
 def _before(steps: np.ndarray, step: int) -> int:

@@ -119,7 +119,9 @@ def study(
     if theirs is not None and threshold != theirs.threshold:
         raise InputError("--threshold", threshold, f"the map {theirs.name} is one at {theirs.threshold}")
     table = sweep.table
-    lacking: list[str] = [name for name in (*COLUMNS, "status", "said", *sweep.keys) if name not in table.columns]
+    lacking: list[str] = [
+        name for name in (*COLUMNS, "status", "phase_reason", *sweep.keys) if name not in table.columns
+    ]
     if lacking:
         raise InputError(f"the table of {sweep.name} has no {listed(lacking)}")
     table = table.with_columns(pl.when(_is_decided()).then("phase").alias("phase"))
@@ -136,7 +138,7 @@ def study(
             raise _over_others(theirs, axes, diagram, sweep.keys)
         agreements.append(agreement(theirs, diagram.table(), gap, boundary))
     steps = {m: (train, test) for m, train, test in table.select("member", "train_step", "test_step").iter_rows()}
-    undefined = table.filter(pl.col("phase") == "undefined").select("member", "said").iter_rows()
+    undefined = table.filter(pl.col("phase") == "undefined").select("member", "phase_reason").iter_rows()
     reasons = {m: why for m, why in undefined if why}
     decided = (threshold, gap, boundary)
     return PhaseStudy(sweep.name, tuple(diagrams), *decided, theirs, tuple(agreements), steps, reasons)
@@ -220,11 +222,12 @@ def _at_threshold(sweep: SweepLike, table: pl.DataFrame, threshold: float, gap: 
     curves = curves_of(sweep)
     for line in table.iter_rows(named=True):
         if line["phase"] is None:
-            rows.append(dict.fromkeys(("phase", "train_step", "test_step", "said")))
+            rows.append(dict.fromkeys(("phase", "train_step", "test_step", "phase_reason")))
             continue
         c = curves[line["member"]]
         accuracies = (c["train_accuracy"].to_numpy(), c["test_accuracy"].to_numpy())
         found = learning_phase(c["step"].to_numpy(), *accuracies, threshold=threshold, gap=gap)
-        rows.append({name: getattr(found, name) for name in ("phase", "train_step", "test_step", "said")})
-    schema = {"phase": pl.String, "train_step": pl.Int64, "test_step": pl.Int64, "said": pl.String}
+        rows.append({name: getattr(found, name) for name in ("phase", "train_step", "test_step")})
+        rows[-1]["phase_reason"] = found.reason
+    schema = {"phase": pl.String, "train_step": pl.Int64, "test_step": pl.Int64, "phase_reason": pl.String}
     return table.with_columns(pl.DataFrame(rows, schema=schema))

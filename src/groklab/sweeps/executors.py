@@ -22,38 +22,49 @@ from groklab import device
 from groklab.errors import InputError, shown
 from groklab.store import storage
 
-#: Seconds in which a scheduler needs to answer, and in which the first worker needs to come.
+#: Seconds that a scheduler may take to answer, and the first worker to come.
 ANSWER_SECONDS, WORKER_SECONDS = 10, 60
 #: Seconds that the processes of this machine may take to start.
 START_SECONDS = 300
-#: host:port, or the same behind the name of one of dask's protocols; IPv6 hosts stand in brackets.
+#: host:port, or the same behind the name of one of dask's protocols; IPv6 hosts are in brackets.
 _ADDRESS = re.compile(r"(?:(?:tcp|tls|ucx|ws|wss)://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(\d{1,5})")
-#: One thread a process: XLA counts NPROC, the libraries of linear algebra their own variables.
+#: One thread per process: XLA counts NPROC, the libraries of linear algebra their own variables.
 ONE_THREAD = dict.fromkeys(("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-#: What worker processes of this machine find set; a process that ends at once leaves semaphores, which is no news.
+#: The environment of worker processes; one that ends at once leaves semaphores, which needs no warning.
 ENVIRONMENT = {**ONE_THREAD, "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning"}
-#: What must be the same everywhere for results to be those of one machine.
+#: Versions that must be the same everywhere for results to be those of one machine.
 SAME = ("groklab", "jax", "python")
 
 
 @dataclass(frozen=True)
 class Workers:
-    """A connection to workers: a dask client, how many there are, what they compute on, and how it is said."""
+    """A connection to workers.
+
+    Args:
+        client: the dask client.
+        count: how many packs train at once.
+        memory: bytes free on the smallest device; None on a CPU.
+        description: the workers in words.
+    """
 
     client: Any
     count: int
     platform: str
     memory: int | None
-    said: str
+    description: str
 
 
 @contextlib.contextmanager
 def connected(folder: Path, workers: int | None = None, scheduler: str | None = None) -> Iterator[Workers]:
-    """Workers that see `folder`, for as long as the block runs.
+    """Connect to workers that see `folder`, for as long as the block runs.
 
-    workers: how many local processes (None: one a core; on a GPU always one, inside this process). scheduler: the
-    address of a cluster to use instead. Raises InputError, one sentence, for what is no address, where a scheduler does
-    not answer, no worker comes, or one has another version or does not see the folder.
+    Args:
+        workers: how many local processes; None means one per core. On a GPU always one, inside this process.
+        scheduler: the address of a cluster to use instead.
+
+    Raises:
+        InputError: the address is wrong, the scheduler does not answer, no worker comes, or one has another version or
+            does not see the folder.
     """
     if scheduler is not None:
         if workers is not None:
@@ -65,8 +76,8 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
         raise InputError("workers", workers, "needs to be 1 or more")
     elif jax.devices()[0].platform != "cpu":
         with _inside() as client:
-            said = f"1 worker on {jax.devices()[0].device_kind}"
-            yield Workers(client, 1, jax.devices()[0].platform, device.available_memory(), said)
+            description = f"1 worker on {jax.devices()[0].device_kind}"
+            yield Workers(client, 1, jax.devices()[0].platform, device.available_memory(), description)
     else:
         count = workers or device.cores()
         with _processes(count, folder) as address, _client(address) as client:
@@ -80,7 +91,7 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
 
 @contextlib.contextmanager
 def _processes(count: int, folder: Path) -> Iterator[str]:
-    """The address of a cluster of worker processes; their words go to workers.log in the folder."""
+    """Start a cluster of worker processes and give its address; they write to workers.log in the folder."""
     program = Path(__file__).with_name("local_cluster.py")
     with open(folder / "workers.log", "a", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -121,8 +132,8 @@ def _inside() -> Iterator[Any]:
 
 
 def _check_address(address: str) -> None:
-    found = _ADDRESS.fullmatch(address)
-    if found is None or not 1 <= int(found[1]) <= 65_535:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 1 <= int(match[1]) <= 65_535:
         allowed = "needs to be host:port or tcp://host:port (or tls, ucx, ws, wss), such as tcp://127.0.0.1:8786"
         raise InputError("scheduler", shown(address), allowed)
 
@@ -131,7 +142,7 @@ def _check_address(address: str) -> None:
 def _client(address: str) -> Iterator[Any]:
     distributed = _untyped()
     silent = f"gives no answer within {ANSWER_SECONDS} s; is a dask scheduler running there, as tcp://host:8786?"
-    with _no_words():
+    with _silenced():
         # made in two steps, as a client that cannot connect needs to be closed as well
         client = distributed.Client.__new__(distributed.Client)
         failed: list[Exception] = []
@@ -139,13 +150,13 @@ def _client(address: str) -> Iterator[Any]:
         def connect() -> None:
             try:
                 with warnings.catch_warnings():
-                    # of other versions: what matters of them is told in one sentence
+                    # about other versions: `_check_versions` reports those that matter
                     warnings.simplefilter("ignore")
                     client.__init__(address, timeout=ANSWER_SECONDS, set_as_default=False)
             except Exception as error:  # whatever a library for a protocol raises
                 failed.append(error)
 
-        # beside us, as dask waits for ever for a server that takes the connection and says something else
+        # in a thread, as dask waits for ever for a server that accepts the connection and speaks another protocol
         trying = threading.Thread(target=connect, daemon=True)
         trying.start()
         trying.join(2 * ANSWER_SECONDS)
@@ -163,13 +174,13 @@ def _client(address: str) -> Iterator[Any]:
         finally:
             with contextlib.suppress(Exception):
                 client.close(timeout=5)
-            # or the last reference to it would close it again, and print what fails
+            # or the last reference to it would close it again, and print its errors
             client.status = "closed"
 
 
 @contextlib.contextmanager
-def _no_words() -> Iterator[None]:
-    """Keep dask's logs off the terminal: what is to know is told in sentences."""
+def _silenced() -> Iterator[None]:
+    """Keep dask's logs off the terminal: errors are reported in sentences."""
     names = [name for name in logging.Logger.manager.loggerDict if name.split(".")[0] in ("distributed", "tornado")]
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
@@ -188,7 +199,7 @@ def _untyped() -> Any:
 
 
 def _checked(client: Any, folder: Path, address: str) -> Workers:
-    """The workers of an existing cluster, if all of them can do as this process would."""
+    """Return the workers of an existing cluster, if all of them can train as this process would."""
     try:
         client.wait_for_workers(1, timeout=WORKER_SECONDS)
     except TimeoutError:
@@ -206,19 +217,19 @@ def _checked(client: Any, folder: Path, address: str) -> Workers:
                 f"the worker {worker} does not see {folder}: a sweep's folder needs to be on a file system that all "
                 "workers share (GROKLAB_HOME says where it is)"
             )
-    found = client.run(_platform)
-    platforms = {platform for platform, _ in found.values()}
+    devices = client.run(_platform)
+    platforms = {platform for platform, _ in devices.values()}
     platform = "cpu" if "cpu" in platforms else min(platforms)
-    memory = None if platform == "cpu" else min(free for _, free in found.values())
+    memory = None if platform == "cpu" else min(free for _, free in devices.values())
     count = sum(client.nthreads().values())
-    said = f"{len(found)} worker{'s' if len(found) > 1 else ''} of {address}, {count} at a time"
-    return Workers(client, count, platform, memory, said)
+    description = f"{len(devices)} worker{'s' if len(devices) > 1 else ''} of {address}, {count} at a time"
+    return Workers(client, count, platform, memory, description)
 
 
 def _check_versions(versions: dict[str, Any]) -> None:
     own = _of_interest(versions["client"])
-    for worker, found in versions["workers"].items():
-        theirs = _of_interest(found)
+    for worker, reported in versions["workers"].items():
+        theirs = _of_interest(reported)
         for name in SAME:
             if theirs[name] != own[name]:
                 has = f"{name} {theirs[name]}" if theirs[name] else f"no {name}"

@@ -1,34 +1,71 @@
-"""A sweep's folder: what it trains, in sweep.json, and where everything lies.
+"""A sweep's folder: what it trains, and one table of what its members did.
 
 sweep.json                what was asked for: keys with their values, points, members with seed, identity and pack
 packs/NAME/               one run each, trained as an ensemble
-table.parquet             one row a member
+table.parquet             one row per member
 curves.parquet            thinned curves of every member
 failures.json             packs that could not be trained, and why
-progress/, workers.log    what workers tell while they train
+progress/, workers.log    what workers report while they train
+
+Table and curves are derived from the packs, and can be written again at any time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+
 from groklab.errors import DamagedError, InputError
-from groklab.experiment.reading import read
+from groklab.experiment.reading import read as read_experiment
 from groklab.experiment.schema import Experiment, Start
-from groklab.store import storage
+from groklab.grokking.learning_phases import learning_phase
+from groklab.store import claims, storage
+from groklab.store.run import Run
+from groklab.store.thinning import thin
 from groklab.sweeps.packing import Packing
 from groklab.sweeps.plan import Plan, with_start
 from groklab.training.training import run_name
 
 FORMAT = 1
+#: Statuses of members whose training is over.
+ENDED = ("finished", "diverged")
+#: About how many points of a member's curves are kept.
+CURVE_POINTS = 200
+LAST = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "weight_norm")
+CURVES = LAST[:4]
+#: Columns of the table besides the grid's keys, which follow `seed`. `reason`: why the member ended or failed;
+#: `phase_reason`: why its phase is undefined, censored or doubtful.
+SCHEMA: dict[str, Any] = {
+    "member": pl.Int32,
+    "point": pl.Int32,
+    "seed": pl.Int64,
+    "identity": pl.String,
+    "pack": pl.String,
+    "status": pl.String,
+    "reason": pl.String,
+    "steps": pl.Int64,
+    "seconds": pl.Float64,
+    **dict.fromkeys(("memorised_step", "grokked_step", "train_step", "test_step"), pl.Int64),
+    "phase": pl.String,
+    "censored": pl.Boolean,
+    "phase_reason": pl.String,
+    **dict.fromkeys((*LAST, "best_test_accuracy"), pl.Float32),
+}
+CURVE_SCHEMA: dict[str, Any] = {"member": pl.Int32, "step": pl.Int64, **dict.fromkeys(CURVES, pl.Float32)}
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class PackFolder:
-    """A pack on disk: the folder of its run, its members by number, and where its worker tells how far it is."""
+    """A pack on disk: the folder of its run, its members by number, and the file where its worker reports progress."""
 
     path: Path
     members: tuple[int, ...]
@@ -36,12 +73,12 @@ class PackFolder:
 
 
 class Folder:
-    """A sweep on disk. Raises InputError where the folder is no sweep, DamagedError where its description is broken."""
+    """A sweep on disk; raises InputError where the folder is not a sweep, DamagedError for a damaged description."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path).resolve()
         if not (self.path / "sweep.json").is_file():
-            raise InputError(f"{self.path} is no sweep: it holds no sweep.json")
+            raise InputError(f"{self.path} is not a sweep: it holds no sweep.json")
         content = storage.read_json(self.path / "sweep.json")
         try:
             self.description: dict[str, Any] = dict(content)
@@ -49,14 +86,14 @@ class Folder:
             self.points: list[dict[str, Any]] = list(content["points"])
             self.members: list[dict[str, Any]] = [dict(m) for m in content["members"]]
             names = [str(p["name"]) for p in content["packs"]]
-            numbers = [tuple(int(m) for m in p["members"]) for p in content["packs"]]
+            of_packs = [tuple(int(m) for m in p["members"]) for p in content["packs"]]
         except (KeyError, TypeError, ValueError):
             raise DamagedError(f"{self.path / 'sweep.json'} is damaged: it lists no members and packs") from None
         self._of_points: dict[int, Experiment] = {}
         self._starts: dict[Start, Start] = {}
         self.packs = [
             PackFolder(self.path / "packs" / name, members, self.path / "progress" / f"{name}.json")
-            for name, members in zip(names, numbers, strict=True)
+            for name, members in zip(names, of_packs, strict=True)
         ]
 
     @classmethod
@@ -79,7 +116,7 @@ class Folder:
             "overrides": plan.overrides,
             "keys": plan.keys,
             "points": plan.points,
-            "packing": packing.said,
+            "packing": packing.description,
             "packs": packs,
             "members": members,
         }
@@ -92,25 +129,25 @@ class Folder:
 
     def experiments_of(self, pack: int) -> list[Experiment]:
         """The experiments of a pack's members, in the pack's order."""
-        found = self._experiments(self.packs[pack].members)
-        if run_name(found) != self.packs[pack].path.name:
+        experiments = self._experiments(self.packs[pack].members)
+        if run_name(experiments) != self.packs[pack].path.name:
             raise InputError(
                 f"{self.path.name} was planned from another description: a plug-in, a task's file or this program "
-                "has changed since; begin the sweep anew with --name"
+                "has changed since; start a new sweep with --name"
             )
-        return found
+        return experiments
 
     def _experiments(self, members: Sequence[int]) -> list[Experiment]:
-        found = []
+        experiments = []
         for number in members:
             member = self.members[number]
             point = int(member["point"])
             if point not in self._of_points:
                 overrides = {**self.description["overrides"], **self.points[point]}
-                made = read(self.description["base"], overrides)
+                made = read_experiment(self.description["base"], overrides)
                 self._of_points[point] = with_start(made, self._starts, self.path.parent.parent)
-            found.append(replace(self._of_points[point], seed=int(member["seed"])))
-        return found
+            experiments.append(replace(self._of_points[point], seed=int(member["seed"])))
+        return experiments
 
     @property
     def stop_file(self) -> Path:
@@ -128,4 +165,118 @@ class Folder:
         try:
             return {str(k): str(v) for k, v in dict(storage.read_json(path)).items()} if path.exists() else {}
         except (DamagedError, TypeError, ValueError):
-            return {}  # they are tried again, and say it again
+            return {}  # they are tried again, and fail again
+
+
+def empty_rows(sweep: Folder) -> list[Row]:
+    """The rows of a sweep before anything is trained."""
+    rows = []
+    for number, member in enumerate(sweep.members):
+        row: Row = dict.fromkeys(SCHEMA)
+        row |= {"member": number, "status": "pending", **{k: member[k] for k in ("point", "seed", "identity")}}
+        rows.append(row | {"pack": sweep.packs[member["pack"]].path.name})
+    return rows
+
+
+def rows_of_pack(sweep: Folder, number: int) -> tuple[list[Row], pl.DataFrame]:
+    """Return a pack's results, one row per member (without the grid's keys), and the members' thinned curves.
+
+    Raises:
+        InputError: the pack has no run; DamagedError: its run is damaged.
+    """
+    pack = sweep.packs[number]
+    run = Run(pack.path)
+    status = run.status
+    ended = status["status"] in ENDED
+    curves = run.metrics.partition_by("member", as_dict=True)
+    budgets = [e.budget.steps for e in run.experiments]
+    rows, thinned = [], []
+    for place, member in enumerate(pack.members):
+        known = status["members"][place] if place < len(status["members"]) else {}
+        own = curves.get((place,), run.metrics.clear()).sort("step")
+        row = _row(known, own, budgets[place])
+        row["seconds"] = status["seconds"] / len(pack.members)
+        if ended:
+            row["status"] = "diverged" if known.get("diverged") else "finished"
+            row["reason"] = _reason(known, row, status)
+        else:
+            row["status"] = "running" if claims.holder(pack.path) is not None else "interrupted"
+        rows.append(row | {"member": member})
+        kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
+        # of float64 runs too: these curves are only drawn
+        thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(pl.Schema(CURVE_SCHEMA)))
+    return rows, pl.concat(thinned)
+
+
+def _row(known: dict[str, Any], own: pl.DataFrame, budget: int) -> Row:
+    steps = own["step"].to_numpy()
+    if not len(steps):
+        return {"steps": 0}  # it has begun, and saved nothing yet
+    # a loss that is not finite ends a member, whatever its accuracy is counted as
+    finite = np.isfinite(own["train_loss"].to_numpy())
+    accuracies = (np.where(finite, own[f"{s}_accuracy"].to_numpy(), np.nan) for s in ("train", "test"))
+    phase = learning_phase(steps, *accuracies, budget=budget)
+    row: Row = {"steps": known.get("steps", int(steps[-1]))}
+    row |= {name: known.get(name) for name in ("memorised_step", "grokked_step")}
+    row |= {name: getattr(phase, name) for name in ("train_step", "test_step", "phase", "censored")}
+    row["phase_reason"] = phase.reason
+    last = own.tail(1).to_dicts()[0]
+    # of all evaluations: the kept curves may miss the highest one
+    best = own.filter(pl.col("test_accuracy").is_finite())["test_accuracy"].max()
+    values: Row = {**{name: last.get(name) for name in LAST}, "best_test_accuracy": best}
+    return row | {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
+
+
+def _reason(known: dict[str, Any], row: Row, status: dict[str, Any]) -> str | None:
+    if known.get("diverged"):
+        return "diverged"
+    if row["steps"] < status["step"]:
+        return "grokked"
+    reason = status["reason"]
+    # in a pack whose last member diverged, the others had ended before
+    return "grokked" if reason == "diverged" else reason
+
+
+def table_of(sweep: Folder, rows: Sequence[Row]) -> pl.DataFrame:
+    """The rows as a frame, with one column for each key of the grid."""
+    frame = pl.DataFrame([{k: row.get(k) for k in SCHEMA} for row in rows], schema=SCHEMA)
+    keys = [
+        pl.Series(key, _column([sweep.points[row["point"]][key] for row in rows]), strict=False)
+        for key in sweep.keys
+        if key not in SCHEMA
+    ]
+    place = frame.columns.index("seed") + 1
+    return frame.select(*frame.columns[:place], *keys, *frame.columns[place:])
+
+
+def curves_of(packs: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
+    """The curves of all packs in one frame."""
+    return pl.concat([pl.DataFrame(schema=CURVE_SCHEMA), *packs.values()]).sort("member", "step")
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Values of one type: numbers, strings or booleans as they are, anything mixed or nested as JSON."""
+    for kinds in ((bool,), (int,), (int, float), (str,)):
+        if all(v is None or type(v) in kinds for v in values):
+            return [float(v) if v is not None and kinds == (int, float) else v for v in values]
+    return [None if v is None else json.dumps(v) for v in values]
+
+
+def write(path: Path, frame: pl.DataFrame) -> None:
+    """Write a table atomically, with its own checksum among its metadata."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()})
+    storage.atomic_write(path, storage.seal(buffer.getvalue()))
+
+
+def read(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
+    """Read a table that `write` wrote; None where it is missing, damaged or lacks columns, and is built again."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    # checked before it is parsed: readers of Parquet end the whole process on some altered files
+    if not storage.is_sealed(content):
+        return None
+    frame = pl.read_parquet(io.BytesIO(content))
+    return frame if schema.keys() <= set(frame.columns) else None

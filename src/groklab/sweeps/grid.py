@@ -19,7 +19,7 @@ Grid: TypeAlias = dict[str, list[Any]]
 
 #: Values that one range may hold.
 MOST_VALUES = 100_000
-#: Settings that change nothing of what is trained: members that differ in them alone would be the same member.
+#: Settings that do not change what is trained: members that differ in them alone would be the same member.
 NOT_TRAINED = ("name", "plugins", "budget", "evaluation", "checkpoints", "measures")
 #: Sections and settings that a grid can vary.
 SWEPT = tuple(name for name in SECTIONS if name not in NOT_TRAINED)
@@ -28,8 +28,8 @@ _OPENING, _CLOSING = "[{(", "]})"
 
 
 def parse_grid(arguments: Sequence[str]) -> Grid:
-    """`key=v1,v2,…` and `key=lo:hi:n[:log]` of the command line as a grid; raises InputError for anything else."""
-    found: Grid = {}
+    """Read `key=v1,v2,…` and `key=lo:hi:n[:log]` of the command line as a grid; raises InputError otherwise."""
+    grid: Grid = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals or not key:
@@ -37,14 +37,14 @@ def parse_grid(arguments: Sequence[str]) -> Grid:
                 f"--grid {shown(argument)!r} names no values; write key=v1,v2 or key=lo:hi:n, "
                 "for example optimiser.weight_decay=0:2:5"
             )
-        if key in found:
+        if key in grid:
             raise InputError(f"--grid {shown(key)} is given twice")
-        found[key] = parse_values(key, text)
-    return found
+        grid[key] = parse_values(key, text)
+    return grid
 
 
 def parse_values(key: str, text: str) -> list[Any]:
-    """The values in a text such as '0.2,0.3', '1:9:5' or '1e-5:1e-2:16:log'; both ends of a range are included."""
+    """Read the values in a text such as '0.2,0.3', '1:9:5' or '1e-5:1e-2:16:log'; both ends of a range are included."""
     values: list[Any] = []
     for item in _items(text):
         if not item.strip():
@@ -58,25 +58,25 @@ def parse_values(key: str, text: str) -> list[Any]:
 
 
 def as_grid(keys: Mapping[str, Any]) -> Grid:
-    """A grid from Python: a list, an array, or a text as on the command line, for each key. Raises InputError."""
-    found: Grid = {}
+    """Return a grid given in Python: for each key a list, an array, or a text as on the command line."""
+    grid: Grid = {}
     for key, values in keys.items():
         if isinstance(values, str):
-            found[key] = parse_values(key, values)
+            grid[key] = parse_values(key, values)
             continue
         try:
-            found[key] = np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values)
+            grid[key] = np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values)
         except TypeError:
             raise InputError(f"grid {shown(str(key))}", values, "needs a list of values") from None
-    for key, values in found.items():
+    for key, values in grid.items():
         if not values:
             raise InputError(f"grid {shown(str(key))}", values, "needs at least one value")
         _check_trained(str(key))
-    return found
+    return grid
 
 
 def check_known(grid: Grid) -> None:
-    """Raise InputError for a key of no section that can be swept."""
+    """Raise InputError for a key whose section cannot be swept."""
     for key in grid:
         head = key.split(".")[0]
         if head not in SWEPT:
@@ -90,11 +90,11 @@ def _check_trained(key: str) -> None:
     if head == "budget":
         raise InputError(
             f"grid {shown(key)}: a budget cannot be swept, as members that differ in it alone are one training; "
-            "take the longest as a plain setting, or make one sweep a budget"
+            "take the longest as a plain setting, or make one sweep for each budget"
         )
     if head in NOT_TRAINED:
         raise InputError(
-            f"grid {shown(key)}: cannot be swept, as it changes nothing of what is trained and its members would be "
+            f"grid {shown(key)}: cannot be swept, as it does not change what is trained and its members would be "
             "the same; give it once, as a plain setting"
         )
 
@@ -105,7 +105,7 @@ def points(grid: Grid) -> list[dict[str, Any]]:
 
 
 def _items(text: str) -> list[str]:
-    """Pieces between commas that stand in no brackets and no quotes."""
+    """Split at the commas outside brackets and quotes."""
     pieces, depth, quote = [""], 0, ""
     for letter in text:
         if quote:
@@ -141,12 +141,12 @@ def _range(key: str, item: str) -> list[Any]:
         raise refuse("a logarithmic range needs to begin above 0")
     spaced = np.geomspace if len(parts) == 4 else np.linspace
     values = [_plain(float(v)) for v in spaced(low, high, int(parts[2]))]
-    whole = all(_INTEGER.fullmatch(part) for part in parts[:2]) and all(v == int(v) for v in values)
-    return [int(v) for v in values] if whole else values
+    integers = all(_INTEGER.fullmatch(part) for part in parts[:2]) and all(v == int(v) for v in values)
+    return [int(v) for v in values] if integers else values
 
 
 def _plain(value: float) -> float:
-    """What was meant, where arithmetic has missed a short decimal by its last bits: 0.3 for 0.30000000000000004."""
+    """Round a value that misses a short decimal by its last bits: 0.3 for 0.30000000000000004."""
     short = float(f"{value:.12g}")
     return short if abs(short - value) <= 4 * np.finfo(float).eps * abs(value) else value
 

@@ -1,7 +1,7 @@
 """A dask cluster of this machine, as a program of its own: `python -P local_cluster.py WORKERS`.
 
-It prints its scheduler's address on standard output and ends, with all workers, as soon as its standard input does:
-whoever started it need not be alive to stop it. Being a program, it needs no `if __name__ == "__main__"` in the
+It prints its scheduler's address on standard output and ends, with all workers, as soon as its standard input does,
+even if the process that started it was killed. As a program of its own it needs no `if __name__ == "__main__"` in the
 scripts that sweep, and Ctrl-C in their terminal does not reach it.
 """
 

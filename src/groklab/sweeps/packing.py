@@ -1,4 +1,4 @@
-"""Which members share a pack: one program and shape, little padding, as many lanes as the machine is quick with."""
+"""Which members share a pack: one program and shape, little padding, as many lanes as train fastest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from groklab.training.ensemble import CPU_BLOCK_FLOPS, CPU_LANES, build_task, ma
 FULLNESS = 0.75
 #: Share of a GPU's free memory that one pack may take.
 GPU_SHARE = 0.5
-#: Up to this many packs a worker, their number is made one that no worker ends idle for.
+#: Up to this many packs per worker, packs are halved so that no worker ends idle.
 EVEN = 3
 
 
@@ -28,10 +28,10 @@ class Pack:
 
 @dataclass(frozen=True)
 class Packing:
-    """All packs, the most expensive first, and why they are as they are."""
+    """All packs, the most expensive first, and why they are so, in one sentence."""
 
     packs: tuple[Pack, ...]
-    said: str
+    description: str
 
 
 def pack(
@@ -39,29 +39,33 @@ def pack(
 ) -> Packing:
     """Divide a sweep's members into packs.
 
-    platform: 'cpu', where a pack is one block of lanes that keeps one core busy, or another, where a pack is as large
-    as `memory` (bytes free on a worker's device) lets it be. workers: how many packs train at once.
-    Raises InputError where a member's task or split cannot be made, or cannot be learnt as asked.
+    Args:
+        platform: 'cpu', where a pack is one block of lanes that keeps one core busy, or another, where a pack is as
+            large as `memory` (bytes free on a worker's device) allows.
+        workers: how many packs train at once.
+
+    Raises:
+        InputError: a member's task or split cannot be made, or its learner cannot train on it.
     """
     groups: dict[Hashable, list[int]] = {}
     for number, experiment in enumerate(experiments):
         groups.setdefault(_shared(experiment), []).append(number)
     splits = _Splits()
     sizes = [len(splits.of(e).train) for e in experiments]
-    found: list[Pack] = []
+    packs: list[Pack] = []
     limits = []
-    for numbers in groups.values():
+    for group in groups.values():
         # the largest first; members of one size keep their order
-        numbers = sorted(numbers, key=lambda i: -sizes[i])
-        largest = experiments[numbers[0]]
+        members = sorted(group, key=lambda i: -sizes[i])
+        largest = experiments[members[0]]
         make_ensemble([largest])  # refuses what could not be trained
         limits.append(_limit(largest, splits.of(largest), platform, memory))
-        for similar in _similar(numbers, sizes):
-            found += _cut(similar, experiments, sizes, limits[-1])
-    found = _evened(found, workers) if platform == "cpu" else found
-    found.sort(key=lambda p: (-p.cost, p.members))
+        for similar in _similar(members, sizes):
+            packs += _cut(similar, experiments, sizes, limits[-1])
+    packs = _evened(packs, workers) if platform == "cpu" else packs
+    packs.sort(key=lambda p: (-p.cost, p.members))
     alone = not any(e.learner.compiled for e in experiments)
-    return Packing(tuple(found), _sentence(len(experiments), len(groups), found, _why(platform, max(limits), alone)))
+    return Packing(tuple(packs), _sentence(len(experiments), len(groups), packs, _why(platform, max(limits), alone)))
 
 
 def _shared(experiment: Experiment) -> Hashable:
@@ -88,7 +92,7 @@ class _Splits:
 
 
 def _limit(experiment: Experiment, rows: SplitRows, platform: str, memory: int | None) -> int:
-    """Lanes of a pack of such members, at most."""
+    """The most lanes that a pack of such members may have."""
     if not experiment.learner.compiled:
         return 1
     task = build_task(experiment)
@@ -100,23 +104,23 @@ def _limit(experiment: Experiment, rows: SplitRows, platform: str, memory: int |
     return max(1, int(GPU_SHARE * memory / memory_estimate([experiment], [task], [rows])))
 
 
-def _similar(numbers: list[int], sizes: Sequence[int]) -> list[list[int]]:
+def _similar(members: list[int], sizes: Sequence[int]) -> list[list[int]]:
     """Members, sorted by size, cut wherever one would be padded by more than a quarter."""
     runs: list[list[int]] = []
-    for number in numbers:
+    for number in members:
         if not runs or sizes[number] < FULLNESS * sizes[runs[-1][0]]:
             runs.append([])
         runs[-1].append(number)
     return runs
 
 
-def _cut(numbers: list[int], experiments: Sequence[Experiment], sizes: Sequence[int], limit: int) -> list[Pack]:
+def _cut(group: list[int], experiments: Sequence[Experiment], sizes: Sequence[int], limit: int) -> list[Pack]:
     """Packs of at most `limit` members, as equal as they can be."""
-    count = -(-len(numbers) // limit)
-    width = -(-len(numbers) // count)
+    count = -(-len(group) // limit)
+    width = -(-len(group) // count)
     packs = []
-    for start in range(0, len(numbers), width):
-        members = numbers[start : start + width]
+    for start in range(0, len(group), width):
+        members = group[start : start + width]
         first = experiments[members[0]]
         flops = step_flops(first, build_task(first), sizes[members[0]])
         packs.append(Pack(tuple(members), flops * len(members) * first.budget.steps))

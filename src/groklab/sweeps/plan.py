@@ -1,4 +1,4 @@
-"""What a sweep will train: its members, one for each point of the grid and seed, and how they are packed."""
+"""What a sweep will train: its members, one for each point of the grid and each seed."""
 
 from __future__ import annotations
 
@@ -28,9 +28,14 @@ MAX_MEMBERS = 10_000
 class Plan:
     """The members of a sweep.
 
-    name: its folder's. base, overrides: the description and the dotted settings laid over it that all members have.
-    keys: settings and their values as the members hold them. points: those of each point. member_points: the number
-    of each member's point. identities: the members', which take a while to make.
+    Args:
+        name: the folder's name.
+        base: the description that all members share.
+        overrides: dotted settings laid over it for all members.
+        keys: the grid's settings and their values, as the members hold them.
+        points: the settings of each point.
+        member_points: the number of each member's point.
+        identities: the members' identities, which take a while to make.
     """
 
     name: str
@@ -54,7 +59,7 @@ def make_plan(
     max_members: int = MAX_MEMBERS,
     home: Path | None = None,
 ) -> Plan:
-    """Every member, checked; raises InputError at the first thing that is wrong, before anything is written."""
+    """Return every member, checked; raises InputError for the first fault, before anything is written."""
     base, settings = description_of(what)
     settings = {**_of_members(retire), **settings, **(overrides or {})}
     grid = as_grid(keys)
@@ -66,7 +71,7 @@ def make_plan(
     if "seed" in grid and seeds != 1:
         raise InputError("seeds", seeds, "cannot be given beside a grid over seed")
     made = [(point, read(base, {**settings, **point})) for point in points(grid)]
-    canonical, found = _canonical(grid, made)
+    canonical, canonical_grid = _canonical(grid, made)
     experiments, member_points = [], []
     starts: dict[Start, Start] = {}
     for number, (_, experiment) in enumerate(made):
@@ -78,8 +83,8 @@ def make_plan(
     identities = [e.identity for e in experiments]
     _check_different(identities, member_points, canonical)
     settings["plugins"] = list(experiments[0].plugins)
-    folder = _folder(name or experiments[0].name, found, identities, experiments[0])
-    return Plan(folder, base, settings, found, canonical, member_points, experiments, identities)
+    folder = _folder(name or experiments[0].name, canonical_grid, identities, experiments[0])
+    return Plan(folder, base, settings, canonical_grid, canonical, member_points, experiments, identities)
 
 
 def description_of(what: str | Path | Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -98,19 +103,18 @@ def description_of(what: str | Path | Experiment) -> tuple[dict[str, Any], dict[
 
 
 def _dotted(node: dict[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in node.items():
         where = f"{path}.{key}" if path else str(key)
-        found.update(_dotted(value, where) if isinstance(value, dict) and value else {where: value})
-    return found
+        flat.update(_dotted(value, where) if isinstance(value, dict) and value else {where: value})
+    return flat
 
 
 def _of_members(retire: bool) -> dict[str, Any]:
-    """How members of a sweep differ from runs of their own: they stop once they are done, and keep their last step."""
-    found: dict[str, Any] = {"checkpoints.spacing": "none"}
-    if retire:
-        found |= {"budget.stop_when_grokked": True, "budget.retire": True}
-    return found
+    """How a sweep's members differ from single runs: they stop once they have grokked, and keep their last step."""
+    return {"checkpoints.spacing": "none"} | (
+        {"budget.stop_when_grokked": True, "budget.retire": True} if retire else {}
+    )
 
 
 def _check_count(grid: Grid, seeds: int, max_members: int) -> None:
@@ -132,19 +136,19 @@ def _canonical(grid: Grid, made: list[tuple[dict[str, Any], Experiment]]) -> tup
     """The points, and the grid, with values as the experiments hold them: 1e-5 as a number rather than a text."""
     canonical = []
     for point, experiment in made:
-        whole = experiment.to_dict()
-        canonical.append({key: _value(whole, key, value) for key, value in point.items()})
-    found: Grid = {}
+        settings = experiment.to_dict()
+        canonical.append({key: _value(settings, key, value) for key, value in point.items()})
+    values: Grid = {}
     for key, given in grid.items():
         different = {json.dumps(point[key]): point[key] for point in canonical}
         if len(different) < len(given):
             raise InputError(f"grid {shown(key)}", given, "holds the same value twice")
-        found[key] = list(different.values())
-    return canonical, found
+        values[key] = list(different.values())
+    return canonical, values
 
 
-def _value(whole: dict[str, Any], key: str, given: Any) -> Any:
-    node: Any = whole
+def _value(settings: dict[str, Any], key: str, given: Any) -> Any:
+    node: Any = settings
     for part in key.split("."):
         if not isinstance(node, dict) or part not in node:
             return given
@@ -153,18 +157,22 @@ def _value(whole: dict[str, Any], key: str, given: Any) -> Any:
 
 
 def with_start(experiment: Experiment, known: dict[Start, Start], home: Path | None) -> Experiment:
-    """The experiment with the hash of its start weights, and a path to their run that any process can follow.
+    """Return the experiment with the hash of its start weights, and the absolute path of their run.
 
-    known: starts that were looked up before. Raises InputError where the weights are not there.
+    Args:
+        known: starts that were looked up before.
+
+    Raises:
+        InputError: the weights do not exist.
     """
     if experiment.start is None:
         return experiment
     if experiment.start not in known:
         collection = Collection(home)
-        found = load_start(experiment, collection)[0].start
-        assert found is not None
-        run = None if found.run is None else str(collection.find(found.run).path)
-        known[experiment.start] = replace(found, run=run)
+        start = load_start(experiment, collection)[0].start
+        assert start is not None
+        run = None if start.run is None else str(collection.find(start.run).path)
+        known[experiment.start] = replace(start, run=run)
     return replace(experiment, start=known[experiment.start])
 
 
@@ -174,11 +182,11 @@ def _check_different(identities: list[str], member_points: list[int], canonical:
         other = seen.setdefault(identity, number)
         if other != number:
             first, second = (canonical[member_points[i]] for i in (other, number))
-            raise InputError(f"the points {first} and {second} of the grid are one and the same experiment")
+            raise InputError(f"the points {first} and {second} of the grid are the same experiment")
 
 
 def _folder(name: str, keys: Grid, identities: list[str], first: Experiment) -> str:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "sweep"
-    whole = first.to_dict()
-    content = [identities, keys, [whole[k] for k in ("budget", "evaluation", "checkpoints")]]
+    settings = first.to_dict()
+    content = [identities, keys, [settings[k] for k in ("budget", "evaluation", "checkpoints")]]
     return f"{slug[:80]}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Sweeps: many members over a grid of settings, kept in one folder with one table."""
+"""Sweeps: many members over a grid of settings, in one folder with one table."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from groklab.experiment.schema import Experiment
 from groklab.grokking.learning_phases import PHASES
 from groklab.store import claims, storage
 from groklab.store.run import Run
-from groklab.sweeps import table
-from groklab.sweeps.driving import SweepRecords, SweepView, drive
+from groklab.sweeps import folder
 from groklab.sweeps.executors import connected
 from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from groklab.sweeps.plan import MAX_MEMBERS, Plan, make_plan
+from groklab.sweeps.scheduler import SweepRecords, SweepView, drive
 from groklab.training.interrupts import ctrl_c
 
 
 class Sweep:
-    """A sweep on disk: its grid, its members, and what they have reached.
+    """A sweep on disk: its grid, its members and their results.
 
-    Raises InputError where the folder is no sweep, DamagedError where its description is not whole. Table and curves
-    are read from their files, and taken from the packs where those are missing or damaged.
+    Table and curves are read from their files, or from the packs where those are missing or damaged.
+
+    Raises:
+        InputError: the folder is not a sweep; DamagedError: its description is damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -67,8 +69,8 @@ class Sweep:
     def run(self, member: int) -> tuple[Run, int]:
         """The run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
         self._check(member)
-        found = self.folder.packs[self.folder.members[member]["pack"]]
-        return Run(found.path), found.members.index(member)
+        its_pack = self.folder.packs[self.folder.members[member]["pack"]]
+        return Run(its_pack.path), its_pack.members.index(member)
 
     def _check(self, member: int) -> None:
         if not 0 <= member < self.n_members:
@@ -80,19 +82,19 @@ class Sweep:
 
     @property
     def table(self) -> pl.DataFrame:
-        """One row a member: point, seed, a column for each key, status, steps, phase, last losses and accuracies."""
-        found = table.read(self.path / "table.parquet")
-        return table.table_of(self.folder, self._records.rows) if found is None else found
+        """One row per member: point, seed, one column for each key, status, steps, phase, losses and accuracies."""
+        table = folder.read(self.path / "table.parquet", folder.SCHEMA)
+        return folder.table_of(self.folder, self._records.rows) if table is None else table
 
     def curves(self, member: int | None = None) -> pl.DataFrame:
         """Columns member, step, losses and accuracies, thinned to some 200 steps, log-spaced; None: of all members."""
-        found = table.read(self.path / "curves.parquet")
-        if found is None:
-            found = pl.concat([pl.DataFrame(schema=table.CURVE_SCHEMA), *self._records.curves.values()])
+        curves = folder.read(self.path / "curves.parquet", folder.CURVE_SCHEMA)
+        if curves is None:
+            curves = folder.curves_of(self._records.curves)
         if member is None:
-            return found
+            return curves
         self._check(member)
-        return found.filter(pl.col("member") == member)
+        return curves.filter(pl.col("member") == member)
 
     @property
     def status(self) -> str:
@@ -102,13 +104,13 @@ class Sweep:
         states = set(self.table["status"])
         if states == {"failed"}:
             return "failed"
-        return "finished" if states <= {"finished", "diverged", "failed"} else "interrupted"
+        return "finished" if states <= {*folder.ENDED, "failed"} else "interrupted"
 
     def summary(self) -> dict[str, Any]:
         """One JSON object: how many members have finished, diverged and failed, and how many are of each phase."""
         rows = self.table
         counts = dict(rows["status"].value_counts().iter_rows())
-        ended = rows.filter(pl.col("status").is_in(["finished", "diverged"]))
+        ended = rows.filter(pl.col("status").is_in(folder.ENDED))
         phases = dict(ended["phase"].value_counts().iter_rows())
         reasons = rows.filter(pl.col("status") == "failed")["reason"].unique().sort().to_list()
         return {
@@ -145,25 +147,34 @@ def sweep(
 ) -> Sweep:
     """Train an experiment at every point of a grid with several seeds, and return the sweep.
 
-    what: an experiment, a preset's name or a YAML file; overrides: dotted settings for all members. keys: values for
-    each setting, a list, an array or a text such as '1e-5:1e-2:16:log'; the first varies slowest, seeds quickest.
-    workers: local processes (None: one a core); scheduler: the address of a dask cluster to train on instead. Members
-    stop as soon as they have memorised and grokked, unless retire is False. name: of the folder, instead of the
-    experiment's. A sweep that was interrupted goes on where it stood, one that is finished is returned as it is, and
-    members that have failed are tried again.
-    Raises InputError for anything that cannot be done as asked, and Interrupted on Ctrl-C; what was trained stays.
+    An interrupted sweep continues from its last checkpoints, a finished one is returned as it is, and failed members
+    are tried again.
+
+    Args:
+        what: an experiment, a preset's name or a YAML file.
+        keys: values for each setting: a list, an array or a text such as '1e-5:1e-2:16:log'; the first key varies
+            slowest, seeds quickest.
+        overrides: dotted settings for all members.
+        workers: local processes; None means one per core.
+        scheduler: the address of a dask cluster to train on instead.
+        retire: whether members stop as soon as they have memorised and grokked.
+        name: the folder's name, instead of the experiment's.
+
+    Raises:
+        InputError: the sweep cannot be trained as given.
+        Interrupted: Ctrl-C was pressed; what was trained stays.
     """
     base = Path(home) if home is not None else device.home()
-    asked: dict[str, Any] = {"seeds": seeds, "retire": retire, "name": name, "max_members": max_members}
-    plan = make_plan(what, keys, overrides=overrides, **asked, home=base)
+    options: dict[str, Any] = {"seeds": seeds, "retire": retire, "name": name, "max_members": max_members}
+    plan = make_plan(what, keys, overrides=overrides, **options, home=base)
     path = base / "sweeps" / plan.name
     path.parent.mkdir(parents=True, exist_ok=True)
     if _is_finished(path):
         return Sweep(path)
     try:
-        with claims.claimed(path), ctrl_c() as asked_to_stop:
+        with claims.claimed(path), ctrl_c() as should_stop:
             storage.sweep(path)
-            _train(path, plan, workers, scheduler, view, asked_to_stop)
+            _train(path, plan, workers, scheduler, view, should_stop)
     finally:
         if claims.holder(path) is None:
             _remove_unused(path)
@@ -171,7 +182,7 @@ def sweep(
 
 
 def _is_finished(path: Path) -> bool:
-    """Whether a sweep is there of which nothing is left to do."""
+    """Whether the folder holds a sweep with nothing left to do."""
     try:
         return Sweep(path).status == "finished" and "failed" not in set(Sweep(path).table["status"])
     except (InputError, OSError):
@@ -184,22 +195,22 @@ def _train(
     workers: int | None,
     scheduler: str | None,
     view: SweepView | None,
-    asked_to_stop: Callable[[], bool],
+    should_stop: Callable[[], bool],
 ) -> None:
-    # whatever cannot be trained is refused before any worker starts
+    # what cannot be trained is refused before any worker starts
     pack(plan.experiments)
-    with connected(path, workers, scheduler) as found:
+    with connected(path, workers, scheduler) as pool:
         try:
-            folder = Folder(path)
+            planned = Folder(path)
         except InputError:
-            packing = pack(plan.experiments, platform=found.platform, workers=found.count, memory=found.memory)
-            folder = Folder.create(path, plan, packing)
-        records = SweepRecords(folder)
+            packing = pack(plan.experiments, platform=pool.platform, workers=pool.count, memory=pool.memory)
+            planned = Folder.create(path, plan, packing)
+        records = SweepRecords(planned)
         records.forget_failures()
-        drive(records, found, view, asked_to_stop)
+        drive(records, pool, view, should_stop)
 
 
 def _remove_unused(path: Path) -> None:
-    """Remove the folder of a sweep that was refused before it was one."""
+    """Remove the folder of a sweep that was refused before it began."""
     if not (path / "sweep.json").exists():
         shutil.rmtree(path, ignore_errors=True)
