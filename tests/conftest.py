@@ -18,14 +18,16 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 import hypothesis
 import jax
 
-import groklab.training.ensemble  # switches 64-bit mode on
+import groklab.training.ensemble
 from clusters import cluster_of
 from corpus import Corpus
+from groklab import lazy
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+lazy.configure()
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 
 

@@ -1,7 +1,7 @@
 """Split a component into what decides a program (static) and what a program is fed (hyperparameters).
 
-Every `float` field of a component is a hyperparameter: it becomes a traced scalar inside the compiled step, one value per
-member, so that learning rates, decays and scales may differ between the members of an ensemble without another
+Every `float` field of a component is a hyperparameter: it becomes a traced scalar inside the compiled step, one value
+per member, so that learning rates, decays and scales may differ between the members of an ensemble without another
 compilation. All other fields are static.
 """
 

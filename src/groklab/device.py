@@ -1,4 +1,4 @@
-"""Process-wide settings of JAX, and what the machine offers."""
+"""What this machine offers: folders, cores, threads and memory."""
 
 from __future__ import annotations
 
@@ -10,63 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from groklab.errors import InputError
-
-
-@lru_cache(maxsize=1)
-def configure() -> None:
-    """Switch on 64-bit mode (every array of ours names its dtype) and the compilation cache.
-
-    Every package whose modules import JAX calls this when it is imported itself.
-    """
-    import jax
-
-    config: Any = jax.config  # JAX gives it no types
-    config.update("jax_enable_x64", True)
-    if config.jax_compilation_cache_dir is None:
-        config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
-        # programs here are small and many: keep every one
-        config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-        config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    _write_whole_entries()
-
-
-def _write_whole_entries() -> None:
-    """Have JAX write entries of its compilation cache whole or not at all.
-
-    It writes them in place, and what a killed process leaves of one is complained about at every start thereafter.
-    """
-    try:
-        from jax._src.lru_cache import _CACHE_SUFFIX, LRUCache
-
-        write = LRUCache.put
-    except (ImportError, AttributeError):
-        return  # another version of JAX, which goes its own way
-
-    def put(cache: Any, key: str, value: bytes) -> None:
-        if not key or cache.eviction_enabled:
-            write(cache, key, value)
-            return
-        part = cache.path / f".{key}.{os.getpid()}.tmp"
-        try:
-            part.write_bytes(value)
-            os.replace(part, cache.path / f"{key}{_CACHE_SUFFIX}")
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-
-    LRUCache.put = put  # type: ignore[method-assign,assignment]
-
-
-def cache_folder() -> Path:
-    """Where compiled programs are kept: $XDG_CACHE_HOME/groklab or ~/.cache/groklab."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "groklab"
+from groklab.lazy import jax
 
 
 def compiled_programs() -> str:
     """The folder of the compilation cache in use."""
-    import jax
-
     config: Any = jax.config
     return str(config.jax_compilation_cache_dir)
 
@@ -103,8 +51,6 @@ def threads(n: int) -> Iterator[None]:
 
 def available_memory() -> int:
     """Bytes that the default device can still give."""
-    import jax
-
     device = jax.devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:

@@ -8,17 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt
-from jax import Array
-from jaxtyping import Float, Int
 
-from groklab import device
+from groklab.lazy import Array, Float, Int, custom_vjp, jax, jnp
 from groklab.registry import register
-
-device.configure()
 
 #: Factor of the trace of the average gradient outer product of the batch (`MLP.agop_trace`), which the learner adds to
 #: the loss that it descends (Mallinar et al. 2024, arXiv 2407.20199, appendix H). None leaves the trace out. Losses
@@ -106,7 +100,7 @@ def _log_stablemax(logits: Array) -> Array:
     return jnp.log1p(up) - jnp.log1p(-down) - jnp.log(total)
 
 
-@jax.custom_vjp
+@custom_vjp
 def exact_cross_entropy(logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
     """Losses log1p(sum_{j!=y} exp(l_j - l_y)), (n,), from logits (n, n_classes) and targets (n,)."""
     return _exact_forward(logits, targets)[0]

@@ -17,19 +17,13 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
-import jax
-import jax.numpy as jnp
-import optax
 from annotated_types import Ge, Gt, Lt
-from optax import contrib
 
-from groklab import device
 from groklab.errors import InputError
+from groklab.lazy import Array, jax, jnp, optax, optax_contrib
 from groklab.registry import register
 
-device.configure()
-
-Weights: TypeAlias = dict[str, jax.Array]
+Weights: TypeAlias = dict[str, Array]
 
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
@@ -281,12 +275,12 @@ class Muon(Optimiser):
             return {k: "matrix" if v.ndim >= 2 else "vector" for k, v in weights.items()}
 
         def dimensions(weights: Any) -> Any:
-            spec = contrib.MuonDimensionNumbers
+            spec = optax_contrib.MuonDimensionNumbers
             return jax.tree.map(
                 lambda v: spec(reduction_axis=v.ndim - 2, output_axis=v.ndim - 1) if v.ndim >= 2 else None, weights
             )
 
-        matrices = contrib.scale_by_muon(
+        matrices = optax_contrib.scale_by_muon(
             beta=self.beta, nesterov=self.nesterov, ns_steps=self.ns_steps, weight_dimension_numbers=dimensions
         )
         vectors = optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)

@@ -7,11 +7,11 @@ import shutil
 from importlib import metadata
 from typing import Any
 
-import jax
 import psutil
 
 from groklab import device
 from groklab.experiment.presets import preset
+from groklab.lazy import jax
 from groklab.training import cost
 
 _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "pydantic", "plotly", "safetensors")

@@ -1,5 +1,1 @@
 """Runs from files of weights, and files of weights from runs, for other programs."""
-
-from groklab import device
-
-device.configure()

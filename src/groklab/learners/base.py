@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
-import jax
 import numpy as np
+
+from groklab.lazy import Array, jax
 
 State: TypeAlias = Any
 Hyperparameters: TypeAlias = dict[str, Any]
-Outputs: TypeAlias = dict[str, jax.Array]
-Weights: TypeAlias = dict[str, jax.Array]
+Outputs: TypeAlias = dict[str, Array]
+Weights: TypeAlias = dict[str, Array]
 
 #: What every learner's records hold, and those of learners that descend a gradient.
 LOSSES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")

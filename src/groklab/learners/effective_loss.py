@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from groklab.lazy import Array, Float, Int, jax, jnp
 
 #: Mean squared defect below which a quadruple is a parallelogram.
 DELTA_SQUARED = 0.01

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge
-from jaxtyping import Array, Bool, Int
 
 from groklab.components import with_hyperparameters
 from groklab.errors import InputError
+from groklab.lazy import Array, Bool, Int, diffrax, jax, jnp
 from groklab.learners.base import LOSSES, Hyperparameters, Outputs, State, Weights
 from groklab.learners.effective_loss import effective_loss, frozen_descent, normalised, within_delta
 from groklab.registry import register
@@ -226,7 +224,6 @@ def _exactly(e: jax.Array, now: Any, eta: jax.Array) -> jax.Array:
 
 
 def _integrated(e: jax.Array, now: Any, eta: jax.Array) -> jax.Array:
-    import diffrax
 
     def downhill(t: Any, y: jax.Array, args: Any) -> jax.Array:
         gradient: jax.Array = jax.grad(effective_loss)(y, now["gram"], now["nu"])

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
 
 from groklab.components import with_hyperparameters
 from groklab.errors import InputError
+from groklab.lazy import Array, Float, Int, jax, jnp
 from groklab.learners.base import LOSSES, METRICS, Hyperparameters, Outputs, State, Weights
 from groklab.optimisers import norm
 from groklab.registry import register

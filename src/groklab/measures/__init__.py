@@ -1,6 +1,5 @@
 """Measures: pure functions from weights to named arrays, called by hand, after a run, or on line."""
 
-from groklab import device
 from groklab.measures import (
     ablations,
     alignment,
@@ -56,5 +55,3 @@ __all__ = [
     "transforms",
     "variants",
 ]
-
-device.configure()

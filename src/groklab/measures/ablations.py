@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from groklab.errors import InputError
+from groklab.lazy import jax, jit, jnp
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.attention import linear_form, operand_positions
 from groklab.measures.fourier import check_frequencies, fourier_basis, rows_of
@@ -104,7 +103,10 @@ def ablations(
     }
 
 
-_losses: Callable[..., tuple[jax.Array, jax.Array]] = jax.jit(jax.vmap(loss_and_accuracy, in_axes=(None, None, 0)))
+@jit
+def _losses(logits: jax.Array, answers: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the loss and the accuracy for each row of weights."""
+    return jax.vmap(loss_and_accuracy, in_axes=(None, None, 0))(logits, answers, weights)
 
 
 def _times(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:

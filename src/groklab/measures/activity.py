@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from groklab import components
 from groklab.errors import InputError
+from groklab.lazy import Array, jax, jnp
 from groklab.networks.hooks import recognise
 from groklab.networks.mlp import MLP
 from groklab.networks.transformer import Transformer
@@ -23,7 +22,7 @@ from groklab.tasks.base import Task, TaskShape
 
 #: Parts of the activity, by the field's short names.
 PARTS = ("logits", "neurons", "pattern", "resid_mid")
-Activity = dict[str, jax.Array]
+Activity = dict[str, Array]
 
 
 def network_or_recognised(weights: Mapping[str, Any], network: Any = None) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from groklab.errors import InputError
+from groklab.lazy import Float64
 from groklab.measures.feature_matrices import blocks, feature_matrix
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task

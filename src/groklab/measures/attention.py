@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int
 
 from groklab.errors import InputError
+from groklab.lazy import Float64, Int
 from groklab.measures.activity import network_or_recognised
 from groklab.measures.fourier import embedding_matrix, frequency_norms
 from groklab.measures.neurons import best_frequency, single_frequency_fve

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64
 
+from groklab.lazy import Float64
 from groklab.measures.feature_matrices import blocks, feature_matrix, is_kernel_machine, neural_feature_matrix
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task

@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
-from jaxtyping import Float64
 
 from groklab.errors import InputError
+from groklab.lazy import Float64, jax
 from groklab.measures.activity import network_or_recognised
 from groklab.networks.common import ACTIVATIONS
 from groklab.networks.mlp import MLP

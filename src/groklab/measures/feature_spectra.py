@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex128, Float64
 
+from groklab.lazy import Complex128, Float64
 from groklab.measures.circulance import Wrapping, diagonal_means, logarithmic
 from groklab.measures.feature_matrices import blocks, feature_matrix
 from groklab.measures.registry import measure

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float64, Shaped
 
 from groklab.errors import InputError
+from groklab.lazy import Array, Float64, Shaped, jnp
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from groklab.errors import InputError
+from groklab.lazy import Float64
 from groklab.measures.fourier import embedding_matrix, fourier_basis, neuron_logit_map
 from groklab.measures.registry import measure
 from groklab.tasks.base import Task

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from groklab.errors import InputError
+from groklab.lazy import Float64
 from groklab.measures.activity import activity
 from groklab.measures.fourier import component_norms, embedding_matrix, fourier_basis, neuron_logit_map
 from groklab.measures.grid import grid_of, grids_of

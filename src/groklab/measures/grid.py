@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
 
 from groklab.errors import InputError
+from groklab.lazy import Int
 from groklab.tasks.base import Task
 from groklab.tasks.expression import find_direction
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float64, Int
 
 from groklab.errors import InputError
+from groklab.lazy import Array, Bool, Float64, Int, jax, jit, jnp
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis
 from groklab.measures.frequencies import RULES
@@ -197,7 +195,7 @@ def _kept(tables: np.ndarray, is_key: np.ndarray, mean: np.ndarray, combination:
     return np.asarray((key - residual) * of_keys + (non_key - residual) * (every - of_keys) + with_mean * mean)
 
 
-@jax.jit
+@jit
 def _losses(
     by_sum: Float64[Array, "p p n_answers"],
     answers: Int[Array, "p p"],

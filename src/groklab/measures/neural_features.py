@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
+from groklab.lazy import Float64
 from groklab.measures.alignment import alignment
 from groklab.measures.feature_matrices import network_agop, neural_feature_matrix
 from groklab.measures.registry import measure

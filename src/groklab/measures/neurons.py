@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int, Shaped
 
+from groklab.lazy import Float64, Int, Shaped
 from groklab.measures.activity import activity
 from groklab.measures.fourier import fourier_basis, rows_of
 from groklab.measures.grid import grid_of

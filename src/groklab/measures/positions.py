@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from groklab.errors import InputError
+from groklab.lazy import jnp
 from groklab.measures.registry import measure
 from groklab.networks.hooks import recognise
 from groklab.objectives import exact_cross_entropy

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped
 
 from groklab.errors import InputError
+from groklab.lazy import Bool, Float64, Shaped
 from groklab.measures.activity import activity
 from groklab.measures.feature_matrices import is_kernel_machine, settings_and_rows
 from groklab.measures.registry import measure

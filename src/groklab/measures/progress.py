@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float64, Int
 
+from groklab.lazy import Array, Float64, Int, jax, jit, jnp
 from groklab.measures.activity import activity_function, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis, gini_of, last_block, rows_of
 from groklab.measures.frequencies import find_frequencies
@@ -27,7 +25,7 @@ from groklab.tasks.base import Task, TaskShape
 #: Numbers that the logits of one batch of models may hold.
 BATCH_NUMBERS = 3_000_000
 
-Tables = dict[str, jax.Array]
+Tables = dict[str, Array]
 
 
 def tables_of(grid: Grid, task: Task, train_rows: np.ndarray | None) -> Tables:
@@ -269,7 +267,7 @@ def _mask(frequencies: Sequence[int], p: int) -> jax.Array:
     return jnp.asarray(mask)
 
 
-@jax.jit
+@jit
 def _excluded_each(by_sum: jax.Array, answers: jax.Array, weights: jax.Array, masks: jax.Array) -> jax.Array:
     p = by_sum.shape[0]
     basis = jnp.asarray(fourier_basis(p))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from groklab.errors import InputError
+from groklab.lazy import Bool
 from groklab.measures.feature_matrices import has_two_operands
 from groklab.measures.prediction_errors import is_right, mean, outputs, train_and_test
 from groklab.measures.registry import measure

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Shaped
 
 from groklab.errors import InputError
+from groklab.lazy import Float64, Shaped
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import fourier_basis
 from groklab.measures.grid import Grid, grid_of, pair_rows

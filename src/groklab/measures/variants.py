@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from groklab.errors import InputError
+from groklab.lazy import jnp
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis, last_block, neuron_logit_map, rows_of
 from groklab.measures.frequencies import find_frequencies

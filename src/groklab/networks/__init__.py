@@ -1,6 +1,5 @@
 """Networks: weights by name, and the functions from inputs to logits."""
 
-from groklab import device
 from groklab.networks.dense import Dense
 from groklab.networks.embedding_decoder import EmbeddingDecoder
 from groklab.networks.hooks import activations, patch, recognise
@@ -8,5 +7,3 @@ from groklab.networks.mlp import MLP
 from groklab.networks.transformer import Transformer
 
 __all__ = ["MLP", "Dense", "EmbeddingDecoder", "Transformer", "activations", "patch", "recognise"]
-
-device.configure()

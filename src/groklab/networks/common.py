@@ -6,19 +6,16 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-import jax
-import jax.numpy as jnp
-from jax import Array
-
 from groklab.errors import InputError
+from groklab.lazy import Array, jax, jnp
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     # Not jnp.maximum, whose gradient shares ties and costs twice as much.
     "relu": lambda x: jnp.where(x > 0, x, 0),
-    "gelu": jax.nn.gelu,
+    "gelu": lambda x: jax.nn.gelu(x),
     "quadratic": lambda x: x * x,
-    "abs": jnp.abs,
-    "tanh": jnp.tanh,
+    "abs": lambda x: jnp.abs(x),
+    "tanh": lambda x: jnp.tanh(x),
     "leaky_relu": lambda x: jnp.where(x > 0, x, 0.2 * x),
 }
 

@@ -6,10 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import jax.numpy as jnp
-from jax import Array
-
 from groklab.errors import InputError
+from groklab.lazy import Array, jnp
 from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, draw, unhooked
 from groklab.registry import register
 from groklab.tasks.base import TaskShape

@@ -7,11 +7,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-from jax import Array
-
 from groklab.errors import InputError
+from groklab.lazy import Array, jax, jnp
 from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, unhooked
 from groklab.registry import register
 from groklab.tasks.base import TaskShape

@@ -5,12 +5,10 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from groklab.errors import InputError
+from groklab.lazy import Array, jax, jnp
 from groklab.tasks.base import TaskShape
 from groklab.tasks.residues import log_order
 

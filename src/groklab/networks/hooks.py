@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from groklab.errors import InputError
+from groklab.lazy import Array, jnp
 from groklab.networks.mlp import MLP
 from groklab.networks.transformer import Transformer
 from groklab.tasks.base import TaskShape

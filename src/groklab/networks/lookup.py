@@ -15,10 +15,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jax import Array, lax
-
+from groklab.lazy import Array, custom_vjp, jax, jnp, lax
 from groklab.networks.products import once
 
 #: Occurrences summed in one unrolled expression; 4 to 32 were tried: 16 is no faster, and compiles to more.
@@ -70,7 +67,7 @@ def lookup(table: Array, prepared: Lookup) -> Array:
     return rows.reshape(-1, *table.shape[1:])
 
 
-@jax.custom_vjp
+@custom_vjp
 def weighted_lookup(
     weights: Sequence[Array | None],
     tables: Sequence[Sequence[Array]],

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge
-from jax import Array
-from jaxtyping import Float, Float64
 
 from groklab.errors import InputError
+from groklab.lazy import Array, Float, Float64, jax, jnp
 from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, check_init_std, draw, scaled, unhooked
 from groklab.networks.gromov import gromov_waves
 from groklab.networks.lookup import Lookup, prepare_lookup, weighted_lookup

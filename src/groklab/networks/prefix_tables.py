@@ -17,9 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
-from jax import Array
-
+from groklab.lazy import Array, jnp
 from groklab.networks.lookup import Lookup, lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
 from groklab.tasks.base import TaskShape

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jax import Array, lax
+from groklab.lazy import Array, custom_vjp, jnp, lax
 
 
 def once(array: Array) -> Array:
@@ -20,7 +18,7 @@ def once(array: Array) -> Array:
     )
 
 
-@jax.custom_vjp
+@custom_vjp
 def product(x: Array, w: Array) -> Array:
     """x @ w for x (n, n_in) with many rows and w (n_in, n_out). Reverse-mode differentiable only.
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
-import jax.numpy as jnp
 from annotated_types import Ge, Lt
-from jax import Array
 
 from groklab.errors import InputError
+from groklab.lazy import Array, jnp
 from groklab.networks import prefix_tables
 from groklab.networks.common import (
     ACTIVATIONS,

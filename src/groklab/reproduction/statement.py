@@ -8,9 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from groklab.device import cores
+from groklab.lazy import jax
 from groklab.reproduction.claim import Claim, Paper, Size
 from groklab.reproduction.findings import Findings
 from groklab.reproduction.measured import VERDICTS, measured, verdict

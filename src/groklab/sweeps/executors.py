@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from groklab import device
 from groklab.errors import InputError, shown
+from groklab.lazy import jax
 from groklab.store import storage
 
 #: Seconds that a scheduler may take to answer, and the first worker to come.

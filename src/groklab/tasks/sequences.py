@@ -7,17 +7,15 @@ key, in integers, so that it is the same on every machine.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
 
 from groklab.errors import InputError
+from groklab.lazy import jax, jnp
 from groklab.registry import register
 from groklab.tasks.base import Algebra, Draw, Task
-
-if TYPE_CHECKING:
-    import jax
 
 Data: TypeAlias = Literal["finite", "infinite"]
 Examples: TypeAlias = Annotated[int, Ge(2), Le(1_000_000)]
@@ -68,8 +66,6 @@ class DigitAddition:
         )
 
     def _draw(self, key: Any, n: int) -> Drawn:
-        import jax
-        import jax.numpy as jnp
 
         k = self.n_digits
         digits = jax.random.randint(key, (n, 2, k), 0, 10, jnp.int32)
@@ -126,8 +122,6 @@ class RepeatedSubsequence:
         )
 
     def _draw(self, key: Any, n: int) -> Drawn:
-        import jax
-        import jax.numpy as jnp
 
         noise, copied, places = jax.random.split(key, 3)
         tokens = jax.random.randint(noise, (n, self.seq_len), 1, self.vocabulary, jnp.int32).at[:, 0].set(0)
@@ -151,7 +145,6 @@ def fixed_examples(draw: Draw, examples: int, seed: int) -> tuple[np.ndarray, np
 
     Raises InputError on 'task.examples' if so many are not found.
     """
-    import jax
 
     # as one program: compiled operation by operation, a task takes seconds to build
     drawn = jax.jit(lambda key, round_: draw(jax.random.fold_in(key, round_), examples))

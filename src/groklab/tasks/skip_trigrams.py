@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from groklab.errors import InputError
+from groklab.lazy import jax, jnp
 from groklab.registry import register
 from groklab.tasks.base import Algebra, Task
 from groklab.tasks.portable_random import raw_numbers
@@ -73,8 +74,6 @@ class SkipTrigrams:
         )
 
     def _draw(self, table: np.ndarray, key: Any, n: int) -> Drawn:
-        import jax
-        import jax.numpy as jnp
 
         trigrams = jnp.asarray(table)
         # tokens[i, t]: whether t would make a trigram with the last token of trigram i

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from groklab.errors import InputError
+from groklab.lazy import scipy
 from groklab.tasks.base import Task
 from groklab.tasks.groups import not_associative
 from groklab.theory.effective_theory import least_sizes
@@ -131,6 +130,6 @@ def _within(labels: Integers, is_first: Rows) -> tuple[Integers, Integers]:
 def _components(n: int, edges: list[Any]) -> tuple[Integers, int]:
     """(n,) the connected component of each node, and how many there are."""
     start, stop = np.concatenate(edges, axis=1)
-    graph = coo_array((np.ones(len(start), np.int8), (start, stop)), shape=(n, n))
-    count, labels = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(start), np.int8), (start, stop)), shape=(n, n))
+    count, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return labels.astype(np.int64), int(count)

@@ -1,5 +1,1 @@
 """From an experiment to a run: the engine, and what it drives."""
-
-from groklab import device
-
-device.configure()

@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from groklab.experiment.schema import Experiment
+from groklab.lazy import jax, jnp
 from groklab.training.ensemble import build_task, make_ensemble, memory_estimate, parameter_count, step_flops
 
 #: Seconds a step that any program needs besides its matrix products, which run at about the matrix-multiply rate:

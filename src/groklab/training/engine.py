@@ -9,12 +9,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import polars as pl
 
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Experiment
+from groklab.lazy import jax
 from groklab.store import claims, storage
 from groklab.store.run import Run, State
 from groklab.training import states

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import jax
 import numpy as np
 
 from groklab import grokking
@@ -19,6 +18,7 @@ from groklab.device import cores, require_memory
 from groklab.errors import InputError
 from groklab.experiment.reading import component
 from groklab.experiment.schema import Experiment
+from groklab.lazy import jax
 from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.splits import SplitRows, make_split
 from groklab.tasks.transposes import in_transpose

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import jax
 import numpy as np
 
 from groklab.device import cores
+from groklab.lazy import jax
 from groklab.training import states
 from groklab.training.ensemble import Ensemble
 from groklab.training.programs import n_records, program_of

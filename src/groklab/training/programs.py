@@ -13,13 +13,12 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from groklab.components import Carried
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
+from groklab.lazy import jax, jnp
 from groklab.learners.base import Learner
 from groklab.tasks.base import TaskShape
 from groklab.training.ensemble import build_task

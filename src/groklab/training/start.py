@@ -9,7 +9,6 @@ import warnings
 from importlib import resources
 from pathlib import Path
 
-import jax
 import numpy as np
 import safetensors.numpy
 
@@ -17,6 +16,7 @@ from groklab import components
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment, Start
 from groklab.interop.released_files import from_released_layout, is_released_layout
+from groklab.lazy import jax
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.store.storage import digest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from groklab.errors import DamagedError, InputError
+from groklab.lazy import jax
 
 
 def as_arrays(states: list[Any]) -> dict[str, np.ndarray]:

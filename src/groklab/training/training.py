@@ -18,6 +18,7 @@ from groklab import grokking
 from groklab.device import cores
 from groklab.errors import DamagedError, InputError
 from groklab.experiment.schema import MAX_SEED, Budget, Experiment
+from groklab.lazy import jax, optax
 from groklab.store import claims
 from groklab.store.collection import Collection
 from groklab.store.run import Run
@@ -119,8 +120,6 @@ def run_name(members: Sequence[Experiment]) -> str:
 
 def environment() -> dict[str, Any]:
     """Machine and versions, as kept with every run."""
-    import jax
-    import optax
 
     import groklab
 

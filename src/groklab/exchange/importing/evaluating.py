@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
@@ -16,6 +14,7 @@ from groklab.device import require_memory
 from groklab.exchange.importing.describing import step_of
 from groklab.experiment.schema import Experiment
 from groklab.interop.weight_files import Source
+from groklab.lazy import jax, jit, jnp
 from groklab.learners.base import METRICS
 from groklab.measures.activity import activity_function
 from groklab.objectives import exact_cross_entropy
@@ -49,7 +48,7 @@ def evaluate(experiment: Experiment, task: Task, weights: dict[str, np.ndarray])
     return Seen(losses, right)
 
 
-@jax.jit
+@jit
 def _judged(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
     return exact_cross_entropy(logits, targets), logits.argmax(axis=1) == targets
 

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.linalg import blas, eigh_tridiagonal, lapack
 
 from groklab.errors import InputError
+from groklab.lazy import scipy
 from groklab.learners.rfm.kernels import Array
 
 #: Random right-hand sides, for the estimate of the condition number, and directions that it pursues.
@@ -62,13 +62,13 @@ def solve(fill: Callable[[Array], None], room: Array, ridge: float, right: Array
 
 
 def _lapack(name: str, like: Array) -> Callable[..., tuple[Array, int]]:
-    (function,) = lapack.get_lapack_funcs((name,), (like,))
+    (function,) = scipy.linalg.lapack.get_lapack_funcs((name,), (like,))
     return function  # type: ignore[no-any-return]
 
 
 def _largest_eigenvalue(upper: Array) -> float:
     """The length of the matrix times the unit vector of ones, which its largest eigenvector is nearly."""
-    (multiply,) = blas.get_blas_funcs(("symv",), (upper,))
+    (multiply,) = scipy.linalg.blas.get_blas_funcs(("symv",), (upper,))
     ones = np.full(len(upper), len(upper) ** -0.5, upper.dtype)
     return float(np.linalg.norm(multiply(1.0, upper.T, ones, lower=1)))
 
@@ -164,5 +164,5 @@ def _condition_of(steps: list[Array], ratios: list[Array]) -> float:
     beta = np.array([r[longest] for r in ratios[: lived[longest]]], np.float64)
     diagonal = 1 / alpha
     diagonal[1:] += beta[:-1] / alpha[:-1]
-    values = eigh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1], eigvals_only=True)
+    values = scipy.linalg.eigh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1], eigvals_only=True)
     return float(values[-1] / values[0]) if values[0] > 0 else np.inf

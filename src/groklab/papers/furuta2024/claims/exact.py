@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from groklab.experiment.presets import preset
+from groklab.lazy import jax, jnp
 from groklab.measures import MEASURES
 from groklab.papers.furuta2024.claims.common import of_all
 from groklab.papers.furuta2024.tables import published_of

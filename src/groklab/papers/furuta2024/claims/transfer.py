@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
+from groklab.lazy import jax
 from groklab.papers.furuta2024.claims.common import (
     ELEMENTARY,
     MORE,

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from groklab.experiment.presets import preset
+from groklab.lazy import jax
 from groklab.measures.prediction_errors import is_right, outputs
 from groklab.papers.mallinar2024.claims.common import WRONG, data_of, first, of_all
 from groklab.papers.mallinar2024.presets import EPOCH, OPERATIONS, SMALL_EPOCH
@@ -139,7 +140,6 @@ def _regularised(bench: Bench, size: str, seeds: Sequence[int]) -> list[Finding]
 
 
 def _written_down(bench: Bench, seed: int) -> Finding:
-    import jax
 
     values: dict[str, Any] = {}
     for operation in ("add", "multiply"):

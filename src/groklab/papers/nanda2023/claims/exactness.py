@@ -9,6 +9,7 @@ import numpy as np
 
 from groklab.exchange.importing import import_file
 from groklab.experiment.presets import preset
+from groklab.lazy import jax
 from groklab.measures.fourier import component_norms, fourier_basis, gini
 from groklab.papers.nanda2023.claims.common import analysis
 from groklab.reproduction import Bench, Claim, Finding, Trial
@@ -90,7 +91,6 @@ def _identities(bench: Bench, seed: int) -> Finding:
 
 
 def _gini_at_start(bench: Bench, seed: int) -> Finding:
-    import jax
 
     experiment = preset("nanda2023", {"seed": seed})
     task = experiment.task.build()
