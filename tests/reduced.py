@@ -14,7 +14,7 @@ import pytest
 import groklab.training.ensemble
 from corpus import TRANSFORMER
 from groklab.experiment.presets import PRESETS
-from groklab.papers.fixtures import claims as fixtures_claims
+from groklab.papers.controls import claims as controls_claims
 from groklab.reproduction import PAPERS, Paper
 from groklab.sweeps import executors
 
@@ -50,16 +50,16 @@ def reduced(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
             patch.setitem(PRESETS, name, replace(preset, definition={**preset.definition, **settings}))
         patch.setattr(import_module("groklab.sweeps.sweep"), "connected", _connected)
         patch.setattr(groklab.training.ensemble, "CPU_LANES", 1)
-        patch.setitem(PAPERS, "fixtures", _shorter(PAPERS["fixtures"]))
+        patch.setitem(PAPERS, "controls", _shorter(PAPERS["controls"]))
         yield
 
 
-def _shorter(fixtures: Paper) -> Paper:
-    """The claims of the fixtures, the last of them (too few pairs) tested in fewer steps than 4,000 and 20,000."""
-    *others, claim = fixtures.claims
-    quick = replace(claim.quick, run=fixtures_claims._never(500))
-    full = replace(claim.full, run=fixtures_claims._never(3_000))
-    return replace(fixtures, claims=(*others, replace(claim, quick=quick, full=full)))
+def _shorter(controls: Paper) -> Paper:
+    """The claims of the controls, the last of them (too few pairs) tested in fewer steps than 4,000 and 20,000."""
+    *others, claim = controls.claims
+    quick = replace(claim.quick, run=controls_claims._never(500))
+    full = replace(claim.full, run=controls_claims._never(3_000))
+    return replace(controls, claims=(*others, replace(claim, quick=quick, full=full)))
 
 
 @contextmanager

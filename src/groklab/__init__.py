@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from groklab.measures import measure as measure
     from groklab.networks import activations as activations
     from groklab.networks import patch as patch
-    from groklab.papers.explaining_tasks import explain_task as explain_task
+    from groklab.papers.task_explanation import explain_task as explain_task
     from groklab.reproduction import reproduce as reproduce
     from groklab.store.collection import Collection as Collection
     from groklab.store.collection import runs as runs
@@ -66,7 +66,7 @@ _MODULES = {
     "analyse": "analysis.measuring",
     "compare": "analysis.comparing",
     "explain": "analysis.explaining",
-    "explain_task": "papers.explaining_tasks",
+    "explain_task": "papers.task_explanation",
     "export": "exchange.exporting",
     "import_file": "exchange.importing",
     "label_statistics": "tasks.label_statistics",

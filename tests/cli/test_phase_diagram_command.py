@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from groklab.papers.liu2022.published_maps import published_map
+from groklab.papers.published import published_map
 from groklab.sweeps import Sweep, make_plan
 from groklab.sweeps import folder as table
 from groklab.sweeps.folder import Folder
@@ -59,7 +59,7 @@ def test_it_writes_the_page_and_says_what_it_shows(program: Any, sweep: Sweep) -
     out, err = program("decays", "--published", "data_add_r")
     words = " ".join(out.split())
     assert "4 × 4 cells of 2 seeds, 32 of 32 runs trained. Cells by the majority of their seeds: " in words
-    assert "data_add_r: 15 of 16 cells agree (94%)." in words
+    assert "data_add_r: 15 of 16 cells agree (94%); " in words
     page = sweep.path / "phase-diagram.html"
     assert f"page: {page}" in words
     assert page.stat().st_size < 1_000_000

@@ -48,8 +48,8 @@ SMALLER = {
     "taskset --cpu-list 0 groklab train micro name=one-core --quiet": (
         "taskset --cpu-list 0 groklab train micro name=one-core --quiet budget.steps=50"
     ),
-    "groklab reproduce fixtures/too-few-pairs --full --seeds 2 --slice 0.05": (
-        "groklab reproduce fixtures/too-few-pairs --full --seeds 1 --slice 0.005"
+    "groklab reproduce controls/too-few-pairs --full --seeds 2 --slice 0.05": (
+        "groklab reproduce controls/too-few-pairs --full --seeds 1 --slice 0.005"
     ),
     "groklab train micro name=double dtype=float64 budget.steps=500": (
         "groklab train micro name=double dtype=float64 budget.steps=50"

@@ -131,7 +131,7 @@ def test_published_starts_are_the_published_ones(reference: Path) -> None:
         rows = sorted(arrays["train_index"].tolist())
     weights, own_rows = published_start(58)
     assert own_rows == rows == sorted(gl.preset("liu2022/seed58").split.rows or ())
-    for name, array in read_weights("groklab:liu2022_init_seed58.npz").items():
+    for name, array in read_weights("groklab:liu2022/init_seed58.npz").items():
         np.testing.assert_allclose(array, np.asarray(expected[name], np.float32), atol=0)
         np.testing.assert_allclose(weights[name], expected[name], atol=2e-7)
 

@@ -26,7 +26,7 @@ def by_program(home: Path, *arguments: str) -> dict[str, Any]:
 
 def test_the_small_systems_do_as_is_claimed(home: Path) -> None:
     # fewer seeds than the claims' own: the whole of them is in docs/reproductions
-    found = by_program(home, "fixtures", "--seeds", "2")
+    found = by_program(home, "controls", "--seeds", "2")
     assert [c["verdict"] for c in found["claims"]] == ["reproduced"] * 3
     assert found["complete"]
     assert found["seconds_left"] == 0
@@ -36,13 +36,13 @@ def test_the_small_systems_do_as_is_claimed(home: Path) -> None:
     assert sorted(r.name.rsplit("-", 1)[0] for r in runs) == ["micro-fast-x2", "micro-x2", "never", "never"]
     assert all(r.tags == ["reproduce"] for r in runs)
     groks = found["claims"][0]
-    assert groks["command"] == "groklab reproduce fixtures/micro-groks --quick --seeds 2"
+    assert groks["command"] == "groklab reproduce controls/micro-groks --quick --seeds 2"
     assert groks["measured"]["grokked_step"]["values"] == [1410, 2010]
     assert groks["measured"]["grokked_step"]["median"] == 1710
 
 
 def test_stopped_in_the_middle_of_a_training_and_gone_on_to_the_same_bits(home: Path, tmp_path: Path) -> None:
-    asked = ("fixtures/too-few-pairs", "--full", "--seeds", "1")
+    asked = ("controls/too-few-pairs", "--full", "--seeds", "1")
     whole = by_program(tmp_path / "whole", *asked)
     parts = by_program(home, *asked, "--slice", "0.02")
     assert not parts["complete"]

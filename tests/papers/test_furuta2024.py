@@ -7,7 +7,7 @@ import pytest
 
 import groklab as gl
 from groklab.papers.furuta2024.presets import HARD, MIXTURES
-from groklab.papers.furuta2024.tables import published, published_of
+from groklab.papers.published import published_of, published_tables
 from groklab.tasks.operations import FURUTA_OPERATIONS
 from groklab.tasks.splits import make_split
 from groklab.training.ensemble import build_task, weight_shapes
@@ -47,7 +47,7 @@ def test_hard_operations_are_those_of_the_published_table() -> None:
 
 
 def test_the_published_table_counts() -> None:
-    cells = [v for by in published()["grokked"]["operations"].values() for v in by.values()]
+    cells = [v for by in published_tables("furuta2024")["grokked"]["operations"].values() for v in by.values()]
     assert (len(cells), sum(v is True for v in cells)) == (245, 204)
 
 

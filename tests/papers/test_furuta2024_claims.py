@@ -17,8 +17,9 @@ import pytest
 
 import groklab as gl
 from groklab.errors import OutOfTime
-from groklab.papers.furuta2024.claims import common, measured_table, mixtures, spectra, tables, transfer, verdicts
-from groklab.papers.furuta2024.tables import measured as measured_rows
+from groklab.papers.furuta2024 import measured_table
+from groklab.papers.furuta2024.claims import common, mixtures, spectra, tables, transfer, verdicts
+from groklab.papers.published import measured_rows, published_tables
 from groklab.reproduction import Bench, Claim, Finding, find, reproduce
 from groklab.reproduction.findings import plain
 from groklab.sweeps import executors
@@ -200,7 +201,7 @@ def test_the_smallest_share_of_an_operation() -> None:
 
 
 def test_published_cells_of_table_6_are_all_there() -> None:
-    said = tables.published()["smallest_fraction"]["operations"]
+    said = published_tables("furuta2024")["smallest_fraction"]["operations"]
     cells = [
         said[o][f"{s}_{part}"] for o in tables.DOWNSTREAM for s in tables.SOURCES for part in tables.PARTS.values()
     ]

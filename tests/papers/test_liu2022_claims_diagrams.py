@@ -15,8 +15,8 @@ import groklab as gl
 from groklab.experiment.schema import Experiment
 from groklab.grokking.learning_phases import LETTERS
 from groklab.papers.liu2022.claims import cells, circle, diagrams, groups, trends
-from groklab.papers.liu2022.published_maps import published_map
 from groklab.papers.liu2022.starts import published_start
+from groklab.papers.published import published_map
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.training.start import read_weights
 

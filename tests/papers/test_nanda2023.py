@@ -36,7 +36,7 @@ def tolerance(step: int) -> float:
 
 
 def test_start_weights_are_the_recorded_ones() -> None:
-    weights = read_weights("groklab:nanda2023_init_seed1.npz")
+    weights = read_weights("groklab:nanda2023/init_seed1.npz")
     np.testing.assert_allclose(weights["embed.W_E"][:3, 0], [-0.1348449, -0.0663117, -0.0578043], atol=1e-7)
     assert np.linalg.norm(weights["embed.W_E"]) == pytest.approx(10.722969, abs=1e-5)
     assert np.linalg.norm(weights["unembed.W_U"]) == pytest.approx(11.234520, abs=1e-5)

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from groklab import papers
 from groklab.errors import InputError
-from groklab.papers.liu2022.published_maps import agreement, published_map, published_maps
+from groklab.papers.published import published_map, published_maps
 
 LR, WD, REPRESENTATION = (
     "optimiser.learning_rate",
@@ -85,8 +85,9 @@ def test_the_numbers_are_the_released_ones(reference: Path) -> None:
 
 
 def test_the_licence_travels_with_the_numbers() -> None:
-    data = resources.files("groklab.papers") / "data"
-    licence = (data / "liu2022_published.LICENSE.txt").read_text("utf-8")
+    file = papers.data("liu2022", "published_maps.LICENSE.txt")
+    assert file is not None
+    licence = file.read_text("utf-8")
     assert "Copyright (c) 2022 Ziming Liu" in licence
     assert "The above copyright notice and this permission notice shall be included" in licence
 
@@ -104,24 +105,24 @@ def own(changes: dict[tuple[int, int], str | None] | None = None) -> pl.DataFram
 
 
 def test_a_map_agrees_with_itself() -> None:
-    found = agreement(published_map("data_add_r"), own())
+    found = published_map("data_add_r").agreement(own())
     assert (found.n, found.same, found.share, found.kappa) == (176, 176, 1.0, 1.0)
-    assert found.said == "176 of 176 cells agree (100%)."
+    assert found.summary == "176 of 176 cells agree (100%); Cohen's kappa is 1.00."
     assert found.confusion["grokking"] == {"grokking": 60}
 
 
 def test_cells_that_differ_are_counted_and_cells_without_a_phase_are_not() -> None:
     changes: dict[tuple[int, int], str | None] = {(0, 0): "comprehension", (0, 1): "undefined", (15, 10): None}
-    found = agreement(published_map("data_add_r"), own(changes))
+    found = published_map("data_add_r").agreement(own(changes))
     assert (found.n, found.same) == (175, 173)
     assert found.confusion["grokking"] == {"comprehension": 1, "grokking": 58, "undefined": 1}
-    assert found.said == "173 of 175 cells agree (99%)."
+    assert found.summary == "173 of 175 cells agree (99%); Cohen's kappa is 0.98."
 
 
 def test_kappa_is_nothing_beyond_chance_for_a_map_of_one_phase() -> None:
     published = published_map("data_add_r")
     table = own().with_columns(pl.lit("memorisation").alias("phase"))
-    found = agreement(published, table)
+    found = published.agreement(table)
     assert (found.same, found.n) == (60, 176)
     assert found.kappa == pytest.approx(0, abs=1e-12)
     # by hand: two phases, 3 of 4 agree, chance (2*3 + 2*1)/16 = 1/2
@@ -132,20 +133,20 @@ def test_kappa_is_nothing_beyond_chance_for_a_map_of_one_phase() -> None:
             "phase": ["grokking", "grokking", "grokking", "confusion"],
         }
     )
-    assert agreement(published, four).kappa == pytest.approx((0.75 - 0.5) / 0.5)
+    assert published.agreement(four).kappa == pytest.approx((0.75 - 0.5) / 0.5)
 
 
 def test_only_cells_of_both_are_compared() -> None:
     table = pl.DataFrame({LR: [1e-4, 1.1e-4, 1e-4], WD: [0.0, 0.0, 0.5], "phase": ["comprehension"] * 3})
-    found = agreement(published_map("data_add_r"), table)
+    found = published_map("data_add_r").agreement(table)
     assert (found.n, found.same) == (1, 1)
-    nothing = agreement(published_map("data_add_r"), table.filter(pl.col(WD) == 0.5))
+    nothing = published_map("data_add_r").agreement(table.filter(pl.col(WD) == 0.5))
     assert (nothing.n, nothing.share, nothing.kappa) == (0, None, None)
-    assert "No cell" in nothing.said
+    assert "No published cell" in nothing.summary
 
 
 def test_refusals() -> None:
     with pytest.raises(InputError, match=r"'data_add_x': needs to be one of data_add_r, data_add_r_reprlr, data_fine"):
         published_map("data_add_x")
     with pytest.raises(InputError, match=r"varies optimiser.weight_decay, and this table does not"):
-        agreement(published_map("data_add_r"), pl.DataFrame({LR: [1e-4], "phase": ["grokking"]}))
+        published_map("data_add_r").agreement(pl.DataFrame({LR: [1e-4], "phase": ["grokking"]}))

@@ -23,6 +23,7 @@ import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
 from groklab.experiment.yaml_input import parse_overrides
+from groklab.papers.published import PublishedTable, read_published
 from groklab.report import write_family
 from groklab.report.family import argument, table_csv, verdict_words
 from groklab.report.family_cells import OUTCOMES, VERDICTS, Cell, Member
@@ -31,7 +32,6 @@ from groklab.report.family_study import family, said
 from groklab.report.family_words import experiment_said, formula, headings, sweep_command
 from groklab.report.one_member import OneMember
 from groklab.report.published_setting import made_with
-from groklab.report.published_table import Published, compare, read_published
 from groklab.report.spark_lines import DASH, HEIGHT, WIDTH, across, spark_line
 from groklab.store import storage
 from groklab.sweeps import Sweep, make_plan, parse_grid
@@ -507,8 +507,8 @@ def test_agreement_is_counted_cell_by_cell(home: Path) -> None:
     assert (agreement.same, agreement.n) == (4, 6)
     # expected by chance: each side says 'grokked' in 3 of 6
     assert agreement.kappa == pytest.approx((4 / 6 - 0.5) / 0.5)
-    assert agreement.difference == pytest.approx(3.5, abs=1e-4)
-    assert agreement.said.startswith("4 of 6 cells agree (67%); Cohen's kappa is 0.33. Where neither grokked, ")
+    assert agreement.best_accuracy_difference == pytest.approx(3.5, abs=1e-4)
+    assert agreement.summary.startswith("4 of 6 cells agree (67%); Cohen's kappa is 0.33. Where neither grokked, ")
     raw = write_family(sweep, published=published).read_text()
     assert raw.count('<td id="c0-0-1" class="grokked differs"') == 1
     assert "x + y, 0.5: grokked, step 99; published: 40%" in raw
@@ -527,7 +527,7 @@ def test_what_differs_from_how_a_paper_made_its_table_is_said(home: Path) -> Non
         assert ours in agreement.setting
         assert f"up to {BUDGET:,} steps where the published table has" in agreement.setting
         assert "up to 300,000 steps, so the two need not agree." in agreement.setting
-        assert agreement.said.endswith(agreement.setting)
+        assert agreement.summary.endswith(agreement.setting)
         assert agreement.to_dict()["setting"] == agreement.setting
     assert "p = 97" in found.agreements[0].setting.split("where")[1]
     assert "p = 97" not in found.agreements[1].setting
@@ -554,9 +554,9 @@ def test_what_a_paper_made_its_table_with(tmp_path: Path) -> None:
 
 
 def test_undecided_cells_are_not_compared() -> None:
-    published = Published.of({"a": {"1": True, "2": True}}, ["a"], [1, 2], "mine")
-    found = compare(published, {(0, 0): (None, 0.5), (0, 1): (None, None)})
-    assert (found.n, found.kappa, found.said) == (0, None, "No cell that is published is decided here yet.")
+    published = PublishedTable.of({"a": {"1": True, "2": True}}, ["a"], [1, 2], "mine")
+    found = published.agreement({(0, 0): (None, 0.5), (0, 1): (None, None)})
+    assert (found.n, found.kappa, found.summary) == (0, None, "No published cell is decided here.")
 
 
 def test_the_papers_own_table_can_be_named() -> None:
@@ -564,7 +564,7 @@ def test_the_papers_own_table_can_be_named() -> None:
     assert table["2x_y"]["0.3"] == 3.1
     assert table["add"]["0.3"] is True
     assert "2402.16726" in about
-    whole = Published.of(table, list(table), [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], "theirs")
+    whole = PublishedTable.of(table, list(table), [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], "theirs")
     assert len(whole.entries) == 245
     assert sum(entry is True for entry in whole.entries.values()) == 245 - 41
 
@@ -572,7 +572,7 @@ def test_the_papers_own_table_can_be_named() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[1, 2", "is no file of JSON"),
+        ("[1, 2", "is not a JSON file"),
         ("[1, 2]", "holds no table of rows, columns and entries"),
         ('{"a": {"b": {"0.3": "yes"}}}', "holds no table"),
         ('{"a": {"b": {"0.3": true}}, "c": {"b": {"0.3": true}}}', "needs one of its tables after a slash: a, c"),
@@ -606,7 +606,7 @@ def test_a_table_of_several_is_named_after_the_file(tmp_path: Path) -> None:
 )
 def test_entries_that_mean_nothing_are_refused(table: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Published.of(table, ["add"], [0.3], "mine")
+        PublishedTable.of(table, ["add"], [0.3], "mine")
 
 
 # -- small things -----------------------------------------------------------------------------------------------------

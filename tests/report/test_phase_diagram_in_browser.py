@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from groklab.papers.liu2022.published_maps import published_map
+from groklab.papers.published import published_map
 from groklab.report.phase_diagram import write_page
 from groklab.report.phase_study import study
 from invented_sweep import LR, WD, InventedSweep
@@ -101,7 +101,7 @@ def test_cells_have_the_letters_of_their_phases(browser: Any, page: Path) -> Non
     # where they differ, and only there, a cell is cut in two
     assert browser.ask("document.querySelectorAll('#map-differ svg > path').length") == 2 * 2
     summary = browser.ask("document.querySelector('#published + div .summary').textContent")
-    assert summary.startswith("172 of 174 cells agree (99%).")
+    assert summary.startswith("172 of 174 cells agree (99%); ")
 
 
 def test_pointing_shows_the_curves_and_a_click_keeps_them(browser: Any, page: Path) -> None:

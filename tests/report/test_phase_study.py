@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from groklab.errors import InputError
-from groklab.papers.liu2022.published_maps import published_map
+from groklab.papers.published import published_map
 from groklab.report.phase_diagram import MOST_POINTS, render, write_page
 from groklab.report.phase_study import counts, said, study
 from invented_sweep import LR, WD, InventedSweep, Times
@@ -46,7 +46,7 @@ def data_of(page: str) -> Any:
 
 def test_a_sweep_that_does_as_published_agrees_cell_by_cell(remade: InventedSweep) -> None:
     found = study(remade, published="data_add_r")
-    assert found.agreements[0].said == "176 of 176 cells agree (100%)."
+    assert found.agreements[0].summary == "176 of 176 cells agree (100%); Cohen's kappa is 1.00."
     (diagram,) = found.diagrams
     assert [counts(diagram)[p] for p in ("comprehension", "grokking", "memorisation", "confusion")] == [17, 60, 60, 39]
     assert said(diagram).endswith("All seeds agree in 160 of 176 cells (91%).")
@@ -147,7 +147,7 @@ def test_the_page_holds_all_it_shows(remade: InventedSweep) -> None:
     page = path.read_text("utf-8")
     assert len(page) < 2_000_000
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
-    assert "176 of 176 cells agree (100%)." in page
+    assert "176 of 176 cells agree (100%); " in page
     assert "github.com/ejmichaud/grokking-squared at 0229df9" in page
     data = data_of(page)
     assert len(data["curves"]) == 528

@@ -80,18 +80,18 @@ def test_papers_and_claims_are_listed(program: Program) -> None:
     assert "too-few-pairs" in out
     code, out, _ = program("reproduce", "--json")
     papers = {p["paper"]: p for p in json.loads(out)["papers"]}
-    assert set(papers["fixtures"]["claims"][0]) == {"id", "claim", "source", "quick_seconds", "full_seconds"}
+    assert set(papers["controls"]["claims"][0]) == {"id", "claim", "source", "quick_seconds", "full_seconds"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fixtrues"], "did you mean 'fixtures'"),
-        (["fixtures/micro-grok"], "did you mean 'micro-groks'"),
-        (["fixtures", "--quick", "--full"], "one of them"),
-        (["fixtures", "--seeds", "0"], "seeds = 0"),
-        (["fixtures", "--slice", "-1"], "slice = -1"),
-        (["fixtures", "--slices", "0"], "slices = 0"),
+        (["controlls"], "did you mean 'controls'"),
+        (["controls/micro-grok"], "did you mean 'micro-groks'"),
+        (["controls", "--quick", "--full"], "one of them"),
+        (["controls", "--seeds", "0"], "seeds = 0"),
+        (["controls", "--slice", "-1"], "slice = -1"),
+        (["controls", "--slices", "0"], "slices = 0"),
     ],
 )
 def test_refusals(program: Program, home: Path, arguments: list[str], words: str) -> None:
@@ -113,10 +113,10 @@ def test_a_terminal_shows_what_is_going_on(paper: Callable[..., Paper]) -> None:
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_stopped_by_others_and_gone_on(home: Path, sign: signal.Signals, code: int) -> None:
-    arguments = ("reproduce", "fixtures/too-few-pairs", "--seeds", "2", "--json")
+    arguments = ("reproduce", "controls/too-few-pairs", "--seeds", "2", "--json")
     # thousands of steps: programs as users have them, which are four times as quick as those of other tests
     process = processes.Program(*arguments, environment={"XLA_FLAGS": ""})
-    path = home / "reproductions" / "fixtures.json"
+    path = home / "reproductions" / "controls.json"
     until = time.monotonic() + 60
     while time.monotonic() < until and not (path.is_file() and "holds" in path.read_text()):
         time.sleep(0.02)

@@ -207,10 +207,10 @@ def test_refusals() -> None:
         ("size = 'huge'", {"size": "huge"}),
     ):
         with pytest.raises(InputError, match=words):
-            reproduce("fixtures", **changes)
-    with pytest.raises(InputError, match="did you mean 'fixtures'"):
+            reproduce("controls", **changes)
+    with pytest.raises(InputError, match="did you mean 'controls'"):
         reproduce("fixture")
     with pytest.raises(InputError, match="did you mean 'micro-groks'"):
-        reproduce("fixtures/micro-grok")
+        reproduce("controls/micro-grok")
     with pytest.raises(InputError, match="no claim ''"):
-        reproduce("fixtures/")
+        reproduce("controls/")

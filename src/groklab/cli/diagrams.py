@@ -111,6 +111,6 @@ def _say(studied: PhaseStudy, console: Console) -> None:
             console.print(f"{slice_name(diagram)}:", markup=False, soft_wrap=True)
         console.print(said(diagram), soft_wrap=True)
         if studied.published is not None:
-            console.print(f"{studied.published.name}: {studied.agreements[i].said}", soft_wrap=True)
+            console.print(f"{studied.published.name}: {studied.agreements[i].summary}", soft_wrap=True)
     if len(studied.diagrams) > MOST_TOLD:
         console.print(f"and {len(studied.diagrams) - MOST_TOLD} slices more, on the page")

@@ -70,7 +70,7 @@ def explain(
 
       groklab tasks explain x5_y5 --p 59 --json
     """
-    from groklab.papers.explaining_tasks import explain_task
+    from groklab.papers.task_explanation import explain_task
 
     found = explain_task(expression, p, frac_train=frac_train, seeds=seeds)
     if as_json:

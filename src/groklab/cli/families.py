@@ -55,9 +55,9 @@ def report_family(
     as_json: bool,
 ) -> None:
     """Write the page, and the members' own pages that are asked for, and say what it shows."""
+    from groklab.papers.published import read_published
     from groklab.report.family_pages import members_at, page_path, remaking, write_members, write_page
     from groklab.report.family_study import family
-    from groklab.report.published_table import read_published
 
     if out is not None and not out.expanduser().is_dir() and out.suffix != ".html":
         raise InputError("--out", str(out), "needs a folder that exists, or a file name that ends in .html")
@@ -102,5 +102,5 @@ def _say(found: Any, console: Console) -> None:
     for i, (name, table) in enumerate(zip(slice_names(found), found.tables, strict=True)):
         told = f"{name}: {said(table)}" if name else said(table)
         if found.agreements:
-            told += f" {found.agreements[i].source}: {found.agreements[i].said}"
+            told += f" {found.agreements[i].source}: {found.agreements[i].summary}"
         console.print(told, soft_wrap=True, markup=False)

@@ -48,9 +48,9 @@ def reproduce(
 
       groklab reproduce
 
-      groklab reproduce fixtures
+      groklab reproduce controls
 
-      groklab reproduce fixtures/too-few-pairs --full --slice 2
+      groklab reproduce controls/too-few-pairs --full --slice 2
     """
     from groklab import reproduction
     from groklab.reproduction.claim import Size

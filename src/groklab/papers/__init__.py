@@ -1,13 +1,34 @@
-"""One folder per paper, with its `presets` and its `claims`; a new folder needs no listing anywhere."""
+"""The papers: one folder each, with presets, claims and data.
+
+A folder is found by its name alone, so adding or removing one touches nothing else:
+
+- `presets` (a module): experiments, by `groklab.experiment.presets.define`
+- `claims` (a module or package): claims with their trials, by `groklab.reproduction.publish`
+- `data/`: published tables and maps (see `papers.published`), and initial weights for `start.file`
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import pkgutil
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+
+def names() -> list[str]:
+    """Return the names of all papers."""
+    return [paper.name for paper in pkgutil.iter_modules(__path__) if paper.ispkg]
 
 
 def load(part: str) -> None:
     """Import one part of every paper: 'presets', which define experiments, or 'claims', which test sentences."""
-    for paper in pkgutil.iter_modules(__path__, f"{__name__}."):
-        if paper.ispkg and importlib.util.find_spec(f"{paper.name}.{part}"):
-            importlib.import_module(f"{paper.name}.{part}")
+    for name in names():
+        module = f"{__name__}.{name}.{part}"
+        if importlib.util.find_spec(module):
+            importlib.import_module(module)
+
+
+def data(paper: str, file: str) -> Traversable | None:
+    """Return a file of a paper's data folder, or None where there is no such paper or file."""
+    path = resources.files(__name__) / paper / "data" / file
+    return path if paper in names() and path.is_file() else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
-from groklab.papers.furuta2024.tables import MEASURED, measured_of, published_of
+from groklab.papers.published import measured_of, published_of
 from groklab.tasks import Arithmetic, Split, Task
 from groklab.tasks.algebra import algebra_of
 from groklab.tasks.evaluation import Integers
@@ -29,7 +29,7 @@ def explain_task(
     frac_train: float = 0.3,
     seeds: int = 100,
     most: int = 5,
-    table: Path = MEASURED,
+    table: Path | None = None,
 ) -> dict[str, Any]:
     """What algebra and the statistics of its labels say of an operation on two numbers mod p, before any training.
 

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from groklab import device
 from groklab.errors import InputError, shown
+from groklab.papers.published import place_of
 from groklab.report.family import place_name, render
 from groklab.report.family_cells import Cell, Member, Table
 from groklab.report.family_study import Family, family
 from groklab.report.family_words import headings
 from groklab.report.one_member import OneMember
 from groklab.report.page import render as render_run
-from groklab.report.published_table import place_of
 from groklab.report.single import run_page
 from groklab.store import storage
 from groklab.sweeps import Sweep

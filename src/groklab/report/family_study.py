@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from groklab.errors import InputError, shown
+from groklab.papers.published import Agreement, PublishedTable
 from groklab.report.family_cells import VERDICTS, Cell, Member, Table
 from groklab.report.family_words import value_names
 from groklab.report.published_setting import difference, made_with
-from groklab.report.published_table import Agreement, Published, compare
 from groklab.store.run import Run
 from groklab.sweeps import Sweep
 from groklab.text import listed
@@ -42,7 +42,7 @@ class Family:
     column_key: str
     column_values: tuple[Any, ...]
     tables: tuple[Table, ...]
-    published: Published | None
+    published: PublishedTable | None
     agreements: tuple[Agreement, ...]
     problems: tuple[str, ...]
 
@@ -108,10 +108,10 @@ def family(
             if inside:
                 cells.append(Cell(i, j, tuple(inside)))
         tables.append(Table(dict(zip(others, held, strict=True)), tuple(cells)))
-    theirs = None if published is None else Published.of(published, row_values, column_values, source, about)
+    theirs = None if published is None else PublishedTable.of(published, row_values, column_values, source, about)
     known = {} if theirs is None else made_with(source)
     agreements = (
-        [] if theirs is None else [compare(theirs, _measured(t), difference(sweep, t.at, known)) for t in tables]
+        [] if theirs is None else [theirs.agreement(_measured(t), difference(sweep, t.at, known)) for t in tables]
     )
     whole = (sweep.name, row_key, row_values, column_key, column_values, tuple(tables))
     return Family(*whole, theirs, tuple(agreements), tuple(problems))

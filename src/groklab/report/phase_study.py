@@ -12,7 +12,7 @@ import polars as pl
 from groklab.errors import InputError
 from groklab.figures.phase_cells import COLUMNS, Cell, PhaseDiagram, Time, label, phase_diagrams
 from groklab.grokking.learning_phases import GAP, PHASES, RULE, THRESHOLD, check, learning_phase
-from groklab.papers.liu2022.published_maps import Agreement, PublishedMap, agreement, published_map
+from groklab.papers.published import Agreement, PublishedMap, published_map
 from groklab.text import listed
 
 
@@ -136,7 +136,7 @@ def study(
         axes = {theirs.rows.key, theirs.columns.key}
         if axes != {diagram.x_key, diagram.y_key}:
             raise _over_others(theirs, axes, diagram, sweep.keys)
-        agreements.append(agreement(theirs, diagram.table(), gap, boundary))
+        agreements.append(theirs.agreement(diagram.table(), gap, boundary))
     steps = {m: (train, test) for m, train, test in table.select("member", "train_step", "test_step").iter_rows()}
     undefined = table.filter(pl.col("phase") == "undefined").select("member", "phase_reason").iter_rows()
     reasons = {m: why for m, why in undefined if why}

@@ -9,7 +9,7 @@ from typing import Any
 from groklab.errors import InputError
 from groklab.experiment.presets import PRESETS, preset
 from groklab.figures.phase_cells import label
-from groklab.report.published_table import located
+from groklab.papers.published import located
 from groklab.report.settings import flat
 from groklab.sweeps import Sweep
 from groklab.text import listed

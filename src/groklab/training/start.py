@@ -118,7 +118,8 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
     """Weights by name from an .npz or .safetensors file, in our layout; nothing is ever unpickled."""
     path = Path(name).expanduser()
     if name.startswith(PACKAGED):
-        path = Path(str(resources.files("groklab.papers") / "data" / name.removeprefix(PACKAGED)))
+        paper, _, file = name.removeprefix(PACKAGED).partition("/")
+        path = Path(str(resources.files("groklab.papers") / paper / "data" / file))
     if not path.is_file():
         raise InputError("start.file", name, "is not a file")
     try:

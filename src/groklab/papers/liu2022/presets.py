@@ -46,7 +46,7 @@ define(
     "the start), RQI 0.95 at 800; all right at the end",
     source=f"{SOURCE}; initial weights recomputed from seed 58",
     split__rows=_rows,
-    start__file="groklab:liu2022_init_seed58.npz",
+    start__file="groklab:liu2022/init_seed58.npz",
     measures__every=1,
 )
 define(

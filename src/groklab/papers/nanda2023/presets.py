@@ -41,7 +41,7 @@ define(
     source=SOURCE + "; initial weights recomputed from torch.manual_seed(0)",
     split__method="python_shuffle",
     split__seed=0,
-    start__file="groklab:nanda2023_init_seed0.npz",
+    start__file="groklab:nanda2023/init_seed0.npz",
     dtype="float64",
 )
 define(
@@ -53,7 +53,7 @@ define(
     source=SOURCE + "; saved run with decay 0.1",
     split__method="python_shuffle",
     split__seed=1,
-    start__file="groklab:nanda2023_init_seed1.npz",
+    start__file="groklab:nanda2023/init_seed1.npz",
     optimiser__weight_decay=0.1,
     seed=1,
     budget__steps=107_791,

@@ -12,7 +12,7 @@ from groklab.experiment.presets import preset
 from groklab.lazy import jax, jnp
 from groklab.measures import MEASURES
 from groklab.papers.furuta2024.claims.common import of_all
-from groklab.papers.furuta2024.tables import published_of
+from groklab.papers.published import published_of
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.tasks.algebra.factoring import over_field, over_integers
 from groklab.tasks.algebra.powers import power

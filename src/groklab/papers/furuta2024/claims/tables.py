@@ -9,14 +9,14 @@ import polars as pl
 
 from groklab.experiment.presets import preset
 from groklab.papers.furuta2024.claims.common import ASKED, STEPS, Trained, cleaned_up, told, trained, trial
-from groklab.papers.furuta2024.tables import published, published_of
+from groklab.papers.published import published_of, published_tables
 from groklab.reproduction import Bench, Claim, Finding
 from groklab.reproduction.claim import Size
 from groklab.tasks.operations import FURUTA_OPERATIONS
 
 OPERATIONS: tuple[str, ...] = FURUTA_OPERATIONS
 #: Those of table 6.
-DOWNSTREAM: tuple[str, ...] = tuple(published()["smallest_fraction"]["operations"])
+DOWNSTREAM: tuple[str, ...] = tuple(published_tables("furuta2024")["smallest_fraction"]["operations"])
 FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SOURCES = ("add", "multiply", "subtract")
 #: What may be taken over, and its name in the published table.
@@ -84,7 +84,7 @@ def _table_6(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
                 start["start.member"] = i if run.n_members > 1 else None
                 # seeds start from other members, so that each is a sweep of its own
                 cells[source, part, seed] = _swept(bench, f"table-6-{source}-{part}", DOWNSTREAM, start, (seed,))
-    said = published()["smallest_fraction"]["operations"]
+    said = published_tables("furuta2024")["smallest_fraction"]["operations"]
     found = []
     for seed in seeds:
         values: dict[str, Any] = {}

@@ -18,8 +18,8 @@ import polars as pl
 from groklab.experiment.presets import preset
 from groklab.experiment.schema import Experiment
 from groklab.grokking.learning_phases import LETTERS, LearningPhase, learning_phase
-from groklab.papers.liu2022.published_maps import PublishedMap
 from groklab.papers.liu2022.starts import Recipe, published_start
+from groklab.papers.published import PublishedMap
 from groklab.reproduction import Bench
 from groklab.store.collection import Collection
 from groklab.store.run import Run

@@ -11,7 +11,7 @@ import polars as pl
 from groklab.grokking.learning_phases import GAP
 from groklab.papers.liu2022.claims import trends
 from groklab.papers.liu2022.claims.cells import FAST, NAMED, ORDER, PUBLISHED_SEED, Part, diagram, grid, implied, lines
-from groklab.papers.liu2022.published_maps import published_map
+from groklab.papers.published import published_map
 from groklab.reproduction import Bench, Claim, Finding, Trial
 
 #: By rows (decoder rate) and columns (decay 0 to 10) of data_add_r. Where the decoder is fast, what happens happens

@@ -10,7 +10,7 @@ import numpy as np
 from groklab.experiment.presets import preset
 from groklab.measures.parallelogram_quality import parallelogram_quality
 from groklab.papers.liu2022.claims.cells import started
-from groklab.papers.liu2022.published_maps import published_map
+from groklab.papers.published import published_map
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.store.run import Run
 from groklab.tasks.splits import make_split

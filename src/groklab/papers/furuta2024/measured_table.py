@@ -1,6 +1,6 @@
 """Makes the packaged table of what was measured here of the operations alone, from results that are kept.
 
-`python -m groklab.papers.furuta2024.claims.measured_table docs/reproductions/furuta2024.json [SWEEP ...]`: the saved
+`python -m groklab.papers.furuta2024.measured_table docs/reproductions/furuta2024.json [SWEEP ...]`: the saved
 results of `groklab reproduce furuta2024`, and sweeps over task.expression, at one modulus each. Of an operation that
 both hold at the same modulus and fraction, the one with more seeds is taken.
 """
@@ -16,7 +16,6 @@ import polars as pl
 
 from groklab.papers.furuta2024.claims.common import ASKED, FRACTION, MORE, OWN
 from groklab.papers.furuta2024.claims.verdicts import FACTORIZABLE, POWERS
-from groklab.papers.furuta2024.tables import MEASURED
 from groklab.reproduction.saved import load
 from groklab.store import storage
 
@@ -34,6 +33,7 @@ LOOKED_AT = {
     "squares-spectrum": ("x2_y2", "grokked_step"),
     "relabelled-addition": ("x_plus_y_power_5", "fifth_power_grokked_step"),
 }
+TABLE = Path(__file__).parent / "data" / "measured_table.json"
 P = ASKED["quick"]["task.p"]
 
 
@@ -44,7 +44,7 @@ def _row(operation: str, frac_train: float, p: int, steps: Sequence[int | None],
 
 
 def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of `furuta2024_tables.measured` that saved results hold: an operation each of the quick trials."""
+    """The rows of `published.measured_rows` that saved results hold: an operation each of the quick trials."""
     for claim in saved["claims"]:
         evidence = claim.get("quick")
         if evidence is None or claim["id"] not in {*COMPARED, *LOOKED_AT}:
@@ -80,7 +80,7 @@ def rows_of_sweep(folder: Path) -> Iterator[dict[str, Any]]:
 def main(arguments: Sequence[str]) -> None:
     """Write the table; `arguments` hold the file of saved results, sweeps, and --out FILE for another place."""
     given = list(arguments)
-    path = Path(given.pop(given.index("--out") + 1)) if "--out" in given else MEASURED
+    path = Path(given.pop(given.index("--out") + 1)) if "--out" in given else TABLE
     file, *sweeps = [word for word in given if word != "--out"]
     rows = [*rows_of(load(Path(file))), *(row for name in sweeps for row in rows_of_sweep(Path(name)))]
     kept: dict[Any, dict[str, Any]] = {}
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> None:
         key = (row["operation"], row["p"], row["frac_train"])
         if key not in kept or row["seeds"] > kept[key]["seeds"]:
             kept[key] = row
-    made_by = "python -m groklab.papers.furuta2024.claims.measured_table"
+    made_by = "python -m groklab.papers.furuta2024.measured_table"
     storage.write_json(path, {"made_by": made_by, "rows": [*kept.values()]})
 
 
