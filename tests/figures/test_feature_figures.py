@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from groklab import figures
 from groklab.analysis import feature_frames as frames
-from groklab.measures.orientations import compared, is_ambiguous, is_asked
+from groklab.measures.circulance import compared, is_ambiguous, is_asked
 from groklab.tasks.features import ORIENTATIONS, planted_features
 from groklab.tasks.residues import log_order
 

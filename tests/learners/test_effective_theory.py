@@ -14,7 +14,7 @@ import pytest
 from groklab.errors import InputError
 from groklab.learners.effective_loss import effective_loss
 from groklab.learners.effective_theory import EffectiveTheory
-from groklab.measures.parallelogram_quality import normalised, parallelogram_quality, rqi
+from groklab.measures.representation import normalised, parallelogram_quality, rqi
 from groklab.tasks import Arithmetic, Group, Task, TaskShape
 from groklab.theory.parallelograms import equations_of
 

@@ -13,7 +13,7 @@ import pytest
 import groklab as gl
 from groklab.errors import InputError
 from groklab.learners.gradient_descent import FRESH
-from groklab.measures.positions import position_losses
+from groklab.measures.predictions import position_losses
 from groklab.networks.transformer import Transformer
 from groklab.objectives import CrossEntropy
 from groklab.store.run import Run

@@ -9,7 +9,7 @@ from tests.measures.models import CASES, TASKS, Model, case, made
 from tests.measures.test_neurons import regression
 
 import groklab as gl
-from groklab.measures import ablations, directions, neurons
+from groklab.measures import ablations, frequencies, neurons
 from groklab.networks import MLP, Transformer
 
 PLAIN = {"d_model": 8, "n_heads": 2, "d_mlp": 12}
@@ -66,7 +66,7 @@ def replaced_neurons(model: Model, keys: tuple[int, ...]) -> dict[str, np.ndarra
 
 
 def on_directions(model: Model, keys: tuple[int, ...]) -> dict[str, np.ndarray]:
-    found = directions.directions(model.weights, model.task, network=model.network, frequencies=keys)
+    found = frequencies.directions(model.weights, model.task, network=model.network, frequencies=keys)
     vectors = np.concatenate([found["u"], found["v"]])
     basis = np.linalg.svd(vectors, full_matrices=False)
     kept = basis.Vh[basis.S > 1e-9]

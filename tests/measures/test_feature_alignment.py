@@ -14,9 +14,8 @@ from tests.measures.feature_doubles import NETWORK_CASES, Kernel, metric, networ
 
 import groklab as gl
 from groklab.analysis.measuring import take
-from groklab.measures.alignment import alignment
+from groklab.measures.feature_alignment import alignment, correlation
 from groklab.measures.feature_matrices import feature_matrix
-from groklab.measures.neural_features import correlation
 from groklab.measures.registry import MEASURES, measure
 from groklab.tasks.base import Task
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from groklab.errors import InputError
 from groklab.measures import MEASURES
-from groklab.measures.parallelogram_quality import normalised, parallelogram_quality, rqi, structure_of
+from groklab.measures.representation import normalised, parallelogram_quality, rqi, structure_of
 from groklab.networks import Transformer
 from groklab.tasks import Arithmetic, Group, Task
 from groklab.theory.closure import deducible

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from groklab.tasks import OPERATIONS, Arithmetic, parse
 from groklab.tasks.algebra import algebra_of
 from groklab.tasks.algebra.factoring import NotFactored, over_field, over_integers
-from groklab.tasks.algebra.forms import additive, linear_form, product
-from groklab.tasks.algebra.powers import power
-from groklab.tasks.algebra.relabelling import relabelled
+from groklab.tasks.algebra.forms import additive, linear_form, product, relabelled
 from groklab.tasks.operations import FURUTA_OPERATIONS
+from groklab.tasks.residues import power
 
 coefficients = st.integers(-9, 9)
 seeds = st.integers(0, 2**32 - 1)

@@ -16,8 +16,8 @@ from hypothesis.extra.numpy import arrays
 import groklab as gl
 from groklab.cli import main
 from groklab.errors import DamagedError, InputError
-from groklab.tasks import MNIST, idx, images
-from groklab.tasks.idx import decode, encode, unpacked
+from groklab.tasks import MNIST, images
+from groklab.tasks.images import decode, encode, unpacked
 
 DRAWN = np.random.default_rng(0)
 IMAGES = DRAWN.integers(0, 256, (12, 4, 3), dtype=np.uint8)
@@ -101,7 +101,7 @@ def test_what_is_written_is_read(array: np.ndarray, packed: bool) -> None:
 @given(data=st.binary(max_size=40), n=st.sampled_from([1, 3]), dressed=st.booleans())
 def test_any_bytes_are_read_or_refused(data: bytes, n: int, dressed: bool) -> None:
     if dressed:
-        data = idx.MAGIC[n].to_bytes(4, "big") + data
+        data = images.MAGIC[n].to_bytes(4, "big") + data
     try:
         found = decode(unpacked(data), n)
     except ValueError:
@@ -150,7 +150,7 @@ def test_each_lie_has_its_sentence(tmp_path: Path) -> None:
 def test_a_file_that_unpacks_to_gigabytes_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = gzip.compress(bytes(1_000_000))
     assert len(bomb) < 2_000
-    monkeypatch.setattr(idx, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(images, "MAX_BYTES", 100_000)
     with pytest.raises(InputError, match="larger than 100,000 bytes once unpacked"):
         MNIST(**saved(tmp_path, images=bomb)).build()
     with pytest.raises(InputError, match=r"is larger than 100,000 bytes$"):

@@ -19,7 +19,7 @@ from groklab.cli import main
 from groklab.errors import InputError
 from groklab.figures.embedding_traces import embedding_traces, reached
 from groklab.figures.theory import theory_by_fraction
-from groklab.measures.parallelogram_quality import normalised, rqi
+from groklab.measures.representation import normalised, rqi
 from groklab.tasks import Arithmetic
 from groklab.theory.effective_theory import (
     at_fraction,

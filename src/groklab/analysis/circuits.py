@@ -16,7 +16,7 @@ from groklab.experiment.schema import Experiment
 from groklab.measures import MEASURES
 from groklab.measures.frequencies import default_rule, find_frequencies
 from groklab.measures.grid import Grid, grid_of
-from groklab.measures.phases import Phases, find_phases
+from groklab.measures.training_stages import Phases, find_phases
 from groklab.store.thinning import thin_evenly
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split

@@ -16,10 +16,10 @@ from groklab.analysis.measuring import Told, analyse
 from groklab.analysis.representations import RepresentationAnalysis
 from groklab.errors import InputError
 from groklab.measures import MEASURES
+from groklab.measures.circulance import is_asked
 from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
 from groklab.measures.grid import grid_of
-from groklab.measures.orientations import is_asked
-from groklab.measures.phases import FEWEST
+from groklab.measures.training_stages import FEWEST
 from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from groklab.measures.orientations import NAMES, compared
+from groklab.measures.circulance import NAMES, compared
 from groklab.tasks.base import Task
 
 Section = tuple[str, list[str]]

@@ -12,7 +12,7 @@ from groklab.analysis.explaining_machines import Section
 from groklab.analysis.mixtures import MixtureAnalysis, OperationLoss
 from groklab.errors import InputError
 from groklab.measures import MEASURES
-from groklab.measures.phases import FEWEST
+from groklab.measures.training_stages import FEWEST
 from groklab.tasks.base import Task
 
 #: Components over (a, b) that are told by name.

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.measures.alignment import alignment
-from groklab.measures.circulance import deviations, fit_identity_and_ones, logarithmic
+from groklab.measures.circulance import best, deviations, fit_identity_and_ones, logarithmic
+from groklab.measures.feature_alignment import alignment
 from groklab.measures.feature_matrices import blocks
 from groklab.measures.feature_spectra import circulant_power, effective_rank, top_share, transformed
-from groklab.measures.orientations import best
 
 #: The test loss has moved from where it began by this share; test accuracy has risen by this over what it began
 #: with.

@@ -14,8 +14,8 @@ from groklab.analysis.feature_frames import history_frame, orientation_of, turni
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
 from groklab.measures import MEASURES
+from groklab.measures.circulance import ALIKE, CIRCULANT, ENTRIES, FAR, compared, is_ambiguous, is_asked
 from groklab.measures.feature_matrices import has_two_operands, is_kernel_machine
-from groklab.measures.orientations import ALIKE, CIRCULANT, ENTRIES, FAR, compared, is_ambiguous, is_asked
 from groklab.networks.mlp import MLP
 from groklab.store.thinning import thin
 from groklab.tasks.base import Task

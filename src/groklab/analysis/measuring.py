@@ -20,7 +20,7 @@ from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, gini
 from groklab.measures.frequencies import default_rule, find_frequencies
-from groklab.measures.phases import RULE, Phases, find_phases
+from groklab.measures.training_stages import RULE, Phases, find_phases
 from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.features import ORIENTATIONS

@@ -11,7 +11,7 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.grid import grids_of
-from groklab.measures.phases import RULE, find_phases
+from groklab.measures.training_stages import RULE, find_phases
 from groklab.tasks.base import Task
 
 

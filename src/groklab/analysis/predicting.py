@@ -10,8 +10,7 @@ import polars as pl
 
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
-from groklab.measures.parallelogram_quality import normalised, rqi
-from groklab.measures.representation import symbol_embedding
+from groklab.measures.representation import normalised, rqi, symbol_embedding
 from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from groklab.analysis.explaining_representations import representation_lines
 from groklab.analysis.representations import RepresentationAnalysis
-from groklab.measures.orientations import NAMES
-from groklab.measures.phases import FEWEST
+from groklab.measures.circulance import NAMES
+from groklab.measures.training_stages import FEWEST
 
 #: Rows of the table of checkpoints.
 ROWS = 14

@@ -22,7 +22,7 @@ from groklab.figures.theme import (
     figure,
     log_heights,
 )
-from groklab.measures.orientations import NAMES
+from groklab.measures.circulance import NAMES
 from groklab.store.thinning import thin_evenly
 
 #: Pixels of the narrowest plot in which the names of marks may not leave it, and of a letter.

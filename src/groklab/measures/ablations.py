@@ -14,14 +14,13 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.lazy import jax, jit, jnp
 from groklab.measures.activity import activity, network_or_recognised
-from groklab.measures.attention import linear_form, operand_positions
+from groklab.measures.attention import grid_of_ordered_pairs, linear_form, operand_positions
 from groklab.measures.fourier import check_frequencies, fourier_basis, rows_of
 from groklab.measures.frequencies import find_frequencies, residue_map
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import WELL_EXPLAINED, best_frequency, polynomials, single_frequency_fve
 from groklab.measures.progress import excluded_by_frequency, loss_and_accuracy
 from groklab.measures.registry import NamedTable, cell, measure
-from groklab.measures.transforms import grid_of_ordered_pairs
 from groklab.measures.variants import project_on_operands, project_on_sums
 from groklab.networks.common import ACTIVATIONS, LAYER_NORM_EPSILON
 from groklab.networks.hooks import activations

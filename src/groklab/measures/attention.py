@@ -12,11 +12,11 @@ import numpy as np
 
 from groklab.errors import InputError
 from groklab.lazy import Float64, Int
-from groklab.measures.activity import network_or_recognised
-from groklab.measures.fourier import embedding_matrix, frequency_norms
+from groklab.measures.activity import activity, network_or_recognised
+from groklab.measures.fourier import embedding_matrix, frequency_norms, transform_2d
+from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import best_frequency, single_frequency_fve
 from groklab.measures.registry import measure
-from groklab.measures.transforms import grid_of_ordered_pairs
 from groklab.networks.hooks import activations
 from groklab.networks.transformer import Transformer
 from groklab.tasks.base import Task
@@ -28,6 +28,23 @@ def operand_positions(task: Task) -> tuple[int, int]:
     if len(varying) != 2:
         raise InputError(f"attention to two operands needs two positions that vary, and {task.name} has {len(varying)}")
     return varying[0], varying[1]
+
+
+def grid_of_ordered_pairs(task: Task) -> Grid:
+    """The grid of a task that tells (a, b) from (b, a), as attention does; raises InputError for unordered pairs."""
+    grid = grid_of(task)
+    if task.n_inputs < grid.p**2:
+        raise InputError(f"attention is measured on ordered pairs, and {task.name} leaves half of them out")
+    return grid
+
+
+def pattern_on_grid(weights: Mapping[str, Any], task: Task, network: Any = None) -> np.ndarray:
+    """The last layer's attention from the last position, (p, p, n_heads, n_ctx); InputError without attention."""
+    network = network_or_recognised(weights, network)
+    if not isinstance(network, Transformer):
+        raise InputError(f"attention belongs to transformers, and the {network.kind} network has none")
+    grid = grid_of_ordered_pairs(task)
+    return np.asarray(activity(weights, task, network, ("pattern",))["pattern"][grid.rows])
 
 
 def linear_form(
@@ -106,6 +123,16 @@ def attention(weights: Mapping[str, Any], task: Task, network: Any = None) -> di
         share, best = _shares((ov.sum(axis=0) @ doubles[block + "mlp.W_in"])[None])
         found |= {"neuron_path_share": share[0], "neuron_path_frequency": int(best[0])}
     return found
+
+
+@measure("attention_2d")
+def attention_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
+    """Fourier components of the attention from the last position: `absolute` (n_heads, n_ctx, p, p).
+
+    The absolute value of each component of the last layer's pattern over (a, b), for each head and key position; raises
+    InputError for a network without attention.
+    """
+    return {"absolute": np.abs(np.moveaxis(transform_2d(pattern_on_grid(weights, task, network)), (2, 3), (0, 1)))}
 
 
 def _shares(matrices: Float64[np.ndarray, "n p d"]) -> tuple[np.ndarray, np.ndarray]:

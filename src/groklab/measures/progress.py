@@ -296,3 +296,10 @@ def _measuring(forward: Callable[..., Any]) -> Callable[..., Tables]:
         return found
 
     return jax.jit(measured, static_argnums=3)
+
+
+@measure("weight_norms", online=True)
+def weight_norms(weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
+    """Sum of squares of each weight by its name, and of all together as `total` (Nanda et al. 2023, section 5.2)."""
+    squares = {k: float(np.sum(np.square(np.asarray(v, np.float64)))) for k, v in weights.items()}
+    return {**squares, "total": sum(squares.values())}

@@ -11,10 +11,10 @@ from groklab.errors import InputError
 from groklab.papers.published import measured_of, published_of
 from groklab.tasks import Arithmetic, Split, Task
 from groklab.tasks.algebra import algebra_of
+from groklab.tasks.algebra.resembling import PROPERTIES, resembling, same_answers
 from groklab.tasks.evaluation import Integers
 from groklab.tasks.label_statistics import label_statistics
 from groklab.tasks.operations import resolve
-from groklab.tasks.resembling import PROPERTIES, resembling, same_answers
 from groklab.tasks.residues import is_prime
 
 #: The whole table of p x p answers is looked at, for each of the paper's operations.

@@ -13,10 +13,9 @@ from groklab.analysis.circuits import CircuitAnalysis
 from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.errors import InputError
 from groklab.measures.activity import activity
-from groklab.measures.attention import operand_positions
-from groklab.measures.fourier import component_norms, rows_of
+from groklab.measures.attention import operand_positions, pattern_on_grid
+from groklab.measures.fourier import component_names, component_norms, rows_of
 from groklab.measures.frequencies import residue_map
-from groklab.measures.transforms import component_names, pattern_on_grid
 from groklab.report import circuit_story as story
 from groklab.report.circuit_words import label_of
 from groklab.report.page import Table

@@ -7,7 +7,7 @@ import numpy as np
 from groklab.analysis.circuits import MANY, CircuitAnalysis
 from groklab.measures.fourier import rows_of
 from groklab.measures.neurons import WELL_EXPLAINED
-from groklab.measures.phases import FEWEST
+from groklab.measures.training_stages import FEWEST
 from groklab.text import listed, loss_of, percent, times
 
 #: A gap in the singular values: the last before it is at least this many times the next.

@@ -6,7 +6,7 @@ import numpy as np
 
 from groklab.analysis.feature_frames import power_frame
 from groklab.analysis.features import FeatureAnalysis
-from groklab.measures.orientations import CIRCULANT, ENTRIES, FAR, NAMES
+from groklab.measures.circulance import CIRCULANT, ENTRIES, FAR, NAMES
 from groklab.text import listed, loss_of, percent
 
 

@@ -13,7 +13,7 @@ from groklab.analysis.circuits import CircuitAnalysis
 from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.errors import DamagedError, InputError
 from groklab.measures import MEASURES
-from groklab.measures.transforms import component_names
+from groklab.measures.fourier import component_names
 from groklab.report.pictures import Picture, picture, unit
 from groklab.text import listed, loss_of, percent
 

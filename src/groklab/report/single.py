@@ -14,7 +14,7 @@ from groklab.analysis.features import analyse_features, has_features
 from groklab.analysis.representations import RepresentationAnalysis
 from groklab.device import threads
 from groklab.grokking import learning_phases
-from groklab.measures.phases import RULE
+from groklab.measures.training_stages import RULE
 from groklab.report import circuit_story, feature_story, settings, story
 from groklab.report.circuit_parts import PARTS as PARTS_OF_LOGITS
 from groklab.report.circuit_parts import Apart, parts_of_circuit, parts_of_mixture

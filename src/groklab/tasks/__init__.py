@@ -7,12 +7,10 @@ from groklab.tasks.groups import Group
 from groklab.tasks.images import MNIST
 from groklab.tasks.mixture import Mixture
 from groklab.tasks.operations import OPERATIONS, Operation
-from groklab.tasks.sequences import DigitAddition, RepeatedSubsequence
-from groklab.tasks.skip_trigrams import SkipTrigrams
+from groklab.tasks.sequences import DigitAddition, RepeatedSubsequence, SkipTrigrams
 from groklab.tasks.splits import ScheduledSplit, Split, SplitRows, make_split
-from groklab.tasks.tables import Table
+from groklab.tasks.tables import Table, Vectors
 from groklab.tasks.teacher_student import TeacherStudent
-from groklab.tasks.vectors import Vectors
 
 __all__ = [
     "MNIST",

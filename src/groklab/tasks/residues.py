@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,3 +35,18 @@ def log_order(p: int, generator: int | None = None) -> npt.NDArray[np.int64]:
     if len(set(order)) != p - 1 or 0 in order:
         raise InputError("generator", g, f"generates fewer than the {p - 1} non-zero numbers mod {p}")
     return np.array(order, np.int64)
+
+
+def power(exponent: int, p: int) -> dict[str, Any]:
+    """How many n-th powers there are mod p, zero among them, for n = |exponent|.
+
+    `exponent`; `gcd` with p - 1, None where p is no prime and it tells nothing; `values`; `bijective`.
+    """
+    n = abs(exponent)
+    values = len({pow(x, n, p) for x in range(p)})
+    return {
+        "exponent": exponent,
+        "gcd": math.gcd(n, p - 1) if is_prime(p) else None,
+        "values": values,
+        "bijective": values == p,
+    }

@@ -1,13 +1,16 @@
-"""A user's own table of inputs and answers, from a CSV or NPZ file."""
+"""A user's own tables of inputs and answers: tokens from a CSV or NPZ file, real numbers from an NPZ file."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +18,55 @@ import numpy.typing as npt
 from groklab.errors import InputError
 from groklab.registry import register
 from groklab.tasks.base import Algebra, Task
-from groklab.tasks.files import MAX_TOKEN, FromFile
+
+MAX_TOKEN = 100_000
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+class FromFile:
+    """What tasks from a file share; they have the fields `path` and `content`."""
+
+    path: str
+    content: str | None
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file's bytes in hexadecimal. Raises InputError if the file cannot be read."""
+        return hashlib.sha256(self._read()).hexdigest()
+
+    def _read(self) -> bytes:
+        try:
+            return Path(self.path).expanduser().read_bytes()
+        except FileNotFoundError:
+            self._refuse("no such file")
+        except (OSError, ValueError, RuntimeError) as error:
+            self._refuse(f"cannot be read ({error})")
+
+    def _checked(self) -> bytes:
+        """The file's bytes; raises InputError where they are not those of `content`."""
+        data = self._read()
+        digest = hashlib.sha256(data).hexdigest()
+        if self.content is not None and self.content != digest:
+            raise InputError("task.content", self.content, f"the file {self.path} has the content {digest}")
+        return data
+
+    def _arrays(self, data: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """`inputs` (N, k) and integers `answers` (N,) of an NPZ file."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                inputs, answers = arrays["inputs"], arrays["answers"]
+        except _UNREADABLE as error:
+            self._refuse(f"is no readable .npz file with the arrays 'inputs' and 'answers' ({error})")
+        if not np.issubdtype(answers.dtype, np.integer):
+            self._refuse(f"needs integers in 'answers', which has {answers.dtype}")
+        if inputs.ndim != 2 or answers.shape != inputs.shape[:1] or not inputs.size:
+            self._refuse(f"needs inputs (N, k) and answers (N,), not {inputs.shape} and {answers.shape}")
+        if answers.min() < 0 or answers.max() > MAX_TOKEN:
+            self._refuse(f"has answers outside 0 to {MAX_TOKEN}")
+        return inputs, answers
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise InputError("task.path", self.path, why)
+
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
@@ -164,3 +215,41 @@ def _is_commutative(inputs: Tokens, answers: Tokens) -> bool:
     own = ordered(inputs)
     swaps = ([*range(i), i + 1, i, *range(i + 2, columns)] for i in range(columns - 1))
     return columns > 1 and all(np.array_equal(own, ordered(inputs[:, swap])) for swap in swaps)
+
+
+@register("task", "vectors")
+class Vectors(FromFile):
+    """Rows of real numbers and a class each, for learners that take them, such as kernel machines.
+
+    path: a .npz file with the arrays `inputs` (N, d), numbers, and `answers` (N,), integers from 0. content: the
+    file's SHA-256, if an altered file is to be refused.
+    """
+
+    path: str
+    content: str | None = None
+
+    def build(self) -> Task:
+        """The task; its inputs are no tokens, and `features` are those of the file, in float64.
+
+        Raises InputError on 'task.path' for a missing or unreadable file, other shapes, or numbers not finite.
+        """
+        inputs, answers = self._numbers(self._checked())
+        n_classes = int(answers.max()) + 1
+        return Task(
+            name=Path(self.path).stem,
+            inputs=np.zeros((len(inputs), 0), np.int32),
+            targets=answers.astype(np.int32),
+            d_vocab=0,
+            n_classes=n_classes,
+            algebra=Algebra(operation="vectors", n_answers=n_classes),
+            features=inputs.astype(np.float64),
+        )
+
+    def _numbers(self, data: bytes) -> tuple[Any, Any]:
+        inputs, answers = self._arrays(data)
+        if not np.issubdtype(inputs.dtype, np.floating) and not np.issubdtype(inputs.dtype, np.integer):
+            self._refuse(f"needs numbers in 'inputs', which has {inputs.dtype}")
+        finite = np.isfinite(inputs).all(axis=1)
+        if not finite.all():
+            self._refuse(f"has a number that is not finite in row {int(np.flatnonzero(~finite)[0]) + 1} of 'inputs'")
+        return inputs, answers

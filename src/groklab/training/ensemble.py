@@ -20,8 +20,7 @@ from groklab.experiment.reading import component
 from groklab.experiment.schema import Experiment
 from groklab.lazy import jax
 from groklab.tasks.base import Task, TaskShape
-from groklab.tasks.splits import SplitRows, make_split
-from groklab.tasks.transposes import in_transpose
+from groklab.tasks.splits import SplitRows, in_transpose, make_split
 
 #: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step and the bytes of weights,
 #: gradients and moments up to which it is filled. Measured: the smallest models run as fast in 8 lanes as alone, and

@@ -11,8 +11,7 @@ from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
 from groklab.interop.weight_files import Source
 from groklab.tasks.base import Task
-from groklab.tasks.published_splits import find_split
-from groklab.tasks.splits import make_split
+from groklab.tasks.splits import find_split, make_split
 
 #: Recorded losses are of one step before the weights, and may be of another precision.
 _ALIKE = 4.0

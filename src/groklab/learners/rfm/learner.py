@@ -26,7 +26,7 @@ from groklab.learners.rfm.workspace import workspace
 from groklab.registry import register
 from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.features import matrix_power, planted_features
-from groklab.tasks.transposes import in_transpose
+from groklab.tasks.splits import in_transpose
 
 #: Numbers of training inputs at which one machine alone is solved in several threads. (Above, OpenBLAS's Cholesky
 #: factor ends the process: seen from n = 16,500, with OpenBLAS 0.3.30 in SciPy 1.17.)

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from groklab.tasks.algebra.factoring import NotFactored, over_field, over_integers
-from groklab.tasks.algebra.forms import additive, linear_form, product, rectangle
-from groklab.tasks.algebra.powers import power, written_exponents
-from groklab.tasks.algebra.relabelling import relabelled
-from groklab.tasks.evaluation import Integers
+from groklab.tasks.algebra.forms import additive, linear_form, product, rectangle, relabelled
+from groklab.tasks.evaluation import Integers, Node
 from groklab.tasks.expression import Expression, is_commutative
-from groklab.tasks.residues import is_prime
+from groklab.tasks.residues import is_prime, power
 
 
 def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = True) -> dict[str, Any]:
@@ -60,6 +58,12 @@ def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = 
         undefined.setdefault("field", str(reason))
     powers = [power(n, p) for n in sorted(exponents) if abs(n) > 1]
     return {**found, "powers": powers, "undefined": undefined}
+
+
+def written_exponents(tree: Node) -> set[int]:
+    """The exponents of 2 and above that a formula is written with, and of -2 and below."""
+    own = {node.value for node in [tree] if node.op == "^" and abs(node.value) > 1}
+    return own.union(*(written_exponents(part) for part in tree.args))
 
 
 def _one_to_one(table: Integers) -> bool:

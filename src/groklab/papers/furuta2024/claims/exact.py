@@ -15,10 +15,10 @@ from groklab.papers.furuta2024.claims.common import of_all
 from groklab.papers.published import published_of
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.tasks.algebra.factoring import over_field, over_integers
-from groklab.tasks.algebra.powers import power
 from groklab.tasks.base import Task
 from groklab.tasks.label_statistics import label_statistics
 from groklab.tasks.operations import resolve
+from groklab.tasks.residues import power
 from groklab.tasks.splits import Split, make_split
 from groklab.training.ensemble import build_task
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from groklab.experiment.presets import preset
-from groklab.measures.parallelogram_quality import parallelogram_quality
+from groklab.measures.representation import parallelogram_quality
 from groklab.papers.liu2022.claims.cells import started
 from groklab.papers.published import published_map
 from groklab.reproduction import Bench, Claim, Finding, Trial

@@ -10,7 +10,7 @@ import numpy as np
 
 from groklab.experiment.presets import preset
 from groklab.grokking.learning_phases import LETTERS
-from groklab.measures.parallelogram_quality import structure_of
+from groklab.measures.representation import structure_of
 from groklab.papers.liu2022.claims.cells import RETIRING, phase_until
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.theory.closure import critical_sizes

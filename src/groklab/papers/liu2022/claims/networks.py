@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from groklab.experiment.presets import preset
-from groklab.measures.parallelogram_quality import normalised, parallelogram_quality, rqi
+from groklab.measures.representation import normalised, parallelogram_quality, rqi
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.store.run import Run
 from groklab.tasks.splits import make_split

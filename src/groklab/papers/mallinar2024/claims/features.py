@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.measures.alignment import alignment
+from groklab.measures.feature_alignment import alignment
 from groklab.measures.feature_matrices import blocks
 from groklab.papers.mallinar2024.claims.common import (
     ITERATIONS,

@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.experiment.presets import preset
 from groklab.lazy import jax
-from groklab.measures.prediction_errors import is_right, outputs
+from groklab.measures.predictions import is_right, outputs
 from groklab.papers.mallinar2024.claims.common import WRONG, data_of, first, of_all
 from groklab.papers.mallinar2024.presets import EPOCH, OPERATIONS, SMALL_EPOCH
 from groklab.reproduction import Bench, Claim, Finding, Trial

@@ -12,7 +12,7 @@ from groklab.experiment.presets import preset
 from groklab.papers.mallinar2024.claims.common import accuracy, data_of, first, solved
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.store.run import Run
-from groklab.tasks.transposes import in_transpose
+from groklab.tasks.splits import in_transpose
 
 #: Iterations at which each task's own accuracy is taken: each asks for one more solve.
 LOOKED_AT = (0, 1, 2, 4, 6, 7, 8, 9, 10, 12, 29)

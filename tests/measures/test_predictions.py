@@ -13,8 +13,7 @@ from tests.measures.feature_doubles import Constant, Kernel, metric, network_cas
 
 import groklab as gl
 from groklab.learners.gradient_descent import accuracy
-from groklab.measures.prediction_errors import is_right, outputs
-from groklab.measures.stratified_accuracy import transpose_is_trained
+from groklab.measures.predictions import is_right, outputs, transpose_is_trained
 from groklab.tasks.base import Task
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groklab.measures.phases import Phases, find_phases
+from groklab.measures.training_stages import Phases, find_phases
 
 
 def curves(memorised: int, generalised: int, still: int, end: int = 20_000):
