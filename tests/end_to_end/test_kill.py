@@ -45,9 +45,9 @@ def only_run(home: Path) -> Run | None:
 
 
 def is_writing(home: Path, process: Program) -> bool:
-    for claim in home.glob("*/claim.json"):
+    for lock in home.glob("*/lock.json"):
         try:
-            return bool(json.loads(claim.read_bytes())["pid"] == process.pid)
+            return bool(json.loads(lock.read_bytes())["pid"] == process.pid)
         except FileNotFoundError:
             continue
     return False
@@ -105,7 +105,7 @@ def test_runs_killed_at_random_moments_end_in_the_same_bits(
         arguments = ASKED if run is None or draw.random() < 0.5 else ["resume", run.name, "--json", "--quiet"]
         process = start(tmp_path, *arguments)
         begun = newest_write(tmp_path)
-        moment = draw.choice(["any", "claim", "state", "state", "state"])
+        moment = draw.choice(["any", "lock", "state", "state", "state"])
         while process.poll() is None and moment != "any":
             if newest_write(tmp_path) > begun if moment == "state" else is_writing(tmp_path, process):
                 break

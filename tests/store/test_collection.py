@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from groklab import Collection
 from groklab.errors import InputError
-from groklab.store import claims, storage
+from groklab.store import locks, storage
 from groklab.store.run import Run
 from groklab.training import training
 
@@ -140,7 +140,7 @@ def test_a_dead_run_is_interrupted_whatever_the_index_says(collection: Collectio
     run = collection.find(names(collection)[0])
     for status in ("running", "created"):
         run.write_status(status=status)
-        with claims.claimed(run.path):
+        with locks.locked(run.path):
             assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == status
         assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == "interrupted"
 
@@ -191,7 +191,7 @@ def test_an_unambiguous_beginning_or_a_path_names_a_run(
 def test_removing_frees_what_it_says_and_refuses_a_run_being_written(collection: Collection) -> None:
     one, two = names(collection)
     path = collection.folder / one
-    with claims.claimed(path), pytest.raises(InputError, match="being trained"):
+    with locks.locked(path), pytest.raises(InputError, match="being trained"):
         collection.remove(one)
     size = storage.disk_use(path)
     assert collection.remove(one) == size

@@ -187,10 +187,10 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
 
 
 def test_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".metrics.parquet.0a1b.tmp", "metrics.parquet", ".claim.lock", "notes.tmp"):
+    for name in (".metrics.parquet.0a1b.tmp", "metrics.parquet", ".lock", "notes.tmp"):
         (tmp_path / name).write_text("")
     storage.sweep(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".claim.lock", "metrics.parquet", "notes.tmp"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "metrics.parquet", "notes.tmp"]
 
 
 def test_disk_use_counts_every_file(tmp_path: Path) -> None:

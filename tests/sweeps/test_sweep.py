@@ -124,13 +124,13 @@ def test_what_killed_workers_were_writing_goes_when_the_sweep_ends(swept: gl.Swe
     shutil.rmtree(sweep / "packs" / swept.folder.packs[0].path.name)
     (sweep / "table.parquet").unlink()
     (sweep / "progress" / ".micro-fast.json.5f1d3c0a9b7e.tmp").write_text("{")
-    # a worker that was killed between a pack's last write and giving up its claim
+    # a worker that was killed between a pack's last write and releasing its lock
     gone = {"pid": 2**22 - 1, "host": socket.gethostname(), "process_started": 0.0, "token": "0"}
-    (sweep / "packs" / swept.folder.packs[1].path.name / "claim.json").write_text(json.dumps(gone))
+    (sweep / "packs" / swept.folder.packs[1].path.name / "lock.json").write_text(json.dumps(gone))
     again = gl.sweep("micro-fast", KEYS, overrides=SETTINGS, seeds=2, scheduler=cluster)
     assert again.path == sweep
     assert again.table.drop("seconds").equals(swept.table.drop("seconds"))
-    assert not [*sweep.rglob("*.tmp"), *sweep.rglob("claim.json")]
+    assert not [*sweep.rglob("*.tmp"), *sweep.rglob("lock.json")]
 
 
 def test_a_finished_sweep_is_found_again(swept: gl.Sweep) -> None:

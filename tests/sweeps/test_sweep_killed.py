@@ -62,10 +62,10 @@ def until(process: Program, holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def claimants(home: Path) -> dict[Path, int]:
+def holders(home: Path) -> dict[Path, int]:
     """The processes that train packs right now."""
     found = {}
-    for path in home.glob("sweeps/*/packs/*/claim.json"):
+    for path in home.glob("sweeps/*/packs/*/lock.json"):
         try:
             found[path.parent] = int(json.loads(path.read_bytes())["pid"])
         except FileNotFoundError:
@@ -74,8 +74,8 @@ def claimants(home: Path) -> dict[Path, int]:
 
 
 def stamps(folders: list[Path]) -> dict[Path, int]:
-    """When the files of runs were written last; a claim is given up a moment after the run has ended."""
-    files = [p for folder in folders for p in folder.rglob("*.*") if p.name != "claim.json" and p.is_file()]
+    """When the files of runs were written last; a lock is released a moment after the run has ended."""
+    files = [p for folder in folders for p in folder.rglob("*.*") if p.name != "lock.json" and p.is_file()]
     return {p: p.stat().st_mtime_ns for p in files}
 
 
@@ -122,7 +122,7 @@ def compare(sweep: gl.Sweep, undisturbed: gl.Sweep) -> None:
     assert sweep.curves().equals(undisturbed.curves())
     assert hashes(sweep) == hashes(undisturbed)
     assert not list(sweep.path.rglob("*.tmp"))
-    assert not list(sweep.path.rglob("claim.json"))
+    assert not list(sweep.path.rglob("lock.json"))
 
 
 def test_what_is_stopped_and_killed_goes_on_where_it_stood(undisturbed: gl.Sweep, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_is_stopped_and_killed_goes_on_where_it_stood(undisturbed: gl.Sweep
 
 def refuse_a_rival(first: Program, home: Path) -> None:
     """A second sweep of the same members is refused, and the first goes on."""
-    until(first, lambda: any(home.glob("sweeps/*/claim.json")))
+    until(first, lambda: any(home.glob("sweeps/*/lock.json")))
     second = start(home)
     out, err = second.communicate(timeout=200)
     assert second.returncode == 2
@@ -167,7 +167,7 @@ def stop_by_ctrl_c(process: Program, home: Path, name: str) -> None:
     assert process.returncode == 130
     assert out == ""
     assert err == f"groklab: stopped; the same command goes on with {name} from here\n"
-    assert not claimants(home)
+    assert not holders(home)
     for folder in reached(home):
         run = gl.Run(folder)
         assert run.status["status"] == "interrupted"
@@ -185,7 +185,7 @@ def kill_the_sweep(process: Program, home: Path, ended: list[Path]) -> None:
     process.communicate()
     deadline = time.monotonic() + 60
     # who adopts them may leave them as zombies
-    while any(is_alive(number) for number in claimants(home).values()):
+    while any(is_alive(number) for number in holders(home).values()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert 1 <= len(finished(home)) < PACKS
@@ -199,10 +199,10 @@ def kill_a_worker(process: Program, home: Path) -> None:
     while killed is None:
         until(process, lambda: bool(advanced(home, before)))
         middle = set(advanced(home, before))
-        for folder, number in claimants(home).items():
+        for folder, number in holders(home).items():
             if folder in middle and killed is None:
                 os.kill(number, signal.SIGKILL)
                 killed, lost = number, folder
     assert lost not in finished(home)
     # another process than the one that was killed takes it over
-    until(process, lambda: lost in finished(home) or claimants(home).get(lost, killed) != killed)
+    until(process, lambda: lost in finished(home) or holders(home).get(lost, killed) != killed)

@@ -18,7 +18,7 @@ import groklab as gl
 from amounts import amount
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Checkpoints
-from groklab.store import claims
+from groklab.store import locks
 from groklab.store.run import Run
 from groklab.training import engine, training
 from groklab.training.progress import Progress
@@ -102,7 +102,7 @@ def test_a_crash_at_any_write_resumes_to_the_same_bits(
     short = experiment(budget__steps=CRASHING_STEPS)
     straight = training.train(short, home=tmp_path / "straight")
     total = len(written)
-    files = (p for p in straight.path.rglob("*") if p.is_file() and p.name != ".claim.lock")
+    files = (p for p in straight.path.rglob("*") if p.is_file() and p.name != ".lock")
     # files are written; folders are synced, too
     assert set(written) >= {p.name for p in files}
     assert all(written.count(f"rolling_{i}.safetensors") >= 2 for i in (0, 1))
@@ -117,7 +117,7 @@ def test_a_crash_at_any_write_resumes_to_the_same_bits(
         assert same(resumed, straight), crash_at
         assert resumed.checkpoints == straight.checkpoints
         assert not list(home.rglob("*.tmp"))
-        assert not list(home.rglob("claim.json"))
+        assert not list(home.rglob("lock.json"))
 
 
 def path_of(handle: int) -> Path:
@@ -278,9 +278,9 @@ def test_a_full_disk_is_one_sentence_and_a_resumable_run(
 
 
 def test_a_run_that_is_being_written_is_left_alone(stopped: Run) -> None:
-    before = {p: p.read_bytes() for p in stopped.path.rglob("*") if p.is_file() and p.name != ".claim.lock"}
-    with claims.claimed(stopped.path) as claim:
-        before[claim.path] = claim.content
+    before = {p: p.read_bytes() for p in stopped.path.rglob("*") if p.is_file() and p.name != ".lock"}
+    with locks.locked(stopped.path) as lock:
+        before[lock.path] = lock.content
         for ask in (
             lambda: training.resume(stopped),
             lambda: training.resume(stopped, {"budget.steps": 9999}),
@@ -288,22 +288,22 @@ def test_a_run_that_is_being_written_is_left_alone(stopped: Run) -> None:
         ):
             with pytest.raises(InputError, match="is being written by process"):
                 ask()
-        after = {p: p.read_bytes() for p in stopped.path.rglob("*") if p.is_file() and p.name != ".claim.lock"}
+        after = {p: p.read_bytes() for p in stopped.path.rglob("*") if p.is_file() and p.name != ".lock"}
     assert after == before
 
 
-def test_a_process_that_lost_its_claim_stops_writing(tmp_path: Path) -> None:
+def test_a_process_that_lost_its_lock_stops_writing(tmp_path: Path) -> None:
     def steal(progress: Progress) -> None:
         if progress.step == 25:
-            claim = json.loads((tmp_path / progress.run / "claim.json").read_text())
-            (tmp_path / progress.run / "claim.json").write_text(json.dumps({**claim, "host": "elsewhere"}))
+            lock = json.loads((tmp_path / progress.run / "lock.json").read_text())
+            (tmp_path / progress.run / "lock.json").write_text(json.dumps({**lock, "host": "elsewhere"}))
 
     with pytest.raises(InputError, match="on elsewhere"):
         training.train(experiment(), home=tmp_path, view=steal)
     run = Run(next(tmp_path.glob("micro-fast*")))
     assert run.status["step"] < 25 + 5
     assert run.status["status"] == "running"
-    assert (run.path / "claim.json").exists()
+    assert (run.path / "lock.json").exists()
 
 
 def test_a_run_that_is_removed_while_it_trains_is_not_half_made_again(tmp_path: Path) -> None:

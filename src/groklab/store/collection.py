@@ -17,7 +17,7 @@ from typing import Any
 
 from groklab import device
 from groklab.errors import InputError
-from groklab.store import claims, storage
+from groklab.store import locks, storage
 from groklab.store.run import Run
 
 #: What SQLite's binding raises for a file that is no whole database.
@@ -75,7 +75,7 @@ class Collection:
                     # an index that cannot be written only makes the next listing slower
                     with contextlib.suppress(sqlite3.Error):
                         index.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", row)
-                if summary["status"] in ("running", "created") and claims.holder(path) is None:
+                if summary["status"] in ("running", "created") and locks.holder(path) is None:
                     summary["status"] = "interrupted"
                 # the whole collection may have been moved since
                 listed.append({**summary, "run": path.name, "path": str(path)})
@@ -87,7 +87,7 @@ class Collection:
     def remove(self, name: str) -> int:
         """Delete a run and everything in it; the bytes freed. Refuses one that a process is writing."""
         run = self.find(name)
-        if claims.holder(run.path) is not None:
+        if locks.holder(run.path) is not None:
             raise InputError(f"{run.name} is being trained; stop it before removing it")
         freed = storage.disk_use(run.path)
         # without this file the folder is no run any more, so a crash halfway leaves no half-run

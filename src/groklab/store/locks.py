@@ -1,7 +1,7 @@
-"""One process at a time writes a run: a claim with a heartbeat.
+"""One process at a time writes a run: a lock with a heartbeat.
 
-The claim is a small file in the run's folder that names process and host. A claim whose process is dead on this
-host is taken over at once; one from another host, when its heartbeat has stopped.
+The lock is a small file in the run's folder that names process and host. A lock whose process is dead on this host is
+taken over at once; one from another host, when its heartbeat has stopped.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ STALE_SECONDS = 60.0
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
-    """Who is writing this run right now, or None."""
-    path = folder / "claim.json"
+    """Return who is writing this run now (pid, host, process_started), or None."""
+    path = folder / "lock.json"
     try:
-        claim = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
         age = time.time() - path.stat().st_mtime
     except (OSError, ValueError):
         return None
-    if not isinstance(claim, dict) or not {"pid", "host", "process_started"} <= claim.keys():
+    if not isinstance(content, dict) or not {"pid", "host", "process_started"} <= content.keys():
         return None
     fresh = age < STALE_SECONDS
-    alive = _alive(claim, fresh) if claim["host"] == socket.gethostname() else fresh
-    return claim if alive else None
+    alive = _alive(content, fresh) if content["host"] == socket.gethostname() else fresh
+    return content if alive else None
 
 
-def _alive(claim: dict[str, Any], fresh: bool) -> bool:
-    """Whether the process of this host that made a claim lives; `fresh` decides where that cannot be seen."""
+def _alive(content: dict[str, Any], fresh: bool) -> bool:
+    """Whether the process of this host that took a lock is alive; `fresh` decides where that cannot be seen."""
     try:
-        number = int(claim["pid"])
+        number = int(content["pid"])
         process = psutil.Process(number)
         # the same number may since have gone to another process; a zombie writes no more
-        same = abs(process.create_time() - float(claim["process_started"])) < 2
+        same = abs(process.create_time() - float(content["process_started"])) < 2
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.AccessDenied:
         return fresh  # some systems hide the processes of other users
@@ -58,12 +58,12 @@ def _alive(claim: dict[str, Any], fresh: bool) -> bool:
         return False
 
 
-class Claim:
-    """A claim that this process holds."""
+class Lock:
+    """A lock that this process holds on a run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / "claim.json"
+        self.path = folder / "lock.json"
         me = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -73,12 +73,12 @@ class Claim:
         self.content = json.dumps(me).encode()
 
     def take(self) -> None:
-        """Take the claim; raises InputError if another process has it."""
+        """Take the lock; raises InputError if another process holds it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # a lock that dies with its process guards the look and the take together
-            with open(self.folder / ".claim.lock", "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            # a file lock that ends with its process guards the check and the writing together
+            with open(self.folder / ".lock", "w") as guard:
+                fcntl.flock(guard, fcntl.LOCK_EX)
                 other = holder(self.folder)
                 if other is not None:
                     raise InputError(
@@ -94,45 +94,45 @@ class Claim:
             raise InputError(f"{self.folder} cannot be written: {error.strerror or error}") from None
 
     def mine(self) -> bool:
-        """Whether the claim on disk is still this one."""
+        """Whether the lock on disk is still this one."""
         try:
             return self.path.read_bytes() == self.content
         except OSError:
             return False
 
     def release(self) -> None:
-        """Let the claim go, if it is still held."""
+        """Release the lock, if it is still held."""
         if self.mine():
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
     def check(self) -> None:
-        """To be called before writing: raises InputError if another process has taken the claim over.
+        """Make sure of the lock before writing; raises InputError if another process has taken it over.
 
-        That happens to a process that stood still for longer than `STALE_SECONDS`, such as on a sleeping laptop.
+        That happens to a process that was suspended for longer than `STALE_SECONDS`, as on a sleeping laptop.
         """
         if not self.mine():
             self.take()
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[Claim]:
-    """Hold the run's claim while the block runs; raises InputError if another process has it."""
-    claim = Claim(folder)
-    claim.take()
+def locked(folder: Path) -> Iterator[Lock]:
+    """Hold the run's lock while the block runs; raises InputError if another process holds it."""
+    lock = Lock(folder)
+    lock.take()
     done = threading.Event()
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
-            if claim.mine():
+            if lock.mine():
                 with contextlib.suppress(OSError):
-                    os.utime(claim.path)
+                    os.utime(lock.path)
 
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()
     try:
-        yield claim
+        yield lock
     finally:
         done.set()
         heart.join()
-        claim.release()
+        lock.release()

@@ -7,7 +7,7 @@ metrics.parquet      step, member, losses, accuracies, norms
 measures.parquet     step, member, and what measures on line have given
 checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble)
 state/               the two newest full states, for resuming
-tags.json, report.html, claim.json (while a process writes it)
+tags.json, report.html, lock.json (while a process writes it)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import polars as pl
 
 from groklab import grokking
 from groklab.errors import DamagedError, InputError
-from groklab.store import claims, storage
+from groklab.store import locks, storage
 
 if TYPE_CHECKING:
     from groklab.experiment.schema import Experiment
@@ -120,7 +120,7 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What status.json says; 'running' becomes 'interrupted' where no process holds the claim."""
+        """What status.json says; 'running' becomes 'interrupted' where no process holds the lock."""
         path = self.path / "status.json"
         try:
             found = storage.read_json(path)
@@ -129,7 +129,7 @@ class Run:
         whole = isinstance(found, dict) and all(type(found.get(k)) in kinds for k, kinds in _STATUS.items())
         if not whole or not all(isinstance(m, dict) for m in found["members"]):
             raise DamagedError(f"{path} is damaged: it lacks what a status holds; `resume` writes it anew")
-        if found["status"] in ("running", "created") and claims.holder(self.path) is None:
+        if found["status"] in ("running", "created") and locks.holder(self.path) is None:
             found["status"] = "interrupted"
         return {**FRESH, **found}
 

@@ -27,7 +27,7 @@ from groklab.errors import DamagedError, InputError
 from groklab.experiment.reading import read as read_experiment
 from groklab.experiment.schema import Experiment, Start
 from groklab.grokking.learning_phases import learning_phase
-from groklab.store import claims, storage
+from groklab.store import locks, storage
 from groklab.store.run import Run
 from groklab.store.thinning import thin
 from groklab.sweeps.packing import Packing
@@ -200,7 +200,7 @@ def rows_of_pack(sweep: Folder, number: int) -> tuple[list[Row], pl.DataFrame]:
             row["status"] = "diverged" if known.get("diverged") else "finished"
             row["reason"] = _reason(known, row, status)
         else:
-            row["status"] = "running" if claims.holder(pack.path) is not None else "interrupted"
+            row["status"] = "running" if locks.holder(pack.path) is not None else "interrupted"
         rows.append(row | {"member": member})
         kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
         # of float64 runs too: these curves are only drawn

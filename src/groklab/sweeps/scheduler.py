@@ -20,7 +20,7 @@ import polars as pl
 
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.grokking.learning_phases import learning_phase
-from groklab.store import claims, storage
+from groklab.store import locks, storage
 from groklab.sweeps import folder
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
@@ -105,7 +105,7 @@ def train_pack(path: str, number: int) -> dict[str, Any]:
     sweep = Folder(Path(path))
     pack = sweep.packs[number]
     try:
-        if _wait_for_claim(sweep, pack.path):
+        if _wait_for_lock(sweep, pack.path):
             return {"status": "interrupted", "reason": None}
         with contextlib.ExitStack() as stack:
             stop = _stopper(sweep, lambda: stack.enter_context(interrupts.deadline(0.0)))
@@ -132,9 +132,9 @@ def _keep_memory() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, 2**25)
 
 
-def _wait_for_claim(sweep: Folder, path: Path) -> bool:
+def _wait_for_lock(sweep: Folder, path: Path) -> bool:
     """Wait while another process trains the pack, as one that outlives its sweep may; True if asked to stop."""
-    while claims.holder(path) is not None:
+    while locks.holder(path) is not None:
         if sweep.stopping:
             return True
         time.sleep(WAIT_SECONDS)
@@ -265,12 +265,12 @@ def drive(records: SweepRecords, workers: Workers, view: SweepView | None, shoul
 
 
 def _remove_left_behind(sweep: Folder) -> None:
-    """Remove what killed workers have left: half-written progress, and claims on packs that they trained."""
+    """Remove what killed workers have left: half-written progress, and locks on packs that they trained."""
     storage.sweep(sweep.path / "progress")
     for pack in sweep.packs:
-        if (pack.path / "claim.json").exists():
+        if (pack.path / "lock.json").exists():
             # a process that still holds it refuses
-            with contextlib.suppress(InputError), claims.claimed(pack.path):
+            with contextlib.suppress(InputError), locks.locked(pack.path):
                 pass
 
 

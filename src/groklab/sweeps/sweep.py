@@ -14,7 +14,7 @@ from groklab import device
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
 from groklab.grokking.learning_phases import PHASES
-from groklab.store import claims, storage
+from groklab.store import locks, storage
 from groklab.store.run import Run
 from groklab.sweeps import folder
 from groklab.sweeps.executors import connected
@@ -99,7 +99,7 @@ class Sweep:
     @property
     def status(self) -> str:
         """'running', 'interrupted', 'finished', or 'failed' where no member could be trained."""
-        if claims.holder(self.path) is not None:
+        if locks.holder(self.path) is not None:
             return "running"
         states = set(self.table["status"])
         if states == {"failed"}:
@@ -172,11 +172,11 @@ def sweep(
     if _is_finished(path):
         return Sweep(path)
     try:
-        with claims.claimed(path), ctrl_c() as should_stop:
+        with locks.locked(path), ctrl_c() as should_stop:
             storage.sweep(path)
             _train(path, plan, workers, scheduler, view, should_stop)
     finally:
-        if claims.holder(path) is None:
+        if locks.holder(path) is None:
             _remove_unused(path)
     return Sweep(path)
 

@@ -15,7 +15,7 @@ import polars as pl
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Experiment
 from groklab.lazy import jax
-from groklab.store import claims, storage
+from groklab.store import locks, storage
 from groklab.store.run import Run, State
 from groklab.training import states
 from groklab.training.ensemble import Ensemble, default_every, make_ensemble
@@ -50,11 +50,11 @@ def drive(
     Raises InputError where another process holds the run or the disk is full; Interrupted on Ctrl-C. In each case
     what is on disk is whole and `resume` goes on from it to the same bits.
     """
-    with claims.claimed(run.path) as claim, ctrl_c() as asked_to_stop:
+    with locks.locked(run.path) as lock, ctrl_c() as asked_to_stop:
         for folder in (run.path, run.path / "checkpoints", run.path / "state"):
             storage.sweep(folder)
         try:
-            training = _Training(run, claim, make_ensemble(experiments or run.experiments), view, start)
+            training = _Training(run, lock, make_ensemble(experiments or run.experiments), view, start)
             # not before all that may be refused
             if experiments is not None:
                 run.write_experiments(experiments)
@@ -87,10 +87,8 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
 
 
 class _Training:
-    def __init__(
-        self, run: Run, claim: claims.Claim, ensemble: Ensemble, view: View | None, start: StartWeights
-    ) -> None:
-        self.run, self.claim, self.ensemble, self.view = run, claim, ensemble, view
+    def __init__(self, run: Run, lock: locks.Lock, ensemble: Ensemble, view: View | None, start: StartWeights) -> None:
+        self.run, self.lock, self.ensemble, self.view = run, lock, ensemble, view
         e = ensemble.experiments[0]
         self.budget, self.checkpoints, self.criterion = e.budget, e.checkpoints, e.evaluation.criterion
         default = default_every(e, ensemble.tasks[0])
@@ -108,7 +106,7 @@ class _Training:
         try:
             self._go(asked_to_stop)
         except InputError as error:
-            if self.claim.mine():
+            if self.lock.mine():
                 with contextlib.suppress(InputError, OSError):
                     if len(self.records.steps) and not self.ensemble.experiments[0].learner.compiled:
                         # a machine that has become singular: what came before stands
@@ -238,7 +236,7 @@ class _Training:
     def _check_mine(self) -> None:
         if not (self.run.path / "experiment.json").is_file():
             raise InputError(f"the run {self.run.path} was removed while it was being trained")
-        self.claim.check()
+        self.lock.check()
 
     def _save(self, status: str, reason: str | None) -> None:
         self._check_mine()

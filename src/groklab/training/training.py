@@ -19,7 +19,7 @@ from groklab.device import cores
 from groklab.errors import DamagedError, InputError
 from groklab.experiment.schema import MAX_SEED, Budget, Experiment
 from groklab.lazy import jax, optax
-from groklab.store import claims
+from groklab.store import locks
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.training import engine
@@ -61,7 +61,7 @@ def train(
     if not (path / "experiment.json").is_file():
         # refuse what cannot be trained before a folder is made
         engine.check(make_ensemble(members), start)
-        with claims.claimed(path):
+        with locks.locked(path):
             # another process may have been quicker
             if not (path / "experiment.json").is_file():
                 Run.create(path, members, environment())
@@ -173,7 +173,7 @@ def _judge_again(run: Run, members: list[Experiment]) -> None:
         step = grokking.reached_step(curves["step"], curves["test_accuracy"], asked.criterion, cadence)
         member |= {"grokked_step": step, "censored": step is None}
     changed = [replace(e, evaluation=replace(e.evaluation, criterion=asked.criterion)) for e in run.experiments]
-    with claims.claimed(run.path):
+    with locks.locked(run.path):
         run.write_experiments(changed)
         run.write_status(members=kept)
 

@@ -16,7 +16,7 @@ from groklab.exchange.importing.evaluating import evaluate, records
 from groklab.exchange.importing.splitting import with_split
 from groklab.experiment.schema import Experiment
 from groklab.interop.weight_files import read_source
-from groklab.store import claims
+from groklab.store import locks
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.training.ensemble import build_task
@@ -65,7 +65,7 @@ def import_file(
     if not _is_whole(folder):
         frame, member = records(experiment, source, task, seen, weights, said)
         imported = {"file": source.path.name, "sha256": source.sha256, "options": options, "warnings": said}
-        with claims.claimed(folder):
+        with locks.locked(folder):
             _write(folder, experiment, imported, frame, member, weights)
     run = Run(folder)
     for sentence in run.imported["warnings"]:
