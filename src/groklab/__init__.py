@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from groklab.analysis.measuring import take as take
     from groklab.errors import DamagedError as DamagedError
     from groklab.errors import InputError as InputError
-    from groklab.exchange.exporting import export as export
-    from groklab.exchange.importing import import_file as import_file
     from groklab.experiment.kinds import load_plugin as load_plugin
     from groklab.experiment.kinds import register as register
     from groklab.experiment.presets import PRESETS as PRESETS
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from groklab.experiment.reading import read as read
     from groklab.experiment.schema import Experiment as Experiment
     from groklab.experiment.yaml_input import load_yaml as load_yaml
+    from groklab.interop.exporting import export as export
+    from groklab.interop.importing import import_file as import_file
     from groklab.measures import MEASURES as MEASURES
     from groklab.measures import measure as measure
     from groklab.networks import activations as activations
@@ -67,8 +67,8 @@ _MODULES = {
     "compare": "analysis.comparing",
     "explain": "analysis.explaining",
     "explain_task": "papers.task_explanation",
-    "export": "exchange.exporting",
-    "import_file": "exchange.importing",
+    "export": "interop.exporting",
+    "import_file": "interop.importing",
     "label_statistics": "tasks.label_statistics",
     "load_plugin": "experiment.kinds",
     "load_yaml": "experiment.yaml_input",

@@ -40,7 +40,7 @@ def import_(
       groklab import weights.safetensors --p 113 --operation add --frac-train 0.3 --split-seed 1
     """
     from groklab.cli.running import say_result
-    from groklab.exchange.importing import import_file
+    from groklab.interop.importing import import_file
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -83,7 +83,7 @@ def export_(
       groklab export demo-1a2b3c4d@1000 --to safetensors
     """
     from groklab import Collection
-    from groklab.exchange.exporting import export
+    from groklab.interop.exporting import export
 
     name, at, step = run.rpartition("@")
     if not at:

@@ -18,6 +18,7 @@ from groklab.interop import released_files, transformer_lens
 from groklab.interop.released_files import Told
 from groklab.interop.torch_files import read_torch
 from groklab.store.storage import read_json
+from groklab.training.start import from_released_layout, is_released_layout
 
 #: What `groklab export` calls its file of weights, and the key under which it describes them there.
 WEIGHTS, CONFIG, DESCRIPTION = "model.safetensors", "config.json", "groklab_export"
@@ -103,8 +104,8 @@ def _in_our_layout(weights: Mapping[str, np.ndarray], n_heads: Any, path: Path) 
             if type(n_heads) is not int:
                 raise InputError(f"{path} does not show how many attention heads its model has; give --n-heads")
             return transformer_lens.from_bridge(weights, n_heads)
-        if released_files.is_released_layout(weights):
-            return released_files.from_released_layout(weights)
+        if is_released_layout(weights):
+            return from_released_layout(weights)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         if isinstance(error, InputError):
             raise

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import groklab as gl
-from groklab.exchange.exporting import export
-from groklab.exchange.importing import import_file
+from groklab.interop.exporting import export
+from groklab.interop.importing import import_file
 from groklab.training.ensemble import build_task
 
 TOLERANCE = 1e-4

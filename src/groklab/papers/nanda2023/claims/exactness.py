@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from groklab.exchange.importing import import_file
 from groklab.experiment.presets import preset
+from groklab.interop.importing import import_file
 from groklab.lazy import jax
 from groklab.measures.fourier import component_norms, fourier_basis, gini
 from groklab.papers.nanda2023.claims.common import analysis

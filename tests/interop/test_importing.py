@@ -17,9 +17,9 @@ from corpus import Corpus
 from crafting import Tensor, torch_file
 from groklab.cli import main
 from groklab.errors import InputError
-from groklab.exchange.importing import import_file
-from groklab.exchange.importing.evaluating import evaluate
 from groklab.interop import transformer_lens
+from groklab.interop.evaluating import evaluate
+from groklab.interop.importing import import_file
 from groklab.report import write_report
 from groklab.store.run import Run
 from groklab.tasks.splits import make_split

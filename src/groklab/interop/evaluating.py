@@ -11,8 +11,8 @@ import polars as pl
 
 from groklab import grokking
 from groklab.device import require_memory
-from groklab.exchange.importing.describing import step_of
 from groklab.experiment.schema import Experiment
+from groklab.interop.describing import step_of
 from groklab.interop.weight_files import Source
 from groklab.lazy import jax, jit, jnp
 from groklab.learners.base import METRICS

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from groklab import grokking
-from groklab.exchange.importing.describing import describe
-from groklab.exchange.importing.evaluating import evaluate, records
-from groklab.exchange.importing.splitting import with_split
 from groklab.experiment.schema import Experiment
+from groklab.interop.describing import describe
+from groklab.interop.evaluating import evaluate, records
+from groklab.interop.splitting import with_split
 from groklab.interop.weight_files import read_source
 from groklab.store import locks
 from groklab.store.collection import Collection

@@ -17,9 +17,9 @@ import groklab as gl
 from corpus import Corpus
 from groklab.cli import main
 from groklab.errors import InputError
-from groklab.exchange.exporting import export
-from groklab.exchange.importing import import_file
 from groklab.interop import transformer_lens
+from groklab.interop.exporting import export
+from groklab.interop.importing import import_file
 from groklab.tasks.splits import make_split
 from groklab.training.ensemble import make_ensemble
 from groklab.training.programs import program_of

@@ -1,1 +1,0 @@
-"""Runs from files of weights, and files of weights from runs, for other programs."""
