@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+#: So many names of a closed set are listed in a refusal.
+MOST_NAMES = 30
+
 
 class InputError(ValueError):
-    """Something the user asked for cannot be done: one sentence, exit code 2.
+    """What the user asked for cannot be done: one sentence, exit code 2.
 
-    Build it from the field's dotted name, the value given and what is allowed:
+    Make it from the field's dotted name, the value and what is allowed:
 
     >>> str(InputError("task.p", 1, "needs an integer of at least 2"))
     'task.p = 1: needs an integer of at least 2'
 
-    or from a ready sentence alone: ``InputError("no run is called 'x'")``.
+    or from a complete sentence: ``InputError("the disk is full")``.
     """
 
     def __init__(self, field: str, value: object = None, allowed: str = "") -> None:
@@ -32,6 +38,46 @@ class OutOfTime(Interrupted):
     """A deadline has passed: the run has been saved and can be resumed."""
 
 
-def shown(name: str) -> str:
-    """A name for a sentence, cut where it is endless."""
-    return name if len(name) <= 80 else name[:77] + "…"
+def shorten(text: str, longest: int = 80) -> str:
+    """Return a text for a sentence, cut where it is longer than `longest` characters."""
+    return text if len(text) <= longest else text[: longest - 3] + "…"
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the name of a closed set that is most like `name`, or None where none is like it."""
+    by_lower = {choice.lower(): choice for choice in reversed(list(choices))}
+    close = difflib.get_close_matches(name[:80].lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(name: str, choices: Iterable[str], prefix: str = "") -> str:
+    """Return ' (did you mean …?)' with the nearest name after `prefix`, or nothing where none is like it."""
+    close = nearest(name, choices)
+    return f" (did you mean {prefix}{close}?)" if close is not None else ""
+
+
+def unknown(field: str, value: object, choices: Iterable[str], help: str = "", known: str = "allowed") -> InputError:
+    """Return the refusal of a value that is not in a closed set: it names the nearest one and what is allowed.
+
+    >>> str(unknown("dtype", "float23", ["float32", "float64"]))
+    "dtype = 'float23': unknown (did you mean float32?); allowed: float32, float64"
+
+    Args:
+        field: what was set.
+        value: what it was set to.
+        choices: the closed set.
+        help: the command that lists the set, as '`groklab presets` lists them', in the place of a long list.
+        known: the word before the list.
+    """
+    names = [str(choice) for choice in choices]
+    ending = f"{known}: {', '.join(names) or 'none'}" if not help or len(names) <= MOST_NAMES else ""
+    text = value if not isinstance(value, str) else shorten(value)
+    sentence = "; ".join(part for part in (f"unknown{did_you_mean(str(value), names)}", ending, help) if part)
+    return InputError(field, text, sentence)
+
+
+def check_choice(field: str, value: object, choices: Iterable[str], help: str = "", known: str = "allowed") -> None:
+    """Raise InputError, as `unknown` makes it, for a value that is not in a closed set."""
+    names = list(choices)
+    if value not in names:
+        raise unknown(field, value, names, help, known)

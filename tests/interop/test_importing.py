@@ -18,8 +18,7 @@ from crafting import Tensor, torch_file
 from groklab.cli import main
 from groklab.errors import InputError
 from groklab.interop import transformer_lens
-from groklab.interop.evaluating import evaluate
-from groklab.interop.importing import import_file
+from groklab.interop.importing import evaluate, import_file
 from groklab.report import write_report
 from groklab.store.run import Run
 from groklab.tasks.splits import make_split
@@ -120,14 +119,14 @@ def test_the_optimisers_decay_goes_before_the_configs(trained: Run, tmp_path: Pa
     with pytest.warns(UserWarning, match="gives the weight decay as 1, the state of its optimiser as 2"):
         run = import_file(written(tmp_path, content))
     assert run.experiment.optimiser.weight_decay == 2.0
-    assert any("weight decay" in said for said in run.imported["warnings"])
+    assert any("weight decay" in note for note in run.imported["warnings"])
 
 
 def test_the_split_is_found_from_the_losses(trained: Run, tmp_path: Path) -> None:
     file = written(tmp_path, content_of(trained, config=None, optimizer=None))
     run = import_file(file, p=11, operation="add")
     assert (run.experiment.split.seed, run.experiment.split.frac_train) == (3, 0.4)
-    assert any("found, not told: python_shuffle, seed 3, 0.4" in said for said in run.imported["warnings"])
+    assert any("was recognised: python_shuffle, seed 3, 0.4" in note for note in run.imported["warnings"])
     losses = [5.0] * 400
     with pytest.raises(InputError, match=r"no published split alone agrees .* give --frac-train and --split-seed"):
         import_file(
@@ -179,13 +178,13 @@ def test_it_goes_on_only_as_a_start(trained: Run, tmp_path: Path) -> None:
 
 
 BAD = {
-    "p is missing": ({"config": None}, {"operation": "add"}, "does not say the modulus p of its task; give --p"),
-    "operation is missing": ({"config": None}, {"p": 11}, "does not say the operation of its task; give --operation"),
+    "p is missing": ({"config": None}, {"operation": "add"}, "does not record the modulus p of its task; give --p"),
+    "operation is missing": ({"config": None}, {"p": 11}, "does not record the operation of its task; give --operation"),
     "p contradicts": ({}, {"p": 13}, "p = 13 contradicts the weights, which are of 12 tokens, 3 positions and 12"),
     "p is no number": ({"config": {"p": "many", "fn_name": "add"}}, {}, "task.p"),
     "p is absurd": ({"config": {"p": 10**20, "fn_name": "add"}}, {}, "contradicts the weights"),
     "operation is unknown": ({}, {"operation": "addd"}, "task.expression"),
-    "a random table": ({"config": {"p": 11, "fn_name": "rand"}}, {}, "drawn anew at every look-up"),
+    "a random table": ({"config": {"p": 11, "fn_name": "rand"}}, {}, "drawn again at every look-up"),
     "bad fraction": ({}, {"frac_train": 1.5}, "split.frac_train"),
     "bad seed": ({}, {"split_seed": -1}, "split.seed"),
     "bad decay": ({}, {"weight_decay": -1.0}, "optimiser.weight_decay"),
@@ -279,7 +278,7 @@ def test_the_command(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = json.loads(out)
     assert (found["reason"], found["steps"]) == ("imported", 400)
     assert found["warnings"]
-    assert all(f"note: {said}" in err for said in found["warnings"])
+    assert all(f"note: {note}" in err for note in found["warnings"])
 
 
 def test_the_released_file(reference: Path) -> None:

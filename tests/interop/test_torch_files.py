@@ -148,8 +148,8 @@ def test_other_files(tmp_path: Path) -> None:
     cases = {
         "plain pickle": pickle.dumps({"x": 1}),
         "before version 1.6": bytes.fromhex("80028a0a6cfc9c46f9206aa850192e") + b"rest",
-        "no zip archive": b"hello",
-        "no zip": b"",
+        "not a zip archive": b"hello",
+        "not a zip": b"",
         "compressed": torch_file({"x": np.zeros(10_000)}, compression=zipfile.ZIP_DEFLATED),
         "without PyTorch's data.pkl": buffer.getvalue(),
         "damaged": whole[: len(whole) // 2],

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.grokking.learning_phases import GAP, THRESHOLD
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def find_sweep(name: str) -> Sweep:
     known = sorted(path.parent.name for path in folder.glob("*/sweep.json"))
     found = [name] if name in known else [k for k in known if name and k.startswith(name)]
     if len(found) > 1:
-        raise InputError(f"{len(found)} sweeps begin with {shown(name)!r}: {', '.join(found)}")
+        raise InputError(f"{len(found)} sweeps begin with {shorten(name)!r}: {', '.join(found)}")
     if not found:
-        raise InputError(f"no sweep is called {shown(name)!r}; there are {', '.join(known) or 'none'} in {folder}")
+        raise InputError(f"no sweep is called {shorten(name)!r}; there are {', '.join(known) or 'none'} in {folder}")
     return Sweep(folder / found[0])
 
 
@@ -86,9 +86,9 @@ def phase_diagram(
     for text in at or []:
         key, equals, value = text.partition("=")
         if not key or not equals or not value:
-            raise InputError("--at", shown(text), "needs key=value, such as split.frac_train=0.5")
+            raise InputError("--at", shorten(text), "needs key=value, such as split.frac_train=0.5")
         if key in held:
-            raise InputError(f"--at {shown(key)} is given twice")
+            raise InputError(f"--at {shorten(key)} is given twice")
         held[key] = value
     if out is not None and not out.is_dir() and out.suffix != ".html":
         raise InputError("--out", str(out), "needs a folder that exists, or a file name that ends in .html")

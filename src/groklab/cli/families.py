@@ -9,7 +9,7 @@ from rich.console import Console
 
 from groklab.cli.output import console_for, emit
 from groklab.device import home, readable_bytes
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 
 if TYPE_CHECKING:
     from groklab.sweeps import Sweep
@@ -26,7 +26,7 @@ def sweep_meant(names: list[str], options: list[str]) -> Sweep | None:
 
     meant = [name for name in names if _is_sweep(name)]
     if meant and len(names) > 1:
-        raise InputError(f"a page holds one sweep or several runs, and {shown(meant[0])!r} is a sweep")
+        raise InputError(f"a page holds one sweep or several runs, and {shorten(meant[0])!r} is a sweep")
     if options and len(names) > 1:
         raise InputError(f"{options[0]} is of the page of one sweep, and these are {len(names)} runs")
     return find_sweep(names[0]) if meant or options else None

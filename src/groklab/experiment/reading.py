@@ -19,7 +19,7 @@ from annotated_types import Ge, Le
 from pydantic import Field, TypeAdapter, ValidationError
 
 from groklab import components
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.experiment.kinds import kinds, load_plugin
 from groklab.experiment.presets import SIZES
 from groklab.experiment.schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
@@ -194,7 +194,7 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     for key, value in sorted(overrides.items(), key=lambda kv: (kv[0] != "learner.kind", not kv[0].endswith(".kind"))):
         parts = key.split(".")
         if parts[0] not in SECTIONS:
-            raise InputError(f"{shown(key)}: {_nearest(parts[0], SECTIONS)}")
+            raise InputError(f"{shorten(key)}: {_nearest(parts[0], SECTIONS)}")
         value = _as_plain(value)
         if len(parts) == 2 and parts[1] == "kind" and parts[0] in FAMILIES:
             before = raw.get(parts[0])
@@ -233,7 +233,7 @@ def _section(node: dict[str, Any], name: str, key: str, path: list[str]) -> dict
         node[name] = {}
     found = node[name]
     if not isinstance(found, dict):
-        raise InputError(f"{shown(key)}: {shown('.'.join(path))} is a single value and has no settings of its own")
+        raise InputError(f"{shorten(key)}: {shorten('.'.join(path))} is a single value and has no settings of its own")
     return found
 
 
@@ -288,7 +288,7 @@ def _refuse_odd_numbers(path: str, raw: Any, made: Any) -> None:
 
 def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
     first = error.errors(include_url=False)[0]
-    where = ".".join([path, *(shown(str(part)) for part in first["loc"])])
+    where = ".".join([path, *(shorten(str(part)) for part in first["loc"])])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         names = [f.name for f in dataclasses.fields(annotation)] if dataclasses.is_dataclass(annotation) else []
         return InputError(f"{where}: {_nearest(str(first['loc'][-1]), names)}")
@@ -314,7 +314,7 @@ def _short(value: Any) -> Any:
 def _refuse_unknown(raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in raw:
         if key not in allowed:
-            raise InputError(f"{shown(str(key))}: {_nearest(str(key), allowed)}")
+            raise InputError(f"{shorten(str(key))}: {_nearest(str(key), allowed)}")
 
 
 def _nearest(name: str, allowed: Sequence[str]) -> str:

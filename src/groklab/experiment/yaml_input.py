@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -17,9 +17,9 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals or not key:
-            raise InputError(f"{shown(argument)!r} is not an override; write it as key=value, for example task.p=59")
+            raise InputError(f"{shorten(argument)!r} is not an override; write it as key=value, for example task.p=59")
         if key in found:
-            raise InputError(f"{shown(key)} is given twice")
+            raise InputError(f"{shorten(key)} is given twice")
         try:
             found[key] = yaml.load(text, _Plain) if text else None
         except (yaml.YAMLError, ValueError):

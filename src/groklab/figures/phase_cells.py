@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.grokking.learning_phases import GAP, PHASES, check, phase_of_steps
 
 #: Numbers are the same value where they differ by less than this share.
@@ -134,7 +134,7 @@ def phase_diagrams(
     'undefined' where a run cannot be judged; the others are decided here from the steps, by `gap` and `boundary`.
     keys: the grid's settings with their values in order. x, y: its axes, by default the first two keys; `y` of a grid
     of one key is nothing. at: values at which other settings are held.
-    Raises InputError for keys and values that the grid does not have, and for more slices than can be shown.
+    Raises InputError for keys and values that the grid does not have, and for more slices than can be shorten.
     """
     check(gap=gap, boundary=boundary)
     x, y = _axes(list(keys), x, y, at or {})
@@ -171,7 +171,7 @@ def _axes(keys: list[str], x: str | None, y: str | None, at: Mapping[str, Any]) 
         raise InputError("the sweep varies nothing but seeds, so it has no diagram")
     for option, key in (("--x", x), ("--y", y), *(("--at", k) for k in at)):
         if key is not None and key not in keys:
-            raise InputError(option, shown(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
+            raise InputError(option, shorten(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
     left = [key for key in keys if key not in (x, y) and key not in at]
     for option, key in (("--x", x), ("--y", y)):
         if key is not None and key in at:

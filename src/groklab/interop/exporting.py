@@ -1,4 +1,4 @@
-"""From a run to files that other programs read: weights, the configuration of their model, and a model card."""
+"""Write a run as files that other programs read: weights, the configuration of their model, and a model card."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import polars as pl
 import safetensors.numpy
 
 from groklab import components
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.experiment.schema import Experiment
 from groklab.interop import transformer_lens
-from groklab.interop.model_card import card
 from groklab.interop.weight_files import CONFIG, DESCRIPTION, WEIGHTS
+from groklab.lazy import pl
 from groklab.networks.hooks import recognise
 from groklab.store.run import Run
 from groklab.store.storage import atomic_write, digest, write_json
@@ -24,7 +23,7 @@ from groklab.tasks.base import Task
 from groklab.training.ensemble import build_task
 
 Format = Literal["transformer-lens", "transformer-lens-bridge", "safetensors"]
-_REACHED = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+_RESULTS = ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
 
 
 def export(
@@ -38,33 +37,45 @@ def export(
 ) -> Path:
     """Write a model into a folder as weights (safetensors), a configuration (JSON) and a model card (Markdown).
 
-    model: a run, or weights by name of one model. to: 'transformer-lens' is the state dict of HookedTransformer 2 and
-    3, 'transformer-lens-bridge' that of TransformerBridge.boot_native 4, 'safetensors' our own layout of any network.
-    out: the folder; None is `exports/` within the run's. step: a kept one, None the last. member: of an ensemble.
-    keep_outputs: for TransformerLens, keep the outputs that are no answers (as that of '='), which are left out
-    otherwise. Returns the folder.
-    Raises InputError where TransformerLens has no such network, or where run, step or member are not there.
+    Args:
+        model: a run, or the weights of one model by name.
+        to: 'transformer-lens' is the state dict of HookedTransformer in TransformerLens 2 and 3,
+            'transformer-lens-bridge' that of TransformerBridge.boot_native in 4, 'safetensors' groklab's own layout of
+            any network.
+        out: the folder; None is `exports/` within the run's.
+        step: a kept step; None is the last.
+        member: which model of an ensemble.
+        keep_outputs: for TransformerLens, keep the outputs that are not answers (as that of '=').
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: where TransformerLens has no such network, or where the run has no such step or member.
     """
-    if to not in get_args(Format):
-        raise InputError("to", to, f"needs to be one of {', '.join(get_args(Format))}")
+    check_choice("--to", to, get_args(Format))
+    experiment: Experiment | None = None
+    results: dict[str, float] = {}
     if isinstance(model, Run):
         if model.n_members > 1 and member is None:
-            raise InputError(f"{model.name} has {model.n_members} members; say which with --member")
-        weights = model.weights(step, member if member is not None or model.n_members > 1 else None)
-        experiment: Experiment | None = model.experiments[member or 0]
+            raise InputError("--member", None, f"is needed: {model.name} has members 0 to {model.n_members - 1}")
+        which = member if model.n_members > 1 else None
+        weights = model.weights(step, member)
+        experiment = model.experiments[member or 0]
         if step is None:
-            step = next(s for s in reversed(model.checkpoints) if _is_of(model, s, member, weights))
-        name = model.name if model.n_members == 1 else f"{model.name} member {member}"
-        suffix = f"-member-{member}" if model.n_members > 1 else ""
+            step = next(s for s in reversed(model.checkpoints) if _is_of(model, s, which, weights))
+        name = model.name if which is None else f"{model.name} member {member}"
+        suffix = "" if which is None else f"-member-{member}"
         folder = Path(out).expanduser() if out is not None else model.path / "exports" / f"{to}-step-{step}{suffix}"
+        results = _results(model, step, member)
     else:
         if out is None:
-            raise InputError("out is missing: weights that belong to no run need a folder to go to")
-        experiment, weights = None, {k: np.asarray(v) for k, v in model.items()}
+            raise InputError("out is missing: weights that belong to no run need a folder")
+        weights = {k: np.asarray(v) for k, v in model.items()}
         name, folder = "weights", Path(out).expanduser()
     _check_folder(folder)
-    if experiment is not None and not experiment.learner.compiled and to != "safetensors":
-        raise InputError("--to", to, f"takes networks; the {experiment.learner.kind} {name} goes --to safetensors")
+    if experiment is not None and experiment.network is None and to != "safetensors":
+        raise InputError("--to", to, f"exports networks; for the learner {experiment.learner.kind}: --to safetensors")
     network = components.as_json(experiment.model if experiment is not None else recognise(weights))
     task = build_task(experiment) if experiment is not None else None
     kept = weights["unembed.W_U"].shape[-1] if "unembed.W_U" in weights else task.n_classes if task is not None else 0
@@ -74,26 +85,35 @@ def export(
         full = kept == weights["unembed.W_U"].shape[-1]
         weights = transformer_lens.export_weights(weights, network, kept)
         experiment = _equal_to(experiment, network, full)
-    described: dict[str, Any] = {}
+    _write(folder, to, weights, network, experiment, step)
+    facts = _facts(experiment, task, step, kept)
+    tokens = task.inputs[0].tolist() if task is not None else [0] * len(weights.get("pos_embed.W_pos", [0]))
+    kind = "machine" if "unembed.W_U" not in weights else to
+    text = _card(kind, name, facts, results, str(next(iter(weights.values())).dtype), [tokens])
+    atomic_write(folder / "README.md", text.encode())
+    return folder
+
+
+def _write(
+    folder: Path,
+    to: Format,
+    weights: Mapping[str, np.ndarray],
+    network: Mapping[str, Any],
+    experiment: Experiment | None,
+    step: int | None,
+) -> None:
+    """Write the weights, which hold a description of the experiment, and the configuration."""
+    description: dict[str, Any] = {}
     if experiment is not None:
-        # paths of this machine say nothing elsewhere
-        about = {**experiment.to_dict(), "plugins": [], "start": None}
-        described = {"format": 1, "experiment": about, "step": step}
-    config = described if to == "safetensors" else transformer_lens.config(weights, network)
+        # paths of this machine mean nothing elsewhere
+        settings = {**experiment.to_dict(), "plugins": [], "start": None}
+        description = {"format": 1, "experiment": settings, "step": step}
+    config = description if to == "safetensors" else transformer_lens.config(weights, network)
     content = transformer_lens.to_bridge(weights) if to == "transformer-lens-bridge" else weights
-    metadata = {"format": "pt", **({DESCRIPTION: json.dumps(described)} if described else {})}
+    metadata = {"format": "pt", **({DESCRIPTION: json.dumps(description)} if description else {})}
     plain = {k: np.array(v, order="C", ndmin=0) for k, v in content.items()}
     atomic_write(folder / WEIGHTS, safetensors.numpy.save(plain, metadata=metadata))
     write_json(folder / CONFIG, config)
-    reached = _reached(model, step, member) if isinstance(model, Run) else {}
-    facts = _facts(experiment, task, step, kept)
-    tokens: list[int] = [0] * len(weights.get("pos_embed.W_pos", [0]))
-    if task is not None:
-        tokens = task.inputs[0].tolist()
-    kind = "machine" if "unembed.W_U" not in weights else to
-    text = card(kind, name, facts, reached, str(next(iter(weights.values())).dtype), [tokens])
-    atomic_write(folder / "README.md", text.encode())
-    return folder
 
 
 def _check_folder(folder: Path) -> None:
@@ -106,7 +126,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _equal_to(experiment: Experiment | None, network: dict[str, Any], full: bool) -> Experiment | None:
-    """The experiment whose weights these are, once a scale is folded into them and outputs are left out."""
+    """Return the experiment whose weights these are, once a scale is folded into them and outputs are left out."""
     if experiment is None:
         return None
     changed: dict[str, Any] = {} if full or not hasattr(experiment.task, "outputs") else {"task.outputs": "answers"}
@@ -123,13 +143,13 @@ def _is_of(run: Run, step: int, member: int | None, weights: Mapping[str, np.nda
         return False
 
 
-def _reached(run: Run, step: int | None, member: int | None) -> dict[str, Any]:
-    """Losses and accuracies at a step, where they were measured there."""
+def _results(run: Run, step: int | None, member: int | None) -> dict[str, float]:
+    """Return the losses and accuracies at a step, where they were measured there."""
     rows = run.metrics.filter((pl.col("step") == step) & (pl.col("member") == (member or 0)))
     if rows.is_empty():
         return {}
     row = rows.row(-1, named=True)
-    return {name: row[name] for name in _REACHED if row[name] is not None and np.isfinite(row[name])}
+    return {name: row[name] for name in _RESULTS if row[name] is not None and np.isfinite(row[name])}
 
 
 def _facts(experiment: Experiment | None, task: Task | None, step: int | None, kept: int) -> dict[str, str]:
@@ -145,7 +165,7 @@ def _facts(experiment: Experiment | None, task: Task | None, step: int | None, k
             f"position; {kept} outputs"
         )
     facts |= {
-        "network" if e.learner.compiled else "learner": str(getattr(e.model, "kind", "network")),
+        "network" if e.network is not None else "learner": str(getattr(e.model, "kind", "network")),
         "trained on": f"{size} of {task.n_inputs:,} inputs ({split})",
     }
     if e.optimiser is not None:
@@ -153,3 +173,82 @@ def _facts(experiment: Experiment | None, task: Task | None, step: int | None, k
         rates = f"learning rate {e.optimiser.learning_rate:g}, weight decay {e.optimiser.weight_decay:g}"
         facts["optimiser"] = f"{kind}, {rates}"
     return {**facts, "step": f"{step:,}", "trained with": "groklab"}
+
+
+#: For each kind of export: the program that loads it, and how.
+_LOAD = {
+    "transformer-lens": (
+        "TransformerLens 2 and 3",
+        """import json
+
+import torch
+from safetensors.torch import load_file
+from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+config = json.load(open("config.json"))
+model = HookedTransformer(HookedTransformerConfig(**config, device="cpu", dtype=torch.{dtype}))
+model.load_state_dict(load_file("model.safetensors"), strict=False)  # it makes its own causal mask
+model.eval()
+logits = model(torch.tensor({tokens}))[:, -1]  # of the answers
+""",
+    ),
+    "transformer-lens-bridge": (
+        "TransformerLens 4",
+        """import json
+
+import torch
+from safetensors.torch import load_file
+from transformer_lens.config import TransformerBridgeConfig
+from transformer_lens.model_bridge import TransformerBridge
+
+config = json.load(open("config.json"))
+model = TransformerBridge.boot_native(TransformerBridgeConfig(**config, dtype=torch.{dtype}))
+model.load_state_dict(load_file("model.safetensors"))
+model.eval()
+logits = model(torch.tensor({tokens}))[:, -1]  # of the answers
+""",
+    ),
+    "safetensors": (
+        "groklab",
+        """import groklab as gl
+import numpy as np
+from safetensors.numpy import load_file
+
+weights = load_file("model.safetensors")
+seen = gl.activations(weights, np.array({tokens}))
+logits = seen["logits"][:, -1]  # of the answers
+""",
+    ),
+    "machine": (
+        "Python",
+        """from safetensors.numpy import load_file
+
+M = load_file("model.safetensors")["M"]  # the feature matrix: with the training set it is the complete machine
+""",
+    ),
+}
+
+
+def _card(
+    to: str, name: str, facts: Mapping[str, Any], results: Mapping[str, float], dtype: str, tokens: list[list[int]]
+) -> str:
+    """Return a model card: Markdown with front matter as model hubs read it.
+
+    facts: what the model is, by label. results: losses and accuracies by name. tokens: of some inputs.
+    """
+    library = "groklab" if to in ("safetensors", "machine") else "transformer-lens"
+    front: dict[str, Any] = {"library_name": library, "tags": ["grokking", "mechanistic-interpretability", "groklab"]}
+    if results:
+        metrics = [{"type": k.split("_")[1], "name": k.replace("_", " "), "value": v} for k, v in results.items()]
+        task = {"type": "other", "name": str(facts.get("task", "unknown"))}
+        front["model-index"] = [{"name": name, "results": [{"task": task, "metrics": metrics}]}]
+    # JSON is YAML, and needs no quoting of its own
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in front.items()), "---", "", f"# {name}", ""]
+    lines += [f"- {label}: {value}" for label, value in facts.items()]
+    lines += [f"- {key.replace('_', ' ')}: {value:.6g}" for key, value in results.items()]
+    where, code = _LOAD[to]
+    lines += ["", f"## Load it in {where}", "", "In this folder:", "", "```python"]
+    lines += [code.replace("{dtype}", dtype).replace("{tokens}", str(tokens)).rstrip(), "```", ""]
+    if to != "machine":
+        lines += ["## Load it in groklab", "", "```bash", "groklab import .", "```", ""]
+    return "\n".join(lines)

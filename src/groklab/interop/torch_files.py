@@ -1,24 +1,28 @@
 """PyTorch's files, read without PyTorch and without running anything that a file asks for.
 
 A file is a zip archive, never compressed, of one pickle (`data.pkl`) and the bytes of each storage (`data/0`, …).
-Tensors become NumPy arrays wherever they lay, bfloat16 as float32; containers and numbers stay what they are.
+Tensors become NumPy arrays on whatever device they were, bfloat16 as float32; containers and numbers stay as they are.
+
+Python's `pickle` runs what a file asks it to. Here a small interpreter of pickles only builds numbers, texts, lists,
+tuples and dicts: the few names that PyTorch's files need are admitted as marks, and any other name ends the reading.
 """
 
 from __future__ import annotations
 
 import math
+import pickletools
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from groklab.errors import DamagedError, InputError, shown
-from groklab.interop import plain_pickle
-from groklab.interop.plain_pickle import Name
+from groklab.errors import DamagedError, InputError, shorten
 
-#: Bytes of a whole file, and of the pickle in it.
+#: Bytes of a file, and of the pickle in it.
 LARGEST_FILE, LARGEST_PICKLE = 2**32, 2**26
 #: Elements of all tensors together, where that is more than eight times what the file stores.
 MOST_ELEMENTS = 2**24
@@ -50,13 +54,23 @@ _DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool co
 #: Names that stand for themselves.
 _PLAIN = {f"torch.{name}" for name in _DTYPES.split()}
 _LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+#: What the start of a bracket leaves on the stack.
+_MARK = object()
+_VALUES = (
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+)
+_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict}
 
 
 def read_torch(path: Path) -> Any:
-    """What `torch.save` wrote, with read-only arrays for tensors and texts for dtypes and devices.
+    """Return what `torch.save` wrote, with read-only arrays for tensors and texts for dtypes and devices.
 
-    Raises InputError, one sentence, for a file of another kind or with anything in it but tensors and plain
-    containers, DamagedError for one that is truncated or contradicts itself.
+    Raises:
+        InputError: for a file of another kind, or with anything in it but tensors and plain containers.
+        DamagedError: for a file that is truncated or contradicts itself.
     """
     size = path.stat().st_size
     if size > LARGEST_FILE:
@@ -70,7 +84,7 @@ def read_torch(path: Path) -> Any:
     if not start.startswith(b"PK"):
         if start[:1] == b"\x80" and start[1:2] <= b"\x05":
             raise InputError(f"{path} is a plain pickle, which could run anything: not opened")
-        raise InputError(f"{path} is no file of PyTorch's: it is no zip archive")
+        raise InputError(f"{path} is not a file of PyTorch: it is not a zip archive")
     try:
         with zipfile.ZipFile(path) as archive:
             return _Archive(archive, size).read()
@@ -81,7 +95,7 @@ def read_torch(path: Path) -> Any:
     except MemoryError:
         raise InputError(f"{path} does not fit into memory") from None
     except Exception as error:  # damaged archives raise many kinds
-        raise DamagedError(f"{path} is damaged: {shown(str(error) or type(error).__name__)}") from None
+        raise DamagedError(f"{path} is damaged: {shorten(str(error) or type(error).__name__)}") from None
 
 
 class _Archive:
@@ -108,11 +122,11 @@ class _Archive:
     def read(self) -> Any:
         if self.sizes[f"{self.folder}data.pkl"] > LARGEST_PICKLE:
             raise InputError(f"holds a description of more than {LARGEST_PICKLE:,} bytes")
-        return plain_pickle.read(self._part("data.pkl"), _admit, self._call, self._storage)
+        return read_pickle(self._part("data.pkl"), _admit, self._call, self._storage)
 
     def _part(self, name: str) -> bytes:
         if f"{self.folder}{name}" not in self.sizes:
-            raise DamagedError(f"its part {shown(name)} is missing")
+            raise DamagedError(f"its part {shorten(name)} is missing")
         return self.archive.read(f"{self.folder}{name}")
 
     def _call(self, name: Name, arguments: tuple[Any, ...]) -> Any:
@@ -138,27 +152,26 @@ class _Archive:
                 raise DamagedError("it refers to a storage in a way that PyTorch never does")
         kind = kind.removeprefix("torch.")
         if kind not in _STORAGES:
-            raise DamagedError(f"it has a storage of the kind {kind}")
+            raise DamagedError(f"it has a storage of the unknown kind {kind}")
         if (key, kind) not in self.storages:
             # a copy in our own byte order; views of it must not change each other
             content = self._part(f"data/{key}")
             dtype = np.dtype(self.order + _STORAGES[kind])
             if not 0 <= count * dtype.itemsize <= len(content):
-                raise DamagedError(f"its storage {shown(key)} is said to hold {count} elements and does not")
-            found = np.frombuffer(content, dtype, count).astype(dtype.newbyteorder("="))
+                raise DamagedError(f"its storage {shorten(key)} should hold {count} elements and does not")
+            elements = np.frombuffer(content, dtype, count).astype(dtype.newbyteorder("="))
             if kind == "BFloat16Storage":
-                found = (found.astype(np.uint32) << 16).view(np.float32)
+                elements = (elements.astype(np.uint32) << 16).view(np.float32)
             elif kind == "BoolStorage":
-                found = found != 0
-            found.flags.writeable = False
-            self.storages[key, kind] = found
+                elements = elements != 0
+            elements.flags.writeable = False
+            self.storages[key, kind] = elements
         return self.storages[key, kind]
 
     def _tensor(self, storage: np.ndarray, offset: Any, size: Any, stride: Any) -> np.ndarray:
         """A view of a storage, inside its bounds."""
-        numbers = (offset, *size, *stride)
-        if not all(type(n) is int and n >= 0 for n in numbers) or len(size) != len(stride):
-            raise DamagedError("it has a tensor whose sizes and strides are no numbers, or not equally many")
+        if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride):
+            raise DamagedError("it has a tensor whose sizes and strides are not integers, or not equally many")
         if len(size) > MOST_DIMENSIONS:
             raise DamagedError(f"it has a tensor of {len(size)} dimensions")
         count = math.prod(size)
@@ -172,7 +185,7 @@ class _Archive:
         # zero strides repeat elements without storing them
         self.elements += count
         if self.elements > max(MOST_ELEMENTS, 8 * self.stored):
-            raise DamagedError("its tensors are said to be many times larger than the file")
+            raise DamagedError("its tensors claim to be many times larger than the file")
         steps = [step * storage.itemsize for step in stride]
         return as_strided(storage[offset:], size, steps, writeable=False)
 
@@ -182,4 +195,130 @@ def _admit(name: str) -> Any:
         return name
     if name in _CALLED or name.removeprefix("torch.") in _STORAGES:
         return Name(name)
-    raise InputError(f"holds {shown(name)}, which is neither a tensor nor a plain container")
+    raise InputError(f"holds {shorten(name)}, which is neither a tensor nor a plain container")
+
+
+@dataclass(frozen=True)
+class Name:
+    """A Python name that a file mentions, such as `torch._utils._rebuild_tensor_v2`: a mark, not the object."""
+
+    text: str
+
+
+def read_pickle(
+    content: bytes,
+    admit: Callable[[str], Any],
+    call: Callable[[Name, tuple[Any, ...]], Any],
+    persistent: Callable[[Any], Any],
+) -> Any:
+    """Return the object that a pickle describes. Keys of dicts are texts and integers.
+
+    Args:
+        content: the pickle.
+        admit: from a dotted name to what represents it; raises InputError for a name that is not admitted.
+        call: from an admitted name and arguments to the object that the file asks for.
+        persistent: from an identifier to what is stored beside the pickle.
+
+    Raises:
+        InputError: for a name or an instruction that is not admitted.
+        DamagedError: for an incomplete or inconsistent pickle.
+    """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+
+    def bracket() -> list[Any]:
+        """Take off what is above the last mark, and the mark."""
+        at = next(i for i in reversed(range(len(stack))) if stack[i] is _MARK)
+        items = stack[at + 1 :]
+        del stack[at:]
+        return items
+
+    def kept(place: int) -> None:
+        memo[place] = stack[-1]
+
+    try:
+        argument: Any
+        for instruction, argument, _ in pickletools.genops(content):
+            match instruction.name:
+                case "STOP":
+                    return stack.pop()
+                case "PROTO" | "FRAME":
+                    pass
+                case "MARK":
+                    stack.append(_MARK)
+                case "POP":
+                    stack.pop()
+                case name if name in _VALUES:
+                    stack.append(argument)
+                case name if name in _CONSTANTS:
+                    stack.append(_CONSTANTS[name])
+                case name if name in _EMPTY:
+                    stack.append(_EMPTY[name]())
+                case "BINPUT" | "LONG_BINPUT" | "PUT":
+                    kept(argument)
+                case "MEMOIZE":
+                    kept(len(memo))
+                case "BINGET" | "LONG_BINGET" | "GET":
+                    stack.append(memo[argument])
+                case "TUPLE":
+                    stack.append(tuple(bracket()))
+                case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                    count = int(instruction.name[-1])
+                    stack[-count:] = [tuple(stack[-count:])]
+                case "LIST":
+                    stack.append(bracket())
+                case "DICT":
+                    stack.append(_with_items({}, bracket()))
+                case "APPEND":
+                    item = stack.pop()
+                    _list(stack[-1]).append(item)
+                case "APPENDS":
+                    items = bracket()
+                    _list(stack[-1]).extend(items)
+                case "SETITEM":
+                    pair = stack[-2:]
+                    del stack[-2:]
+                    _with_items(stack[-1], pair)
+                case "SETITEMS":
+                    items = bracket()
+                    _with_items(stack[-1], items)
+                case "GLOBAL":
+                    stack.append(admit(argument.replace(" ", ".")))
+                case "STACK_GLOBAL":
+                    stack[-2:] = [admit(".".join(stack[-2:]))]
+                case "REDUCE":
+                    arguments = stack.pop()
+                    if not isinstance(stack[-1], Name) or not isinstance(arguments, tuple):
+                        raise DamagedError("it calls what is not a function")
+                    stack[-1] = call(stack[-1], arguments)
+                case "BUILD":
+                    # attributes beside a dict's items, such as the versions that PyTorch records; nothing reads them
+                    stack.pop()
+                    if not isinstance(stack[-1], dict):
+                        raise InputError("holds an object with a state of its own, which is not a plain container")
+                case "BINPERSID":
+                    stack[-1] = persistent(stack[-1])
+                case name:
+                    raise InputError(f"holds the instruction {name}, which no tensor or plain container needs")
+    except InputError:
+        raise
+    except (ValueError, IndexError, KeyError, TypeError, StopIteration, OverflowError, AttributeError) as error:
+        raise DamagedError(f"is not a complete pickle: {shorten(str(error) or type(error).__name__)}") from None
+    raise DamagedError("is not a complete pickle: it has no end")
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise DamagedError("is not a complete pickle: it appends to what is not a list")
+    return value
+
+
+def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
+    if not isinstance(target, dict) or len(items) % 2:
+        raise DamagedError("is not a complete pickle: it sets items of what is not a dict")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        # the hash of a deeply nested tuple can end the whole process
+        if not isinstance(key, str | int):
+            raise InputError(f"holds a dict with a {type(key).__name__} for a key; texts and integers are admitted")
+        target[key] = value
+    return target

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.errors import InputError
+from groklab.errors import InputError, unknown
 
 Weights = dict[str, np.ndarray]
 
@@ -22,7 +22,7 @@ _OTHER_SPELLINGS = {"gelu_pytorch_tanh": "gelu", "gelu_fast": "gelu"}
 _ATTENTION = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")
 _ATTENTION_BIASES = ("b_Q", "b_K", "b_V", "b_O", "b_U")
 _MLP_BIASES = ("b_in", "b_out")
-#: Buffers of HookedTransformer that are no weights.
+#: Buffers of HookedTransformer, which are not weights.
 _BUFFERS = ("mask", "IGNORE")
 _SINGLE = {
     "embed.W_E": "embed.weight",
@@ -83,14 +83,14 @@ def config(weights: Mapping[str, np.ndarray], network: Mapping[str, Any]) -> dic
     }
 
 
-def activation_of(found: Mapping[str, Any]) -> str:
-    """Our name of a TransformerLens configuration's activation; raises InputError where we have none."""
-    name = found.get("act_fn")
+def activation_of(config: Mapping[str, Any]) -> str:
+    """Return our name of a TransformerLens configuration's activation; raises InputError where there is none."""
+    name = config.get("act_fn")
     ours = {theirs: ours for ours, theirs in _ACTIVATIONS.items()} | _OTHER_SPELLINGS
-    if found.get("attn_only") or name is None:
+    if config.get("attn_only") or name is None:
         return "relu"
     if name not in ours:
-        raise InputError("config.act_fn", name, f"is no activation of ours; these can be imported: {', '.join(ours)}")
+        raise unknown("config.act_fn", name, ours)
     return ours[name]
 
 
@@ -123,7 +123,7 @@ def from_bridge(weights: Mapping[str, np.ndarray], n_heads: int) -> Weights:
     for theirs, array in weights.items():
         name = names.get(theirs)
         if name is None:
-            raise InputError(f"{theirs} is no weight of a transformer that can be imported")
+            raise InputError(f"{theirs} is not a weight of a transformer that can be imported")
         short = name.rsplit(".", 1)[-1]
         width = array.shape[-1] if short == "W_O" else array.shape[0]
         if short in _ATTENTION and short != "b_O" and (n_heads < 1 or width % n_heads):
@@ -164,7 +164,7 @@ def _is_bias(name: str) -> bool:
 def _check(network: Mapping[str, Any]) -> None:
     kind = network.get("kind")
     if kind != "transformer":
-        raise InputError("network.kind", kind, "is nothing that TransformerLens has; --to safetensors takes any")
+        raise InputError("network.kind", kind, "is not in TransformerLens; --to safetensors exports any network")
     for name, needed in (("attention_rate", 1), ("positional_embedding", "learned")):
         if network[name] != needed:
             raise InputError(f"network.{name}", network[name], f"needs to be {needed} for TransformerLens")

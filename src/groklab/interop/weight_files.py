@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from groklab.errors import DamagedError, InputError, shown
-from groklab.interop import released_files, transformer_lens
-from groklab.interop.released_files import Told
+from groklab.errors import DamagedError, InputError, shorten
+from groklab.interop import transformer_lens
+from groklab.interop.released_files import TrainingRecord, training_record
 from groklab.interop.torch_files import read_torch
 from groklab.store.storage import read_json
 from groklab.training.start import from_released_layout, is_released_layout
@@ -37,7 +37,7 @@ class Source:
     path: Path
     sha256: str
     weights: dict[str, np.ndarray]
-    told: Told
+    record: TrainingRecord
     description: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
 
@@ -46,14 +46,16 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
     """Read .pth, .pt, .safetensors or .npz, or the folder of an export.
 
     n_heads: of weights that do not show it (those of a TransformerBridge), where no config.json beside them does.
-    Raises InputError for what is no such file or model, DamagedError for what is truncated.
+    Raises:
+        InputError: for another kind of file or model.
+        DamagedError: for a truncated file.
     """
     if path.is_dir():
         path = path / WEIGHTS
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"{path}: no such file")
     description: dict[str, Any] = {}
-    told = Told({})
+    record = TrainingRecord({})
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -65,7 +67,7 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
         elif path.suffix in TORCH:
             content = read_torch(path)
             weights = _weights_in(content, path)
-            told = released_files.told_by(content)
+            record = training_record(content)
         else:
             raise InputError(f"{path} cannot be imported: it needs to end in .safetensors, .npz or {', '.join(TORCH)}")
     except InputError:
@@ -73,10 +75,10 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # damaged archives raise many kinds
-        raise DamagedError(f"{path} cannot be read: {shown(str(error) or type(error).__name__)}") from None
+        raise DamagedError(f"{path} cannot be read: {shorten(str(error) or type(error).__name__)}") from None
     config = _config_beside(path)
     weights = _as_floats(_in_our_layout(weights, n_heads or config.get("n_heads"), path))
-    return Source(path, sha256, weights, told, description, config)
+    return Source(path, sha256, weights, record, description, config)
 
 
 def _read_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -90,12 +92,12 @@ def _read_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, 
 def _weights_in(content: Any, path: Path) -> dict[str, np.ndarray]:
     """The state dict in what a file of PyTorch's holds."""
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__} and no weights")
-    found = next((content[k] for k in _NAMES_OF_WEIGHTS if isinstance(content.get(k), dict)), content)
-    if not found or not all(isinstance(k, str) and isinstance(v, np.ndarray) for k, v in found.items()):
+        raise InputError(f"{path} holds a {type(content).__name__}, not weights")
+    weights = next((content[k] for k in _NAMES_OF_WEIGHTS if isinstance(content.get(k), dict)), content)
+    if not weights or not all(isinstance(k, str) and isinstance(v, np.ndarray) for k, v in weights.items()):
         inside = ", ".join(map(repr, list(content)[:6])) or "nothing"
-        raise InputError(f"{path} holds no model's weights by name; it holds {shown(inside)}")
-    return found
+        raise InputError(f"{path} holds no model's weights by name; it holds {shorten(inside)}")
+    return weights
 
 
 def _in_our_layout(weights: Mapping[str, np.ndarray], n_heads: Any, path: Path) -> dict[str, np.ndarray]:
@@ -109,25 +111,25 @@ def _in_our_layout(weights: Mapping[str, np.ndarray], n_heads: Any, path: Path) 
     except (KeyError, ValueError, IndexError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} holds weights of an unknown shape: {shown(str(error))}") from None
+        raise InputError(f"{path} holds weights of an unknown shape: {shorten(str(error))}") from None
     if not any(name.startswith(("embed.", "hidden.0.")) for name in weights) or "unembed.W_U" not in weights:
-        names = shown(", ".join(sorted(weights)) or "nothing")
+        names = shorten(", ".join(sorted(weights)) or "nothing")
         raise InputError(f"{path} holds a model that no task here has: its weights are named {names}")
     return dict(weights)
 
 
 def _as_floats(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of our own in one dtype, float32 or float64; what are no numbers with a fraction are no weights."""
+    """Return own copies in one dtype, float32 or float64; only floating-point numbers can be weights."""
     buffers = ("mask", "IGNORE")
     kept = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in buffers}
     for name, array in kept.items():
         if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-            raise InputError(shown(name), str(array.dtype), "needs to hold floating-point numbers")
+            raise InputError(shorten(name), str(array.dtype), "needs to hold floating-point numbers")
     wide = any(v.dtype.itemsize > 4 for v in kept.values())
     made = {k: np.array(v, np.float64 if wide else np.float32, order="C", ndmin=0) for k, v in kept.items()}
     for name, array in made.items():
         if not np.isfinite(array).all():
-            raise InputError(f"the weight {shown(name)} holds numbers that are not finite")
+            raise InputError(f"the weight {shorten(name)} holds numbers that are not finite")
     return made
 
 
@@ -135,5 +137,5 @@ def _config_beside(path: Path) -> dict[str, Any]:
     file = path.parent / CONFIG
     if not file.is_file():
         return {}
-    found = read_json(file)
-    return found if isinstance(found, dict) and "act_fn" in found else {}
+    config = read_json(file)
+    return config if isinstance(config, dict) and "act_fn" in config else {}

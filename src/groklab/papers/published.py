@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 
 from groklab import papers
-from groklab.errors import DamagedError, InputError, shown
+from groklab.errors import DamagedError, InputError, shorten
 from groklab.grokking.learning_phases import GAP, LETTERS, PHASES, phase_of_steps
 from groklab.tasks.operations import resolve
 
@@ -202,7 +202,7 @@ def published_map(name: str) -> PublishedMap:
     """Return a map by its name; raises InputError for another name."""
     maps = published_maps()
     if name not in maps:
-        raise InputError("--published", shown(name), f"needs to be one of {', '.join(maps)}")
+        raise InputError("--published", shorten(name), f"needs to be one of {', '.join(maps)}")
     return maps[name]
 
 
@@ -251,7 +251,7 @@ class PublishedTable:
     ) -> PublishedTable:
         """Lay a table over rows and columns of one's own; raises InputError where it is not one or shares no cell."""
         if not isinstance(table, Mapping) or not all(isinstance(row, Mapping) for row in table.values()):
-            raise InputError("--published", shown(source), "needs to hold, for each row, an entry for each column")
+            raise InputError("--published", shorten(source), "needs to hold, for each row, an entry for each column")
         entries: dict[Place, bool | float] = {}
         for name, row in table.items():
             i = place_of(str(name), rows)
@@ -261,7 +261,7 @@ class PublishedTable:
                 if i is not None and j is not None and value is not None:
                     entries[i, j] = value
         if not entries:
-            raise InputError("--published", shown(source), "shares no cell with this sweep")
+            raise InputError("--published", shorten(source), "shares no cell with this sweep")
         return cls(source, about, entries)
 
     def agreement(self, measured: Mapping[Place, tuple[bool | None, float | None]], setting: str = "") -> Agreement:
@@ -292,7 +292,7 @@ def read_published(text: str) -> tuple[dict[str, Any], str]:
     try:
         loaded = json.loads(content)
     except (ValueError, RecursionError):
-        raise InputError("--published", shown(text), "is not a JSON file") from None
+        raise InputError("--published", shorten(text), "is not a JSON file") from None
     rows = _rows(loaded)
     if not name and rows is not None:
         return rows, ""
@@ -302,11 +302,11 @@ def read_published(text: str) -> tuple[dict[str, Any], str]:
         k: rows for k, v in parts if (rows := _rows(v)) and any(e is True for r in rows.values() for e in r.values())
     }
     if not tables:
-        raise InputError("--published", shown(text), "holds no table of rows, columns and entries")
+        raise InputError("--published", shorten(text), "holds no table of rows, columns and entries")
     if not name and len(tables) == 1:
         name = next(iter(tables))
     if name not in tables:
-        raise InputError("--published", shown(text), f"needs one of its tables after a slash: {', '.join(tables)}")
+        raise InputError("--published", shorten(text), f"needs one of its tables after a slash: {', '.join(tables)}")
     about = [loaded[name].get("about"), *(loaded.get(key) for key in ("source", "about"))]
     origin = [str(value).rstrip(".") for value in about if isinstance(value, str)]
     origin += [f"{key} = {loaded[key]:,}" for key in ("p", "seeds", "steps") if isinstance(loaded.get(key), int)]
@@ -322,7 +322,9 @@ def located(text: str) -> tuple[bytes, str]:
         return Path(source).expanduser().read_bytes(), name
     file = papers.data(source or name, "published_tables.json")
     if file is None:
-        raise InputError("--published", shown(text), "needs a JSON file, or a paper's table such as furuta2024/grokked")
+        raise InputError(
+            "--published", shorten(text), "needs a JSON file or a paper's table, such as furuta2024/grokked"
+        )
     return file.read_bytes(), name if source else ""
 
 
@@ -394,7 +396,7 @@ def _entry(entry: Any, where: str) -> bool | float | None:
     if entry is None or isinstance(entry, bool):
         return entry
     if not isinstance(entry, int | float) or not 0 <= entry <= 100:
-        raise InputError(shown(where), entry, "needs true, false, or a best test accuracy in percent, from 0 to 100")
+        raise InputError(shorten(where), entry, "needs true, false, or a best test accuracy in percent, from 0 to 100")
     return float(entry)
 
 

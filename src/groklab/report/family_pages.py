@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from groklab import device
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.papers.published import place_of
 from groklab.report.family import place_name, render
 from groklab.report.family_cells import Cell, Member, Table
@@ -87,7 +87,7 @@ def remaking(
 def members_at(found: Family, text: str) -> list[int]:
     """The members that ROW,COLUMN names, in all tables; raises InputError where it names none."""
     if "," not in text.lstrip(","):
-        raise InputError("--members", shown(text), "needs 'all', or ROW,COLUMN such as add,0.3")
+        raise InputError("--members", shorten(text), "needs 'all', or ROW,COLUMN such as add,0.3")
     parts = text.split(",")
     # the values of a mixture hold commas themselves
     cuts = [(",".join(parts[:i]), ",".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
@@ -104,7 +104,7 @@ def members_at(found: Family, text: str) -> list[int]:
         if whole[0][0] is not None:
             key, given, values = found.column_key, cuts[0][1], found.column_values
         known = ", ".join(map(str, values[:12])) + (", …" if len(values) > 12 else "")
-        raise InputError(f"--members {shown(text)}", shown(given), f"needs to be one of {key}: {known}")
+        raise InputError(f"--members {shorten(text)}", shorten(given), f"needs to be one of {key}: {known}")
     cells = [c for table in found.tables for c in table.cells if [c.row, c.column] == places]
     return [m.number for cell in cells for m in cell.members]
 

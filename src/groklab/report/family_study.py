@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.papers.published import Agreement, PublishedTable
 from groklab.report.family_cells import VERDICTS, Cell, Member, Table
 from groklab.report.family_words import value_names
@@ -125,7 +125,7 @@ def axes(sweep: Sweep, rows: str | None = None, columns: str | None = None) -> t
         raise InputError(f"a table needs two keys of a grid, and {sweep.name} {varied}")
     for option, key in (("--rows", rows), ("--columns", columns)):
         if key is not None and key not in keys:
-            raise InputError(option, shown(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
+            raise InputError(option, shorten(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
     if rows is not None and rows == columns:
         raise InputError("--columns", columns, "needs to be another setting than --rows")
     if rows is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.registry import Discovered
 from groklab.reproduction.bench import Bench
 
@@ -123,13 +123,13 @@ def find(what: str) -> tuple[Paper, tuple[Claim, ...]]:
     """A paper and its claims by PAPER, or one claim by PAPER/CLAIM; raises InputError naming the nearest."""
     name, slash, wanted = what.partition("/")
     if name not in PAPERS:
-        raise InputError(f"there are no claims of {shown(name)!r}; {_nearest(name, list(PAPERS))}")
+        raise InputError(f"there are no claims of {shorten(name)!r}; {_nearest(name, list(PAPERS))}")
     paper = PAPERS[name]
     if not slash:
         return paper, paper.claims
     found = tuple(c for c in paper.claims if c.id == wanted)
     if not found:
-        raise InputError(f"{name} has no claim {shown(wanted)!r}; {_nearest(wanted, [c.id for c in paper.claims])}")
+        raise InputError(f"{name} has no claim {shorten(wanted)!r}; {_nearest(wanted, [c.id for c in paper.claims])}")
     return paper, found
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab import device
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.lazy import jax
 from groklab.store import storage
 
@@ -134,7 +134,7 @@ def _check_address(address: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match is None or not 1 <= int(match[1]) <= 65_535:
         allowed = "needs to be host:port or tcp://host:port (or tls, ucx, ws, wss), such as tcp://127.0.0.1:8786"
-        raise InputError("scheduler", shown(address), allowed)
+        raise InputError("scheduler", shorten(address), allowed)
 
 
 @contextlib.contextmanager

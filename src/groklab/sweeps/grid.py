@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.experiment.reading import SECTIONS
 from groklab.experiment.yaml_input import parse_overrides
 
@@ -34,11 +34,11 @@ def parse_grid(arguments: Sequence[str]) -> Grid:
         key, equals, text = argument.partition("=")
         if not equals or not key:
             raise InputError(
-                f"--grid {shown(argument)!r} names no values; write key=v1,v2 or key=lo:hi:n, "
+                f"--grid {shorten(argument)!r} names no values; write key=v1,v2 or key=lo:hi:n, "
                 "for example optimiser.weight_decay=0:2:5"
             )
         if key in grid:
-            raise InputError(f"--grid {shown(key)} is given twice")
+            raise InputError(f"--grid {shorten(key)} is given twice")
         grid[key] = parse_values(key, text)
     return grid
 
@@ -48,7 +48,7 @@ def parse_values(key: str, text: str) -> list[Any]:
     values: list[Any] = []
     for item in _items(text):
         if not item.strip():
-            raise InputError(f"--grid {shown(key)}", shown(text), "needs a value before and after each comma")
+            raise InputError(f"--grid {shorten(key)}", shorten(text), "needs a value before and after each comma")
         low, colon, _ = item.partition(":")
         if colon and (_number(low) is not None or not low.strip()):
             values += _range(key, item)
@@ -67,10 +67,10 @@ def as_grid(keys: Mapping[str, Any]) -> Grid:
         try:
             grid[key] = np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values)
         except TypeError:
-            raise InputError(f"grid {shown(str(key))}", values, "needs a list of values") from None
+            raise InputError(f"grid {shorten(str(key))}", values, "needs a list of values") from None
     for key, values in grid.items():
         if not values:
-            raise InputError(f"grid {shown(str(key))}", values, "needs at least one value")
+            raise InputError(f"grid {shorten(str(key))}", values, "needs at least one value")
         _check_trained(str(key))
     return grid
 
@@ -82,19 +82,19 @@ def check_known(grid: Grid) -> None:
         if head not in SWEPT:
             close = difflib.get_close_matches(head[:80], SWEPT, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise InputError(f"grid {shown(key)}: no such setting; {hint}what can be swept is in {', '.join(SWEPT)}")
+            raise InputError(f"grid {shorten(key)}: no such setting; {hint}what can be swept is in {', '.join(SWEPT)}")
 
 
 def _check_trained(key: str) -> None:
     head = key.split(".")[0]
     if head == "budget":
         raise InputError(
-            f"grid {shown(key)}: a budget cannot be swept, as members that differ in it alone are one training; "
+            f"grid {shorten(key)}: a budget cannot be swept, as members that differ in it alone are one training; "
             "take the longest as a plain setting, or make one sweep for each budget"
         )
     if head in NOT_TRAINED:
         raise InputError(
-            f"grid {shown(key)}: cannot be swept, as it does not change what is trained and its members would be "
+            f"grid {shorten(key)}: cannot be swept, as it does not change what is trained and its members would be "
             "the same; give it once, as a plain setting"
         )
 
@@ -125,7 +125,7 @@ def _range(key: str, item: str) -> list[Any]:
     parts = [part.strip() for part in item.split(":")]
 
     def refuse(why: str) -> InputError:
-        return InputError(f"--grid {shown(key)}", shown(item), why)
+        return InputError(f"--grid {shorten(key)}", shorten(item), why)
 
     if len(parts) not in (3, 4) or (len(parts) == 4 and parts[3] != "log"):
         raise refuse("a range needs to be lo:hi:n or lo:hi:n:log")

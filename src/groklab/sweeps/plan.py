@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from groklab.errors import InputError, shown
+from groklab.errors import InputError, shorten
 from groklab.experiment.presets import PRESETS, check_name, find_preset
 from groklab.experiment.reading import read
 from groklab.experiment.schema import MAX_SEED, Experiment, Start
@@ -66,7 +66,7 @@ def make_plan(
     check_known(grid)
     for key in settings.keys() & grid.keys():
         if overrides and key in overrides:
-            raise InputError(f"{shown(key)} is given as a setting and as a key of the grid; one of them is enough")
+            raise InputError(f"{shorten(key)} is given as a setting and as a key of the grid; one of them is enough")
     _check_count(grid, seeds, max_members)
     if "seed" in grid and seeds != 1:
         raise InputError("seeds", seeds, "cannot be given beside a grid over seed")
@@ -142,7 +142,7 @@ def _canonical(grid: Grid, made: list[tuple[dict[str, Any], Experiment]]) -> tup
     for key, given in grid.items():
         different = {json.dumps(point[key]): point[key] for point in canonical}
         if len(different) < len(given):
-            raise InputError(f"grid {shown(key)}", given, "holds the same value twice")
+            raise InputError(f"grid {shorten(key)}", given, "holds the same value twice")
         values[key] = list(different.values())
     return canonical, values
 
