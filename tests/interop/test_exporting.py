@@ -163,7 +163,7 @@ def test_an_mlp_and_a_member(corpus: Corpus) -> None:
     run = corpus.copy("ensemble")
     with pytest.raises(InputError, match=r"network\.kind = 'mlp'"):
         export(run, to="transformer-lens", member=0)
-    with pytest.raises(InputError, match=r"--member = None: is needed: .* has members 0 to"):
+    with pytest.raises(InputError, match=r"--member is missing: .* has members 0 to"):
         export(run, to="safetensors")
     with pytest.raises(InputError, match="member = 3"):
         export(run, to="safetensors", member=3)

@@ -58,7 +58,7 @@ def export(
     results: dict[str, float] = {}
     if isinstance(model, Run):
         if model.n_members > 1 and member is None:
-            raise InputError("--member", None, f"is needed: {model.name} has members 0 to {model.n_members - 1}")
+            raise InputError(f"--member is missing: {model.name} has members 0 to {model.n_members - 1}")
         which = member if model.n_members > 1 else None
         weights = model.weights(step, member)
         experiment = model.experiments[member or 0]
