@@ -5,14 +5,15 @@ The mean over inputs is taken by the learner, with weights that sum to one.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt
 
 from groklab.lazy import Array, Float, Int, custom_vjp, jax, jnp
-from groklab.registry import register
+from groklab.registry import base_of, register
 
 #: Factor of the trace of the average gradient outer product of the batch (`MLP.agop_trace`), which the learner adds to
 #: the loss that it descends (Mallinar et al. 2024, arXiv 2407.20199, appendix H). None leaves the trace out. Losses
@@ -20,8 +21,31 @@ from groklab.registry import register
 Penalty: TypeAlias = Annotated[float, Ge(0)] | None
 
 
+@base_of("objective")
+class Objective(abc.ABC):
+    """A loss for each input. A plug-in needs the method `per_row` alone."""
+
+    kind: ClassVar[str]
+    #: See `Penalty`.
+    agop_penalty: Penalty = None
+    #: Real answers count as right where their own loss is below this.
+    tolerance: float = 1e-3
+    #: Whether a task's answers may be real numbers.
+    takes_real_answers: ClassVar[bool] = False
+    #: Whether logits need to be minus squared distances to vectors (`Network.gives_distances`), as `per_vector` takes.
+    takes_distances: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def per_row(self, logits: Any, targets: Any) -> Any:
+        """Return losses (n,) of logits (n, n_classes), for targets (n,) or real answers (n, n_classes)."""
+
+    def of_weights(self, weights: Mapping[str, Array]) -> Array | None:
+        """Return what training adds to the loss for the weights themselves, a scalar, or None for nothing."""
+        return None
+
+
 @register("objective", "cross_entropy")
-class CrossEntropy:
+class CrossEntropy(Objective):
     """Cross-entropy of the answer's class.
 
     form: 'exact' is log1p(sum_{j!=y} exp(l_j - l_y)) in the logits' own precision, whose loss and gradient keep full
@@ -49,12 +73,14 @@ class CrossEntropy:
 
 
 @register("objective", "mse")
-class MeanSquaredError:
+class MeanSquaredError(Objective):
     """Mean over the outputs of the squared difference from the one-hot answer, or from a task's real answers.
 
     agop_penalty: as of cross-entropy. tolerance: real answers count as right where their own loss is below this
     (1e-3 in Omnigrok's teacher-student runs).
     """
+
+    takes_real_answers: ClassVar[bool] = True
 
     agop_penalty: Penalty = None
     tolerance: Annotated[float, Gt(0)] = 1e-3
@@ -70,12 +96,14 @@ class MeanSquaredError:
 
 
 @register("objective", "nearest_vector")
-class NearestVector:
+class NearestVector(Objective):
     """Squared error to the answer's fixed vector, for a network that gives minus that of each class as its logits.
 
     So the class of the nearest vector has the largest logit (Liu et al. 2022, the toy regression). embedding_l1:
     training adds this times the mean absolute entry of `embed.W_E`; losses are reported without it.
     """
+
+    takes_distances: ClassVar[bool] = True
 
     embedding_l1: Annotated[float, Ge(0)] | None = None
 
@@ -87,10 +115,10 @@ class NearestVector:
         """The same losses (n,) from what the network gives and the answers' vectors, without the other classes'."""
         return ((z - wanted) ** 2).mean(axis=-1)
 
-    def of_weights(self, weights: Mapping[str, Array]) -> Float[Array, ""]:
-        """What training adds to the loss."""
+    def of_weights(self, weights: Mapping[str, Array]) -> Float[Array, ""] | None:
+        """Return the penalty on the embedding, if there is one."""
         if self.embedding_l1 is None:
-            return jnp.zeros((), jnp.float32)
+            return None
         return self.embedding_l1 * jnp.abs(weights["embed.W_E"]).mean()
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Lt
 
@@ -57,6 +57,8 @@ class Optimiser:
     this Euclidean norm (`clamp` fixed, as Omnigrok) or to at most this (at_most); without a clamp_norm, `clamp` initial
     rescales them to the norm that they had before the update, and so at the start.
     """
+
+    kind: ClassVar[str]
 
     learning_rate: NonNegative = 1e-3
     weight_decay: NonNegative = 0.0

@@ -7,6 +7,7 @@ members of an ensemble; every other field decides which program is compiled.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import importlib
 from collections import UserDict
@@ -23,6 +24,8 @@ Entry = TypeVar("Entry")
 
 #: family -> kind -> component class
 FAMILIES: dict[str, dict[str, type]] = {}
+#: family -> the abstract class that says what its components offer, with defaults
+BASES: dict[str, type[abc.ABC]] = {}
 
 
 def kinds(family: str) -> dict[str, type]:
@@ -30,9 +33,25 @@ def kinds(family: str) -> dict[str, type]:
     return FAMILIES.setdefault(family, {})
 
 
+def base_of(family: str) -> Callable[[T], T]:
+    """Class decorator: every component of the family subclasses this class, or is given what it lacks of it."""
+
+    def decorate(cls: T) -> T:
+        BASES[family] = cls
+        return cls
+
+    return decorate
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def register(family: str, kind: str) -> Callable[[T], T]:
-    """Class decorator: make the class a frozen dataclass and let experiments name it as `kind`."""
+    """Class decorator: make the class a frozen dataclass and let experiments name it as `kind`.
+
+    A class that does not subclass its family's base, such as `groklab.networks.Network`, takes the base's defaults.
+
+    Raises:
+        InputError: if another class has this kind already, or the class lacks a method that the family needs.
+    """
 
     def decorate(cls: T) -> T:
         made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
@@ -42,10 +61,24 @@ def register(family: str, kind: str) -> Callable[[T], T]:
         table = kinds(family)
         if kind in table and table[kind].__qualname__ != cls.__qualname__:
             raise InputError(f"the {family} {kind!r} is already defined by {table[kind].__module__}")
+        base = BASES.get(family)
+        if base is not None and not issubclass(made, base):
+            _adopt(made, base, f"the {family} {kind!r}")
         table[kind] = made
         return made  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _adopt(cls: Any, base: Any, name: str) -> None:
+    """Make `cls` a virtual subclass of `base`, with the defaults of what it does not define."""
+    for attribute, value in vars(base).items():
+        if attribute.startswith("_") or hasattr(cls, attribute):
+            continue
+        if getattr(value, "__isabstractmethod__", False):
+            raise InputError(f"{name} needs a method {attribute}()")
+        setattr(cls, attribute, value)
+    base.register(cls)
 
 
 def load_plugin(path: str | Path) -> Path:

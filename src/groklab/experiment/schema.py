@@ -214,10 +214,9 @@ class Experiment:
             parts["start"] = self.start.sha256 or [self.start.file, self.start.run, self.start.step]
             if self.start.take is not None:
                 parts["start"] = [parts["start"], sorted(self.start.patterns), self.start.unused_rows]
-        fingerprint = getattr(self.task, "fingerprint", None)
-        if fingerprint is not None:
-            places = getattr(self.task, "paths", ("path",))
-            parts["task"] = {**parts["task"], **dict.fromkeys(places), "sha256": fingerprint()}
+        fingerprint = self.task.fingerprint()
+        if fingerprint:
+            parts["task"] = {**parts["task"], **dict.fromkeys(self.task.paths), "sha256": fingerprint}
         parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
         parts["semantics"] = SEMANTICS
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

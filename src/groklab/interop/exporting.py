@@ -165,11 +165,11 @@ def _facts(experiment: Experiment | None, task: Task | None, step: int | None, k
             f"position; {kept} outputs"
         )
     facts |= {
-        "network" if e.network is not None else "learner": str(getattr(e.model, "kind", "network")),
+        "network" if e.network is not None else "learner": e.model.kind,
         "trained on": f"{size} of {task.n_inputs:,} inputs ({split})",
     }
     if e.optimiser is not None:
-        kind = getattr(e.optimiser, "kind", "optimiser")
+        kind = e.optimiser.kind
         rates = f"learning rate {e.optimiser.learning_rate:g}, weight decay {e.optimiser.weight_decay:g}"
         facts["optimiser"] = f"{kind}, {rates}"
     return {**facts, "step": f"{step:,}", "trained with": "groklab"}

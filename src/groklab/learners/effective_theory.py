@@ -19,6 +19,7 @@ from groklab.errors import InputError
 from groklab.lazy import Array, Bool, Int, diffrax, jax, jnp
 from groklab.learners.base import LOSSES, Hyperparameters, Outputs, State, Weights
 from groklab.learners.effective_loss import effective_loss, frozen_descent, normalised, within_delta
+from groklab.networks.common import Model
 from groklab.registry import register
 from groklab.tasks.base import Draw, Task, TaskShape
 from groklab.theory.effective_theory import Normalisation, check_applies
@@ -29,7 +30,7 @@ TOLERANCE = 1e-10
 
 
 @register("learner", "effective_theory")
-class EffectiveTheory:
+class EffectiveTheory(Model):
     """Embeddings that descend the effective loss of the training set's parallelograms; nothing else is learnt.
 
     d: dimensions of the embedding. eta: flow time of one step, the learning rate of the representation.

@@ -64,17 +64,16 @@ class GradientDescent:
         self.batch_size = batch_size
         self.dtype = jnp.dtype(dtype)
         self.draw = draw
-        self.fixed = frozenset(getattr(network, "fixed_weights", ()))
-        self.noisy = bool(getattr(network, "noisy", False))
+        self.fixed = frozenset(network.fixed_weights)
+        self.noisy = network.noisy
         #: Distances to the other classes' vectors are for accuracies alone, which most steps do not report.
-        self.by_vector = bool(getattr(network, "gives_distances", False))
-        penalty = getattr(objective, "agop_penalty", None)
-        self.penalised = penalty is not None
-        if self.penalised and not getattr(network, "has_agop_trace", False):
+        self.by_vector = network.gives_distances
+        self.penalised = objective.agop_penalty is not None
+        if self.penalised and not network.has_agop_trace:
             allowed = "needs a network of kind 'mlp' with one hidden layer on one-hot tokens"
-            raise InputError("objective.agop_penalty", penalty, allowed)
+            raise InputError("objective.agop_penalty", objective.agop_penalty, allowed)
         #: Steps give the training set's own loss and accuracy only where they see all of it as it is.
-        self.whole = draw is None and batch_size is None and not self.noisy
+        self.sees_all = draw is None and batch_size is None and not self.noisy
         self.metrics = METRICS + tuple(f"{name}_op{i}" for i in range(shape.n_operations) for name in LOSSES)
 
     def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> State:
@@ -89,7 +88,7 @@ class GradientDescent:
         data["test"] = self._batch(raw["test_inputs"])
         if self.draw is None:
             data["train"] = self._batch(raw["train_inputs"])
-            if not self.whole:
+            if not self.sees_all:
                 data["train_inputs"] = raw["train_inputs"]
         return data
 
@@ -121,18 +120,19 @@ class GradientDescent:
                     logits = network.apply_noisy(weights, batch, self.shape, noise)
                 logits = _rows(logits)
                 plain = _mean(objective.per_row(logits, targets), row_weights)
-            whole = plain
+            descended = plain
             if self.penalised:
                 trace = network.agop_trace(weights, batch, self.shape, row_weights)
-                whole = whole + (objective.agop_penalty * trace).astype(plain.dtype)
-            if hasattr(objective, "of_weights"):
-                whole = whole + objective.of_weights(weights).astype(plain.dtype)
-            return whole, (plain, logits)
+                descended = descended + (objective.agop_penalty * trace).astype(plain.dtype)
+            penalty = objective.of_weights(weights)
+            if penalty is not None:
+                descended = descended + penalty.astype(plain.dtype)
+            return descended, (plain, logits)
 
         (_, (value, logits)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
         weights, moments = optimiser.update(gradients, state["optimiser"], trained, s)
         outputs = {"grad_norm": norm(gradients)}
-        if self.whole or self.draw is not None:
+        if self.sees_all or self.draw is not None:
             outputs |= {"train_loss": value, "train_accuracy": _right(objective, logits, targets, row_weights)}
             outputs |= self._of_operations("train", data, logits, targets, row_weights, objective)
         return {"weights": {**weights, **fixed}, "optimiser": moments}, outputs
@@ -141,13 +141,13 @@ class GradientDescent:
         self, name: str, data: Any, logits: jax.Array, targets: jax.Array, row_weights: jax.Array, objective: Any
     ) -> Outputs:
         """Mean loss and accuracy of each operation of a mixture: `train_loss_op0` and so on."""
-        found = {}
+        outputs = {}
         for i in range(self.shape.n_operations):
             weights = jnp.where(data[f"{name}_operations"] == i, row_weights, 0)
             weights = weights / jnp.maximum(weights.sum(), 1e-30)
-            found[f"{name}_loss_op{i}"] = _mean(objective.per_row(logits, targets), weights)
-            found[f"{name}_accuracy_op{i}"] = _right(objective, logits, targets, weights)
-        return found
+            outputs[f"{name}_loss_op{i}"] = _mean(objective.per_row(logits, targets), weights)
+            outputs[f"{name}_accuracy_op{i}"] = _right(objective, logits, targets, weights)
+        return outputs
 
     def _trained_of(self, weights: Weights) -> Weights:
         return {k: v for k, v in weights.items() if k not in self.fixed}
@@ -174,7 +174,7 @@ class GradientDescent:
         network, objective, _ = self._parts(hyperparameters)
         outputs = {"weight_norm": norm(self._trained_of(state["weights"]))}
         sets = {"test": data["test_weights"]}
-        if not self.whole and self.draw is None:
+        if not self.sees_all and self.draw is None:
             sets["train"] = _of_phase(data, s)
         for name, weights in sets.items():
             targets, row_weights = _answers(data[f"{name}_targets"], data.get(f"{name}_mask"), weights)
@@ -190,9 +190,7 @@ class GradientDescent:
         return network.apply(weights, self._batch(jnp.asarray(inputs)), self.shape)  # type: ignore[no-any-return]
 
     def _batch(self, tokens: jax.Array) -> Any:
-        # a network that wants nothing computed beforehand is given the tokens themselves
-        prepare = getattr(self.parts["network"], "prepare", None)
-        return prepare(tokens, self.shape) if prepare else tokens
+        return self.parts["network"].prepare(tokens, self.shape)
 
     def _trained(self, tokens: jax.Array) -> Any:
         return tokens if self.noisy else self._batch(tokens)

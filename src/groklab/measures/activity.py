@@ -15,6 +15,7 @@ import numpy as np
 from groklab import components
 from groklab.errors import InputError
 from groklab.lazy import Array, jax, jnp
+from groklab.networks.common import Network
 from groklab.networks.hooks import recognise
 from groklab.networks.mlp import MLP
 from groklab.networks.transformer import Transformer
@@ -53,7 +54,7 @@ def activity_function(
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise InputError("parts", unknown[0], f"needs one of {', '.join(PARTS)}")
-    if not hasattr(network, "apply"):
+    if not isinstance(network, Network):
         raise InputError(f"this measure applies to networks, and not to the learner {network.kind}")
     if set(parts) - {"logits"} and not isinstance(network, Transformer | MLP):
         raise InputError(f"the {network.kind} network shows no {parts[-1]}, only logits")
@@ -76,9 +77,7 @@ def _compiled(
 
 def _function(network: Any, shape: TaskShape, n_answers: int, parts: Sequence[str]) -> Callable[..., Activity]:
     def fast(weights: Mapping[str, jax.Array], inputs: jax.Array) -> Activity:
-        prepare = getattr(network, "prepare", None)
-        batch = prepare(inputs, shape) if prepare else inputs
-        return {"logits": network.apply(weights, batch, shape)[..., :n_answers]}
+        return {"logits": network.apply(weights, network.prepare(inputs, shape), shape)[..., :n_answers]}
 
     def looked_into(weights: Mapping[str, jax.Array], inputs: jax.Array) -> Activity:
         seen: Activity = {}

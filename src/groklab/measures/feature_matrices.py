@@ -26,7 +26,7 @@ from groklab.tasks.features import matrix_power
 
 def is_kernel_machine(weights: Mapping[str, Any], network: Any = None) -> bool:
     """Whether weights are a kernel machine's feature matrix {"M": (d, d)}; `network` are then its settings."""
-    return hasattr(network, "outputs") or (network is None and set(weights) == {"M"})
+    return set(weights) == {"M"} if network is None else bool(network.is_kernel_machine)
 
 
 def feature_matrix(
@@ -136,8 +136,7 @@ def hidden_layer(
     _check_network(network, weights, task)
     tables = [np.asarray(weights[f"embed.{i}.W"], np.float64) for i in range(len(task.shape.varying))]
     w1 = np.concatenate([tables[i][:p] for i in places]).T
-    planted = getattr(network, "transform", None)
-    transform = planted(task.shape) if planted is not None else None
+    transform = network.transform(task.shape)
     if transform is not None:
         if np.shape(transform) != (2 * p, 2 * p):
             raise InputError("network.features", np.shape(transform), f"needs to be {(2 * p, 2 * p)} for two operands")

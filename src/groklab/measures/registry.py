@@ -60,7 +60,8 @@ class Measure:
         from their names and shapes. frequencies: the key frequencies, such as those of the final model; None finds
         them in these weights. final: the final model's weights, for a measure that compares with them.
         """
-        if task.n_ctx == 0 and getattr(network, "reads_features", False) and self.name not in WITHOUT_TOKENS:
+        of_features = network is not None and network.reads_features and not network.is_kernel_machine
+        if task.n_ctx == 0 and of_features and self.name not in WITHOUT_TOKENS:
             raise InputError(f"the measure {self.name} is of tokens, and {task.name} has none")
         given = {"train_rows": train_rows, "network": network, "frequencies": frequencies, "final": final}
         return self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})

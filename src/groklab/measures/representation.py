@@ -20,6 +20,7 @@ import numpy.typing as npt
 from groklab.components import Carried
 from groklab.errors import InputError
 from groklab.measures.registry import measure
+from groklab.networks.embedding_decoder import EmbeddingDecoder
 from groklab.tasks.base import Task
 from groklab.theory.closure import deducible
 from groklab.theory.parallelograms import Equations, equations_of, operand_pairs
@@ -244,7 +245,8 @@ def parallelograms(
     As `parallelogram_quality`; a network whose `combine` is 'product' multiplies embeddings as matrices. Without
     train_rows only `rqi` and `n_parallelograms`.
     """
-    combine: Combine = "product" if getattr(network, "combine", "sum") == "product" else "sum"
+    multiplies = isinstance(network, EmbeddingDecoder) and network.combine == "product"
+    combine: Combine = "product" if multiplies else "sum"
     structure = structure_of(task, combine)
     embedding = symbol_embedding(weights, structure.n_symbols)
     if train_rows is None:

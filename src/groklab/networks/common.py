@@ -1,13 +1,17 @@
-"""What the networks share: activations, layer normalisation, and the drawing of initial weights."""
+"""What the networks share: their base class, activations, layer normalisation, and the drawing of initial weights."""
 
 from __future__ import annotations
 
+import abc
+import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from groklab.errors import InputError
 from groklab.lazy import Array, jax, jnp
+from groklab.registry import base_of
+from groklab.tasks.base import TaskShape
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     # Not jnp.maximum, whose gradient shares ties and costs twice as much.
@@ -23,6 +27,65 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 LAYER_NORM_EPSILON = 1e-5
 #: Sees an intermediate of a forward pass, by its name, and gives what takes its place.
 Hook: TypeAlias = Callable[[str, Array], Array]
+
+
+class Model(abc.ABC):
+    """What weights belong to: a network, or a learner that has none (`Experiment.model`)."""
+
+    kind: ClassVar[str]
+    #: Whether it reads a task's real features in place of tokens, where the task has them.
+    reads_features: ClassVar[bool] = False
+    #: Whether it is a kernel machine: its outputs follow from its weights and the training set together.
+    is_kernel_machine: ClassVar[bool] = False
+
+
+@base_of("network")
+class Network(Model):
+    """Weights by name, and a function from inputs to logits.
+
+    A network is its settings, a frozen dataclass. It holds no weights: `init` draws them, `apply` takes them, and both
+    are pure functions that JAX can trace. A plug-in needs these two methods alone.
+    """
+
+    #: Whether it learns tasks with answers at several positions.
+    reads_positions: ClassVar[bool] = False
+    #: Names of weights that training leaves as they are.
+    fixed_weights: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def noisy(self) -> bool:
+        """Whether training takes `apply_noisy` in place of `apply`."""
+        return False
+
+    @property
+    def gives_distances(self) -> bool:
+        """Whether logits are minus squared distances to each class's vector; `decode` and `readout` then make them."""
+        return False
+
+    @property
+    def has_agop_trace(self) -> bool:
+        """Whether there is an `agop_trace`, the trace of the average gradient outer product."""
+        return False
+
+    @abc.abstractmethod
+    def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
+        """Draw the initial weights by name. Raises InputError for a task that the network cannot learn."""
+
+    def prepare(self, inputs: Array, shape: TaskShape) -> Any:
+        """Compute what `apply` takes of the inputs, once before training; by default the inputs themselves."""
+        return inputs
+
+    @abc.abstractmethod
+    def apply(self, weights: Mapping[str, Array], batch: Any, shape: TaskShape) -> Array:
+        """Return logits (n, n_classes) for batch = prepare(inputs, shape).
+
+        For a task with `reads`, return (n, n_reads, n_classes).
+        """
+
+    def flops(self, shape: TaskShape, n_rows: int) -> float:
+        """Count the floating-point operations of a forward pass; by default every weight multiplies every row."""
+        weights = jax.eval_shape(lambda key: self.init(key, shape, jnp.float32), jax.random.key(0))
+        return 2.0 * n_rows * float(sum(math.prod(weight.shape) for weight in weights.values()))
 
 
 def unhooked(name: str, value: Array) -> Array:

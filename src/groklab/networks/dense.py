@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 
 from groklab.errors import InputError
 from groklab.lazy import Array, jnp
-from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, draw, unhooked
+from groklab.networks.common import ACTIVATIONS, Hook, Network, check_at_least, draw, unhooked
 from groklab.registry import register
 from groklab.tasks.base import TaskShape
 
 
 @register("network", "dense")
-class Dense:
+class Dense(Network):
     """Dense layers on real inputs, such as the pixels of images, with one activation between them.
 
     d_hidden: width of each of the n_hidden_layers hidden layers. Weights are 'hidden.i.W' (inputs first) and

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Literal
 
 from groklab.errors import InputError
 from groklab.lazy import Array, jax, jnp
-from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, unhooked
+from groklab.networks.common import ACTIVATIONS, Hook, Network, check_at_least, unhooked
 from groklab.registry import register
 from groklab.tasks.base import TaskShape
 
 
 @register("network", "embedding_decoder")
-class EmbeddingDecoder:
+class EmbeddingDecoder(Network):
     """(i, j) -> decoder(E_i + E_j); which operation it is to learn is not known to it, but that it is a sum.
 
     d_embed: dimension d of the table 'embed.W_E' (p, d). combine: the decoder sees the 'sum' E_i + E_j, their 'mean',
@@ -39,7 +39,6 @@ class EmbeddingDecoder:
     init_scale: float = 1.0
     label_scale: float = 1.0
 
-    #: Weights that training leaves as they are.
     fixed_weights: ClassVar[tuple[str, ...]] = ("targets.Y",)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from annotated_types import Ge
 
 from groklab.errors import InputError
 from groklab.lazy import Array, Float, Float64, jax, jnp
-from groklab.networks.common import ACTIVATIONS, Hook, check_at_least, check_init_std, draw, scaled, unhooked
+from groklab.networks.common import ACTIVATIONS, Hook, Network, check_at_least, check_init_std, draw, scaled, unhooked
 from groklab.networks.gromov import gromov_waves
 from groklab.networks.lookup import Lookup, prepare_lookup, weighted_lookup
 from groklab.networks.products import product
@@ -22,7 +22,7 @@ from groklab.tasks.features import Orientation, matrix_power, planted_features
 
 
 @register("network", "mlp")
-class MLP:
+class MLP(Network):
     """Dense layers on the tokens at the positions that are not constant.
 
     d_mlp: width N of each of the n_hidden_layers hidden layers. d_embed: None means one-hot tokens, so that the first

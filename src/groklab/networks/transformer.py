@@ -15,6 +15,7 @@ from groklab.networks.common import (
     ACTIVATIONS,
     LAYER_NORM_EPSILON,
     Hook,
+    Network,
     check_at_least,
     check_init_std,
     draw,
@@ -27,7 +28,7 @@ from groklab.tasks.base import TaskShape
 
 
 @register("network", "transformer")
-class Transformer:
+class Transformer(Network):
     """A decoder-only transformer, read at the last position, or at several if the task asks for it.
 
     d_head: None is d_model // n_heads. d_mlp: None is 4 * d_model, 0 leaves the MLPs out. positional_embedding: added
@@ -47,7 +48,6 @@ class Transformer:
     more to its output, x <- 2x + attention, as in the released induction models of Nanda et al. 2023.
     """
 
-    #: Whether tasks with answers at several positions can be learnt.
     reads_positions: ClassVar[bool] = True
 
     n_layers: int = 1

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from groklab.errors import InputError
+from groklab.registry import base_of
 
 #: From a random key and a number n to inputs (n, n_ctx), targets and mask (n, n_reads); JAX can trace it.
 Draw: TypeAlias = Callable[[Any, int], tuple[Any, Any, Any]]
+
+
+@base_of("task")
+class TaskSettings(abc.ABC):
+    """What the section `task` of an experiment names: the settings that a task is built from."""
+
+    kind: ClassVar[str]
+    #: Fields that name files. An experiment's identity holds the files' content (`fingerprint`) in their place.
+    paths: ClassVar[tuple[str, ...]] = ()
+
+    @abc.abstractmethod
+    def build(self) -> Task:
+        """Build the task. Raises InputError where the settings allow none."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of the content of the files that `paths` name, or '' for a task without files."""
+        return ""
 
 
 @dataclass(frozen=True)

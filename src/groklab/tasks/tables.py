@@ -10,21 +10,23 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from groklab.errors import InputError
 from groklab.registry import register
-from groklab.tasks.base import Algebra, Task
+from groklab.tasks.base import Algebra, Task, TaskSettings
 
 MAX_TOKEN = 100_000
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
-class FromFile:
+class FromFile(TaskSettings):
     """What tasks from a file share; they have the fields `path` and `content`."""
+
+    paths: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str
     content: str | None

@@ -19,7 +19,7 @@ from groklab.errors import InputError
 from groklab.experiment.reading import component
 from groklab.experiment.schema import Experiment
 from groklab.lazy import jax
-from groklab.tasks.base import Task, TaskShape
+from groklab.tasks.base import Task, TaskSettings, TaskShape
 from groklab.tasks.splits import SplitRows, in_transpose, make_split
 
 #: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step and the bytes of weights,
@@ -167,9 +167,9 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
     if first.batch_size is not None and task.loss_factor != 1.0:
         allowed = "needs task.losses=mean: summed losses are those of whole training sets"
         raise InputError("batch_size", first.batch_size, allowed)
-    if task.reads is not None and not getattr(first.network, "reads_positions", False):
+    if task.reads is not None and not first.network.reads_positions:
         allowed = f"cannot learn {task.name}, which has answers at several positions; a transformer can"
-        raise InputError("network.kind", getattr(first.network, "kind", "network"), allowed)
+        raise InputError("network.kind", first.network.kind, allowed)
     if task.draw is not None and first.batch_size is None:
         raise InputError("batch_size", None, "needs a number of inputs that each step draws, as the data are infinite")
     # (the program itself draws the data)
@@ -180,8 +180,8 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
 
 
 def _check_inputs(first: Experiment, task: Task) -> None:
-    kind = getattr(first.network, "kind", "network")
-    if reads_features(first):
+    kind = first.model.kind
+    if first.model.reads_features:
         if task.features is None:
             allowed = f"reads real numbers, and {task.name} gives tokens; mlp and transformer read those"
             raise InputError("network.kind", kind, allowed)
@@ -191,23 +191,19 @@ def _check_inputs(first: Experiment, task: Task) -> None:
                 "learner.kind", first.learner.kind, f"cannot learn {task.name}, whose inputs are no tokens"
             )
         raise InputError("network.kind", kind, f"cannot read {task.name}, whose inputs are no tokens; dense can")
-    if task.values is not None and getattr(first.objective, "kind", "") != "mse":
+    if first.network is None:
+        return
+    if task.values is not None and not first.objective.takes_real_answers:
         allowed = f"needs to be mse for {task.name}, whose answers are real numbers"
-        raise InputError("objective.kind", getattr(first.objective, "kind", None), allowed)
-    vectors = bool(getattr(first.network, "gives_distances", False))
-    if vectors != (getattr(first.objective, "kind", "") == "nearest_vector") and first.network is not None:
+        raise InputError("objective.kind", first.objective.kind, allowed)
+    if first.network.gives_distances != first.objective.takes_distances:
         allowed = "and network.head=vectors of an embedding_decoder need each other"
-        raise InputError("objective.kind", getattr(first.objective, "kind", None), allowed)
-
-
-def reads_features(experiment: Experiment) -> bool:
-    """Whether a task's real features are what is learnt from, where it has them."""
-    return not experiment.learner.compiled or bool(getattr(experiment.network, "reads_features", False))
+        raise InputError("objective.kind", first.objective.kind, allowed)
 
 
 def inputs_for(experiment: Experiment, task: Task) -> np.ndarray:
     """(N, n_ctx) tokens or (N, n_features) numbers: what the experiment's learner sees of the task."""
-    if task.features is None or not reads_features(experiment):
+    if task.features is None or not experiment.model.reads_features:
         return task.inputs
     if not experiment.learner.compiled:
         return task.features
@@ -228,14 +224,13 @@ def _check_uncompiled(first: Experiment, task: Task) -> None:
 def build_task(experiment: Experiment) -> Task:
     """The experiment's task, built once for equal descriptions."""
     description = experiment.to_dict()["task"]
-    fingerprint = getattr(experiment.task, "fingerprint", None)
-    return _build_task(json.dumps(description, sort_keys=True), fingerprint() if fingerprint else "")
+    return _build_task(json.dumps(description, sort_keys=True), experiment.task.fingerprint())
 
 
 @lru_cache(maxsize=32)
 def _build_task(description: str, fingerprint: str) -> Task:
-    task: Task = component("task", json.loads(description)).build()
-    return task
+    settings: TaskSettings = component("task", json.loads(description))
+    return settings.build()
 
 
 def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:
@@ -266,16 +261,11 @@ def parameter_count(experiment: Experiment, task: Task) -> int:
 
 
 def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
-    """Floating-point operations of one training step that the algorithm cannot avoid.
-
-    A network that does not say (`flops`) is taken to multiply every row with every weight.
-    """
+    """Count the floating-point operations of one training step that the algorithm cannot avoid."""
     if experiment.network is None:
         return float(experiment.learner.flops(task.shape, n_train))
     rows = min(n_train or math.inf, experiment.batch_size or n_train)
-    count = getattr(experiment.network, "flops", None)
-    forward = count(task.shape, rows) if count else 2.0 * rows * parameter_count(experiment, task)
-    return 3.0 * max(float(forward), 1.0)
+    return 3.0 * max(float(experiment.network.flops(task.shape, int(rows))), 1.0)
 
 
 def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], splits: Sequence[SplitRows]) -> int:
@@ -299,7 +289,7 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
 def _activation_width(experiment: Experiment, task: Task) -> int:
     shapes = weight_shapes(experiment, task)
     width = task.n_classes + sum(int(shape[-1]) for shape in shapes.values() if len(shape) >= 2)
-    if task.reads is None and not getattr(experiment.network, "noisy", False):
+    if task.reads is None and (experiment.network is None or not experiment.network.noisy):
         return width
     # at every position, and a pattern for each head
     heads = sum(shape[0] for name, shape in shapes.items() if name.endswith("attn.W_Q"))

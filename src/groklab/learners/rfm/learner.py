@@ -23,6 +23,7 @@ from groklab.learners.rfm.kernels import Array, KernelName, kernel_of
 from groklab.learners.rfm.machine import Fitted, fit
 from groklab.learners.rfm.points import CACHE
 from groklab.learners.rfm.workspace import workspace
+from groklab.networks.common import Model
 from groklab.registry import register
 from groklab.tasks.base import Task, TaskShape
 from groklab.tasks.features import matrix_power, planted_features
@@ -34,7 +35,7 @@ MANY = range(4_000, 16_000)
 
 
 @register("learner", "rfm")
-class RFM:
+class RFM(Model):
     """Kernel regression whose metric M is, again and again, a power of its average gradient outer product (AGOP).
 
     kernel, with norms and products of M: 'quadratic' (x'Mz)^2; 'gaussian' exp(-|x-z|^2 / (2 bandwidth^2)); 'laplace'
@@ -62,6 +63,8 @@ class RFM:
     path: Literal["auto", "pairs", "dense"] = "auto"
     solver: Literal["auto", "cholesky", "iterative"] = "auto"
 
+    reads_features: ClassVar[bool] = True
+    is_kernel_machine: ClassVar[bool] = True
     compiled: ClassVar[bool] = False
     sections: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[str, ...]] = (
