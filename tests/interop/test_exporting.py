@@ -21,8 +21,7 @@ from groklab.interop import transformer_lens
 from groklab.interop.exporting import export
 from groklab.interop.importing import import_file
 from groklab.tasks.splits import make_split
-from groklab.training.ensemble import make_ensemble
-from groklab.training.programs import program_of
+from groklab.training.ensemble import make_ensemble, program_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 #: The shapes of test_importing.py.

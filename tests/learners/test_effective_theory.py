@@ -13,12 +13,12 @@ import pytest
 
 from groklab.errors import InputError
 from groklab.learners.effective_loss import effective_loss
-from groklab.learners.effective_theory import EffectiveTheory
+from groklab.learners.effective_theory import EffectiveTheory, Flow
 from groklab.measures.representation import normalised, parallelogram_quality, rqi
 from groklab.tasks import Arithmetic, Group, Task, TaskShape
 from groklab.theory.parallelograms import equations_of
 
-PLAIN = SimpleNamespace(dtype="float64")
+PLAIN = SimpleNamespace(dtype="float64", matmul_precision="highest")
 #: A line of mean 0 and squares that sum to 9.
 LINE = 0.3302891295379082 * (np.arange(10) - 4.5)
 
@@ -57,7 +57,7 @@ MANY = 20
 @lru_cache(maxsize=64)
 def compiled(learner: EffectiveTheory, shape: TaskShape) -> tuple[Any, Any, Any]:
     """`prepare`, MANY `steps` and `evaluate` of a learner whose eta is a number of the call."""
-    flow = learner.make(PLAIN, shape)
+    flow = Flow(learner, shape, "float64")
 
     def steps(state: Any, data: Any, hyperparameters: Any, key: Any, first: Any) -> tuple[Any, Any]:
         def one(state: Any, s: Any) -> tuple[Any, Any]:
@@ -85,7 +85,7 @@ def measured(task: Task, train: np.ndarray, e: np.ndarray, **fields: Any) -> dic
 def follow(task: Task, train: np.ndarray, start: np.ndarray, n: int, *, eta: float = 1e-3, **fields: Any) -> np.ndarray:
     """Embeddings (n + 1, p, d) after 0..n steps."""
     learner = EffectiveTheory(**fields)
-    learner.check(task)
+    learner.check(PLAIN, task)
     steps, data = compiled(learner, task.shape)[1], prepared(task, train, **fields)
     state = {"weights": {"embed.W_E": jax.numpy.asarray(start)}, "first_z0": jax.numpy.zeros(())}
     hyperparameters, key, found = {"learner.eta": jax.numpy.asarray(eta)}, jax.random.key(0), [start[None]]
@@ -101,7 +101,7 @@ def random_start(p: int = 10, d: int = 1, seed: int = 0) -> np.ndarray:
 
 def test_it_starts_centred_and_of_unit_deviation() -> None:
     task = addition()
-    flow = EffectiveTheory(d=3).make(PLAIN, task.shape)
+    flow = Flow(EffectiveTheory(d=3), task.shape, "float64")
     e = np.asarray(flow.init(jax.random.key(1), {})["weights"]["embed.W_E"])
     np.testing.assert_allclose(e.sum(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose((e**2).sum(axis=0), 9)
@@ -255,16 +255,16 @@ def test_frozen_is_the_size_that_the_run_starts_from() -> None:
 def test_what_the_theory_says_nothing_of_is_refused() -> None:
     learner = EffectiveTheory()
     with pytest.raises(InputError, match=r"says nothing here.*circle"):
-        learner.check(Arithmetic(p=7).build())
+        learner.check(PLAIN, Arithmetic(p=7).build())
     with pytest.raises(InputError, match="commutative"):
-        learner.check(Group(group="S3").build())
+        learner.check(PLAIN, Group(group="S3").build())
     with pytest.raises(InputError, match="two operands"):
-        learner.check(Arithmetic(p=3, expression="x + y + z", modular=False).build())
+        learner.check(PLAIN, Arithmetic(p=3, expression="x + y + z", modular=False).build())
     with pytest.raises(InputError, match="eta"):
         EffectiveTheory(eta=0.0)
     single = SimpleNamespace(dtype="float32")
     with pytest.raises(InputError, match="float64"):
         EffectiveTheory(integrator="ode").make(single, addition().shape)
     with pytest.raises(InputError, match="no decoder"):
-        learner.make(PLAIN, addition().shape).predict({}, addition().inputs, {})
-    learner.check(addition(pairs="ordered"))
+        learner.predict(PLAIN, {}, addition(), np.arange(3))
+    learner.check(PLAIN, addition(pairs="ordered"))

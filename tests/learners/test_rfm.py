@@ -262,6 +262,6 @@ def test_bad_settings_are_one_sentence(given_: dict[str, Any], message: str) -> 
 def test_what_cannot_fit_is_said_before_it_is_allocated() -> None:
     shape = arithmetic(5).shape
     with pytest.raises(InputError, match=r"n = 10,000,000 .* bytes\), but only .* are free: n = [\d,]+ would fit"):
-        RFM(solver="cholesky").memory(shape, 10_000_000, 10, "float64")
+        RFM(solver="cholesky").bytes_needed(shape, 10_000_000, 10, "float64")
     # without the matrix it would
-    assert RFM().memory(shape, 10_000_000, 10, "float32") < 2e11
+    assert RFM().bytes_needed(shape, 10_000_000, 10, "float32") < 2e11

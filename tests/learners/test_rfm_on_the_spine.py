@@ -117,7 +117,7 @@ def test_it_takes_a_users_own_vectors(tmp_path: Path) -> None:
     run = training.train(asked, home=tmp_path)
     assert run.weights()["M"].shape == (6, 6)
     assert run.curves()["test_accuracy"][-1] > 0.8
-    with pytest.raises(InputError, match="whose inputs are no tokens"):
+    with pytest.raises(InputError, match="whose inputs are not tokens"):
         training.train(asked.with_overrides({"learner.kind": "gradient_descent", "network.kind": "mlp"}), home=tmp_path)
 
 
@@ -211,7 +211,7 @@ def test_a_machine_is_exported_as_its_matrix(tmp_path: Path) -> None:
 def test_what_would_fit_is_true() -> None:
     shape = gl.tasks.Arithmetic(p=401, layout="a b").build().shape
     with pytest.raises(InputError, match=r"n = ([\d,]+) would fit, or learner.solver = iterative") as refused:
-        RFM(kernel="gaussian", solver="cholesky").memory(shape, 200_000, 10, "float64")
+        RFM(kernel="gaussian", solver="cholesky").bytes_needed(shape, 200_000, 10, "float64")
     words = str(refused.value)
     fits = int(words.split(": n = ")[1].split(" would")[0].replace(",", ""))
-    assert RFM(kernel="gaussian", solver="cholesky").memory(shape, int(0.9 * fits), 10, "float64") > 0
+    assert RFM(kernel="gaussian", solver="cholesky").bytes_needed(shape, int(0.9 * fits), 10, "float64") > 0

@@ -12,7 +12,7 @@ import numpy as np
 from tests.measures.models import initial_weights
 
 import groklab as gl
-from groklab.networks import MLP
+from groklab.networks import MLP, common
 from groklab.tasks.base import Task
 
 TASKS = {
@@ -91,13 +91,14 @@ def network_case(task_name: str, network_name: str) -> Model:
     return Model(task, network, weights, some_rows(task))
 
 
-class Kernel:
+class Kernel(common.Model):
     """A kernel machine k(x, z) = (x'Mz)² by the book, with gradients one input at a time; AGOPs are not centred.
 
     extra: coordinates that the machine sees besides the pair, here of the constant input 1.
     """
 
     kind = "rfm"
+    is_kernel_machine = True
 
     def __init__(self, extra: int = 0) -> None:
         self.extra = extra
@@ -122,8 +123,10 @@ class Kernel:
         return found if by_class else found.sum(axis=0)
 
 
-class Constant:
+class Constant(common.Model):
     """A learner that predicts a table (N, n_classes), whatever its weights."""
+
+    is_kernel_machine = True
 
     def __init__(self, table: np.ndarray) -> None:
         self.table = table

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from groklab.errors import InputError
 from groklab.measures import MEASURES
 from groklab.measures.representation import normalised, parallelogram_quality, rqi, structure_of
-from groklab.networks import Transformer
+from groklab.networks import EmbeddingDecoder, Transformer
 from groklab.tasks import Arithmetic, Group, Task
 from groklab.theory.closure import deducible
 from groklab.theory.parallelograms import equations_of
@@ -162,10 +162,6 @@ def test_transposes_are_no_equations() -> None:
     assert rqi(e, unordered, delta_squared=0.1) == rqi(e, ordered, delta_squared=0.1)
 
 
-class Products:
-    combine = "product"
-
-
 def test_the_measure_reads_weights_and_the_network_says_how() -> None:
     measure = MEASURES["parallelograms"]
     assert measure.online
@@ -179,7 +175,7 @@ def test_the_measure_reads_weights_and_the_network_says_how() -> None:
     assert measure({"embed.0.W": weights["embed.W_E"]}, task, train) == expected
     group = Group(group="S3").build()
     matrices = {"embed.W_E": rng.normal(size=(6, 9))}
-    found = measure(matrices, group, np.arange(24), network=Products())
+    found = measure(matrices, group, np.arange(24), network=EmbeddingDecoder(d_embed=4, combine="product"))
     assert found == parallelogram_quality(matrices["embed.W_E"], group, np.arange(24), combine="product")
     drawn = Transformer(d_model=16, n_heads=2, d_mlp=16)
     assert measure(weights, task, train, network=drawn) == expected
@@ -190,7 +186,7 @@ def test_what_has_no_parallelograms_is_refused() -> None:
     with pytest.raises(InputError, match="commutative"):
         measure(e, Group(group="S3").build())
     with pytest.raises(InputError, match="square matrices"):
-        measure(e, Group(group="S3").build(), network=Products())
+        measure(e, Group(group="S3").build(), network=EmbeddingDecoder(d_embed=4, combine="product"))
     with pytest.raises(InputError, match="two operands"):
         measure(e, Arithmetic(p=3, expression="x + y + z").build())
     with pytest.raises(InputError, match="embeds 6 symbols"):

@@ -69,7 +69,7 @@ class Facts:
     def summed(self) -> int:
         """Of how many operations the losses are the sum; 0 where they are plain means."""
         # kernel machines are fitted, and their losses are plain means
-        whole = self.task is not None and self.task.loss_factor != 1 and self.experiment.learner.compiled
+        whole = self.task is not None and self.task.loss_factor != 1 and self.experiment.learner.scales_losses
         return len(self.operations) if whole else 0
 
     @cached_property

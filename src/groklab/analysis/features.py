@@ -168,7 +168,7 @@ def analyse_features(
     except (InputError, KeyError) as error:
         return NotApplicable(f"The measures of features do not apply: {error}.")
     history = history_frame(matrices)
-    costly = machine and experiment.learner.flops(task.shape, len(train)) > PATIENCE_OF_ONE
+    costly = machine and experiment.learner.flops(experiment, task.shape, len(train)) > PATIENCE_OF_ONE
     final = checkpoints[max(matrices)]
     results: dict[str, dict[str, Any]] = {}
     for name in ("stratified_accuracy", "class_agops"):

@@ -56,7 +56,7 @@ def show(
     settings = {
         "task": f"{e.to_dict()['task']}",
         **{k: f"{v}" for k, v in e.to_dict().items() if k in ("network", "optimiser") and v},
-        **({} if e.learner.compiled else {"learner": f"{e.to_dict()['learner']}"}),
+        **({} if e.network is not None else {"learner": f"{e.to_dict()['learner']}"}),
         "checkpoints": f"{len(found.checkpoints)} kept, the last at step {max(found.checkpoints, default=0):,}",
     }
     for key, value in settings.items():

@@ -9,17 +9,19 @@ steps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from annotated_types import Ge
 
 from groklab.components import with_hyperparameters
 from groklab.errors import InputError
 from groklab.lazy import Array, Bool, Int, diffrax, jax, jnp
-from groklab.learners.base import LOSSES, Hyperparameters, Outputs, State, Weights
+from groklab.learners.base import LOSSES, Dynamics, Hyperparameters, Learner, Outputs, State
+from groklab.learners.compiled import CompiledProgram
 from groklab.learners.effective_loss import effective_loss, frozen_descent, normalised, within_delta
-from groklab.networks.common import Model
 from groklab.registry import register
 from groklab.tasks.base import Draw, Task, TaskShape
 from groklab.theory.effective_theory import Normalisation, check_applies
@@ -30,7 +32,7 @@ TOLERANCE = 1e-10
 
 
 @register("learner", "effective_theory")
-class EffectiveTheory(Model):
+class EffectiveTheory(Learner):
     """Embeddings that descend the effective loss of the training set's parallelograms; nothing else is learnt.
 
     d: dimensions of the embedding. eta: flow time of one step, the learning rate of the representation.
@@ -47,9 +49,6 @@ class EffectiveTheory(Model):
     equations: Literal["train", "all"] = "train"
     integrator: Literal["closed_form", "ode", "euler_frozen"] = "closed_form"
 
-    kind: ClassVar[str]
-    compiled: ClassVar[bool] = True
-    sections: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[str, ...]] = (*LOSSES, "weight_norm", "rqi")
     defaults: ClassVar[dict[str, Any]] = {
         "dtype": "float64",
@@ -62,31 +61,44 @@ class EffectiveTheory(Model):
         if not self.eta > 0:
             raise InputError("learner.eta", self.eta, "needs to be above 0")
 
-    def check(self, task: Task) -> None:
+    def check(self, experiment: Any, task: Task) -> None:
         """Raise InputError for tasks of which the theory says nothing: modulo p, or where operands do not commute."""
         equations = equations_of(task)
         if task.shape.n_symbols != equations.p or len(task.shape.varying) != 2:
             raise InputError("learner.kind", self.kind, f"needs a token for each operand, which {task.name} has not")
         check_applies(equations)
 
-    def make(self, experiment: Any, shape: TaskShape, draw: Draw | None = None) -> Flow:
-        """What the engine drives. Raises InputError unless two positions vary and the data are finite."""
+    def make(self, experiment: Any, shape: TaskShape, draw: Draw | None = None) -> CompiledProgram:
+        """Make the program of the flow. Raises InputError unless two positions vary and the data are finite."""
         if len(shape.varying) != 2 or draw is not None or shape.reads is not None:
             raise InputError("learner.kind", self.kind, "needs a finite task of two varying tokens")
         if self.integrator == "ode" and experiment.dtype != "float64":
             raise InputError("dtype", experiment.dtype, "needs float64 for the integrator 'ode'")
-        return Flow(self, shape, experiment.dtype)
+        return CompiledProgram(Flow(self, shape, experiment.dtype), experiment.matmul_precision)
 
-    def weight_shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """The one weight, the embedding of each symbol."""
+    def weight_shapes(self, experiment: Any, shape: TaskShape) -> dict[str, tuple[int, ...]]:
+        """Return the shape of the one weight, the embedding of each symbol."""
         return {"embed.W_E": (shape.n_symbols, self.d)}
 
-    def flops(self, shape: TaskShape, n_train: int) -> float:
-        """Floating-point operations of a step: into the eigenbasis and back."""
+    def flops(self, experiment: Any, shape: TaskShape, n_train: int) -> float:
+        """Count the products of a step: into the eigenbasis and back."""
         return 4.0 * shape.n_symbols**2 * self.d
 
+    def memory(
+        self, experiment: Any, shape: TaskShape, n_train: int, n_test: int, members: int, concurrent: int
+    ) -> int:
+        """Estimate the one-hot sums of all rows, their weighted copy and totals by class, and matrices over symbols."""
+        numbers = shape.n_symbols * (3 * (n_train + n_test) + shape.n_classes + 5 * shape.n_symbols)
+        return int(np.dtype(experiment.dtype).itemsize) * concurrent * numbers
 
-class Flow:
+    def predict(
+        self, experiment: Any, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray
+    ) -> npt.NDArray[np.floating]:
+        """Raise InputError: a representation without a decoder gives no answers."""
+        raise InputError("the effective theory has no decoder, and gives no answers to inputs")
+
+
+class Flow(Dynamics):
     """The flow of one member's embeddings.
 
     Data (`prepare`): `all`, the equations (below) of all pairs; `phases`, of each training set that a split's schedule
@@ -98,10 +110,11 @@ class Flow:
 
     def __init__(self, settings: EffectiveTheory, shape: TaskShape, dtype: str) -> None:
         self.settings, self.shape, self.dtype = settings, shape, jnp.dtype(dtype)
+        self.metrics = settings.metrics
 
     def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> State:
         """Embeddings uniform in ±1/2, then normalised: mean 0 and unbiased standard deviation 1 in each dimension."""
-        size = self.settings.weight_shapes(self.shape)["embed.W_E"]
+        size = self.shape.n_symbols, self.settings.d
         drawn = jax.random.uniform(key, size, self.dtype, -0.5, 0.5)
         return {"weights": {"embed.W_E": normalised(drawn)}, "first_z0": jnp.zeros((), self.dtype)}
 
@@ -184,10 +197,6 @@ class Flow:
             "weight_norm": jnp.sqrt(jnp.sum(e**2)),
             "rqi": within / jnp.maximum(data["all"]["count"], 1),
         }
-
-    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, hyperparameters: Hyperparameters) -> jax.Array:
-        """Raise InputError: a representation without a decoder gives no answers."""
-        raise InputError("the effective theory has no decoder, and gives no answers to inputs")
 
     def _equations_of(
         self, pairs: Int[Array, "n 2"], classes: Int[Array, " n"], rows: Bool[Array, " n"]

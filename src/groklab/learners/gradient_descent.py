@@ -2,38 +2,110 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from groklab.components import with_hyperparameters
+from groklab.components import Carried, with_hyperparameters
 from groklab.errors import InputError
 from groklab.lazy import Array, Float, Int, jax, jnp
-from groklab.learners.base import LOSSES, METRICS, Hyperparameters, Outputs, State, Weights
+from groklab.learners.base import LOSSES, METRICS, Dynamics, Hyperparameters, Learner, Outputs, State, Weights
+from groklab.learners.compiled import CompiledProgram
 from groklab.optimisers import norm
 from groklab.registry import register
-from groklab.tasks.base import Draw, TaskShape
+from groklab.tasks.base import Draw, Task, TaskShape
 
 #: What the key of a step is folded with, besides the step: beyond every count of epochs (see `draw_batch`).
 FRESH, DROPOUT = 2**32 - 1, 2**32 - 2
 
 
 @register("learner", "gradient_descent")
-class ByGradient:
+class ByGradient(Learner):
     """A network, an objective and an optimiser, each a section of its own."""
 
-    compiled: ClassVar[bool] = True
     sections: ClassVar[tuple[str, ...]] = ("network", "objective", "optimiser", "batch_size")
     metrics: ClassVar[tuple[str, ...]] = METRICS
-    defaults: ClassVar[dict[str, Any]] = {}
 
-    def make(self, experiment: Any, shape: TaskShape, draw: Draw | None) -> GradientDescent:
-        """What trains an experiment's sections on tasks of this shape."""
+    def check(self, experiment: Any, task: Task) -> None:
+        """Raise InputError where network, objective, batch size and task do not fit together."""
+        network, objective, kind = experiment.network, experiment.objective, "network.kind"
+        if network.reads_features and task.features is None:
+            allowed = f"reads real numbers, and {task.name} gives tokens; mlp and transformer read those"
+            raise InputError(kind, network.kind, allowed)
+        if not network.reads_features and task.n_ctx == 0:
+            raise InputError(kind, network.kind, f"cannot read {task.name}, whose inputs are not tokens; dense can")
+        if task.values is not None and not objective.takes_real_answers:
+            allowed = f"needs to be mse for {task.name}, whose answers are real numbers"
+            raise InputError("objective.kind", objective.kind, allowed)
+        if network.gives_distances != objective.takes_distances:
+            allowed = "and network.head=vectors of an embedding_decoder need each other"
+            raise InputError("objective.kind", objective.kind, allowed)
+        if experiment.batch_size is not None and task.loss_factor != 1.0:
+            allowed = "needs task.losses=mean: summed losses are those of whole training sets"
+            raise InputError("batch_size", experiment.batch_size, allowed)
+        if task.reads is not None and not network.reads_positions:
+            allowed = f"cannot learn {task.name}, which has answers at several positions; a transformer can"
+            raise InputError(kind, network.kind, allowed)
+        if task.draw is not None and experiment.batch_size is None:
+            allowed = "needs a number of inputs that each step draws, as the data are infinite"
+            raise InputError("batch_size", None, allowed)
+
+    def make(self, experiment: Any, shape: TaskShape, draw: Draw | None) -> CompiledProgram:
+        """Make the program that trains an experiment's network."""
         e = experiment
-        return GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype, draw)
+        dynamics = GradientDescent(e.network, e.objective, e.optimiser, shape, e.batch_size, e.dtype, draw)
+        return CompiledProgram(dynamics, e.matmul_precision)
+
+    def weight_shapes(self, experiment: Any, shape: TaskShape) -> dict[str, tuple[int, ...]]:
+        """Return the shapes that the network's `init` gives, traced once for each network."""
+        kind: Any = type(experiment.network)
+        return dict(_weight_shapes(kind, experiment.program, shape, Carried(experiment)))
+
+    def flops(self, experiment: Any, shape: TaskShape, n_train: int) -> float:
+        """Count three forward passes: one forward, two for the gradient."""
+        rows = experiment.batch_size or n_train
+        rows = min(n_train, rows) if n_train else rows
+        return 3.0 * max(float(experiment.network.flops(shape, rows)), 1.0)
+
+    def memory(
+        self, experiment: Any, shape: TaskShape, n_train: int, n_test: int, members: int, concurrent: int
+    ) -> int:
+        """Estimate weights, gradients and two moments of all members, and activations of those computed at once."""
+        shapes = self.weight_shapes(experiment, shape)
+        width = shape.n_classes + sum(int(size[-1]) for size in shapes.values() if len(size) >= 2)
+        if shape.reads is not None or experiment.network.noisy:
+            # at every position, and a pattern for each head
+            heads = sum(size[0] for name, size in shapes.items() if name.endswith("attn.W_Q"))
+            width = shape.n_ctx * (width + 2 * heads * shape.n_ctx)
+        # about three live copies of each activation: forward, backward, and the fused operands between them
+        activations = 3 * max(experiment.batch_size or n_train, n_test) * width
+        parameters = sum(math.prod(size) for size in shapes.values())
+        return int(np.dtype(experiment.dtype).itemsize * (members * 5 * parameters + concurrent * activations))
+
+    def predict(
+        self, experiment: Any, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray
+    ) -> npt.NDArray[np.floating]:
+        """Return the network's logits for all inputs of a task; its training rows do not matter."""
+        network, inputs = experiment.network, task.features if experiment.network.reads_features else task.inputs
+        arrays = {name: jnp.asarray(value) for name, value in weights.items()}
+        dtype = next(iter(arrays.values())).dtype if network.reads_features else jnp.int32
+        logits = network.apply(arrays, network.prepare(jnp.asarray(inputs, dtype), task.shape), task.shape)
+        return np.asarray(logits)
 
 
-class GradientDescent:
+@lru_cache(maxsize=256)
+def _weight_shapes(kind: Any, program: str, shape: TaskShape, carried: Carried) -> dict[str, tuple[int, ...]]:
+    # tracing a transformer's `init` takes 0.2 s, and every run needs it several times
+    (experiment,) = carried.values
+    drawn = jax.eval_shape(lambda key: experiment.network.init(key, shape, experiment.dtype), jax.random.key(0))
+    return {name: tuple(value.shape) for name, value in drawn.items()}
+
+
+class GradientDescent(Dynamics):
     """Trains `network` on `objective` with `optimiser`; full batch unless `batch_size` is given.
 
     draw: where training data are endless, what makes `batch_size` fresh inputs of the key of each step.
@@ -183,11 +255,6 @@ class GradientDescent:
             outputs[f"{name}_accuracy"] = _right(objective, logits, targets, row_weights)
             outputs |= self._of_operations(name, data, logits, targets, row_weights, objective)
         return outputs
-
-    def predict(self, weights: Weights, inputs: np.ndarray | jax.Array, hyperparameters: Hyperparameters) -> jax.Array:
-        """Logits (n, n_classes), or (n, n_reads, n_classes), of inputs (n, n_ctx) int32."""
-        network, _, _ = self._parts(hyperparameters)
-        return network.apply(weights, self._batch(jnp.asarray(inputs)), self.shape)  # type: ignore[no-any-return]
 
     def _batch(self, tokens: jax.Array) -> Any:
         return self.parts["network"].prepare(tokens, self.shape)

@@ -64,7 +64,7 @@ def pack(
             packs += _cut(similar, experiments, sizes, limits[-1])
     packs = _evened(packs, workers) if platform == "cpu" else packs
     packs.sort(key=lambda p: (-p.cost, p.members))
-    alone = not any(e.learner.compiled for e in experiments)
+    alone = all(e.learner.max_lanes == 1 for e in experiments)
     return Packing(tuple(packs), _sentence(len(experiments), len(groups), packs, _why(platform, max(limits), alone)))
 
 
@@ -93,8 +93,8 @@ class _Splits:
 
 def _limit(experiment: Experiment, rows: SplitRows, platform: str, memory: int | None) -> int:
     """The most lanes that a pack of such members may have."""
-    if not experiment.learner.compiled:
-        return 1
+    if experiment.learner.max_lanes is not None:
+        return int(experiment.learner.max_lanes)
     task = build_task(experiment)
     if platform == "cpu":
         return min(CPU_LANES, max(1, int(CPU_BLOCK_FLOPS / step_flops(experiment, task, len(rows.train)))))

@@ -15,8 +15,6 @@ from groklab.training.ensemble import build_task, make_ensemble, memory_estimate
 #: Seconds a step that any program needs besides its matrix products, which run at about the matrix-multiply rate:
 #: mostly calls of small kernels.
 OVERHEAD = 8e-5
-#: What is compiled for a learner that is.
-PROGRAMS = ["initial weights", "look-up tables of the data", "training steps with evaluation"]
 
 
 def matmul_rate(dtype: str = "float32", seconds: float = 0.2) -> float:
@@ -60,5 +58,5 @@ def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
         "memory_bytes": memory_estimate(ensemble.experiments, ensemble.tasks, ensemble.splits),
         "blocks": len(blocks),
         "lanes_per_block": len(blocks[0]),
-        "programs": PROGRAMS if first.learner.compiled else [],
+        "programs": list(first.learner.compiled_programs),
     }

@@ -15,14 +15,13 @@ import polars as pl
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Experiment
 from groklab.lazy import jax
+from groklab.learners.base import MAX_RECORDS, CannotContinueError, n_records
 from groklab.store import locks, storage
 from groklab.store.run import Run, State
-from groklab.training import states
-from groklab.training.ensemble import Ensemble, default_every, make_ensemble
+from groklab.training.ensemble import Ensemble, default_every, make_ensemble, program_of
 from groklab.training.interrupts import ctrl_c, out_of_time
-from groklab.training.lanes import Lanes
+from groklab.training.lanes import Lanes, check_weights
 from groklab.training.online import OnlineMeasures
-from groklab.training.programs import MAX_RECORDS, n_records, program_of
 from groklab.training.progress import Progress, View
 from groklab.training.records import Records
 
@@ -70,19 +69,14 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
     """Raise InputError where training would be refused only after its run has been made."""
     lanes = ensemble.blocks()[0]
     program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
-    state = program.template(ensemble.keys(lanes), ensemble.hyperparameters(lanes))
-    if not ensemble.experiments[0].learner.compiled:
-        data = program.prepare(ensemble.raw_data(lanes))
-        if ensemble.experiments[0].learner.is_quick(data):
-            # one that cannot even begin is refused before there is a run
-            keys, hyperparameters = ensemble.keys(lanes), ensemble.hyperparameters(lanes)
-            with program.around():
-                program.advance(program.init(keys, hyperparameters), data, hyperparameters, keys, 0, 0, 1)
+    keys, hyperparameters = ensemble.keys(lanes), ensemble.hyperparameters(lanes)
+    state = program.template(keys, hyperparameters)
+    program.check(keys, hyperparameters, lambda: ensemble.raw_data(lanes))
     if start is not None:
-        states.check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
+        check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
     measures = OnlineMeasures(ensemble, 1)
     if measures.names:
-        fresh = program.init(ensemble.keys(lanes), ensemble.hyperparameters(lanes))
+        fresh = program.init(keys, hyperparameters)
         measures.check({name: np.asarray(leaf[0]) for name, leaf in fresh["weights"].items()})
 
 
@@ -108,8 +102,7 @@ class _Training:
         except InputError as error:
             if self.lock.mine():
                 with contextlib.suppress(InputError, OSError):
-                    if len(self.records.steps) and not self.ensemble.experiments[0].learner.compiled:
-                        # a machine that has become singular: what came before stands
+                    if isinstance(error, CannotContinueError) and len(self.records.steps):
                         self._save("interrupted", str(error))
                     self.run.write_status(status="interrupted", reason=str(error))
             raise

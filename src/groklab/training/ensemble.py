@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from groklab.errors import InputError
 from groklab.experiment.reading import component
 from groklab.experiment.schema import Experiment
 from groklab.lazy import jax
+from groklab.learners.base import Program
 from groklab.tasks.base import Task, TaskSettings, TaskShape
 from groklab.tasks.splits import SplitRows, in_transpose, make_split
 
@@ -61,28 +61,28 @@ class Ensemble:
         n_train = max(len(s.train) for s in self.splits)
         n_test = max(len(s.test) for s in self.splits)
         phases = max(len(s.phase_steps) for s in self.splits)
+        learner = self.experiments[0].learner
         stacked: dict[str, list[np.ndarray]] = {}
         for i in lanes:
             task, split = self.tasks[i], self.splits[i]
-            seen = inputs_for(self.experiments[0], task)
+            inputs = _inputs_for(self.experiments[0], task)
             answers = task.targets if task.values is None else task.values.astype(dtype)
             trained = split.train_targets if task.values is None else answers[split.train]
-            # kernel machines are fitted, and their losses are plain means
-            factor = task.loss_factor if self.experiments[0].learner.compiled else 1.0
+            factor = task.loss_factor if learner.scales_losses else 1.0
             one = {
-                "train_inputs": _pad(seen[split.train], n_train, repeat=True),
+                "train_inputs": _pad(inputs[split.train], n_train, repeat=True),
                 "train_targets": _pad(trained, n_train),
                 # a phase that never comes pads members that change their training set less often
                 "phase_steps": _pad(split.phase_steps, phases, fill=np.iinfo(np.int32).max),
                 "phase_weights": _pad(_pad(split.phase_weights.T * factor, n_train).T, phases).astype(dtype),
-                "test_inputs": _pad(seen[split.test], n_test, repeat=True),
+                "test_inputs": _pad(inputs[split.test], n_test, repeat=True),
                 "test_targets": _pad(answers[split.test], n_test),
                 "test_weights": _pad(np.full(len(split.test), factor / len(split.test)), n_test).astype(dtype),
             }
             if task.operations is not None:
                 one["train_operations"] = _pad(task.operations[split.train], n_train)
                 one["test_operations"] = _pad(task.operations[split.test], n_test)
-            if not self.experiments[0].learner.compiled:
+            if learner.needs_transposes:
                 transposed = in_transpose(task, split.train)
                 known = np.ones(task.n_inputs, np.bool_) if transposed is None else transposed
                 one["test_transposed"] = _pad(known[split.test], n_test)
@@ -111,7 +111,7 @@ class Ensemble:
     @cached_property
     def width(self) -> int:
         """Lanes of a block."""
-        width_limit = self.n_members if self.experiments[0].learner.compiled else 1
+        width_limit = self.experiments[0].learner.max_lanes or self.n_members
         if width_limit > 1 and jax.devices()[0].platform == "cpu":
             rows = max(len(s.train) for s in self.splits)
             flops = step_flops(self.experiments[0], self.tasks[0], rows)
@@ -157,21 +157,7 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
     first, task = experiments[0], tasks[0]
     if any(t.shape != task.shape for t in tasks):
         raise InputError("members of one ensemble need tasks of the same vocabulary, length and number of classes")
-    if not first.learner.compiled:
-        _check_uncompiled(first, task)
-        return
-    check = getattr(first.learner, "check", None)
-    if check is not None:
-        check(task)
-    _check_inputs(first, task)
-    if first.batch_size is not None and task.loss_factor != 1.0:
-        allowed = "needs task.losses=mean: summed losses are those of whole training sets"
-        raise InputError("batch_size", first.batch_size, allowed)
-    if task.reads is not None and not first.network.reads_positions:
-        allowed = f"cannot learn {task.name}, which has answers at several positions; a transformer can"
-        raise InputError("network.kind", first.network.kind, allowed)
-    if task.draw is not None and first.batch_size is None:
-        raise InputError("batch_size", None, "needs a number of inputs that each step draws, as the data are infinite")
+    first.learner.check(first, task)
     # (the program itself draws the data)
     if any((t.draw is None) != (task.draw is None) for t in tasks) or (
         task.draw is not None and any(e.to_dict()["task"] != first.to_dict()["task"] for e in experiments)
@@ -179,46 +165,11 @@ def _check_data(experiments: Sequence[Experiment], tasks: Sequence[Task]) -> Non
         raise InputError("members of one ensemble with infinite data need one and the same task")
 
 
-def _check_inputs(first: Experiment, task: Task) -> None:
-    kind = first.model.kind
-    if first.model.reads_features:
-        if task.features is None:
-            allowed = f"reads real numbers, and {task.name} gives tokens; mlp and transformer read those"
-            raise InputError("network.kind", kind, allowed)
-    elif task.n_ctx == 0:
-        if first.network is None:
-            raise InputError(
-                "learner.kind", first.learner.kind, f"cannot learn {task.name}, whose inputs are no tokens"
-            )
-        raise InputError("network.kind", kind, f"cannot read {task.name}, whose inputs are no tokens; dense can")
-    if first.network is None:
-        return
-    if task.values is not None and not first.objective.takes_real_answers:
-        allowed = f"needs to be mse for {task.name}, whose answers are real numbers"
-        raise InputError("objective.kind", first.objective.kind, allowed)
-    if first.network.gives_distances != first.objective.takes_distances:
-        allowed = "and network.head=vectors of an embedding_decoder need each other"
-        raise InputError("objective.kind", first.objective.kind, allowed)
-
-
-def inputs_for(experiment: Experiment, task: Task) -> np.ndarray:
-    """(N, n_ctx) tokens or (N, n_features) numbers: what the experiment's learner sees of the task."""
+def _inputs_for(experiment: Experiment, task: Task) -> np.ndarray:
+    """Return the (N, n_ctx) tokens or (N, n_features) real numbers that the experiment's learner reads of the task."""
     if task.features is None or not experiment.model.reads_features:
         return task.inputs
-    if not experiment.learner.compiled:
-        return task.features
-    return np.asarray(task.features, experiment.dtype)
-
-
-def _check_uncompiled(first: Experiment, task: Task) -> None:
-    if task.reads is not None or task.draw is not None:
-        allowed = f"cannot learn {task.name}: it needs a finite task with one answer an input"
-        raise InputError("learner.kind", first.learner.kind, allowed)
-    if task.values is not None:
-        allowed = f"cannot learn {task.name}, whose answers are real numbers; gradient_descent can"
-        raise InputError("learner.kind", first.learner.kind, allowed)
-    if first.split.schedule:
-        raise InputError("split.schedule", first.split.schedule, "needs the learner gradient_descent")
+    return np.asarray(task.features, experiment.dtype) if experiment.learner.casts_inputs else task.features
 
 
 def build_task(experiment: Experiment) -> Task:
@@ -233,67 +184,51 @@ def _build_task(description: str, fingerprint: str) -> Task:
     return settings.build()
 
 
+@lru_cache(maxsize=64)
+def _program(description: str, data: str, shape: TaskShape, carried: Carried) -> Program:
+    experiment, draw = carried.values
+    program: Program = experiment.learner.make(experiment, shape, draw)
+    return program
+
+
+def program_of(experiment: Experiment, shape: TaskShape) -> Program:
+    """Return the program of an experiment; experiments that differ in hyperparameters alone share one.
+
+    A task that draws endless data does so inside the program, and is then part of it.
+    """
+    draw = build_task(experiment).draw
+    data = "" if draw is None else json.dumps(experiment.to_dict()["task"], sort_keys=True)
+    return _program(experiment.program, data, shape, Carried(experiment, draw))
+
+
 def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of one member's weights, without making them."""
-    if experiment.network is None:
-        return dict(experiment.learner.weight_shapes(task.shape))
-    kind: Any = type(experiment.network)
-    return dict(_weight_shapes(kind, experiment.program, task.shape, Carried(experiment)))
-
-
-@lru_cache(maxsize=256)
-def _weight_shapes(kind: Any, program: str, shape: TaskShape, carried: Carried) -> dict[str, tuple[int, ...]]:
-    # tracing a transformer's `init` takes 0.2 s, and every run asks several times
-    (experiment,) = carried.values
-    made = jax.eval_shape(lambda key: experiment.network.init(key, shape, experiment.dtype), jax.random.key(0))
-    return {name: tuple(value.shape) for name, value in made.items()}
+    """Return names and shapes of one member's weights, without making them."""
+    shapes: dict[str, tuple[int, ...]] = experiment.learner.weight_shapes(experiment, task.shape)
+    return shapes
 
 
 def default_every(experiment: Experiment, task: Task) -> int:
     """Steps between evaluations where an experiment does not say."""
-    said = experiment.learner.defaults.get("evaluation", {}).get("every")
-    return int(said or grokking.default_every(task.n_inputs))
+    every = experiment.learner.defaults.get("evaluation", {}).get("every")
+    return int(every or grokking.default_every(task.n_inputs))
 
 
 def parameter_count(experiment: Experiment, task: Task) -> int:
-    """Number of trained parameters of one member."""
+    """Return the number of trained parameters of one member."""
     return sum(math.prod(shape) for shape in weight_shapes(experiment, task).values())
 
 
 def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
     """Count the floating-point operations of one training step that the algorithm cannot avoid."""
-    if experiment.network is None:
-        return float(experiment.learner.flops(task.shape, n_train))
-    rows = min(n_train or math.inf, experiment.batch_size or n_train)
-    return 3.0 * max(float(experiment.network.flops(task.shape, int(rows))), 1.0)
+    return float(experiment.learner.flops(experiment, task.shape, n_train))
 
 
 def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], splits: Sequence[SplitRows]) -> int:
-    """Bytes that training will hold: weights, gradients, two moments, and the activations of all rows of a block."""
-    first = experiments[0]
-    if not first.learner.compiled:
-        n_train, n_test = max(len(s.train) for s in splits), max(len(s.test) for s in splits)
-        side_by_side = min(len(experiments), cores())
-        return int(first.learner.memory(tasks[0].shape, n_train, n_test, first.dtype, side_by_side))
-    size = np.dtype(first.dtype).itemsize
-    parameters = parameter_count(first, tasks[0])
-    rows = max(len(s.train) for s in splits) if first.batch_size is None else first.batch_size
-    rows = max(rows, max(len(s.test) for s in splits))
-    # about three live copies of each activation: forward, backward, and the fused operands between them
-    activations = 3 * rows * _activation_width(first, tasks[0])
-    lanes = len(experiments)
-    concurrent = min(lanes, CPU_LANES)
-    return int(size * (lanes * 5 * parameters + concurrent * activations))
-
-
-def _activation_width(experiment: Experiment, task: Task) -> int:
-    shapes = weight_shapes(experiment, task)
-    width = task.n_classes + sum(int(shape[-1]) for shape in shapes.values() if len(shape) >= 2)
-    if task.reads is None and (experiment.network is None or not experiment.network.noisy):
-        return width
-    # at every position, and a pattern for each head
-    heads = sum(shape[0] for name, shape in shapes.items() if name.endswith("attn.W_Q"))
-    return task.n_ctx * (width + 2 * heads * task.n_ctx)
+    """Estimate the bytes that training will hold. Raises InputError where a learner cannot do with what is free."""
+    first, members = experiments[0], len(experiments)
+    n_train, n_test = max(len(s.train) for s in splits), max(len(s.test) for s in splits)
+    concurrent = min(members, CPU_LANES if first.learner.max_lanes is None else cores() * first.learner.max_lanes)
+    return int(first.learner.memory(first, tasks[0].shape, n_train, n_test, members, concurrent))
 
 
 def _pad(array: np.ndarray, n: int, fill: float = 0, repeat: bool = False) -> np.ndarray:

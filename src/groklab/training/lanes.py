@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from groklab.device import cores
+from groklab.errors import DamagedError, InputError
 from groklab.lazy import jax
-from groklab.training import states
-from groklab.training.ensemble import Ensemble
-from groklab.training.programs import n_records, program_of
+from groklab.learners.base import n_records
+from groklab.training.ensemble import Ensemble, program_of
 
 Weights = dict[str, np.ndarray]
 
@@ -25,7 +25,7 @@ class Lanes:
 
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
-        self.program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape, len(ensemble.blocks()))
+        self.program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
         self.kept: dict[int, Weights] = {}
         self.states: list[Any] = []
         self._lay_out(ensemble.blocks())
@@ -35,15 +35,16 @@ class Lanes:
         self.blocks = [list(lanes) for lanes in blocks]
         self.hyperparameters = [self.ensemble.hyperparameters(lanes) for lanes in self.blocks]
         self.keys = [self.ensemble.keys(lanes) for lanes in self.blocks]
-        self.data = [self.program.prepare(self.ensemble.raw_data(lanes)) for lanes in self.blocks]
+        n_blocks = len(self.ensemble.blocks())
+        self.data = [self.program.prepare(self.ensemble.raw_data(lanes), n_blocks) for lanes in self.blocks]
 
     def begin(self, start: list[Weights] | None) -> None:
         """Fresh states, or those of given weights, one set a member."""
         self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.hyperparameters, strict=True)]
         if start is not None:
-            states.check_weights({name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}, start)
+            check_weights({name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}, start)
             pairs = zip(self.states, self.blocks, strict=True)
-            self.states = [states.with_weights(state, lanes, start) for state, lanes in pairs]
+            self.states = [_with_weights(state, lanes, start) for state, lanes in pairs]
 
     def restore(self, arrays: dict[str, np.ndarray], blocks: list[list[int]]) -> None:
         """The states of `arrays()`; blocks: how they were packed, empty for as they are now."""
@@ -51,7 +52,7 @@ class Lanes:
             self._lay_out(blocks)
         pairs = zip(self.keys, self.hyperparameters, strict=True)
         fresh = [self.program.template(keys, hyperparameters) for keys, hyperparameters in pairs]
-        self.states = [states.filled(i, template, arrays) for i, template in enumerate(fresh)]
+        self.states = [_filled(i, template, arrays) for i, template in enumerate(fresh)]
         self.kept = {}
         for name, array in arrays.items():
             if name.startswith("kept/"):
@@ -61,7 +62,11 @@ class Lanes:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that the states hold, by name."""
         kept = {f"kept/{m}/{k}": v for m, weights in self.kept.items() for k, v in weights.items()}
-        return states.as_arrays(self.states) | kept
+        arrays = {}
+        for i, state in enumerate(self.states):
+            for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+                arrays[f"{i}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
+        return arrays | kept
 
     # -- training -------------------------------------------------------------------------------------------------
 
@@ -136,3 +141,34 @@ class Lanes:
 def on_gpu() -> bool:
     """Whether the default device is none of the CPU's."""
     return bool(jax.devices()[0].platform != "cpu")
+
+
+def check_weights(shapes: dict[str, tuple[int, ...]], start: list[dict[str, np.ndarray]]) -> None:
+    """Raise InputError unless every member is given every weight in its shape."""
+    for given in start:
+        for name, shape in shapes.items():
+            array = given.get(name)
+            if array is None or array.shape != shape:
+                fault = "is missing" if array is None else f"has shape {array.shape}"
+                raise InputError(f"start: the weight {name} {fault}; this network needs {shape}")
+
+
+def _with_weights(state: Any, lanes: list[int], start: list[dict[str, np.ndarray]]) -> Any:
+    """Return a block's state with its lanes' weights replaced by those of the members they stand for."""
+    weights = {
+        name: jax.numpy.asarray(np.stack([start[lane][name] for lane in lanes]), value.dtype)
+        for name, value in state["weights"].items()
+    }
+    return {**state, "weights": weights}
+
+
+def _filled(block: int, template: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Return the state of a block from the arrays of `Lanes.arrays`. Raises DamagedError where they do not fit."""
+    paths, tree = jax.tree_util.tree_flatten_with_path(template)
+    leaves = []
+    for path, leaf in paths:
+        array = arrays.get(f"{block}{jax.tree_util.keystr(path)}")
+        if array is None or array.shape != leaf.shape or array.dtype != leaf.dtype:
+            raise DamagedError(f"the saved state does not fit this experiment at {jax.tree_util.keystr(path)}")
+        leaves.append(jax.numpy.asarray(array))
+    return jax.tree_util.tree_unflatten(tree, leaves)

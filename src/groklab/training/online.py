@@ -53,7 +53,7 @@ class OnlineMeasures:
     def _measure(self, name: str, weights: dict[str, np.ndarray], member: int) -> dict[str, Any]:
         ensemble = self.ensemble
         task, split, experiment = ensemble.tasks[member], ensemble.splits[member], ensemble.experiments[member]
-        if not experiment.learner.compiled:
+        if experiment.model.is_kernel_machine:
             task = as_trained(task, split)
         return MEASURES[name](weights, task, split.train, network=experiment.model, frequencies=self.frequencies)
 

@@ -7,35 +7,34 @@ iteration 0, the plain kernel machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from groklab.components import with_hyperparameters
+from groklab.components import hyperparameters_of, with_hyperparameters
 from groklab.device import available_memory, cores, readable_bytes, threads
 from groklab.errors import InputError
-from groklab.learners.base import LOSSES
-from groklab.learners.rfm.data import Data, dimension, errors, is_pairs, points_of
-from groklab.learners.rfm.iterations import Iterations
+from groklab.learners.base import LOSSES, CannotContinueError, Hyperparameters, Learner, Program, State
 from groklab.learners.rfm.kernels import Array, KernelName, kernel_of
-from groklab.learners.rfm.machine import Fitted, fit
-from groklab.learners.rfm.points import CACHE
-from groklab.learners.rfm.workspace import workspace
-from groklab.networks.common import Model
+from groklab.learners.rfm.machine import Data, Fitted, errors, fit
+from groklab.learners.rfm.points import CACHE, dimension, is_pairs, points_of
+from groklab.learners.rfm.solving import workspace
 from groklab.registry import register
-from groklab.tasks.base import Task, TaskShape
+from groklab.tasks.base import Draw, Task, TaskShape
 from groklab.tasks.features import matrix_power, planted_features
 from groklab.tasks.splits import in_transpose
 
 #: Numbers of training inputs at which one machine alone is solved in several threads. (Above, OpenBLAS's Cholesky
 #: factor ends the process: seen from n = 16,500, with OpenBLAS 0.3.30 in SciPy 1.17.)
 MANY = range(4_000, 16_000)
+#: Floating-point operations of an iteration that takes a moment only, and may be tried.
+QUICK = 1e11
 
 
 @register("learner", "rfm")
-class RFM(Model):
+class RFM(Learner):
     """Kernel regression whose metric M is, again and again, a power of its average gradient outer product (AGOP).
 
     kernel, with norms and products of M: 'quadratic' (x'Mz)^2; 'gaussian' exp(-|x-z|^2 / (2 bandwidth^2)); 'laplace'
@@ -65,8 +64,11 @@ class RFM(Model):
 
     reads_features: ClassVar[bool] = True
     is_kernel_machine: ClassVar[bool] = True
-    compiled: ClassVar[bool] = False
-    sections: ClassVar[tuple[str, ...]] = ()
+    max_lanes: ClassVar[int | None] = 1
+    compiled_programs: ClassVar[tuple[str, ...]] = ()
+    casts_inputs: ClassVar[bool] = False
+    scales_losses: ClassVar[bool] = False
+    needs_transposes: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (
         *LOSSES,
         "weight_norm",
@@ -76,7 +78,7 @@ class RFM(Model):
         "transpose_free_accuracy",
         "condition",
     )
-    #: What an experiment of this learner says where it says nothing: an iteration is a step.
+    #: An iteration is a step.
     defaults: ClassVar[dict[str, Any]] = {
         "dtype": "float64",
         "budget": {"steps": 30},
@@ -94,36 +96,56 @@ class RFM(Model):
         if self.features_seed < 0:
             raise InputError("learner.features_seed", self.features_seed, "needs to be 0 or above")
 
-    # -- what the engine asks ------------------------------------------------------------------------------------
+    # -- what the engine needs ------------------------------------------------------------------------------------
 
-    def weight_shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """The one weight M."""
-        size = dimension(shape)
-        return {"M": (size, size)}
+    def check(self, experiment: Any, task: Task) -> None:
+        """Raise InputError unless the task is finite, with one class as the answer of each input."""
+        if task.reads is not None or task.draw is not None:
+            allowed = f"cannot learn {task.name}: it needs a finite task with one answer an input"
+            raise InputError("learner.kind", self.kind, allowed)
+        if task.values is not None:
+            allowed = f"cannot learn {task.name}, whose answers are real numbers; gradient_descent can"
+            raise InputError("learner.kind", self.kind, allowed)
+        if experiment.split.schedule:
+            raise InputError("split.schedule", experiment.split.schedule, "needs the learner gradient_descent")
 
-    def init(self, shape: TaskShape, dtype: str) -> dict[str, Array]:
-        """M_0. Raises InputError where features are planted and inputs are no pairs."""
-        (size, _) = self.weight_shapes(shape)["M"]
+    def make(self, experiment: Any, shape: TaskShape, draw: Draw | None) -> KernelProgram:
+        """Make the program that iterates the machine."""
+        return KernelProgram(self, shape, experiment.dtype)
+
+    def weight_shapes(self, experiment: Any, shape: TaskShape) -> dict[str, tuple[int, ...]]:
+        """Return the shape of the one weight, M."""
+        return {"M": (dimension(shape), dimension(shape))}
+
+    def first_features(self, shape: TaskShape, dtype: str) -> Array:
+        """Return M_0 (d, d). Raises InputError where features are planted and inputs are not pairs."""
         if self.features == "one_hot":
-            return {"M": np.eye(size, dtype=dtype)}
+            return np.eye(dimension(shape), dtype=dtype)
         if not is_pairs(shape):
             raise InputError("learner.features", self.features, "needs a task of two varying tokens")
         planted = planted_features(shape.n_symbols, self.features, self.features_seed)
-        return {"M": matrix_power(planted, 0.5).astype(dtype)}
+        return matrix_power(planted, 0.5).astype(dtype)
 
-    def flops(self, shape: TaskShape, n: int) -> float:
-        """Floating-point operations of an iteration that the algorithm cannot avoid."""
-        size, c = self.weight_shapes(shape)["M"][0], shape.n_classes
+    def flops(self, experiment: Any, shape: TaskShape, n_train: int) -> float:
+        """Count the operations of an iteration: solving the kernel regression, and the AGOP."""
+        n, size, c = n_train, dimension(shape), shape.n_classes
         pairs = is_pairs(shape) and self.path != "dense"
         solving = n**3 / 3 + 2.0 * n * n * c
         if self.kernel in ("quadratic", "general_quadratic"):
             return solving + 7.0 * c * size**3 + (0 if pairs else 2.0 * n * c * size**2)
         return solving + 2.0 * n * n * c + n * c * size**2 + (4.0 * n * n * c if pairs else 2.0 * n * n * c * size)
 
-    def memory(self, shape: TaskShape, n: int, n_test: int, dtype: str, side_by_side: int = 1) -> int:
-        """Bytes that iterations of so many members hold at most. Raises InputError where they are more than there are.
+    def memory(
+        self, experiment: Any, shape: TaskShape, n_train: int, n_test: int, members: int, concurrent: int
+    ) -> int:
+        """Return the bytes of the machines that are iterated at the same time."""
+        return self.bytes_needed(shape, n_train, n_test, experiment.dtype, concurrent)
 
-        With the solver 'auto' the kernel matrix is left out where only that fits.
+    def bytes_needed(self, shape: TaskShape, n: int, n_test: int, dtype: str, side_by_side: int = 1) -> int:
+        """Return the bytes that iterations of so many members hold at most.
+
+        With the solver 'auto' the kernel matrix is left out where only that fits. Raises InputError, with the largest n
+        that would fit, where they are more than are free.
         """
         matrix, rest = self._bytes(shape, n, n_test, dtype)
         free = available_memory() // side_by_side
@@ -151,47 +173,18 @@ class RFM(Model):
 
     def _bytes(self, shape: TaskShape, n: int, n_test: int, dtype: str) -> tuple[int, int]:
         """Of the kernel matrix, and of everything else."""
-        size, c = self.weight_shapes(shape)["M"][0], shape.n_classes
+        size, c = dimension(shape), shape.n_classes
         item = np.dtype(dtype).itemsize
         tables = 2 * size * (n if is_pairs(shape) else n + n_test)
         outputs = 4 * c * (n + n_test)
         forms = 3 * c * size**2 if self.kernel in ("quadratic", "general_quadratic") else 0
         return item * n * n, item * (tables + outputs + forms) + int(4 * CACHE)
 
-    def _holds(self, shape: TaskShape, n: int, n_test: int, dtype: str, side_by_side: int = 1) -> bool:
-        """Whether the kernel matrix is held; decided once, as the other way rounds otherwise."""
+    def holds_matrix(self, shape: TaskShape, n: int, n_test: int, dtype: str, side_by_side: int = 1) -> bool:
+        """Return whether the kernel matrix is held; decided once, as the other way rounds otherwise."""
         if self.solver != "auto":
             return self.solver == "cholesky"
         return side_by_side * sum(self._bytes(shape, n, n_test, dtype)) <= available_memory()
-
-    def prepare(self, raw: dict[str, np.ndarray], shape: TaskShape, dtype: str, n_blocks: int) -> Data:
-        """The points of one member, from its rows of tokens or reals. Raises InputError for data not finite.
-
-        n_blocks: how many members advance side by side; one alone may have all cores.
-        """
-        if len(raw["phase_steps"]) > 1:
-            raise InputError("split.schedule", "…", "needs the learner gradient_descent")
-        inside = raw["phase_weights"][0] > 0
-        tested = raw["test_weights"] > 0
-        return Data(
-            points_of(raw["train_inputs"][inside], shape, self.path),
-            raw["train_targets"][inside],
-            points_of(raw["test_inputs"][tested], shape, self.path),
-            raw["test_targets"][tested],
-            raw["test_transposed"][tested],
-            shape,
-            dtype,
-            self._holds(shape, int(inside.sum()), int(tested.sum()), dtype, min(n_blocks, cores())),
-            alone=n_blocks == 1,
-        )
-
-    def is_quick(self, data: Data) -> bool:
-        """Whether an iteration takes a moment only, so that it can be tried."""
-        return data.train.n < MANY.start and self.flops(data.shape, data.train.n) < 1e11
-
-    def around(self) -> AbstractContextManager[None]:
-        """Linear algebra in one thread: small products in several wait for each other."""
-        return threads(1)
 
     def step(
         self, weights: Mapping[str, Any], data: Data, hyperparameters: Mapping[str, Any], record: bool, move: bool
@@ -224,19 +217,23 @@ class RFM(Model):
         fitted, solution = fit(kernel, data.train, data.answers, metric, self.ridge, room)
         return fitted, solution.condition
 
-    # -- what measures and people ask ------------------------------------------------------------------------------
+    # -- what measures and users need ------------------------------------------------------------------------------
+
+    def predict(self, experiment: Any, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray) -> Array:
+        """Return `outputs`: the machine is fitted on the training rows again."""
+        return self.outputs(weights, task, train_rows)
 
     def outputs(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray) -> Array:
         """(N, n_classes) float64 predictions on all inputs of a task, from M and the training rows."""
         data = self._data(task, np.asarray(train_rows), np.arange(task.n_inputs))
-        with self.around():
+        with threads(1):
             fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
             return fitted.predict(data.test)
 
     def agop(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray, *, by_class: bool = False) -> Array:
         """(d, d) float64 AGOP of the machine with this M, or its terms (n_classes, d, d), an output each."""
         data = self._data(task, np.asarray(train_rows), np.arange(1))
-        with self.around():
+        with threads(1):
             fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
             return fitted.agop(self.centre, by_class)
 
@@ -244,7 +241,7 @@ class RFM(Model):
         """The machine on a task, to be iterated by hand; test inputs are all others."""
         rest = np.setdiff1d(np.arange(task.n_inputs), train_rows)
         data = self._data(task, np.asarray(train_rows), rest, dtype)
-        return Iterations(self, data, self.init(task.shape, dtype))
+        return Iterations(self, data, {"M": self.first_features(task.shape, dtype)})
 
     def _data(self, task: Task, train: np.ndarray, test: np.ndarray, dtype: str = "float64") -> Data:
         seen = task.inputs if task.features is None else task.features
@@ -258,5 +255,95 @@ class RFM(Model):
             known[test],
             task.shape,
             dtype,
-            self._holds(task.shape, len(train), len(test), dtype),
+            self.holds_matrix(task.shape, len(train), len(test), dtype),
         )
+
+
+class KernelProgram(Program):
+    """Iterates one machine at a time, on the host: a block holds one lane."""
+
+    metrics = RFM.metrics
+
+    def __init__(self, machine: RFM, shape: TaskShape, dtype: str) -> None:
+        self.machine, self.shape, self.dtype = machine, shape, dtype
+
+    def init(self, keys: Any, hyperparameters: Hyperparameters) -> State:
+        """Return M_0 (1, d, d)."""
+        return {"weights": {"M": self.machine.first_features(self.shape, self.dtype)[None]}}
+
+    def prepare(self, raw: dict[str, np.ndarray], n_blocks: int = 1) -> Data:
+        """Return the points of one machine. Raises InputError for data that are not finite."""
+        rows = {name: values[0] for name, values in raw.items()}
+        inside, tested = rows["phase_weights"][0] > 0, rows["test_weights"] > 0
+        n, n_test = int(inside.sum()), int(tested.sum())
+        return Data(
+            points_of(rows["train_inputs"][inside], self.shape, self.machine.path),
+            rows["train_targets"][inside],
+            points_of(rows["test_inputs"][tested], self.shape, self.machine.path),
+            rows["test_targets"][tested],
+            rows["test_transposed"][tested],
+            self.shape,
+            self.dtype,
+            self.machine.holds_matrix(self.shape, n, n_test, self.dtype, min(n_blocks, cores())),
+            alone=n_blocks == 1,
+        )
+
+    def around(self) -> AbstractContextManager[None]:
+        """Keep linear algebra in one thread: small products in several wait for each other."""
+        return threads(1)
+
+    def check(self, keys: Any, hyperparameters: Hyperparameters, raw: Callable[[], dict[str, np.ndarray]]) -> None:
+        """Try the first iteration where it takes a moment only. Raises InputError where it fails."""
+        data = self.prepare(raw())
+        if data.train.n < MANY.start and self.machine.flops(None, self.shape, data.train.n) < QUICK:
+            with self.around():
+                self.advance(self.init(keys, hyperparameters), data, hyperparameters, keys, 0, 0, 1)
+
+    def advance(
+        self, states: State, data: Data, hyperparameters: Hyperparameters, keys: Any, start: Any, stop: Any, every: Any
+    ) -> tuple[State, dict[str, Any]]:
+        """Iterate; raise CannotContinueError, with the iteration, where the kernel matrix is singular."""
+        weights = {"M": np.asarray(states["weights"]["M"][0])}
+        own = {name: value[0] for name, value in hyperparameters.items()}
+        start, stop, every = int(start), int(stop), int(every)
+        rows = []
+        for s in range(start, max(stop, start + 1)):
+            record = s == start or s % every == 0
+            try:
+                weights, row = self.machine.step(weights, data, own, record, stop > start)
+            except InputError as error:
+                raise CannotContinueError(f"iteration {s}: {error}") from None
+            rows += [row] if record else []
+        records = {name: np.array([[row[name]] for row in rows]) for name in self.metrics}
+        return {"weights": {"M": weights["M"][None]}}, records
+
+
+class Iterations:
+    """A machine that is iterated by hand. M: its feature matrix (d, d); steps: how many iterations it has gone."""
+
+    def __init__(self, learner: RFM, data: Data, weights: dict[str, Array]) -> None:
+        self.learner, self.data, self.weights, self.steps = learner, data, weights, 0
+        self._hyperparameters = hyperparameters_of(learner, "learner")
+
+    @property
+    def M(self) -> Array:
+        """(d, d)."""
+        return self.weights["M"]
+
+    def step(self) -> dict[str, float]:
+        """Return the machine's metrics, and go one iteration on."""
+        self.weights, row = self._advanced(move=True)
+        self.steps += 1
+        return row
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the machine's metrics."""
+        return self._advanced(move=False)[1]
+
+    def fitted(self) -> Fitted:
+        """Return the kernel machine as it is, for predictions and AGOPs."""
+        return self.learner.fitted(self.M, self.data)[0]
+
+    def _advanced(self, move: bool) -> tuple[dict[str, Array], dict[str, float]]:
+        with threads(1):
+            return self.learner.step(self.weights, self.data, self._hyperparameters, True, move)

@@ -6,6 +6,8 @@ kernel is a sum over outputs alone, that of a radial one a sum over outputs and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from groklab.learners.rfm.kernels import Array, Kernel, Quadratic, Radial
 from groklab.learners.rfm.points import CACHE, Pairs, Points
 from groklab.learners.rfm.solving import Solution, solve, solve_iteratively
+from groklab.tasks.base import TaskShape
 
 #: Largest exponent of a table of exponentials whose products of four stay finite.
 TABLE_EXPONENT = {np.dtype(np.float64): 160.0, np.dtype(np.float32): 18.0}
@@ -178,3 +181,62 @@ def _chunks(n: int, width: int, itemsize: int) -> list[slice]:
     """Slices of n rows of `width` numbers that stay in a core's cache."""
     step = max(48, int(CACHE / 16 / (width * itemsize)))
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+
+@dataclass(frozen=True)
+class Data:
+    """One member's points and answers.
+
+    test_transposed: which test pairs are trained on the other way round; all, where that says nothing. holds: whether
+    the kernel matrix is held. alone: whether this member may have all cores.
+    """
+
+    train: Points
+    train_targets: np.ndarray
+    test: Points
+    test_targets: np.ndarray
+    test_transposed: np.ndarray
+    shape: TaskShape
+    dtype: str
+    holds: bool
+    alone: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.train, Pairs):
+            # sums over the pairs of a first symbol are sums over stretches
+            order = np.lexsort((self.train.second, self.train.first))
+            object.__setattr__(self, "train", self.train.take(order))
+            object.__setattr__(self, "train_targets", self.train_targets[order])
+
+    @cached_property
+    def answers(self) -> Array:
+        """(n, c) one-hot training targets."""
+        one_hot: Array = np.eye(self.shape.n_classes, dtype=self.dtype)[self.train_targets]
+        return one_hot
+
+
+def errors(fitted: Fitted, data: Data) -> dict[str, float]:
+    """Losses (mean over samples and outputs), accuracies and losses at the right class alone.
+
+    A tie counts as wrong. `transpose_free_accuracy` is NaN where every test pair counts as transposed.
+    """
+    row = {}
+    for name, points, targets in (
+        ("train", data.train, data.train_targets),
+        ("test", data.test, data.test_targets),
+    ):
+        outputs = fitted.predict(points).copy()
+        rows = np.arange(len(targets))
+        own = outputs[rows, targets].astype(np.float64)
+        outputs[rows, targets] = -np.inf
+        right = own > outputs.max(1)
+        outputs[rows, targets] = 0
+        squares = float(np.einsum("nc,nc->", outputs, outputs, dtype=np.float64))
+        correct = float(((own - 1) ** 2).sum())
+        row[f"{name}_loss"] = (squares + correct) / outputs.size
+        row[f"{name}_accuracy"] = float(right.mean())
+        row[f"{name}_correct_loss"] = correct / len(targets)
+    row["transpose_free_accuracy"] = np.nan
+    if not data.test_transposed.all():
+        row["transpose_free_accuracy"] = float(right[~data.test_transposed].mean())
+    return row

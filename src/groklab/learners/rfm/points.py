@@ -21,7 +21,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from groklab.errors import InputError
 from groklab.learners.rfm.kernels import Array
+from groklab.tasks.base import TaskShape
 from groklab.tasks.features import matrix_power
 
 #: Bytes of the tables that sums over points pass through: they stay in a processor's cache, and no smaller, as
@@ -253,3 +255,34 @@ Points: TypeAlias = Pairs | Rows
 def _starts(sorted_symbols: np.ndarray, p: int) -> list[int]:
     """Where each symbol's stretch begins in a sorted array, and the end."""
     return [*np.searchsorted(sorted_symbols, np.arange(p)).tolist(), len(sorted_symbols)]
+
+
+def points_of(inputs: np.ndarray, shape: TaskShape, path: str) -> Points:
+    """Tokens (n, n_ctx) or reals (n, d) as points: pairs to look up, or one-hot or real rows.
+
+    Raises InputError for numbers that are not finite, and for the path 'pairs' of anything else.
+    """
+    if np.issubdtype(inputs.dtype, np.floating):
+        if path == "pairs":
+            raise InputError("learner.path", "pairs", "needs a task of two varying tokens")
+        if not np.isfinite(inputs).all():
+            raise InputError("the task's inputs hold numbers that are not finite")
+        return Rows(inputs)
+    positions = shape.varying
+    tokens = inputs[:, positions]
+    if len(positions) == 2 and path != "dense":
+        return Pairs(tokens[:, 0], tokens[:, 1], shape.n_symbols)
+    if path == "pairs":
+        raise InputError("learner.path", "pairs", "needs a task of two varying tokens")
+    eye = np.eye(shape.n_symbols)
+    return Rows(np.concatenate([eye[t] for t in tokens.T], axis=1))
+
+
+def is_pairs(shape: TaskShape) -> bool:
+    """Whether inputs are two varying tokens."""
+    return shape.n_features is None and len(shape.varying) == 2
+
+
+def dimension(shape: TaskShape) -> int:
+    """Coordinates of an input."""
+    return len(shape.varying) * shape.n_symbols if shape.n_features is None else shape.n_features

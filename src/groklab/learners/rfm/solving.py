@@ -6,6 +6,7 @@ memory, conjugate gradients that never make the matrix.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ SINGULAR = 1.0
 #: Conjugate gradients: residual over right-hand side at which they end, and the most products.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 MOST_PRODUCTS = 5000
+
+_local = threading.local()
 
 
 @dataclass(frozen=True)
@@ -166,3 +169,14 @@ def _condition_of(steps: list[Array], ratios: list[Array]) -> float:
     diagonal[1:] += beta[:-1] / alpha[:-1]
     values = scipy.linalg.eigh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1], eigvals_only=True)
     return float(values[-1] / values[0]) if values[0] > 0 else np.inf
+
+
+def workspace(n: int, dtype: str) -> Array:
+    """Return the one large array (n, n) of this thread, with whatever was left in it; the next call takes it over."""
+    size = n * n * np.dtype(dtype).itemsize
+    room = getattr(_local, "room", None)
+    if room is None or len(room) < size:
+        _local.room = room = None  # the old one first
+        _local.room = room = np.empty(size, np.uint8)
+    array: Array = room[:size].view(dtype).reshape(n, n)
+    return array

@@ -1,0 +1,147 @@
+"""The program of a learner that JAX can trace: many steps and evaluations of many members in one compiled call.
+
+Both bounds of a call are data, so that a chunk of any length, a resume and the last evaluation all run the same
+compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from groklab.lazy import jax, jnp
+from groklab.learners.base import MAX_RECORDS, Dynamics, Hyperparameters, Program, State
+
+
+class CompiledProgram(Program):
+    """A program of the dynamics of one member, each of its parts compiled when it is first called."""
+
+    def __init__(self, dynamics: Dynamics, matmul_precision: str) -> None:
+        self.dynamics = dynamics
+        self.metrics = dynamics.metrics
+        self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
+        self._compiled_init = self._jit(lambda keys, hyperparameters: _lift(self._init)(keys, hyperparameters))
+        self._compiled_prepare = self._jit(lambda raw: _lift(dynamics.prepare)(raw))
+        self._compiled_advance = self._jit(self._advance_all, donate_argnums=0)
+
+    def init(self, keys: jax.Array, hyperparameters: Hyperparameters) -> State:
+        """Return fresh states."""
+        return self._compiled_init(keys, hyperparameters)
+
+    def template(self, keys: jax.Array, hyperparameters: Hyperparameters) -> State:
+        """Return the shapes and types of `init`."""
+        return jax.eval_shape(self._compiled_init, keys, hyperparameters)
+
+    def prepare(self, raw: dict[str, np.ndarray], n_blocks: int = 1) -> Any:
+        """Compute what the dynamics need once of each lane's rows."""
+        return self._compiled_prepare(raw)
+
+    def advance(
+        self,
+        states: State,
+        data: Any,
+        hyperparameters: Hyperparameters,
+        keys: jax.Array,
+        start: Any,
+        stop: Any,
+        every: Any,
+    ) -> tuple[State, dict[str, Any]]:
+        """Take states, which are consumed, from `start` to `stop`; the records are padded to MAX_RECORDS rows."""
+        moved: tuple[State, dict[str, Any]] = self._compiled_advance(
+            states, data, hyperparameters, keys, start, stop, every
+        )
+        return moved
+
+    def _jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        def precise(*arguments: Any) -> Any:
+            # XLA's own default would let a GPU round float32 products to TF32
+            with jax.default_matmul_precision(self.precision):
+                return function(*arguments)
+
+        return jax.jit(precise, **options)
+
+    def _init(self, key: jax.Array, hyperparameters: Any) -> Any:
+        return self.dynamics.init(jax.random.fold_in(key, 0), hyperparameters)
+
+    def _advance_all(
+        self,
+        states: Any,
+        data: Any,
+        hyperparameters: Any,
+        keys: jax.Array,
+        start: jax.Array,
+        stop: jax.Array,
+        every: jax.Array,
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        # lifted as a whole: what is squeezed inside a loop is copied in each of its turns
+        moved, records = _lift(self._advance, shared=3)(states, data, hyperparameters, keys, start, stop, every)
+        return moved, {k: jnp.moveaxis(v, 0, 1) for k, v in records.items()}
+
+    def _advance(
+        self,
+        state: Any,
+        data: Any,
+        hyperparameters: Any,
+        key: jax.Array,
+        start: jax.Array,
+        stop: jax.Array,
+        every: jax.Array,
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """One member's state after `stop` updates, and records at `start` and each multiple of `every` up to `stop`.
+
+        The record at `stop` itself is made only if start == stop, in which case nothing is updated.
+        """
+        stepping = jax.random.fold_in(key, 1)
+
+        # as functions of their own, these are traced once for the places they have in the program
+        update, evaluate = jax.jit(self.dynamics.step), jax.jit(self.dynamics.evaluate)
+
+        def step(state: Any, s: jax.Array) -> Any:
+            return update(state, data, hyperparameters, stepping, s)
+
+        def measure(state: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+            measured = evaluate(state, data, hyperparameters, s)
+            moved, outputs = step(state, s)
+            return moved, {**measured, **outputs}
+
+        kinds = jax.eval_shape(measure, state, start)[1]
+        blank = {k: jnp.zeros((MAX_RECORDS, *v.shape), v.dtype) for k, v in kinds.items()}
+
+        def block(carry: Any) -> Any:
+            state, s, i, records = carry
+            until = jnp.minimum((s // every + 1) * every, stop)
+            moved, outputs = measure(state, s)
+            records = {k: v.at[i].set(outputs[k]) for k, v in records.items()}
+            go = until > s
+            state = jax.tree.map(lambda a, b: jnp.where(go, a, b), moved, state)
+            state = jax.lax.fori_loop(s + 1, until, lambda j, current: step(current, j)[0], state)
+            return state, until, i + 1, records
+
+        def unfinished(carry: Any) -> jax.Array:
+            _, s, i, _ = carry
+            return jnp.logical_or(s < stop, i == 0)
+
+        zero = jnp.zeros((), jnp.int32)
+        state, _, _, records = jax.lax.while_loop(unfinished, block, (state, start, zero, blank))
+        return state, records
+
+
+def _lift(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
+    """Map over the lane axis of all arguments but the last `shared`; a single lane is not mapped but squeezed.
+
+    (A mapped width of one compiles to batched products, which XLA's CPU backend runs slower.)
+    """
+
+    def lifted(*arguments: Any) -> Any:
+        lanes = jax.tree.leaves(arguments[0])[0].shape[0]
+        if lanes == 1:
+            mapped = arguments[: len(arguments) - shared]
+            squeezed = jax.tree.map(lambda x: x[0], mapped)
+            result = function(*squeezed, *arguments[len(arguments) - shared :])
+            return jax.tree.map(lambda x: x[None], result)
+        axes = (0,) * (len(arguments) - shared) + (None,) * shared
+        return jax.vmap(function, in_axes=axes)(*arguments)
+
+    return lifted
