@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from groklab.analysis.measuring import take as take
     from groklab.errors import DamagedError as DamagedError
     from groklab.errors import InputError as InputError
-    from groklab.experiment.kinds import load_plugin as load_plugin
-    from groklab.experiment.kinds import register as register
     from groklab.experiment.presets import PRESETS as PRESETS
     from groklab.experiment.presets import preset as preset
     from groklab.experiment.reading import read as read
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
     from groklab.networks import activations as activations
     from groklab.networks import patch as patch
     from groklab.papers.task_explanation import explain_task as explain_task
+    from groklab.registry import load_plugin as load_plugin
+    from groklab.registry import register as register
     from groklab.reproduction import reproduce as reproduce
     from groklab.store.collection import Collection as Collection
     from groklab.store.collection import runs as runs
@@ -70,13 +70,13 @@ _MODULES = {
     "export": "interop.exporting",
     "import_file": "interop.importing",
     "label_statistics": "tasks.label_statistics",
-    "load_plugin": "experiment.kinds",
+    "load_plugin": "registry",
     "load_yaml": "experiment.yaml_input",
     "measure": "measures",
     "patch": "networks",
     "preset": "experiment.presets",
     "read": "experiment.reading",
-    "register": "experiment.kinds",
+    "register": "experiment.reading",
     "reproduce": "reproduction",
     "resume": "training.training",
     "runs": "store.collection",

@@ -174,12 +174,16 @@ def test_it_goes_on_only_as_a_start(trained: Run, tmp_path: Path) -> None:
     )
     assert branch.metrics["train_loss"][0] == pytest.approx(trained.metrics["train_loss"][-1], rel=1e-3)
     # the same description trained here is another run
-    assert gl.train(run.experiment.with_overrides({"budget.steps": 10})).path != run.path
+    assert gl.train(gl.read(run.experiment, {"budget.steps": 10})).path != run.path
 
 
 BAD = {
     "p is missing": ({"config": None}, {"operation": "add"}, "does not record the modulus p of its task; give --p"),
-    "operation is missing": ({"config": None}, {"p": 11}, "does not record the operation of its task; give --operation"),
+    "operation is missing": (
+        {"config": None},
+        {"p": 11},
+        "does not record the operation of its task; give --operation",
+    ),
     "p contradicts": ({}, {"p": 13}, "p = 13 contradicts the weights, which are of 12 tokens, 3 positions and 12"),
     "p is no number": ({"config": {"p": "many", "fn_name": "add"}}, {}, "task.p"),
     "p is absurd": ({"config": {"p": 10**20, "fn_name": "add"}}, {}, "contradicts the weights"),
@@ -295,10 +299,10 @@ def test_the_released_file(reference: Path) -> None:
     assert curves["test_loss"][1] == pytest.approx(4.760619993952, rel=1e-6)
     assert 97_000 < s["grokked_step"] < 100_000
     # the outputs that answer, alone
-    task = build_task(e.with_overrides({"task.outputs": "answers"}))
+    task = build_task(gl.read(e, {"task.outputs": "answers"}))
     weights = run.weights()
     weights["unembed.W_U"] = weights["unembed.W_U"][:, :113]
-    seen = evaluate(e.with_overrides({"task.outputs": "answers"}), task, weights)
+    seen = evaluate(gl.read(e, {"task.outputs": "answers"}), task, weights)
     rows = make_split(e.split, task, 1)
     assert seen.losses[rows.train].mean() == pytest.approx(9.2024e-9, rel=1e-4)
     assert seen.losses[rows.test].mean() == pytest.approx(4.98838e-7, rel=1e-5)

@@ -172,5 +172,5 @@ def test_defaults_that_are_written_out_leave_the_identity_as_it_is() -> None:
     for name in ("micro", "micro-mse"):
         plain = gl.preset(name)
         said = {"network.features": "one_hot", "network.features_seed": 0, "objective.agop_penalty": None}
-        assert plain.with_overrides(said).identity == plain.identity
-        assert plain.with_overrides({"objective.agop_penalty": 0.0}).identity != plain.identity
+        assert gl.read(plain, said).identity == plain.identity
+        assert gl.read(plain, {"objective.agop_penalty": 0.0}).identity != plain.identity

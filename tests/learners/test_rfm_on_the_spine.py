@@ -118,7 +118,7 @@ def test_it_takes_a_users_own_vectors(tmp_path: Path) -> None:
     assert run.weights()["M"].shape == (6, 6)
     assert run.curves()["test_accuracy"][-1] > 0.8
     with pytest.raises(InputError, match="whose inputs are not tokens"):
-        training.train(asked.with_overrides({"learner.kind": "gradient_descent", "network.kind": "mlp"}), home=tmp_path)
+        training.train(gl.read(asked, {"learner.kind": "gradient_descent", "network.kind": "mlp"}), home=tmp_path)
 
 
 def test_the_learner_decides_which_sections_there_are_and_what_is_default() -> None:
@@ -127,7 +127,7 @@ def test_the_learner_decides_which_sections_there_are_and_what_is_default() -> N
     assert (machine.dtype, machine.budget.steps, machine.evaluation.every) == ("float64", 30, 1)
     assert gl.read(machine.to_dict()) == machine
     assert gl.preset("micro", {"learner": "rfm", "dtype": "float32"}).dtype == "float32"
-    back = machine.with_overrides({"learner.kind": "gradient_descent"})
+    back = gl.read(machine, {"learner.kind": "gradient_descent"})
     assert back.network.kind == "transformer"
     assert gl.preset("micro").to_dict()["learner"] == {"kind": "gradient_descent"}
     # as experiments were written before there were other learners
@@ -137,11 +137,11 @@ def test_the_learner_decides_which_sections_there_are_and_what_is_default() -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"network.d_mlp": 5}, "network: the learner rfm reads no such section, but task, split, learner"),
-        ({"batch_size": 5}, "batch_size: the learner rfm reads no such section"),
+        ({"network.d_mlp": 5}, "network: the learner rfm has no such section; it reads task, split, learner"),
+        ({"batch_size": 5}, "batch_size: the learner rfm has no such section"),
         ({"learner.bandwidth": 0}, r"^learner\.bandwidth = 0\.0: needs to be above 0"),
         ({"learner.ridge": -1}, r"^learner\.ridge = -1\.0: needs to be 0 or above"),
-        ({"learner.kind": "forest"}, "learner.kind = 'forest': is unknown; .*gradient_descent, rfm"),
+        ({"learner.kind": "forest"}, "learner.kind = 'forest': unknown; allowed: .*gradient_descent, rfm"),
         ({"learner.features": "toeplitz_log", "task.p": 15}, "15: has no discrete logarithm: it needs to be a prime"),
         ({"learner.features": "toeplitz", "task.expression": "x + y + z", "task.p": 3}, "learner.features"),
         ({"learner.path": "pairs", "task.expression": "x + y + z", "task.p": 3}, "learner.path"),
@@ -204,7 +204,7 @@ def test_a_machine_is_exported_as_its_matrix(tmp_path: Path) -> None:
     folder = gl.export(run, to="safetensors", out=tmp_path / "out")
     np.testing.assert_array_equal(load_file(folder / "model.safetensors")["M"], run.weights()["M"])
     assert "gl.activations" not in (folder / "README.md").read_text()
-    with pytest.raises(InputError, match="goes --to safetensors"):
+    with pytest.raises(InputError, match="exports networks; for the learner rfm: --to safetensors"):
         gl.export(run, to="transformer-lens", out=tmp_path / "other")
 
 

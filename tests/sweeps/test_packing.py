@@ -16,8 +16,8 @@ from groklab.training.ensemble import CPU_LANES, build_task, make_ensemble
 
 BASE = gl.preset("micro", {"budget.steps": 20})
 MEMBERS = {
-    (p, frac, width, decay): BASE.with_overrides(
-        {"task.p": p, "split.frac_train": frac, "network.d_mlp": width, "optimiser.weight_decay": decay}
+    (p, frac, width, decay): gl.read(
+        BASE, {"task.p": p, "split.frac_train": frac, "network.d_mlp": width, "optimiser.weight_decay": decay}
     )
     for p in (5, 7)
     for frac in (0.2, 0.3, 0.5, 0.9)

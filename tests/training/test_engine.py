@@ -497,7 +497,7 @@ def test_a_shorter_budget_finds_the_longer_run(tmp_path: Path, straight: Run) ->
 
 
 def branch(home: Path, source: Run, step: int, **settings: Any) -> Run:
-    asked = experiment(**settings).with_overrides({"start.run": str(source.path), "start.step": step})
+    asked = gl.read(experiment(**settings), {"start.run": str(source.path), "start.step": step})
     return training.train(asked, home=home)
 
 

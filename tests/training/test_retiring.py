@@ -35,7 +35,7 @@ class CrashError(BaseException):
 
 def members(**more: Any) -> list[gl.Experiment]:
     base = gl.preset("micro-fast", SETTINGS | more)
-    return [base.with_overrides({"optimiser.weight_decay": decay}) for decay in DECAYS]
+    return [gl.read(base, {"optimiser.weight_decay": decay}) for decay in DECAYS]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_crash_resumes_to_the_same_bits(
 
 def test_a_member_that_diverges_stops(tmp_path: Path) -> None:
     base = gl.preset("micro-fast", {**SETTINGS, "budget.steps": 200, "optimiser.learning_rate": 0.01})
-    wild = base.with_overrides({"optimiser.learning_rate": 1e30})
+    wild = gl.read(base, {"optimiser.learning_rate": 1e30})
     run = gl.train([base, wild], home=tmp_path)
     good, bad = run.status["members"]
     assert bad["diverged"]
@@ -127,7 +127,7 @@ def test_retiring_needs_the_rule_that_it_follows() -> None:
 
 def test_members_that_have_all_retired_cannot_go_on() -> None:
     quick = gl.preset("micro-fast", SETTINGS | {"budget.steps": 600, "optimiser.weight_decay": 4.0})
-    run = gl.train([quick, quick.with_overrides({"seed": 1})])
+    run = gl.train([quick, gl.read(quick, {"seed": 1})])
     assert run.status["reason"] == "grokked"
     assert gl.resume(run).name == run.name
     with pytest.raises(InputError, match="all its members had retired, of which only the weights are kept"):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groklab.errors import InputError
+from groklab.errors import check_choice
+from groklab.experiment import SIZES
 from groklab.registry import Discovered
 
 if TYPE_CHECKING:
     from groklab.experiment.schema import Experiment
-
-#: Ways to say how much is trained on: one replaces another.
-SIZES = ("split.frac_train", "split.n_train", "split.rows")
 
 
 @dataclass(frozen=True)
@@ -56,11 +53,8 @@ def define(
 
 
 def find_preset(name: str) -> Preset:
-    """A preset by name; raises InputError naming the nearest one."""
-    if name not in PRESETS:
-        close = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise InputError(f"there is no preset {name!r}; {hint}`groklab presets` lists them: {', '.join(PRESETS)}")
+    """Return a preset by its name; raises InputError naming the nearest one."""
+    check_choice("preset", name, PRESETS, "`groklab presets` lists them")
     return PRESETS[name]
 
 
@@ -72,6 +66,6 @@ def check_name(what: str) -> None:
 
 def preset(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a preset, with dotted overrides laid over it."""
-    from groklab.experiment.reading import read  # presets are listed without JAX
+    from groklab.experiment.reading import read  # listing presets takes less time without
 
-    return read(read({}, find_preset(name).settings).to_dict(), overrides)
+    return read(read({}, find_preset(name).settings), overrides)

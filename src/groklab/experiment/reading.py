@@ -1,13 +1,12 @@
 """From nested settings and dotted overrides to an experiment.
 
-YAML files, presets, the command line and Python all end in `read`; every refusal is one sentence that names the
-field, the value and what is allowed.
+YAML files, presets, the command line and Python all end in `read`. Every refusal is one sentence that names the field,
+the value, what is allowed, and the nearest valid name.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,18 +17,21 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from pydantic import Field, TypeAdapter, ValidationError
 
-from groklab import components
-from groklab.errors import InputError, shorten
-from groklab.experiment.kinds import kinds, load_plugin
-from groklab.experiment.presets import SIZES
+# importing them registers their kinds
+from groklab import components, learners, networks, objectives, tasks  # noqa: F401
+from groklab.errors import InputError, did_you_mean, shorten, unknown
+from groklab.experiment import SIZES
 from groklab.experiment.schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
 from groklab.measures import MEASURES
 from groklab.optimisers import Group
+from groklab.registry import kinds, load_plugin, register
 from groklab.tasks.splits import Split
+
+__all__ = ["SECTIONS", "component", "read", "register"]
 
 #: Layers, heads and the like that a network may have.
 MAX_COUNT = 1000
-#: Sections of an experiment that a registered component fills: family, and the kind taken when none is named.
+#: Sections of an experiment that a registered component fills, and the kind where none is named.
 FAMILIES = {
     "task": "arithmetic",
     "learner": "gradient_descent",
@@ -53,47 +55,78 @@ PLAIN: dict[str, Any] = {
     "plugins": tuple[str, ...],
     "start": Start | None,
 }
-#: Sections that only some learners read, and those that another learner takes its own defaults for.
+#: Sections that only some learners read, and those for which another learner has its own defaults.
 OPTIONAL = ("network", "objective", "optimiser", "batch_size")
 OF_LEARNER = (*OPTIONAL, "dtype", "budget", "evaluation", "checkpoints", "measures")
 #: Every name at the top of a description.
 SECTIONS = (*FAMILIES, *GROUPS, *PLAIN)
 
 
-def read(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
-    """Check a nested description, with dotted overrides laid over it, and make the experiment.
+def read(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Check nested settings, or an experiment, with dotted overrides on top, and return the experiment.
 
-    Raises InputError, naming field, value and what is allowed, at the first thing that is wrong.
+    Args:
+        description: settings as a nested mapping, or an experiment to change.
+        overrides: settings by dotted name, such as {'task.p': 59}.
+
+    Raises:
+        InputError: naming field, value and what is allowed, at the first thing that is wrong.
     """
     try:
-        raw = _overlay(_without_frozen(description), overrides or {})
+        raw = _overlay(_without_frozen(_as_plain(description)), overrides or {})
     except RecursionError:
         raise InputError("the description is nested too deeply") from None
     for path in _validate("plugins", PLAIN["plugins"], raw.get("plugins", ())):
         load_plugin(path)
     raw["plugins"] = [str(Path(p).expanduser().resolve()) for p in raw.get("plugins", ())]
-    _refuse_unknown(raw, SECTIONS)
+    for key in raw:
+        if key not in SECTIONS:
+            raise _unknown_setting("", str(key), SECTIONS)
     learner = component("learner", raw.get("learner", {}), FAMILIES["learner"])
-    _refuse_unread(raw, learner)
+    for name in OPTIONAL:
+        if raw.get(name) is not None and name not in learner.sections:
+            read_by = ", ".join(("task", "split", "learner", *learner.sections))
+            raise InputError(f"{name}: the learner {learner.kind} has no such section; it reads {read_by}")
     raw = _with_defaults(raw, learner.defaults)
-    made: dict[str, Any] = {"learner": learner}
+    parts: dict[str, Any] = {"learner": learner}
     for name, annotation in {**PLAIN, **GROUPS}.items():
         if name in raw:
-            made[name] = _validate(name, annotation, raw[name])
+            parts[name] = _validate(name, annotation, raw[name])
         elif name == "split":
-            made[name] = _validate(name, annotation, {"frac_train": 0.3})
+            parts[name] = _validate(name, annotation, {"frac_train": 0.3})
     for family, default in FAMILIES.items():
         if family == "task" or family in learner.sections:
-            made[family] = component(family, raw.get(family, {}), default)
-    if "measures" in made:
-        _check_measures(made["measures"])
-    if made.get("start") is not None and made["start"].freeze:
-        made["optimiser"] = _with_frozen(made.get("optimiser"), made["start"], made["task"])
-    return Experiment(**made)
+            parts[family] = component(family, raw.get(family, {}), default)
+    if "measures" in parts:
+        _check_measures(parts["measures"])
+    if parts.get("start") is not None and parts["start"].freeze:
+        parts["optimiser"] = _with_frozen(parts.get("optimiser"), parts["start"], parts["task"])
+    return Experiment(**parts)
+
+
+def component(family: str, raw: Any, default: str | None = None) -> Any:
+    """Check one section that names a registered kind, and return the component."""
+    if isinstance(raw, str):
+        raw = {"kind": raw}
+    if not isinstance(raw, Mapping):
+        raise InputError(family, _short(raw), "needs a section of settings with a `kind`")
+    fields = dict(raw)
+    kind = fields.pop("kind", default)
+    table = kinds(family)
+    if not isinstance(kind, str) or kind not in table:
+        raise unknown(f"{family}.kind", _short(kind), sorted(table))
+    for name, value in fields.items():
+        # networks go through their layers one by one, already when they are checked
+        if name.startswith("n_") and _as_float(value) > MAX_COUNT:
+            raise InputError(f"{family}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
+    return _validate(family, table[kind], fields)
+
+
+# -- frozen weights, defaults and measures ------------------------------------------------------------------------
 
 
 def _with_frozen(optimiser: Any, start: Start, task: Any) -> Any:
-    """The optimiser with groups that keep what is taken over as it is."""
+    """Return the optimiser with groups that keep the weights of `start.take` as they are."""
     if optimiser is None:
         raise InputError("start.freeze", True, "needs a learner with an optimiser, such as gradient_descent")
     if start.unused_rows == "train" and getattr(task, "p", None) is None:
@@ -111,28 +144,21 @@ def _frozen_groups(start: Start, p: int | None) -> dict[str, Group]:
     return frozen
 
 
-def _without_frozen(description: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The description without the groups that its own `start.freeze` has made, so that overrides may change that."""
+def _without_frozen(description: Any) -> Any:
+    """Return a description without the groups that its own `start.freeze` made, so that overrides may change that."""
     if not isinstance(description, Mapping):
-        return description  # refused where it is laid out
+        return description  # refused where overrides are laid over it
     start, optimiser = description.get("start"), description.get("optimiser")
     if not isinstance(start, Mapping) or start.get("freeze") is not True or not isinstance(optimiser, Mapping):
         return description
     task = description.get("task")
-    made = _frozen_groups(_validate("start", Start, start), task.get("p") if isinstance(task, Mapping) else None)
-    groups = {k: v for k, v in (optimiser.get("groups") or {}).items() if v != components.as_json(made.get(k))}
+    frozen = _frozen_groups(_validate("start", Start, start), task.get("p") if isinstance(task, Mapping) else None)
+    groups = {k: v for k, v in (optimiser.get("groups") or {}).items() if v != components.as_json(frozen.get(k))}
     return {**description, "optimiser": {**optimiser, "groups": groups}}
 
 
-def _refuse_unread(raw: Mapping[str, Any], learner: Any) -> None:
-    for name in OPTIONAL:
-        if raw.get(name) is not None and name not in learner.sections:
-            read_by = ", ".join(("task", "split", "learner", *learner.sections))
-            raise InputError(f"{name}: the learner {learner.kind} reads no such section, but {read_by}")
-
-
 def _with_defaults(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The description with a learner's own defaults where it says nothing."""
+    """Return the description with a learner's own defaults where it sets nothing."""
     filled = {**defaults, **raw}
     for name, value in defaults.items():
         if isinstance(value, dict) and isinstance(raw.get(name), dict):
@@ -140,36 +166,22 @@ def _with_defaults(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
     return filled
 
 
-def _check_measures(asked: Measures) -> None:
-    online = sorted(name for name, found in MEASURES.items() if found.online)
-    for name in asked.names:
+def _check_measures(measures: Measures) -> None:
+    online = sorted(name for name, measure in MEASURES.items() if measure.online)
+    for name in measures.names:
+        if name in MEASURES and name not in online:
+            raise InputError("measures.names", name, f"cannot run online; allowed: {', '.join(online)}")
         if name not in online:
-            why = "cannot run on line" if name in MEASURES else "is unknown"
-            raise InputError("measures.names", name, f"{why}; there are {', '.join(online)}")
-        if "frequencies" in MEASURES[name].takes and asked.frequencies is None:
-            allowed = "needs measures.frequencies on line; `groklab measure` takes it of the checkpoints without"
+            raise unknown("measures.names", name, online)
+        if "frequencies" in MEASURES[name].takes and measures.frequencies is None:
+            allowed = "needs measures.frequencies online; `groklab measure` takes it of the checkpoints without"
             raise InputError("measures.names", name, allowed)
 
 
-def component(family: str, raw: Any, default: str | None = None) -> Any:
-    """Check one section that names a registered kind, and make the component."""
-    if isinstance(raw, str):
-        raw = {"kind": raw}
-    if not isinstance(raw, Mapping):
-        raise InputError(family, _short(raw), "needs a section of settings with a `kind`")
-    fields = dict(raw)
-    kind = fields.pop("kind", default)
-    table = kinds(family)
-    if not isinstance(kind, str) or kind not in table:
-        raise InputError(f"{family}.kind", _short(kind), f"is unknown; {_nearest(str(kind), sorted(table))}")
-    for name, value in fields.items():
-        # networks go through their layers one by one, already when they are checked
-        if name.startswith("n_") and _number(value) > MAX_COUNT:
-            raise InputError(f"{family}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
-    return _validate(family, table[kind], fields)
+# -- overrides ----------------------------------------------------------------------------------------------------
 
 
-def _number(value: Any) -> float:
+def _as_float(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -178,8 +190,7 @@ def _number(value: Any) -> float:
         return math.inf
 
 
-def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    raw = _as_plain(description)
+def _overlay(raw: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise InputError("an experiment needs to be a mapping of settings")
     sizes = [key for key in SIZES if overrides.get(key) is not None]
@@ -194,7 +205,7 @@ def _overlay(description: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     for key, value in sorted(overrides.items(), key=lambda kv: (kv[0] != "learner.kind", not kv[0].endswith(".kind"))):
         parts = key.split(".")
         if parts[0] not in SECTIONS:
-            raise InputError(f"{shorten(key)}: {_nearest(parts[0], SECTIONS)}")
+            raise _unknown_setting("", key, SECTIONS)
         value = _as_plain(value)
         if len(parts) == 2 and parts[1] == "kind" and parts[0] in FAMILIES:
             before = raw.get(parts[0])
@@ -231,10 +242,10 @@ def _set(node: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
 def _section(node: dict[str, Any], name: str, key: str, path: list[str]) -> dict[str, Any]:
     if node.get(name) is None:
         node[name] = {}
-    found = node[name]
-    if not isinstance(found, dict):
+    section = node[name]
+    if not isinstance(section, dict):
         raise InputError(f"{shorten(key)}: {shorten('.'.join(path))} is a single value and has no settings of its own")
-    return found
+    return section
 
 
 def _as_plain(value: Any) -> Any:
@@ -243,7 +254,7 @@ def _as_plain(value: Any) -> Any:
     except InputError:
         raise
     except (TypeError, ValueError) as error:
-        raise InputError(f"no plain value (a number, text, true/false, a list or a mapping): {error}") from None
+        raise InputError(f"not a plain value (a number, text, true/false, a list or a mapping): {error}") from None
 
 
 def _not_plain(value: Any) -> Any:
@@ -251,7 +262,10 @@ def _not_plain(value: Any) -> Any:
         return components.as_json(value)
     if hasattr(value, "item"):
         return value.item()
-    raise InputError(f"{value!r} is no plain value (a number, text, true/false, a list or a mapping)")
+    raise InputError(f"{value!r} is not a plain value (a number, text, true/false, a list or a mapping)")
+
+
+# -- checking one section -------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)
@@ -261,49 +275,55 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 def _validate(path: str, annotation: Any, raw: Any) -> Any:
     try:
-        made = _adapter(annotation).validate_python(raw)
-        _refuse_odd_numbers(path, raw, made)
-        return made
+        value = _adapter(annotation).validate_python(raw)
+        _check_numbers(path, raw, value)
+        return value
     except InputError as error:
-        # a component names its own field; the section it stands in is known only here
+        # a component names its own field, and only here its section is known
         known = error.field.startswith(path) or not path
         raise error if known else InputError(f"{path}.{error}") from None
     except ValidationError as error:
         raise _sentence(path, annotation, error) from None
 
 
-def _refuse_odd_numbers(path: str, raw: Any, made: Any) -> None:
-    """Refuse true and false where they were read as the numbers 1 and 0, and integers that nothing can count to."""
-    if isinstance(made, int) and abs(made) >= 2**64:
-        raise InputError(path, _short(made), "needs to be a number below 2**64")
-    if isinstance(raw, bool) and not isinstance(made, bool):
+def _check_numbers(path: str, raw: Any, value: Any) -> None:
+    """Refuse true and false that were read as the numbers 1 and 0, and integers of more than 64 bits."""
+    if isinstance(value, int) and abs(value) >= 2**64:
+        raise InputError(path, _short(value), "needs to be a number below 2**64")
+    if isinstance(raw, bool) and not isinstance(value, bool):
         raise InputError(path, raw, "needs to be a number")
     if isinstance(raw, dict):
-        for key, value in raw.items():
-            _refuse_odd_numbers(f"{path}.{key}", value, made.get(key) if isinstance(made, dict) else getattr(made, key))
+        for key, inner in raw.items():
+            _check_numbers(f"{path}.{key}", inner, value.get(key) if isinstance(value, dict) else getattr(value, key))
     elif isinstance(raw, list):
-        for i, value in enumerate(raw):
-            _refuse_odd_numbers(f"{path}.{i}", value, made[i])
+        for i, inner in enumerate(raw):
+            _check_numbers(f"{path}.{i}", inner, value[i])
 
 
 def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
+    """Return pydantic's first complaint as one sentence."""
     first = error.errors(include_url=False)[0]
     where = ".".join([path, *(shorten(str(part)) for part in first["loc"])])
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        names = [f.name for f in dataclasses.fields(annotation)] if dataclasses.is_dataclass(annotation) else []
-        return InputError(f"{where}: {_nearest(str(first['loc'][-1]), names)}")
-    if first["type"] in ("missing", "missing_argument"):
+    value, kind = _short(first["input"]), first["type"]
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        of = Group if "groups" in first["loc"] else annotation
+        names = [f.name for f in dataclasses.fields(of)] if dataclasses.is_dataclass(of) else []
+        return _unknown_setting(f"{where.rpartition('.')[0]}.", str(first["loc"][-1]), names)
+    if kind in ("missing", "missing_argument"):
         return InputError(f"{where} is missing")
-    if first["type"] == "string_pattern_mismatch":
-        return InputError(where, _short(first["input"]), "may hold letters, digits, spaces and . _ / + -, at most 81")
+    if kind == "string_pattern_mismatch":
+        return InputError(where, value, "may hold letters, digits, spaces and . _ / + -, at most 81")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if first["type"] == "value_error":
+    if kind == "literal_error" and isinstance(first["input"], str):
+        names = [name.strip("'") for name in message.replace(" or ", ", ").split(", ")]
+        return unknown(where, value, names)
+    if kind == "value_error":
         if message.startswith(f"{path}."):
             return InputError(message)  # a component that names its own field in full
         return InputError(f"{path}: {message}" if not first["loc"] else f"{where} = {first['input']!r}: {message}")
-    if first["type"] == "tuple_type":
-        return InputError(where, _short(first["input"]), "needs to be a list in brackets, such as [one,two]")
-    return InputError(where, _short(first["input"]), f"needs to be {message}")
+    if kind == "tuple_type":
+        return InputError(where, value, "needs to be a list in brackets, such as [one,two]")
+    return InputError(where, value, f"needs to be {message}")
 
 
 def _short(value: Any) -> Any:
@@ -311,13 +331,8 @@ def _short(value: Any) -> Any:
     return value if len(text) <= 60 else text[:57] + "…"
 
 
-def _refuse_unknown(raw: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    for key in raw:
-        if key not in allowed:
-            raise InputError(f"{shorten(str(key))}: {_nearest(str(key), allowed)}")
-
-
-def _nearest(name: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name[:80], allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"no such setting or kind; {hint}allowed: {', '.join(allowed)}"
+def _unknown_setting(section: str, name: str, allowed: Sequence[str]) -> InputError:
+    """Return the refusal of a setting that does not exist; `section` ends in a dot, or is empty at the top."""
+    head = name.split(".")[0]
+    hint = did_you_mean(head, allowed, section)
+    return InputError(f"{section}{shorten(name)}: unknown setting{hint}; allowed: {', '.join(allowed)}")

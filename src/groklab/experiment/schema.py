@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -190,12 +190,6 @@ class Experiment:
     def to_yaml(self) -> str:
         """The whole description as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
-
-    def with_overrides(self, overrides: Mapping[str, Any]) -> Experiment:
-        """A checked copy with some fields changed, by dotted name."""
-        from groklab.experiment.reading import read
-
-        return read(self.to_dict(), overrides)
 
     @property
     def model(self) -> Any:

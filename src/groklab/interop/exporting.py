@@ -12,6 +12,7 @@ import safetensors.numpy
 
 from groklab import components
 from groklab.errors import InputError, check_choice
+from groklab.experiment.reading import read
 from groklab.experiment.schema import Experiment
 from groklab.interop import transformer_lens
 from groklab.interop.weight_files import CONFIG, DESCRIPTION, WEIGHTS
@@ -132,7 +133,7 @@ def _equal_to(experiment: Experiment | None, network: dict[str, Any], full: bool
     changed: dict[str, Any] = {} if full or not hasattr(experiment.task, "outputs") else {"task.outputs": "answers"}
     if network["output_scale"] != 1:
         changed["network.output_scale"] = 1.0
-    return experiment.with_overrides(changed) if changed else experiment
+    return read(experiment, changed) if changed else experiment
 
 
 def _is_of(run: Run, step: int, member: int | None, weights: Mapping[str, np.ndarray]) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from groklab import grokking
 from groklab.device import cores
 from groklab.errors import DamagedError, InputError
+from groklab.experiment.reading import read
 from groklab.experiment.schema import MAX_SEED, Budget, Experiment
 from groklab.lazy import jax, optax
 from groklab.store import locks
@@ -104,7 +105,7 @@ def resume(
                 f"{key} cannot change when resuming: only budget.*, checkpoints.* and evaluation.criterion can; "
                 "train a new experiment from here with --from"
             )
-    members = [e.with_overrides(overrides or {}) for e in found.experiments]
+    members = [read(e, overrides or {}) for e in found.experiments]
     # start weights are needed only before the first state is saved; what they came from may be gone by now
     return _continue(found, members, view, lambda: _start_of([load_start(m, collection)[1] for m in members]))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from groklab.experiment.presets import preset
+from groklab.experiment.reading import read
 from groklab.measures.representation import parallelogram_quality
 from groklab.papers.liu2022.claims.cells import started
 from groklab.papers.published import published_map
@@ -59,7 +60,7 @@ def _column(bench: Bench, seed: int) -> Finding:
     rates = [10 ** (-5 + k / 3) for k in range(6)]
     settings = {"budget.steps": 10_000, "measures.names": [], "checkpoints.spacing": "none", "evaluation.every": 1}
     base = preset("liu2022/addition", {**settings, **started(bench, 58, "trainer")})
-    members = [base.with_overrides({"optimiser.learning_rate": rate}) for rate in rates]
+    members = [read(base, {"optimiser.learning_rate": rate}) for rate in rates]
     run = bench.train([replace(m, name="liu2022-column") for m in members])
     values: dict[str, Any] = {}
     worst = 0

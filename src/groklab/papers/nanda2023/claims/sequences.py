@@ -8,6 +8,7 @@ import numpy as np
 
 from groklab.analysis.measuring import take
 from groklab.experiment.presets import preset
+from groklab.experiment.reading import read
 from groklab.reproduction import Bench, Claim, Finding, Trial
 from groklab.store.run import Run
 
@@ -18,7 +19,7 @@ def _run(bench: Bench, name: str, seed: int) -> Run:
     base = preset(name)
     every = max(base.budget.steps // CHECKPOINTS, 1)
     asked = {"name": f"{name}-claims", "seed": base.seed + seed}
-    return bench.train(base.with_overrides({**asked, "checkpoints.spacing": "linear", "checkpoints.every": every}))
+    return bench.train(read(base, {**asked, "checkpoints.spacing": "linear", "checkpoints.every": every}))
 
 
 def _halfway(steps: np.ndarray, losses: np.ndarray) -> list[int | None]:
