@@ -359,7 +359,7 @@ def test_a_new_interpreter_says_no_likewise(home: Path) -> None:
         [sys.executable, "-m", "groklab", "train", "mikro"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith("groklab: there is no preset 'mikro'")
+    assert done.stderr.startswith("groklab: preset = 'mikro': unknown (did you mean micro?)")
     assert not home.exists()
 
 
