@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from groklab import objectives as objectives
     from groklab import optimisers as optimisers
     from groklab import tasks as tasks
+    from groklab.analysis.analysing import analyse as analyse
+    from groklab.analysis.analysing import explain as explain
+    from groklab.analysis.checkpoints import take as take
     from groklab.analysis.comparing import compare as compare
-    from groklab.analysis.explaining import explain as explain
-    from groklab.analysis.measuring import analyse as analyse
-    from groklab.analysis.measuring import take as take
     from groklab.errors import DamagedError as DamagedError
     from groklab.errors import InputError as InputError
     from groklab.experiment.presets import PRESETS as PRESETS
@@ -63,9 +63,9 @@ _MODULES = {
     "Sweep": "sweeps",
     "Task": "tasks",
     "activations": "networks",
-    "analyse": "analysis.measuring",
+    "analyse": "analysis.analysing",
     "compare": "analysis.comparing",
-    "explain": "analysis.explaining",
+    "explain": "analysis.analysing",
     "explain_task": "papers.task_explanation",
     "export": "interop.exporting",
     "import_file": "interop.importing",
@@ -81,7 +81,7 @@ _MODULES = {
     "resume": "training.training",
     "runs": "store.collection",
     "sweep": "sweeps",
-    "take": "analysis.measuring",
+    "take": "analysis.checkpoints",
     "train": "training.training",
 }
 _PACKAGES = ("learners", "networks", "objectives", "optimisers", "tasks")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -38,6 +38,12 @@ def listed(items: Sequence[Any]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
 
 
+def first_of(items: Sequence[Any], n: int) -> str:
+    """The first `n` of a list, and how many more there are."""
+    more = f" and {len(items) - n} more" if len(items) > n else ""
+    return f"{', '.join(map(str, items[:n]))}{more}"
+
+
 def times(ratio: float) -> str:
     """A ratio as 'times as long', to two or three figures."""
     return f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}"
@@ -52,3 +58,24 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+
+
+def jsonable(value: Any) -> Any:
+    """Return plain JSON values: arrays as lists, None in the place of a number that is not finite."""
+    if hasattr(value, "tolist"):  # arrays and scalars of NumPy and JAX
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(inner) for key, inner in value.items()}
+    return [jsonable(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def flattened(node: Any, path: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted name; lists and empty mappings stay as they are."""
+    if not (isinstance(node, Mapping) and node):
+        return {path: node}
+    settings: dict[str, Any] = {}
+    for key, value in node.items():
+        settings.update(flattened(value, f"{path}.{key}" if path else str(key)))
+    return settings

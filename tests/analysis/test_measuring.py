@@ -9,6 +9,7 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.analysing import to_dict_of_members
 from groklab.measures.frequencies import find_frequencies
 from groklab.measures.grid import grid_of
 from groklab.tasks.splits import make_split
@@ -26,7 +27,7 @@ def run(corpus: Corpus) -> gl.Run:
 
 
 def test_one_call_gives_the_final_values_and_the_way_there(run: gl.Run) -> None:
-    found = gl.analyse(run)
+    found = gl.analyse(run).to_dict()
     assert set(found) >= NEEDED
     task = run.experiment.task.build()
     train = make_split(run.experiment.split, task, 0).train
@@ -49,56 +50,57 @@ def test_one_call_gives_the_final_values_and_the_way_there(run: gl.Run) -> None:
 @pytest.mark.usefixtures("one_lane")
 def test_an_ensemble_gives_lists_and_each_member_its_own_frequencies() -> None:
     run = gl.train(gl.preset("micro", SMALL), seeds=2)
-    found = gl.analyse(run)
+    each = [gl.analyse(run, member) for member in range(2)]
+    found = to_dict_of_members(each)
     assert len(found["key_frequencies"]) == len(found["restricted_loss"]) == 2
-    second = gl.analyse(run, members=[1])
+    second = each[1].to_dict()
+    assert found["seed"] == [0, 1]
     assert {k: found[k][1] for k in NEEDED} == {k: second[k] for k in NEEDED}
 
 
 def test_frequencies_and_rules_can_be_given(run: gl.Run) -> None:
-    assert gl.analyse(run, frequencies=(3, 1))["key_frequencies"] == [1, 3]
-    assert gl.analyse(run, rule="embedding")["rule"] == "embedding"
+    assert gl.analyse(run, frequencies=(3, 1)).to_dict()["key_frequencies"] == [1, 3]
+    assert gl.analyse(run, rule="embedding").to_dict()["rule"] == "embedding"
     with pytest.raises(gl.InputError, match="needs to be one of"):
         gl.analyse(run, rule="eyes")
     with pytest.raises(gl.InputError, match="integers from 1 to 5"):
         gl.analyse(run, frequencies=(6,))
 
 
-def test_progress_is_told_to_the_end(run: gl.Run) -> None:
+def test_progress_is_reported_to_the_end(run: gl.Run) -> None:
     seen: list[tuple[int, int]] = []
-    gl.analyse(run, told=lambda done, total: seen.append((done, total)))
+    gl.analyse(run, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(run.checkpoints),) * 2
     assert seen == sorted(seen)
 
 
 def test_where_progress_measures_do_not_apply_it_is_said() -> None:
     run = gl.train(gl.preset("micro", {**SMALL, "task.expression": "x*y", "budget.steps": 50}))
-    found = gl.analyse(run)
+    found = gl.analyse(run).to_dict()
     assert found["key_frequencies"] is None
     assert "a function of a+b or a−b" in found["does_not_apply"]
     assert np.isfinite(found["test_loss"])
-    assert gl.explain(run)["sections"] == []
+    assert gl.explain(run).sections() == []
 
 
 def test_damaged_checkpoints_are_passed_over() -> None:
     run = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 100}))
     steps = run.checkpoints
     (run.path / "checkpoints" / f"step_{steps[1]:09d}.safetensors").write_bytes(b"gone")
-    assert gl.analyse(run)["trajectory"]["step"] == [steps[0], *steps[2:]]
+    assert gl.analyse(run).to_dict()["trajectory"]["step"] == [steps[0], *steps[2:]]
 
 
 def test_an_explanation_is_about_this_model(run: gl.Run) -> None:
-    numbers, told = gl.analyse(run), gl.explain(run)
-    assert f"{numbers['logit_fve']:.1%}" in told["verdict"]
+    numbers, explained = gl.analyse(run).to_dict(), gl.explain(run)
+    assert f"{numbers['logit_fve']:.1%}" in explained.verdict()
     # p = 11 is too small for this network to be sparse
     assert len(numbers["key_frequencies"]) == 5
-    assert "5 of the 5 pass the rule" in told["verdict"]
-    titles = [s["title"].split(":")[0] for s in told["sections"]]
-    assert titles == [
-        *("Embedding", "Neurons", "Output map W_L", "Logits", "Ablations", "How it came about"),
+    assert "5 of the 5 pass the rule" in explained.verdict()
+    assert [s.title for s in explained.sections()] == [
+        *("Embedding", "Neurons", "Output map W_L", "Logits", "Ablations", "How it forms"),
     ]
     untrained = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 10}))
-    assert "it does not compute by that sum" in gl.explain(untrained)["verdict"]
+    assert "it does not compute by that sum" in gl.explain(untrained).verdict()
     with pytest.raises(gl.InputError, match="members 0 to 0"):
         gl.explain(run, member=1)
 
@@ -110,7 +112,7 @@ def test_an_explanation_is_about_this_model(run: gl.Run) -> None:
 def test_the_formula_is_that_of_the_operation(expression: str, formula: str) -> None:
     """A model that is the sum of cosines it is said to be: the words are checked against its own logits."""
     run = gl.train(gl.preset("micro", {**SMALL, "task.expression": expression, "budget.steps": 60}))
-    assert formula in gl.explain(run)["verdict"]
+    assert formula in gl.explain(run).verdict()
     grid = grid_of(run.experiment.task.build())
     a, b = np.indices((11, 11))
     c = grid.answers[grid.sums]
@@ -122,15 +124,15 @@ def test_the_formula_is_that_of_the_operation(expression: str, formula: str) -> 
 def test_the_representation_of_a_sum_is_told_of_any_learner() -> None:
     settings = {"budget.steps": 3000, "evaluation.every": 50, "checkpoints.every": 3000}
     flow = gl.train(gl.preset("liu2022/theory", settings))
-    told = gl.analyse(flow)
+    told = gl.analyse(flow).to_dict()
     assert told["learning_phase"]["phase"] == "comprehension"
     assert told["representation"]["n_parallelograms"] == 70
     assert told["representation"]["rqi"] == pytest.approx(float(flow.curves()["rqi"][-1]))
     explained = gl.explain(flow)
-    assert "of all 70 parallelograms hold" in explained["verdict"]
-    assert any("dimensions free" in line for line in explained["sections"][0]["lines"])
+    assert "of all 70 parallelograms hold" in explained.verdict()
+    assert any("dimensions free" in line for line in explained.sections()[0].sentences)
     toy = gl.train(gl.preset("liu2022/addition", {"budget.steps": 5, "network.d_mlp": 8, "measures.names": []}))
-    assert gl.analyse(toy)["representation"]["rqi"] < 0.5
-    assert "is not that of the operation" in gl.explain(toy)["verdict"]
+    assert gl.analyse(toy).to_dict()["representation"]["rqi"] < 0.5
+    assert "is not that of the operation" in gl.explain(toy).verdict()
     # modulo p a line is no solution
-    assert gl.analyse(gl.train(gl.preset("micro", {"budget.steps": 2})))["representation"] is None
+    assert gl.analyse(gl.train(gl.preset("micro", {"budget.steps": 2}))).to_dict()["representation"] is None

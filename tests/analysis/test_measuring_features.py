@@ -12,7 +12,8 @@ from rich.console import Console
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.measuring import take
+from groklab.analysis.analysing import Analysis, to_dict_of_members
+from groklab.analysis.checkpoints import take
 from groklab.cli import main
 from groklab.cli.live import LiveView, PlainView
 from groklab.measures import circulance, feature_matrices
@@ -40,12 +41,12 @@ def tiny(**more: object) -> gl.Run:
     return gl.train(gl.preset("mallinar2024/multiply-gaussian", {**TINY, **more}))
 
 
-def said_of(found: dict[str, object]) -> str:
-    return " ".join([str(found["verdict"]), *(line for s in found["sections"] for line in s["lines"])])  # type: ignore[attr-defined]
+def text_of(analysis: Analysis) -> str:
+    return " ".join([analysis.verdict(), *(line for s in analysis.sections() for line in s.sentences)])
 
 
 def test_one_call_gives_the_final_values_and_the_way_there(run: gl.Run) -> None:
-    found = gl.analyse(run)
+    found = gl.analyse(run).to_dict()
     assert set(found) >= NEEDED
     assert set(found["circulant_deviation"]) == set(ORIENTATIONS)
     assert found["orientation"] == "toeplitz"
@@ -85,51 +86,52 @@ def test_rules_of_frequencies_are_for_networks(run: gl.Run) -> None:
 def test_what_does_not_apply_is_said_and_the_rest_given() -> None:
     three = {"task.expression": "x + y + z", "task.layout": "a b =", "task.p": 5, "measures.names": []}
     other = gl.train(gl.preset("rfm-small", {"budget.steps": 1, **three}))
-    found = gl.analyse(other)
+    found = gl.analyse(other).to_dict()
     assert "operands" in found["does_not_apply"]
     assert found["condition"] > 0
-    assert "operands" in gl.explain(other)["verdict"]
+    assert "operands" in gl.explain(other).verdict()
     assert "The measures of features do not apply" in write_report([other]).read_text()
 
 
 def test_members_are_lists(run: gl.Run) -> None:
     both = gl.train(gl.preset("mallinar2024/multiply-gaussian", TINY), seeds=2)
-    found = gl.analyse(both)
+    each = [gl.analyse(both, member) for member in range(2)]
+    found = to_dict_of_members(each)
     assert len(found["orientation"]) == len(found["trace"]) == 2
-    assert gl.analyse(both, members=[1])["trace"] == found["trace"][1]
+    assert each[1].to_dict()["trace"] == found["trace"][1]
 
 
 def test_damaged_checkpoints_are_passed_over(corpus: Corpus) -> None:
     one = corpus.copy("rfm-multiply")
     (one.path / "checkpoints" / "step_000000003.safetensors").write_bytes(b"gone")
-    found = gl.analyse(one)
+    found = gl.analyse(one).to_dict()
     assert found["trajectory"]["toeplitz"][3] is None
     assert found["trajectory"]["toeplitz"][4] is not None
     assert found["step"] == 6
 
 
 def test_an_explanation_says_what_was_learnt_and_since_when(run: gl.Run) -> None:
-    numbers, told = gl.analyse(run), gl.explain(run)
-    assert "pairs of the same a + b, which is what the task asks" in told["verdict"]
-    assert f"{numbers['test_accuracy']:.1%}" in told["verdict"]
-    titles = [s["title"] for s in told["sections"]]
+    numbers, told = gl.analyse(run).to_dict(), gl.explain(run)
+    assert "pairs of the same a + b, which is what the task asks" in told.verdict()
+    assert f"{numbers['test_accuracy']:.1%}" in told.verdict()
+    titles = [s.title for s in told.sections()]
     assert titles == [
         "Orientation of the off-diagonal block",
-        *("Hidden progress", "Block structure of M", "Commutativity", "The machine"),
+        *("Hidden progress", "Block structure of M", "Commutativity", "The machine", "Classes"),
     ]
-    text = said_of(told)
+    text = text_of(told)
     assert f"at step {numbers['hidden_progress']['accuracy_rises_step']}" in text
-    assert f"of the {numbers['stratified_accuracy']['n_transpose_free']} test pairs" in text
+    assert f"On the {numbers['stratified_accuracy']['n_transpose_free']} test pairs" in text
     assert "nan" not in text.replace("nance", "")
 
 
 def test_words_follow_the_operation() -> None:
     product = tiny(**{"split.frac_train": 0.8, "task.p": 23, "budget.steps": 8})
-    assert "pairs of the same a·b" in gl.explain(product)["verdict"]
+    assert "pairs of the same a·b" in gl.explain(product).verdict()
     quotient = gl.train(gl.preset("mallinar2024/divide-gaussian", {"task.p": 11, "budget.steps": 2}))
-    assert "order of operands matters" in said_of(gl.explain(quotient))
+    assert "order of operands matters" in text_of(gl.explain(quotient))
     start = gl.train(gl.preset("mallinar2024/multiply-gaussian", {"task.p": 11, "budget.steps": 0}))
-    assert "is zero" in gl.explain(start)["verdict"]
+    assert "is zero" in gl.explain(start).verdict()
 
 
 @pytest.mark.parametrize("arguments", [["measure"], ["measure", "--json"], ["explain"], ["report"], ["show"]])

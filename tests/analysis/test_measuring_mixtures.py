@@ -9,9 +9,10 @@ import pytest
 
 import groklab as gl
 from corpus import MIXTURE, Corpus
+from groklab.analysis.analysing import to_dict_of_members
 from groklab.measures.frequencies import find_frequencies
 from groklab.tasks.splits import make_split
-from groklab.text import loss_of
+from groklab.text import listed, loss_of
 from groklab.training.ensemble import build_task
 
 
@@ -27,7 +28,7 @@ def products(corpus: Corpus) -> gl.Run:
 
 
 def test_each_operation_has_its_losses_at_every_checkpoint(run: gl.Run) -> None:
-    found = gl.analyse(run)
+    found = gl.analyse(run).to_dict()
     task, network = build_task(run.experiment), run.experiment.network
     train = make_split(run.experiment.split, task, run.experiment.seed).train
     keys = find_frequencies(run.weights(), task, network, "furuta")
@@ -55,33 +56,34 @@ def test_each_operation_has_its_losses_at_every_checkpoint(run: gl.Run) -> None:
 
 
 def test_frequencies_and_rules_can_be_given(run: gl.Run) -> None:
-    found = gl.analyse(run, frequencies=(3, 1))
+    found = gl.analyse(run, frequencies=(3, 1)).to_dict()
     assert (found["rule"], found["key_frequencies"]) == ("given", [1, 3])
-    assert gl.analyse(run, rule="embedding")["rule"] == "embedding"
+    assert gl.analyse(run, rule="embedding").to_dict()["rule"] == "embedding"
     with pytest.raises(gl.InputError, match="reads one operation; a mixture needs one of embedding"):
         gl.analyse(run, rule="neurons")
 
 
 def test_an_explanation_has_a_section_for_each_operation(run: gl.Run) -> None:
-    found, told = gl.analyse(run), gl.explain(run)
+    found, told = gl.analyse(run).to_dict(), gl.explain(run).explanation()
     titles = [section["title"] for section in told["sections"]]
     assert titles[:4] == ["Frequencies of the weights", *(f"Operation {name}" for name in ("x + y", "x - y", "x*y"))]
     for one in found["operations"]:
         assert f"{one['operation']} has a loss of {loss_of(one['restricted_loss'])}" in told["verdict"]
         lines = " ".join(next(s["lines"] for s in told["sections"] if s["title"] == f"Operation {one['operation']}"))
         sign = "+" if one["direction"] > 0 else "−"
-        assert f"restricted to a {sign} b at the key frequencies: {one['restricted_loss']:.3g}" in lines
-        assert f"without them: {one['excluded_loss']:.3g}" in lines
+        assert f"with those frequencies of a {sign} b alone in the logits the loss on all pairs is" in lines
+        assert f"is {loss_of(one['restricted_loss'])} (restricted; its own {loss_of(one['loss'])})" in lines
+        assert f"{loss_of(one['excluded_loss'])} (excluded; its own {loss_of(one['train_loss'])}" in lines
     shared, product = told["sections"][0]["lines"], told["sections"][3]["lines"]
-    assert f"by the rule furuta: {', '.join(map(str, found['key_frequencies']))}" in shared[0]
-    assert "no function of a + b or a − b" in product[0]
+    assert f"the key frequencies {listed(found['key_frequencies'])} of 1 to 3" in shared[0]
+    assert "not a function of a + b or a − b" in product[0]
     task = build_task(run.experiment)
     strongest = gl.MEASURES["logits_2d"](run.weights(), task, network=run.experiment.network)["largest"][2]
     assert next(name for name in strongest if name != "const · const") in product[1]
 
 
 def test_where_no_operation_has_these_losses_it_is_said_and_the_rest_given(products: gl.Run) -> None:
-    found, told = gl.analyse(products), gl.explain(products)
+    found, told = gl.analyse(products).to_dict(), gl.explain(products).explanation()
     assert found["key_frequencies"] is None
     assert "to no operation of" in found["does_not_apply"]
     assert 0 < found["fourier_sparsity"]["ffs_W_E"] <= 1
@@ -93,7 +95,7 @@ def test_where_no_operation_has_these_losses_it_is_said_and_the_rest_given(produ
 @pytest.mark.usefixtures("one_lane")
 def test_an_ensemble_gives_each_member_its_own_operations() -> None:
     both = gl.train(gl.read({}, {**MIXTURE, "budget.steps": 10, "checkpoints.spacing": "none"}), seeds=2)
-    found = gl.analyse(both)
+    found = to_dict_of_members([gl.analyse(both, member) for member in range(2)])
     assert len(found["operations"]) == len(found["key_frequencies"]) == 2
     first, second = found["operations"]
     assert [one["operation"] for one in first] == [one["operation"] for one in second] == ["x + y", "x - y"]

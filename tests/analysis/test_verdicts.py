@@ -1,28 +1,40 @@
-"""A run is judged once: terminal, JSON and page say the same sentence of it."""
+"""A run is judged and worded once: terminal, JSON and page have the same sentences."""
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
+import groklab as gl
 from corpus import Corpus
-from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitVerdict
-from groklab.analysis.features import FeatureVerdict
+from groklab.analysis.analysing import analyse_model
+from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitAnalysis
+from groklab.analysis.facts import gather, whole_checkpoints
+from groklab.analysis.features import FeatureAnalysis, TurningPoints
+from groklab.analysis.model import Section
 from groklab.analysis.representations import GOOD, RepresentationAnalysis
 from groklab.cli import main
+from groklab.measures.grid import grid_of
+from groklab.measures.training_stages import Phases
 from groklab.report import write_report
+from groklab.report.single import run_page
+from groklab.tasks.arithmetic import Arithmetic
+from groklab.tasks.features import ORIENTATIONS
 
 #: Pages that other tests look at, too.
 PAGES = {"mlp": "single", "rfm-multiply": "machine", "mixture": "plain-mixture"}
 RUNS = ("mlp", "ensemble", "transformer", "mixture", "rfm", "rfm-multiply", "flow", "toy")
 
 
-def said_by(page: Path) -> str:
+def text_of(page: Path) -> str:
     text = re.sub(r"<(script|style).*?</\1>", " ", page.read_text("utf-8"), flags=re.S)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
@@ -34,20 +46,52 @@ def test_terminal_json_and_page_give_one_verdict(
     run = corpus.copy(name)
 
     def printed(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["groklab", "explain", run.name, *arguments])
+        monkeypatch.setattr(sys, "argv", ["groklab", *arguments])
         with pytest.raises(SystemExit, match="0"):
             main()
-        return capsys.readouterr().out
+        return " ".join(capsys.readouterr().out.split())
 
-    verdict = json.loads(printed("--json"))["verdict"]
+    verdict = json.loads(printed("explain", run.name, "--json"))["verdict"]
     assert verdict.endswith(".")
-    assert " ".join(verdict.split()) in " ".join(printed().split())
+    assert " ".join(verdict.split()) in printed("explain", run.name)
+    assert " ".join(verdict.split()) in printed("measure", run.name).replace(" · ", " ")
     page = corpus.file(f"{PAGES.get(name, name)}.html", lambda path: write_report([corpus[name]], path))
-    assert " ".join(verdict.split()) in said_by(page)
+    assert " ".join(verdict.split()) in text_of(page)
 
 
-def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitVerdict:
-    return CircuitVerdict(23, 1, "a + b − c", keys, fve, 0.5, 0.25)
+@pytest.mark.parametrize("name", RUNS)
+def test_page_and_explanation_share_their_sentences(corpus: Corpus, name: str) -> None:
+    run = corpus[name]
+    explained, page, facts = gl.explain(run), run_page(run), gather(run)
+    assert facts.task is not None
+    model = analyse_model(facts.task, facts.experiment, whole_checkpoints(facts)[0], facts.evaluations())
+
+    def sentences(sections: list[Section]) -> set[str]:
+        return {sentence for section in sections for sentence in section.sentences}
+
+    # the page measures more, and of what both measure every sentence is the same
+    assert sentences(explained.sections()) <= sentences(model.sections())
+    computes = list(page.computes)
+    if run.n_members > 1:
+        assert "member 0" in computes.pop(0)
+    assert computes == model.sentences()
+    assert computes[0] == explained.verdict()
+    assert set(computes[1:]) <= sentences(explained.sections())
+    # figures of the page take sentences from the same analysis
+    shown = {picture.sentence for picture in page.pictures}
+    if isinstance(model, CircuitAnalysis):
+        assert {model.phases_sentence(), model.coefficients_sentence(), model.readout_sentence()} <= shown
+
+
+def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitAnalysis:
+    """An analysis of a sum mod 23 by its losses and its share of variance alone."""
+    task = Arithmetic(p=23).build()
+    final = {"loss": 0.5, "restricted_loss": 0.25} | ({} if fve is None else {"logit_fve": fve})
+    values = {k: np.array([v]) for k, v in final.items()}
+    phases = Phases(None, None, None)
+    return CircuitAnalysis(
+        task, None, grid_of(task), keys, "given", {}, [0], values, pl.DataFrame(), phases, parts={}, left_out={}
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,9 +104,9 @@ def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitVerd
     ],
 )
 def test_a_formula_is_claimed_only_where_it_explains_the_logits(fve: float, share: str, sentence: str) -> None:
-    found = circuit_of(fve)
-    assert found.share == share
-    assert found.verdict().startswith(sentence)
+    circuit = circuit_of(fve)
+    assert circuit.share == share
+    assert circuit.verdict().startswith(sentence)
 
 
 def test_many_frequencies_are_never_called_the_ones_that_stand_out() -> None:
@@ -74,21 +118,29 @@ def test_many_frequencies_are_never_called_the_ones_that_stand_out() -> None:
     assert "no cosine for each" in circuit_of(None).verdict()
 
 
+def features_of(deviations: dict[str, float | None], accuracy: float | None) -> FeatureAnalysis:
+    """An analysis of a kernel machine on a sum mod 23 by the final deviations of its block alone."""
+    history = pl.DataFrame({"step": [1], **{k: [v] for k, v in deviations.items()}})
+    metrics = pl.DataFrame({"step": [1], "test_accuracy": [accuracy]})
+    matrices = {1: np.eye(46)}
+    turning = TurningPoints(None, None, 0.05)
+    return FeatureAnalysis(Arithmetic(p=23).build(), {}, [1], matrices, history, turning, metrics, {}, {})
+
+
 def test_features_are_judged_by_their_block() -> None:
     near = {"toeplitz": 0.01, "hankel": 0.9, "toeplitz_log": 0.9, "hankel_log": 0.9}
-    assert (
-        "pairs of the same a + b, which is what the task asks" in FeatureVerdict(near, "toeplitz", True, 1.0).verdict()
-    )
-    assert "its accuracy is not recorded" in FeatureVerdict(near, "toeplitz", False, None).verdict()
-    far = dict.fromkeys(near, 0.9)
-    assert FeatureVerdict(far, "toeplitz", True, 0.1).verdict().startswith("No circulant features")
-    assert FeatureVerdict(dict.fromkeys(near), None, False, 0.1).verdict().startswith("Nothing yet")
-    both = {**near, "hankel": 0.01}
-    assert "circulant in more than one way" in FeatureVerdict(both, "toeplitz", True, 0.1).verdict()
+    assert "pairs of the same a + b, which is what the task asks" in features_of({**near}, 1.0).verdict()
+    other = {**near, "toeplitz": 0.9, "hankel": 0.01}
+    assert "which is not what the task asks" in features_of({**other}, None).verdict()
+    assert "its accuracy is not recorded" in features_of({**other}, None).verdict()
+    assert features_of(dict.fromkeys(ORIENTATIONS, 0.9), 0.1).verdict().startswith("No circulant features")
+    assert features_of(dict.fromkeys(ORIENTATIONS), 0.1).verdict().startswith("Nothing yet")
+    assert "circulant in more than one way" in features_of({**near, "hankel": 0.01}, 0.1).verdict()
 
 
 def test_representations_are_judged_by_their_parallelograms() -> None:
-    assert not RepresentationAnalysis(GOOD, 70).is_structured
-    assert RepresentationAnalysis(0.96, 70).verdict() == (
+    representation = RepresentationAnalysis({"rqi": GOOD, "n_parallelograms": 70}, "no modulus", {})
+    assert not representation.is_structured
+    assert dataclasses.replace(representation, values={"rqi": 0.96, "n_parallelograms": 70}).verdict() == (
         "Its representation is that of the operation: 96.0% of all 70 parallelograms hold."
     )

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from tests.measures.feature_doubles import NETWORK_CASES, Kernel, metric, network_case, task_of
 
 import groklab as gl
-from groklab.analysis.measuring import take
+from groklab.analysis.checkpoints import take
 from groklab.measures.feature_alignment import alignment, correlation
 from groklab.measures.feature_matrices import feature_matrix
 from groklab.measures.registry import MEASURES, measure

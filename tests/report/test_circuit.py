@@ -13,12 +13,12 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.checkpoints import NotApplicable, Weights
-from groklab.analysis.circuits import CircuitAnalysis, analyse_circuit
+from groklab.analysis.analysing import analyse, analyse_model
+from groklab.analysis.checkpoints import Weights
+from groklab.analysis.circuits import LABELS, CircuitAnalysis, label_of
 from groklab.analysis.facts import Facts, gather, whole_checkpoints
-from groklab.analysis.measuring import analyse
-from groklab.report import circuit_pictures, circuit_story, write_report
-from groklab.report.circuit_words import LABELS, label_of
+from groklab.analysis.model import ModelAnalysis, NotApplicable
+from groklab.report import circuit_pictures, write_report
 from groklab.report.pictures import Picture
 
 
@@ -27,9 +27,9 @@ def trained(corpus: Corpus) -> gl.Run:
     return corpus["transformer"]
 
 
-def analysed(facts: Facts, kept: dict[int, Weights], member: int = 0) -> CircuitAnalysis | NotApplicable:
+def analysed(facts: Facts, kept: dict[int, Weights], member: int = 0) -> ModelAnalysis:
     assert facts.task is not None
-    return analyse_circuit(facts.task, facts.experiments[member], kept, facts.evaluations(member))
+    return analyse_model(facts.task, facts.experiments[member], kept, facts.evaluations(member))
 
 
 def analysis_of(run: gl.Run) -> tuple[Facts, CircuitAnalysis]:
@@ -53,7 +53,7 @@ def with_keys(c: CircuitAnalysis, *keys: int) -> CircuitAnalysis:
 
 def test_the_numbers_are_those_of_the_analysis(trained: gl.Run) -> None:
     _, c = analysis_of(trained)
-    said = analyse(trained)
+    said = analyse(trained).to_dict()
     assert list(c.key_frequencies) == said["key_frequencies"]
     assert c.steps == said["trajectory"]["step"]
     for name in ("restricted_loss", "excluded_loss", "gini_W_L", "logit_fve"):
@@ -82,16 +82,16 @@ def test_every_part_of_a_transformer_has_its_picture_and_sentence(trained: gl.Ru
 def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
     facts, c = analysis_of(trained)
     c = with_keys(c, 2)
-    told = circuit_story.computes(c)
+    told = c.sentences()
     assert told[0] == c.verdict()
     assert "with k = 2" in told[0]
     assert "of 1 to 5" in told[1]
     well = c.parts["neurons"]["well_explained_neurons"]
     assert (f"{well} of 64 neurons" if well else "None of the 64 neurons") in told[2]
     alpha = c.trajectory["alpha"][-1]
-    assert f"{alpha[1]:.2f} for k\u00a0=\u00a02" in circuit_story.coefficients_sentence(c)
+    assert f"{alpha[1]:.2f} for k = 2" in c.coefficients_sentence()
     own = c.parts["ablations"]["loss"][0]
-    assert f"{own:.3g}" in circuit_story.ablations_sentence(c).replace("\u00a0×\u00a010", "e") or own < 1e-3
+    assert f"{own:.3g}" in c.ablations_sentence().replace("\u00a0×\u00a010", "e") or own < 1e-3
     assert c.named == (2,)
     frequencies = json.loads(pictures(facts, c)["frequencies"].spec)
     assert len(set(frequencies["data"][0]["marker"]["color"])) == 2
@@ -107,7 +107,7 @@ def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
 def test_the_formula_is_claimed_only_where_it_explains_the_logits(trained: gl.Run, fve: float, verdict: str) -> None:
     _, c = analysis_of(trained)
     found = {**c.trajectory, "logit_fve": np.full(len(c.steps), fve)}
-    told = circuit_story.computes(dataclasses.replace(c, trajectory=found))
+    told = dataclasses.replace(c, trajectory=found).sentences()
     assert f"{fve:.1%} of the variance" in told[0]
     assert verdict in told[0]
 
@@ -116,7 +116,7 @@ def test_a_model_without_few_frequencies_is_said_to_have_none(trained: gl.Run) -
     facts, c = analysis_of(trained)
     c = with_keys(c, 1, 2, 3, 4, 5)
     assert not c.few
-    told = [*circuit_story.computes(c), *(p.sentence for p in pictures(facts, c).values())]
+    told = [*c.sentences(), *(p.sentence for p in pictures(facts, c).values())]
     assert sum("No few frequencies stand out" in s for s in told) >= 4
     assert not any("end in a gap" in s for s in told)
     coefficients = json.loads(pictures(facts, c)["coefficients"].spec)
@@ -135,7 +135,7 @@ def test_hardly_trained_models_are_told_in_whole_numbers(trained: gl.Run) -> Non
     dead = {k: np.zeros_like(v) if k.endswith(("W_in", "b_in", "W_K")) else v for k, v in c.weights.items()}
     found = analysed(facts, {0: dead, 20: dead})
     assert isinstance(found, CircuitAnalysis)
-    assert "64 never vary" in circuit_story.neurons_sentence(found)
+    assert "64 never vary" in found.neurons_sentence()
     for p in pictures(facts, found).values():
         assert "nan" not in p.sentence.lower(), p
 
@@ -143,7 +143,7 @@ def test_hardly_trained_models_are_told_in_whole_numbers(trained: gl.Run) -> Non
 def test_subtraction_is_told_with_its_own_sum() -> None:
     run = gl.train(gl.preset("micro-fast", {"task.expression": "x - y", "budget.steps": 60, "task.p": 12}))
     facts, c = analysis_of(run)
-    told = [*circuit_story.computes(c), *(p.sentence for p in pictures(facts, c).values())]
+    told = [*c.sentences(), *(p.sentence for p in pictures(facts, c).values())]
     assert any("a − b" in s for s in told)
     assert not any("a + b" in s for s in told)
     assert pictures(facts, c)["attention"].spec == ""

@@ -14,10 +14,10 @@ from shared_pages import Pages
 
 import groklab as gl
 from corpus import Corpus
+from groklab.analysis.analysing import analyse
 from groklab.analysis.facts import gather, whole_checkpoints
-from groklab.analysis.features import FeatureAnalysis, analyse_features
-from groklab.analysis.measuring import analyse
-from groklab.report import feature_story, write_report
+from groklab.analysis.features import FeatureAnalysis, TurningPoints, analyse_features
+from groklab.report import write_report
 from groklab.report.feature_pictures import feature_pictures, steps_shown
 from groklab.report.pictures import Picture
 
@@ -53,10 +53,10 @@ def page_of(run: gl.Run, tmp_path: Path) -> str:
 
 
 def test_the_numbers_are_those_of_the_analysis(machine: gl.Run) -> None:
-    f, said = analysis_of(machine), analyse(machine)
+    f, said = analysis_of(machine), analyse(machine).to_dict()
     assert f.orientation == said["orientation"] == "toeplitz"
     assert f.is_asked
-    assert f.turning == said["hidden_progress"]
+    assert vars(f.turning) == said["hidden_progress"]
     for name in ("toeplitz", "whole", "off_block", "ratio"):
         assert f.history[name].to_list() == said["trajectory"][name]
     assert f.stratified["n_transpose_free"] == said["stratified_accuracy"]["n_transpose_free"]
@@ -69,20 +69,20 @@ def test_every_figure_has_its_sentence(machine: gl.Run, tiny: gl.Run) -> None:
         assert [p.key for p in drawn] == KEYS
         for p in drawn:
             json.loads(p.spec)
-        for sentence in (*feature_story.told(f), *(p.sentence for p in drawn)):
+        for sentence in (*f.sentences(), *(p.sentence for p in drawn)):
             assert sentence.endswith("."), sentence
             assert not re.search(r"\bnan\b", sentence.lower()), sentence
 
 
 def test_sentences_say_what_was_measured(machine: gl.Run) -> None:
     f = analysis_of(machine)
-    said = feature_story.told(f)
+    said = f.sentences()
     assert said[0] == f.verdict()
     assert "the same a + b, which is what the task asks" in said[0]
     said = said[1:]
     assert "wrapped Toeplitz" in said[0]
     assert f"{f.last('toeplitz'):.3g}" in said[0]
-    assert f"step {f.turning['accuracy_rises_step']}" in said[1]
+    assert f"step {f.turning.accuracy_rises_step}" in said[1]
     assert "c₂p/c₁ = −1" in said[2]
     assert f"On the {f.stratified['n_transpose_free']} test pairs" in said[3]
     assert "condition number" in said[4]
@@ -95,17 +95,16 @@ def test_poor_runs_have_their_sentences(machine: gl.Run) -> None:
         f,
         matrices={0: f.matrices[0]},
         history=f.history.head(1),
-        orientation=None,
         metrics=f.metrics.head(1),
     )
-    assert "nothing circulant to find" in feature_story.orientation_sentence(start)
+    assert "so nothing is circulant" in start.orientation_sentence()
     assert [p.key for p in feature_pictures(start, [0], "loss")] == KEYS[:3]
-    high = {"loss_moves_step": None, "accuracy_rises_step": None, "accuracy_over": 0.05}
+    high = TurningPoints(None, None, 0.05)
     above = f.metrics.with_columns(test_accuracy=pl.lit(0.5))
-    assert "from the start" in feature_story.hidden_sentence(dataclasses.replace(f, turning=high, metrics=above))
-    assert "never" in feature_story.hidden_sentence(dataclasses.replace(f, turning=high))
+    assert "from the start" in dataclasses.replace(f, turning=high, metrics=above).hidden_sentence()
+    assert "never" in dataclasses.replace(f, turning=high).hidden_sentence()
     strange = f.history.with_columns(pl.lit(0.9).alias("toeplitz"))
-    assert "is not circulant" in feature_story.orientation_sentence(dataclasses.replace(f, history=strange))
+    assert "is not circulant" in dataclasses.replace(f, history=strange).orientation_sentence()
 
 
 def test_the_page_of_a_machine_says_nothing_of_networks(machine: gl.Run, tiny: gl.Run, tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_a_network_of_one_hidden_layer_has_a_section_of_its_own(corpus: Corpus, 
     run = corpus["mlp"]
     f = analysis_of(run)
     assert not f.kernel_machine
-    assert not any("puts together" in s for s in feature_story.told(f))
+    assert not any("puts together" in s for s in f.sentences())
     page = pages["single"].read_text()
     assert '<h2 id="looks-at">Features</h2>' in page
     assert "√AGOP" in page

@@ -155,7 +155,7 @@ def test_a_table_has_no_spectrum_and_its_name_is_escaped(tmp_path: Path) -> None
     assert html.escape(nasty) in path.read_text(encoding="utf-8")
     assert "a Fourier spectrum needs a task with a modulus" in words(path)
     assert set(page.specs) == {"curves", "norms"}
-    assert gl.explain(run)["verdict"] in words(path)
+    assert gl.explain(run).verdict() in words(path)
 
     table.unlink()
     found = words(write_report([gl.Run(run.path)]))

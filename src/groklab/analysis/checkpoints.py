@@ -3,103 +3,118 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from groklab.device import threads
 from groklab.errors import DamagedError, InputError
-from groklab.measures.feature_matrices import feature_matrix
-from groklab.measures.progress import models_at_once, trajectory
+from groklab.measures import MEASURES
+from groklab.measures.feature_matrices import is_kernel_machine
+from groklab.measures.frequencies import find_frequencies
 from groklab.store.run import Run
-from groklab.tasks.base import Task
+from groklab.tasks.splits import as_trained
+from groklab.training.ensemble import make_ensemble
 
-#: Checkpoints that are measured in one call, between two reports of progress.
-AT_ONCE = 8
 Weights = dict[str, np.ndarray]
+#: Called as progress(done, total) while checkpoints are measured.
+Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class NotApplicable:
-    """The analysis of a model that groklab has none for; reason: a sentence."""
-
-    reason: str
-
-    @classmethod
-    def because(cls, reason: str) -> NotApplicable:
-        """Return that of a model of which no measure holds."""
-        return cls(f"Nothing that groklab looks for: {reason}.")
-
-    def verdict(self) -> str:
-        """Return the reason."""
-        return self.reason
+def no_progress(done: int, total: int) -> None:
+    """Report progress to nobody."""
 
 
-def follow_features(
-    steps: Sequence[int],
-    weights: Callable[[int], dict[str, np.ndarray]],
-    task: Task,
-    train: np.ndarray,
-    model: Any,
-    told: Callable[[int], None] = lambda done: None,
-) -> dict[int, np.ndarray]:
-    """The feature matrices (2p, 2p) by step; checkpoints that are damaged or not finite are passed over.
+class Checkpoints(Mapping[int, Weights]):
+    """One member's weights by step, up to the last that can be read and is finite; each is read when asked for."""
 
-    Raises InputError as `feature_matrix` does.
-    """
-    found = {}
-    for done, step in enumerate(steps, 1):
+    def __init__(self, run: Run, member: int = 0) -> None:
+        self.run, self.member = run, member
+        last = last_complete_step(run, member)
+        self.steps = [step for step in run.checkpoints if step <= last]
+
+    def __getitem__(self, step: int) -> Weights:
+        return self.run.weights(step, self.member)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def readable(checkpoints: Mapping[int, Weights], steps: Sequence[int]) -> Iterator[tuple[int, Weights]]:
+    """Yield steps and weights, without checkpoints that are damaged or not finite."""
+    for step in steps:
         with contextlib.suppress(DamagedError):
-            one = weights(step)
-            if _is_finite(one):
-                found[step] = feature_matrix(one, task, train, model)
-        told(done)
-    return found
+            weights = checkpoints[step]
+            if is_finite(weights):
+                yield step, weights
 
 
-def follow(
-    steps: Sequence[int],
-    weights: Callable[[int], dict[str, np.ndarray]],
-    task: Task,
-    train: np.ndarray,
-    network: Any,
-    keys: Sequence[int],
-    told: Callable[[int], None] = lambda done: None,
-) -> tuple[list[int], dict[str, np.ndarray]]:
-    """`trajectory` along checkpoints, read once each and some at a time: the steps measured, and values (n_steps, …).
-
-    Checkpoints that are damaged or not finite are passed over.
-    """
-    measured: list[int] = []
-    parts = []
-    # small models are measured side by side, and to fill up the last turn is quicker than to compile it
-    fills = models_at_once(task) >= AT_ONCE
-    for i in range(0, len(steps), AT_ONCE):
-        loaded = []
-        for step in steps[i : i + AT_ONCE]:
-            with contextlib.suppress(DamagedError):
-                one = weights(step)
-                if _is_finite(one):
-                    loaded.append(one)
-                    measured.append(step)
-        if loaded:
-            filled = loaded + [loaded[-1]] * (AT_ONCE - len(loaded)) if fills else loaded
-            stack = {k: np.stack([w[k] for w in filled]) for k in loaded[0]}
-            found = trajectory(stack, task, train, network, keys)
-            parts.append({k: v[: len(loaded)] for k, v in found.items()})
-        told(min(i + AT_ONCE, len(steps)))
-    return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+def is_finite(weights: Weights) -> bool:
+    """Return whether all weights are finite."""
+    return all(bool(np.isfinite(w).all()) for w in weights.values())
 
 
 def last_complete_step(run: Run, member: int = 0) -> int:
-    """The last step whose weights can be read and are finite."""
+    """Return the last step whose weights can be read and are finite; raises InputError where there is none."""
     for step in reversed(run.checkpoints):
         with contextlib.suppress(DamagedError):
-            if _is_finite(run.weights(step, member)):
+            if is_finite(run.weights(step, member)):
                 return step
     raise InputError(f"{run.name} has no checkpoint of finite weights to measure")
 
 
-def _is_finite(weights: dict[str, np.ndarray]) -> bool:
-    return all(bool(np.isfinite(w).all()) for w in weights.values())
+def take(
+    run: Run,
+    name: str,
+    member: int = 0,
+    frequencies: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+) -> pl.DataFrame:
+    """Take one measure of a run's kept checkpoints.
+
+    Args:
+        run: whose checkpoints.
+        name: of the measure.
+        member: of an ensemble.
+        frequencies: the key frequencies; None takes those of the final model, for a measure that needs any.
+        steps: only these checkpoints.
+
+    Returns:
+        A frame with one row per checkpoint: `step`, and one column per array. A measure that compares with the final
+        model is given its weights.
+
+    Raises:
+        InputError: for an unknown measure or one that does not apply to the task, and for a step not kept.
+    """
+    if not isinstance(run, Run):
+        raise InputError("take needs a run; a measure of weights is gl.MEASURES[name](weights, task)")
+    if name not in MEASURES:
+        raise InputError("measure", name, f"is unknown; there are {', '.join(sorted(MEASURES))}")
+    measure = MEASURES[name]
+    ensemble = make_ensemble([run.experiments[member]])
+    task, network = ensemble.tasks[0], run.experiments[member].model
+    if is_kernel_machine({}, network):
+        task = as_trained(task, ensemble.splits[0])
+    final = run.weights(member=member) if "final" in measure.takes else None
+    own_keys = name in ("excluded_by_frequency", "logit_parts")  # all frequencies, and rules of its own
+    if "frequencies" in measure.takes and frequencies is None and not own_keys:
+        frequencies = find_frequencies(run.weights(member=member), task, network)
+    rows: list[dict[str, Any]] = []
+    for step in run.checkpoints if steps is None else steps:
+        # small matrices: threads would only wait for each other
+        with threads(1):
+            values = measure(
+                run.weights(step, member),
+                task,
+                ensemble.splits[0].train,
+                network=network,
+                frequencies=frequencies,
+                final=final,
+            )
+        rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in values.items()}})
+    return pl.DataFrame(rows)

@@ -1,26 +1,29 @@
-"""What a network computes of a sum or difference modulo p: its measures, and the verdict on them."""
+"""What a network computes of a sum or difference modulo p (Nanda et al. 2023): measured, judged and worded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
-from groklab.analysis.checkpoints import NotApplicable, Weights, follow
+from groklab.analysis.checkpoints import Progress, Weights, no_progress, readable
+from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
 from groklab.measures import MEASURES
-from groklab.measures.frequencies import default_rule, find_frequencies
+from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, rows_of
+from groklab.measures.frequencies import default_rule, find_frequencies, residue_map
 from groklab.measures.grid import Grid, grid_of
-from groklab.measures.training_stages import Phases, find_phases
+from groklab.measures.neurons import WELL_EXPLAINED
+from groklab.measures.progress import models_at_once, trajectory
+from groklab.measures.training_stages import FEWEST, RULE, Phases, find_phases
 from groklab.store.thinning import thin_evenly
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
-from groklab.text import listed, loss_of, percent
+from groklab.text import first_of, jsonable, listed, loss_of, percent, times
 
 Share = Literal["all", "part", "none"]
 
@@ -28,12 +31,64 @@ Share = Literal["all", "part", "none"]
 COMPUTES, PARTLY = 0.9, 0.5
 #: Frequencies that are named one by one.
 MANY = 8
-#: Measures of the final model.
-PARTS = ("neurons", "directions", "attention", "ablations", "logits_2d", "neurons_2d", "logit_parts")
+#: A gap in the singular values: the last before it is at least this many times the next.
+GAP = 3.0
+#: An intervention does no harm up to this many times the model's own loss.
+HARMLESS = 1.1
 #: The least modulus with more than one frequency that has a sine.
 LEAST_P = 5
 #: Numbers in the logits or neurons of one model, and in the logits of all its checkpoints, that a page waits for.
 PATIENCE, PATIENCE_OF_ALL = 20_000_000, 150_000_000
+#: Checkpoints that are measured in one call, between two reports of progress.
+AT_ONCE = 8
+#: Measures of the final model, by what they are taken for.
+PARTS: dict[Scope, tuple[str, ...]] = {
+    "checkpoints": ("neurons",),
+    "explanation": ("neurons", "directions", "attention", "ablations"),
+    "page": ("neurons", "directions", "attention", "ablations", "logits_2d", "neurons_2d", "logit_parts"),
+}
+#: How each rule of `measures.frequencies` chooses key frequencies.
+RULES = {
+    "neuron_logit_map": "components of W_L, the map from neurons to logits, above a quarter of the largest",
+    "embedding": "components of W_E above a quarter of the largest",
+    "neurons": "those that are the best of at least one neuron",
+    "logits": "components of the logits above a twentieth of the largest",
+    "furuta": "components of W_L above half of the largest",
+    "furuta_union": "components of W_L or W_E above half of the largest",
+    "given": "those that were given",
+}
+PHASES_RULE = f"Phases of training: {RULE}."
+CONSTANT = "const · const"
+#: Interventions of the measure `ablations` as labels of a figure or a table; SUM stands for a + b or a − b.
+LABELS = {
+    "base": "nothing changed",
+    "polynomials_well_explained": "well-explained neurons: one frequency only",
+    "polynomials_all": "all neurons: one frequency only",
+    "own_sums_well_explained": "well-explained neurons: cos, sin of SUM only",
+    "key_sums_all": "all neurons: cos, sin of SUM at key k only",
+    "unexplained_neurons_zero": "other neurons set to 0",
+    "unexplained_neurons_mean": "other neurons set to their means",
+    "logits_key_blocks": "logits: blocks of the key frequencies only",
+    "logits_without_keys": "logits without all key frequencies",
+    "directions": "neurons: directions u, v of W_L only",
+    "complement": "neurons without the directions u, v",
+    "directions_W_L_alone": "directions u, v only, no path around the MLP",
+    "complement_W_L_alone": "without u, v, and no path around the MLP",
+    "skip_around_mlp_zero": "path around the MLP set to 0",
+    "skip_around_mlp_mean": "path around the MLP set to its mean",
+    "attention_output_zero": "attention's output set to 0",
+    "skip_around_attention_zero": "path around the attention set to 0",
+    "self_attention_zero": "last position's attention to itself set to 0",
+    "attention_linear": "attention replaced by a linear form",
+}
+#: Interventions that a sentence names.
+NAMED = {
+    "polynomials_all": "every neuron replaced by its polynomial of one frequency",
+    "key_sums_all": "every neuron reduced to cos and sin of wₖ(SUM) at the key frequencies",
+    "complement": "the directions of W_L taken out of the neurons",
+    "attention_output_zero": "attention's output set to 0",
+    "skip_around_mlp_zero": "the path around the MLP set to 0",
+}
 
 
 def few_stand_out(key_frequencies: Sequence[int], p: int) -> bool:
@@ -41,88 +96,53 @@ def few_stand_out(key_frequencies: Sequence[int], p: int) -> bool:
     return 2 * len(key_frequencies) <= p // 2
 
 
-@dataclass(frozen=True)
-class CircuitVerdict:
-    """A model's final weights, judged by the Fourier components of its logits (Nanda et al. 2023, section 4).
+def label_of(intervention: str, of_sum: str) -> str:
+    """Return the label of an intervention; of_sum: 'a + b' or 'a − b'."""
+    what, _, k = intervention.partition("_without_")
+    if k.isdigit():
+        return f"{what} without k = {k}"
+    return LABELS.get(intervention, intervention.replace("_", " ")).replace("SUM", of_sum)
 
-    Args:
-        p: the modulus.
-        direction: 1 where the answer is a function of a + b, -1 where of a − b.
-        formula: what a cosine at the right answer is a function of, such as 'a + b − c'.
-        key_frequencies: in ascending order.
-        logit_fve: share of the variance of the centred logits that the sum of cosines explains; None where residues
-            share answers, so that there is no cosine for each.
-        loss: on all pairs, in nats.
-        restricted_loss: on all pairs, with the key frequencies of the sum alone.
-    """
 
-    p: int
-    direction: int
-    formula: str
-    key_frequencies: tuple[int, ...]
-    logit_fve: float | None
-    loss: float
-    restricted_loss: float
+def restricted_and_excluded(of_sum: str, restricted: float, own: float, excluded: float, train: float) -> str:
+    """Return how the losses with the key frequencies alone and without them are worded, as the end of a sentence."""
+    return (
+        f"with those frequencies of {of_sum} alone in the logits the loss on all pairs is {loss_of(restricted)} "
+        f"(restricted; its own {loss_of(own)}); with all else but them the training loss is {loss_of(excluded)} "
+        f"(excluded; its own {loss_of(train)}"
+    )
 
-    @classmethod
-    def of(cls, grid: Grid, key_frequencies: Sequence[int], final: Mapping[str, Any]) -> CircuitVerdict:
-        """Return the judgement of the values that the measure `progress` gives of a final model."""
-        fve = final.get("logit_fve")
-        loss, restricted = float(final["loss"]), float(final["restricted_loss"])
-        keys = tuple(int(k) for k in key_frequencies)
-        return cls(grid.p, grid.direction, grid.formula, keys, None if fve is None else float(fve), loss, restricted)
 
-    @property
-    def few(self) -> bool:
-        """Whether few frequencies stand out."""
-        return few_stand_out(self.key_frequencies, self.p)
+def phases_sentence(phases: Phases, steps: Sequence[int], note: str = "") -> str:
+    """Return where the phases of training end; note: a clause that follows, with its semicolon."""
+    ends = {name.replace("_", " "): step for name, step in vars(phases).items()}
+    reached = [f"{name} ends at step {step:,}" for name, step in ends.items() if step is not None]
+    if len(steps) < FEWEST:
+        kept = "one checkpoint" if len(steps) == 1 else f"{len(steps)} checkpoints"
+        return f"Where phases end needs {FEWEST} checkpoints, and {kept} can be looked at."
+    if not reached:
+        return f"No phase ended by step {steps[-1]:,}: excluded loss did not rise and test accuracy not pass 50%."
+    missing = [name for name, step in ends.items() if step is None]
+    more = f"; the end of {missing[0]} was not reached by step {steps[-1]:,}" if missing else ""
+    text = listed(reached)
+    return f"{text[0].upper()}{text[1:]}{note}{more}."
 
-    @property
-    def share(self) -> Share | None:
-        """How much of what the model computes is the sum of cosines; None where that is not defined."""
-        if self.logit_fve is None:
-            return None
-        return "all" if self.logit_fve >= COMPUTES else "part" if self.logit_fve >= PARTLY else "none"
 
-    def verdict(self) -> str:
-        """Return the judgement in one sentence."""
-        keys, n = self.key_frequencies, self.p // 2
-        if self.logit_fve is None:
-            sign = "+" if self.direction == 1 else "−"
-            return (
-                f"Residues share answers, so there is no cosine for each; functions of a {sign} b at {len(keys)} "
-                f"frequencies ({listed(keys)}) alone have a loss of {loss_of(self.restricted_loss)}, and the complete "
-                f"model {loss_of(self.loss)}."
-            )
-        formula = f"Σ αₖ cos(wₖ({self.formula}))"
-        if self.formula.endswith("s(c)"):
-            formula += ", where s(c) is the sum that c answers,"
-        explains = f"explains {percent(self.logit_fve)} of the variance of its logits"
-        if not self.few:
-            how = {"all": "it computes by that sum", "part": "it computes partly by that sum"}
-            judged = how.get(str(self.share), "it does not compute by that sum")
-            return (
-                f"No few frequencies stand out: {len(keys)} of the {n} pass the rule, and {formula} over them "
-                f"{explains}, so {judged}."
-            )
-        which = f"k = {listed(keys)}" if len(keys) <= MANY else f"{len(keys)} of {n} frequencies k"
-        if self.share == "all":
-            return f"It computes {formula} with {which}: that {explains}."
-        if self.share == "part":
-            return f"It computes partly by {formula} with {which}: that {explains}."
-        return f"It does not compute by {formula}: with {which}, the strongest, that {explains}."
+def phases_to_dict(phases: Phases) -> dict[str, Any]:
+    """Return the ends of the phases, and the rule."""
+    return {**{f"{name}_ends": step for name, step in vars(phases).items()}, "rule": RULE}
 
 
 @dataclass(frozen=True)
-class CircuitAnalysis:
-    """A network's final model and how it formed (Nanda et al. 2023).
+class CircuitAnalysis(ModelAnalysis):
+    """A network's final model and how it formed, judged by the Fourier components of its logits.
 
     Args:
         task: what the network was trained on.
         network: its settings.
         grid: the task's pairs (a, b) and the sum or difference of which the answer is a function.
         key_frequencies: of the final model, by `rule`.
-        rule: the name of the rule, a key of `RULES`.
+        rule: a key of `RULES`.
         weights: the final model's.
         steps: the checkpoints that were measured.
         trajectory: values of the measure `progress` at these steps, arrays (n_steps, …).
@@ -150,16 +170,6 @@ class CircuitAnalysis:
         """The modulus."""
         return self.grid.p
 
-    @cached_property
-    def judgement(self) -> CircuitVerdict:
-        """The judgement of the final model."""
-        final = {k: v[-1] for k, v in self.trajectory.items() if v.ndim == 1}
-        return CircuitVerdict.of(self.grid, self.key_frequencies, final)
-
-    def verdict(self) -> str:
-        """Return the judgement in one sentence."""
-        return self.judgement.verdict()
-
     @property
     def few(self) -> bool:
         """Whether few frequencies stand out, to be named and coloured."""
@@ -180,13 +190,353 @@ class CircuitAnalysis:
         """What the answer is a function of, in print."""
         return "a + b" if self.grid.direction > 0 else "a − b"
 
+    @property
+    def logit_fve(self) -> float | None:
+        """Share of the variance of the centred logits that the sum of cosines explains.
+
+        None where residues share answers, so that there is no cosine for each.
+        """
+        return self.last("logit_fve") if "logit_fve" in self.trajectory else None
+
+    @property
+    def share(self) -> Share | None:
+        """How much of what the model computes is the sum of cosines; None where that is not defined."""
+        if self.logit_fve is None:
+            return None
+        return "all" if self.logit_fve >= COMPUTES else "part" if self.logit_fve >= PARTLY else "none"
+
     def last(self, name: str) -> float:
         """Return a number of the final model, NaN where there is none."""
         return float(self.trajectory[name][-1]) if name in self.trajectory else float("nan")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the final values, the phases, and values by step and by frequency."""
+        neurons = self.parts.get("neurons")
+        return {
+            "rule": self.rule,
+            "key_frequencies": list(self.key_frequencies),
+            **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
+            "well_explained_neurons": None if neurons is None else int(neurons["well_explained_neurons"]),
+            "n_neurons": None if neurons is None else len(neurons["fve"]),
+            "phases": phases_to_dict(self.phases),
+            **trajectory_to_dict(self.steps, self.trajectory),
+        }
+
+    def verdict(self) -> str:
+        """Return whether the model computes by a sum of cosines, and with which frequencies."""
+        keys, n = self.key_frequencies, self.p // 2
+        if self.logit_fve is None:
+            return (
+                f"Residues share answers, so there is no cosine for each; functions of {self.sum} at {len(keys)} "
+                f"frequencies ({listed(keys)}) alone have a loss of {loss_of(self.last('restricted_loss'))}, and the "
+                f"complete model {loss_of(self.last('loss'))}."
+            )
+        formula = f"Σ αₖ cos(wₖ({self.grid.formula}))"
+        if self.grid.formula.endswith("s(c)"):
+            formula += ", where s(c) is the sum that c answers,"
+        explains = f"explains {percent(self.logit_fve)} of the variance of its logits"
+        if not self.few:
+            how = {"all": "it computes by that sum", "part": "it computes partly by that sum"}
+            judged = how.get(str(self.share), "it does not compute by that sum")
+            return (
+                f"No few frequencies stand out: {len(keys)} of the {n} pass the rule, and {formula} over them "
+                f"{explains}, so {judged}."
+            )
+        which = f"k = {listed(keys)}" if len(keys) <= MANY else f"{len(keys)} of {n} frequencies k"
+        if self.share == "all":
+            return f"It computes {formula} with {which}: that {explains}."
+        if self.share == "part":
+            return f"It computes partly by {formula} with {which}: that {explains}."
+        return f"It does not compute by {formula}: with {which}, the strongest, that {explains}."
+
+    def sentences(self) -> list[str]:
+        """Return the verdict, how frequencies were chosen, neurons, attention, restricted and excluded loss."""
+        sentences = [self.verdict(), self.rule_sentence()]
+        if "neurons" in self.parts:
+            sentences.append(self.neurons_sentence())
+        if "attention" in self.parts:
+            sentences.append(self.heads_sentence())
+        return [*sentences, self.losses_sentence()]
+
+    def sections(self) -> list[Section]:
+        """Return what is measured of the embedding, attention, neurons, logits, of ablations and of training."""
+        parts = self.parts
+        attention = (self.heads_sentence, self.linear_sentence, self.attention_sentence)
+        neurons = (self.neurons_sentence, self.other_clusters_sentence)
+        ablations = (self.ablations_sentence, self.interventions_sentence, self.frequencies_sentence)
+        logits = [self.rule_sentence(), *self.fit_sentences(), self.losses_sentence()]
+        sections = [
+            Section("Embedding", [self.embedding_sentence()]),
+            Section("Attention", [sentence() for sentence in attention] if "attention" in parts else []),
+            Section("Neurons", [sentence() for sentence in neurons] if "neurons" in parts else []),
+            Section(
+                "Output map W_L",
+                [self.readout_sentence(), self.directions_sentence()] if "directions" in parts else [],
+            ),
+            Section("Logits", [*logits, *([self.components_sentence("logits_2d")] if "logits_2d" in parts else [])]),
+            Section("Ablations", [sentence() for sentence in ablations] if "ablations" in parts else []),
+            Section("How it forms", [self.phases_sentence(), PHASES_RULE]),
+        ]
+        kept = [Section(each.title, [s for s in each.sentences if s]) for each in sections]
+        return [section for section in kept if section.sentences]
+
+    def rule_sentence(self) -> str:
+        """Return how the key frequencies were chosen."""
+        rule = RULES.get(self.rule, self.rule)
+        if not self.few:
+            return f"Its key frequencies are {rule}: nearly all there are, so what is written of them says little."
+        return f"Its key frequencies, of 1 to {self.p // 2}, are {rule}."
+
+    def losses_sentence(self) -> str:
+        """Return the restricted and the excluded loss."""
+        losses = (self.last(k) for k in ("restricted_loss", "loss", "excluded_loss", "train_loss"))
+        text = restricted_and_excluded(self.sum, *losses)
+        return f"{text[0].upper()}{text[1:]}, even guesses {loss_of(self.uniform)})."
+
+    def fit_sentences(self) -> list[str]:
+        """Return the coefficients of the cosines and the loss of their sum alone; nothing without such a fit."""
+        if "alpha" not in self.trajectory:
+            return []
+        alone, own, train, test = (loss_of(self.last(k)) for k in ("trig_loss", "loss", "train_loss", "test_loss"))
+        return [
+            self.coefficients_sentence(),
+            f"The sum of cosines alone has a loss of {alone} on all pairs, and the model {own} ({train} on the "
+            f"training set, {test} on the test set).",
+        ]
+
+    def phases_sentence(self) -> str:
+        """Return where the phases end, and when the restricted loss began to fall."""
+        early = self._early()
+        note = f"; {early}" if early else ""
+        if not self.few:
+            note += "; with so many key frequencies this says little"
+        return phases_sentence(self.phases, self.steps, note)
+
+    def _early(self) -> str:
+        """Return that the restricted loss fell before the test loss, where it did."""
+        bar = 0.5 * self.uniform
+        low = np.flatnonzero(self.trajectory["restricted_loss"] < bar)
+        if not len(low) or not self.few:
+            return ""
+        at = int(low[0])
+        accuracy = float(self.trajectory["test_accuracy"][at])
+        return (
+            f"restricted loss is below half of an even guess's from step {self.steps[at]:,} on, where test accuracy "
+            f"was {percent(accuracy)}"
+            if (self.trajectory["restricted_loss"][at:] < bar).all()
+            else ""
+        )
+
+    def coefficients_sentence(self) -> str:
+        """Return the final coefficients of the key frequencies, and the largest of the others."""
+        alpha = self.trajectory["alpha"][-1]
+        rest = np.delete(np.abs(alpha), [k - 1 for k in self.named])
+        if not self.named:
+            k = int(np.argmax(np.abs(alpha))) + 1
+            return f"No few frequencies stand out; the largest coefficient is {alpha[k - 1]:.3g}, of k = {k}."
+        if len(self.named) > MANY:
+            spread = np.abs(alpha[[k - 1 for k in self.named]])
+            values = f"{spread.min():.3g} to {spread.max():.3g} in size for the {len(self.named)} key frequencies"
+        else:
+            values = listed([f"{alpha[k - 1]:.2f} for k = {k}" for k in self.named])
+        more = f", and at most {rest.max():.2g} in size for any other" if len(rest) else ""
+        return f"At step {self.steps[-1]:,} the coefficients are {values}{more}."
+
+    def embedding_sentence(self) -> str:
+        """Return what share of the embedding's power the key frequencies hold."""
+        try:
+            power = component_norms(embedding_matrix(self.weights, self.task)) ** 2
+        except InputError as error:
+            return f"{error}."
+        total = max(float(power.sum()), 1e-300)
+        share = {k: float(power[rows_of([k], self.p)].sum()) / total for k in self.key_frequencies}
+        each = [f"{k} ({percent(v, 0)})" for k, v in sorted(share.items(), key=lambda item: -item[1])]
+        return (
+            f"Of the power of the embedding {percent(sum(share.values()), 0)} is at key frequencies: "
+            f"{first_of(each, MANY)}{self._gini('gini_W_E')}."
+        )
+
+    def readout_sentence(self) -> str:
+        """Return what share of W_L's power the key frequencies hold; nothing where W_L has no row for each residue."""
+        try:
+            power = component_norms(residue_map(self.weights, self.task))[1:] ** 2
+        except InputError:
+            return ""
+        keys, step = self.key_frequencies, self.steps[-1]
+        gini = self._gini("gini_W_L")
+        if not self.few:
+            return f"No few frequencies stand out in W_L at step {step:,}: {len(keys)} of {self.p // 2} do{gini}."
+        share = float(power[[i - 1 for i in rows_of(keys, self.p)]].sum() / max(power.sum(), 1e-300))
+        which = f"the key frequencies {listed(keys)} hold"
+        if len(keys) == 1:
+            which = f"the key frequency {keys[0]} holds"
+        elif len(keys) > MANY:
+            which = f"{len(keys)} key frequencies hold"
+        return f"At step {step:,} {which} {percent(share)} of the power of W_L{gini}."
+
+    def _gini(self, name: str) -> str:
+        """Return a clause on the Gini coefficient of a matrix's Fourier components."""
+        if name not in self.trajectory:
+            return ""
+        values = self.trajectory[name]
+        moved = f"went from {values[0]:.2f} to {values[-1]:.2f}" if len(values) > 1 else f"is {values[0]:.2f}"
+        return f"; the Gini coefficient of its components {moved}"
+
+    def neurons_sentence(self) -> str:
+        """Return how many neurons one frequency explains, and how they share the frequencies."""
+        neurons = self.parts["neurons"]
+        n, well, dead = len(neurons["fve"]), neurons["well_explained_neurons"], neurons["dead_neurons"]
+        clusters = np.asarray(neurons["clustered_by_frequency"])
+        counts = [(int(clusters[k - 1]), k) for k in self.named[:MANY]]
+        named = f", {listed([f'{m} by k = {k}' for m, k in counts])}" if well and 0 < len(self.named) <= MANY else ""
+        gone = f"; {dead} never var{'y' if dead > 1 else 'ies'}" if dead else ""
+        count = f"{well} of {n} neurons {'is' if well == 1 else 'are'}" if well else f"None of the {n} neurons is"
+        each = "one frequency each" if well > 1 else "one frequency"
+        return f"{count} explained to {WELL_EXPLAINED:.0%} or more by {each}{named}{gone}."
+
+    def other_clusters_sentence(self) -> str:
+        """Return which frequencies explain neurons without being key; nothing where there is none."""
+        clusters = np.asarray(self.parts["neurons"]["clustered_by_frequency"])
+        order = [int(i) + 1 for i in np.argsort(-clusters, kind="stable") if clusters[i]]
+        other = [f"{k} ({clusters[k - 1]})" for k in order if k not in self.key_frequencies]
+        if not other:
+            return ""
+        return f"Frequencies that explain neurons and are not key, with the number of neurons: {first_of(other, MANY)}."
+
+    def components_sentence(self, part: str) -> str:
+        """Return how much of the power besides the constant is in the key frequencies' blocks, and what is largest."""
+        components = self.parts[part]
+        power = np.asarray(components["norm"]) ** 2
+        power[0, 0] = 0
+        total = float(power.sum())
+        names = [n for n in components["largest"] if n != CONSTANT]
+        whose = "logits" if part == "logits_2d" else "neurons"
+        if total <= 0 or not names:
+            return f"The {whose} do not vary with a and b."
+        largest = f"the largest single component is {names[0]} (of a · of b)"
+        if not self.few:
+            return f"No few frequencies stand out; {largest}."
+        blocks = [np.ix_(rows_of([k], self.p), rows_of([k], self.p)) for k in self.key_frequencies]
+        share = sum(float(power[block].sum()) for block in blocks) / total
+        return (
+            f"{percent(share)} of the power of the {whose}, without their means, is in the products of cos and sin of "
+            f"a with those of b at the same key frequency; {largest}."
+        )
+
+    def attention_sentence(self) -> str:
+        """Return how much attention stays at the last position, and the frequencies of the scores."""
+        attention = self.parts["attention"]
+        pattern, share, best = (np.asarray(attention[k]) for k in ("mean_pattern", "score_share", "score_frequency"))
+        # the token p stands for '=' in every layout
+        own = "the last position itself" + (", ‘=’" if self.task.shape.constants[-1] == self.p else "")
+        at_end = [percent(float(v)) for v in dict.fromkeys((pattern[:, -1].min(), pattern[:, -1].max()))]
+        scores = [f"k = {k} ({percent(float(share[h].max()), 0)})" if k else "none" for h, k in enumerate(best)]
+        heads = "The one head keeps" if len(best) == 1 else f"The {len(best)} heads keep"
+        return (
+            f"{heads} {' to '.join(dict.fromkeys(at_end))} of attention on {own}, on average; the score for a, as a "
+            f"function of a, is strongest at {listed(scores)}: in brackets the share of its power."
+        )
+
+    def heads_sentence(self) -> str:
+        """Return each head's frequency, and how much of its attention to a that explains."""
+        frequency, fve = (np.asarray(self.parts["attention"][k]) for k in ("pattern_frequency", "pattern_fve"))
+        heads = [f"{k} ({percent(float(v), 0)})" if k else "none" for k, v in zip(frequency, fve, strict=True)]
+        if len(heads) == 1:
+            explained = f"{percent(float(fve[0]))} of its variance is at the frequency {frequency[0]}"
+            return f"The one head's attention to a {'varies: ' + explained if frequency[0] else 'does not vary'}."
+        return (
+            f"Heads 0 to {len(heads) - 1} attend to a by the frequencies {listed(heads)}: in brackets the share of the "
+            "variance of their attention that one frequency explains."
+        )
+
+    def linear_sentence(self) -> str:
+        """Return how well a linear form of the operands' waves fits each head; nothing where no attention varies."""
+        attention = self.parts["attention"]
+        frequency, fve = (np.asarray(attention[k]) for k in ("pattern_frequency", "linear_fve"))
+        shares = [percent(max(float(v), 0.0), 0) for k, v in zip(frequency, fve, strict=True) if k]
+        if not shares:
+            return ""
+        return (
+            f"½ + α(cos wₖa − cos wₖb) + β(sin wₖa − sin wₖb) explains {listed(shares)} of the variance of the "
+            f"attention to a that varies, head by head."
+        )
+
+    def directions_sentence(self) -> str:
+        """Return whether W_L has a gap after 2|K| singular values, and how well the neurons write there."""
+        directions = self.parts["directions"]
+        rank = len(rows_of(self.key_frequencies, self.p))
+        values = np.asarray(directions["singular_values"])
+        fve = np.concatenate([np.asarray(directions["cos_fve"]), np.asarray(directions["sin_fve"])])
+        fve = fve[np.isfinite(fve)]
+        low, high = (percent(float(v)) for v in (fve.min(initial=1), fve.max(initial=0)))
+        written = f"{low} to {high}" if low != high else low
+        if not self.few or not 0 < rank < len(values):
+            return (
+                f"With {len(self.key_frequencies)} of {self.p // 2} frequencies as key ones there are no few "
+                f"directions to look for; of what the neurons write on theirs {written} of the variance is cos or sin "
+                f"of wₖ({self.sum})."
+            )
+        ratio = values[rank - 1] / values[rank] if values[rank] > 0 else np.inf
+        gap = f"{times(float(ratio))} times" if np.isfinite(ratio) and ratio < 1e6 else "over a million times"
+        is_gap = (
+            f"The first {rank} singular values of W_L, two per key frequency, end in a gap: the last is {gap} the next"
+            if ratio >= GAP
+            else f"W_L has no gap after {rank} singular values, two per key frequency: the last is {gap} the next"
+        )
+        return (
+            f"{is_gap}; without those frequencies {percent(directions['residual_ratio'])} of its norm is left, and of "
+            f"what the neurons write there {written} of the variance is cos or sin of wₖ({self.sum})."
+        )
+
+    def ablations_sentence(self) -> str:
+        """Return how many interventions harm, beside the model's own loss."""
+        ablations = self.parts["ablations"]
+        names, loss = list(ablations["names"]), np.asarray(ablations["loss"])
+        own = float(loss[names.index("base")])
+        if own >= self.uniform:
+            return (
+                f"The model's own loss on all pairs, {loss_of(own)}, is above that of even guesses, "
+                f"{loss_of(self.uniform)}, so what the interventions change says little of how it would generalise."
+            )
+        rest = np.array([v for n, v in zip(names, loss, strict=True) if n != "base"])
+        harmless, ruinous = int((rest <= HARMLESS * own).sum()), int((rest >= self.uniform).sum())
+        keys = float(loss[names.index("logits_without_keys")])
+        return (
+            f"Of {len(rest)} interventions {harmless} leave{'s' if harmless == 1 else ''} the loss of {loss_of(own)} "
+            f"no more than a tenth higher and {ruinous} make{'s' if ruinous == 1 else ''} it worse than even guesses "
+            f"({loss_of(self.uniform)}); without the key frequencies it is {loss_of(keys)}."
+        )
+
+    def interventions_sentence(self) -> str:
+        """Return the loss after a few interventions."""
+        loss = dict(zip(self.parts["ablations"]["names"], self.parts["ablations"]["loss"], strict=True))
+        each = [f"{loss_of(loss[k])} with {words.replace('SUM', self.sum)}" for k, words in NAMED.items() if k in loss]
+        return f"The loss on all pairs is {loss_of(loss['base'])} with nothing changed, {listed(each)}." if each else ""
+
+    def frequencies_sentence(self) -> str:
+        """Return what taking out a key frequency costs beside any other."""
+        loss = np.asarray(self.parts["ablations"]["loss_without_frequency"])
+        own = self.last("loss")
+        if not self.named:
+            k = int(np.argmax(loss)) + 1
+            return f"The loss on all pairs is {loss_of(own)}; without k = {k} it is highest, {loss_of(loss[k - 1])}."
+        keys = loss[[k - 1 for k in self.named]]
+        rest = np.delete(loss, [k - 1 for k in self.named])
+        each = f"between {loss_of(keys.min())} and {loss_of(keys.max())}" if len(keys) > 1 else loss_of(keys[0])
+        other = f", any other frequency to at most {loss_of(rest.max())}" if len(rest) else ""
+        return f"Taking one key frequency out of the logits brings the loss from {loss_of(own)} to {each}{other}."
+
 
 def analyse_circuit(
-    task: Task, experiment: Experiment, checkpoints: Mapping[int, Weights], metrics: pl.DataFrame
+    task: Task,
+    experiment: Experiment,
+    checkpoints: Mapping[int, Weights],
+    metrics: pl.DataFrame,
+    *,
+    scope: Scope = "page",
+    rule: str | None = None,
+    frequencies: Sequence[int] | None = None,
+    progress: Progress = no_progress,
 ) -> CircuitAnalysis | NotApplicable:
     """Measure one member's checkpoints and its final model.
 
@@ -195,55 +545,123 @@ def analyse_circuit(
         experiment: of the member.
         checkpoints: weights by step, the last of which is the final model.
         metrics: the member's evaluations by step; empty ones are replaced by those of the checkpoints.
+        scope: what is measured.
+        rule: how key frequencies are found, None for the task's default.
+        frequencies: take these instead.
+        progress: called as checkpoints are measured.
+
+    Raises:
+        InputError: where a rule or frequencies are given that do not apply.
     """
-    if not checkpoints:
-        return NotApplicable("There is no checkpoint to measure what the model computes.")
     network, final = experiment.network, checkpoints[max(checkpoints)]
     try:
+        keys = key_frequencies_of(final, task, network, rule, frequencies)
         grid = grid_of(task)
-    except InputError as error:
-        return NotApplicable.because(str(error))
-    if grid.p < LEAST_P:
-        return NotApplicable(f"A modulus of {grid.p} has too few frequencies to tell what the model computes.")
-    size = task.n_inputs * max(task.n_answers, int(getattr(network, "d_mlp", 0) or 0))
-    if size > PATIENCE:
-        return NotApplicable(
-            f"With {task.n_inputs:,} inputs the measures take longer than a page should; groklab measure takes them."
-        )
-    try:
-        keys = find_frequencies(final, task, network)
     except (InputError, KeyError) as error:
-        return NotApplicable.because(str(error))
+        if frequencies is not None or rule is not None:
+            raise
+        return NotApplicable.because(error, sizes_of(final, task, metrics))
+    if grid.p < LEAST_P and scope != "checkpoints":
+        return NotApplicable(f"A modulus of {grid.p} has too few frequencies to tell what the model computes.")
+    if scope == "page" and task.n_inputs * max(task.n_answers, int(getattr(network, "d_mlp", 0) or 0)) > PATIENCE:
+        return too_large(task)
     if not keys:
         return NotApplicable(
             "No frequency of this model stands out from nothing at all, so there is nothing to say of what it computes."
         )
     train = make_split(experiment.split, task, experiment.seed).train
-    most = max(2, PATIENCE_OF_ALL // (task.n_inputs * task.n_answers))
-    steps = thin_evenly(list(checkpoints), most)
-    _, trajectory = follow(steps, lambda step: checkpoints[step], task, train, network, keys)
+    steps, values = follow(checkpoints, task, train, network, keys, scope, progress)
     parts: dict[str, Mapping[str, Any]] = {}
     left_out: dict[str, str] = {}
-    for name in PARTS:
+    for name in PARTS[scope]:
         try:
             parts[name] = MEASURES[name](final, task, train, network=network, frequencies=keys)
         except (InputError, KeyError) as error:
             left_out[name] = str(error)
     if metrics.is_empty():
-        metrics = _metrics_of(steps, trajectory)
-    recorded = {k: metrics[k].cast(pl.Float64).to_numpy() for k in ("test_accuracy", "weight_norm")}
-    phases = find_phases(
-        np.array(steps),
-        trajectory["excluded_loss"],
-        metrics["step"].to_numpy(),
-        np.nan_to_num(recorded["test_accuracy"]),
-        recorded["weight_norm"] ** 2,
+        columns = {k: values[k] for k in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")}
+        metrics = pl.DataFrame({"step": steps, **columns, "weight_norm": np.sqrt(values["sum_of_squares"])})
+    return CircuitAnalysis(
+        task,
+        network,
+        grid,
+        keys,
+        name_of_rule(task, rule, frequencies),
+        final,
+        steps,
+        values,
+        metrics,
+        phases_of(steps, values["excluded_loss"], metrics, "test_accuracy"),
+        parts,
+        left_out,
     )
-    rule = default_rule(task)
-    return CircuitAnalysis(task, network, grid, keys, rule, final, steps, trajectory, metrics, phases, parts, left_out)
 
 
-def _metrics_of(steps: list[int], trajectory: Mapping[str, np.ndarray]) -> pl.DataFrame:
-    """Return metrics at the checkpoints alone, in place of damaged ones."""
-    columns = {k: trajectory[k] for k in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")}
-    return pl.DataFrame({"step": steps, **columns, "weight_norm": np.sqrt(trajectory["sum_of_squares"])})
+def too_large(task: Task) -> NotApplicable:
+    """Return the analysis of a model that a page does not wait for."""
+    size = f"With {task.n_inputs:,} inputs the measures take longer than a page should"
+    return NotApplicable(f"{size}; groklab measure takes them.")
+
+
+def key_frequencies_of(
+    weights: Weights, task: Task, network: Any, rule: str | None, frequencies: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the key frequencies that are given, or those of a rule; raises InputError where they do not apply."""
+    if frequencies is not None:
+        return check_frequencies(frequencies, int(task.algebra.p or 0))
+    return find_frequencies(weights, task, network, rule)
+
+
+def name_of_rule(task: Task, rule: str | None, frequencies: Sequence[int] | None) -> str:
+    """Return the rule of the key frequencies, a key of `RULES`."""
+    return "given" if frequencies is not None else rule or default_rule(task)
+
+
+def phases_of(steps: Sequence[int], excluded_loss: np.ndarray, metrics: pl.DataFrame, accuracy: str) -> Phases:
+    """Return where the phases of training end; accuracy: the column of the test accuracy."""
+    columns = {k: metrics[k].cast(pl.Float64).to_numpy() for k in (accuracy, "weight_norm")}
+    evaluated, generalised = metrics["step"].to_numpy(), np.nan_to_num(columns[accuracy])
+    return find_phases(np.array(steps), excluded_loss, evaluated, generalised, columns["weight_norm"] ** 2)
+
+
+def trajectory_to_dict(steps: Sequence[int], values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return numbers by step as `trajectory`, and those that each frequency has as `by_frequency`."""
+    return {
+        "trajectory": {"step": list(steps), **jsonable({k: v for k, v in values.items() if v.ndim == 1})},
+        "by_frequency": jsonable({k: v for k, v in values.items() if v.ndim == 2}),
+    }
+
+
+def follow(
+    checkpoints: Mapping[int, Weights],
+    task: Task,
+    train: np.ndarray,
+    network: Any,
+    keys: Sequence[int],
+    scope: Scope,
+    progress: Progress = no_progress,
+) -> tuple[list[int], dict[str, np.ndarray]]:
+    """Take the measure `progress` along checkpoints, some at a time.
+
+    Returns:
+        The steps measured, without checkpoints that are damaged or not finite, and values (n_steps, …) by name. Unless
+        the scope is every checkpoint, so many are measured as a page waits for.
+    """
+    steps = list(checkpoints)
+    if scope != "checkpoints":
+        steps = thin_evenly(steps, max(2, PATIENCE_OF_ALL // (task.n_inputs * task.n_answers)))
+    measured: list[int] = []
+    parts = []
+    # small models are measured side by side, and to fill up the last turn is quicker than to compile it
+    fills = models_at_once(task) >= AT_ONCE
+    for i in range(0, len(steps), AT_ONCE):
+        loaded = dict(readable(checkpoints, steps[i : i + AT_ONCE]))
+        if loaded:
+            models = list(loaded.values())
+            filled = models + [models[-1]] * (AT_ONCE - len(models)) if fills else models
+            stack = {k: np.stack([w[k] for w in filled]) for k in models[0]}
+            values = trajectory(stack, task, train, network, keys)
+            parts.append({k: v[: len(loaded)] for k, v in values.items()})
+            measured += loaded
+        progress(min(i + AT_ONCE, len(steps)), len(steps))
+    return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}

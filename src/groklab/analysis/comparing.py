@@ -10,6 +10,7 @@ from groklab import grokking
 from groklab.errors import InputError
 from groklab.store.collection import Collection
 from groklab.store.run import Run
+from groklab.text import flattened
 
 #: Settings that make a run another sample rather than another experiment.
 _CHANCE = ("seed", "split.seed", "split.noise_seed", "name")
@@ -29,7 +30,7 @@ def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None)
     rows, settings = [], []
     for run in found:
         rows.append({**run.summary(), **_summaries([run])})
-        settings.append(_flat(run.experiment.to_dict()))
+        settings.append(flattened(run.experiment.to_dict()))
     keys = {k for s in settings for k in s}
     different = {k: [s.get(k) for s in settings] for k in sorted(keys) if len({repr(s.get(k)) for s in settings}) > 1}
     alike: dict[str, list[Run]] = {}
@@ -48,12 +49,3 @@ def _summaries(runs: Sequence[Run]) -> dict[str, Any]:
         what: grokking.survival([m.get(key) for m, _ in members], ended).to_dict()
         for what, key in (("grokking", "grokked_step"), ("memorising", "memorised_step"))
     }
-
-
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(node, dict) and node:
-        found: dict[str, Any] = {}
-        for key, value in node.items():
-            found.update(_flat(value, f"{path}.{key}" if path else key))
-        return found
-    return {path: node}

@@ -1,44 +1,171 @@
-"""What a model of several operations computes: the one judgement that terminal, JSON and pages repeat."""
+"""What a model of several operations computes (Furuta et al. 2024): measured, judged and worded."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from groklab.analysis.circuits import few_stand_out
-from groklab.text import listed, loss_of
+import numpy as np
+import polars as pl
+
+from groklab.analysis.checkpoints import Progress, Weights, no_progress
+from groklab.analysis.circuits import (
+    CONSTANT,
+    LEAST_P,
+    MANY,
+    PATIENCE,
+    PHASES_RULE,
+    RULES,
+    few_stand_out,
+    follow,
+    key_frequencies_of,
+    name_of_rule,
+    phases_of,
+    phases_sentence,
+    phases_to_dict,
+    restricted_and_excluded,
+    too_large,
+    trajectory_to_dict,
+)
+from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
+from groklab.errors import InputError
+from groklab.experiment.schema import Experiment
+from groklab.measures import MEASURES
+from groklab.measures.grid import grids_of
+from groklab.measures.training_stages import FEWEST, Phases
+from groklab.tasks.base import Task
+from groklab.tasks.splits import make_split
+from groklab.text import jsonable, listed, loss_of, percent
+
+#: Components over (a, b) that are named.
+NAMED = 5
+#: Measures of the final model, by what they are taken for.
+PARTS: dict[Scope, tuple[str, ...]] = {
+    "checkpoints": (),
+    "explanation": ("logits_2d",),
+    "page": ("logits_2d", "logit_parts"),
+}
 
 
 @dataclass(frozen=True)
-class OperationLoss:
-    """One operation's losses on all of its pairs, in nats: its own, and with key frequencies of its sum alone."""
-
-    operation: str
-    loss: float
-    restricted_loss: float
-
-
-@dataclass(frozen=True)
-class MixtureAnalysis:
-    """A model of several operations, judged by what key frequencies alone are worth to each (Furuta et al. 2024).
+class OperationAnalysis:
+    """One operation whose answer is a function of a + b or a − b.
 
     Args:
-        task: the mixture's name.
-        p: the modulus.
-        key_frequencies: those that the operations share.
-        operations: those whose answer is a function of a + b or a − b; empty where there is none.
+        name: its formula.
+        direction: +1 for a + b, -1 for a − b.
+        uniform: the loss of guessing evenly.
+        steps: the checkpoints that were measured.
+        trajectory: values of the measure `progress` at these steps, arrays (n_steps, …).
+        phases: where the phases of training end.
     """
 
-    task: str
-    p: int
-    key_frequencies: tuple[int, ...]
-    operations: tuple[OperationLoss, ...]
+    name: str
+    direction: int
+    uniform: float
+    steps: list[int]
+    trajectory: Mapping[str, np.ndarray]
+    phases: Phases
+
+    @property
+    def sum(self) -> str:
+        """What the answer is a function of, in print."""
+        return "a + b" if self.direction > 0 else "a − b"
+
+    def last(self, name: str) -> float:
+        """Return a number of the final model."""
+        return float(self.trajectory[name][-1])
+
+    def sentence(self) -> str:
+        """Return the restricted and the excluded loss."""
+        losses = (self.last(k) for k in ("restricted_loss", "loss", "excluded_loss", "train_loss"))
+        text = restricted_and_excluded(self.sum, *losses)
+        return f"{self.name}: {text}, even guesses {loss_of(self.uniform)})."
+
+    def sentences(self) -> list[str]:
+        """Return losses, the fit by cosines, and where the phases end."""
+        loss, train, test = (loss_of(self.last(k)) for k in ("loss", "train_loss", "test_loss"))
+        sentences = [
+            self.sentence(),
+            f"Its loss is {loss} on all pairs ({train} on the training set, {test} on the test set), and its test "
+            f"accuracy {percent(self.last('test_accuracy'))}.",
+        ]
+        if "logit_fve" in self.trajectory:
+            fve = percent(self.last("logit_fve"))
+            sentences.append(f"Cosines of {self.sum} less the answer explain {fve} of the variance of its logits.")
+        if len(self.steps) >= FEWEST:
+            sentences.append(phases_sentence(self.phases, self.steps))
+        return sentences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `CircuitAnalysis.to_dict` gives of a task alone, and the operation's name and direction."""
+        return {
+            "operation": self.name,
+            "direction": self.direction,
+            **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
+            "phases": phases_to_dict(self.phases),
+            **trajectory_to_dict(self.steps, self.trajectory),
+        }
+
+
+@dataclass(frozen=True)
+class MixtureAnalysis(ModelAnalysis):
+    """A model of several operations, judged by what key frequencies alone are worth to each.
+
+    Args:
+        task: the mixture.
+        key_frequencies: those that the operations share; None where no answer is a function of a + b or a − b.
+        rule: a key of `RULES`, '' where there are no key frequencies.
+        reason: why there are none, '' where there are.
+        operations: those whose answer is a function of a + b or a − b.
+        left_out: the names of the others.
+        sizes: losses as recorded, and sizes of the weights.
+        sparsity: single numbers of the measure `fourier_sparsity`.
+        parts: results of other measures of the final model, by name.
+    """
+
+    task: Task
+    key_frequencies: tuple[int, ...] | None
+    rule: str
+    reason: str
+    operations: tuple[OperationAnalysis, ...]
+    left_out: tuple[str, ...]
+    sizes: Mapping[str, float]
+    sparsity: Mapping[str, float]
+    parts: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def p(self) -> int:
+        """The modulus."""
+        return self.task.modulus
+
+    @property
+    def uniform(self) -> float:
+        """The loss of guessing evenly among the answers."""
+        return math.log(self.task.n_answers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return recorded losses, sparsity, and `operations` with the measures of each, or `does_not_apply`."""
+        sparsity = {"fourier_sparsity": dict(self.sparsity)} if self.sparsity else {}
+        values = jsonable({**self.sizes, **sparsity})
+        if self.key_frequencies is None:
+            return {"key_frequencies": None, "does_not_apply": self.reason, **values}
+        return {
+            "rule": self.rule,
+            "key_frequencies": list(self.key_frequencies),
+            **values,
+            "operations": [operation.to_dict() for operation in self.operations],
+            "left_out": list(self.left_out),
+        }
 
     def verdict(self) -> str:
-        """Return the judgement in one sentence."""
-        if not self.operations:
+        """Return what functions of its sum at the key frequencies are worth to each operation."""
+        if self.key_frequencies is None:
             return (
-                f"No operation of {self.task} is a function of a + b or a − b, so no loss is restricted to key "
+                f"No operation of {self.task.name} is a function of a + b or a − b, so no loss is restricted to key "
                 "frequencies."
             )
         keys, n = self.key_frequencies, self.p // 2
@@ -48,8 +175,123 @@ class MixtureAnalysis:
             else f"{len(keys)} of {n} frequencies, which is not few"
         )
         losses = [
-            f"{one.operation} has a loss of {loss_of(one.restricted_loss)} (its own {loss_of(one.loss)})"
+            f"{one.name} has a loss of {loss_of(one.last('restricted_loss'))} (its own {loss_of(one.last('loss'))})"
             for one in self.operations
         ]
-        uniform = loss_of(math.log(self.p))
-        return f"Restricted to functions of its sum at {which}, {listed(losses)}; the uniform answer has {uniform}."
+        even = loss_of(self.uniform)
+        return f"Restricted to functions of its sum at {which}, {listed(losses)}; the uniform answer has {even}."
+
+    def sentences(self) -> list[str]:
+        """Return the verdict, how frequencies were chosen, and the losses of each operation."""
+        if self.key_frequencies is None:
+            return [self.verdict(), f"{self.reason}."]
+        operations = (one.sentence() for one in self.operations)
+        return [self.verdict(), self.rule_sentence(), *operations, *map(_left_out_sentence, self.left_out)]
+
+    def sections(self) -> list[Section]:
+        """Return what is measured of the weights that all operations share, and of each operation."""
+        rule = [] if self.key_frequencies is None else [self.rule_sentence()]
+        sections = [Section("Frequencies of the weights", [*rule, *self.sparsity_sentences()])]
+        for operation in self.operations:
+            sentences = [*operation.sentences(), *self._components(operation.name)]
+            sections.append(Section(f"Operation {operation.name}", sentences))
+        names = self.left_out or (self.task.algebra.operations if self.key_frequencies is None else ())
+        for name in names:
+            sections.append(Section(f"Operation {name}", [_left_out_sentence(name), *self._components(name)]))
+        if any(len(operation.steps) >= FEWEST for operation in self.operations):
+            sections.append(Section("How they form", [PHASES_RULE]))
+        return [section for section in sections if section.sentences]
+
+    def rule_sentence(self) -> str:
+        """Return how the key frequencies were chosen."""
+        keys = self.key_frequencies or ()
+        named = listed(keys) if len(keys) <= MANY else f"{len(keys)} frequencies"
+        few = "" if few_stand_out(keys, self.p) else "; that many say little"
+        return (
+            f"Its operations share W_L, and with it the key frequencies {named} of 1 to {self.p // 2} "
+            f"({RULES.get(self.rule, self.rule)}){few}."
+        )
+
+    def sparsity_sentences(self) -> list[str]:
+        """Return sparsity and balance of the cosines and sines in each matrix that has them."""
+        sentences = []
+        for name, words in (("W_E", "the embedding W_E"), ("W_L", "the neuron-logit map W_L")):
+            ffs, fcr = (self.sparsity.get(f"{kind}_{name}") for kind in ("ffs", "fcr"))
+            if ffs is not None and fcr is not None:
+                sentences.append(
+                    f"Of the cosines and sines of {words} {percent(ffs, 0)} stand out (FFS {ffs:.3f}), and the smaller "
+                    f"of the two is {fcr:.2f} of the larger on average (FCR)."
+                )
+        return sentences
+
+    def _components(self, operation: str) -> list[str]:
+        """Return the largest components over (a, b) of an operation's logits, where they are measured."""
+        components = self.parts.get("logits_2d")
+        if components is None:
+            return []
+        i = list(components["operations"]).index(operation)
+        pairs = zip(components["largest"][i], components["largest_norm"][i], strict=True)
+        largest = [f"{name} ({norm:.3g})" for name, norm in pairs if name != CONSTANT]
+        return [f"The largest components of its logits, of a · of b: {', '.join(largest[:NAMED])}."]
+
+
+def _left_out_sentence(operation: str) -> str:
+    return f"{operation} is not a function of a + b or a − b, so it has no restricted loss."
+
+
+def analyse_mixture(
+    task: Task,
+    experiment: Experiment,
+    checkpoints: Mapping[int, Weights],
+    metrics: pl.DataFrame,
+    *,
+    scope: Scope = "page",
+    rule: str | None = None,
+    frequencies: Sequence[int] | None = None,
+    progress: Progress = no_progress,
+) -> MixtureAnalysis | NotApplicable:
+    """Measure one member's operations; the arguments are those of `circuits.analyse_circuit`."""
+    network, final = experiment.network, checkpoints[max(checkpoints)]
+    if task.modulus < LEAST_P and scope != "checkpoints":
+        return NotApplicable(f"A modulus of {task.modulus} has too few frequencies to tell what the model computes.")
+    if scope == "page" and task.n_inputs * task.n_answers > PATIENCE:
+        return too_large(task)
+    train = make_split(experiment.split, task, experiment.seed).train
+    keys, reason, operations = None, "", []
+    left_out: Sequence[str] = ()
+    try:
+        keys = key_frequencies_of(final, task, network, rule, frequencies)
+        grids, left_out = grids_of(task)
+    except InputError as error:
+        if rule is not None or frequencies is not None:
+            raise
+        keys, reason = None, str(error)
+    if keys is not None:
+        steps, values = follow(checkpoints, task, train, network, keys, scope, progress)
+        for i, (name, grid) in enumerate(grids.items()):
+            own = {k: v[:, i] for k, v in values.items() if not np.isnan(v[:, i]).all()}
+            accuracy = f"test_accuracy_op{task.algebra.operations.index(name)}"
+            phases = (
+                phases_of(steps, own["excluded_loss"], metrics, accuracy)
+                if accuracy in metrics.columns
+                else Phases(None, None, None)
+            )
+            operations.append(OperationAnalysis(name, grid.direction, math.log(task.n_answers), steps, own, phases))
+    parts: dict[str, Mapping[str, Any]] = {}
+    for part in PARTS[scope]:
+        with contextlib.suppress(InputError):
+            parts[part] = MEASURES[part](final, task, train, network=network)
+    sparsity: dict[str, float] = {}
+    with contextlib.suppress(InputError):
+        sparsity = {k: float(v) for k, v in MEASURES["fourier_sparsity"](final, task).items() if np.ndim(v) == 0}
+    return MixtureAnalysis(
+        task,
+        keys,
+        "" if keys is None else name_of_rule(task, rule, frequencies),
+        reason,
+        tuple(operations),
+        tuple(left_out),
+        sizes_of(final, task, metrics),
+        sparsity,
+        parts,
+    )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +19,7 @@ from groklab.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
-    from groklab.analysis.measuring import Told
+    from groklab.analysis.checkpoints import Progress as Report
     from groklab.measures.registry import NamedTable
     from groklab.store.run import Run
 
@@ -62,11 +61,12 @@ def measure(
 
       groklab measure demo --measure neurons --json
     """
-    from groklab.analysis.measuring import analyse, take
+    from groklab.analysis.analysing import analyse, to_dict_of_members
+    from groklab.analysis.checkpoints import take
     from groklab.cli.looking import find_whole
-    from groklab.cli.measured import say
+    from groklab.cli.measured import print_analysis
 
-    found = find_whole(run)
+    trained = find_whole(run)
     keys = _frequencies(frequencies)
     console = console_for(as_json)
     if rule is not None and (keys is not None or name is not None):
@@ -80,57 +80,63 @@ def measure(
         raise InputError("--step", step, "goes with --measure only: without it all checkpoints are measured")
     member = member or 0
     if name is not None:
-        if not 0 <= member < found.n_members:
-            raise InputError("--member", member, f"{found.name} has members 0 to {found.n_members - 1}")
-        asked = None if step is None else [step]
+        if not 0 <= member < trained.n_members:
+            raise InputError("--member", member, f"{trained.name} has members 0 to {trained.n_members - 1}")
+        steps = None if step is None else [step]
         if as_json:
-            frame = take(found, name, member, keys, asked)
-            emit({"run": found.name, "measure": name, "member": member, **frame.to_dict(as_series=False)})
-        elif not _print_tables(found, name, member, keys, step, console):
-            _print_frame(take(found, name, member, keys, asked), console)
+            frame = take(trained, name, member, keys, steps)
+            emit({"run": trained.name, "measure": name, "member": member, **frame.to_dict(as_series=False)})
+        elif not _print_tables(trained, name, member, keys, step, console):
+            _print_frame(take(trained, name, member, keys, steps), console)
         return
-    with bar(console, "measuring checkpoints") as told:
-        result = analyse(found, rule=rule, frequencies=keys, told=told)
+    analyses = []
+    with bar(console, "measuring checkpoints") as progress:
+        n = trained.n_members
+        for i in range(n):
+
+            def report(done: int, total: int, before: int = i) -> None:
+                progress(before * total + done, n * total)
+
+            analyses.append(analyse(trained, i, rule=rule, frequencies=keys, progress=report))
     if as_json:
-        emit(result)
+        emit(to_dict_of_members(analyses))
         return
-    for one in members_of(result, found.n_members):
-        say(one, console)
+    for analysis in analyses:
+        print_analysis(analysis, console, f", seed {analysis.seed}" if len(analyses) > 1 else "")
 
 
 def _print_tables(run: Run, name: str, member: int, keys: list[int] | None, step: int | None, console: Console) -> bool:
-    """The tables in which a measure tells what it gave of one checkpoint; whether it has any."""
-    from groklab.analysis.checkpoints import last_complete_step
-    from groklab.analysis.measuring import take
+    """Print a measure of one checkpoint as tables; return whether it has any."""
+    from groklab.analysis.checkpoints import last_complete_step, take
     from groklab.measures import MEASURES
 
-    telling = MEASURES[name].tables if name in MEASURES else None
-    if telling is None:
+    as_tables = MEASURES[name].tables if name in MEASURES else None
+    if as_tables is None:
         return False
     at = last_complete_step(run, member) if step is None else step
-    told = telling(take(run, name, member, keys, [at]).drop("step").row(0, named=True))
-    if not told:
+    tables = as_tables(take(run, name, member, keys, [at]).drop("step").row(0, named=True))
+    if not tables:
         return False
     console.print(f"[bold]{run.name}[/bold]: {name}, step {at:,}")
-    for table in told:
+    for table in tables:
         console.print(f"\n{table.title}", markup=False)
-        _print_told(table, console)
+        _print_named(table, console)
     console.print("\n--step takes another checkpoint, --json prints every one, and arrays in full", style="dim")
     return True
 
 
-def _print_told(table: NamedTable, console: Console) -> None:
+def _print_named(table: NamedTable, console: Console) -> None:
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, heading in enumerate(table.head):
-        numbers = place > 0 and all(row[place][:1] in "-0123456789–" and ", " not in row[place] for row in table.rows)
-        drawn.add_column(Text(heading), justify="right" if numbers else "left")
+        numeric = place > 0 and all(row[place][:1] in "-0123456789–" and ", " not in row[place] for row in table.rows)
+        drawn.add_column(Text(heading), justify="right" if numeric else "left")
     for row in table.rows:
         drawn.add_row(*map(Text, row))
     console.print(drawn)
 
 
 def _print_frame(frame: pl.DataFrame, console: Console) -> None:
-    """Numbers by name at the first, the middle and the last checkpoint; arrays by their length."""
+    """Print numbers by name at the first, the middle and the last checkpoint, and arrays by their length."""
     steps = frame["step"].to_list()
     places = sorted({0, len(steps) // 2, len(steps) - 1})
     table = Table(box=None, padding=(0, 1))
@@ -160,45 +166,29 @@ def explain(
     member: Annotated[int, typer.Option(help="Which model of an ensemble.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Say what algorithm a trained model has found, in words and numbers of that model.
+    """Explain which algorithm a trained model has learnt, in sentences with the values of that model.
 
     Example:
 
       groklab explain demo
     """
-    from groklab.analysis.explaining import explain as explained
+    from groklab.analysis.analysing import explain as explained
     from groklab.cli.looking import find_whole
+    from groklab.cli.measured import print_sections
 
     console = console_for(as_json)
-    run_found = find_whole(run)
-    with bar(console, "measuring checkpoints") as told:
-        found = explained(run_found, member, told)
+    trained = find_whole(run)
+    with bar(console, "measuring checkpoints") as progress:
+        analysis = explained(trained, member, progress)
     if as_json:
-        emit(found)
+        emit(analysis.explanation())
         return
-    whose = f", member {member} (seed {found['seed']})" if run_found.n_members > 1 else ""
-    console.print(f"[bold]{found['run']}[/bold]{whose}: {found['task']}, step {found['step']:,}")
-    console.print(found["verdict"], style="bold", markup=False)
-    for section in found["sections"]:
-        console.print(f"\n[underline]{section['title']}[/underline]")
-        for line in section["lines"]:
-            console.print(Padding(Text(f"· {line}"), (0, 0, 0, 2)))
-
-
-def members_of(result: dict[str, Any], n_members: int) -> list[dict[str, Any]]:
-    """One object a member, from what `analyse` gives."""
-    if n_members == 1:
-        return [result]
-    shared = {k: result[k] for k in ("run", "step", "task")}
-    return [
-        {**shared, **{k: v[m] for k, v in result.items() if k not in shared and v[m] is not None}}
-        for m in range(n_members)
-    ]
+    print_sections(analysis, console, f", member {member} (seed {analysis.seed})" if trained.n_members > 1 else "")
 
 
 @contextmanager
-def bar(console: Console, what: str) -> Iterator[Told]:
-    """A bar with the time left, that goes away when all is done."""
+def bar(console: Console, what: str) -> Iterator[Report]:
+    """Show a bar with the time left, which goes away at the end."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)

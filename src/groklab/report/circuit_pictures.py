@@ -9,15 +9,13 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
-from groklab.analysis.circuits import CircuitAnalysis
+from groklab.analysis.circuits import CircuitAnalysis, label_of
 from groklab.analysis.facts import Facts, Weights, for_slider
 from groklab.errors import InputError
 from groklab.measures.activity import activity
 from groklab.measures.attention import operand_positions, pattern_on_grid
 from groklab.measures.fourier import component_names, component_norms, rows_of
 from groklab.measures.frequencies import residue_map
-from groklab.report import circuit_story as story
-from groklab.report.circuit_words import label_of
 from groklab.report.page import Table
 from groklab.report.pictures import Picture, picture
 from groklab.text import loss_of, percent
@@ -38,11 +36,11 @@ def phase_pictures(c: CircuitAnalysis, loss: str) -> list[Picture]:
     end = max(c.steps[-1], int(c.metrics["step"].max() or 0))  # type: ignore[arg-type]
     spans = [s for s in c.phases.spans(end) if s[2] > s[1]] if any(v is not None for v in ends.values()) else []
     drawn = figures.training_phases(c.metrics, progress, spans, loss=loss)
-    told = [picture("phases", "Phases of training", story.phases_sentence(c), drawn)]
+    told = [picture("phases", "Phases of training", c.phases_sentence(), drawn)]
     if "alpha" in c.trajectory:
         alpha = _long(c.steps, c.trajectory["alpha"], "alpha")
         drawn = figures.coefficients(alpha, c.named)
-        told.append(picture("coefficients", "Cosines in the logits", story.coefficients_sentence(c), drawn))
+        told.append(picture("coefficients", "Cosines in the logits", c.coefficients_sentence(), drawn))
     return told
 
 
@@ -66,10 +64,8 @@ def readout_pictures(facts: Facts, c: CircuitAnalysis, kept: Mapping[int, Weight
         )
         for s in steps
     ]
-    last = norms[steps[-1]][1:] ** 2
-    share = float(last[[i - 1 for i in rows_of(c.key_frequencies, c.p)]].sum() / max(last.sum(), 1e-300))
     drawn = figures.neuron_logit_spectrum(pl.concat(parts))
-    return [picture("readout", title, story.readout_sentence(c, share), drawn)]
+    return [picture("readout", title, c.readout_sentence(), drawn)]
 
 
 def neuron_pictures(c: CircuitAnalysis) -> list[Picture]:
@@ -81,7 +77,7 @@ def neuron_pictures(c: CircuitAnalysis) -> list[Picture]:
     frequency, fve = np.asarray(found["frequency"]), np.asarray(found["fve"])
     frame = pl.DataFrame({"frequency": frequency, "fve": fve})
     told = [
-        picture("neurons", title, story.neurons_sentence(c), figures.neuron_clusters(frame, c.named)),
+        picture("neurons", title, c.neurons_sentence(), figures.neuron_clusters(frame, c.named)),
     ]
     best = [(int(k), np.flatnonzero(frequency == k)) for k in c.named]
     chosen = [(k, int(own[np.argmax(fve[own])])) for k, own in best if len(own)][:NEURONS]
@@ -93,8 +89,16 @@ def neuron_pictures(c: CircuitAnalysis) -> list[Picture]:
         return told
     values = activity(c.weights, c.task, c.network, ("neurons",))["neurons"][c.grid.rows]
     maps = {f"neuron {i}<br>k = {k} · {percent(float(fve[i]), 0)}": values[:, :, i] for k, i in chosen}
-    sentence = story.examples_sentence(c, len(chosen), by_key)
+    sentence = _examples_sentence(len(chosen), by_key)
     return [*told, picture("examples", "Examples of neurons", sentence, figures.input_maps(_maps(maps)))]
+
+
+def _examples_sentence(n: int, chosen: bool) -> str:
+    if n == 1:
+        return "The activation of the neuron that one frequency explains best."
+    if chosen:
+        return "For each frequency named, the activation of the neuron that it explains best, each on its own scale."
+    return f"The activations of the {n} neurons that one frequency explains best, each on its own scale."
 
 
 def component_pictures(c: CircuitAnalysis) -> list[Picture]:
@@ -116,7 +120,7 @@ def component_pictures(c: CircuitAnalysis) -> list[Picture]:
                 "norm": norm.ravel(),
             }
         )
-        told.append(picture(key, title, story.components_sentence(c, part), figures.components_2d(frame)))
+        told.append(picture(key, title, c.components_sentence(part), figures.components_2d(frame)))
     return told
 
 
@@ -150,16 +154,15 @@ def attention_pictures(c: CircuitAnalysis) -> list[Picture]:
             "label": np.repeat(labels, c.p).tolist(),
         }
     )
-    own = f"the last position itself{', ‘=’' if positions[-1] == '=' else ''}"
     drawn = figures.attention_heads(pattern, scores)
-    told = [picture("attention", title, story.attention_sentence(c, own), drawn, tall=True)]
+    told = [picture("attention", title, c.attention_sentence(), drawn, tall=True)]
     seen = pattern_on_grid(c.weights, c.task, c.network)[..., first]
     frequency, fve = found["pattern_frequency"], found["pattern_fve"]
     maps = {
         f"head {h}" + (f"<br>k = {frequency[h]} · {percent(float(fve[h]), 0)}" if frequency[h] else ""): seen[:, :, h]
         for h in range(min(n_heads, HEADS))
     }
-    sentence = story.heads_sentence(c) + (f" The first {HEADS} are shown." if n_heads > HEADS else "")
+    sentence = c.heads_sentence() + (f" The first {HEADS} are shown." if n_heads > HEADS else "")
     drawn = figures.input_maps(_maps(maps), shared=True, percent=True)
     return [*told, picture("heads", "Attention to a, head by head", sentence, drawn)]
 
@@ -182,7 +185,7 @@ def direction_pictures(c: CircuitAnalysis) -> list[Picture]:
         ]
     )
     drawn = figures.directions(singular, written, len(rows_of(c.key_frequencies, c.p)))
-    return [picture("directions", title, story.directions_sentence(c), drawn)]
+    return [picture("directions", title, c.directions_sentence(), drawn)]
 
 
 def ablation_pictures(c: CircuitAnalysis) -> list[Picture]:
@@ -201,8 +204,8 @@ def ablation_pictures(c: CircuitAnalysis) -> list[Picture]:
     drawn = figures.ablation_losses(frame, own, c.uniform)
     single = figures.frequency_losses(each, c.named, own, c.uniform)
     return [
-        picture("ablations", title, story.ablations_sentence(c), drawn, tall=True),
-        picture("frequencies", "What happens without each frequency", story.frequencies_sentence(c), single),
+        picture("ablations", title, c.ablations_sentence(), drawn, tall=True),
+        picture("frequencies", "What happens without each frequency", c.frequencies_sentence(), single),
     ]
 
 

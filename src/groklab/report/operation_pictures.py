@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
-from groklab.analysis.checkpoints import NotApplicable
 from groklab.analysis.circuits import CircuitAnalysis
 from groklab.analysis.facts import Facts, Weights, for_slider
+from groklab.analysis.model import ModelAnalysis
 from groklab.errors import DamagedError, InputError
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_names
@@ -26,18 +26,17 @@ FURUTA = (
 )
 
 
-def operation_pictures(
-    facts: Facts, kept: Mapping[int, Weights], found: CircuitAnalysis | NotApplicable
-) -> list[Picture]:
-    """Each operation of a mixture; FFS and FCR by step, where they were measured on line or no circuit was found; and
-    the logits in Fourier components, where none was.
+def operation_pictures(facts: Facts, kept: Mapping[int, Weights], model: ModelAnalysis) -> list[Picture]:
+    """Draw the operations of a mixture, FFS and FCR by step, and the logits in Fourier components.
+
+    FFS and FCR are drawn where they were measured online or no circuit is analysed, the components where none is.
     """
     told = mixture_pictures(facts)
     if facts.task is None or not facts.task.algebra.p:
         return told
-    if MEASURE in facts.experiment.measures.names or isinstance(found, NotApplicable):
+    if MEASURE in facts.experiment.measures.names or not isinstance(model, CircuitAnalysis):
         told += _sparsity(facts, kept)
-    if isinstance(found, NotApplicable) and kept:
+    if not isinstance(model, CircuitAnalysis) and kept:
         told += _components(facts, kept)
     return told
 

@@ -6,31 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from groklab import grokking
-from groklab.analysis.checkpoints import NotApplicable
-from groklab.analysis.circuits import CircuitAnalysis, analyse_circuit
-from groklab.analysis.explaining_representations import representation, representation_lines
+from groklab.analysis.analysing import analyse_model
+from groklab.analysis.circuits import PHASES_RULE, CircuitAnalysis
 from groklab.analysis.facts import Facts, Weights, gather, whole_checkpoints
-from groklab.analysis.features import analyse_features, has_features
-from groklab.analysis.representations import RepresentationAnalysis
+from groklab.analysis.features import FeatureAnalysis, analyse_features, has_features
+from groklab.analysis.model import ModelAnalysis, NotApplicable
 from groklab.device import threads
 from groklab.grokking import learning_phases
-from groklab.measures.training_stages import RULE
-from groklab.report import circuit_story, feature_story, settings, story
+from groklab.report import settings, story
 from groklab.report.circuit_parts import PARTS as PARTS_OF_LOGITS
-from groklab.report.circuit_parts import Apart, parts_of_circuit, parts_of_mixture
+from groklab.report.circuit_parts import parts_of_logits
 from groklab.report.circuit_pictures import PARTS, ablation_tables, phase_pictures, readout_pictures
 from groklab.report.feature_pictures import feature_pictures, steps_shown
 from groklab.report.operation_pictures import FURUTA, operation_pictures
 from groklab.report.page import Page, Table
 from groklab.report.pictures import Picture, curve_pictures, embedding_pictures, loss_name, survival_pictures
 from groklab.store.run import Run
-from groklab.tasks.splits import make_split
 from groklab.text import duration, loss_of, percent, step_of, times
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
 MEMBERS = 12
 DEFINITIONS = (
-    f"Phases of training: {RULE}.",
+    PHASES_RULE,
     "Key frequencies are those of the final model, and are applied to all checkpoints. Restricted loss: of the logits "
     "with nothing but cos and sin of w_k s at the key frequencies, and their means over inputs. Excluded loss: of the "
     "logits without these. Both are cross-entropies in nats, in double precision.",
@@ -63,33 +60,28 @@ def run_page(run: Run) -> Page:
     facts = gather(run)
     pictures = [*survival_pictures(facts), *curve_pictures(facts)]
     kept, why = whole_checkpoints(facts)
-    found = _circuit(facts, kept)
-    apart = Apart()
-    if facts.experiment.network is None:
-        of_circuit, computed, measured = [], _representation(facts, kept) or [found.verdict()], []
-    elif isinstance(found, CircuitAnalysis):
-        spectrum, planes = embedding_pictures(facts, kept, why, found.named)
-        of_circuit = [*phase_pictures(found, loss_name(facts)), *spectrum, *readout_pictures(facts, found, kept)]
-        of_circuit += [*planes, *(p for part in PARTS for p in part(found))]
-        apart = parts_of_circuit(found)
-        of_circuit += apart.pictures
-        computed, measured = circuit_story.computes(found), [*apart.tables, *ablation_tables(found)]
-    else:
-        spectrum, planes = embedding_pictures(facts, kept, why)
-        apart = parts_of_mixture(facts, kept)
-        of_circuit = [*apart.pictures, *spectrum, *planes]
-        computed = apart.said or _representation(facts, kept) or [found.verdict()]
-        measured = apart.tables
-    of_operations = operation_pictures(facts, kept, found) if facts.experiment.network is not None else []
-    if facts.several and (len(computed) > 1 or of_operations):
-        computed = [_of_first(facts), *computed]
-    # small matrices: threads would only wait for each other
-    with threads(1):
-        of_features, drawn = _features(facts, kept)
-    if facts.kernel_machine:
-        computed, of_features = of_features, []
-        if facts.several and len(computed) > 1:
-            computed = [_of_first(facts), *computed]
+    model = _analysis(facts, kept)
+    parts = parts_of_logits(model)
+    computes, measured, of_circuit = model.sentences(), parts.tables, list(parts.pictures)
+    of_operations: list[Picture] = []
+    if facts.experiment.network is not None:
+        few = model.named if isinstance(model, CircuitAnalysis) else ()
+        spectrum, planes = embedding_pictures(facts, kept, why, few)
+        of_circuit += [*spectrum, *planes]
+        of_operations = operation_pictures(facts, kept, model)
+    if isinstance(model, CircuitAnalysis):
+        of_circuit = [*phase_pictures(model, loss_name(facts)), *spectrum, *readout_pictures(facts, model, kept)]
+        of_circuit += [*planes, *(p for part in PARTS for p in part(model)), *parts.pictures]
+        measured = [*measured, *ablation_tables(model)]
+    features = model if facts.kernel_machine else _features(facts, kept)
+    if facts.several and (len(computes) > 1 or of_operations):
+        computes = [_of_first(facts), *computes]
+    whose = f"Member 0 (seed {facts.experiment.seed}): " if facts.several else ""
+    drawn: list[Picture] = []
+    if isinstance(features, FeatureAnalysis):
+        # small matrices: threads would only wait for each other
+        with threads(1):
+            drawn = feature_pictures(features, steps_shown(facts, features), loss_name(facts), whose)
     rows = settings.short_table(facts)
     tables = [*measured, Table("Settings", ("setting", "value"), rows, full=facts.experiment.to_yaml())]
     if facts.several:
@@ -107,51 +99,33 @@ def run_page(run: Run) -> Page:
         remake=_remake(facts),
         notes=[
             *notes(facts),
-            *(DEFINITIONS if isinstance(found, CircuitAnalysis) else []),
-            *(PARTS_OF_LOGITS if apart.tables else []),
+            *(DEFINITIONS if isinstance(model, CircuitAnalysis) else []),
+            *(PARTS_OF_LOGITS if parts.tables else []),
             *(FEATURES if drawn else []),
             *(FURUTA if any(p.key == "sparsity" for p in of_operations) else []),
         ],
-        computes=computed,
-        features=of_features,
+        computes=computes,
+        features=features.sentences() if features is not None and features is not model else [],
         feature_pictures=drawn,
     )
-
-
-def _representation(facts: Facts, kept: Mapping[int, Weights]) -> list[str]:
-    """The verdict on the representation of a task without a modulus, and its numbers; nothing for other tasks."""
-    task, experiment = facts.task, facts.experiment
-    if task is None or not kept:
-        return []
-    train = make_split(experiment.split, task, experiment.seed).train
-    with threads(1):
-        numbers = representation(kept[max(kept)], task, train, experiment.model)
-    return [RepresentationAnalysis.of(numbers).verdict(), *representation_lines(numbers)] if numbers else []
 
 
 def _of_first(facts: Facts) -> str:
     return f"This, and the figures below that look into a model, is of member 0 (seed {facts.experiment.seed})."
 
 
-def _circuit(facts: Facts, kept: Mapping[int, Weights]) -> CircuitAnalysis | NotApplicable:
-    if facts.experiment.network is None:
-        return NotApplicable("This learner has no network, so there is no circuit to look for.")
+def _analysis(facts: Facts, kept: Mapping[int, Weights]) -> ModelAnalysis:
     if facts.task is None:
         return NotApplicable("The task cannot be built again, so nothing can be measured of what the model computes.")
-    return analyse_circuit(facts.task, facts.experiment, kept, facts.evaluations())
+    return analyse_model(facts.task, facts.experiment, kept, facts.evaluations())
 
 
-def _features(facts: Facts, kept: Mapping[int, Weights]) -> tuple[list[str], list[Picture]]:
-    """Return sentences and pictures of features."""
-    if not has_features(facts.experiment, facts.task):
-        return [], []
-    if facts.task is None:
-        return ["The task cannot be built again, so nothing can be measured of its features."], []
-    found = analyse_features(facts.task, facts.experiment, kept, facts.evaluations())
-    if isinstance(found, NotApplicable):
-        return [found.verdict()], []
-    whose = f"Member 0 (seed {facts.experiment.seed}): " if facts.several else ""
-    return feature_story.told(found), feature_pictures(found, steps_shown(facts, found), loss_name(facts), whose)
+def _features(facts: Facts, kept: Mapping[int, Weights]) -> FeatureAnalysis | NotApplicable | None:
+    """Return the analysis of a network's features; None where there is none to look for."""
+    if facts.task is None or not has_features(facts.experiment, facts.task):
+        return None
+    with threads(1):
+        return analyse_features(facts.task, facts.experiment, kept, facts.evaluations())
 
 
 def member_table(facts: Facts) -> Table:

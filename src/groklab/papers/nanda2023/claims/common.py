@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.analysis.measuring import analyse
+from groklab.analysis.analysing import analyse
 from groklab.experiment.presets import preset
 from groklab.experiment.schema import Experiment
 from groklab.reproduction import Bench, Trial
@@ -60,7 +60,7 @@ def analysis(bench: Bench, run: Run) -> dict[str, Any]:
 def _analysis(path: str, step: int) -> dict[str, Any]:
     from pathlib import Path
 
-    return analyse(Run(Path(path)))
+    return analyse(Run(Path(path))).to_dict()
 
 
 def final(run: Run) -> tuple[dict[str, np.ndarray], Task, np.ndarray, Experiment]:

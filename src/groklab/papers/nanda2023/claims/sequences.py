@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.analysis.measuring import take
+from groklab.analysis.checkpoints import take
 from groklab.experiment.presets import preset
 from groklab.experiment.reading import read
 from groklab.reproduction import Bench, Claim, Finding, Trial
