@@ -10,26 +10,17 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from corpus import Corpus
 from groklab.errors import InputError
 from groklab.learners.rfm import RFM
 from groklab.store.run import Run
 from groklab.training import engine, training
-from groklab.training.progress import Progress
 
 SMALL = {"task.p": 11, "split.frac_train": 0.7, "budget.steps": 6, "checkpoints.rolling_seconds": 1e-9}
 
 
-class CrashError(BaseException):
-    """Stands for the end of the process."""
-
-
 def experiment(**settings: Any) -> gl.Experiment:
     return gl.preset("rfm-small", {**SMALL, **{k.replace("__", "."): v for k, v in settings.items()}})
-
-
-def same(a: Run, b: Run) -> bool:
-    equal = a.metrics.drop("transpose_free_accuracy").equals(b.metrics.drop("transpose_free_accuracy"))
-    return bool(equal and a.summary()["weights_sha256"] == b.summary()["weights_sha256"])
 
 
 @pytest.fixture(autouse=True)
@@ -52,20 +43,6 @@ def test_a_run_is_the_machine_iterated(tmp_path: Path) -> None:
     assert run.measured is not None
     assert run.measured["circulant_deviation.toeplitz"].is_nan()[0]  # the identity has no block
     assert run.measured["circulant_deviation.toeplitz"][6] < run.measured["circulant_deviation.toeplitz"][1]
-
-
-def test_a_run_that_crashed_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    whole = training.train(experiment(), home=tmp_path / "a")
-
-    def view(progress: Progress) -> None:
-        if progress.step >= 3:
-            raise CrashError
-
-    with pytest.raises(CrashError):
-        training.train(experiment(), home=tmp_path / "b", view=view)
-    assert same(training.train(experiment(), home=tmp_path / "b"), whole)
-    longer = training.resume(whole, {"budget.steps": 8})
-    assert same(longer, training.train(experiment(budget__steps=8), home=tmp_path / "c"))
 
 
 def test_members_go_side_by_side_as_they_would_alone(tmp_path: Path) -> None:
@@ -197,15 +174,11 @@ def test_a_machine_that_becomes_singular_keeps_what_came_before(tmp_path: Path) 
     assert status["members"][0]["test_accuracy"] is not None
 
 
-def test_a_machine_is_exported_as_its_matrix(tmp_path: Path) -> None:
-    from safetensors.numpy import load_file
-
-    run = training.train(experiment(budget__steps=1), home=tmp_path)
-    folder = gl.export(run, to="safetensors", out=tmp_path / "out")
-    np.testing.assert_array_equal(load_file(folder / "model.safetensors")["M"], run.weights()["M"])
+def test_the_card_of_an_exported_machine_names_no_activations(corpus: Corpus, tmp_path: Path) -> None:
+    folder = gl.export(corpus["rfm"], to="safetensors", out=tmp_path / "out")
     assert "gl.activations" not in (folder / "README.md").read_text()
     with pytest.raises(InputError, match="exports networks; for the learner rfm: --to safetensors"):
-        gl.export(run, to="transformer-lens", out=tmp_path / "other")
+        gl.export(corpus["rfm"], to="transformer-lens", out=tmp_path / "other")
 
 
 def test_what_would_fit_is_true() -> None:

@@ -91,10 +91,9 @@ class ByGradient(Learner):
     ) -> npt.NDArray[np.floating]:
         """Return the network's logits for all inputs of a task; its training rows do not matter."""
         network, inputs = experiment.network, task.features if experiment.network.reads_features else task.inputs
-        arrays = {name: jnp.asarray(value) for name, value in weights.items()}
-        dtype = next(iter(arrays.values())).dtype if network.reads_features else jnp.int32
-        logits = network.apply(arrays, network.prepare(jnp.asarray(inputs, dtype), task.shape), task.shape)
-        return np.asarray(logits)
+        dtype = experiment.dtype if network.reads_features else jnp.int32
+        apply = jax.jit(lambda w, x: network.apply(w, network.prepare(x, task.shape), task.shape))
+        return np.asarray(apply(dict(weights), jnp.asarray(inputs, dtype)))
 
 
 @lru_cache(maxsize=256)
