@@ -57,7 +57,7 @@ def test_one_call_gives_the_final_values_and_the_way_there(run: gl.Run) -> None:
     block = feature_matrices.blocks(matrix)[2]
     assert trajectory["toeplitz"][5] == pytest.approx(circulance.circulant_deviation(block)["toeplitz"])
     assert trajectory["off_block"][5] == pytest.approx(alignment(block, feature_matrices.blocks(last)[2]))
-    assert found["alignment"] == {k: trajectory[k] for k in ("whole", "off_block")}
+    assert found["alignment"] == {k: trajectory[k] for k in ("full", "off_block")}
     assert trajectory["toeplitz"][0] is None
     online = run.measured
     assert online is not None

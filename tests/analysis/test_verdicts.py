@@ -23,7 +23,7 @@ from groklab.analysis.model import Section
 from groklab.analysis.representations import GOOD, RepresentationAnalysis
 from groklab.cli import main
 from groklab.measures.grid import grid_of
-from groklab.measures.training_stages import Phases
+from groklab.measures.training_stages import TrainingStages
 from groklab.report import write_report
 from groklab.report.single import run_page
 from groklab.tasks.arithmetic import Arithmetic
@@ -88,7 +88,7 @@ def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitAnal
     task = Arithmetic(p=23).build()
     final = {"loss": 0.5, "restricted_loss": 0.25} | ({} if fve is None else {"logit_fve": fve})
     values = {k: np.array([v]) for k, v in final.items()}
-    phases = Phases(None, None, None)
+    phases = TrainingStages(None, None, None)
     return CircuitAnalysis(
         task, None, grid_of(task), keys, "given", {}, [0], values, pl.DataFrame(), phases, parts={}, left_out={}
     )

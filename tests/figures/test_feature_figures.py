@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from groklab import figures
 from groklab.analysis import feature_frames as frames
-from groklab.measures.circulance import compared, is_ambiguous, is_asked
+from groklab.measures.circulance import compared, is_ambiguous, is_function_of
 from groklab.tasks.features import ORIENTATIONS, planted_features
 from groklab.tasks.residues import log_order
 
@@ -60,7 +60,7 @@ def test_the_history_finds_the_planted_orientation(orientation: str) -> None:
 @pytest.mark.parametrize("expression", RIGHT)
 def test_what_an_orientation_compares_is_what_the_task_asks(expression: str) -> None:
     task = gl.preset("micro", {"task.expression": expression, "task.p": P, "task.layout": "a b"}).task.build()
-    assert [o for o in ORIENTATIONS if is_asked(task, o)] == [RIGHT[expression]]
+    assert [o for o in ORIENTATIONS if is_function_of(task, o)] == [RIGHT[expression]]
     assert compared(RIGHT[expression]).replace(" ", "") == expression.replace(" ", "").translate(
         str.maketrans({"x": "a", "y": "b", "*": "·", "-": "−"})
     )
@@ -141,7 +141,7 @@ def test_hidden_progress_has_four_panels_with_marks_through_all() -> None:
         "others",
         "others",
         "Hankel",
-        "whole",
+        "full matrix",
         "off-diagonal block",
     ]
     assert [t.showlegend for t in drawn.data][4:8] == [True, False, False, None]

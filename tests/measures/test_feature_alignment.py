@@ -38,19 +38,19 @@ def test_agops_align_with_the_final_one() -> None:
     taken, task = gl.MEASURES["agop_alignment"], task_of("add")
     now, then = metric(10, 0), metric(10, 1)
     found = taken({"M": now}, task, network=Kernel(), final={"M": then})
-    assert set(found) == {"whole", "off_block"}
-    assert found["whole"] == pytest.approx(np.sum(now * then) / np.linalg.norm(now) / np.linalg.norm(then))
+    assert set(found) == {"full", "off_block"}
+    assert found["full"] == pytest.approx(np.sum(now * then) / np.linalg.norm(now) / np.linalg.norm(then))
     a, b = now[5:, :5], then[5:, :5]
     assert found["off_block"] == pytest.approx(np.sum(a * b) / np.linalg.norm(a) / np.linalg.norm(b))
     same = taken({"M": 3 * now}, task, network=Kernel(), final={"M": now})
-    assert same == pytest.approx({"whole": 1, "off_block": 1})
+    assert same == pytest.approx({"full": 1, "off_block": 1})
     assert np.isnan(taken({"M": np.eye(10)}, task, network=Kernel(), final={"M": then})["off_block"])
 
     model = network_case("add", "quadratic")
     other = {k: v + 0.5 for k, v in model.weights.items()}
     found = taken(model.weights, task, model.train, network=model.network, final=other)
     m, n = (feature_matrix(w, task, model.train, model.network) for w in (model.weights, other))
-    assert found["whole"] == pytest.approx(np.sum(m * n) / np.linalg.norm(m) / np.linalg.norm(n))
+    assert found["full"] == pytest.approx(np.sum(m * n) / np.linalg.norm(m) / np.linalg.norm(n))
     with pytest.raises(gl.InputError, match="needs its weights"):
         taken({"M": now}, task, network=Kernel())
 
@@ -62,7 +62,7 @@ def test_what_compares_with_the_final_model_cannot_run_on_line() -> None:
         """Compared."""
         return {}
 
-    with pytest.raises(gl.InputError, match="cannot run on line"):
+    with pytest.raises(gl.InputError, match="cannot run online"):
         measure("too_early", online=True)(compared)
     assert "too_early" not in MEASURES
 
@@ -72,8 +72,8 @@ def test_over_the_checkpoints_of_a_run() -> None:
     run = gl.train(gl.preset("micro", small))
     found = take(run, "agop_alignment")
     assert found["step"].to_list() == run.checkpoints
-    assert (found["whole"][-1], found["off_block"][-1]) == pytest.approx((1, 1))
-    assert found["whole"][0] < 1
+    assert (found["full"][-1], found["off_block"][-1]) == pytest.approx((1, 1))
+    assert found["full"][0] < 1
 
 
 @pytest.mark.parametrize(("task_name", "network_name"), NETWORK_CASES)
@@ -85,7 +85,7 @@ def test_the_neural_feature_ansatz(task_name: str, network_name: str) -> None:
     root = vectors @ np.diag(np.sqrt(np.maximum(values, 0))) @ vectors.T
     nfm = model.w1.T @ model.w1
     off = [(i, j) for i in range(10) for j in range(10) if i != j]
-    assert found["whole"] == pytest.approx(np.corrcoef(root.ravel(), nfm.ravel())[0, 1])
+    assert found["full"] == pytest.approx(np.corrcoef(root.ravel(), nfm.ravel())[0, 1])
     listed = np.array([[m[place] for place in off] for m in (root, nfm)])
     assert found["off_diagonal"] == pytest.approx(np.corrcoef(listed)[0, 1])
     zeroed = [m - np.diag(np.diag(m)) for m in (root, nfm)]

@@ -86,7 +86,7 @@ def test_coordinates_of_a_kernel_machine() -> None:
     targets = np.tile(pair.targets, 2)
     mixed = dataclasses.replace(pair, inputs=operands[:, [0, 2, 1]], targets=targets, d_vocab=8, algebra=algebra)
     np.testing.assert_array_equal(fm.operand_places(mixed, 21), [*range(5), *range(14, 19)])
-    with pytest.raises(gl.InputError, match="needs 7 coordinates a position"):
+    with pytest.raises(gl.InputError, match="needs 7 coordinates per position"):
         fm.operand_places(mixed, 10)
     # real features: the operands' one-hots, then whatever else there is
     features = np.concatenate([np.tile(pairs(pair), (2, 1)), operands[:, 2:] == 6], axis=1)
@@ -140,7 +140,7 @@ def test_what_does_not_apply_is_refused() -> None:
         fm.neural_feature_matrix({"M": np.eye(10)}, task)
     with pytest.raises(gl.InputError, match="weights are M; there are embed"):
         fm.feature_matrix(weights, task, None, Kernel())
-    with pytest.raises(gl.InputError, match="needs 6 coordinates a position"):
+    with pytest.raises(gl.InputError, match="needs 6 coordinates per position"):
         fm.feature_matrix({"M": np.eye(10)}, task_of("even"))
     for settings, why in (
         ({"p": 3, "expression": "x + y + z"}, "two operands mod p"),
@@ -150,5 +150,5 @@ def test_what_does_not_apply_is_refused() -> None:
         with pytest.raises(gl.InputError, match=why):
             fm.feature_matrix({"M": np.eye(30)}, gl.read({"task": settings}).task.build())
     bare = Task("bare", task.inputs, task.targets, 5, 5)
-    with pytest.raises(gl.InputError, match="bare is no such task"):
+    with pytest.raises(gl.InputError, match="bare is not such a task"):
         fm.feature_matrix({"M": np.eye(30)}, bare)

@@ -103,7 +103,7 @@ def test_the_parts_are_told_for_each_operation_and_rule() -> None:
 
 def test_one_operation_has_one_table_a_rule_and_without_a_split_one_loss() -> None:
     model = case("add", "mlp")
-    found = take("logit_parts", model, frequencies=(1, 3))
+    found = dict(take("logit_parts", model, frequencies=(1, 3)))
     # a rule that names the same frequencies as one before is not told again
     found["is_key"] = np.array([found["is_key"][0], found["is_key"][0], ~found["is_key"][0]])
     tables = told("logit_parts", found)

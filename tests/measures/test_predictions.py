@@ -33,7 +33,7 @@ def test_outputs_are_a_networks_logits_and_a_machines_predictions() -> None:
     with pytest.raises(gl.InputError, match="needs its settings"):
         outputs(weights, task, rows)
     many = dataclasses.replace(task, targets=np.zeros((25, 2), np.int32), reads=(0, 2))
-    with pytest.raises(gl.InputError, match="one answer an input"):
+    with pytest.raises(gl.InputError, match="one answer per input"):
         outputs(weights, many, rows, Kernel())
 
 

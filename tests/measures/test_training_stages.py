@@ -6,7 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groklab.measures.training_stages import Phases, find_phases
+from groklab.measures.training_stages import TrainingStages, training_stages
+
+NONE = TrainingStages(None, None, None)
 
 
 def curves(memorised: int, generalised: int, still: int, end: int = 20_000):
@@ -21,7 +23,7 @@ def curves(memorised: int, generalised: int, still: int, end: int = 20_000):
 
 @given(st.integers(10, 30), st.integers(40, 90), st.integers(95, 130))
 def test_known_boundaries_are_found(a: int, b: int, c: int) -> None:
-    found = find_phases(*curves(a * 100, b * 100, c * 100))
+    found = training_stages(*curves(a * 100, b * 100, c * 100))
     assert found.memorisation == a * 100
     assert found.circuit_formation is not None
     assert found.cleanup is not None
@@ -32,27 +34,33 @@ def test_known_boundaries_are_found(a: int, b: int, c: int) -> None:
 def test_a_run_that_never_generalises_has_one_phase_that_may_have_ended() -> None:
     checkpoints, excluded, steps, accuracy, squares = curves(1500, 9000, 12000)
     flat = np.full_like(accuracy, 0.1)
-    assert find_phases(checkpoints, excluded, steps, flat, squares) == Phases(1500, None, None)
-    assert find_phases(checkpoints, -checkpoints.astype(float), steps, flat, squares) == Phases(None, None, None)
+    assert training_stages(checkpoints, excluded, steps, flat, squares) == TrainingStages(1500, None, None)
+    assert training_stages(checkpoints, -checkpoints.astype(float), steps, flat, squares) == TrainingStages(
+        None, None, None
+    )
 
 
 def test_nothing_finite_is_no_phase() -> None:
     checkpoints, excluded, steps, accuracy, squares = curves(1500, 9000, 12000)
     nothing = np.full_like(excluded, np.nan)
-    assert find_phases(checkpoints, nothing, steps, accuracy, squares) == Phases(None, None, None)
+    assert training_stages(checkpoints, nothing, steps, accuracy, squares) == NONE
 
 
 def test_few_checkpoints_tell_nothing() -> None:
     checkpoints, excluded, *rest = curves(1500, 9000, 12000)
-    assert find_phases(checkpoints[-3:], excluded[-3:], *rest) == Phases(None, None, None)
+    assert training_stages(checkpoints[-3:], excluded[-3:], *rest) == NONE
 
 
 def test_spans_cover_the_run() -> None:
-    assert Phases(1400, 9400, 14000).spans(20000) == [
+    assert TrainingStages(1400, 9400, 14000).spans(20000) == [
         ("memorisation", 0, 1400),
         ("circuit formation", 1400, 9400),
         ("cleanup", 9400, 14000),
         ("stable", 14000, 20000),
     ]
-    assert Phases(1400, None, None).spans(5000) == [("memorisation", 0, 1400), ("circuit formation", 1400, 5000)]
-    assert Phases(None, None, None).spans(50) == [("memorisation", 0, 50)]
+    stages = TrainingStages(1400, None, None)
+    assert stages.spans(5000) == [
+        ("memorisation", 0, 1400),
+        ("circuit formation", 1400, 5000),
+    ]
+    assert NONE.spans(50) == [("memorisation", 0, 50)]

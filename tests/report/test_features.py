@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_analysis(machine: gl.Run) -> None:
     assert f.orientation == said["orientation"] == "toeplitz"
     assert f.is_asked
     assert vars(f.turning) == said["hidden_progress"]
-    for name in ("toeplitz", "whole", "off_block", "ratio"):
+    for name in ("toeplitz", "full", "off_block", "ratio"):
         assert f.history[name].to_list() == said["trajectory"][name]
     assert f.stratified["n_transpose_free"] == said["stratified_accuracy"]["n_transpose_free"]
 

@@ -85,7 +85,7 @@ def test_cadence_is_rounded_up_to_evaluations() -> None:
     ("changes", "says"),
     [
         ({"measures.names": ["nothing"]}, "measures.names = 'nothing': is unknown"),
-        ({"measures.names": ["neurons"]}, "cannot run on line"),
+        ({"measures.names": ["neurons"]}, "cannot run online"),
         ({"measures.names": ["progress"]}, "needs measures.frequencies on line"),
         ({**ASKED, "measures.frequencies": [9]}, "integers from 1 to 5"),
         ({**ASKED, "task.expression": "x*y"}, "a function of a+b or a−b"),

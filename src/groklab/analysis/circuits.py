@@ -19,7 +19,7 @@ from groklab.measures.frequencies import default_rule, find_frequencies, residue
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import WELL_EXPLAINED
 from groklab.measures.progress import models_at_once, trajectory
-from groklab.measures.training_stages import FEWEST, RULE, Phases, find_phases
+from groklab.measures.training_stages import FEWEST, RULE, TrainingStages, training_stages
 from groklab.store.thinning import thin_evenly
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -113,7 +113,7 @@ def restricted_and_excluded(of_sum: str, restricted: float, own: float, excluded
     )
 
 
-def phases_sentence(phases: Phases, steps: Sequence[int], note: str = "") -> str:
+def phases_sentence(phases: TrainingStages, steps: Sequence[int], note: str = "") -> str:
     """Return where the phases of training end; note: a clause that follows, with its semicolon."""
     ends = {name.replace("_", " "): step for name, step in vars(phases).items()}
     reached = [f"{name} ends at step {step:,}" for name, step in ends.items() if step is not None]
@@ -128,7 +128,7 @@ def phases_sentence(phases: Phases, steps: Sequence[int], note: str = "") -> str
     return f"{text[0].upper()}{text[1:]}{note}{more}."
 
 
-def phases_to_dict(phases: Phases) -> dict[str, Any]:
+def phases_to_dict(phases: TrainingStages) -> dict[str, Any]:
     """Return the ends of the phases, and the rule."""
     return {**{f"{name}_ends": step for name, step in vars(phases).items()}, "rule": RULE}
 
@@ -161,7 +161,7 @@ class CircuitAnalysis(ModelAnalysis):
     steps: list[int]
     trajectory: Mapping[str, np.ndarray]
     metrics: pl.DataFrame
-    phases: Phases
+    phases: TrainingStages
     parts: Mapping[str, Mapping[str, Any]]
     left_out: Mapping[str, str]
 
@@ -617,11 +617,11 @@ def name_of_rule(task: Task, rule: str | None, frequencies: Sequence[int] | None
     return "given" if frequencies is not None else rule or default_rule(task)
 
 
-def phases_of(steps: Sequence[int], excluded_loss: np.ndarray, metrics: pl.DataFrame, accuracy: str) -> Phases:
+def phases_of(steps: Sequence[int], excluded_loss: np.ndarray, metrics: pl.DataFrame, accuracy: str) -> TrainingStages:
     """Return where the phases of training end; accuracy: the column of the test accuracy."""
     columns = {k: metrics[k].cast(pl.Float64).to_numpy() for k in (accuracy, "weight_norm")}
     evaluated, generalised = metrics["step"].to_numpy(), np.nan_to_num(columns[accuracy])
-    return find_phases(np.array(steps), excluded_loss, evaluated, generalised, columns["weight_norm"] ** 2)
+    return training_stages(np.array(steps), excluded_loss, evaluated, generalised, columns["weight_norm"] ** 2)
 
 
 def trajectory_to_dict(steps: Sequence[int], values: Mapping[str, np.ndarray]) -> dict[str, Any]:

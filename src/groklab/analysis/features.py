@@ -25,7 +25,7 @@ from groklab.measures.circulance import (
     deviations,
     fit_identity_and_ones,
     is_ambiguous,
-    is_asked,
+    is_function_of,
     logarithmic,
 )
 from groklab.measures.feature_alignment import alignment
@@ -149,7 +149,7 @@ class FeatureAnalysis(ModelAnalysis):
     @property
     def is_asked(self) -> bool:
         """Whether the task's answer is a function of what the block compares."""
-        return self.orientation is not None and is_asked(self.task, self.orientation)
+        return self.orientation is not None and is_function_of(self.task, self.orientation)
 
     def last(self, name: str) -> float:
         """Return a number of `history` or of the metrics at the end, NaN where there is none."""
@@ -180,7 +180,7 @@ class FeatureAnalysis(ModelAnalysis):
             **({"stratified_accuracy": self.stratified} if self.stratified else {}),
             "circulant_deviation": self.deviations,
             "orientation": self.orientation,
-            "alignment": {k: history[k].to_list() for k in ("whole", "off_block")},
+            "alignment": {k: history[k].to_list() for k in ("full", "off_block")},
             "block_structure": {k: one[k] for k in ("c1", "c2", "ratio", "residual", "off_diagonal_share")},
             **{k: one[k] for k in ("effective_rank", "top_share")},
             "trajectory": {**trajectory, **{k: history[k].to_list() for k in history.columns if k != "step"}},
@@ -523,7 +523,7 @@ def history_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
         rows.append(
             {
                 **deviations(lower),
-                "whole": alignment(matrix, final),
+                "full": alignment(matrix, final),
                 "off_block": alignment(lower, blocks(final)[2]),
                 "c1": c1,
                 "c2": c2,

@@ -35,7 +35,7 @@ from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
 from groklab.measures import MEASURES
 from groklab.measures.grid import grids_of
-from groklab.measures.training_stages import FEWEST, Phases
+from groklab.measures.training_stages import FEWEST, TrainingStages
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 from groklab.text import jsonable, listed, loss_of, percent
@@ -68,7 +68,7 @@ class OperationAnalysis:
     uniform: float
     steps: list[int]
     trajectory: Mapping[str, np.ndarray]
-    phases: Phases
+    phases: TrainingStages
 
     @property
     def sum(self) -> str:
@@ -274,7 +274,7 @@ def analyse_mixture(
             phases = (
                 phases_of(steps, own["excluded_loss"], metrics, accuracy)
                 if accuracy in metrics.columns
-                else Phases(None, None, None)
+                else TrainingStages(None, None, None)
             )
             operations.append(OperationAnalysis(name, grid.direction, math.log(task.n_answers), steps, own, phases))
     parts: dict[str, Mapping[str, Any]] = {}

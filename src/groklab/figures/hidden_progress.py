@@ -70,7 +70,7 @@ def hidden_progress(
         (
             "alignment",
             [
-                _line(history, "whole", "whole", OLIVE, "dash"),
+                _line(history, "full", "full matrix", OLIVE, "dash"),
                 _line(history, "off_block", "off-diagonal block", PINK),
             ],
             {"range": [min(0.0, float(history["off_block"].min() or 0)) - 0.04, 1.06]},  # type: ignore[arg-type]

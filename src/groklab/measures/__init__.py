@@ -1,43 +1,12 @@
 """Measures: pure functions from weights to named arrays, called by hand, after a run, or online."""
 
-from groklab.measures import (
-    ablations,
-    attention,
-    circulance,
-    feature_alignment,
-    feature_matrices,
-    feature_spectra,
-    fourier,
-    fourier_sparsity,
-    frequencies,
-    logit_parts,
-    neurons,
-    predictions,
-    progress,
-    representation,
-    training_stages,
-    variants,
-)
-from groklab.measures.registry import MEASURES, Measure, measure
+import importlib
+import pkgutil
 
-__all__ = [
-    "MEASURES",
-    "Measure",
-    "ablations",
-    "attention",
-    "circulance",
-    "feature_alignment",
-    "feature_matrices",
-    "feature_spectra",
-    "fourier",
-    "fourier_sparsity",
-    "frequencies",
-    "logit_parts",
-    "measure",
-    "neurons",
-    "predictions",
-    "progress",
-    "representation",
-    "training_stages",
-    "variants",
-]
+from groklab.measures.registry import MEASURES, Measure, NamedTable, Result, measure
+
+__all__ = ["MEASURES", "Measure", "NamedTable", "Result", "measure"]
+
+# each module registers its measures
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

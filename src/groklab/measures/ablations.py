@@ -1,12 +1,13 @@
-"""What the loss becomes when parts of a trained model are taken out or replaced (Nanda et al. 2023, sections 4.4, C.1).
+"""Loss when parts of a trained model are removed or replaced (Nanda et al. 2023, sections 4.4 and C.1).
 
-The last layer is written out at the last position, so that each intervention costs one or two products of matrices. All
-in double precision, logits and losses: a grokked model's lie near 1e-9, which single precision cannot tell from zero.
+The last layer is written out at the last position, so that each intervention costs one or two matrix products. All in
+double precision, logits and losses: those of a grokked model are near 1e-9, below the rounding of single precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from groklab.measures.frequencies import find_frequencies, residue_map
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import WELL_EXPLAINED, best_frequency, polynomials, single_frequency_fve
 from groklab.measures.progress import excluded_by_frequency, loss_and_accuracy
-from groklab.measures.registry import NamedTable, cell, measure
+from groklab.measures.registry import NamedTable, Result, cell, measure
 from groklab.measures.variants import project_on_operands, project_on_sums
 from groklab.networks.common import ACTIVATIONS, LAYER_NORM_EPSILON
 from groklab.networks.hooks import activations
@@ -54,11 +55,31 @@ INTERVENTIONS = {
 }
 
 
-def intervention_tables(found: Mapping[str, Any]) -> list[NamedTable]:
-    """Loss and accuracy by intervention, for people."""
+def intervention_tables(result: Mapping[str, Any]) -> list[NamedTable]:
+    """Show loss and accuracy by intervention."""
     columns = ("loss", "train_loss", "test_loss", "accuracy")
-    rows = [(name, *(cell(found[k][i]) for k in columns)) for i, name in enumerate(found["names"])]
+    rows = [(name, *(cell(result[k][i]) for k in columns)) for i, name in enumerate(result["names"])]
     return [NamedTable("Loss after each intervention", ("intervention", *(c.replace("_", " ") for c in columns)), rows)]
+
+
+@dataclass(frozen=True, eq=False)
+class Ablations(Result):
+    """Cross-entropy (nats) and accuracy after each of n interventions.
+
+    Attributes:
+        names: those of `INTERVENTIONS` that the network and task have, with each key frequency in the place of k.
+        loss, accuracy: (n,) on all pairs.
+        train_loss, test_loss: (n,) on either set, NaN without train_rows.
+        loss_without_frequency: (p//2,) on all pairs, of the logits without cos(w_k s) and sin(w_k s) of each frequency
+            1..p//2 alone (figure 6).
+    """
+
+    names: list[str]
+    loss: np.ndarray
+    train_loss: np.ndarray
+    test_loss: np.ndarray
+    accuracy: np.ndarray
+    loss_without_frequency: np.ndarray
 
 
 @measure("ablations", tables=intervention_tables)
@@ -68,14 +89,14 @@ def ablations(
     train_rows: np.ndarray | None = None,
     network: Any = None,
     frequencies: Sequence[int] | None = None,
-) -> dict[str, Any]:
+) -> Ablations:
     """Loss and accuracy after each of the paper's interventions, by `names`.
 
-    names: those of `INTERVENTIONS` that the network and task have, each key frequency (None: by `find_frequencies`) in
-    the place of k. loss, accuracy (n,): cross-entropy (nats) and accuracy on all pairs; train_loss,
-    test_loss (n,): on either set, NaN without train_rows. loss_without_frequency (p//2,): on all pairs, of the logits
-    without cos(w_k s) and sin(w_k s) of each frequency 1..p//2 alone (figure 6). Raises InputError where the answer is
-    no function of a + b or a − b.
+    Args:
+        frequencies: the key frequencies; None takes those of `find_frequencies`.
+
+    Raises:
+        InputError: where the answer is not a function of a + b or a − b.
     """
     network = network_or_recognised(weights, network)
     grid = grid_of(task)
@@ -92,14 +113,14 @@ def ablations(
         losses.append(np.pad(np.asarray(loss), (0, 3 - len(sets)), constant_values=np.nan))
         accuracies.append(min(max(float(accuracy[0]), 0.0), 1.0))
     table = np.array(losses)
-    return {
-        "names": names,
-        "loss": table[:, 0],
-        "train_loss": table[:, 1],
-        "test_loss": table[:, 2],
-        "accuracy": np.array(accuracies),
-        "loss_without_frequency": excluded_by_frequency(weights, task, None, network=network)["loss"],
-    }
+    return Ablations(
+        names=names,
+        loss=table[:, 0],
+        train_loss=table[:, 1],
+        test_loss=table[:, 2],
+        accuracy=np.array(accuracies),
+        loss_without_frequency=excluded_by_frequency(weights, task, None, network=network).loss,
+    )
 
 
 @jit
@@ -109,7 +130,7 @@ def _losses(logits: jax.Array, answers: jax.Array, weights: jax.Array) -> tuple[
 
 
 def _times(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """x @ matrix for x (p, p, n), as one product: NumPy's stacked ones are several times slower."""
+    """Return x @ matrix for x (p, p, n), as one product: NumPy's stacked ones are several times slower."""
     flat = x.reshape(x.shape[0] * x.shape[1], x.shape[2]) @ matrix
     return np.asarray(flat.reshape(*x.shape[:2], matrix.shape[1]))
 
@@ -133,17 +154,17 @@ class _LastLayer:
         self.post = last(self.block + "mlp.hook_post") if self.block + "mlp.W_in" in self.weights else None
 
     def attn_out_from(self, pattern: np.ndarray) -> np.ndarray:
-        """The attention's output from a pattern (p, p, n_heads, n_ctx)."""
+        """Return the attention's output from a pattern (p, p, n_heads, n_ctx)."""
         mixed = np.einsum("abhn,abnhe->abhe", pattern, self.values)
         out = self.weights[self.block + "attn.W_O"]
         return self._plus(_times(mixed.reshape(*mixed.shape[:2], -1), out.reshape(-1, out.shape[2])), "attn.b_O")
 
     def mid_from(self, pre: np.ndarray, attn_out: np.ndarray) -> np.ndarray:
-        """The residual stream before the MLP."""
+        """Return the residual stream before the MLP."""
         return self._norm(pre + attn_out, self.block + "ln1", "post")
 
     def logits_from_mid(self, mid: np.ndarray) -> np.ndarray:
-        """Logits when the MLP reads, and adds to, another residual stream."""
+        """Return the logits when the MLP reads, and adds to, another residual stream."""
         if self.post is None:
             return self._unembedded(mid)
         read = self._norm(mid, self.block + "ln2", "pre")
@@ -151,12 +172,12 @@ class _LastLayer:
         return self.logits_from(mid, np.asarray(ACTIVATIONS[self.network.activation](jnp.asarray(pre))))
 
     def logits_from(self, mid: np.ndarray, post: np.ndarray) -> np.ndarray:
-        """Logits from the residual stream before the MLP and the neurons' activations."""
+        """Return the logits from the residual stream before the MLP and the neurons' activations."""
         added = self._plus(_times(post, self.weights[self.block + "mlp.W_out"]), "mlp.b_out")
         return self._unembedded(self._norm(mid + added, self.block + "ln2", "post"))
 
     def from_neurons(self, post: np.ndarray) -> np.ndarray:
-        """Logits from other activations of the neurons alone: the skip path stays."""
+        """Return the logits from other activations of the neurons alone: the skip path stays."""
         return self.logits_from(self.mid, post)
 
     def _unembedded(self, x: np.ndarray) -> np.ndarray:
@@ -177,7 +198,7 @@ class _LastLayer:
 def _edited(
     weights: Mapping[str, Any], task: Task, network: Any, grid: Grid, keys: Sequence[int]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and logits (p, p, n_classes) of each intervention that there is, one at a time to hold few at once."""
+    """Yield name and logits (p, p, n_classes) of each intervention that applies, one at a time to save memory."""
     if isinstance(network, Transformer):
         layer = _LastLayer(weights, task, network, grid.rows)
         yield "base", layer.logits
@@ -201,7 +222,7 @@ def _edited(
 
 
 def _span(weights: Mapping[str, Any], task: Task, grid: Grid, keys: Sequence[int]) -> np.ndarray | None:
-    """Orthonormal directions, as columns, that span the u_k and v_k of W_L; None where residues share answers."""
+    """Return orthonormal columns that span the u_k and v_k of W_L; None where residues share answers."""
     try:
         spectrum = fourier_basis(grid.p) @ residue_map(weights, task)
     except InputError:

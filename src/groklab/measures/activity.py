@@ -1,6 +1,6 @@
-"""What one model does at its last position on every input of a task, in double precision.
+"""The activity of one model at its last position on every input of a task, in double precision.
 
-Losses of grokked models are of the order of 1e-9: logits are computed in float64 from the weights as they are.
+Losses of grokked models are of the order of 1e-9: logits are computed in float64 from the weights, whatever their type.
 """
 
 from __future__ import annotations
@@ -27,30 +27,33 @@ Activity = dict[str, Array]
 
 
 def network_or_recognised(weights: Mapping[str, Any], network: Any = None) -> Any:
-    """The network given, or the one that the weights are recognised to be of."""
+    """Return the network given, or the one that the weights are recognised to be of."""
     return recognise(weights) if network is None else network
 
 
 def activity(
     weights: Mapping[str, Any], task: Task, network: Any = None, parts: Sequence[str] = ("logits",)
 ) -> dict[str, np.ndarray]:
-    """Activity at the last position on all N inputs of the task, float64.
+    """Compute the activity at the last position on all N inputs of the task, float64.
 
-    logits (N, n_answers): the classes that are answers, with others (the '=' of a softmax over the vocabulary) dropped.
-    neurons (N, d_mlp): the last layer's activations. pattern (N, n_heads, n_ctx): the last layer's attention.
-    resid_mid (N, d_model): the residual stream before the last MLP. Raises InputError for a part that the network
-    does not have.
+    Args:
+        parts: 'logits' (N, n_answers), of the classes that are answers, without others such as the '=' of a softmax
+            over the vocabulary; 'neurons' (N, d_mlp), the last layer's activations; 'pattern' (N, n_heads, n_ctx), the
+            last layer's attention; 'resid_mid' (N, d_model), the residual stream before the last MLP.
+
+    Raises:
+        InputError: for a part that the network does not have.
     """
     network = network_or_recognised(weights, network)
     run = activity_function(network, task.shape, task.n_answers, parts)
-    found = run({k: jnp.asarray(v, jnp.float64) for k, v in weights.items()}, jnp.asarray(task.inputs))
-    return {k: np.asarray(v) for k, v in found.items()}
+    values = run({k: jnp.asarray(v, jnp.float64) for k, v in weights.items()}, jnp.asarray(task.inputs))
+    return {k: np.asarray(v) for k, v in values.items()}
 
 
 def activity_function(
     network: Any, shape: TaskShape, n_answers: int, parts: Sequence[str] = ("logits",)
 ) -> Callable[[Mapping[str, jax.Array], jax.Array], Activity]:
-    """The compiled function (weights, inputs) -> activity of a network, made once for equal descriptions."""
+    """Return the compiled function (weights, inputs) -> activity of a network, made once for equal descriptions."""
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise InputError("parts", unknown[0], f"needs one of {', '.join(PARTS)}")
@@ -88,15 +91,15 @@ def _function(network: Any, shape: TaskShape, n_answers: int, parts: Sequence[st
 
         if isinstance(network, MLP):
             network.reference_forward(weights, inputs, shape, keep)
-            found = {"logits": seen["logits"], "neurons": seen[f"hidden.{network.n_hidden_layers - 1}.hook_post"]}
+            values = {"logits": seen["logits"], "neurons": seen[f"hidden.{network.n_hidden_layers - 1}.hook_post"]}
         else:
             network.reference_forward(weights, inputs, shape, keep, last_only=True)
             block = f"blocks.{network.n_layers - 1}."
             names = {"neurons": "mlp.hook_post", "pattern": "attn.hook_pattern", "resid_mid": "hook_resid_mid"}
-            found = {k: seen[block + v] for k, v in names.items() if block + v in seen}
-            found["pattern"] = found["pattern"][:, :, -1]
-            found = {k: v if k == "pattern" else v[:, -1] for k, v in {**found, "logits": seen["logits"]}.items()}
-        found["logits"] = found["logits"][..., :n_answers]
-        return {part: found[part] for part in parts}
+            values = {k: seen[block + v] for k, v in names.items() if block + v in seen}
+            values["pattern"] = values["pattern"][:, :, -1]
+            values = {k: v if k == "pattern" else v[:, -1] for k, v in {**values, "logits": seen["logits"]}.items()}
+        values["logits"] = values["logits"][..., :n_answers]
+        return {part: values[part] for part in parts}
 
     return fast if set(parts) == {"logits"} else looked_into

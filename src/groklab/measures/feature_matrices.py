@@ -25,18 +25,22 @@ from groklab.tasks.features import matrix_power
 
 
 def is_kernel_machine(weights: Mapping[str, Any], network: Any = None) -> bool:
-    """Whether weights are a kernel machine's feature matrix {"M": (d, d)}; `network` are then its settings."""
+    """Return whether weights are a kernel machine's feature matrix {"M": (d, d)}; `network` are then its settings."""
     return set(weights) == {"M"} if network is None else bool(network.is_kernel_machine)
 
 
 def feature_matrix(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
 ) -> Float64[np.ndarray, "d d"]:
-    """(2p, 2p) feature matrix over the two operands: M of a kernel machine, else the square root of the AGOP.
+    """Return the (2p, 2p) feature matrix over the two operands: M of a kernel machine, else the square root of the
+    AGOP.
 
-    train_rows: rows that the AGOP is averaged over; None: all rows of the task.
-    Raises InputError where the task is no pair of operands mod p, or the weights are neither of a kernel machine nor
-    of a network of one hidden layer on one-hot tokens.
+    Args:
+        train_rows: rows that the AGOP is averaged over; None is all rows of the task.
+
+    Raises:
+        InputError: where the task is not on pairs of operands mod p, or the weights are neither of a kernel machine nor
+            of a network of one hidden layer on one-hot tokens.
     """
     if not is_kernel_machine(weights, network):
         return matrix_power(network_agop(weights, task, train_rows, network), 1 / 2)
@@ -50,11 +54,11 @@ def feature_matrix(
 def network_agop(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
 ) -> Float64[np.ndarray, "d d"]:
-    """(2p, 2p) AGOP of a network of one hidden layer, over the operands' one-hots.
+    """Return the (2p, 2p) AGOP of a network of one hidden layer, over the operands' one-hots.
 
-    In closed form: for f = W2 phi(W1 x + b) the Jacobian is W2 diag(phi') W1, so that
-    G = W1' [(W2' W2) o (D' D / n)] W1 with D = phi'(W1 x_j + b) (n, h) and o elementwise. For phi = x² that is
-    4 W1' [(W2' W2) o (W1 (X'X/n) W1')] W1. All n_classes outputs count. Raises InputError as `feature_matrix` does.
+    In closed form: for f = W2 phi(W1 x + b) the Jacobian is W2 diag(phi') W1, so that G = W1' [(W2' W2) o (D' D / n)]
+    W1 with D = phi'(W1 x_j + b) (n, h) and o elementwise. For phi = x² that is 4 W1' [(W2' W2) o (W1 (X'X/n) W1')] W1.
+    All n_classes outputs count. Raises InputError as `feature_matrix` does.
     """
     layer = hidden_layer(weights, task, train_rows, network)
     return np.asarray(layer.w1.T @ ((layer.w2.T @ layer.w2) * layer.slope_products) @ layer.w1)
@@ -63,15 +67,15 @@ def network_agop(
 def class_agops(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
 ) -> Float64[np.ndarray, "classes d d"]:
-    """(n_classes, 2p, 2p) AGOP of each output alone, of a network or a kernel machine; they sum to that of all.
+    """Return the AGOP of each output alone, of a network or a kernel machine; they sum to that of all.
 
     Raises InputError as `feature_matrix` does, and for a kernel machine without its settings or training rows.
     """
     if is_kernel_machine(weights, network):
         settings, rows = settings_and_rows(network, train_rows)
-        found = np.asarray(settings.agop(weights, task, rows, by_class=True), np.float64)
-        places = operand_places(task, found.shape[-1])
-        return np.asarray(found[:, places[:, None], places])
+        agops = np.asarray(settings.agop(weights, task, rows, by_class=True), np.float64)
+        places = operand_places(task, agops.shape[-1])
+        return np.asarray(agops[:, places[:, None], places])
     layer = hidden_layer(weights, task, train_rows, network)
     products = layer.slope_products
     scaled = (row[:, None] * layer.w1 for row in layer.w2)
@@ -79,22 +83,19 @@ def class_agops(
 
 
 def neural_feature_matrix(weights: Mapping[str, Any], task: Task, network: Any = None) -> Float64[np.ndarray, "d d"]:
-    """(2p, 2p) W1' W1 of a network of one hidden layer; where it plants a transform T of its inputs, of W1 T.
-
-    Raises InputError as `feature_matrix` does.
-    """
+    """Return W1' W1 of a network of one hidden layer; where it plants a transform T of its inputs, of W1 T."""
     w1 = hidden_layer(weights, task, np.arange(0), network).w1
     return np.asarray(w1.T @ w1)
 
 
 def blocks(matrix: Float64[np.ndarray, "d d"]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The p x p blocks M11, M12, M21, M22 of a (2p, 2p) matrix [[M11, M12], [M21, M22]]."""
+    """Return the p x p blocks M11, M12, M21, M22 of a (2p, 2p) matrix [[M11, M12], [M21, M22]]."""
     p = len(matrix) // 2
     return matrix[:p, :p], matrix[:p, p:], matrix[p:, :p], matrix[p:, p:]
 
 
 def settings_and_rows(network: Any, train_rows: np.ndarray | None) -> tuple[Any, np.ndarray]:
-    """What a kernel machine computes with besides M; raises InputError where its settings or rows are not given."""
+    """Return what a kernel machine computes with besides M. Raises InputError where it is not given."""
     if network is None:
         raise InputError("M alone does not say what a kernel machine computes: this measure needs its settings")
     if train_rows is None:
@@ -106,8 +107,10 @@ def settings_and_rows(network: Any, train_rows: np.ndarray | None) -> tuple[Any,
 class HiddenLayer:
     """The one hidden layer of a network, over the one-hots of two operands.
 
-    w1: (h, 2p), any planted transform multiplied in. w2: (n_classes, h), the output's scale multiplied in.
-    sums: (n, h) W1 x + b on the n inputs asked for.
+    Attributes:
+        w1: (h, 2p), any planted transform multiplied in.
+        w2: (n_classes, h), the output's scale multiplied in.
+        sums: (n, h) W1 x + b on n inputs.
     """
 
     w1: np.ndarray
@@ -125,9 +128,11 @@ class HiddenLayer:
 def hidden_layer(
     weights: Mapping[str, Any], task: Task, rows: np.ndarray | None = None, network: Any = None
 ) -> HiddenLayer:
-    """The hidden layer of an MLP, with its sums on some rows of the task (None: all).
+    """Return the hidden layer of an MLP, with its sums on some rows of the task (None: all).
 
-    Raises InputError where the task is no pair of operands, the network has another form, or weights are not its own.
+    Raises:
+        InputError: where the task is not on pairs of operands, the network has another form, or weights are not its
+            own.
     """
     p, places = operand_positions(task)
     if "M" in weights:
@@ -153,9 +158,10 @@ def hidden_layer(
 
 
 def operand_positions(task: Task) -> tuple[int, tuple[int, int]]:
-    """The modulus p, and where the two operands stand among the positions whose token varies.
+    """Return the modulus p, and the places of the two operands among the positions whose token varies.
 
-    Raises InputError where there are no two operands mod p, or their tokens are not the numbers themselves.
+    Raises:
+        InputError: where there are no two operands mod p, or their tokens are not the numbers themselves.
     """
     p, operands = operands_of(task)
     columns = task.inputs[:, task.shape.varying].T
@@ -166,10 +172,13 @@ def operand_positions(task: Task) -> tuple[int, tuple[int, int]]:
 
 
 def operand_places(task: Task, d: int) -> np.ndarray:
-    """(2p,) coordinates of the two operands' one-hots among the d coordinates of a kernel machine.
+    """Return the (2p,) coordinates of the two operands' one-hots among the d coordinates of a kernel machine.
 
     Those are one-hots of all positions that vary, one after another, or the task's own real features, which begin with
-    the operands' one-hots. Raises InputError where they are neither, or the task is no pair of operands.
+    the operands' one-hots.
+
+    Raises:
+        InputError: where they are neither, or the task is not on pairs of operands.
     """
     p, operands = operands_of(task)
     if task.features is not None:
@@ -179,20 +188,20 @@ def operand_places(task: Task, d: int) -> np.ndarray:
         return np.arange(2 * p)
     size, positions = task.shape.n_symbols, operand_positions(task)[1]
     if d != size * len(task.shape.varying) or size < p:
-        raise InputError("M", (d, d), f"needs {size} coordinates a position that varies, for {task.name}")
+        raise InputError("M", (d, d), f"needs {size} coordinates per position that varies, for {task.name}")
     return np.concatenate([np.arange(p) + i * size for i in positions])
 
 
 def operands_of(task: Task) -> tuple[int, np.ndarray]:
-    """The modulus p and the (N, 2) operands of a task; raises InputError where there are no two operands mod p."""
+    """Return the modulus p and the (N, 2) operands. Raises InputError where there are no two operands mod p."""
     p = task.algebra.p
     if not p or not has_two_operands(task):
-        raise InputError(f"a feature matrix has blocks for two operands mod p, and {task.name} is no such task")
+        raise InputError(f"a feature matrix has blocks for two operands mod p, and {task.name} is not such a task")
     return p, task.operands[:, :2]
 
 
 def has_two_operands(task: Task) -> bool:
-    """Whether inputs are pairs of operands; further columns of them may say which operation is meant."""
+    """Return whether inputs are pairs of operands; further columns may say which operation is meant."""
     operands = task.algebra.operands
     if operands is None or operands.ndim != 2 or operands.shape[1] < 2:
         return False
@@ -211,5 +220,5 @@ def _check_network(network: Any, weights: Mapping[str, Any], task: Task) -> None
 
 @functools.cache
 def _slope(activation: str) -> Callable[[Any], jax.Array]:
-    """The compiled derivative of an activation, entry by entry of an array (n, h)."""
+    """Return the compiled derivative of an activation, entry by entry of an array (n, h)."""
     return jax.jit(jax.vmap(jax.vmap(jax.grad(ACTIVATIONS[activation]))))

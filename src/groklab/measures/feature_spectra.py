@@ -16,7 +16,7 @@ from groklab.tasks.residues import is_prime
 
 
 def effective_rank(eigenvalues: Float64[np.ndarray, " d"]) -> float:
-    """exp of the entropy of |eigenvalues| over their sum (Roy & Vetterli 2007): 1..d; NaN where all are zero."""
+    """Return exp of the entropy of |eigenvalues| over their sum (Roy & Vetterli 2007): 1..d; NaN where all are zero."""
     sizes = np.abs(eigenvalues)
     if not sizes.any():
         return float("nan")
@@ -26,7 +26,7 @@ def effective_rank(eigenvalues: Float64[np.ndarray, " d"]) -> float:
 
 
 def top_share(eigenvalues: Float64[np.ndarray, " d"]) -> float:
-    """The largest |eigenvalue| over the sum of all; NaN where all are zero."""
+    """Return the largest |eigenvalue| over the sum of all; NaN where all are zero."""
     sizes = np.abs(eigenvalues)
     return float(sizes.max() / sizes.sum()) if sizes.any() else float("nan")
 
@@ -35,7 +35,7 @@ def top_share(eigenvalues: Float64[np.ndarray, " d"]) -> float:
 def feature_spectrum(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
 ) -> dict[str, Any]:
-    """Eigenvalues of the feature matrix, and of how many directions it is.
+    """Eigenvalues of the feature matrix, and how many directions they amount to.
 
     `eigenvalues` (2p,) descending; `effective_rank` = exp of the entropy of their normalised sizes; `top_share` of the
     largest in the sum of sizes. NaN for a matrix of zeros. Raises InputError as `feature_matrix` does.
@@ -46,19 +46,19 @@ def feature_spectrum(
 
 
 def unitary_dft(q: int) -> Complex128[np.ndarray, "q q"]:
-    """F[i, j] = exp(−2πi ij/q) / √q (Mallinar et al. 2024, section 5)."""
+    """Return F[i, j] = exp(−2πi ij/q) / √q (Mallinar et al. 2024, section 5)."""
     i = np.arange(q)
     return np.asarray(np.exp(-2j * np.pi * (np.outer(i, i) % q) / q) / np.sqrt(q))
 
 
 def transformed(block: Float64[np.ndarray, "q q"]) -> Float64[np.ndarray, "q q"]:
-    """(q, q) |F B F^H|: diagonal for a wrapped Toeplitz block, on places (k, −k) for a wrapped Hankel one."""
+    """Return |F B F^H|: diagonal for a wrapped Toeplitz block, on places (k, −k) for a wrapped Hankel one."""
     f = unitary_dft(len(block))
     return np.asarray(np.abs(f @ block @ f.conj().T))
 
 
 def circulant_power(block: Float64[np.ndarray, "q q"], wrapping: Wrapping) -> Float64[np.ndarray, " frequencies"]:
-    """(q//2 + 1,) the power of frequencies 0..q//2 in the circulant closest to a block; they sum to its |C|².
+    """Return the power of frequencies 0..q//2 in the circulant closest to a block; they sum to its |C|².
 
     The eigenvalues (or their sizes, for Hankel) of a circulant are the transform of its first row, so that k and −k
     have the same power: they are counted together.
@@ -78,7 +78,7 @@ def feature_fourier(
     Of the bottom-left p × p block B: `magnitude` (p, p) = |F B F^H| with the unitary transform F, and `magnitude_log`
     (p−1, p−1) of B without row and column 0 in the order of powers of the smallest generator (a circulant is diagonal
     there). `toeplitz_power`, `hankel_power` (p//2 + 1,) and `toeplitz_log_power`, `hankel_log_power` ((p−1)//2 + 1,):
-    the power of frequencies 0, 1, … in the closest circulant (`circulant_power`). NaN with logarithms where p is no
+    the power of frequencies 0, 1, … in the closest circulant (`circulant_power`). NaN with logarithms where p is not a
     prime. Raises InputError as `feature_matrix` does.
     """
     block = blocks(feature_matrix(weights, task, train_rows, network))[2]

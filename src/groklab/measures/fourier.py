@@ -1,8 +1,13 @@
-"""Fourier spectra of weights over the residues mod p (Nanda et al. 2023, section 4.1 and appendix C.2)."""
+"""Fourier spectra over the residues mod p: of weights, and over the grid of inputs (a, b) (Nanda et al. 2023).
+
+Sections 4.1 and 4.2 and appendix C.2. All in double precision: the small components of a grokked model are many orders
+of magnitude below the large ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +16,17 @@ from groklab.errors import InputError
 from groklab.lazy import Array, Float64, Shaped, jnp
 from groklab.measures.activity import activity
 from groklab.measures.grid import pair_rows
-from groklab.measures.registry import NamedTable, cell, measure
+from groklab.measures.registry import NamedTable, Result, cell, measure
 from groklab.tasks.base import Task
+
+#: How many components of two dimensions are given by name: 2 × 2 of each of five frequencies.
+NAMED = 20
+#: How many of them a table shows.
+SHOWN = 10
 
 
 def fourier_basis(p: int) -> Float64[np.ndarray, "p p"]:
-    """The orthonormal real Fourier basis, (p, p) float64, rows: constant, cos 1, sin 1, cos 2, sin 2, …
+    """Return the orthonormal real Fourier basis, (p, p) float64, rows: constant, cos 1, sin 1, cos 2, sin 2, …
 
     cos and sin of w_k = 2πk/p, k = 1..(p−1)/2; for even p the last row alternates in sign.
     """
@@ -31,12 +41,12 @@ def fourier_basis(p: int) -> Float64[np.ndarray, "p p"]:
 
 
 def component_norms(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " p"]:
-    """Norm of each Fourier component of a matrix (p, d) along its first axis: (p,)."""
+    """Return the norm of each Fourier component of a matrix (p, d) along its first axis: (p,)."""
     return np.asarray(np.linalg.norm(fourier_basis(len(matrix)) @ np.asarray(matrix, np.float64), axis=1))
 
 
 def frequency_norms(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " frequencies"]:
-    """Norm of each frequency k = 1..p//2 of a matrix (p, d), cosine and sine together: (p//2,)."""
+    """Return the norm of each frequency k = 1..p//2 of a matrix (p, d), cosine and sine together: (p//2,)."""
     p = len(matrix)
     power = component_norms(matrix)[1:] ** 2
     pairs = power[: 2 * ((p - 1) // 2)].reshape(-1, 2).sum(1)
@@ -44,7 +54,7 @@ def frequency_norms(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " 
 
 
 def check_frequencies(frequencies: Sequence[int], p: int) -> tuple[int, ...]:
-    """The frequencies as a sorted tuple; raises InputError for one outside 1..p//2."""
+    """Return the frequencies as a sorted tuple. Raises InputError for one outside 1..p//2."""
     for k in frequencies:
         if not 1 <= k <= p // 2:
             raise InputError("frequencies", k, f"needs integers from 1 to {p // 2} for p = {p}")
@@ -52,27 +62,34 @@ def check_frequencies(frequencies: Sequence[int], p: int) -> tuple[int, ...]:
 
 
 def rows_of(frequencies: Sequence[int], p: int) -> list[int]:
-    """Rows of `fourier_basis` that belong to some frequencies: cosine and sine of each, one row for k = p/2."""
+    """Return the rows of `fourier_basis` of some frequencies: cosine and sine of each, one row for k = p/2."""
     return [i for i in range(1, p) if (i + 1) // 2 in frequencies]
 
 
 def embedding_matrix(weights: Mapping[str, Any], task: Task) -> Shaped[np.ndarray, "p d"]:
-    """W_E of the number tokens, (p, d_model), or the first table of a network on one-hots, (p, d_mlp).
+    """Return W_E of the number tokens, (p, d_model), or the first table of a network on one-hots, (p, d_mlp).
 
-    Raises InputError where the task has no modulus or the network no such table.
+    Raises:
+        InputError: where the task has no modulus or the network no such table.
     """
-    p = _modulus(task)
+    return embedding_table(weights)[: _modulus(task)]
+
+
+def embedding_table(weights: Mapping[str, Any]) -> np.ndarray:
+    """Return W_E, or the first table of a network on one-hots. Raises InputError where there is neither."""
     for name in ("embed.W_E", "embed.0.W"):
         if name in weights:
-            return np.asarray(weights[name])[:p]
+            return np.asarray(weights[name])
     raise InputError("these weights hold no embedding: neither embed.W_E nor embed.0.W")
 
 
 def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "p d_mlp"]:
-    """W_L, from the last layer's neurons to the answers: (n_answers, d_mlp).
+    """Return W_L, from the last layer's neurons to the answers: (n_answers, d_mlp).
 
-    W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP. Raises
-    InputError for weights without an unembedding.
+    W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP.
+
+    Raises:
+        InputError: for weights without an unembedding.
     """
     p = _modulus(task)
     if "unembed.W_U" not in weights:
@@ -85,133 +102,153 @@ def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarr
 
 
 def last_block(weights: Mapping[str, Any]) -> str:
-    """'blocks.1.' for a transformer of two layers, '' for a network without blocks."""
-    numbers = [int(name.split(".")[1]) for name in weights if name.startswith("blocks.")]
-    return f"blocks.{max(numbers)}." if numbers else ""
+    """Return 'blocks.1.' for a transformer of two layers, '' for a network without blocks."""
+    blocks = [int(name.split(".")[1]) for name in weights if name.startswith("blocks.")]
+    return f"blocks.{max(blocks)}." if blocks else ""
 
 
 def gini(x: np.ndarray) -> float:
-    """Gini coefficient of non-negative numbers (Hurley & Rickard 2009): 0 for equal ones, (n−1)/n for one alone."""
+    """Return the Gini coefficient of non-negative numbers: 0 for equal ones, (n−1)/n for one alone (Hurley & Rickard
+    2009).
+    """
     return float(gini_of(jnp.asarray(x, jnp.float64)))
 
 
 def gini_of(x: Float64[Array, " n"]) -> Float64[Array, ""]:
-    """`gini`, for programs that are compiled; 0 where all numbers are zero."""
+    """Compute `gini` inside a compiled program; 0 where all numbers are zero."""
     n = x.shape[0]
     total = x.sum()
     ranks = 2 * jnp.arange(1, n + 1) - n - 1
     return jnp.where(total > 0, jnp.sum(ranks * jnp.sort(x)) / (n * jnp.where(total > 0, total, 1)), 0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class EmbeddingSpectrum(Result):
+    """norm: (p//2,) of each frequency. share: (p//2,) of the power. gini_W_E: of the Fourier components' norms."""
+
+    norm: np.ndarray
+    share: np.ndarray
+    gini_W_E: float
+
+
 @measure("embedding_spectrum", online=True)
-def embedding_spectrum(weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
+def embedding_spectrum(weights: Mapping[str, Any], task: Task) -> EmbeddingSpectrum:
     """Fourier spectrum of the embedding: `norm` of each frequency 1..p//2, their `share` of the power, `gini_W_E`."""
     matrix = embedding_matrix(weights, task)
     norms = frequency_norms(matrix)
     power = norms**2
-    return {"norm": norms, "share": power / max(power.sum(), 1e-300), "gini_W_E": gini(component_norms(matrix))}
+    return EmbeddingSpectrum(norms, power / max(power.sum(), 1e-300), gini(component_norms(matrix)))
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingFrequencies(Result):
+    """Frequencies, and their shares of the embedding's power."""
+
+    frequencies: list[int]
+    share: list[float]
 
 
 @measure("embedding_frequencies")
-def embedding_frequencies(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None
-) -> dict[str, Any]:
+def embedding_frequencies(weights: Mapping[str, Any], task: Task) -> EmbeddingFrequencies:
     """The `frequencies` that each carry at least 5% of the embedding's power, strongest first, and their `share`."""
-    share = embedding_spectrum(weights, task)["share"]
+    share = embedding_spectrum(weights, task).share
     order = [int(i) for i in np.argsort(-share) if share[i] >= 0.05]
-    return {"frequencies": [i + 1 for i in order], "share": [float(share[i]) for i in order]}
-
-
-def _modulus(task: Task) -> int:
-    p = task.algebra.p
-    if not p:
-        raise InputError(f"a Fourier spectrum needs a task with a modulus; {task.name} has none")
-    return p
-
-
-#: How many components are given by name: 2 × 2 of each of five frequencies.
-NAMED = 20
-#: How many of them are told to people.
-TOLD = 10
+    return EmbeddingFrequencies([i + 1 for i in order], [float(share[i]) for i in order])
 
 
 def transform_2d(values: Shaped[np.ndarray, "p p *rest"]) -> Float64[np.ndarray, "p p *rest"]:
-    """Orthonormal Fourier components of values (p, p, …) along a and b, in the order of `fourier_basis`: (p, p, …).
+    """Return the orthonormal Fourier components of values (p, p, …) along a and b, in the order of `fourier_basis`.
 
-    [f, g] = Σ_ab F[f, a] F[g, b] values[a, b]; the sum of squares stays what it is (Parseval).
+    [f, g] = Σ_ab F[f, a] F[g, b] values[a, b]; the sum of squares is the same (Parseval).
     """
     return _along_both(fourier_basis(len(values)), values)
 
 
 def inverse_2d(components: Shaped[np.ndarray, "p p *rest"]) -> Float64[np.ndarray, "p p *rest"]:
-    """Values (p, p, …) on the grid from their components (p, p, …): undoes `transform_2d`."""
+    """Return values (p, p, …) on the grid from their components: the inverse of `transform_2d`."""
     return _along_both(fourier_basis(len(components)).T, components)
 
 
 def component_names(p: int) -> list[str]:
-    """What each row of `fourier_basis(p)` is: 'const', 'cos 1', 'sin 1', 'cos 2', …; p strings."""
+    """Return the names of the rows of `fourier_basis(p)`: 'const', 'cos 1', 'sin 1', 'cos 2', …"""
     return ["const"] + [f"{'cos' if i % 2 else 'sin'} {(i + 1) // 2}" for i in range(1, p)]
 
 
 def largest_components(norm: Float64[np.ndarray, "p p"], n: int = NAMED) -> tuple[list[str], np.ndarray]:
-    """Names, 'cos 23 · sin 23' for cos(w_23 a) sin(w_23 b), and norms of the n largest components, largest first."""
+    """Return names, 'cos 23 · sin 23' for cos(w_23 a) sin(w_23 b), and norms of the n largest components, largest
+    first.
+    """
     names = component_names(len(norm))
     order = np.argsort(-norm, axis=None, kind="stable")[:n]
     pairs = zip(*np.unravel_index(order, norm.shape), strict=True)
     return [f"{names[f]} · {names[g]}" for f, g in pairs], norm.ravel()[order]
 
 
-def largest_tables(found: Mapping[str, Any]) -> list[NamedTable]:
-    """The largest components for people, of each operation: the name, the norm, and the share of all power."""
-    several = "operations" in found
-    told = []
-    for i, operation in enumerate(found["operations"] if several else [""]):
-        names, norms, every = (found[k][i] if several else found[k] for k in ("largest", "largest_norm", "norm"))
+def largest_tables(result: Mapping[str, Any]) -> list[NamedTable]:
+    """Show the largest components of each operation: the name, the norm, and the share of all power."""
+    several = "operations" in result
+    tables = []
+    for i, operation in enumerate(result["operations"] if several else [""]):
+        names, norms, every = (result[k][i] if several else result[k] for k in ("largest", "largest_norm", "norm"))
         power = float(np.sum(np.square(every, dtype=np.float64)))
         rows = [
             (name, cell(norm), f"{norm**2 / power:.1%}" if power > 0 else "–")
-            for name, norm in list(zip(names, norms, strict=True))[:TOLD]
+            for name, norm in list(zip(names, norms, strict=True))[:SHOWN]
         ]
         of = f" of {operation}" if several else ""
-        told.append(NamedTable(f"Largest components{of}", ("of a · of b", "norm", "share of power"), rows))
-    return told
+        tables.append(NamedTable(f"Largest components{of}", ("of a · of b", "norm", "share of power"), rows))
+    return tables
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum2D(Result):
+    """Fourier components over (a, b); of a mixture each array has a leading axis, one entry per operation.
+
+    Attributes:
+        norm: (p, p) norms; [f, g] belongs to rows f (of a) and g (of b) of the Fourier basis.
+        largest: names of the 20 largest, such as 'cos 23 · sin 23'.
+        largest_norm: their norms.
+        operations: names of a mixture's operations.
+    """
+
+    norm: np.ndarray
+    largest: list[Any]
+    largest_norm: np.ndarray
+    operations: list[str] | None = None
 
 
 @measure("logits_2d", tables=largest_tables)
-def logits_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
+def logits_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> Spectrum2D:
     """Fourier components of the logits over (a, b): `norm` (p, p) of each over the classes, the `largest` by name.
 
-    Logits as they are, not centred. norm[f, g] belongs to rows f (of a) and g (of b) of the Fourier basis. largest: the
-    20 largest, such as 'cos 23 · sin 23', and largest_norm, their norms (section 4.2, figure 4). Of any task in two
-    operands mod p that has every pair (Furuta et al. 2024, appendix B); of a mixture each of these has a leading axis,
-    an entry an operation, with their names as `operations`.
+    Logits are not centred (section 4.2, figure 4). For any task in two operands mod p that has every pair (Furuta et
+    al. 2024, appendix B).
     """
     return _over_pairs(activity(weights, task, network)["logits"], task)
 
 
 @measure("neurons_2d", tables=largest_tables)
-def neurons_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
+def neurons_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> Spectrum2D:
     """Fourier components of the last layer's neurons over (a, b): `norm` (p, p) over neurons, the `largest` by name.
 
-    Activations as they are, not centred: const · const holds their means. Otherwise as `logits_2d`.
+    Activations are not centred: const · const holds their means.
     """
     return _over_pairs(activity(weights, task, network, ("neurons",))["neurons"], task)
 
 
-def _over_pairs(values: np.ndarray, task: Task) -> dict[str, Any]:
-    """`_spectrum` of values (N, n) on a task's inputs, or of each operation of a mixture."""
-    names = task.algebra.operations
+def _over_pairs(values: np.ndarray, task: Task) -> Spectrum2D:
+    """Return the spectrum of values (N, n) on a task's inputs, or of each operation of a mixture."""
+    names = list(task.algebra.operations)
     if not names:
         return _spectrum(values[pair_rows(task)])
     each = [_spectrum(values[pair_rows(task, i)]) for i in range(len(names))]
-    stacked = {k: np.stack([found[k] for found in each]) for k in ("norm", "largest_norm")}
-    return {"operations": list(names), "largest": [found["largest"] for found in each], **stacked}
+    norms, largest = np.stack([one.norm for one in each]), np.stack([one.largest_norm for one in each])
+    return Spectrum2D(norms, [one.largest for one in each], largest, names)
 
 
-def _spectrum(values: np.ndarray) -> dict[str, Any]:
+def _spectrum(values: np.ndarray) -> Spectrum2D:
     norm = np.linalg.norm(transform_2d(values), axis=2)
-    names, norms = largest_components(norm)
-    return {"norm": norm, "largest": names, "largest_norm": norms}
+    return Spectrum2D(norm, *largest_components(norm))
 
 
 def _along_both(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -220,3 +257,10 @@ def _along_both(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     along_a = (matrix @ np.asarray(values, np.float64).reshape(p, -1)).reshape(p, p, -1)
     along_b = (matrix @ along_a.transpose(1, 0, 2).reshape(p, -1)).reshape(p, p, -1)
     return np.asarray(along_b.transpose(1, 0, 2).reshape(values.shape))
+
+
+def _modulus(task: Task) -> int:
+    p = task.algebra.p
+    if not p:
+        raise InputError(f"a Fourier spectrum needs a task with a modulus; {task.name} has none")
+    return p

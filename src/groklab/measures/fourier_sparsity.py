@@ -1,13 +1,14 @@
 """How few frequencies weights hold, and how far cosines or sines prevail in them.
 
-Furuta et al. 2024 (arXiv 2402.16726), section 4 and appendix B. FFS, the Fourier frequency sparsity (the 'density'
-of the paper's later version): the share of cosine and sine vectors that stand out. FCR, the Fourier coefficient ratio:
-how equal both vectors of a frequency are. All in double precision, and of cosines and sines by their
-true names: those of the paper's example program are swapped.
+Furuta et al. 2024 (arXiv 2402.16726), section 4 and appendix B. FFS, the Fourier frequency sparsity (the 'density' of
+the paper's later version): the share of cosine and sine vectors that stand out. FCR, the Fourier coefficient ratio: how
+equal both vectors of a frequency are. All in double precision, and of cosines and sines by their true names: those of
+the paper's example program are swapped.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,11 +29,16 @@ ROUNDING = 1e-12
 def wave_vectors(
     matrix: np.ndarray, half_range: bool = False
 ) -> tuple[Float64[np.ndarray, "frequencies d"], Float64[np.ndarray, "frequencies d"]]:
-    """μ_k and ν_k, the cosine and sine vectors of a matrix (p, d) along its first axis, k = 1..p//2: two (p//2, d).
+    """Return μ_k and ν_k, the cosine and sine vectors of a matrix (p, d) along its first axis, k = 1..p//2.
 
-    In the orthonormal basis; ν is zero for k = p/2, which has no sine. half_range: the sum that the paper displays
-    instead, (2/⌊p/2⌋) Σ_{t=1..⌊p/2⌋} over half of the residues, whose waves are not orthogonal.
-    Raises InputError unless the matrix has three rows or more, all finite.
+    In the orthonormal basis; ν is zero for k = p/2, which has no sine.
+
+    Args:
+        half_range: take the sum that the paper displays, (2/⌊p/2⌋) Σ_{t=1..⌊p/2⌋} over half of the residues, whose
+            waves are not orthogonal.
+
+    Raises:
+        InputError: unless the matrix has three rows or more, all finite.
     """
     values = np.asarray(matrix, np.float64)
     if values.ndim != 2 or len(values) < 3 or not np.isfinite(values).all():
@@ -45,16 +51,17 @@ def wave_vectors(
         angle = 2 * np.pi * (np.outer(np.arange(1, n + 1), np.arange(p)) % p) / p
         kept = (np.arange(p) >= 1) & (np.arange(p) <= n)
         cosines, sines = 2 / n * np.cos(angle) * kept, 2 / n * np.sin(angle) * kept
-    found = []
-    for wave in (cosines, sines):
-        vectors = wave @ values
-        rounding = np.linalg.norm(vectors, axis=1) <= ROUNDING * size * np.linalg.norm(wave, axis=1)
-        found.append(np.where(rounding[:, None], 0.0, vectors))
-    return found[0], found[1]
+
+    def vectors(wave: np.ndarray) -> np.ndarray:
+        products = wave @ values
+        rounding = np.linalg.norm(products, axis=1) <= ROUNDING * size * np.linalg.norm(wave, axis=1)
+        return np.where(rounding[:, None], 0.0, products)
+
+    return vectors(cosines), vectors(sines)
 
 
 def frequency_sparsity(matrix: np.ndarray, threshold: float = THRESHOLD, half_range: bool = False) -> float:
-    """FFS of a matrix (p, d): the share of the vectors μ_k and ν_k, k = 1..(p−1)//2, that stand out.
+    """Return the FFS of a matrix (p, d): the share of the vectors μ_k and ν_k, k = 1..(p−1)//2, that stand out.
 
     ‖μ_k‖ > threshold · max_i ‖μ_i‖, and likewise ν_k among the sines. From 1/K for one cosine and one sine of K to 1;
     what is all zero adds nothing. half_range: as of `wave_vectors`. Raises InputError as it does, and for a threshold
@@ -66,7 +73,7 @@ def frequency_sparsity(matrix: np.ndarray, threshold: float = THRESHOLD, half_ra
 
 
 def coefficient_ratio(matrix: np.ndarray, half_range: bool = False) -> float:
-    """FCR of a matrix (p, d): the mean of min(‖μ_k‖/‖ν_k‖, ‖ν_k‖/‖μ_k‖) over k = 1..(p−1)//2, from 0 to 1.
+    """Return the FCR of a matrix (p, d): the mean of min(‖μ_k‖/‖ν_k‖, ‖ν_k‖/‖μ_k‖) over k = 1..(p−1)//2, from 0 to 1.
 
     Weak frequencies count as much as strong ones; one that is zero counts as 0. It depends on where residues begin:
     shifting the rows turns μ_k into ν_k (see `singular_ratio`). half_range, InputError: as of `wave_vectors`.
@@ -75,16 +82,17 @@ def coefficient_ratio(matrix: np.ndarray, half_range: bool = False) -> float:
 
 
 def singular_ratio(matrix: np.ndarray) -> float:
-    """The mean over k = 1..(p−1)//2 of σ₂/σ₁ of the 2 × d matrix [μ_k; ν_k]: an FCR that no shift of the rows changes.
+    """Return the mean over k = 1..(p−1)//2 of σ₂/σ₁ of the 2 × d matrix [μ_k; ν_k]: an FCR that no shift of rows
+    changes.
 
-    A shift turns each pair by an angle, which leaves singular values as they are. At most the FCR. Raises InputError
-    as `wave_vectors` does.
+    A shift turns each pair by an angle, which leaves singular values the same. At most the FCR. Raises InputError as
+    `wave_vectors` does.
     """
     return _singular_ratio(*_pairs(matrix))
 
 
 def cosine_led(matrix: np.ndarray) -> float:
-    """The share of k = 1..(p−1)//2 with ‖μ_k‖ > ‖ν_k‖; InputError as of `wave_vectors`."""
+    """Return the share of k = 1..(p−1)//2 with ‖μ_k‖ > ‖ν_k‖; InputError as of `wave_vectors`."""
     return _cosine_led(*_pairs(matrix))
 
 
@@ -99,12 +107,12 @@ def fourier_sparsity(weights: Mapping[str, Any], task: Task) -> dict[str, Any]:
     A matrix that the network does not have is left out, as is the W_L of one that gives distances for logits. Raises
     InputError where the task has no modulus of 3 or more, or the network neither matrix.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, matrix in _matrices(weights, task).items():
         mu, nu = wave_vectors(matrix)
         cosines, sines = np.linalg.norm(mu, axis=1), np.linalg.norm(nu, axis=1)
         n = (len(matrix) - 1) // 2
-        found |= {
+        values |= {
             f"ffs_{name}": _sparsity(mu[:n], nu[:n], THRESHOLD),
             f"fcr_{name}": _coefficient_ratio(mu[:n], nu[:n]),
             f"sigma_ratio_{name}": _singular_ratio(mu[:n], nu[:n]),
@@ -112,27 +120,27 @@ def fourier_sparsity(weights: Mapping[str, Any], task: Task) -> dict[str, Any]:
             f"cos_norm_{name}": cosines,
             f"sin_norm_{name}": sines,
         }
-    return found
+    return values
 
 
 def _matrices(weights: Mapping[str, Any], task: Task) -> dict[str, np.ndarray]:
-    """Those of W_E and W_L that there are."""
+    """Return those of W_E and W_L that the weights hold."""
     p = task.algebra.p
     if not p or p < 3:
         raise InputError(f"Fourier sparsity needs a task with a modulus of 3 or more; {task.name} has {p or 'none'}")
-    found = {}
-    if any(name in weights for name in ("embed.W_E", "embed.0.W")):
-        found["W_E"] = embedding_matrix(weights, task)
+    matrices = {}
+    with contextlib.suppress(InputError):
+        matrices["W_E"] = embedding_matrix(weights, task)
     # where logits are distances to the vectors Y, the last matrix does not lead to answers
     if "unembed.W_U" in weights and "targets.Y" not in weights:
-        found["W_L"] = neuron_logit_map(weights, task)
-    if not found:
+        matrices["W_L"] = neuron_logit_map(weights, task)
+    if not matrices:
         raise InputError("these weights hold neither an embedding (embed.W_E, embed.0.W) nor an unembedding")
-    return found
+    return matrices
 
 
 def _pairs(matrix: np.ndarray, half_range: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """μ_k and ν_k of the frequencies that have both."""
+    """Return μ_k and ν_k of the frequencies that have both."""
     mu, nu = wave_vectors(matrix, half_range)
     n = (len(matrix) - 1) // 2
     return mu[:n], nu[:n]
@@ -162,5 +170,5 @@ def _singular_ratio(mu: np.ndarray, nu: np.ndarray) -> float:
 
 
 def _quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x / y, and 0 where y is."""
+    """Return x / y, and 0 where y is 0."""
     return np.where(y > 0, x / np.where(y > 0, y, 1.0), 0.0)

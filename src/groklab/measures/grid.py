@@ -1,6 +1,6 @@
 """The inputs of a task in two operands a and b mod p as a p × p grid, and what is known where only a ± b counts.
 
-Of a mixture each operation has a grid of its own.
+Each operation of a mixture has a grid of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from groklab.tasks.expression import find_direction
 class Grid:
     """All p² pairs (a, b) of a task with answers g(a + b) or g(a − b), row-major in (a, b).
 
-    rows: (p, p) int, the task's row that holds the pair (or, for unordered pairs, its mirror image).
-    sums: (p, p) int, s = a + direction·b mod p, of which the answer is a function. direction: +1 or −1.
-    answers: (p,) int, the class g(s).
+    Attributes:
+        rows: (p, p) int, the task's row that holds the pair (or, for unordered pairs, its mirror image).
+        sums: (p, p) int, s = a + direction·b mod p, which the answer is a function of.
+        direction: +1 or −1.
+        answers: (p,) int, the class g(s).
     """
 
     p: int
@@ -39,7 +41,7 @@ class Grid:
         return np.asarray((a - self.direction * b) % self.p)
 
     def by_sum(self, values: np.ndarray, opposite: bool = False) -> np.ndarray:
-        """Values (p, p, …) at [a, b] laid out at [s, a], or opposite at [difference, a]."""
+        """Return values (p, p, …) at [a, b] laid out at [s, a], or opposite at [difference, a]."""
         s, a = np.indices((self.p, self.p))
         sign = -self.direction if opposite else self.direction
         return np.asarray(values[a, sign * (s - a) % self.p])
@@ -66,7 +68,8 @@ class Grid:
         return f"a {sign} b − s(c)"
 
     def weights(self, task_rows: np.ndarray | None = None) -> np.ndarray:
-        """(p, p) float64 weights of the pairs that sum to one: equal on the task's rows given (None: on all pairs).
+        """Return (p, p) float64 weights of the pairs that sum to one: equal on the task's rows given (None: on all
+        pairs).
 
         Rows that are not of this grid, as those of a mixture's other operations, do not count.
         """
@@ -79,15 +82,20 @@ class Grid:
         return np.asarray((of_row / np.maximum(np.bincount(self.rows.ravel()), 1))[self.rows])
 
     def other_rows(self, task_rows: np.ndarray) -> np.ndarray:
-        """The grid's rows of the task that are not among those given: the test set of a training set."""
+        """Return the grid's rows of the task that are not among those given: the test set of a training set."""
         return np.setdiff1d(self.rows, task_rows)
 
 
 def pair_rows(task: Task, operation: int | None = None) -> Int[np.ndarray, "p p"]:
-    """The task's row that holds each pair (a, b), (p, p): of any task in two operands mod p that has every pair.
+    """Return the task's row that holds each pair (a, b), (p, p), for a task in two operands mod p that has every pair.
 
-    operation: the place of one of a mixture's operations. Unordered pairs hold their mirror images, too; of token
-    ids that stand for one residue, the smallest counts. Raises InputError for any other task, or a pair left out.
+    Unordered pairs hold their mirror images, too; of token ids that stand for one residue, the smallest counts.
+
+    Args:
+        operation: the place of one of a mixture's operations.
+
+    Raises:
+        InputError: for any other task, or a pair left out.
     """
     p, own = _rows_in_two_operands(task, operation)
     a, b = task.operands[own, :2].T.astype(np.int64)
@@ -103,9 +111,10 @@ def pair_rows(task: Task, operation: int | None = None) -> Int[np.ndarray, "p p"
 
 
 def grid_of(task: Task, operation: int | None = None) -> Grid:
-    """The grid of a task; raises InputError where its answers are no function of a + b or a − b on all p² pairs.
+    """Return the grid of a task, or of the operation at a place in a mixture.
 
-    operation: as of `pair_rows`.
+    Raises:
+        InputError: where its answers are not a function of a + b or a − b on all p² pairs.
     """
     p, _ = _rows_in_two_operands(task, operation)
     if operation is None:
@@ -124,9 +133,11 @@ def grid_of(task: Task, operation: int | None = None) -> Grid:
 
 
 def grids_of(task: Task) -> tuple[dict[str, Grid], list[str]]:
-    """The grid of the task, or of each operation of a mixture that has one, by name; and the names of the others.
+    """Return the grid of the task, or of each operation of a mixture that has one, by name; and the names of the
+    others.
 
-    Raises InputError as `grid_of` does, or where no operation of a mixture is a function of a + b or a − b.
+    Raises:
+        InputError: as `grid_of`, or where no operation of a mixture is a function of a + b or a − b.
     """
     names = task.algebra.operations
     if not names:
@@ -143,7 +154,9 @@ def grids_of(task: Task) -> tuple[dict[str, Grid], list[str]]:
 
 
 def _rows_in_two_operands(task: Task, operation: int | None) -> tuple[int, Int[np.ndarray, " n"]]:
-    """The modulus, and the rows of the task or of one operation; raises InputError unless there are two operands."""
+    """Return the modulus, and the rows of the task or of one operation. Raises InputError unless there are two
+    operands.
+    """
     p, operands, names = task.algebra.p, task.algebra.operands, task.algebra.operations
     if operation is not None and not 0 <= operation < len(names):
         allowed = f"needs the place of one of the {len(names)} operations that {task.name} mixes"

@@ -1,14 +1,15 @@
-"""The logits taken apart by frequency, and the loss of each combination of the parts (Furuta et al. 2024, appendix E).
+"""Split the logits by frequency, and take the loss of each combination of the parts (Furuta et al. 2024, appendix E).
 
 C_k is the projection of the logits, as functions of the p² inputs and class by class, on cos(w_k s) and sin(w_k s) with
 s = a + b or a − b; the paper writes the form for sums only. Key, non-key: the sums of C_k over key and over all other
-frequencies 1..p//2. Residual: what is left, among it the constant, functions of one operand and of the other direction.
-C_k are tables over s, so that nothing larger than the logits is made. All in double precision: losses lie near 1e-7.
+frequencies 1..p//2. Residual: the rest, among it the constant, functions of one operand and of the other direction. C_k
+are tables over s, so that nothing larger than the logits is made. All in double precision: losses are near 1e-7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from groklab.measures.fourier import check_frequencies, fourier_basis
 from groklab.measures.frequencies import RULES
 from groklab.measures.grid import Grid, grids_of
 from groklab.measures.progress import loss_and_accuracy
-from groklab.measures.registry import NamedTable, cell, measure
+from groklab.measures.registry import NamedTable, Result, cell, measure
 from groklab.tasks.base import Task
 
 #: What each combination keeps of (key, non-key, residual, the mean over inputs): the rows of the paper's table 4 in its
@@ -37,9 +38,9 @@ PARTS = {
 }
 #: A model depends on a frequency without which its loss rises by more than this (nats).
 RISE = 1e-9
-#: The rules of key frequencies (`frequencies.RULES`) that are told side by side: how much each part does depends on it.
+#: The rules of key frequencies (`frequencies.RULES`) shown side by side: each part's share depends on the rule.
 KEY_RULES = ("furuta", "furuta_union")
-#: What the rows of the told table are called, in its order.
+#: Names of the rows of the table, in its order.
 ROWS = {
     "all": "all",
     "key": "key",
@@ -55,7 +56,7 @@ ROWS = {
 def frequency_tables(
     logits: Float64[np.ndarray, "p p n_answers"], grid: Grid
 ) -> Float64[np.ndarray, "frequencies p n_answers"]:
-    """C_k of logits [a, b, class] for k = 1..p//2, as tables [k − 1, s, class]: C_k[a, b] is the row s = a ± b.
+    """Return C_k of logits [a, b, class] for k = 1..p//2, as tables [k − 1, s, class]: C_k[a, b] is the row s = a ± b.
 
     The orthogonal projection over all pairs on cos(w_k s) and sin(w_k s), for k = p/2 on its one wave.
     """
@@ -66,35 +67,76 @@ def frequency_tables(
 
 
 def parts_tables(
-    found: Mapping[str, Any], names: Mapping[str, str] | None = None, number: Callable[[float], str] = cell
+    result: Mapping[str, Any], names: Mapping[str, str] | None = None, number: Callable[[float], str] = cell
 ) -> list[NamedTable]:
-    """What the measure gave, for people: the rules, then for each operation and rule the loss of each combination.
+    """Show the rules, then for each operation and rule the loss of each combination.
 
-    Of rules that name the same frequencies the first is told. names: what to call a rule, where not by its name.
-    number: how to write a loss.
+    Of rules that name the same frequencies only the first is shown.
+
+    Args:
+        names: what to call a rule, where not by its name.
+        number: formats a loss.
     """
-    is_key, called = np.asarray(found["is_key"], bool), [(names or {}).get(rule, rule) for rule in found["rules"]]
+    is_key, called = np.asarray(result["is_key"], bool), [(names or {}).get(rule, rule) for rule in result["rules"]]
     rules = [i for i in range(len(is_key)) if not any((is_key[i] == is_key[j]).all() for j in range(i))]
-    several = "operations" in found
-    operations = list(found["operations"]) if several else [""]
-    sets = [name for name in ("train_loss", "test_loss") if name in found] or ["loss"]
-    losses = {name: np.asarray(found[name], float).reshape(len(operations), len(is_key), -1) for name in sets}
-    place = {part: i for i, part in enumerate(found["parts"])}
-    told = []
+    several = "operations" in result
+    operations = list(result["operations"]) if several else [""]
+    sets = [name for name in ("train_loss", "test_loss") if name in result] or ["loss"]
+    losses = {name: np.asarray(result[name], float).reshape(len(operations), len(is_key), -1) for name in sets}
+    place = {part: i for i, part in enumerate(result["parts"])}
+    tables = []
     for i, operation in enumerate(operations):
         for rule in rules:
             of = f" of {operation}" if several else ""
             rows = [(ROWS[p], *(number(losses[s][i, rule, place[p]]) for s in sets)) for p in ROWS if p in place]
             head = ("what is kept", *(s.replace("_", " ") for s in sets))
-            told.append(NamedTable(f"Loss of the parts of the logits{of}, by the rule {called[rule]}", head, rows))
-    needed = np.asarray(found["n_dependent"]).reshape(len(operations), -1)
+            tables.append(NamedTable(f"Loss of the parts of the logits{of}, by the rule {called[rule]}", head, rows))
+    needed = np.asarray(result["n_dependent"]).reshape(len(operations), -1)
     rows = []
     for rule, name in enumerate(called):
         keys = [str(k + 1) for k in np.flatnonzero(is_key[rule])]
         besides = (str(n) for n in needed[:, rule])
         rows.append((name, ", ".join(keys) or "none", f"{len(keys)} of {is_key.shape[1]}", *besides))
     needs = [f"others needed, {operation}" if several else "others needed" for operation in operations]
-    return [NamedTable("Key frequencies", ("rule", "key frequencies", "how many", *needs), rows), *told]
+    return [NamedTable("Key frequencies", ("rule", "key frequencies", "how many", *needs), rows), *tables]
+
+
+@dataclass(frozen=True, eq=False)
+class LogitParts(Result):
+    """Cross-entropy (nats, over the p answers) of parts of the logits.
+
+    Arrays of a mixture have a leading axis with one entry for each of `operations`; not `is_key`. What needs a set that
+    is empty or unknown is None.
+
+    Attributes:
+        rules: rules of the key frequencies: 'given' for those given, and KEY_RULES.
+        is_key: (n_rules, p//2) which frequencies each rule names.
+        parts: names of the eight combinations, in the order of `PARTS`.
+        dependent: (p//2,) whether the training loss (without a split, that of all pairs) rises by more than 1e-9
+            without the frequency.
+        n_dependent: (n_rules,) how many frequencies that are not key are dependent.
+        share: (p//2,) share of the variance over inputs, all classes together, that C_k explains.
+        direction: +1 where the answer is a function of a + b, −1 for a − b.
+        loss, train_loss, test_loss: (n_rules, 8) on all pairs and on either set.
+        loss_without_frequency, train_loss_without_frequency, test_loss_without_frequency: (p//2,) of raw − C_k.
+        operations, left_out: of a mixture, the operations whose answer is a function of a ± b, and the others.
+    """
+
+    rules: list[str]
+    is_key: np.ndarray
+    parts: list[str]
+    dependent: np.ndarray
+    n_dependent: np.ndarray
+    share: np.ndarray
+    direction: np.ndarray
+    loss: np.ndarray
+    loss_without_frequency: np.ndarray
+    train_loss: np.ndarray | None = None
+    train_loss_without_frequency: np.ndarray | None = None
+    test_loss: np.ndarray | None = None
+    test_loss_without_frequency: np.ndarray | None = None
+    operations: list[str] | None = None
+    left_out: list[str] | None = None
 
 
 @measure("logit_parts", tables=parts_tables)
@@ -105,26 +147,20 @@ def logit_parts(
     network: Any = None,
     frequencies: Sequence[int] | None = None,
     final: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> LogitParts:
     """Loss of the logits' key, non-key and residual parts and of their combinations, and without each frequency.
 
-    Key frequencies by each of `rules`: those given, if any are; 'furuta', a component of W_L above half of the largest;
-    'furuta_union', those and the same of W_E. They are those of the final model where one is given. is_key
-    (n_rules, p//2): which each rule names. parts: names of the eight combinations, in the order of `PARTS`.
-    loss, train_loss, test_loss (n_rules, 8): cross-entropy (nats) over the p answers, on all pairs and on either set.
-    loss_without_frequency, train_…, test_… (p//2,): of raw − C_k. dependent (p//2,): whether that raises the training
-    loss (without a split, that of all pairs) by more than 1e-9; n_dependent (n_rules,): how many non-key ones do.
-    share (p//2,): of the variance over inputs, all classes together, that C_k explains. direction: +1 where the answer
-    is a function of a + b, −1 for a − b. Without train_rows, or a row outside them, what needs that set is left out.
-    Of a mixture everything but rules, is_key and parts has a leading axis, an entry for each of `operations`, those
-    whose answer is a function of a ± b; `left_out` names the others. Raises InputError where no answer is, or where the
-    weights have no unembedding and no frequencies are given.
+    Key frequencies by 'furuta', a component of W_L above half of the largest, and 'furuta_union', those and the same of
+    W_E; and those given, if any are. They are those of the final model where one is given.
+
+    Raises:
+        InputError: where no answer is a function of a ± b, or the weights have no unembedding and no frequencies are
+            given.
     """
     network = network_or_recognised(weights, network)
     grids, left_out = grids_of(task)
     keys = _keys(weights if final is None else final, task, network, frequencies)
-    every = np.arange(1, task.modulus // 2 + 1)
-    is_key = np.array([np.isin(every, own) for own in keys.values()])
+    is_key = np.array([np.isin(np.arange(1, task.modulus // 2 + 1), own) for own in keys.values()])
     logits = activity(weights, task, network)["logits"]
     each = []
     for grid in grids.values():
@@ -134,17 +170,21 @@ def logit_parts(
             if len(np.unique(train_rows)) < task.n_inputs:
                 sets["test_"] = grid.weights(grid.other_rows(train_rows))
         each.append(_of_operation(logits[grid.rows], grid, is_key, sets))
-    found: dict[str, Any] = {"rules": list(keys), "is_key": is_key, "parts": list(PARTS)}
-    if not task.algebra.operations:
-        return found | each[0]
-    stacked = {k: np.stack([one[k] for one in each]) for k in each[0]}
-    return found | {"operations": list(grids), "left_out": left_out} | stacked
+    mixed = bool(task.algebra.operations)
+    return LogitParts(
+        rules=list(keys),
+        is_key=is_key,
+        parts=list(PARTS),
+        operations=list(grids) if mixed else None,
+        left_out=left_out if mixed else None,
+        **{k: np.stack([one[k] for one in each]) if mixed else each[0][k] for k in each[0]},
+    )
 
 
 def _keys(
     weights: Mapping[str, Any], task: Task, network: Any, frequencies: Sequence[int] | None
 ) -> dict[str, tuple[int, ...]]:
-    """Key frequencies by the name of their rule; a rule that does not apply is left out unless it is the only one."""
+    """Return key frequencies by the name of their rule, without rules that do not apply unless there is no other."""
     keys = {} if frequencies is None else {"given": check_frequencies(frequencies, task.modulus)}
     for rule in KEY_RULES:
         try:
@@ -160,8 +200,8 @@ def _of_operation(
     grid: Grid,
     is_key: Bool[np.ndarray, "rules frequencies"],
     sets: Mapping[str, Float64[np.ndarray, "p p"]],
-) -> dict[str, Any]:
-    """What the measure says of one operation, from its logits [a, b, class] and the weights of pairs in each set."""
+) -> dict[str, np.ndarray]:
+    """Measure one operation from its logits [a, b, class] and the weights of pairs in each set."""
     tables, mean = frequency_tables(logits, grid), logits.mean(axis=(0, 1))
     kept = [_kept(tables, own, mean, combination) for own in is_key for combination in PARTS.values()]
     scales = [combination[2] for _ in is_key for combination in PARTS.values()] + [1] * len(tables)
@@ -175,8 +215,8 @@ def _of_operation(
     by_set = dict(zip(sets, np.asarray(losses).T, strict=True))
     of_parts = {name: values[: len(kept)].reshape(len(is_key), len(PARTS)) for name, values in by_set.items()}
     without = {name: values[len(kept) :] for name, values in by_set.items()}
-    told = "train_" if "train_" in sets else ""
-    dependent = without[told] - of_parts[told][0, 0] > RISE
+    fitted = "train_" if "train_" in sets else ""
+    dependent = without[fitted] - of_parts[fitted][0, 0] > RISE
     energy = np.sum((logits - mean) ** 2)
     return {
         **{f"{name}loss": values for name, values in of_parts.items()},
@@ -184,12 +224,12 @@ def _of_operation(
         "dependent": dependent,
         "n_dependent": (dependent & ~is_key).sum(axis=1),
         "share": grid.p * np.sum(tables**2, axis=(1, 2)) / (energy if energy > 0 else 1.0),
-        "direction": grid.direction,
+        "direction": np.asarray(grid.direction),
     }
 
 
 def _kept(tables: np.ndarray, is_key: np.ndarray, mean: np.ndarray, combination: Sequence[int]) -> np.ndarray:
-    """A combination of the parts, less the logits themselves where it keeps the residual: a table over s."""
+    """Return a combination of the parts, less the logits themselves where it keeps the residual: a table over s."""
     key, non_key, residual, with_mean = combination
     of_keys, every = tables[is_key].sum(axis=0), tables.sum(axis=0)
     return np.asarray((key - residual) * of_keys + (non_key - residual) * (every - of_keys) + with_mean * mean)
@@ -208,5 +248,5 @@ def _losses(
         edited = scale * by_sum + table[:, None]
         return jax.vmap(lambda weights: loss_and_accuracy(edited, answers, weights)[0])(by_set)
 
-    found: jax.Array = jax.lax.map(one, (scales, tables))
-    return found
+    losses: jax.Array = jax.lax.map(one, (scales, tables))
+    return losses

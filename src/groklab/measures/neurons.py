@@ -8,6 +8,7 @@ variances of nearly dead neurons are those of the weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from groklab.lazy import Float64, Int, Shaped
 from groklab.measures.activity import activity
 from groklab.measures.fourier import fourier_basis, rows_of
 from groklab.measures.grid import grid_of
-from groklab.measures.registry import measure
+from groklab.measures.registry import Result, measure
 from groklab.tasks.base import Task
 
 #: Fraction of variance from which a neuron counts as explained by its frequency (section 4.3).
@@ -26,11 +27,14 @@ ROUNDING = 1e-12
 
 
 def single_frequency_fve(neurons: Shaped[np.ndarray, "p p d_mlp"]) -> Float64[np.ndarray, "frequencies d_mlp"]:
-    """Fraction of each neuron's variance within one frequency, for k = 1..p//2: (p//2, d_mlp).
+    """Return the fraction of each neuron's variance within one frequency, (p//2, d_mlp) for k = 1..p//2.
 
-    neurons: activations on the grid (a, b). The eight components besides the constant of {1, cos w_k a, sin w_k a} ×
-    {1, cos w_k b, sin w_k b}, over all components besides the constant; three of k = p/2, which has no sine. Zero for a
-    dead neuron, whose activation does not vary.
+    The eight components besides the constant of {1, cos w_k a, sin w_k a} × {1, cos w_k b, sin w_k b}, over all
+    components besides the constant; three of k = p/2, which has no sine. Zero for a dead neuron, whose activation does
+    not vary.
+
+    Args:
+        neurons: activations on the grid (a, b).
     """
     p = len(neurons)
     centred, energy = centred_on_inputs(neurons)
@@ -40,7 +44,7 @@ def single_frequency_fve(neurons: Shaped[np.ndarray, "p p d_mlp"]) -> Float64[np
     power = np.empty((p // 2, centred.shape[2]))
     for k in range(1, p // 2 + 1):
         rows = slice(2 * k - 1, min(2 * k + 1, p))
-        # only the products of one frequency with itself, not the whole transform along b
+        # only the products of one frequency with itself, not the full transform along b
         products = basis[rows] @ along_a[rows]
         power[k - 1] = single[rows].sum(axis=0) + (products**2).sum(axis=(0, 1))
     return np.asarray(power / np.where(energy > 0, energy, 1.0))
@@ -49,21 +53,21 @@ def single_frequency_fve(neurons: Shaped[np.ndarray, "p p d_mlp"]) -> Float64[np
 def best_frequency(
     fve: Float64[np.ndarray, "frequencies d_mlp"],
 ) -> tuple[Int[np.ndarray, " d_mlp"], Float64[np.ndarray, " d_mlp"]]:
-    """Each neuron's frequency, 1..p//2 or 0 for a dead one, and its fraction, from those of all (p//2, d_mlp)."""
+    """Return each neuron's frequency, 1..p//2 or 0 for a dead one, and its fraction of the variance."""
     best = fve.max(axis=0, initial=0.0)
     return np.where(best > 0, fve.argmax(axis=0) + 1, 0), best
 
 
 def winning_frequencies(neurons: Shaped[np.ndarray, "p p d_mlp"]) -> tuple[int, ...]:
-    """Every frequency that is the best of at least one neuron, ascending: the rule of the authors' code."""
-    found = best_frequency(single_frequency_fve(neurons))[0]
-    return tuple(int(k) for k in np.unique(found) if k > 0)
+    """Return every frequency that is the best of at least one neuron, ascending: the rule of the authors' code."""
+    frequency = best_frequency(single_frequency_fve(neurons))[0]
+    return tuple(int(k) for k in np.unique(frequency) if k > 0)
 
 
 def blocks_of(
     neurons: Shaped[np.ndarray, "p p d_mlp"], frequency: Int[np.ndarray, " d_mlp"]
 ) -> Float64[np.ndarray, "three three d_mlp"]:
-    """Components of each neuron in the block of its frequency (d_mlp,): (3, 3, d_mlp).
+    """Return the components of each neuron in the block of its frequency, (3, 3, d_mlp).
 
     [i, j] belongs to the i-th of {const, cos, sin} of a and the j-th of b, in the orthonormal basis; [0, 0] is p times
     the mean. Absent sines, and all but the constant where the frequency is 0, are zero.
@@ -81,10 +85,9 @@ def blocks_of(
 def polynomials(
     neurons: Shaped[np.ndarray, "p p d_mlp"], frequency: Int[np.ndarray, " d_mlp"]
 ) -> Float64[np.ndarray, "p p d_mlp"]:
-    """Each neuron's part in the block of its frequency, its mean kept: the best quadratic polynomial, (p, p, d_mlp).
+    """Return each neuron's best quadratic polynomial in cos and sin of w_k a and of w_k b, its mean kept (section 4.3).
 
-    Least squares over all inputs, in cos and sin of w_k a and of w_k b (section 4.3); a neuron of frequency 0 becomes
-    its mean.
+    Least squares over all inputs: the part in the block of its frequency. A neuron of frequency 0 becomes its mean.
     """
     p = len(neurons)
     blocks = blocks_of(neurons, frequency)
@@ -97,34 +100,51 @@ def polynomials(
     return made
 
 
-@measure("neurons")
-def neurons(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
-    """Each neuron's `frequency`, the fraction of variance it explains (`fve`), and its `cluster`.
+@dataclass(frozen=True, eq=False)
+class Neurons(Result):
+    """Frequencies of the last layer's neurons at the last position (Nanda et al. 2023, section 4.3).
 
-    Of the last layer, at the last position. frequency (d_mlp,): the k of which the quadratic polynomials in cos and sin
-    of w_k a and w_k b explain most of the variance over inputs, 0 for a dead neuron; fve (d_mlp,): that fraction;
-    cluster (d_mlp,): the frequency where fve is at least 0.85, else −1 (section 4.3). components (3, 3, d_mlp): of
-    {const, cos, sin} of a × of b at that frequency, orthonormal. neurons_by_frequency and clustered_by_frequency
-    (p//2,): how many neurons have each frequency, and are in its cluster. well_explained_neurons, dead_neurons: counts.
+    Attributes:
+        frequency: (d_mlp,) the k whose quadratic polynomials in cos and sin of w_k a and w_k b explain most of the
+            variance over inputs; 0 for a dead neuron.
+        fve: (d_mlp,) that fraction of the variance.
+        cluster: (d_mlp,) the frequency where fve is at least 0.85, else −1.
+        components: (3, 3, d_mlp) of {const, cos, sin} of a × of b at that frequency, orthonormal.
+        neurons_by_frequency: (p//2,) how many neurons have each frequency.
+        clustered_by_frequency: (p//2,) how many are in its cluster.
     """
+
+    frequency: np.ndarray
+    fve: np.ndarray
+    cluster: np.ndarray
+    components: np.ndarray
+    neurons_by_frequency: np.ndarray
+    clustered_by_frequency: np.ndarray
+    well_explained_neurons: int
+    dead_neurons: int
+
+
+@measure("neurons")
+def neurons(weights: Mapping[str, Any], task: Task, network: Any = None) -> Neurons:
+    """Each neuron's `frequency`, the fraction of variance it explains (`fve`), and its `cluster`."""
     values = activity(weights, task, network, ("neurons",))["neurons"][grid_of(task).rows]
     frequency, fve = best_frequency(single_frequency_fve(values))
     well = fve >= WELL_EXPLAINED
     n = len(values) // 2 + 1
-    return {
-        "frequency": frequency,
-        "fve": fve,
-        "cluster": np.where(well, frequency, -1),
-        "components": blocks_of(values, frequency),
-        "neurons_by_frequency": np.bincount(frequency, minlength=n)[1:],
-        "clustered_by_frequency": np.bincount(frequency[well], minlength=n)[1:],
-        "well_explained_neurons": int(well.sum()),
-        "dead_neurons": int((frequency == 0).sum()),
-    }
+    return Neurons(
+        frequency=frequency,
+        fve=fve,
+        cluster=np.where(well, frequency, -1),
+        components=blocks_of(values, frequency),
+        neurons_by_frequency=np.bincount(frequency, minlength=n)[1:],
+        clustered_by_frequency=np.bincount(frequency[well], minlength=n)[1:],
+        well_explained_neurons=int(well.sum()),
+        dead_neurons=int((frequency == 0).sum()),
+    )
 
 
 def centred_on_inputs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (p, p, n) without their means, and the sum of squares left (n,); both zero where that is rounding."""
+    """Return values (p, p, n) without their means, and the sums of squares (n,); both zero where that is rounding."""
     values = np.asarray(values, np.float64)
     centred = values - values.mean(axis=(0, 1))
     energy = np.einsum("abn,abn->n", centred, centred)
@@ -135,5 +155,5 @@ def centred_on_inputs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rows(k: int, p: int) -> list[int]:
-    """Rows of the Fourier basis of one frequency, and the constant first."""
+    """Return the rows of the Fourier basis of one frequency, the constant first."""
     return [0, *rows_of([k], p)]

@@ -9,25 +9,30 @@ import numpy as np
 
 from groklab.errors import InputError
 from groklab.lazy import Bool, Float64, Shaped, jnp
-from groklab.measures.activity import activity
+from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.feature_matrices import has_two_operands, is_kernel_machine, settings_and_rows
 from groklab.measures.registry import measure
-from groklab.networks.hooks import recognise
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks.base import Task
 from groklab.tasks.splits import in_transpose
+
+#: Inputs of one forward pass of `position_losses`.
+ROWS = 1024
 
 
 def outputs(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
 ) -> Float64[np.ndarray, "n_inputs n_answers"]:
-    """(N, n_answers) predictions of a kernel machine or logits of a network on all N inputs; other classes dropped.
+    """Return the predictions of a kernel machine or the logits of a network on all N inputs; other classes are dropped.
 
-    train_rows: what a kernel machine is fitted on; a network needs none. Raises InputError for a kernel machine
-    without its settings or rows, and for a task of more than one answer an input.
+    Args:
+        train_rows: what a kernel machine is fitted on; a network needs none.
+
+    Raises:
+        InputError: for a kernel machine without its settings or rows, and for a task of more than one answer per input.
     """
     if task.targets.ndim != 1:
-        raise InputError(f"this measure applies to one answer an input, and {task.name} has more")
+        raise InputError(f"this measure applies to one answer per input, and {task.name} has more")
     if is_kernel_machine(weights, network):
         settings, rows = settings_and_rows(network, train_rows)
         return np.asarray(settings.outputs(weights, task, rows), np.float64)[:, : task.n_answers]
@@ -35,7 +40,7 @@ def outputs(
 
 
 def is_right(values: Float64[np.ndarray, "n classes"], targets: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """(n,) whether the target's value (n, classes) is the largest; a tie counts as wrong."""
+    """Return whether the target's value is the largest, (n,); a tie counts as wrong."""
     hit = np.arange(values.shape[1]) == np.asarray(targets)[:, None]
     own = np.max(np.where(hit, values, -np.inf), axis=1)
     other = np.max(np.where(hit, -np.inf, values), axis=1)
@@ -43,7 +48,7 @@ def is_right(values: Float64[np.ndarray, "n classes"], targets: Shaped[np.ndarra
 
 
 def train_and_test(task: Task, train_rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The training rows, and all others; raises InputError where none are given."""
+    """Return the training rows, and all others. Raises InputError where none are given."""
     if train_rows is None:
         raise InputError("train and test errors need train_rows")
     return np.asarray(train_rows), np.setdiff1d(np.arange(task.n_inputs), train_rows)
@@ -52,13 +57,13 @@ def train_and_test(task: Task, train_rows: np.ndarray | None) -> tuple[np.ndarra
 @measure("errors", online=True)
 def errors(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Errors of any learner's predictions against one-hot answers, on training and test set.
 
     train_mse, test_mse: mean of squares over inputs and answers. train_accuracy, test_accuracy: share of inputs whose
-    answer has the largest value; a tie counts as wrong. train_correct_loss, test_correct_loss: mean over
-    inputs of (f_y(x) − 1)² for the right class y alone (Mallinar et al. 2024, section 3). NaN for an empty set.
-    Raises InputError without training rows, and as `outputs` does.
+    answer has the largest value; a tie counts as wrong. train_correct_loss, test_correct_loss: mean over inputs of
+    (f_y(x) − 1)² for the right class y alone (Mallinar et al. 2024, section 3). NaN for an empty set. Raises InputError
+    without training rows, and as `outputs` does.
     """
     sets = dict(zip(("train", "test"), train_and_test(task, train_rows), strict=True))
     values = outputs(weights, task, train_rows, network)
@@ -72,17 +77,14 @@ def errors(
     return {f"{s}_{k}": mean(v[rows]) for k, v in per_input.items() for s, rows in sets.items()}
 
 
-def mean(values: Shaped[np.ndarray, " n"]) -> float:
-    """The mean of some numbers; NaN of none."""
-    return float(np.mean(values)) if len(values) else float("nan")
-
-
 def transpose_is_trained(task: Task, train_rows: np.ndarray) -> Bool[np.ndarray, " n_inputs"]:
-    """(N,) whether the training rows hold an input's transpose: its two operands exchanged, all else as it is.
+    """Return whether the training rows hold an input's transpose, (N,): its two operands exchanged, all else the same.
 
-    Columns of `operands` beyond the two operands, such as one that says which operation is meant, stay.
-    An input (a, a) is its own transpose. Raises InputError where the order of operands matters, and where the task
-    holds each pair in one order only.
+    Columns of `operands` beyond the two operands, such as one that says which operation is meant, stay. An input (a, a)
+    is its own transpose.
+
+    Raises:
+        InputError: where the order of operands matters, and where the task holds each pair in one order only.
     """
     if not task.algebra.commutative:
         raise InputError(f"transposes say nothing of {task.name}: order of operands matters")
@@ -100,8 +102,8 @@ def transpose_is_trained(task: Task, train_rows: np.ndarray) -> Bool[np.ndarray,
 @measure("stratified_accuracy", online=True)
 def stratified_accuracy(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, Any]:
-    """Test accuracy apart for pairs whose transpose was trained on, so that commutativity alone answers them.
+) -> dict[str, float]:
+    """Test accuracy with and without pairs whose transpose was trained on, which commutativity alone answers.
 
     `test_accuracy` of all test pairs, `transposed_accuracy` of those (a, b) whose (b, a) is in the training set,
     `transpose_free_accuracy` of the others; `n_transposed`, `n_transpose_free`: how many there are. For commutative
@@ -120,24 +122,19 @@ def stratified_accuracy(
     }
 
 
-#: Inputs of one forward pass.
-ROWS = 1024
-
-
 @measure("position_losses", online=True)
 def position_losses(
     weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, Any]:
+) -> dict[str, np.ndarray]:
     """Cross-entropy and accuracy of the test set at each answer's position, and for each answer (Nanda et al. 2023).
 
-    `position` (n_reads,): where the predicted token stands. `loss`, `accuracy` (n_reads,): means over the test inputs
-    whose answer counts there, NaN where there are none. `answer_loss` (n_classes,): likewise for each answer,
-    wherever it is asked for; of skip trigrams that is one number a trigram.
-    Raises InputError for a task with one answer an input.
+    `position` (n_reads,): that of the predicted token. `loss`, `accuracy` (n_reads,): means over the test inputs whose
+    answer counts there, NaN where there are none. `answer_loss` (n_classes,): the same for each answer, at any
+    position; of skip trigrams that is one number per trigram. Raises InputError for a task with one answer per input.
     """
     if task.reads is None or task.mask is None:
         raise InputError(f"position_losses needs a task with answers at several positions, not {task.name}")
-    network = network if network is not None else recognise(weights)
+    network = network_or_recognised(weights, network)
     rows = np.setdiff1d(np.arange(task.n_inputs), [] if train_rows is None else train_rows)
     arrays = {name: jnp.asarray(value) for name, value in weights.items()}
     losses, right = [], []
@@ -148,17 +145,23 @@ def position_losses(
         losses.append(np.asarray(exact_cross_entropy(flat, targets.reshape(-1))).reshape(targets.shape))
         right.append(np.asarray(logits.argmax(axis=-1) == targets))
     loss, hit = np.concatenate(losses), np.concatenate(right)
-    mask, targets = task.mask[rows], task.targets[rows]
+    mask = task.mask[rows]
+    by_answer = [(mask & (task.targets[rows] == c)).ravel() for c in range(task.n_classes)]
     return {
         "position": np.arange(task.reads[0] + 1, task.reads[1] + 1),
-        "loss": _mean(loss, mask),
-        "accuracy": _mean(hit, mask),
-        "answer_loss": np.array([_mean(loss.ravel(), (mask & (targets == c)).ravel()) for c in range(task.n_classes)]),
+        "loss": _masked_mean(loss, mask),
+        "accuracy": _masked_mean(hit, mask),
+        "answer_loss": np.array([_masked_mean(loss.ravel(), one) for one in by_answer]),
     }
 
 
-def _mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean over the first axis where the mask holds; NaN where it holds nowhere."""
+def mean(values: Shaped[np.ndarray, " n"]) -> float:
+    """Return the mean of some numbers; NaN of none."""
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _masked_mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis where the mask holds; NaN where it holds nowhere."""
     count = mask.sum(axis=0)
     total = np.where(mask, values, 0).sum(axis=0, dtype=np.float64)
     mean: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,13 +1,14 @@
 """Progress measures: how far a model computes by its key frequencies (Nanda et al. 2023, section 5).
 
 Restricted and excluded loss are projections of the logits on functions of s = a ± b. Those are tables over s, so that
-nothing of the size of p³ is made but the logits themselves; the fit by Σ α_k cos(w_k(s − c)) reads p × p means.
-All in double precision: the losses of a grokked model lie near 1e-9, differences of logits near 1e-7 of their size.
+nothing of the size of p³ is made but the logits themselves; the fit by Σ α_k cos(w_k(s − c)) reads p × p means. All in
+double precision: the losses of a grokked model are near 1e-9, differences of logits near 1e-7 of their size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,18 +19,18 @@ from groklab.measures.activity import activity_function, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis, gini_of, last_block, rows_of
 from groklab.measures.frequencies import find_frequencies
 from groklab.measures.grid import Grid, grid_of, grids_of
-from groklab.measures.registry import NamedTable, cell, measure
+from groklab.measures.registry import NamedTable, Result, cell, measure
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks.base import Task, TaskShape
 
 #: Numbers that the logits of one batch of models may hold.
-BATCH_NUMBERS = 3_000_000
+BATCH_SIZE = 3_000_000
 
 Tables = dict[str, Array]
 
 
 def tables_of(grid: Grid, task: Task, train_rows: np.ndarray | None) -> Tables:
-    """What the measures need to know of a grid, its task and the split, as arrays: those of `_measured`."""
+    """Return the arrays that `_measured` needs of a grid, its task and the split."""
     used, place = np.unique(grid.rows, return_inverse=True)
     weights = {"all": grid.weights()}
     if train_rows is not None:
@@ -46,8 +47,8 @@ def tables_of(grid: Grid, task: Task, train_rows: np.ndarray | None) -> Tables:
 
 
 def models_at_once(task: Task) -> int:
-    """How many models `trajectory` measures side by side: 1 to 16, so that their logits fit into BATCH_NUMBERS."""
-    return min(max(1, BATCH_NUMBERS // (task.n_inputs * task.n_answers)), 16)
+    """Return how many models `trajectory` measures side by side: 1 to 16, so that their logits fit into BATCH_SIZE."""
+    return min(max(1, BATCH_SIZE // (task.n_inputs * task.n_answers)), 16)
 
 
 def trajectory(
@@ -57,11 +58,15 @@ def trajectory(
     network: Any = None,
     frequencies: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The measure `progress` of many models at once: weights by name, each with a leading axis of n_models.
+    """Take the measure `progress` of many models at once.
 
-    frequencies: the key frequencies of the final model; None takes those of the last in the stack. All values come
-    with the leading axis (n_models, …), of a mixture with (n_models, n_operations, …): those of `grids_of`, and NaN for
-    an operation without a fit. Small models are measured several at a time.
+    Args:
+        weights: by name, each with a leading axis of n_models.
+        frequencies: the key frequencies of the final model; None takes those of the last in the stack.
+
+    Returns:
+        Values (n_models, …); of a mixture (n_models, n_operations, …) for the operations of `grids_of`, NaN for one
+        without a fit.
     """
     network = network_or_recognised({k: v[-1] for k, v in weights.items()}, network)
     grids, _ = grids_of(task)
@@ -72,21 +77,21 @@ def trajectory(
     stack = {k: jnp.asarray(v) for k, v in weights.items()}
     each = []
     for grid in grids.values():
-        found = run(stack, tables_of(grid, task, train_rows), _mask(frequencies, p), models_at_once(task))
-        each.append({k: np.asarray(v) for k, v in found.items()})
+        values = run(stack, tables_of(grid, task, train_rows), _mask(frequencies, p), models_at_once(task))
+        each.append({k: np.asarray(v) for k, v in values.items()})
     return _side_by_side(each) if task.algebra.operations else each[0]
 
 
 def _side_by_side(each: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The values of operations on a second axis, NaN where one has not what another has."""
-    shapes = {k: v for found in each for k, v in found.items()}
-    return {k: np.stack([found.get(k, np.full(v.shape, np.nan)) for found in each], axis=1) for k, v in shapes.items()}
+    """Stack the values of operations on a second axis, NaN where one lacks what another has."""
+    shapes = {k: v for one in each for k, v in one.items()}
+    return {k: np.stack([one.get(k, np.full(v.shape, np.nan)) for one in each], axis=1) for k, v in shapes.items()}
 
 
-def operation_tables(found: Mapping[str, Any]) -> list[NamedTable]:
-    """Of a mixture the numbers of each operation side by side, for people; of one operation none is needed."""
-    names = found.get("operations", [])
-    rows = [(k, *map(cell, v)) for k, v in found.items() if names and k != "operations" and np.ndim(v) == 1]
+def operation_tables(result: Mapping[str, Any]) -> list[NamedTable]:
+    """Show the numbers of each operation of a mixture side by side; no table for one operation."""
+    names = result.get("operations", [])
+    rows = [(k, *map(cell, v)) for k, v in result.items() if names and k != "operations" and np.ndim(v) == 1]
     return [NamedTable("By operation", ("measure", *names), rows)] if names else []
 
 
@@ -102,19 +107,22 @@ def progress(
 
     loss, train_loss, test_loss: cross-entropy (nats) on all p² pairs and on either set; likewise …accuracy.
     restricted_loss(_train, _test): that of P_K L + mean of L over inputs, on all pairs (and on either set).
-    excluded_loss: that of L − P_K L on the training set; excluded_loss_all, excluded_loss_test elsewhere.
-    P_K projects on cos(w_k s) and sin(w_k s) for the key frequencies K (section 5.1).
-    alpha (p//2,): least-squares coefficients of cos(w_k(s − c)) in the logits; cosine (p//2,): their cosine similarity
-    with the logits; logit_fve: the fraction of variance of the logits, centred over c, that Σ_K α_k cos(w_k(s − c))
-    explains; trig_loss: the loss of that sum (section 4.1 and table 1). Where residues share answers there is no such
-    fit, and these are left out. gini_W_E, gini_W_L: of the Fourier components' norms; sum_of_squares: of all weights
-    (section 5.2). Without train_rows, what needs a split is left out. Of a mixture each has a leading axis, an entry
-    for each of `operations`, those whose answer is a function of a ± b. Raises InputError where no answer is.
+    excluded_loss: that of L − P_K L on the training set; excluded_loss_all, excluded_loss_test elsewhere. P_K projects
+    on cos(w_k s) and sin(w_k s) for the key frequencies K (section 5.1). alpha (p//2,): least-squares coefficients of
+    cos(w_k(s − c)) in the logits; cosine (p//2,): their cosine similarity with the logits; logit_fve: the fraction of
+    variance of the logits, centred over c, that Σ_K α_k cos(w_k(s − c)) explains; trig_loss: the loss of that sum
+    (section 4.1 and table 1). Where residues share answers there is no such fit, and these are left out. gini_W_E,
+    gini_W_L: of the Fourier components' norms; sum_of_squares: of all weights (section 5.2). Without train_rows, what
+    needs a split is left out. Of a mixture each has a leading axis, one entry for each of `operations`, those whose
+    answer is a function of a ± b.
+
+    Raises:
+        InputError: where no answer is a function of a ± b.
     """
     stacked = {k: np.asarray(v)[None] for k, v in weights.items()}
-    found = trajectory(stacked, task, train_rows, network, frequencies)
-    told = {"operations": list(grids_of(task)[0])} if task.algebra.operations else {}
-    return told | {k: v[0] if v[0].ndim else float(v[0]) for k, v in found.items()}
+    values = trajectory(stacked, task, train_rows, network, frequencies)
+    names = {"operations": list(grids_of(task)[0])} if task.algebra.operations else {}
+    return names | {k: v[0] if v[0].ndim else float(v[0]) for k, v in values.items()}
 
 
 @measure("trigonometric_fit", online=True)
@@ -124,8 +132,17 @@ def trigonometric_fit(weights: Mapping[str, Any], task: Task, network: Any = Non
     Of a mixture each has a leading axis, as of `progress`.
     """
     stacked = {k: np.asarray(v)[None] for k, v in weights.items()}
-    found = trajectory(stacked, task, None, network, ())
-    return {k: found[k][0] for k in ("alpha", "cosine", "gini_W_E", "gini_W_L") if k in found}
+    values = trajectory(stacked, task, None, network, ())
+    return {k: values[k][0] for k in ("alpha", "cosine", "gini_W_E", "gini_W_L") if k in values}
+
+
+@dataclass(frozen=True, eq=False)
+class ExcludedByFrequency(Result):
+    """Loss (nats) without each of some frequencies, and the largest."""
+
+    frequencies: np.ndarray
+    loss: np.ndarray
+    maximum: float
 
 
 @measure("excluded_by_frequency")
@@ -135,7 +152,7 @@ def excluded_by_frequency(
     train_rows: np.ndarray | None = None,
     network: Any = None,
     frequencies: Sequence[int] | None = None,
-) -> dict[str, Any]:
+) -> ExcludedByFrequency:
     """Loss on the training set (or on all pairs) without one frequency at a time: `loss` of each of `frequencies`.
 
     Of every frequency 1..p//2 unless some are given; `maximum` needs no key frequencies (section 5.1, footnote).
@@ -149,25 +166,37 @@ def excluded_by_frequency(
     masks = jnp.stack([_mask([int(k)], p) for k in ks]) if len(ks) else jnp.zeros((0, p))
     which = "all" if train_rows is None else "train"
     loss = np.asarray(_excluded_each(logits[tables["order"]], tables["answers"], tables[f"weights_{which}"], masks))
-    return {"frequencies": ks, "loss": loss, "maximum": float(loss.max(initial=0.0))}
+    return ExcludedByFrequency(ks, loss, float(loss.max(initial=0.0)))
+
+
+@measure("weight_norms", online=True)
+def weight_norms(weights: Mapping[str, Any], task: Task) -> dict[str, float]:
+    """Sum of squares of each weight by its name, and of all together as `total` (Nanda et al. 2023, section 5.2)."""
+    squares = {k: float(np.sum(np.square(np.asarray(v, np.float64)))) for k, v in weights.items()}
+    return {**squares, "total": sum(squares.values())}
 
 
 def split_by_sum(
     logits: Float64[Array, "p p n_answers"], mask: Float64[Array, " p"], basis: Float64[Array, "p p"]
 ) -> tuple[Float64[Array, "p n_answers"], Float64[Array, " n_answers"]]:
-    """P_K L as a table over s, (p, n_answers), and the mean of L over inputs, (n_answers,).
+    """Return P_K L as a table over s, (p, n_answers), and the mean of L over inputs, (n_answers,).
 
-    logits: [s, a, c], pairs ordered by their sum. mask (p,): 1 on the rows of the Fourier basis that belong to K.
+    Args:
+        logits: [s, a, c], pairs ordered by their sum.
+        mask: 1 on the rows of the Fourier basis that belong to K.
     """
     means = logits.mean(axis=1)
     return basis.T @ (mask[:, None] * (basis @ means)), means.mean(axis=0)
 
 
 def cube_coefficients(means: Float64[Array, "p p"]) -> tuple[Float64[Array, " k"], Float64[Array, " k"]]:
-    """α_k of Σ α_k cos(w_k(s − c)), by least squares, and the cubes' squared norms over p², (p//2,) each.
+    """Return α_k of Σ α_k cos(w_k(s − c)), by least squares, and the cubes' squared norms over p², (p//2,) each.
 
-    means [s, c]: the mean logit of residue c over the pairs of sum s. The cubes are orthogonal, so that each α_k is a
-    projection; and each is a function of s − c alone, so that p numbers hold all that it needs.
+    The cubes are orthogonal, so that each α_k is a projection; and each is a function of s − c alone, so that p numbers
+    hold all that it needs.
+
+    Args:
+        means: [s, c], the mean logit of residue c over the pairs of sum s.
     """
     p = means.shape[0]
     s, m = np.indices((p, p))
@@ -181,7 +210,9 @@ def cube_coefficients(means: Float64[Array, "p p"]) -> tuple[Float64[Array, " k"
 def loss_and_accuracy(
     logits: Float64[Array, "*cells n_answers"], answers: Int[Array, "*cells"], weights: Float64[Array, "*cells"]
 ) -> tuple[Float64[Array, ""], Float64[Array, ""]]:
-    """Weighted mean cross-entropy (nats), exact at any margin, and accuracy, where a tie counts as wrong."""
+    """Return the weighted mean cross-entropy (nats), exact at any margin, and the accuracy, where a tie counts as
+    wrong.
+    """
     flat, targets = logits.reshape(-1, logits.shape[-1]), answers.reshape(-1)
     own = jnp.take_along_axis(flat, targets[:, None], axis=1)[:, 0]
     others = jnp.where(jnp.arange(flat.shape[1]) == targets[:, None], -jnp.inf, flat).max(axis=1)
@@ -192,13 +223,13 @@ def loss_and_accuracy(
 
 
 def _measured(weights: Mapping[str, jax.Array], logits: jax.Array, tables: Tables, mask: jax.Array) -> Tables:
-    """The values of `progress` for one model."""
+    """Compute the values of `progress` for one model."""
     p = tables["order"].shape[0]
     basis = jnp.asarray(fourier_basis(p))
     sets = [k.removeprefix("weights_") for k in tables if k.startswith("weights_")]
     by_sum = logits[tables["order"]]
     answers = jnp.broadcast_to(tables["answers"][:, None], (p, p))
-    found: Tables = {}
+    values: Tables = {}
     projected, mean = split_by_sum(by_sum, mask, basis)
     versions = {"": by_sum, "restricted_": projected + mean, "excluded_": by_sum - projected[:, None]}
     for version, edited in versions.items():
@@ -208,15 +239,14 @@ def _measured(weights: Mapping[str, jax.Array], logits: jax.Array, tables: Table
             cells = (tables["answers"], w.sum(axis=1)) if edited.ndim == 2 else (answers, w)
             loss, accuracy = loss_and_accuracy(edited, *cells)
             label, end = _names(version, name)
-            found[f"{label}loss{end}"], found[f"{label}accuracy{end}"] = loss, accuracy
+            values[f"{label}loss{end}"], values[f"{label}accuracy{end}"] = loss, accuracy
     if "class_of" in tables:
-        found |= _fit(by_sum[:, :, tables["class_of"]], mask)
-    found |= _sizes(weights, tables, basis)
-    return found
+        values |= _fit(by_sum[:, :, tables["class_of"]], mask)
+    return values | _sizes(weights, tables, basis)
 
 
 def _names(version: str, split: str) -> tuple[str, str]:
-    """What stands before and after 'loss': restricted is on all pairs and excluded on the training set by default."""
+    """Return what precedes and follows 'loss': restricted is on all pairs and excluded on the training set."""
     if not version:
         return ("" if split == "all" else f"{split}_"), ""
     usual = "all" if version == "restricted_" else "train"
@@ -224,7 +254,7 @@ def _names(version: str, split: str) -> tuple[str, str]:
 
 
 def _fit(by_sum: jax.Array, mask: jax.Array) -> Tables:
-    """The trigonometric fit, from logits [s, a, residue]."""
+    """Compute the trigonometric fit, from logits [s, a, residue]."""
     p = by_sum.shape[0]
     centred = by_sum - by_sum.mean(axis=2, keepdims=True)
     alpha, squares = cube_coefficients(centred.mean(axis=1))
@@ -248,17 +278,17 @@ def _fit(by_sum: jax.Array, mask: jax.Array) -> Tables:
 
 def _sizes(weights: Mapping[str, jax.Array], tables: Tables, basis: jax.Array) -> Tables:
     p = basis.shape[0]
-    found: Tables = {"sum_of_squares": sum((jnp.sum(w * w) for w in weights.values()), jnp.zeros(()))}
+    values: Tables = {"sum_of_squares": sum((jnp.sum(w * w) for w in weights.values()), jnp.zeros(()))}
     embedding = next((weights[k][:p] for k in ("embed.W_E", "embed.0.W") if k in weights), None)
     if embedding is not None:
-        found["gini_W_E"] = gini_of(jnp.linalg.norm(basis @ embedding, axis=1))
+        values["gini_W_E"] = gini_of(jnp.linalg.norm(basis @ embedding, axis=1))
     if "unembed.W_U" in weights and "class_of" in tables:
         block = last_block(weights)
         to_logits = weights["unembed.W_U"]
         if block + "mlp.W_out" in weights:
             to_logits = weights[block + "mlp.W_out"] @ to_logits
-        found["gini_W_L"] = gini_of(jnp.linalg.norm(basis @ to_logits.T[tables["class_of"]], axis=1))
-    return found
+        values["gini_W_L"] = gini_of(jnp.linalg.norm(basis @ to_logits.T[tables["class_of"]], axis=1))
+    return values
 
 
 def _mask(frequencies: Sequence[int], p: int) -> jax.Array:
@@ -281,7 +311,7 @@ def _excluded_each(by_sum: jax.Array, answers: jax.Array, weights: jax.Array, ma
 
 
 def _function(network: Any, shape: TaskShape, answers: int) -> Callable[..., Tables]:
-    """The compiled function (stack, tables, mask, at_once) -> values with the stack's leading axis."""
+    """Return the compiled function (stack, tables, mask, at_once) -> values with the stack's leading axis."""
     return _measuring(activity_function(network, shape, answers))
 
 
@@ -292,14 +322,7 @@ def _measuring(forward: Callable[..., Any]) -> Callable[..., Tables]:
             doubles = {k: v.astype(jnp.float64) for k, v in weights.items()}
             return _measured(doubles, forward(doubles, tables["inputs"])["logits"], tables, mask)
 
-        found: Tables = jax.lax.map(one, stack, batch_size=None if at_once == 1 else at_once)
-        return found
+        values: Tables = jax.lax.map(one, stack, batch_size=None if at_once == 1 else at_once)
+        return values
 
     return jax.jit(measured, static_argnums=3)
-
-
-@measure("weight_norms", online=True)
-def weight_norms(weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None) -> dict[str, Any]:
-    """Sum of squares of each weight by its name, and of all together as `total` (Nanda et al. 2023, section 5.2)."""
-    squares = {k: float(np.sum(np.square(np.asarray(v, np.float64)))) for k, v in weights.items()}
-    return {**squares, "total": sum(squares.values())}

@@ -1,46 +1,73 @@
-"""The measures there are, and how a user adds one."""
+"""The registered measures, and how a user adds one."""
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from groklab.errors import InputError
 from groklab.tasks.base import Task
 
-#: Measures of networks that read no tokens.
+#: Measures that also apply to networks that read real inputs.
 WITHOUT_TOKENS = ("weight_norms",)
-#: A measure takes weights by name and the task, and those of train_rows, network, frequencies and final that it names.
-Function = Callable[..., dict[str, Any]]
+
+
+class Result(Mapping[str, Any]):
+    """Named arrays and numbers: the fields of a frozen dataclass, which can also be read as a mapping.
+
+    Code reads attributes. Storage and tables, which treat all measures alike, read the mapping; it leaves out the
+    fields that are None. A measure without a fixed set of names returns a plain dictionary.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in list(self):
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        fields: tuple[Any, ...] = dataclasses.fields(self)  # type: ignore[arg-type]
+        return (field.name for field in fields if getattr(self, field.name) is not None)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+#: What a measure returns.
+Values = TypeVar("Values", bound=Mapping[str, Any], covariant=True)
 
 
 @dataclass(frozen=True)
 class NamedTable:
-    """A small table of what a measure gave, for people: text throughout, the first column names the rows."""
+    """A small table of text; its first column names the rows."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-#: What a measure gave, told in tables; none where its numbers speak by their names alone.
+#: From a measure's result to tables, for people.
 Tables = Callable[[Mapping[str, Any]], list[NamedTable]]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A registered measure. online: its outputs have a fixed shape, so that it can run during training.
+class Measure(Generic[Values]):
+    """A registered measure.
 
-    tables: tells what the measure gave of one set of weights in words, where its arrays are nested.
+    Attributes:
+        function: takes weights by name, the task, and those of train_rows, network, frequencies and final that it
+            names.
+        online: whether it can run during training; its outputs then have fixed shapes.
+        tables: shows a result as tables, where its arrays are nested.
     """
 
     name: str
     about: str
-    function: Function
+    function: Callable[..., Values]
     online: bool
     tables: Tables | None = None
 
@@ -53,45 +80,52 @@ class Measure:
         network: Any = None,
         frequencies: Sequence[int] | None = None,
         final: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Values:
         """Take the measure of one set of weights.
 
-        train_rows: rows of the task that were trained on. network: what the weights belong to; None recognises it
-        from their names and shapes. frequencies: the key frequencies, such as those of the final model; None finds
-        them in these weights. final: the final model's weights, for a measure that compares with them.
+        Args:
+            train_rows: rows of the task that were trained on.
+            network: what the weights belong to; None recognises it from their names and shapes.
+            frequencies: the key frequencies, such as those of the final model; None finds them in these weights.
+            final: the final model's weights, for a measure that compares with them.
         """
         of_features = network is not None and network.reads_features and not network.is_kernel_machine
         if task.n_ctx == 0 and of_features and self.name not in WITHOUT_TOKENS:
-            raise InputError(f"the measure {self.name} is of tokens, and {task.name} has none")
+            raise InputError(f"the measure {self.name} needs tokens, and {task.name} has none")
         given = {"train_rows": train_rows, "network": network, "frequencies": frequencies, "final": final}
         return self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
 
     @property
     def takes(self) -> frozenset[str]:
-        """Names of what the function asks for besides weights and task."""
+        """Names of the function's arguments besides weights and task."""
         return frozenset(list(inspect.signature(self.function).parameters)[2:])
 
 
-MEASURES: dict[str, Measure] = {}
+MEASURES: dict[str, Measure[Mapping[str, Any]]] = {}
 
 
 def cell(value: float) -> str:
-    """A number in a table: four figures, a dash for what is not finite."""
+    """Format a number for a table: four figures, a dash for what is not finite."""
     return f"{value:.4g}" if np.isfinite(value) else "–"
 
 
-def measure(name: str, *, online: bool = False, tables: Tables | None = None) -> Callable[[Function], Measure]:
-    """Function decorator: register a measure under `name`; the docstring's first line says what it is.
+def measure(
+    name: str, *, online: bool = False, tables: Tables | None = None
+) -> Callable[[Callable[..., Values]], Measure[Values]]:
+    """Register the decorated function as a measure; its docstring's first line describes it.
 
-    tables: a function of what the measure gave, which tells it in small tables: the command line prints those.
-    Raises InputError for one that would run on line and names `final`: there is no final model yet.
+    Args:
+        tables: shows a result as small tables, which the command line prints.
+
+    Raises:
+        InputError: if an online measure names `final`: during training there is no final model yet.
     """
 
-    def decorate(function: Function) -> Measure:
+    def decorate(function: Callable[..., Values]) -> Measure[Values]:
         about = (function.__doc__ or "").strip().split("\n")[0]
         made = Measure(name, about, function, online, tables)
         if online and "final" in made.takes:
-            raise InputError(f"the measure {name!r} takes the final model's weights, so it cannot run on line")
+            raise InputError(f"the measure {name!r} takes the final model's weights, so it cannot run online")
         MEASURES[name] = made
         return made
 

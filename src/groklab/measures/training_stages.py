@@ -1,7 +1,7 @@
-"""The three phases of training: memorisation, circuit formation, cleanup (Nanda et al. 2023, section 5.2).
+"""The three stages of training: memorisation, circuit formation, cleanup (Nanda et al. 2023, section 5.2).
 
-The paper reads their boundaries off its figures. Here they are computed, by a rule that gives the paper's own numbers
-on its mainline run (1,400 and 9,400; cleanup ends some 1,500 steps before the paper's 14,000).
+The paper, which calls them phases, reads their boundaries off its figures. Here a rule computes them, which gives the
+paper's own numbers on its mainline run (1,400 and 9,400; cleanup ends some 1,500 steps before the paper's 14,000).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 
 #: Cleanup has ended when the sum of squares falls at less than this share of its steepest fall.
 STILL = 0.05
-#: Checkpoints without which an excluded loss that is least says nothing.
+#: Fewer checkpoints do not show where the excluded loss is least.
 FEWEST = 4
-#: Pieces into which a run is cut to take slopes of its sum of squares.
+#: Pieces of a run over which slopes of its sum of squares are taken.
 PIECES = 200
 
 RULE = (
@@ -25,64 +25,66 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Phases:
-    """Steps at which the phases end; None where that was not reached."""
+class TrainingStages:
+    """Steps at which the stages end; None for a stage that has not ended."""
 
     memorisation: int | None
     circuit_formation: int | None
     cleanup: int | None
 
     def spans(self, end: int) -> list[tuple[str, int, int]]:
-        """(name, first step, last step) of each phase that had begun by the step `end`, in order."""
-        found, begin = [], 0
+        """Return (name, first step, last step) of each stage that had begun by the step `end`, in order."""
+        spans, begin = [], 0
         for name, stop in vars(self).items():
             last = end if stop is None else stop
-            found.append((name.replace("_", " "), begin, last))
+            spans.append((name.replace("_", " "), begin, last))
             if stop is None:
-                return found
+                return spans
             begin = stop
-        return [*found, ("stable", begin, end)]
+        return [*spans, ("stable", begin, end)]
 
 
-def find_phases(
+def training_stages(
     checkpoints: np.ndarray,
     excluded_loss: np.ndarray,
     steps: np.ndarray,
     test_accuracy: np.ndarray,
     sum_of_squares: np.ndarray,
-) -> Phases:
-    """The phases' ends by RULE.
+) -> TrainingStages:
+    """Find the ends of the stages by RULE.
 
-    checkpoints (m,) and excluded_loss (m,): on the training set, without the key frequencies of the final model.
-    steps (n,), test_accuracy (n,), sum_of_squares (n,): of each evaluation.
-    A run that never exceeds 50% has only its memorisation, and that only if the excluded loss has risen again; one
-    that exceeds it before its excluded loss is least has no circuit formation apart from it. Fewer than FEWEST
-    checkpoints tell nothing.
+    A run that never exceeds 50% has only its memorisation, and that only if the excluded loss has risen again; one that
+    exceeds it before its excluded loss is least has no circuit formation apart from it. Fewer than FEWEST checkpoints
+    decide nothing.
+
+    Args:
+        checkpoints, excluded_loss: (m,) on the training set, without the key frequencies of the final model.
+        steps, test_accuracy, sum_of_squares: (n,) of each evaluation.
     """
     above = np.flatnonzero(test_accuracy > 0.5)
     generalised = int(steps[above[0]]) if len(above) else None
     seen = np.isfinite(excluded_loss)
     if np.count_nonzero(seen) < FEWEST:
-        return Phases(None, None, None)
+        return TrainingStages(None, None, None)
     if generalised is not None:
         seen &= checkpoints <= max(generalised, int(checkpoints[min(1, len(checkpoints) - 1)]))
     if not seen.any():
-        return Phases(None, None, None)
+        return TrainingStages(None, None, None)
     least = int(checkpoints[seen][np.argmin(excluded_loss[seen])])
     if generalised is None:
         rises = least < checkpoints[seen][-1]
-        return Phases(least if rises else None, None, None)
+        return TrainingStages(least if rises else None, None, None)
     memorised = min(least, generalised)
-    return Phases(memorised, generalised, _stillness(steps, sum_of_squares, memorised, generalised))
+    return TrainingStages(memorised, generalised, _stillness(steps, sum_of_squares, memorised, generalised))
 
 
 def _stillness(steps: np.ndarray, sum_of_squares: np.ndarray, since: int, after: int) -> int | None:
-    """The first step after `after` from which the sum hardly falls any more."""
-    whole = np.isfinite(sum_of_squares)
-    if not whole.any() or steps[-1] <= since:
+    """Return the first step after `after` from which the sum hardly falls any more."""
+    finite = np.isfinite(sum_of_squares)
+    if not finite.any() or steps[-1] <= since:
         return None
     edges = np.linspace(since, steps[-1], PIECES + 1)
-    fall = -np.diff(np.interp(edges, steps[whole], sum_of_squares[whole])) / np.diff(edges)
+    fall = -np.diff(np.interp(edges, steps[finite], sum_of_squares[finite])) / np.diff(edges)
     steepest = fall.max()
     if steepest <= 0:
         return None

@@ -1,6 +1,6 @@
 """Restricted and excluded loss in each form that was published, by name; `progress` has the default forms.
 
-The forms differ in what they project on: functions of s = a ± b alone (10 directions for five frequencies), whole 2 × 2
+The forms differ in what they project on: functions of s = a ± b alone (10 directions for five frequencies), full 2 × 2
 blocks {cos, sin} × {cos, sin} of a frequency ('20 terms', section 5.1), or 3 × 3 blocks with the constant ('40
 components', section 4.4). A block is a sum of tables over s, the other direction d = a ∓ b, a and b.
 """
@@ -23,9 +23,9 @@ from groklab.measures.registry import NamedTable, cell, measure
 from groklab.tasks.base import Task
 
 
-def variant_tables(found: Mapping[str, Any]) -> list[NamedTable]:
-    """The loss in each form, for people."""
-    rows = [(name, *map(cell, values)) for name, values in found.items()]
+def variant_tables(result: Mapping[str, Any]) -> list[NamedTable]:
+    """Show the loss in each form."""
+    rows = [(name, *map(cell, values)) for name, values in result.items()]
     return [NamedTable("Loss in each published form", ("form", "all pairs", "train", "test"), rows)]
 
 
@@ -36,16 +36,16 @@ def progress_variants(
     train_rows: np.ndarray | None = None,
     network: Any = None,
     frequencies: Sequence[int] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, np.ndarray]:
     """Restricted and excluded loss in each published form: one number for each of `all`, `train` and `test`.
 
-    restricted: P_K L and the mean over inputs (the default form). restricted_no_mean: P_K L alone.
-    restricted_2x2, restricted_3x3: whole blocks and the mean. restricted_neurons: neurons projected, mapped by W_L and
-    recentred to the logits' mean (the demo of TransformerLens). restricted_cubes: Σ α_k cos(w_k(s − c)) and the mean.
-    excluded: L − P_K L. excluded_2x2, excluded_3x3: without the whole blocks. excluded_neurons: P_K taken from the
-    neurons, the skip path kept, without b_out (the demo). excluded_cubes: without Σ α_k cos(w_k(s − c)).
-    Values are arrays (3,): cross-entropy (nats) on all pairs, training set, test set (NaN without a split).
-    Those of neurons are left out for a network that has none, those of cubes where residues share answers.
+    restricted: P_K L and the mean over inputs (the default form). restricted_no_mean: P_K L alone. restricted_2x2,
+    restricted_3x3: full blocks and the mean. restricted_neurons: neurons projected, mapped by W_L and recentred to the
+    logits' mean (the demo of TransformerLens). restricted_cubes: Σ α_k cos(w_k(s − c)) and the mean. excluded: L − P_K
+    L. excluded_2x2, excluded_3x3: without the full blocks. excluded_neurons: P_K taken from the neurons, the skip path
+    kept, without b_out (the demo). excluded_cubes: without Σ α_k cos(w_k(s − c)). Values are arrays (3,): cross-entropy
+    (nats) on all pairs, training set, test set (NaN without a split). Those of neurons are left out for a network that
+    has none, those of cubes where residues share answers.
     """
     network = network_or_recognised(weights, network)
     grid = grid_of(task)
@@ -88,9 +88,10 @@ def progress_variants(
 
 
 def project_on_sums(values: np.ndarray, grid: Grid, frequencies: Sequence[int], opposite: bool = False) -> np.ndarray:
-    """P_K of values (p, p, n): the part that is a combination of cos(w_k s) and sin(w_k s), (p, p, n).
+    """Return P_K of values (p, p, n): the part that is a combination of cos(w_k s) and sin(w_k s), (p, p, n).
 
-    opposite: of the other direction, d = a − b for sums; where frequency p/2, the same in both, is left out.
+    Args:
+        opposite: take the other direction, d = a − b for sums; frequency p/2, the same in both, is then left out.
     """
     p = grid.p
     table = grid.differences if opposite else grid.sums
@@ -101,7 +102,7 @@ def project_on_sums(values: np.ndarray, grid: Grid, frequencies: Sequence[int], 
 
 
 def project_on_operands(values: np.ndarray, frequencies: Sequence[int]) -> np.ndarray:
-    """The part of values (p, p, n) that is a sum of functions of a alone and of b alone at these frequencies."""
+    """Return the part of values (p, p, n) that is a sum of functions of a alone and of b alone at these frequencies."""
     p = len(values)
     basis = fourier_basis(p)[rows_of(frequencies, p)]
     of_a, of_b = (basis.T @ (basis @ values.mean(axis=axis)) for axis in (1, 0))
@@ -124,5 +125,5 @@ def _losses(logits: np.ndarray, grid: Grid, train_rows: np.ndarray | None) -> np
     sets: list[np.ndarray | None] = [grid.weights()]
     sets += [None, None] if train_rows is None else [grid.weights(r) for r in (train_rows, grid.other_rows(train_rows))]
     values, answers = jnp.asarray(logits), jnp.asarray(grid.answers[grid.sums].astype(np.int32))
-    found = [np.nan if w is None else float(loss_and_accuracy(values, answers, jnp.asarray(w))[0]) for w in sets]
-    return np.array(found)
+    losses = [np.nan if w is None else float(loss_and_accuracy(values, answers, jnp.asarray(w))[0]) for w in sets]
+    return np.array(losses)

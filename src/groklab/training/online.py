@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class OnlineMeasures:
                     row |= {f"{name}.{k}": np.asarray(v).tolist() for k, v in found.items()}
             self.rows.append(row)
 
-    def _measure(self, name: str, weights: dict[str, np.ndarray], member: int) -> dict[str, Any]:
+    def _measure(self, name: str, weights: dict[str, np.ndarray], member: int) -> Mapping[str, Any]:
         ensemble = self.ensemble
         task, split, experiment = ensemble.tasks[member], ensemble.splits[member], ensemble.experiments[member]
         if experiment.model.is_kernel_machine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -89,7 +89,7 @@ class Trained:
         experiment = self.run.experiments[self.member(operation, seed)]
         return make_split(experiment.split, build_task(experiment), experiment.seed).train
 
-    def spectra(self, operation: str, seed: int) -> dict[str, Any]:
+    def spectra(self, operation: str, seed: int) -> Mapping[str, Any]:
         """`fourier_sparsity` of its last weights."""
         return _spectra(self.run.path, self.member(operation, seed))
 
@@ -103,7 +103,7 @@ class Trained:
 
 
 @lru_cache(maxsize=64)
-def _spectra(path: Path, member: int) -> dict[str, Any]:
+def _spectra(path: Path, member: int) -> Mapping[str, Any]:
     run = Run(path)
     weights = run.weights(member=member if run.n_members > 1 else None)
     return MEASURES["fourier_sparsity"](weights, build_task(run.experiments[member]))

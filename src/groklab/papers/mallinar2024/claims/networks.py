@@ -61,8 +61,8 @@ def _ansatz(bench: Bench, seed: int) -> Finding:
     values: dict[str, Any] = {}
     for operation in OPERATIONS:
         run = _network(bench, operation, seed)
-        for where in ("off_diagonal", "whole"):
-            values[f"{operation}_{where}"] = float(_measured(run, f"neural_feature_ansatz.{where}")[-1])
+        for where, name in (("off_diagonal", "off_diagonal"), ("whole", "full")):
+            values[f"{operation}_{where}"] = float(_measured(run, f"neural_feature_ansatz.{name}")[-1])
     off, whole = ([v for k, v in values.items() if k.endswith(w)] for w in ("off_diagonal", "whole"))
     said = f"{of_all(off)} off the diagonal, {of_all(whole)} of all entries, after 50 epochs"
     return Finding(values, min(off) > 0.85 and min(whole) > 0.98, said)
