@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
-from groklab.experiment.kinds import kinds
+from groklab.registry import kinds
 from groklab.report import write_report
 from groklab.training.ensemble import build_task, make_ensemble, memory_estimate, program_of, step_flops, weight_shapes
 from processes import Program
