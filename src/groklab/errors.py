@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 #: So many names of a closed set are listed in a refusal.
-MOST_NAMES = 30
+MOST_NAMES = 20
 
 
 class InputError(ValueError):
@@ -44,7 +44,9 @@ def shorten(text: str, longest: int = 80) -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """Return the name of a closed set that is most like `name`, or None where none is like it."""
+    """Return the name of a closed set that is most like `name`; None where none is like it, and for a number."""
+    if name.replace(".", "").isdigit():
+        return None
     by_lower = {choice.lower(): choice for choice in reversed(list(choices))}
     close = difflib.get_close_matches(name[:80].lower(), by_lower, n=1)
     return by_lower[close[0]] if close else None

@@ -366,7 +366,7 @@ def test_a_new_interpreter_says_no_likewise(home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["measure", "RUN", "--measure", "nothing"], "is unknown; there are ablations"),
+        (["measure", "RUN", "--measure", "nothing"], "measure = 'nothing': unknown"),
         (["measure", "RUN", "--rule", "eyes"], "rule = 'eyes'"),
         (["measure", "RUN", "--frequencies", "a,b"], "integers with commas"),
         (["measure", "RUN", "--frequencies", "99"], "integers from 1 to 11"),

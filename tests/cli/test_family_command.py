@@ -108,11 +108,11 @@ def test_cells_without_a_run_have_no_pages(program: Any, home: Path) -> None:
         (["nothing", "--members", "all"], "no sweep is called 'nothing'; there are operations-"),
         (["operations", "operations"], "a page holds one sweep or several runs, and 'operations' is a sweep"),
         (["a", "b", "--rows", "x"], "--rows is of the page of one sweep, and these are 2 runs"),
-        (["operations", "--rows", "task.p"], "--rows = 'task.p': needs to be one of the sweep's settings"),
+        (["operations", "--rows", "task.p"], "--rows = 'task.p': unknown; settings of the sweep: "),
         (["operations", "--columns", EXPRESSION, "--rows", EXPRESSION], "needs to be another setting than --rows"),
         (["operations", "--published", "x.json"], "--published = 'x.json': needs a JSON file or a paper's table"),
         (["operations", "--members", "add"], "--members = 'add': needs 'all', or ROW,COLUMN such as add,0.3"),
-        (["operations", "--members", "add,0.9"], "= '0.9': needs to be one of split.frac_train: 0.3, 0.5"),
+        (["operations", "--members", "add,0.9"], "values of split.frac_train: 0.3, 0.5"),
         (["operations", "--out", "page.pdf"], "--out = 'page.pdf': needs a folder that exists, or a file name"),
     ],
 )

@@ -63,9 +63,12 @@ def test_one_checkpoint_can_be_asked_for(program: Any, alone: gl.Run) -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (("--step", "3", "--measure", "logits_2d"), "keeps no checkpoint of step 3; kept: 0, 10, 20"),
+        (
+            ("--step", "3", "--measure", "logits_2d"),
+            "keeps no checkpoint of step 3 (the nearest is 0); kept: 0, 10, 20",
+        ),
         (("--step", "10"), "goes with --measure only"),
-        (("--measure", "eyes", "--step", "10"), "is unknown; there are"),
+        (("--measure", "eyes", "--step", "10"), "unknown; `groklab measures` lists them"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_in_one_sentence(

@@ -101,14 +101,14 @@ def test_axes_gap_and_slices_are_options(program: Any, home: Path, sweep: Sweep)
     [
         (["nothing"], "no sweep is called 'nothing'; there are decays-"),
         ([""], "no sweep is called ''"),
-        (["decays", "--x", "task.p"], "--x = 'task.p': needs to be one of the sweep's settings"),
+        (["decays", "--x", "task.p"], "--x = 'task.p': unknown; settings of the sweep: "),
         (["decays", "--at", "task.p"], "--at = 'task.p': needs key=value"),
         (["decays", "--at", "a=1", "--at", "a=2"], "--at a is given twice"),
-        (["decays", "--published", "x"], "--published = 'x': needs to be one of data_add_r"),
+        (["decays", "--published", "x"], "--published = 'x': unknown; allowed: data_add_r"),
         (["decays", "--published", "toy_fig5a"], "--published = 'toy_fig5a': is a map over"),
         (["decays", "--threshold", "90"], "threshold = 90.0: needs to be above 0 and at most 1"),
         (["decays", "--gap", "-5"], "gap = -5.0: needs to be 0 or above"),
-        (["decays", "--boundary", "both"], "boundary = 'both': needs to be"),
+        (["decays", "--boundary", "both"], "boundary = 'both': unknown; allowed: "),
         (["decays", "--out", "map.pdf"], "--out = 'map.pdf': needs a folder that exists, or a file name that ends"),
     ],
 )

@@ -156,12 +156,12 @@ def test_further_settings_make_slices_or_are_held() -> None:
     [
         (
             {"x": "task.p"},
-            "--x = 'task.p': needs to be one of the sweep's settings optimiser.learning_rate, optimiser.weight_d",
+            "--x = 'task.p': unknown; settings of the sweep: optimiser.learning_rate, optimiser.weight_d",
         ),
         ({"y": "task.p"}, "--y = 'task.p'"),
         ({"x": LR, "y": LR}, "needs to be another setting than --x"),
         ({"at": {"task.p": 5}}, "--at = 'task.p'"),
-        ({"at": {WD: "0.4"}}, "--at optimiser.weight_decay = '0.4': needs to be one of 0, 0.5, 2"),
+        ({"at": {WD: "0.4"}}, "--at optimiser.weight_decay = '0.4': unknown; allowed: 0, 0.5, 2"),
         ({"x": LR, "at": {LR: 1e-4}}, "is an axis, so --at cannot hold it"),
         ({"at": {LR: 1e-4, WD: 0}}, "no axis is left"),
         ({"gap": -1}, "gap = -1"),

@@ -100,7 +100,7 @@ def test_refusals(change, says: str) -> None:
     assert says in str(caught.value)
     with pytest.raises(gl.InputError) as caught:
         gl.patch(weights, task.inputs, {"hook_nothing": 0.0})
-    assert "names no intermediate; there are hook_embed" in str(caught.value)
+    assert "unknown; allowed: hook_embed" in str(caught.value)
     with pytest.raises(gl.InputError) as caught:
         gl.activations({**weights, "unembed.W_U": weights["unembed.W_U"][:-1]}, task.inputs)
     assert "unembed.W_U" in str(caught.value)

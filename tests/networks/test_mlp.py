@@ -97,7 +97,7 @@ def test_impossible_settings_are_refused_by_name():
     shape = TaskShape(23, 2, 23, (None, None))
     with pytest.raises(InputError, match="d_mlp = 0"):
         MLP(d_mlp=0)
-    with pytest.raises(InputError, match="names no matrix"):
+    with pytest.raises(InputError, match="unknown matrix"):
         MLP(init_std={"W_E": 1.0}).init(jax.random.key(0), shape, jnp.float32)
     with pytest.raises(InputError, match="not constant"):
         MLP().shapes(TaskShape(2, 1, 2, (1,)))

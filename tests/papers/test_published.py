@@ -146,7 +146,10 @@ def test_only_cells_of_both_are_compared() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match=r"'data_add_x': needs to be one of data_add_r, data_add_r_reprlr, data_fine"):
+    with pytest.raises(
+        InputError,
+        match=r"'data_add_x': unknown \(did you mean data_add_r\?\); allowed: data_add_r",
+    ):
         published_map("data_add_x")
     with pytest.raises(InputError, match=r"varies optimiser.weight_decay, and this table does not"):
         published_map("data_add_r").agreement(pl.DataFrame({LR: [1e-4], "phase": ["grokking"]}))

@@ -117,7 +117,10 @@ def test_another_threshold_is_read_off_the_curves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"published": "data_add_q"}, "--published = 'data_add_q': needs to be one of data_add_r"),
+        (
+            {"published": "data_add_q"},
+            "--published = 'data_add_q': unknown (did you mean data_add_r?)",
+        ),
         (
             {"published": "data_add_r_reprlr"},
             "is a map over optimiser.groups.embed.*.learning_rate and optimiser.learning_rate, but this diagram is one "

@@ -86,8 +86,8 @@ def test_papers_and_claims_are_listed(program: Program) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["controlls"], "did you mean 'controls'"),
-        (["controls/micro-grok"], "did you mean 'micro-groks'"),
+        (["controlls"], "did you mean controls?"),
+        (["controls/micro-grok"], "did you mean micro-groks?"),
         (["controls", "--quick", "--full"], "one of them"),
         (["controls", "--seeds", "0"], "seeds = 0"),
         (["controls", "--slice", "-1"], "slice = -1"),

@@ -59,7 +59,7 @@ def test_the_summary_names_the_digest_of_the_last_weights(one: Run, many: Run) -
 
 def test_weights_that_were_not_kept_or_trained_are_refused(one: Run, many: Run) -> None:
     assert one.checkpoints == [0, 20, 40, 60]
-    with pytest.raises(InputError, match="keeps no checkpoint of step 7; kept: 0, 20, 40, 60"):
+    with pytest.raises(InputError, match=r"keeps no checkpoint of step 7 \(the nearest is 0\); kept: 0, 20, 40, 60"):
         one.weights(7)
     for run, member in ((one, 1), (many, 3), (many, -1)):
         with pytest.raises(InputError, match="member"):

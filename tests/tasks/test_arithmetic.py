@@ -121,7 +121,7 @@ def test_label_counts_of_furuta_section_6_3(names: str, labels: int, largest: in
 
 
 def test_an_unknown_name_is_answered_with_a_near_one() -> None:
-    with pytest.raises(InputError, match="is 'multiply' meant"):
+    with pytest.raises(InputError, match="did you mean multiply"):
         Arithmetic(p=5, expression="multply").build()
     with pytest.raises(InputError, match="'q' at character 1"):
         Arithmetic(p=5, expression="qq").build()

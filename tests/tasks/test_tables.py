@@ -58,7 +58,7 @@ def test_columns_can_be_chosen(tmp_path: Path) -> None:
     assert task.inputs.tolist() == [[3, 2], [6, 5]]
     assert task.targets.tolist() == [1, 4]
     for fields, field in [({"answer": "c"}, "task.answer"), ({"inputs": ("q",)}, "task.inputs")]:
-        with pytest.raises(InputError, match="is no column") as caught:
+        with pytest.raises(InputError, match="unknown; columns of") as caught:
             Table(path=path, **fields).build()
         assert caught.value.field == field
     for inputs in ((), ("a", "a"), ("answer",)):

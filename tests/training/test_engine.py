@@ -530,6 +530,6 @@ def test_a_branch_resumes_when_its_source_is_gone(tmp_path: Path, straight: Run)
     "settings", [{"network__d_mlp": 64}, {"network__kind": "transformer"}, {"network__init_std.nothing": 1.0}]
 )
 def test_what_cannot_start_leaves_nothing_behind(tmp_path: Path, straight: Run, settings: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"start: the weight|names no matrix"):
+    with pytest.raises(InputError, match=r"start: the weight|unknown matrix"):
         branch(tmp_path / "home", straight, 20, **settings)
     assert not (tmp_path / "home").exists()

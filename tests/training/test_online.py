@@ -84,9 +84,9 @@ def test_cadence_is_rounded_up_to_evaluations() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"measures.names": ["nothing"]}, "measures.names = 'nothing': is unknown"),
+        ({"measures.names": ["nothing"]}, "measures.names = 'nothing': unknown; allowed: "),
         ({"measures.names": ["neurons"]}, "cannot run online"),
-        ({"measures.names": ["progress"]}, "needs measures.frequencies on line"),
+        ({"measures.names": ["progress"]}, "needs measures.frequencies online"),
         ({**ASKED, "measures.frequencies": [9]}, "integers from 1 to 5"),
         ({**ASKED, "task.expression": "x*y"}, "a function of a+b or a−b"),
         ({"measures.names": ["progress"], "measures.frequencies": [0]}, "measures.frequencies"),

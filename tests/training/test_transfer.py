@@ -88,7 +88,7 @@ def test_a_description_may_take_another_part(before: gl.Run) -> None:
     [
         (("embedding",), {"task__p": 11}, r"embed.W_E.*\(12, 8\).*\(16, 8\) here, as the vocabularies differ"),
         (("embedding",), {"network__d_model": 4}, r"embed.W_E.*\(12, 8\).*\(12, 4\) here$"),
-        (("body",), {}, "start.take = 'body': matches no weight"),
+        (("body",), {}, "start.take = 'body': unknown; allowed: embedding"),
         (("transformer",), {"network__d_mlp": 8}, r"blocks.0.mlp.W_in.*has shape \(8, 16\).*\(8, 8\) here"),
     ],
 )

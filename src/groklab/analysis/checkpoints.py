@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from groklab.device import threads
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError, InputError, check_choice
 from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.frequencies import find_frequencies
@@ -93,8 +93,7 @@ def take(
     """
     if not isinstance(run, Run):
         raise InputError("take needs a run; a measure of weights is gl.MEASURES[name](weights, task)")
-    if name not in MEASURES:
-        raise InputError("measure", name, f"is unknown; there are {', '.join(sorted(MEASURES))}")
+    check_choice("measure", name, sorted(MEASURES), "`groklab measures` lists them")
     measure = MEASURES[name]
     ensemble = make_ensemble([run.experiments[member]])
     task, network = ensemble.tasks[0], run.experiments[member].model

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.errors import InputError, shorten
+from groklab.errors import InputError, did_you_mean, shorten
 from groklab.grokking.learning_phases import GAP, THRESHOLD
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def find_sweep(name: str) -> Sweep:
     if len(found) > 1:
         raise InputError(f"{len(found)} sweeps begin with {shorten(name)!r}: {', '.join(found)}")
     if not found:
-        raise InputError(f"no sweep is called {shorten(name)!r}; there are {', '.join(known) or 'none'} in {folder}")
+        hint, there = did_you_mean(name, known), ", ".join(known) or "none"
+        raise InputError(f"no sweep is called {shorten(name)!r}{hint}; there are {there} in {folder}")
     return Sweep(folder / found[0])
 
 

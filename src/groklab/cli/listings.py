@@ -11,7 +11,7 @@ from rich.table import Table
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit, number
 from groklab.device import readable_bytes
-from groklab.errors import InputError
+from groklab.errors import check_choice
 from groklab.experiment.presets import PRESETS, find_preset
 from groklab.text import duration
 
@@ -48,8 +48,8 @@ def runs(
 
     if context.invoked_subcommand is not None:
         return
-    if status is not None and status not in STATUSES:
-        raise InputError("--status", status, f"is one of {', '.join(STATUSES)}")
+    if status is not None:
+        check_choice("--status", status, STATUSES)
     found = [s for s in Collection().summaries() if _matches(s, name, status, tag, grokked)]
     if as_json:
         emit({"runs": found, "bytes": sum(s["bytes"] for s in found)})

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from groklab.cli.main import app
 from groklab.cli.output import Json, console_for, emit
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 
 if TYPE_CHECKING:
     from groklab.tasks import Task
@@ -72,8 +72,7 @@ def theory(
         raise InputError("--draws", draws, f"needs to be from 1 to {MOST_DRAWS:,}")
     if seed < 0:
         raise InputError("--seed", seed, "needs to be 0 or above")
-    if normalisation not in ("one", "parallelograms"):
-        raise InputError("--normalisation", normalisation, "needs to be 'one' or 'parallelograms'")
+    check_choice("--normalisation", normalisation, ("one", "parallelograms"))
     path = _page_path(figure)
     if member is not None and run is None:
         raise InputError("--member", member, "needs --run, whose models it chooses from")

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.errors import InputError, shorten
+from groklab.errors import InputError, check_choice, unknown
 from groklab.grokking.learning_phases import GAP, PHASES, check, phase_of_steps
 
 #: Numbers are the same value where they differ by less than this share.
@@ -170,8 +170,8 @@ def _axes(keys: list[str], x: str | None, y: str | None, at: Mapping[str, Any]) 
     if not keys:
         raise InputError("the sweep varies nothing but seeds, so it has no diagram")
     for option, key in (("--x", x), ("--y", y), *(("--at", k) for k in at)):
-        if key is not None and key not in keys:
-            raise InputError(option, shorten(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
+        if key is not None:
+            check_choice(option, key, keys, known="settings of the sweep")
     left = [key for key in keys if key not in (x, y) and key not in at]
     for option, key in (("--x", x), ("--y", y)):
         if key is not None and key in at:
@@ -198,8 +198,7 @@ def _value(key: str, asked: Any, keys: Mapping[str, Sequence[Any]]) -> Any:
             continue
         if near:
             return value
-    known = ", ".join(label(v) for v in keys[key][:12]) + (", …" if len(keys[key]) > 12 else "")
-    raise InputError(f"--at {key}", asked, f"needs to be one of {known}")
+    raise unknown(f"--at {key}", asked, [label(v) for v in keys[key]])
 
 
 def _column(column: pl.Series, values: Sequence[Any]) -> list[Any]:

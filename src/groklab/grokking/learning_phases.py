@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 
 Phase = Literal["comprehension", "grokking", "memorisation", "confusion", "undefined"]
 
@@ -183,8 +183,7 @@ def check(*, threshold: float | int = THRESHOLD, gap: float | int = GAP, boundar
         raise InputError("threshold", threshold, "needs to be above 0 and at most 1")
     if not 0 <= gap < float("inf"):
         raise InputError("gap", gap, "needs to be 0 or above")
-    if boundary not in ("grokking", "comprehension"):
-        raise InputError("boundary", boundary, "needs to be 'grokking' or 'comprehension'")
+    check_choice("boundary", boundary, ("grokking", "comprehension"))
 
 
 def _curve(name: str, accuracy: Any, n: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 import groklab
 from groklab import components, grokking
 from groklab.device import require_memory
-from groklab.errors import InputError
+from groklab.errors import InputError, unknown
 from groklab.experiment.reading import read
 from groklab.experiment.schema import MAX_STEPS, Experiment
 from groklab.interop import transformer_lens
@@ -156,7 +156,7 @@ def _described(source: Source, options: dict[str, Any]) -> Experiment:
         raise InputError(f"{source.path} describes no experiment")
     kind = description["task"].get("kind")
     if kind not in _KINDS:
-        raise InputError("task.kind", kind, f"cannot be imported: that needs one of {', '.join(_KINDS)}")
+        raise unknown("task.kind", kind, _KINDS, known="kinds that can be imported")
     # a name of its own, or the beginning of the original run's would fit both
     name = f"imported-{str(description.get('name', 'weights')).removeprefix('imported-')}"[:81]
     return read({**description, "name": name, "plugins": [], "start": None}, options)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from groklab import components
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.lazy import Array, jax, jnp
 from groklab.networks.common import Network
 from groklab.networks.hooks import recognise
@@ -54,9 +54,8 @@ def activity_function(
     network: Any, shape: TaskShape, n_answers: int, parts: Sequence[str] = ("logits",)
 ) -> Callable[[Mapping[str, jax.Array], jax.Array], Activity]:
     """Return the compiled function (weights, inputs) -> activity of a network, made once for equal descriptions."""
-    unknown = [part for part in parts if part not in PARTS]
-    if unknown:
-        raise InputError("parts", unknown[0], f"needs one of {', '.join(PARTS)}")
+    for part in parts:
+        check_choice("parts", part, PARTS)
     if not isinstance(network, Network):
         raise InputError(f"this measure applies to networks, and not to the learner {network.kind}")
     if set(parts) - {"logits"} and not isinstance(network, Transformer | MLP):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.lazy import Float64
 from groklab.measures.activity import activity
 from groklab.measures.fourier import (
@@ -52,8 +52,7 @@ def find_frequencies(
         InputError: for an unknown rule, or one that needs more than the task or the weights have.
     """
     rule = default_rule(task) if rule is None else rule
-    if rule not in RULES:
-        raise InputError("rule", rule, f"needs to be one of {', '.join(RULES)}")
+    check_choice("rule", rule, RULES)
     if rule not in OF_ANY_TASK and task.algebra.operations:
         raise InputError("rule", rule, f"reads one operation; a mixture needs one of {', '.join(OF_ANY_TASK)}")
     return RULES[rule](weights, task, network)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
-from groklab.errors import InputError
+from groklab.errors import InputError, did_you_mean
 from groklab.lazy import Array, jax, jnp
 from groklab.registry import base_of
 from groklab.tasks.base import TaskShape
@@ -164,7 +164,9 @@ def check_init_std(init_std: Mapping[str, Any], names: Iterable[str]) -> None:
     allowed = list(names)
     for key in init_std:
         if key not in allowed and key not in map(last_part, allowed):
-            raise InputError(f"network.init_std.{key}", init_std[key], f"names no matrix; there are {allowed}")
+            raise InputError(
+                f"network.init_std.{key}: unknown matrix{did_you_mean(key, allowed)}; allowed: {', '.join(allowed)}"
+            )
 
 
 def check_at_least(field: str, value: int, least: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.lazy import Array, jnp
 from groklab.networks.mlp import MLP
 from groklab.networks.transformer import Transformer
@@ -61,9 +61,8 @@ def patch(
         return value
 
     _forward(weights, tokens, network, replace, False)
-    unknown = [name for name in replacements if name not in seen]
-    if unknown:
-        raise InputError("patch", unknown[0], f"names no intermediate; there are {', '.join(seen)}")
+    for name in replacements:
+        check_choice("patch", name, seen)
     return seen
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 
 from groklab import papers
-from groklab.errors import DamagedError, InputError, shorten
+from groklab.errors import DamagedError, InputError, check_choice, shorten, unknown
 from groklab.grokking.learning_phases import GAP, LETTERS, PHASES, phase_of_steps
 from groklab.tasks.operations import resolve
 
@@ -201,8 +201,7 @@ def published_maps() -> dict[str, PublishedMap]:
 def published_map(name: str) -> PublishedMap:
     """Return a map by its name; raises InputError for another name."""
     maps = published_maps()
-    if name not in maps:
-        raise InputError("--published", shorten(name), f"needs to be one of {', '.join(maps)}")
+    check_choice("--published", name, maps)
     return maps[name]
 
 
@@ -306,7 +305,7 @@ def read_published(text: str) -> tuple[dict[str, Any], str]:
     if not name and len(tables) == 1:
         name = next(iter(tables))
     if name not in tables:
-        raise InputError("--published", shorten(text), f"needs one of its tables after a slash: {', '.join(tables)}")
+        raise unknown("--published", text, tables, known="give one of its tables after a slash")
     about = [loaded[name].get("about"), *(loaded.get(key) for key in ("source", "about"))]
     origin = [str(value).rstrip(".") for value in about if isinstance(value, str)]
     origin += [f"{key} = {loaded[key]:,}" for key in ("p", "seeds", "steps") if isinstance(loaded.get(key), int)]

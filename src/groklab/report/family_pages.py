@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from groklab import device
-from groklab.errors import InputError, shorten
+from groklab.errors import InputError, shorten, unknown
 from groklab.papers.published import place_of
 from groklab.report.family import place_name, render
 from groklab.report.family_cells import Cell, Member, Table
@@ -103,8 +103,7 @@ def members_at(found: Family, text: str) -> list[int]:
         key, given, values = found.row_key, cuts[0][0], found.row_values
         if whole[0][0] is not None:
             key, given, values = found.column_key, cuts[0][1], found.column_values
-        known = ", ".join(map(str, values[:12])) + (", …" if len(values) > 12 else "")
-        raise InputError(f"--members {shorten(text)}", shorten(given), f"needs to be one of {key}: {known}")
+        raise unknown(f"--members {shorten(text)}", given, [str(v) for v in values], known=f"values of {key}")
     cells = [c for table in found.tables for c in table.cells if [c.row, c.column] == places]
     return [m.number for cell in cells for m in cell.members]
 

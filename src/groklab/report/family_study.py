@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.errors import InputError, shorten
+from groklab.errors import InputError, check_choice
 from groklab.papers.published import Agreement, PublishedTable
 from groklab.report.family_cells import VERDICTS, Cell, Member, Table
 from groklab.report.family_words import value_names
@@ -124,8 +124,8 @@ def axes(sweep: Sweep, rows: str | None = None, columns: str | None = None) -> t
         varied = f"varies {keys[0]} alone" if keys else "varies nothing but seeds"
         raise InputError(f"a table needs two keys of a grid, and {sweep.name} {varied}")
     for option, key in (("--rows", rows), ("--columns", columns)):
-        if key is not None and key not in keys:
-            raise InputError(option, shorten(key), f"needs to be one of the sweep's settings {', '.join(keys)}")
+        if key is not None:
+            check_choice(option, key, keys, known="settings of the sweep")
     if rows is not None and rows == columns:
         raise InputError("--columns", columns, "needs to be another setting than --rows")
     if rows is None:

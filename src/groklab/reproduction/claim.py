@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -10,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from groklab.errors import InputError, shorten
+from groklab.errors import unknown
 from groklab.registry import Discovered
 from groklab.reproduction.bench import Bench
 
@@ -123,17 +122,11 @@ def find(what: str) -> tuple[Paper, tuple[Claim, ...]]:
     """A paper and its claims by PAPER, or one claim by PAPER/CLAIM; raises InputError naming the nearest."""
     name, slash, wanted = what.partition("/")
     if name not in PAPERS:
-        raise InputError(f"there are no claims of {shorten(name)!r}; {_nearest(name, list(PAPERS))}")
+        raise unknown("paper", name, PAPERS, "`groklab reproduce` lists them")
     paper = PAPERS[name]
     if not slash:
         return paper, paper.claims
     found = tuple(c for c in paper.claims if c.id == wanted)
     if not found:
-        raise InputError(f"{name} has no claim {shorten(wanted)!r}; {_nearest(wanted, [c.id for c in paper.claims])}")
+        raise unknown(f"claim of {name}", wanted, [c.id for c in paper.claims], "`groklab reproduce` lists them")
     return paper, found
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name[:100], known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}`groklab reproduce` lists them: {', '.join(known)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groklab.errors import InputError, Interrupted, OutOfTime
+from groklab.errors import InputError, Interrupted, OutOfTime, check_choice
 from groklab.reproduction import statement
 from groklab.reproduction.bench import Bench
 from groklab.reproduction.claim import MAX_SEEDS, PAPERS, SIZES, Claim, Finding, Paper, Size, Trial, find
@@ -103,8 +103,7 @@ class _Asked:
     """What was asked for, and how far it is."""
 
     def __init__(self, what: str, size: Size, seeds: int | None, home: str | Path | None) -> None:
-        if size not in SIZES:
-            raise InputError("size", size, f"is one of {', '.join(SIZES)}")
+        check_choice("size", size, SIZES)
         if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
             raise InputError("seeds", seeds, f"needs an integer from 1 to {MAX_SEEDS:,}")
         self.paper: Paper

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab import device
-from groklab.errors import InputError
+from groklab.errors import InputError, did_you_mean, shorten
 from groklab.store import locks, storage
 from groklab.store.run import Run
 
@@ -38,7 +38,7 @@ class Collection:
             if given and (path / "experiment.json").is_file():
                 return Run(path)
         if os.sep in given or given in (".", ".."):
-            raise InputError(f"{given!r} is no run: a run's folder holds experiment.json")
+            raise InputError(f"{given!r} is not a run: a run's folder holds experiment.json")
         starts = [p for p in self.paths() if given and p.name.startswith(given)]
         # a name in full, of which other names are longer versions
         starts = [p for p in starts if p.name.rpartition("-")[0] == given] or starts
@@ -47,8 +47,10 @@ class Collection:
         if starts:
             raise InputError(f"{given!r} could be {', '.join(p.name for p in starts[:5])}; write more of the name")
         if given and ((self.folder / given).is_dir() or Path(given).is_dir()):
-            raise InputError(f"{given!r} is no run: the folder holds no experiment.json")
-        raise InputError(f"no run is called {given!r} in {self.folder}; `groklab runs` lists them")
+            raise InputError(f"{given!r} is not a run: the folder holds no experiment.json")
+        names = [path.name for path in self.paths()]
+        hint = did_you_mean(given, names)
+        raise InputError(f"no run is called {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
 
     def paths(self) -> list[Path]:
         """The folders of all runs, by name."""

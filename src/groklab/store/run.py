@@ -214,8 +214,9 @@ class Run:
         """
         kept = self.checkpoints
         if step is not None and step not in kept:
+            near = f" (the nearest is {min(kept, key=lambda s: abs(s - step))})" if kept else ""
             known = ", ".join(map(str, kept)) or "none"
-            raise InputError(f"{self.name} keeps no checkpoint of step {step}; kept: {known}")
+            raise InputError(f"{self.name} keeps no checkpoint of step {step}{near}; kept: {known}")
         if member is not None and not 0 <= member < self.n_members:
             raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
         for candidate in [step] if step is not None else reversed(kept):

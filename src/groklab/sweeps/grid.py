@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from groklab.errors import InputError, shorten
+from groklab.errors import InputError, did_you_mean, shorten
 from groklab.experiment.reading import SECTIONS
 from groklab.experiment.yaml_input import parse_overrides
 
@@ -80,9 +79,8 @@ def check_known(grid: Grid) -> None:
     for key in grid:
         head = key.split(".")[0]
         if head not in SWEPT:
-            close = difflib.get_close_matches(head[:80], SWEPT, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise InputError(f"grid {shorten(key)}: no such setting; {hint}what can be swept is in {', '.join(SWEPT)}")
+            hint = did_you_mean(head, SWEPT)
+            raise InputError(f"grid {shorten(key)}: unknown setting{hint}; allowed: settings of {', '.join(SWEPT)}")
 
 
 def _check_trained(key: str) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.tasks.residues import log_order
 
 Matrix = npt.NDArray[np.float64]
@@ -37,8 +37,7 @@ def planted_features(p: int, orientation: Orientation, seed: int) -> Matrix:
     transform inputs, which take its positive part. Raises InputError for another orientation, or logarithms and no
     prime p.
     """
-    if orientation not in ORIENTATIONS:
-        raise InputError("features", orientation, f"needs one of {', '.join(ORIENTATIONS)}")
+    check_choice("features", orientation, ORIENTATIONS)
     logarithmic = orientation.endswith("_log")
     q = p - 1 if logarithmic else p
     first = np.random.default_rng(seed).uniform(size=q)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 
 Layout = Literal["a b =", "a op b", "a op b =", "a b"]
 Sign = Literal["=", "+", "-", "*", "/"]
@@ -54,5 +54,5 @@ def check_settings(task: Any) -> None:
     hints = get_type_hints(type(task))
     for field in dataclasses.fields(task):
         value, hint = getattr(task, field.name), hints[field.name]
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise InputError(f"task.{field.name}", value, f"needs one of {', '.join(map(repr, get_args(hint)))}")
+        if get_origin(hint) is Literal:
+            check_choice(f"task.{field.name}", value, get_args(hint))

@@ -8,12 +8,11 @@ other spellings, with and without their ending `_short`; they mean the formula t
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-from groklab.errors import InputError
+from groklab.errors import InputError, did_you_mean
 from groklab.tasks.expression import Expression, parse
 from groklab.tasks.layouts import Sign
 
@@ -223,10 +222,8 @@ def resolve(text: str) -> tuple[Operation | None, Expression]:
     try:
         expression = parse(text)
     except InputError:
-        near = difflib.get_close_matches(name, _SPELLINGS, n=1) if _NAME.fullmatch(name) else []
-        if not near:
+        hint = did_you_mean(name, _SPELLINGS) if _NAME.fullmatch(name) else ""
+        if not hint:
             raise
-        raise InputError(
-            "task.expression", text, f"is neither an expression nor an operation; is {near[0]!r} meant?"
-        ) from None
+        raise InputError("task.expression", text, f"is neither an expression nor an operation{hint}") from None
     return _BY_FORMULA.get(str(expression)), expression

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Gt, Lt
 
-from groklab.errors import InputError
+from groklab.errors import InputError, unknown
 from groklab.tasks.base import Task
 from groklab.tasks.portable_random import check_seed, permutation, raw_numbers
 
@@ -200,8 +200,7 @@ def _order(method: str, n: int, seed: int) -> npt.NDArray[np.int64]:
     elif method == "torch_randperm":
         rows = _torch_randperm(n, seed)
     else:
-        allowed = "needs one of 'random', 'python_shuffle', 'torch_randperm', 'in_order'"
-        raise InputError("split.method", method, allowed)
+        raise unknown("split.method", method, ("random", "python_shuffle", "torch_randperm", "in_order"))
     return np.array(rows, dtype=np.int64)
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.registry import register
 from groklab.tasks.base import Algebra, Task, TaskSettings
 
@@ -132,8 +132,7 @@ class Table(FromFile):
         inputs = tuple(name for name in header if name != answer) if self.inputs is None else tuple(self.inputs)
         for field, names in (("task.answer", (answer,)), ("task.inputs", inputs)):
             for name in names:
-                if name not in header:
-                    raise InputError(field, name, f"is no column of {self.path}, which has {', '.join(header)}")
+                check_choice(field, name, header, known=f"columns of {self.path}")
         if not inputs or answer in inputs or len(set(inputs)) < len(inputs):
             raise InputError("task.inputs", inputs, "needs one or more different columns besides the answer")
 

@@ -14,7 +14,7 @@ import numpy as np
 from groklab import grokking
 from groklab.components import Carried
 from groklab.device import cores, require_memory
-from groklab.errors import InputError
+from groklab.errors import InputError, did_you_mean
 from groklab.experiment.reading import component
 from groklab.experiment.schema import Experiment
 from groklab.lazy import jax
@@ -147,7 +147,8 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
     names = weight_shapes(first, tasks[0])
     for pattern in first.optimiser.groups if first.optimiser is not None else ():
         if not fnmatch.filter(names, pattern):
-            raise InputError(f"optimiser.groups.{pattern}: matches no weight; there are {', '.join(names)}")
+            hint = did_you_mean(pattern, names)
+            raise InputError(f"optimiser.groups.{pattern}: matches no weight{hint}; allowed: {', '.join(names)}")
     splits = tuple(make_split(e.split, t, e.seed) for e, t in zip(experiments, tasks, strict=True))
     require_memory("training this", memory_estimate(experiments, tasks, splits))
     return Ensemble(tuple(experiments), tasks, splits)

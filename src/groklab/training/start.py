@@ -14,8 +14,8 @@ import numpy as np
 import safetensors.numpy
 
 from groklab import components
-from groklab.errors import InputError
-from groklab.experiment.schema import Experiment, Start
+from groklab.errors import InputError, unknown
+from groklab.experiment.schema import PARTS_OF_NETWORK, Experiment, Start
 from groklab.lazy import jax
 from groklab.store.collection import Collection
 from groklab.store.run import Run
@@ -73,7 +73,7 @@ def _with_fresh(
     for asked, pattern in zip(start.take or (), start.patterns, strict=True):
         names = fnmatch.filter(shapes, pattern)
         if not names:
-            raise InputError("start.take", asked, f"matches no weight; there are {', '.join(shapes)}")
+            raise unknown("start.take", asked, [*PARTS_OF_NETWORK, *shapes])
         taken += names
     # as a program draws them
     key = jax.random.fold_in(jax.random.key(experiment.seed), 0)
