@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from groklab.experiment.kinds import kinds
 from safetensors.numpy import load_file
 
 import groklab as gl
