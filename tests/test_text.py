@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from groklab.text import duration, listed, loss_of, percent
+from groklab.text import duration, first_of, flattened, jsonable, listed, loss_of, percent
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,18 @@ def test_losses_have_three_figures_and_powers_of_ten() -> None:
 
 def test_lists_are_joined_as_in_a_sentence() -> None:
     assert [listed(x) for x in ([], [1], [1, 2], [1, 2, 3])] == ["none", "1", "1 and 2", "1, 2 and 3"]
+
+
+def test_a_long_list_is_cut_and_counted() -> None:
+    assert [first_of(range(n), 2) for n in (1, 2, 5)] == ["0", "0, 1", "0, 1 and 3 more"]
+
+
+def test_plain_json_has_lists_for_arrays_and_null_for_what_is_not_finite() -> None:
+    values = {"a": np.array([[1.5, np.nan]]), 2: (np.float32(0.5), math.inf), "flag": np.bool_(True), "n": np.int64(3)}
+    assert jsonable(values) == {"a": [[1.5, None]], "2": [0.5, None], "flag": True, "n": 3}
+    with pytest.raises(TypeError, match="not <object"):
+        jsonable({"a": [object()]})
+
+
+def test_nested_settings_are_flattened_to_dotted_names() -> None:
+    assert flattened({"a": {"b": 1, "c": {}}, "d": [1, {"e": 2}]}) == {"a.b": 1, "a.c": {}, "d": [1, {"e": 2}]}

@@ -24,12 +24,18 @@ def loss_of(value: float | None) -> str:
     """A loss to three figures, 10^-6 written as such."""
     if value is None or value != value:
         return "–"
-    text = f"{value:.3g}"
-    if "e" not in text:
-        return text
-    mantissa, exponent = text.split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}\u00a0×\u00a010{raised}"
+    return in_powers(f"{value:.3g}")
+
+
+def in_powers(number: str) -> str:
+    """Return '3e-05' as 3 × 10⁻⁵, and a number without an exponent as it is."""
+    mantissa, e, exponent = number.partition("e")
+    return f"{mantissa}\u00a0×\u00a010{superscript(str(int(exponent)))}" if e else mantissa
+
+
+def superscript(number: str) -> str:
+    """Return an integer's digits and sign as superscripts."""
+    return number.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def listed(items: Sequence[Any]) -> str:
@@ -61,14 +67,21 @@ def duration(seconds: float) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """Return plain JSON values: arrays as lists, None in the place of a number that is not finite."""
+    """Return plain JSON values: arrays as lists, None in the place of a number that is not finite.
+
+    Raises TypeError for what JSON has no value for.
+    """
     if hasattr(value, "tolist"):  # arrays and scalars of NumPy and JAX
         value = value.tolist()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): jsonable(inner) for key, inner in value.items()}
-    return [jsonable(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"JSON holds numbers, texts, true, false, null, and lists or objects of these, not {value!r}")
 
 
 def flattened(node: Any, path: str = "") -> dict[str, Any]:

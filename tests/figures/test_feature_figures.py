@@ -10,8 +10,8 @@ import pytest
 
 import groklab as gl
 from groklab import figures
-from groklab.analysis import feature_frames as frames
-from groklab.measures.circulance import compared, is_ambiguous, is_function_of
+from groklab.analysis import features as frames
+from groklab.measures.circulance import best, compared, is_ambiguous, is_function_of
 from groklab.tasks.features import ORIENTATIONS, planted_features
 from groklab.tasks.residues import log_order
 
@@ -43,7 +43,7 @@ def metrics(n: int = 11) -> pl.DataFrame:
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_the_history_finds_the_planted_orientation(orientation: str) -> None:
     history = frames.history_frame(matrices(orientation))
-    assert frames.orientation_of(history) == orientation
+    assert best(history.row(-1, named=True)) == orientation
     assert history[orientation].to_list()[0] is None
     assert history[orientation][-1] == pytest.approx(0, abs=1e-12)
     assert history["ratio"][-1] == pytest.approx(-1)
@@ -51,7 +51,7 @@ def test_the_history_finds_the_planted_orientation(orientation: str) -> None:
     assert history["off_block"].to_list()[0] is None
     assert history["off_block"][-1] == pytest.approx(1)
     assert not is_ambiguous(history.row(-1, named=True))
-    assert frames.orientation_of(frames.history_frame({0: np.eye(2 * P)})) is None
+    assert best(frames.history_frame({0: np.eye(2 * P)}).row(-1, named=True)) is None
     # that a and b are the same says nothing of what is done with them
     alike = frames.history_frame({0: np.tile(np.eye(P), (2, 2))})
     assert is_ambiguous(alike.row(-1, named=True))
@@ -67,11 +67,10 @@ def test_what_an_orientation_compares_is_what_the_task_asks(expression: str) -> 
 
 
 def test_turning_points_are_the_first_of_their_kind() -> None:
-    found = frames.turning_points(metrics())
-    assert found == {"loss_moves_step": 4, "accuracy_rises_step": 6, "accuracy_over": 0.05}
+    assert frames.turning_points(metrics()) == frames.TurningPoints(4, 6, 0.05)
     high = metrics().with_columns(test_accuracy=pl.lit(0.5))
-    assert frames.turning_points(high)["accuracy_rises_step"] is None
-    assert frames.turning_points(metrics(0))["loss_moves_step"] is None
+    assert frames.turning_points(high).accuracy_rises_step is None
+    assert frames.turning_points(metrics(0)).loss_moves_step is None
 
 
 def test_a_heat_map_holds_the_matrix_in_both_orders() -> None:

@@ -55,7 +55,7 @@ def page_of(run: gl.Run, tmp_path: Path) -> str:
 def test_the_numbers_are_those_of_the_analysis(machine: gl.Run) -> None:
     f, said = analysis_of(machine), analyse(machine).to_dict()
     assert f.orientation == said["orientation"] == "toeplitz"
-    assert f.is_asked
+    assert f.determines_answer
     assert vars(f.turning) == said["hidden_progress"]
     for name in ("toeplitz", "full", "off_block", "ratio"):
         assert f.history[name].to_list() == said["trajectory"][name]

@@ -8,9 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from groklab.analysis.checkpoints import Checkpoints, Progress, Weights, no_progress
+from groklab.analysis.checkpoints import MEASURED, Checkpoints, Progress, Weights, no_progress
 from groklab.analysis.circuits import analyse_circuit, key_frequencies_of
-from groklab.analysis.facts import gather, whole_checkpoints
 from groklab.analysis.features import analyse_features
 from groklab.analysis.mixtures import analyse_mixture
 from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section
@@ -98,12 +97,8 @@ def analyse(
     Raises:
         InputError: where nothing can be measured, or for a member that the run does not have.
     """
-    experiment = _experiment(run, member)
-    task, metrics = build_task(experiment), run.metrics.filter(pl.col("member") == member).sort("step")
-    checkpoints = Checkpoints(run, member)
-    options: dict[str, Any] = {"rule": rule, "frequencies": frequencies, "progress": progress}
-    model = analyse_model(task, experiment, checkpoints, metrics, scope="checkpoints", **options)
-    return _named(run, member, max(checkpoints), task, model)
+    options: dict[str, Any] = {"scope": "checkpoints", "rule": rule, "frequencies": frequencies}
+    return _analysis(run, member, None, progress=progress, **options)
 
 
 def explain(run: Run, member: int = 0, progress: Progress = no_progress) -> Analysis:
@@ -111,15 +106,18 @@ def explain(run: Run, member: int = 0, progress: Progress = no_progress) -> Anal
 
     `verdict()` and `sections()` say it in sentences. The arguments and errors are those of `analyse`.
     """
-    experiment = _experiment(run, member)
-    facts = gather(run)
-    checkpoints, why = whole_checkpoints(facts, member)
-    if not checkpoints:
-        raise InputError(f"{run.name} cannot be explained: {why.removesuffix('.')}")
-    task = build_task(experiment)
-    metrics = facts.evaluations(member)
-    model = analyse_model(task, experiment, checkpoints, metrics, scope="explanation", progress=progress)
-    return _named(run, member, max(checkpoints), task, model)
+    return _analysis(run, member, MEASURED, scope="explanation", progress=progress)
+
+
+def _analysis(run: Run, member: int, most: int | None, **options: Any) -> Analysis:
+    if not 0 <= member < run.n_members:
+        raise InputError("member", member, f"{run.name} has members 0 to {run.n_members - 1}")
+    experiment = run.experiments[member]
+    task, metrics = build_task(experiment), run.metrics.filter(pl.col("member") == member).sort("step")
+    checkpoints = Checkpoints(run, member, most)
+    model = analyse_model(task, experiment, checkpoints, metrics, **options)
+    step, phase = max(checkpoints), phase_of(run, member)
+    return Analysis(run.name, member, experiment.seed, step, task.name, phase, model)
 
 
 def analyse_model(
@@ -179,14 +177,3 @@ def to_dict_of_members(analyses: Sequence[Analysis]) -> dict[str, Any]:
     head = {name: rows[0][name] for name in ("run", "step", "task")}
     names = dict.fromkeys(name for row in rows for name in row if name not in head)
     return {**head, "seed": [a.seed for a in analyses], **{name: [row.get(name) for row in rows] for name in names}}
-
-
-def _experiment(run: Run, member: int) -> Experiment:
-    if not 0 <= member < run.n_members:
-        raise InputError("member", member, f"{run.name} has members 0 to {run.n_members - 1}")
-    return run.experiments[member]
-
-
-def _named(run: Run, member: int, step: int, task: Task, model: ModelAnalysis) -> Analysis:
-    seed = run.experiments[member].seed
-    return Analysis(run.name, member, seed, step, task.name, phase_of(run, member), model)

@@ -15,10 +15,13 @@ from groklab.measures import MEASURES
 from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.frequencies import find_frequencies
 from groklab.store.run import Run
+from groklab.store.thinning import thin
 from groklab.tasks.splits import as_trained
 from groklab.training.ensemble import make_ensemble
 
 Weights = dict[str, np.ndarray]
+#: Checkpoints that an explanation and a page measure.
+MEASURED = 100
 #: Called as progress(done, total) while checkpoints are measured.
 Progress = Callable[[int, int], None]
 
@@ -28,12 +31,23 @@ def no_progress(done: int, total: int) -> None:
 
 
 class Checkpoints(Mapping[int, Weights]):
-    """One member's weights by step, up to the last that can be read and is finite; each is read when asked for."""
+    """One member's weights by step, up to the last that can be read and is finite; each is read when it is used.
 
-    def __init__(self, run: Run, member: int = 0) -> None:
+    Args:
+        run: whose checkpoints.
+        member: of an ensemble.
+        most: at most about so many, evenly spaced in the logarithm of the step, those nearest to where the member
+            memorised and grokked among them; None for all.
+    """
+
+    def __init__(self, run: Run, member: int = 0, most: int | None = None) -> None:
         self.run, self.member = run, member
         last = last_complete_step(run, member)
         self.steps = [step for step in run.checkpoints if step <= last]
+        if most is not None:
+            outcomes = run.status["members"][member : member + 1]
+            events = [outcome.get(f"{event}_step") for outcome in outcomes for event in ("memorised", "grokked")]
+            self.steps = thin(self.steps, most, nearest(self.steps, events))
 
     def __getitem__(self, step: int) -> Weights:
         return self.run.weights(step, self.member)
@@ -43,6 +57,11 @@ class Checkpoints(Mapping[int, Weights]):
 
     def __len__(self) -> int:
         return len(self.steps)
+
+
+def nearest(steps: Sequence[int], events: Sequence[int | None]) -> list[int | None]:
+    """Return the step nearest to each event, None for an event that did not happen."""
+    return [None if event is None else min(steps, key=lambda step: abs(step - event)) for event in events]
 
 
 def readable(checkpoints: Mapping[int, Weights], steps: Sequence[int]) -> Iterator[tuple[int, Weights]]:

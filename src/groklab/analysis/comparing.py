@@ -17,27 +17,30 @@ _CHANCE = ("seed", "split.seed", "split.noise_seed", "name")
 
 
 def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None) -> dict[str, Any]:
-    """Runs side by side: what was reached, and censored summaries of the grokking step over all members of each.
+    """Compare runs by their summaries and by censored statistics of the grokking step over the members of each.
 
-    Returns `runs`, a list of summaries each with `grokking` and `memorising` (Kaplan–Meier: n, n_grokked, which counts
-    those that reached it, median, low, high); `pooled`, the same over runs that differ in nothing but their seeds; and
-    `differences`, the settings in which the runs differ by dotted name.
+    Args:
+        runs: runs, their names, or their folders.
+        home: the folder of runs in which names are looked up.
+
+    Returns:
+        Plain JSON values. `runs`: the summary of each run with `grokking` and `memorising` (Kaplan–Meier: n, n_grokked,
+        which counts the members with the event, median, low, high). `pooled`: the same over runs that differ in nothing
+        but their seeds. `differences`: by dotted name the settings in which the runs differ.
     """
     if isinstance(runs, (Run, str, Path)):
         raise InputError("compare needs a list of runs")
     collection = Collection(Path(home) if home is not None else None)
-    found = [r if isinstance(r, Run) else collection.find(r) for r in runs]
-    rows, settings = [], []
-    for run in found:
-        rows.append({**run.summary(), **_summaries([run])})
-        settings.append(flattened(run.experiment.to_dict()))
+    opened = [r if isinstance(r, Run) else collection.find(r) for r in runs]
+    rows = [{**run.summary(), **_summaries([run])} for run in opened]
+    settings = [flattened(run.experiment.to_dict()) for run in opened]
     keys = {k for s in settings for k in s}
-    different = {k: [s.get(k) for s in settings] for k in sorted(keys) if len({repr(s.get(k)) for s in settings}) > 1}
+    differences = {k: [s.get(k) for s in settings] for k in sorted(keys) if len({repr(s.get(k)) for s in settings}) > 1}
     alike: dict[str, list[Run]] = {}
-    for run, setting in zip(found, settings, strict=True):
+    for run, setting in zip(opened, settings, strict=True):
         alike.setdefault(repr([setting.get(k) for k in sorted(keys) if k not in _CHANCE]), []).append(run)
     pooled = [{"runs": [r.name for r in group], **_summaries(group)} for group in alike.values() if len(group) > 1]
-    return {"runs": rows, "pooled": pooled, "differences": different}
+    return {"runs": rows, "pooled": pooled, "differences": differences}
 
 
 def _summaries(runs: Sequence[Run]) -> dict[str, Any]:

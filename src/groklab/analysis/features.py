@@ -147,7 +147,7 @@ class FeatureAnalysis(ModelAnalysis):
         return self.orientation is not None and self.orientation.endswith("_log")
 
     @property
-    def is_asked(self) -> bool:
+    def determines_answer(self) -> bool:
         """Whether the task's answer is a function of what the block compares."""
         return self.orientation is not None and is_function_of(self.task, self.orientation)
 
@@ -205,7 +205,7 @@ class FeatureAnalysis(ModelAnalysis):
             )
         if is_ambiguous(self.deviations):
             return f"{ALIKE}: that is the off-diagonal block of M, and {right}."
-        meaning = "which is what the task asks" if self.is_asked else "which is not what the task asks"
+        meaning = "which is what the task asks" if self.determines_answer else "which is not what the task asks"
         how = "It has learnt" if deviation <= CIRCULANT else "In part it has learnt"
         return (
             f"{how} features that put together pairs of the same {compared(self.orientation)}, {meaning}: the "
@@ -509,7 +509,7 @@ def recorded(metrics: pl.DataFrame, steps: Sequence[int]) -> dict[str, list[Any]
 def history_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
     """Return one row per step of feature matrices (2p, 2p), null where there is no number.
 
-    Columns: step; toeplitz, hankel, toeplitz_log, hankel_log: circulant deviation of the bottom-left block; whole,
+    Columns: step; toeplitz, hankel, toeplitz_log, hankel_log: circulant deviation of the bottom-left block; full,
     off_block: alignment with the last matrix; c1, c2, ratio, residual of the top-left block as c1 I + c2 11';
     off_diagonal_share of the squares; effective_rank and top_share of the eigenvalues.
     """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from groklab.text import jsonable
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on one line, last; everything else to standard error.")
@@ -22,16 +23,8 @@ def console_for(as_json: bool) -> Console:
 
 def emit(value: dict[str, Any]) -> None:
     """Print one JSON object on one line of standard output; a number that is none, or without bound, is null there."""
-    sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(jsonable(value), allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def number(value: float | None, form: str = ",") -> str:

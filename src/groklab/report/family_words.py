@@ -13,9 +13,7 @@ from groklab.figures.phase_cells import labels
 from groklab.report.settings import plain, remake
 from groklab.sweeps import Sweep
 from groklab.tasks.operations import resolve
-from groklab.text import listed
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+from groklab.text import listed, superscript
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def _operation(text: str) -> Heading:
 
 def formula(expression: str) -> str:
     """As one writes it by hand: `x^2 + 3*x*y` is x² + 3xy."""
-    raised = re.sub(r"\^(-?\d+)", lambda found: found[1].translate(_RAISED), expression)
+    raised = re.sub(r"\^(-?\d+)", lambda match: superscript(match[1]), expression)
     return re.sub(r"\s*\*\s*(?=[a-z(])", "", raised).replace("*", " · ").replace("-", "−")
 
 

@@ -10,9 +10,8 @@ from groklab.errors import InputError
 from groklab.experiment.presets import PRESETS, preset
 from groklab.figures.phase_cells import label
 from groklab.papers.published import located
-from groklab.report.settings import flat
 from groklab.sweeps import Sweep
-from groklab.text import listed
+from groklab.text import flattened, listed
 
 #: What is compared, and how it is written.
 COMPARED = {
@@ -36,7 +35,7 @@ def made_with(source: str) -> dict[str, Any]:
     except (InputError, ValueError, RecursionError):
         return {}
     paper = source.rpartition("/")[0] if name else source
-    found = flat(preset(paper).to_dict()) if paper in PRESETS else {}
+    found = flattened(preset(paper).to_dict()) if paper in PRESETS else {}
     if isinstance(told, dict):
         found |= {
             key: told[n] for key, n in (("task.p", "p"), ("budget.steps", "steps")) if isinstance(told.get(n), int)
@@ -49,7 +48,7 @@ def difference(sweep: Sweep, at: Mapping[str, Any], theirs: Mapping[str, Any]) -
 
     at: values at which keys of the grid are held.
     """
-    flats = flat(sweep.experiment(0).to_dict())
+    flats = flattened(sweep.experiment(0).to_dict())
     own, published = [], []
     for key, value in theirs.items():
         if any(key.startswith(f"{swept}.") for swept in sweep.keys) or flats.get(key) is None:

@@ -15,20 +15,11 @@ from groklab.errors import InputError
 from groklab.experiment.presets import PRESETS, preset
 from groklab.experiment.schema import Experiment
 from groklab.experiment.yaml_input import parse_overrides
+from groklab.text import flattened
 
 #: Shown even at their defaults.
 ALWAYS = {"n_layers", "n_heads", "d_model", "d_mlp", "activation", "form", "learning_rate", "weight_decay"}
 ALWAYS |= {"kernel", "ridge", "agop_power", "centre"}
-
-
-def flat(node: Any, path: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name; lists and empty mappings stay whole."""
-    if not (isinstance(node, dict) and node):
-        return {path: node}
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        found.update(flat(value, f"{path}.{key}" if path else str(key)))
-    return found
 
 
 def plain(value: Any) -> str:
@@ -74,7 +65,7 @@ def short_table(facts: Facts) -> list[tuple[str, str]]:
 
 def differing(experiments: Sequence[Experiment]) -> dict[str, list[str]]:
     """Settings, by dotted name, in which experiments differ, each experiment's value in order."""
-    flats = [flat(e.to_dict()) for e in experiments]
+    flats = [flattened(e.to_dict()) for e in experiments]
     keys = list(dict.fromkeys(k for f in flats for k in f))
     values = {k: [plain(f[k]) if k in f else "–" for f in flats] for k in keys}
     return {k: v for k, v in values.items() if len(set(v)) > 1}
@@ -102,11 +93,11 @@ def _overrides(experiment: Experiment) -> list[str] | None:
     if experiment.name not in PRESETS:
         return None
     wanted = _comparable(experiment)
-    kinds = {k: v for k, v in flat(wanted).items() if k.endswith(".kind")}
+    kinds = {k: v for k, v in flattened(wanted).items() if k.endswith(".kind")}
     try:
-        base = flat(_comparable(preset(experiment.name, kinds)))
-        presets = flat(_comparable(preset(experiment.name)))
-        changed = {k: v for k, v in flat(wanted).items() if k not in base or base[k] != v}
+        base = flattened(_comparable(preset(experiment.name, kinds)))
+        presets = flattened(_comparable(preset(experiment.name)))
+        changed = {k: v for k, v in flattened(wanted).items() if k not in base or base[k] != v}
         changed = {k: v for k, v in kinds.items() if presets.get(k) != v} | changed
         # what is unset mostly follows from what is set, such as n_train unsetting frac_train
         for attempt in ({k: v for k, v in changed.items() if v is not None}, changed):

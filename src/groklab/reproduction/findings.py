@@ -16,6 +16,7 @@ from groklab import device
 from groklab.errors import DamagedError, InputError
 from groklab.reproduction.claim import Claim, Finding, Size
 from groklab.store import storage
+from groklab.text import jsonable
 
 #: What a whole record holds; one of a seed that was interrupted holds `digest` and `seconds` only.
 _RECORD = {
@@ -101,21 +102,7 @@ class Findings:
 
 def plain(finding: Finding) -> dict[str, Any]:
     """A finding as JSON values: numbers that are not finite become None."""
-    return {"values": {str(k): _plain(v) for k, v in finding.values.items()}, "holds": bool(finding.holds)} | {
-        "said": str(finding.said)
-    }
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # arrays and scalars of NumPy and JAX
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    raise TypeError(f"a finding's value is a number, text, bool, None or a list of these, not {value!r}")
+    return {"values": jsonable(finding.values), "holds": bool(finding.holds)} | {"said": str(finding.said)}
 
 
 def _key(claim: Claim, size: Size, seed: int) -> str:

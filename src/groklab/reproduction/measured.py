@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from groklab.text import in_powers
+
 Verdict = Literal["reproduced", "partly", "not reproduced", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "partly", "not reproduced", "not run")
 
@@ -71,9 +73,7 @@ def shown(value: Any) -> str:
         return f"{value:,.0f}"
     if isinstance(value, float):
         text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
-        mantissa, e, exponent = text.partition("e")
-        raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if e else ""
-        return f"{mantissa}\u00a0×\u00a010{raised}" if e else text
+        return in_powers(text)
     return str(value)
 
 

@@ -18,6 +18,7 @@ from groklab.lazy import jax
 from groklab.learners.base import MAX_RECORDS, CannotContinueError, n_records
 from groklab.store import locks, storage
 from groklab.store.run import Run, State
+from groklab.text import jsonable
 from groklab.training.ensemble import Ensemble, default_every, make_ensemble, program_of
 from groklab.training.interrupts import ctrl_c, out_of_time
 from groklab.training.lanes import Lanes, check_weights
@@ -253,7 +254,7 @@ class _Training:
         rows: list[dict[str, Any]] = []
         ends = {k: self.records.last(k) for k in self.records.metrics}
         for m, experiment in enumerate(self.ensemble.experiments):
-            last = {k: _finite(v[m]) for k, v in ends.items()} | {"steps": self.records.retired.get(m, self.step)}
+            last = {k: jsonable(v[m]) for k, v in ends.items()} | {"steps": self.records.retired.get(m, self.step)}
             sha = storage.digest({k: v[m] for k, v in weights.items()})
             seen = {"memorised_step": memorised[m], "grokked_step": grokked[m], "censored": grokked[m] is None}
             diverged = not np.isfinite(ends["train_loss"][m])
@@ -268,7 +269,7 @@ class _Training:
         found = {}
         for said, part, criterion in (("memorised", "train", "sustained_99"), ("grokked", "test", self.criterion)):
             found[f"{said}_step"] = self._reached(f"{part}_accuracy_op{i}", ended, criterion=criterion)[m]
-        return found | {"test_accuracy": _finite(self.records.last(f"test_accuracy_op{i}")[m])}
+        return found | {"test_accuracy": jsonable(self.records.last(f"test_accuracy_op{i}")[m])}
 
     def _keep_due(self) -> None:
         """Keep the weights of the steps asked for from here to the next evaluation."""
@@ -350,7 +351,3 @@ class _Training:
                 grokked,
             )
         )
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
