@@ -10,6 +10,7 @@ import inspect
 import re
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +24,8 @@ from groklab import registry
 from groklab.cli.main import app, load_commands
 from groklab.experiment import reading
 from groklab.optimisers import Group
-from groklab.reproduction import PAPERS, saved
-from groklab.reproduction.claim import SIZES
-from groklab.reproduction.measured import label, spread
+from groklab.reproduction import PAPERS, SIZES
+from groklab.reproduction.verdict import Spread, label, load
 from groklab.tasks import OPERATIONS, ScheduledSplit, Split
 
 load_commands()
@@ -51,6 +51,7 @@ def pages() -> dict[str, str]:
         "operations.md": operations(),
         "measures.md": measures(),
         "experiment.md": fields(),
+        "reproductions.md": reproductions_index(),
         **{f"reproductions-{path.stem}.md": reproductions(path) for path in saved_reproductions()},
     }
 
@@ -218,9 +219,25 @@ def saved_reproductions() -> list[Path]:
     return sorted(REPRODUCTIONS.glob("*.json"))
 
 
+def reproductions_index() -> str:
+    """Return the page that lists the papers with their verdicts."""
+    rows = []
+    for path in saved_reproductions():
+        content = load(path)
+        title = PAPERS[content["paper"]].title
+        tallies = [Counter(c[size]["verdict"] for c in content["claims"] if c[size]) for size in SIZES]
+        verdicts = [", ".join(f"{n} {verdict}" for verdict, n in tally.items()) or "–" for tally in tallies]
+        rows.append((f"[{title}](reproductions-{path.stem}.md)", str(len(content["claims"])), *verdicts))
+    return (
+        "# Reproduced claims\n\nWhat `groklab reproduce` measured of each paper's claims, with quick trials and with "
+        "the papers' own settings; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n\n"
+        + _table(("paper", "claims", *SIZES), rows)
+    )
+
+
 def reproductions(path: Path) -> str:
     """The page of one paper's committed results: a table of its claims, and a section each."""
-    content = saved.load(path)
+    content = load(path)
     paper = PAPERS[content["paper"]]
     rows = [
         (f"[`{c['id']}`](#{_anchor(c['id'])})", *(c[size]["verdict"] if c[size] else "–" for size in SIZES), c["claim"])
@@ -242,7 +259,7 @@ def reproductions(path: Path) -> str:
 
 
 def _evidence(size: str, found: dict[str, Any]) -> str:
-    values = [(label(name), spread(entry)) for name, entry in found["measured"].items()]
+    values = [(label(name), Spread.of(entry["values"]).text) for name, entry in found["measured"].items()]
     return "\n".join(
         [
             f"**{size.capitalize()}: {found['verdict']}** ({found['note']}).\n",

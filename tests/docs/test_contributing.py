@@ -15,6 +15,7 @@ from fenced import ROOT, Reader, blocks
 
 import groklab as gl
 from groklab.registry import FAMILIES
+from groklab.reproduction import PAPERS, results
 from reduced import SMALL
 
 PAGE = ROOT / "CONTRIBUTING.md"
@@ -27,7 +28,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     folder = tmp_path / "reader"
     folder.mkdir()
     before = {family: dict(kinds) for family, kinds in FAMILIES.items()}
-    measures = dict(gl.MEASURES)
+    measures, papers = dict(gl.MEASURES), dict(PAPERS)
     yield Reader(folder, smaller=SMALLER, seeds=2)
     # what a recipe registers ends with its test
     for family, kinds in before.items():
@@ -35,6 +36,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         FAMILIES[family].update(kinds)
     gl.MEASURES.clear()
     gl.MEASURES.update(measures)
+    PAPERS.clear()
+    PAPERS.update(papers)
 
 
 def kept() -> dict[str, gl.Run]:
@@ -43,7 +46,13 @@ def kept() -> dict[str, gl.Run]:
 
 def test_recipes_are_short_and_each_is_tested_here() -> None:
     files = [b for b in blocks(PAGE) if b.title and b.language == "python"]
-    assert [b.title for b in files] == ["my_task.py", "my_network.py", "my_optimiser.py", "my_measure.py"]
+    assert [b.title for b in files] == [
+        "my_task.py",
+        "my_network.py",
+        "my_optimiser.py",
+        "my_measure.py",
+        "my_claims.py",
+    ]
     for block in files:
         lines = [line for line in block.text.splitlines() if line.strip() and not line.startswith(("import", "from"))]
         assert len(lines) <= 16, block.title
@@ -88,3 +97,11 @@ def test_the_measure_gives_the_right_number(reader: Reader) -> None:
     frame = reader.namespace["frame"]
     assert (frame["step"][0], frame["step"][-1]) == (0, SMALL["micro"]["budget.steps"])
     assert 10 < frame["embed.0.W"][-1] <= 23
+
+
+def test_the_claim_is_reproduced_by_its_plug_in(reader: Reader) -> None:
+    reader.follow(PAGE, "### A paper's claims")
+    (claim,) = results("mine").claims
+    assert claim.verdict == "reproduced"
+    assert len(claim.records) == 2
+    assert "1 reproduced" in reader.printed["groklab reproduce mine --plugin my_claims.py"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 
@@ -174,7 +175,7 @@ def test_the_reader_refuses_what_fails(tmp_path: Path) -> None:
 def test_pages_are_generated_and_regenerated(generate: ModuleType, tmp_path: Path) -> None:
     written = generate.write(tmp_path / "generated")
     stamps = [p.stat().st_mtime_ns for p in written]
-    assert len(written) == 5 + len(list((DOCS / "reproductions").glob("*.json")))
+    assert len(written) == 6 + len(list((DOCS / "reproductions").glob("*.json")))
     assert all(p.read_text("utf-8").startswith("# ") for p in written)
     assert [p.stat().st_mtime_ns for p in generate.write(tmp_path / "generated")] == stamps
 
@@ -231,7 +232,8 @@ def test_every_page_is_in_the_navigation() -> None:
     config = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in DOCS.rglob("*.md"):
         name = page.relative_to(DOCS).as_posix()
-        assert f": {name}\n" in config, name
+        if not fnmatch(name, "reference/generated/reproductions-*.md"):  # linked from reproductions.md
+            assert f": {name}\n" in config, name
 
 
 def test_the_site_loads_nothing_from_elsewhere() -> None:

@@ -18,10 +18,10 @@ import pytest
 import groklab as gl
 from groklab.errors import OutOfTime
 from groklab.papers.furuta2024 import measured_table
-from groklab.papers.furuta2024.claims import common, mixtures, spectra, tables, transfer, verdicts
+from groklab.papers.furuta2024.claims import combinations, operations, runs, spectra
 from groklab.papers.published import measured_rows, published_tables
-from groklab.reproduction import Bench, Claim, Finding, find, reproduce
-from groklab.reproduction.findings import plain
+from groklab.reproduction import Claim, Outcome, Trainer, find, reproduce
+from groklab.reproduction.ledger import Record
 from groklab.sweeps import executors
 from groklab.sweeps.executors import Workers
 from groklab.training import interrupts
@@ -36,13 +36,13 @@ SEEDS = (0, 1)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every experiment that claims ask for is made tiny."""
     for size in ("quick", "full"):
-        monkeypatch.setitem(common.ASKED, size, TINY)
-        monkeypatch.setitem(common.STEPS, size, 30)
-        monkeypatch.setitem(common.CLEAN_UP, size, 0)
-        monkeypatch.setitem(common.FRACTION, size, 0.6)
-        monkeypatch.setitem(common.MORE, size, 0.6)
+        monkeypatch.setitem(runs.ASKED, size, TINY)
+        monkeypatch.setitem(runs.STEPS, size, 30)
+        monkeypatch.setitem(runs.CLEAN_UP, size, 0)
+        monkeypatch.setitem(runs.FRACTION, size, 0.6)
+        monkeypatch.setitem(runs.MORE, size, 0.6)
     # shown with '=', multiplication shares the program of all operations without a sign of their own
-    monkeypatch.setattr(common, "OWN", {"multiply": {"task__op_token": "="}})
+    monkeypatch.setattr(runs, "OWN", {"multiply": {"task__op_token": "="}})
 
 
 @pytest.fixture
@@ -58,26 +58,25 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["groklab.sweeps.sweep"], "connected", connected)
 
 
-def measured(claim: str, size: str = "quick") -> list[Finding]:
+def measured(claim: str, size: str = "quick") -> list[Outcome]:
     trial = CLAIMS[claim].trial(size)  # type: ignore[arg-type]
     assert trial is not None
-    found = trial.run(Bench(), SEEDS if trial.together else 0)
-    found = found if isinstance(found, list) else [found]
-    assert len(found) == (len(SEEDS) if trial.together else 1)
-    for finding in found:
-        assert finding.said
-        assert isinstance(plain(finding)["holds"], bool)
-        for name, value in plain(finding)["values"].items():
+    outcomes = trial.outcomes(Trainer(), SEEDS if trial.together else (0,))
+    for outcome in outcomes:
+        assert outcome.sentence
+        record = Record.of(0, "", outcome, 0.0)
+        assert isinstance(record.holds, bool)
+        for name, value in record.values.items():
             for one in value if isinstance(value, list) else [value]:
                 assert not isinstance(one, float) or math.isfinite(one), (claim, name)
-    return found
+    return outcomes
 
 
 @pytest.mark.parametrize(
     "claim", ["size-and-start", "initial-spectra", "published-split", "powers", "factors", "identical-histograms"]
 )
 def test_exact_claims_hold(claim: str) -> None:
-    assert all(finding.holds for finding in measured(claim))
+    assert all(outcome.holds for outcome in measured(claim))
     assert not gl.runs()
 
 
@@ -115,12 +114,12 @@ def test_half_way_of_a_falling_curve() -> None:
 
 
 def test_families_are_judged_by_their_published_difficulty() -> None:
-    for family in (verdicts.FACTORIZABLE, verdicts.POWERS):
-        for operations, groks in ((family.easy, True), (family.hard, False)):
-            for operation in operations:
-                said = tables.published_of(operation)
-                assert said is not None
-                assert (said["by_fraction"]["0.3"] is True) == groks, operation
+    for family in (operations.FACTORIZABLE, operations.POWERS):
+        for names, groks in ((family.easy, True), (family.hard, False)):
+            for operation in names:
+                published = operations.published_of(operation)
+                assert published is not None
+                assert (published["by_fraction"]["0.3"] is True) == groks, operation
 
 
 def test_verdicts_and_embeddings_come_from_the_same_runs(tiny: None) -> None:
@@ -135,19 +134,19 @@ def test_verdicts_and_embeddings_come_from_the_same_runs(tiny: None) -> None:
 
 
 def test_what_is_transferred_stays_as_it_is(tiny: None) -> None:
-    finding = measured("embedding-of-addition")[1]
-    assert set(finding.values) == {
+    outcome = measured("embedding-of-addition")[1]
+    assert set(outcome.values) == {
         f"{what}_{value}"
         for what in ("transferred", "from_scratch")
         for value in ("grokked_step", "best_test_accuracy")
     }
-    source = common.cleaned_up(Bench(), "quick", "add", SEEDS)
-    taken = transfer.EMBEDDING_OF_SUM.trained(Bench(), "quick", SEEDS)
+    source = runs.cleaned_up(Trainer(), "quick", "add", SEEDS)
+    taken = combinations.EMBEDDING_OF_SUM.trained(Trainer(), "quick", SEEDS)
     for seed in SEEDS:
         own, given = (t.weights(o, seed)["embed.W_E"] for t, o in ((taken, "2x_y"), (source, "add")))
         np.testing.assert_array_equal(own[:7], given[:7])
     # the same run, judged the other way round
-    assert [f.holds for f in transfer._fails(transfer.EMBEDDING_OF_SUM)(Bench(), "quick", SEEDS)] == [
+    assert [f.holds for f in combinations._fails(combinations.EMBEDDING_OF_SUM)(Trainer(), "quick", SEEDS)] == [
         taken.grokked("2x_y", seed) is None for seed in SEEDS
     ]
 
@@ -156,7 +155,7 @@ def test_mixtures_are_compared_with_the_operation_alone(tiny: None, monkeypatch:
     # three operations, as below, and one share instead of two, so that there is one program to compile
     values = measured("mixture-rescues-quadratic-form", "full")[0].values
     assert {"x2_y2_grokked_step", "x2_xy_y2_best_test_accuracy", "alone_best_test_accuracy"} <= set(values)
-    monkeypatch.setattr(mixtures, "TOGETHER", 0.6)
+    monkeypatch.setattr(combinations, "TOGETHER", 0.6)
     assert len(measured("elementary-mixture", "full")[0].values) == 6
     before = len(gl.runs())
     assert set(measured("multiplication-groks-last", "full")[0].values) == {
@@ -166,24 +165,24 @@ def test_mixtures_are_compared_with_the_operation_alone(tiny: None, monkeypatch:
 
 
 def test_whole_tables_stop_and_go_on(tiny: None, inside: None, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr(tables, "OPERATIONS", ("add", "2x_y"))
-    monkeypatch.setattr(tables, "FRACTIONS", (0.6,))
+    monkeypatch.setattr(operations, "OPERATIONS", ("add", "2x_y"))
+    monkeypatch.setattr(operations, "FRACTIONS", (0.6,))
     with interrupts.deadline(time.monotonic()), pytest.raises(OutOfTime):
         measured("table-5", "full")
-    found = reproduce("furuta2024/table-5", "full", seeds=2, minutes=5)["claims"][0]
-    assert found["verdict"] != "not run"
-    assert found["measured"]["cells"]["values"] == [2, 2]
+    found = reproduce("furuta2024/table-5", "full", seeds=2, minutes=5).claims[0]
+    assert found.verdict != "not run"
+    assert found.measured["cells"].values == (2, 2)
     assert len(list((home / "sweeps").iterdir())) == 1
-    json.dumps(found)
+    json.dumps(found.to_dict())
 
 
 def test_table_6_starts_each_seed_from_its_own_source(
     tiny: None, inside: None, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    monkeypatch.setattr(tables, "DOWNSTREAM", ("2x_y",))
-    monkeypatch.setattr(tables, "FRACTIONS", (0.6,))
-    monkeypatch.setattr(tables, "SOURCES", ("add",))
-    monkeypatch.setattr(tables, "PARTS", {"embedding": "embedding"})
+    monkeypatch.setattr(operations, "DOWNSTREAM", ("2x_y",))
+    monkeypatch.setattr(operations, "FRACTIONS", (0.6,))
+    monkeypatch.setattr(operations, "SOURCES", ("add",))
+    monkeypatch.setattr(operations, "PARTS", {"embedding": "embedding"})
     found = measured("table-6", "full")
     assert [f.values["cells"] for f in found] == [1, 1]
     starts = {gl.Sweep(p).experiment(0).start.member for p in (home / "sweeps").iterdir()}  # type: ignore[union-attr]
@@ -196,15 +195,14 @@ def test_the_smallest_share_of_an_operation() -> None:
         for s, f, g in ((0, 0.3, None), (0, 0.4, 500), (0, 0.5, 300), (1, 0.3, None))
     ]
     table = pl.DataFrame(rows)
-    assert tables.smallest(table, "add", 0) == 0.4
-    assert tables.smallest(table, "add", 1) is None
+    assert operations.smallest(table, "add", 0) == 0.4
+    assert operations.smallest(table, "add", 1) is None
 
 
 def test_published_cells_of_table_6_are_all_there() -> None:
-    said = published_tables("furuta2024")["smallest_fraction"]["operations"]
-    cells = [
-        said[o][f"{s}_{part}"] for o in tables.DOWNSTREAM for s in tables.SOURCES for part in tables.PARTS.values()
-    ]
+    smallest = published_tables("furuta2024")["smallest_fraction"]["operations"]
+    parts = [f"{source}_{part}" for source in operations.SOURCES for part in operations.PARTS.values()]
+    cells = [smallest[operation][part] for operation in operations.DOWNSTREAM for part in parts]
     assert len(cells) == 96
 
 

@@ -14,10 +14,10 @@ import groklab as gl
 from groklab.experiment.schema import Experiment
 from groklab.measures.circulance import deviations
 from groklab.measures.feature_matrices import blocks
-from groklab.papers.mallinar2024.claims import common, networks, planted, transitions, two_tasks
-from groklab.papers.mallinar2024.claims.algorithm import add_by_fourier, subtract_by_fourier
+from groklab.papers.mallinar2024.claims import features, networks, runs, transitions
+from groklab.papers.mallinar2024.claims.features import add_by_fourier, subtract_by_fourier
 from groklab.papers.mallinar2024.presets import OPERATIONS
-from groklab.reproduction import Bench, find, reproduce
+from groklab.reproduction import Trainer, find, reproduce
 from groklab.tasks.features import ORIENTATIONS, planted_features
 
 #: At p = 11 the kernels and networks are there, and learn little: verdicts say nothing, values are all there.
@@ -37,11 +37,11 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
             asked |= TINY_NETWORK
         return gl.preset(name, asked)
 
-    for module in (common, networks, planted, transitions, two_tasks):
+    for module in (runs, networks, features, transitions):
         monkeypatch.setattr(module, "preset", small)
 
 
-def of(claim: str) -> Callable[[Bench, Any], Any]:
+def of(claim: str) -> Callable[[Trainer, Any], Any]:
     trial = find(f"mallinar2024/{claim}")[1][0].quick
     assert trial is not None
     return trial.run
@@ -55,12 +55,12 @@ KERNEL_CLAIMS = [
 
 
 def test_every_claim_on_kernel_machines_gives_its_values(tiny: None) -> None:
-    bench = Bench()
-    found = {claim: of(claim)(bench, 0) for claim in KERNEL_CLAIMS}
-    for claim, finding in found.items():
-        assert finding.said, claim
-        assert finding.values, claim
-        for name, value in finding.values.items():
+    trainer = Trainer()
+    found = {claim: of(claim)(trainer, 0) for claim in KERNEL_CLAIMS}
+    for claim, outcome in found.items():
+        assert outcome.sentence, claim
+        assert outcome.values, claim
+        for name, value in outcome.values.items():
             assert value is None or isinstance(value, list) or math.isfinite(value), (claim, name)
     # what holds at any size
     assert found["interpolates"].holds
@@ -77,29 +77,29 @@ def test_claims_on_networks_give_their_values(tiny: None, monkeypatch: pytest.Mo
     # (two of one size, and so of one program)
     monkeypatch.setattr(networks, "OPERATIONS", {k: OPERATIONS[k] for k in ("add", "multiply")})
     monkeypatch.setattr(networks, "PLANTED", ("add",))
-    bench = Bench()
+    trainer = Trainer()
     for claim in ("networks-grok", "neural-feature-ansatz", "networks-features"):
-        finding = of(claim)(bench, 0)
-        assert finding.said
-        assert all(v is None or math.isfinite(v) for v in finding.values.values()), claim
+        outcome = of(claim)(trainer, 0)
+        assert outcome.sentence
+        assert all(v is None or math.isfinite(v) for v in outcome.values.values()), claim
     assert len(gl.runs()) == 2
     for claim in ("planted-networks", "agop-penalty"):
-        both = of(claim)(bench, (0, 1))
+        both = list(of(claim)(trainer, (0, 1)))
         assert len(both) == 2
         assert both[0].values != both[1].values
 
 
 def test_iterations_are_counted_as_the_paper_does(tiny: None) -> None:
-    run = common.machines(Bench(), "quadratic", 0)
+    run = runs.machines(Trainer(), "quadratic", 0)
     at = 7
-    task, train, test = common.data_of(run, 1)
+    task, train, test = runs.data_of(run, 1)
     outputs = run.experiments[1].learner.outputs(run.weights(at, 1), task, train)[test]
     # the machine of iteration t is that of M_t, and the matrix after its update is M_(t+1)
-    assert common.curve(run, "test_accuracy", 1)[at] == common.accuracy(outputs, task.targets[test])
+    assert runs.curve(run, "test_accuracy", 1)[at] == runs.accuracy(outputs, task.targets[test])
     block = blocks(run.weights(at + 1, 1)["M"])[2]
     wanted = deviations(block)["hankel"]
-    assert common.after_updates(run, "circulant_deviation.hankel", 1)[at] == pytest.approx(wanted)
-    assert len(common.curve(run, "test_loss")) == len(common.after_updates(run, "block_structure.c1")) == 30
+    assert runs.after_updates(run, "circulant_deviation.hankel", 1)[at] == pytest.approx(wanted)
+    assert len(runs.curve(run, "test_loss")) == len(runs.after_updates(run, "block_structure.c1")) == 30
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -107,13 +107,13 @@ def test_enforced_structure_leaves_what_has_it_and_makes_it_of_what_has_not(orie
     p = 11
     exact = planted_features(p, orientation, 3)  # type: ignore[arg-type]
     scales = np.concatenate([np.full(p, 2.0), np.full(p, 0.5)])
-    found = planted.enforced(exact * np.outer(scales, scales), orientation)
+    found = features.enforced(exact * np.outer(scales, scales), orientation)
     first, upper, lower, second = blocks(found)
     np.testing.assert_allclose(lower, blocks(exact)[2] / (1 - 1 / p), atol=1e-14)
     np.testing.assert_array_equal(upper, lower.T)
     np.testing.assert_array_equal(first, second)
     noise = np.random.default_rng(0).normal(size=(2 * p, 2 * p))
-    assert deviations(blocks(planted.enforced(noise @ noise.T, orientation))[2])[orientation] < 1e-28
+    assert deviations(blocks(features.enforced(noise @ noise.T, orientation))[2])[orientation] < 1e-28
 
 
 def test_the_fourier_algorithm_is_exact_with_the_right_index_alone() -> None:
@@ -127,9 +127,9 @@ def test_the_fourier_algorithm_is_exact_with_the_right_index_alone() -> None:
 
 
 def test_the_theorem_holds_to_rounding(home: Path) -> None:
-    found = reproduce("mallinar2024/fourier-multiplication", seeds=1)["claims"][0]
-    assert found["verdict"] == "reproduced"
-    values = {k: v["values"][0] for k, v in found["measured"].items()}
+    found = reproduce("mallinar2024/fourier-multiplication", seeds=1).claims[0]
+    assert found.verdict == "reproduced"
+    values = {k: v.values[0] for k, v in found.measured.items()}
     assert values.pop("right_as_printed") == 0
     assert values.pop("condition_over_p_plus_1") == pytest.approx(1)
     assert max(values.values()) < 1e-13

@@ -10,7 +10,7 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.papers.nanda2023.claims import mainline
-from groklab.reproduction import Bench, Finding
+from groklab.reproduction import Outcome, Trainer
 
 CLAIMS = {claim.id: claim for claim in mainline.CLAIMS}
 
@@ -19,24 +19,24 @@ CLAIMS = {claim.id: claim for claim in mainline.CLAIMS}
 def run(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> gl.Run:
     """The model that all claims look at; it is too small for most of them to hold, so their values are tested."""
     shared = corpus["transformer"]
-    monkeypatch.setattr(mainline, "mainline", lambda bench, size, seed: shared)
+    monkeypatch.setattr(mainline, "mainline", lambda trainer, size, seed: shared)
     return shared
 
 
-def measured(claim: str) -> Finding:
+def measured(claim: str) -> Outcome:
     trial = CLAIMS[claim].quick
     assert trial is not None
-    finding: Finding = trial.run(Bench(), 0)
-    return finding
+    outcome: Outcome = trial.run(Trainer(), 0)
+    return outcome
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_claim_has_its_values_and_a_sentence_of_them(run: gl.Run, claim: str) -> None:
-    finding = measured(claim)
-    assert finding.said
-    assert finding.holds in (True, False)
-    assert finding.values
-    for name, value in finding.values.items():
+    outcome = measured(claim)
+    assert outcome.sentence
+    assert outcome.holds in (True, False)
+    assert outcome.values
+    for name, value in outcome.values.items():
         for one in value if isinstance(value, list) else [value]:
             assert one is None or isinstance(one, str) or math.isfinite(one), name
 

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from groklab.report.reproduced import write_page
-from groklab.reproduction import PAPERS, Bench, Claim, Finding, Trial, publish, reproduce
+from groklab.reproduction import PAPERS, Claim, Outcome, Trainer, Trial, publish, reproduce
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    def measure(bench: Bench, seed: int) -> Finding:
+    def measure(trainer: Trainer, seed: int) -> Outcome:
         values = {"key_frequencies": [14 + seed, 35, 41, 42, 52], "loss": 10.0**-seed, "step_with_" + "a" * 60: seed}
-        return Finding(values, seed % 2 == 0, "a sentence with_one_endless_" + "word" * 40)
+        return Outcome(values, seed % 2 == 0, "a sentence with_one_endless_" + "word" * 40)
 
     trial = Trial(setting="setting_" + "long" * 40, seeds=6, cost=100, run=measure)
     about = {"claim": "It is so, " * 12 + "always.", "source": "section 3", "expected": "x" * 150}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import groklab as gl
-from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.reproduction import Claim, Outcome, Trainer, Trial
 
 
 class Counted:
@@ -15,10 +15,10 @@ class Counted:
         self.values, self.holds = values or {"value": 1.5}, holds
         self.asked: list[int] = []
 
-    def __call__(self, bench: Bench, seed: int) -> Finding:
+    def __call__(self, trainer: Trainer, seed: int) -> Outcome:
         self.asked.append(seed)
         holds = self.holds if isinstance(self.holds, bool) else seed in self.holds
-        return Finding(self.values, holds, f"seed {seed}")
+        return Outcome(self.values, holds, f"seed {seed}")
 
 
 def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim:
@@ -28,7 +28,7 @@ def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim
     return Claim(**{"id": id, **about, "quick": Trial(**{**trial, **own}), **changes})
 
 
-def trained(bench: Bench, seed: int) -> Finding:
+def trained(trainer: Trainer, seed: int) -> Outcome:
     """Half a second of training."""
-    run = bench.train(gl.preset("micro-fast", {"seed": seed, "budget.steps": 400}))
-    return Finding({"steps": run.status["step"]}, True, f"seed {seed}")
+    run = trainer.train(gl.preset("micro-fast", {"seed": seed, "budget.steps": 400}))
+    return Outcome({"steps": run.status["step"]}, True, f"seed {seed}")

@@ -25,7 +25,7 @@ FIELDS = {
 }
 CLAIM = {
     *("id", "claim", "source", "command", "expected", "measured", "seeds", "verdict", "note", "setting", "counter"),
-    *("cost_seconds", "seconds", "digest", "findings"),
+    *("cost_seconds", "seconds", "digest", "outcomes"),
 }
 Program = Callable[..., tuple[int, str, str]]
 
@@ -51,7 +51,7 @@ def test_one_object_on_one_line(program: Program, paper: Callable[..., Paper], h
     assert set(found) == FIELDS
     assert set(found["claims"][0]) == CLAIM
     assert found["claims"][0]["command"] == "groklab reproduce mine/one --quick"
-    assert found == reproduce("mine")
+    assert found == reproduce("mine").to_dict()
     assert "one seed 0: holds: seed 0" in err
     assert "1 reproduced" in err
     assert page.is_file()
@@ -61,17 +61,17 @@ def test_one_object_on_one_line(program: Program, paper: Callable[..., Paper], h
 
 
 def test_how_to_go_on_is_said(program: Program, paper: Callable[..., Paper]) -> None:
-    def slow(bench: Any, seed: int) -> Any:
+    def slow(trainer: Any, seed: int) -> Any:
         time.sleep(0.05)
-        return Counted()(bench, seed)
+        return Counted()(trainer, seed)
 
     paper(claim(slow))
     code, out, _ = program("reproduce", "mine/one", "--seeds", "2", "--slice", "0.0002")
     assert code == 0
-    assert "`groklab reproduce mine/one --quick --seeds 2` goes on (by estimate 2 s left)" in out
+    assert "`groklab reproduce mine/one --quick --seeds 2` continues (by estimate 2 s left)" in out
     assert "not run" in out
     code, out, _ = program("reproduce", "mine/one", "--quick", "--seeds", "2")
-    assert "goes on" not in out
+    assert "continues" not in out
 
 
 def test_papers_and_claims_are_listed(program: Program) -> None:
@@ -126,11 +126,11 @@ def test_stopped_by_others_and_gone_on(home: Path, sign: signal.Signals, code: i
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     if sign == signal.SIGINT:
-        assert "the same command goes on" in err
-    done = json.loads(path.read_text())["findings"]["too-few-pairs/quick/0"]
+        assert "the same command continues" in err
+    done = json.loads(path.read_text())["outcomes"]["too-few-pairs/quick/0"]
     again = processes.Program(*arguments, environment={"XLA_FLAGS": ""})
     out, err = again.communicate(timeout=200)
     assert again.returncode == 0, err
     found = json.loads(out)["claims"][0]
     assert found["verdict"] == "reproduced"
-    assert found["findings"][0] == {"seed": 0, **done}
+    assert found["outcomes"][0] == {"seed": 0, **done}

@@ -12,10 +12,8 @@ from invented import Counted, claim
 
 from groklab.errors import DamagedError
 from groklab.report.reproduced import strip, write_page
-from groklab.reproduction import PAPERS, Paper, reproduce, standing
-from groklab.reproduction.claim import SIZES
-from groklab.reproduction.measured import shown, spread
-from groklab.reproduction.saved import EVIDENCE, load, save
+from groklab.reproduction import PAPERS, SIZES, Paper, reproduce, results
+from groklab.reproduction.verdict import EVIDENCE, Spread, load, save, shown
 
 Publish = Callable[..., Paper]
 SAVED = Path(__file__).parent.parent.parent / "docs" / "reproductions"
@@ -50,7 +48,7 @@ def test_the_page_of_one_claim_shows_the_whole_paper(paper: Publish, tmp_path: P
 
 def test_a_page_of_nothing_yet(paper: Publish) -> None:
     paper(claim(Counted()))
-    assert "Not measured yet." in write_page(standing("mine")).read_text("utf-8")
+    assert "Not measured yet." in write_page(results("mine")).read_text("utf-8")
 
 
 def test_seeds_on_a_line() -> None:
@@ -64,14 +62,14 @@ def test_seeds_on_a_line() -> None:
 
 
 def test_values_in_words() -> None:
-    assert spread({"values": [1480, 1280], "median": 1380.0, "min": 1280, "max": 1480}) == "1,380 (1,280 to 1,480)"
-    assert spread({"values": [None, 2], "median": 2, "min": 2, "max": 2}) == "2, none in 1 of 2"
-    assert spread({"values": [True, False]}) == "true in 1 of 2"
-    assert spread({"values": [True]}) == "true"
-    assert spread({"values": [[14, 35], [14, 35]]}) == "14, 35"
-    assert spread({"values": [[14, 35], [14, 35], [1]]}) == "14, 35 in 2; 1 in 1"
-    assert spread({"values": ["a", "b"]}) == "a; b"
-    assert spread({"values": [None, None]}) == "none"
+    assert Spread.of([1480, 1280]).text == "1,380 (1,280 to 1,480)"
+    assert Spread.of([None, 2]).text == "2, none in 1 of 2"
+    assert Spread.of([True, False]).text == "true in 1 of 2"
+    assert Spread.of([True]).text == "true"
+    assert Spread.of([[14, 35], [14, 35]]).text == "14, 35"
+    assert Spread.of([[14, 35], [14, 35], [1]]).text == "14, 35 in 2; 1 in 1"
+    assert Spread.of(["a", "b"]).text == "a; b"
+    assert Spread.of([None, None]).text == "none"
     assert [shown(v) for v in (0.5, 12345.6, -2.5e-9, [], 3.0)] == [
         "0.5",
         "12,346",
@@ -103,7 +101,7 @@ def test_saved_results_keep_the_other_size_and_the_other_claims(paper: Publish, 
     assert (two["verdict"], two["full"]) == ("reproduced", None)
     # evidence of a trial that has changed since is dropped, and so are claims that are gone
     paper(claim(Counted({"value": 1}), full=full, setting="another"))
-    save(standing("mine"), tmp_path)
+    save(results("mine"), tmp_path)
     (one,) = load(path)["claims"]
     assert one["quick"] is None
     assert one["full"]["verdict"] == "reproduced"

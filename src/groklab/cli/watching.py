@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.cli.live import beginning, phase, speed, time_left
-from groklab.reproduction import Moment
+from groklab.reproduction import ClaimProgress
 from groklab.text import duration
 from groklab.training.progress import Portion, Progress
 
@@ -49,39 +49,39 @@ def training_text(progress: Progress | Portion) -> str:
 
 
 class PlainClaims:
-    """One line when a claim begins, one for each finding, and now and then one on the training under way."""
+    """One line when a claim begins, one for each outcome, and now and then one on the training under way."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.printed = time.monotonic()
 
-    def __call__(self, moment: Moment) -> None:
-        """Print what has just begun or been found, or how training stands if nothing was said for a while."""
-        if moment.training is not None:
+    def __call__(self, progress: ClaimProgress) -> None:
+        """Print what has just begun or ended, or the training under way if nothing was printed for a while."""
+        if progress.training is not None:
             if time.monotonic() - self.printed > PLAIN_SECONDS:
                 self.printed = time.monotonic()
-                self.console.print(f"  {training_text(moment.training)}", markup=False, soft_wrap=True)
+                self.console.print(f"  {training_text(progress.training)}", markup=False, soft_wrap=True)
             return
         self.printed = time.monotonic()
-        if moment.finding is not None:
-            mark = "holds" if moment.finding["holds"] else "fails"
-            line = f"{moment.claim.id} seed {moment.finding['seed']}: {mark}: {moment.finding['said']}"
+        if progress.record is not None:
+            mark = "holds" if progress.record.holds else "fails"
+            line = f"{progress.claim.id} seed {progress.record.seed}: {mark}: {progress.record.sentence}"
         else:
             line = (
-                f"{moment.claim.id} {seeds_text(moment.seeds)}: at work; {moment.done} of "
-                f"{moment.done + moment.left} findings made, about {duration(moment.seconds_left)} left"
+                f"{progress.claim.id} {seeds_text(progress.seeds)}: at work; {progress.done} of "
+                f"{progress.done + progress.left} outcomes measured, about {duration(progress.seconds_left)} left"
             )
         self.console.print(line, markup=False, soft_wrap=True)
 
 
 class LiveClaims:
-    """A table of claims with their findings so far, and what is being trained below it."""
+    """A table of claims with their outcomes so far, and the training under way below it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.live = Live(console=console, auto_refresh=False, transient=True)
         self.holding: dict[str, list[bool]] = {}
-        self.said: dict[str, str] = {}
+        self.sentences: dict[str, str] = {}
         self.began, self.drawn, self.estimate = time.monotonic(), 0.0, (0.0, 0.0)
 
     def __enter__(self) -> LiveClaims:
@@ -91,41 +91,41 @@ class LiveClaims:
     def __exit__(self, *exception: object) -> None:
         self.live.__exit__(None, None, None)
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, progress: ClaimProgress) -> None:
         """Take in what is new and redraw, at most ten times a second."""
         now = time.monotonic()
-        if moment.training is None:
-            self.estimate = (moment.seconds_left, now)
-            found = self.holding.setdefault(moment.claim.id, [])
-            if moment.finding is not None:
-                found.append(bool(moment.finding["holds"]))
-                self.said[moment.claim.id] = f"seed {moment.finding['seed']}: {moment.finding['said']}"
+        if progress.training is None:
+            self.estimate = (progress.seconds_left, now)
+            holding = self.holding.setdefault(progress.claim.id, [])
+            if progress.record is not None:
+                holding.append(progress.record.holds)
+                self.sentences[progress.claim.id] = f"seed {progress.record.seed}: {progress.record.sentence}"
         elif now - self.drawn < 0.1:
             return
         self.drawn = now
-        self.live.update(self.picture(moment), refresh=True)
+        self.live.update(self.picture(progress), refresh=True)
 
-    def picture(self, moment: Moment) -> Group:
-        """The whole view as a renderable."""
+    def picture(self, progress: ClaimProgress) -> Group:
+        """Return the view as a renderable."""
         table = Table(box=None, pad_edge=False)
         table.add_column("claim", style="bold", no_wrap=True)
         table.add_column("holds", no_wrap=True)
         table.add_column("last")
         # what fits the window; the table at the end has all
-        for name, found in list(self.holding.items())[-max(4, self.console.height - 8) :]:
-            at_work = name == moment.claim.id and bool(moment.seeds)
-            count = f"{sum(found)} of {len(found)}" if found else "–"
-            last = f"{seeds_text(moment.seeds)} at work" if at_work else self.said.get(name, "")
+        for name, holding in list(self.holding.items())[-max(4, self.console.height - 8) :]:
+            at_work = name == progress.claim.id and bool(progress.seeds)
+            count = f"{sum(holding)} of {len(holding)}" if holding else "–"
+            last = f"{seeds_text(progress.seeds)} at work" if at_work else self.sentences.get(name, "")
             table.add_row(name, count, Text(last, style="cyan" if at_work else "", overflow="ellipsis", no_wrap=True))
-        total = moment.done + moment.left
+        total = progress.done + progress.left
         left = max(0.0, self.estimate[0] - (time.monotonic() - self.estimate[1]))
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
-            ProgressBar(total=max(total, 1), completed=moment.done, width=24),
-            f"{moment.done} of {total} findings, {duration(time.monotonic() - self.began)} so far, "
+            ProgressBar(total=max(total, 1), completed=progress.done, width=24),
+            f"{progress.done} of {total} outcomes, {duration(time.monotonic() - self.began)} so far, "
             f"about {duration(left)} left",
         )
-        return Group(table, Text(""), grid, self._training(moment.training))
+        return Group(table, Text(""), grid, self._training(progress.training))
 
     def _training(self, progress: Progress | Portion | None) -> Text:
         said = "" if progress is None else training_text(progress)

@@ -30,5 +30,7 @@ def load(part: str) -> None:
 
 def data(paper: str, file: str) -> Traversable | None:
     """Return a file of a paper's data folder, or None where there is no such paper or file."""
-    path = resources.files(__name__) / paper / "data" / file
-    return path if paper in names() and path.is_file() else None
+    if paper not in names():
+        return None
+    path = resources.files(f"{__name__}.{paper}") / "data" / file
+    return path if path.is_file() else None

@@ -1,9 +1,10 @@
-"""How a paper's claims stand, as one self-contained HTML page."""
+"""The results of a paper's claims as one self-contained HTML page."""
 
 from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 
 import jinja2
 
-from groklab.reproduction import standing
-from groklab.reproduction.findings import folder
-from groklab.reproduction.measured import VERDICTS, label, shown, spread
+from groklab.reproduction import ClaimResult, PaperResult, results
+from groklab.reproduction.ledger import folder, provenance
+from groklab.reproduction.verdict import label, shown
 from groklab.store import storage
 from groklab.text import duration, listed
 
-#: Marks that tell verdicts apart without colour.
+#: Marks that distinguish verdicts without colour.
 MARKS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "not run": "–"}
 #: A strip's width and height, in pixels, and the room left at its ends.
 WIDTH, HEIGHT, MARGIN = 240, 26, 8
@@ -39,79 +40,86 @@ class Row:
     strip: str
 
 
-def write_page(
-    stated: dict[str, Any], out: str | Path | None = None, *, seeds: int | None = None, home: str | Path | None = None
-) -> Path:
-    """Write the page of the paper that `reproduce` was asked for, and return where it lies.
+@dataclass(frozen=True)
+class Side:
+    """A claim's evidence of one size."""
 
-    out: the file, or a folder for it; by default `<home>/reproductions/PAPER.html`. seeds: as `reproduce` was asked.
-    The page has all claims of the paper, at the size asked for and, where something was found, at the other.
+    size: str
+    result: ClaimResult
+    rows: tuple[Row, ...]
+    cost: str
+
+    @classmethod
+    def of(cls, result: ClaimResult) -> Side:
+        """Return what the page shows of a result."""
+        holds = [r.holds for r in result.records]
+        rows = [Row(label(name), s.text, strip(s.values, holds)) for name, s in result.measured.items()]
+        cost = []
+        if result.cost_seconds is not None:
+            cost.append(f"about {_about(result.cost_seconds)} on two cores by estimate")
+        if result.records:
+            cost.append(f"{duration(result.seconds)} here, without what other claims had trained")
+        return cls(result.size, result, tuple(rows), "; ".join(cost))
+
+
+def write_page(
+    result: PaperResult, out: str | Path | None = None, *, seeds: int | None = None, home: str | Path | None = None
+) -> Path:
+    """Write the page of the paper of a result, and return its path.
+
+    The page has all claims of the paper, at the size asked for and, where there are outcomes, at the other.
+
+    Args:
+        out: the file, or a folder for it; by default `<home>/reproductions/PAPER.html`.
+        seeds: as `reproduce` was asked.
     """
-    name, size = stated["paper"], stated["size"]
+    name, size = result.paper.name, result.size
     path = folder(home) / f"{name}.html"
     if out is not None:
         path = Path(out).expanduser()
         path = path / f"{name}.html" if path.is_dir() else path
-    whole = standing(name, size, seeds=seeds, home=home)
-    other = standing(name, "full" if size == "quick" else "quick", home=home)
-    storage.atomic_write(path, render(whole, other).encode())
+    other = results(name, "full" if size == "quick" else "quick", home=home)
+    storage.atomic_write(path, render(results(name, size, seeds=seeds, home=home), other).encode())
     return path
 
 
-def render(stated: dict[str, Any], other: dict[str, Any] | None = None) -> str:
-    """The page of what `reproduce` returned for a whole paper; other: the same of the other size."""
+def render(result: PaperResult, other: PaperResult) -> str:
+    """Return the page of a complete paper; other: the results of the other size."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    others = {c["id"]: c for c in other["claims"] if c["findings"]} if other is not None else {}
-    claims = []
-    for claim in stated["claims"]:
-        sides = [(stated["size"], claim)]
-        if other is not None and claim["id"] in others:
-            sides.append((other["size"], others[claim["id"]]))
-        claims.append({**claim, "sides": [_side(size, c) for size, c in sides]})
+    others = {c.claim.id: c for c in other.claims if c.records}
+    sides = [(c, others.get(c.claim.id)) for c in result.claims]
+    claims = [(c, [Side.of(side) for side in (c, second) if side is not None]) for c, second in sides]
     return environment.from_string(_file("reproduced.html.j2")).render(
-        stated=stated,
+        result=result,
         claims=claims,
-        summary=_summary(stated, other if others else None),
-        tally=stated["tally"],
+        summary=_summary(result, other if others else None),
         marks=MARKS,
-        several=len({s["size"] for c in claims for s in c["sides"]}) > 1,
+        several=bool(others),
         notes=NOTES,
-        provenance=_provenance(stated, claims),
+        provenance=_provenance(claims),
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=_file("page.css") + _file("reproduced.css"),
     )
 
 
-def _summary(stated: dict[str, Any], other: dict[str, Any] | None) -> str:
-    n = len(stated["claims"])
-    said = f"{n} claim{'s' if n != 1 else ''}, tested at {stated['size']} size: {_tally(stated)}."
+def _summary(result: PaperResult, other: PaperResult | None) -> str:
+    n = len(result.claims)
+    summary = f"{n} claim{'s' if n != 1 else ''}, tested at {result.size} size: {_tally(result)}."
     if other is not None:
-        said += f" At {other['size']} size: {_tally(other)}."
-    if not stated["complete"]:
-        said += f" What is not measured yet would take about {_about(stated['seconds_left'])} on two cores."
-    return said
+        summary += f" At {other.size} size: {_tally(other)}."
+    if not result.complete:
+        summary += f" What is not measured yet would take about {_about(result.seconds_left)} on two cores."
+    return summary
 
 
-def _tally(stated: dict[str, Any]) -> str:
-    return listed([f"{stated['tally'][v]} {v}" for v in VERDICTS if stated["tally"][v]])
+def _tally(result: PaperResult) -> str:
+    return listed([f"{n} {verdict}" for verdict, n in result.tally.items() if n])
 
 
-def _side(size: str, claim: dict[str, Any]) -> dict[str, Any]:
-    """A claim's evidence of one size, made ready for the template."""
-    holds = [f["holds"] for f in claim["findings"]]
-    rows = [Row(label(name), spread(e), strip(e["values"], holds)) for name, e in claim["measured"].items()]
-    cost = []
-    if claim["cost_seconds"] is not None:
-        cost.append(f"about {_about(claim['cost_seconds'])} on two cores by estimate")
-    if claim["findings"]:
-        cost.append(f"{duration(claim['seconds'])} here, less what other claims had trained")
-    return {**claim, "size": size, "rows": rows, "strips": any(r.strip for r in rows), "cost": "; ".join(cost)}
-
-
-def strip(values: list[Any], holds: list[bool]) -> str:
-    """Numbers of several seeds as dots on a line, in SVG; empty where there is nothing to tell apart."""
+def strip(values: Sequence[Any], holds: Sequence[bool]) -> str:
+    """Draw the values of several seeds as dots on a line, in SVG; empty where they do not differ."""
     kept = [
         (float(v), h)
         for v, h in zip(values, holds, strict=True)
@@ -119,17 +127,17 @@ def strip(values: list[Any], holds: list[bool]) -> str:
     ]
     if len(kept) < 2 or len({v for v, _ in kept}) < 2:
         return ""
-    numbers = sorted(v for v, _ in kept)
-    logarithmic = numbers[0] > 0 and numbers[-1] / numbers[0] > 50
-    low, high = numbers[0], numbers[-1]
+    ordered = sorted(v for v, _ in kept)
+    logarithmic = ordered[0] > 0 and ordered[-1] / ordered[0] > 50
+    low, high = ordered[0], ordered[-1]
 
     def at(value: float) -> float:
         share = math.log(value / low) / math.log(high / low) if logarithmic else (value - low) / (high - low)
         return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
 
     middle = HEIGHT / 2
-    n = len(numbers)
-    median = (numbers[(n - 1) // 2] + numbers[n // 2]) / 2
+    n = len(ordered)
+    median = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
     ends = f"{shown(low)} to {shown(high)}" + (", on a log scale" if logarithmic else "")
     parts = [
         f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
@@ -141,15 +149,15 @@ def strip(values: list[Any], holds: list[bool]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _provenance(stated: dict[str, Any], claims: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    found = [f for c in claims for side in c["sides"] for f in side["findings"]] or [stated]
+def _provenance(claims: list[tuple[ClaimResult, list[Side]]]) -> list[tuple[str, str]]:
+    records = [vars(r) for _, sides in claims for side in sides for r in side.result.records] or [provenance()]
 
     def each(key: str) -> str:
-        return "\n".join(sorted({str(f[key]) for f in found}))
+        return "\n".join(sorted({r[key] for r in records}))
 
-    dates = sorted({str(f["date"]) for f in found})
-    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    return [("measured", when), ("hardware", each("hardware")), ("groklab", each("groklab"))]
+    dates = sorted({r["date"] for r in records})
+    measured = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return [("measured", measured), ("hardware", each("hardware")), ("groklab", each("groklab"))]
 
 
 def _file(name: str) -> str:
@@ -157,5 +165,5 @@ def _file(name: str) -> str:
 
 
 def _about(seconds: float) -> str:
-    """An estimate, without figures that it does not have."""
+    """Write an estimate without digits that it does not have."""
     return duration(round(seconds)).replace(".0 s", " s").removesuffix(" 00 s")

@@ -1,20 +1,36 @@
-"""Claims of papers, tested: what is claimed, what trains for it, what came out, and how it is kept."""
+"""Claims of papers, tested: each with its trials, the ledger of their outcomes, and its verdict."""
 
-from groklab.reproduction.bench import Bench
-from groklab.reproduction.claim import PAPERS, Claim, Finding, Paper, Trial, find, publish
-from groklab.reproduction.work import Moment, listed, reproduce, standing
+from groklab.reproduction.claim import (
+    PAPERS,
+    SIZES,
+    Claim,
+    Outcome,
+    Paper,
+    Size,
+    Trainer,
+    Trial,
+    Values,
+    find,
+    publish,
+)
+from groklab.reproduction.runner import ClaimProgress, reproduce, results
+from groklab.reproduction.verdict import ClaimResult, PaperResult
 
 __all__ = [
     "PAPERS",
-    "Bench",
+    "SIZES",
     "Claim",
-    "Finding",
-    "Moment",
+    "ClaimProgress",
+    "ClaimResult",
+    "Outcome",
     "Paper",
+    "PaperResult",
+    "Size",
+    "Trainer",
     "Trial",
+    "Values",
     "find",
-    "listed",
     "publish",
     "reproduce",
-    "standing",
+    "results",
 ]

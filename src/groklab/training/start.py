@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import importlib.util
 import io
 import warnings
 from collections.abc import Mapping
@@ -123,7 +124,9 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
     path = Path(name).expanduser()
     if name.startswith(PACKAGED):
         paper, _, file = name.removeprefix(PACKAGED).partition("/")
-        path = Path(str(resources.files("groklab.papers") / paper / "data" / file))
+        package = f"groklab.papers.{paper}"
+        if paper.isidentifier() and importlib.util.find_spec(package):
+            path = Path(str(resources.files(package) / "data" / file))
     if not path.is_file():
         raise InputError("start.file", name, "is not a file")
     try:

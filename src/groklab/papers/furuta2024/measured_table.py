@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from groklab.papers.furuta2024.claims.common import ASKED, FRACTION, MORE, OWN
-from groklab.papers.furuta2024.claims.verdicts import FACTORIZABLE, POWERS
-from groklab.reproduction.saved import load
+from groklab.papers.furuta2024.claims.operations import FACTORIZABLE, POWERS
+from groklab.papers.furuta2024.claims.runs import ASKED, FRACTION, MORE, OWN
+from groklab.reproduction.verdict import load
 from groklab.store import storage
 
 #: The claims whose quick trials train operations alone: each operation with its share of the pairs.

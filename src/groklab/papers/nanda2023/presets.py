@@ -5,10 +5,13 @@ generator and trains in float32 with the exact cross-entropy. `nanda2023/paper-s
 initial weights and split for seed 0, and trains in float64: rounding decides between close rivals among the
 frequencies within the first few hundred steps (in float32 this program ends with 55 in the place of 41), so the one
 trajectory that does not depend on how a program rounds is that of the mathematics.
+
+The other tasks of the paper (appendix D) are addition of long numbers, repeated subsequences and skip trigrams. On
+endless data they show phase changes, on a fixed set delayed generalisation. The tokens of the skip trigrams were not
+published and are groklab's own.
 """
 
 from groklab.experiment.presets import define
-from groklab.papers.nanda2023 import sequence_presets  # noqa: F401  (they are defined when it is imported)
 
 SOURCE = "Nanda et al. 2023 (arXiv 2301.05217), section 3 and the released code"
 
@@ -154,4 +157,159 @@ define(
     budget__steps=6_000,
     budget__stop_when_grokked=True,
     budget__extra_steps=500,
+)
+
+
+OTHER = "Nanda et al. 2023 (arXiv 2301.05217), section 5 and the released code"
+
+define(
+    "nanda2023/5-digit-infinite",
+    shows="Five-digit addition on fresh data: each digit of the answer has a phase change of its own.",
+    costs="6,000 steps: about two minutes on one core",
+    expect="one seed: test loss 2.5, 2.0 at 250, 1.6 at 3,000 and 1.28 at 6,000, where 51% of the digits are right",
+    source=OTHER + "; width of the saved run",
+    task__kind="digit_addition",
+    task__n_digits=5,
+    task__data="infinite",
+    task__examples=512,
+    task__data_seed=1,
+    network__kind="transformer",
+    optimiser__learning_rate=1e-4,
+    optimiser__weight_decay=0.1,
+    optimiser__warmup_steps=10,
+    batch_size=64,
+    seed=129_000,
+    budget__steps=6_000,
+    evaluation__every=50,
+)
+define(
+    "nanda2023/5-digit-finite",
+    "nanda2023/5-digit-infinite",
+    shows="Five-digit addition on 750 fixed examples: the same task groks.",
+    costs="18,000 steps of 7 GFLOP: about half an hour on two cores",
+    expect="training loss below 1e-6 at about 1,600, test loss from 8.5 to 0.2 at 13,000–15,000 (the saved run)",
+    source=OTHER + "; 750 examples as in the code, the paper says 700",
+    task__data="finite",
+    task__examples=1_750,
+    split__n_train=750,
+    batch_size=None,
+    budget__steps=18_000,
+)
+define(
+    "nanda2023/induction-infinite",
+    shows="Repeated subsequences on fresh data: induction heads form in a phase change.",
+    costs="6,000 steps of 2.2 GFLOP: some minutes on two cores",
+    expect="loss 5.05, 1.23 at 1,000 and 0.33 at the end (the saved run)",
+    source=OTHER + "; saved run of seed 1, whose code adds each block's input twice",
+    task__kind="repeated_subsequence",
+    task__data="infinite",
+    task__examples=256,
+    task__data_seed=1,
+    network__kind="transformer",
+    network__n_layers=2,
+    network__d_model=48,
+    network__d_mlp=0,
+    network__doubled_residual=True,
+    network__init_std={name: 12**-0.5 for name in ("W_Q", "W_K", "W_V")},
+    optimiser__weight_decay=1.0,
+    optimiser__b2=0.999,
+    optimiser__warmup_steps=100,
+    batch_size=128,
+    seed=1,
+    budget__steps=6_000,
+    evaluation__every=50,
+)
+define(
+    "nanda2023/induction-finite",
+    "nanda2023/induction-infinite",
+    shows="Repeated subsequences on 512 fixed sequences: induction is learnt long after they are memorised.",
+    costs="285,820 steps: hours on two cores",
+    expect="training loss near 0.5, test loss from 15.6 to 1.8 at 200,000–210,000 (the saved run)",
+    source=OTHER + "; saved run of seed 1",
+    task__data="finite",
+    task__examples=768,
+    split__n_train=512,
+    budget__steps=285_820,
+)
+define(
+    "nanda2023/skip-trigrams-infinite",
+    shows="Skip trigrams on fresh data: a phase change for each trigram.",
+    costs="3,000 steps: seconds on one core",
+    expect="3 of 3 seeds: test loss below 0.5 at 170–190 and 0.01 at 300; each trigram at its own step, 140–220",
+    source=OTHER + "; tokens, table and sizes are groklab's own",
+    task__kind="skip_trigrams",
+    task__data="infinite",
+    task__data_seed=1,
+    network__kind="transformer",
+    network__d_mlp=0,
+    optimiser__learning_rate=3e-4,
+    optimiser__weight_decay=0.1,
+    optimiser__warmup_steps=10,
+    batch_size=64,
+    budget__steps=3_000,
+    evaluation__every=10,
+)
+define(
+    "nanda2023/skip-trigrams-finite",
+    "nanda2023/skip-trigrams-infinite",
+    shows="Skip trigrams on 60 fixed examples: memorised first, and generalised soon after, not always in full.",
+    costs="3,000 steps: seconds on one core",
+    expect="memorised at 150–180, 2 of 3 seeds at 99% of the test set at 220–300, one stays at 98%",
+    source=OTHER + "; tokens, table and sizes are groklab's own",
+    task__data="finite",
+    task__examples=1_084,
+    split__n_train=60,
+    optimiser__weight_decay=1.0,
+    batch_size=None,
+)
+define(
+    "nanda2023/small-addition",
+    "nanda2023/5-digit-infinite",
+    shows="Two-digit addition on fresh data: the phase changes of the digits, within a minute.",
+    costs="about ten seconds on one core",
+    expect="3 of 3 seeds: loss of the carry halves at step 20, of the tens at 120–140, of the units at 200–220",
+    source="a small setting of the paper's addition task",
+    task__n_digits=2,
+    task__examples=1_000,
+    network__d_model=64,
+    optimiser__learning_rate=1e-3,
+    batch_size=256,
+    seed=0,
+    budget__steps=1_500,
+    evaluation__every=20,
+)
+define(
+    "nanda2023/small-addition-finite",
+    "nanda2023/small-addition",
+    shows="Two-digit addition on 700 fixed examples: most of it generalises with memorising, the rest slowly.",
+    costs="2,500 steps of 0.8 GFLOP: about a minute on one core",
+    expect="3 runs: memorised at 220–260, 96–97% of the test set right at 400 and 97–99% at 2,000–2,500",
+    source="a small setting of the paper's addition task",
+    task__data="finite",
+    task__examples=1_700,
+    split__n_train=700,
+    optimiser__weight_decay=1.0,
+    batch_size=None,
+    budget__steps=2_500,
+)
+define(
+    "nanda2023/small-induction",
+    "nanda2023/induction-infinite",
+    shows="One repeated subsequence in 29 tokens: the phase change of induction, within a minute.",
+    costs="under a minute on one core",
+    expect="3 of 3 seeds: a plateau at 2.3, then test loss below 1 at 360–420 and 0.5 at 440–500; 91% right at 1,000",
+    source="a small setting of the paper's induction task, each block's input added once",
+    task__vocabulary=32,
+    task__seq_len=29,
+    task__subsequence=10,
+    task__repeats=2,
+    network__doubled_residual=False,
+    network__init_std={},
+    optimiser__learning_rate=3e-3,
+    optimiser__weight_decay=0.1,
+    optimiser__b2=0.98,
+    batch_size=64,
+    seed=0,
+    budget__steps=1_000,
+    evaluation__every=20,
 )

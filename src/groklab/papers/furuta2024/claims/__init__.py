@@ -1,6 +1,6 @@
 """The claims of Furuta et al. 2024 (arXiv 2402.16726), as trials that measure them: `groklab reproduce furuta2024`."""
 
-from groklab.papers.furuta2024.claims import exact, mixtures, parts, spectra, tables, transfer, verdicts
+from groklab.papers.furuta2024.claims import combinations, exact, operations, spectra
 from groklab.reproduction import publish
 
 publish(
@@ -10,10 +10,7 @@ publish(
     [
         *exact.CLAIMS,
         *spectra.CLAIMS,
-        *parts.CLAIMS,
-        *verdicts.CLAIMS,
-        *transfer.CLAIMS,
-        *mixtures.CLAIMS,
-        *tables.CLAIMS,
+        *operations.CLAIMS,
+        *combinations.CLAIMS,
     ],
 )

@@ -11,9 +11,9 @@ import numpy as np
 from groklab.experiment.presets import preset
 from groklab.lazy import jax, jnp
 from groklab.measures import MEASURES
-from groklab.papers.furuta2024.claims.common import of_all
+from groklab.papers.furuta2024.claims.runs import of_all
 from groklab.papers.published import published_of
-from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.reproduction import Claim, Outcome, Trainer, Trial
 from groklab.tasks.algebra.factoring import over_field, over_integers
 from groklab.tasks.base import Task
 from groklab.tasks.label_statistics import label_statistics
@@ -73,15 +73,15 @@ def _start(seed: int) -> tuple[dict[str, np.ndarray], Task, np.ndarray]:
     return {k: np.asarray(v) for k, v in weights.items()}, task, losses
 
 
-def _parameters(bench: Bench, seed: int) -> Finding:
+def _parameters(trainer: Trainer, seed: int) -> Outcome:
     weights, task, losses = _start(seed)
     train = make_split(preset("furuta2024").split, task, seed).train
     count, loss = sum(w.size for w in weights.values()), float(losses[train].mean())
     holds = count == PARAMETERS and INITIAL_LOSSES[0] - 0.01 < loss < INITIAL_LOSSES[1] + 0.01
-    return Finding({"parameters": count, "initial_loss": loss}, holds, f"{count:,} parameters, loss {loss:.4f}")
+    return Outcome({"parameters": count, "initial_loss": loss}, holds, f"{count:,} parameters, loss {loss:.4f}")
 
 
-def _spectra(bench: Bench, seed: int) -> Finding:
+def _spectra(trainer: Trainer, seed: int) -> Outcome:
     weights, task, _ = _start(seed)
     found = MEASURES["fourier_sparsity"](weights, task)
     values = {f"{what}_{name}": float(found[f"{what}_{name}"]) for name in INITIAL_SPECTRA for what in ("ffs", "fcr")}
@@ -89,11 +89,11 @@ def _spectra(bench: Bench, seed: int) -> Finding:
         values[f"ffs_{name}"] == ffs and abs(values[f"fcr_{name}"] - fcr) <= 3 * sd
         for name, (ffs, fcr, sd) in INITIAL_SPECTRA.items()
     )
-    said = f"FFS {values['ffs_W_E']:.3f} and {values['ffs_W_L']:.3f}, FCR {values['fcr_W_E']:.3f} and "
-    return Finding(values, holds, said + f"{values['fcr_W_L']:.3f} of W_E and W_L")
+    sentence = f"FFS {values['ffs_W_E']:.3f} and {values['ffs_W_L']:.3f}, FCR {values['fcr_W_E']:.3f} and "
+    return Outcome(values, holds, sentence + f"{values['fcr_W_L']:.3f} of W_E and W_L")
 
 
-def _split(bench: Bench, seed: int) -> Finding:
+def _split(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
     task = build_task(preset("furuta2024/published-range"))
     seen: set[int] = set()
@@ -112,21 +112,21 @@ def _split(bench: Bench, seed: int) -> Finding:
     sizes = {kind: (values[f"training_pairs_of_{kind}"], values[f"test_pairs_of_{kind}"]) for kind in SIZES}
     values["pairs_with_a_sign"] = int((task.inputs[:, [0, 2]] >= 97).any(axis=1).sum())
     holds = tuple(pairs) == FIRST_PAIRS and sizes == SIZES and values["pairs_with_a_sign"] == 995
-    said = f"first pairs {', '.join(map(str, pairs))}; {sizes['vocabulary']} pairs against {sizes['p']}"
-    return Finding(values, holds, said)
+    sentence = f"first pairs {', '.join(map(str, pairs))}; {sizes['vocabulary']} pairs against {sizes['p']}"
+    return Outcome(values, holds, sentence)
 
 
-def _powers(bench: Bench, seed: int) -> Finding:
+def _powers(trainer: Trainer, seed: int) -> Outcome:
     found = {p: tuple(power(n, p)["values"] for n in range(2, 8)) for p in POWERS}
     one_to_one = {p: [n for n in range(2, 8) if power(n, p)["bijective"]] for p in POWERS}
     values: dict[str, Any] = {f"powers_mod_{p}": list(counts) for p, counts in found.items()}
     values |= {f"one_to_one_mod_{p}": exponents for p, exponents in one_to_one.items()}
     holds = found == POWERS and one_to_one == {97: [5, 7], 59: [3, 5, 7], 113: [3, 5]}
-    said = "; ".join(f"mod {p} the exponents {', '.join(map(str, e))}" for p, e in one_to_one.items())
-    return Finding(values, holds, f"one-to-one: {said}")
+    sentence = "; ".join(f"mod {p} the exponents {', '.join(map(str, e))}" for p, e in one_to_one.items())
+    return Outcome(values, holds, f"one-to-one: {sentence}")
 
 
-def _factors(bench: Bench, seed: int) -> Finding:
+def _factors(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
     holds = True
     for operation, moduli in IRREDUCIBLE.items():
@@ -136,17 +136,17 @@ def _factors(bench: Bench, seed: int) -> Finding:
             found = over_field(tree, p)
             values[f"{operation}_mod_{p}"] = found["text"]
             holds = holds and found["irreducible"] == irreducible
-    said = f"x² + xy + y² is {values['x2_xy_y2_mod_97']} mod 97, x² + y² is {values['x2_y2_mod_97']}"
-    return Finding(values, bool(holds), said)
+    sentence = f"x² + xy + y² is {values['x2_xy_y2_mod_97']} mod 97, x² + y² is {values['x2_y2_mod_97']}"
+    return Outcome(values, bool(holds), sentence)
 
 
-def _labels(bench: Bench, seed: int) -> Finding:
+def _labels(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
     spread: dict[str, tuple[float, float]] = {}
     off = 0.0
     counts = True
     for operation, (n, most, least, entropy, kl, of_train, of_test) in LABELS.items():
-        bench.check_time()
+        trainer.check_time()
         found = label_statistics(build_task(preset(f"furuta2024/{operation}")), seeds=100)
         counts = counts and (found["labels"], found["largest_count"], found["smallest_count"]) == (n, most, least)
         counts = counts and abs(found["entropy"] - entropy) < 1e-4
@@ -165,15 +165,15 @@ def _labels(bench: Bench, seed: int) -> Finding:
     values["largest_deviation_in_standard_errors"] = off
     values["grokking_and_not_apart_in_deviations"] = apart
     holds = counts and off < 4 and apart < 1
-    said = (
+    sentence = (
         f"KL {of_all([m for m, _ in grokking])} of two operations that grok and {of_all([m for m, _ in others])} of "
         f"two that do not, at most {apart:.2f} of one split's standard deviation apart"
     )
-    return Finding(values, holds, said)
+    return Outcome(values, holds, sentence)
 
 
-def _histograms(p: int) -> Callable[[Bench, int], Finding]:
-    def run(bench: Bench, seed: int) -> Finding:
+def _histograms(p: int) -> Callable[[Trainer, int], Outcome]:
+    def run(trainer: Trainer, seed: int) -> Outcome:
         counts = {}
         for operation in LIKE_MULTIPLICATION:
             task = build_task(preset(f"furuta2024/{operation}", {"task.p": p}))
@@ -185,13 +185,13 @@ def _histograms(p: int) -> Callable[[Bench, int], Finding]:
         values: dict[str, Any] = {"same_counts": len(same), "largest_count": counts["multiply"][0]}
         values |= {"published_to_grok_from_30%": easy, "published_to_grok_from_no_share": never}
         holds = len(same) == len(LIKE_MULTIPLICATION) and counts["multiply"] == [2 * p - 1] + [p - 1] * (p - 1)
-        said = f"{len(same)} operations with one histogram; published as easy: {', '.join(easy)}; never: "
-        return Finding(values, holds and bool(easy) and bool(never), said + ", ".join(never))
+        sentence = f"{len(same)} operations with one histogram; published as easy: {', '.join(easy)}; never: "
+        return Outcome(values, holds and bool(easy) and bool(never), sentence + ", ".join(never))
 
     return run
 
 
-def _exact(run: Callable[[Bench, int], Finding], cost: float, setting: str, *, seeds: int = 1, **words: Any) -> Claim:
+def _exact(run: Callable[[Trainer, int], Outcome], cost: float, setting: str, *, seeds: int = 1, **words: Any) -> Claim:
     """A claim whose trial is the same for both sizes."""
     one = Trial(setting=setting, seeds=seeds, cost=cost, run=run, fixed=seeds == 1)
     return Claim(quick=one, full=one, **words)

@@ -1,16 +1,18 @@
-"""Claims on the frequencies that trained models use: how few (FFS), and whether cosines and sines alike (FCR)."""
+"""Claims on the frequencies that trained models use: how many, cosines or sines, and what each does to the logits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from groklab.measures import MEASURES
 from groklab.measures.fourier import embedding_matrix, neuron_logit_map
 from groklab.measures.fourier_sparsity import coefficient_ratio, cosine_led, singular_ratio
-from groklab.papers.furuta2024.claims.common import Trained, cleaned_up, told, trial
-from groklab.reproduction import Bench, Claim, Finding
+from groklab.measures.logit_parts import PARTS
+from groklab.papers.furuta2024.claims.runs import Trained, cleaned_up, told, trial
+from groklab.reproduction import Claim, Outcome, Trainer
 from groklab.reproduction.claim import Size
 
 #: Below this share of its components a matrix counts as sparse; above `DENSE` it counts as using all frequencies.
@@ -40,20 +42,17 @@ def _said(values: dict[str, Any]) -> str:
     )
 
 
-def _addition(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    trained = cleaned_up(bench, size, "add", seeds)
-    found = []
+def _addition(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    trained = cleaned_up(trainer, size, "add", seeds)
     for seed in seeds:
         values = _values(trained, "add", seed)
         few = max(values["ffs_W_E"], values["ffs_W_L"]) < SPARSE
         alike = min(values["fcr_W_E"], values["fcr_W_L"]) > BALANCED
-        found.append(Finding(values, values["grokked_step"] is not None and few and alike, _said(values)))
-    return found
+        yield Outcome(values, values["grokked_step"] is not None and few and alike, _said(values))
 
 
-def _multiplication(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    trained = cleaned_up(bench, size, "multiply", seeds)
-    found = []
+def _multiplication(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    trained = cleaned_up(trainer, size, "multiply", seeds)
     for seed in seeds:
         values = _values(trained, "multiply", seed)
         values["fcr_W_E_at_the_start"] = float(trained.path("multiply", seed, "fcr_W_E")[1][0])
@@ -62,39 +61,33 @@ def _multiplication(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Find
         cosines = min(values["cosine_led_W_E"], values["cosine_led_W_L"]) > BIASED
         for name in ("W_E", "W_L"):
             values[f"led_by_one_phase_{name}"] = max(values[f"cosine_led_{name}"], 1 - values[f"cosine_led_{name}"])
-        said = f"{_said(values)}; cosines lead {values['cosine_led_W_E']:.0%} and {values['cosine_led_W_L']:.0%}"
-        found.append(Finding(values, values["grokked_step"] is not None and all_used and falls and cosines, said))
-    return found
+        sentence = f"{_said(values)}; cosines lead {values['cosine_led_W_E']:.0%} and {values['cosine_led_W_L']:.0%}"
+        yield Outcome(values, values["grokked_step"] is not None and all_used and falls and cosines, sentence)
 
 
-def _subtraction(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    minus, plus = (cleaned_up(bench, size, operation, seeds) for operation in ("subtract", "add"))
-    found = []
+def _subtraction(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    minus, plus = (cleaned_up(trainer, size, operation, seeds) for operation in ("subtract", "add"))
     for seed in seeds:
         values = _values(minus, "subtract", seed)
         values["fcr_W_L_of_addition"] = float(plus.spectra("add", seed)["fcr_W_L"])
         few = max(values["ffs_W_E"], values["ffs_W_L"]) < SPARSE
         biased = values["fcr_W_L"] < values["fcr_W_L_of_addition"] - 0.1
-        said = f"{_said(values)}, where addition's W_L has FCR {values['fcr_W_L_of_addition']:.2f}"
-        found.append(Finding(values, values["grokked_step"] is not None and few and biased, said))
-    return found
+        sentence = f"{_said(values)}, where addition's W_L has FCR {values['fcr_W_L_of_addition']:.2f}"
+        yield Outcome(values, values["grokked_step"] is not None and few and biased, sentence)
 
 
-def _squares(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    trained = cleaned_up(bench, size, "x2_y2", seeds)
-    found = []
+def _squares(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    trained = cleaned_up(trainer, size, "x2_y2", seeds)
     for seed in seeds:
         values = _values(trained, "x2_y2", seed)
         like_product = values["ffs_W_E"] > DENSE and values["fcr_W_E"] < 0.5 and values["cosine_led_W_E"] > BIASED
         like_sum = values["ffs_W_L"] < SPARSE and values["fcr_W_L"] > BALANCED
-        said = f"{_said(values)}; cosines lead {values['cosine_led_W_E']:.0%} of the frequencies of W_E"
-        found.append(Finding(values, values["grokked_step"] is not None and like_product and like_sum, said))
-    return found
+        sentence = f"{_said(values)}; cosines lead {values['cosine_led_W_E']:.0%} of the frequencies of W_E"
+        yield Outcome(values, values["grokked_step"] is not None and like_product and like_sum, sentence)
 
 
-def _shifted(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    trained = cleaned_up(bench, size, "xy_x_y", seeds)
-    found = []
+def _shifted(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    trained = cleaned_up(trainer, size, "xy_x_y", seeds)
     for seed in seeds:
         values = _values(trained, "xy_x_y", seed)
         weights, task = trained.weights("xy_x_y", seed), trained.task("xy_x_y", seed)
@@ -108,17 +101,15 @@ def _shifted(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
         falls = all(values[f"fcr_{name}_renamed"] < values[f"fcr_{name}"] for name in ("W_E", "W_L"))
         same = max(v for k, v in values.items() if k.endswith("changes_by")) < 1e-9
         holds = values["grokked_step"] is not None and max(before) < BIASED < min(after) and falls and same
-        said = (
+        sentence = (
             f"{told(values['grokked_step'])}; cosines lead {before[0]:.0%} and {before[1]:.0%} of W_E's frequencies "
             f"and W_L's, and {after[0]:.0%} and {after[1]:.0%} once x is renamed x + 1"
         )
-        found.append(Finding(values, bool(holds), said))
-    return found
+        yield Outcome(values, bool(holds), sentence)
 
 
-def _progress(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
-    plus, times = (cleaned_up(bench, size, operation, seeds) for operation in ("add", "multiply"))
-    found = []
+def _progress(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    plus, times = (cleaned_up(trainer, size, operation, seeds) for operation in ("add", "multiply"))
     for seed in seeds:
         grokked = plus.grokked("add", seed)
         half = half_way(*plus.path("add", seed, "ffs_W_E"))
@@ -136,12 +127,11 @@ def _progress(bench: Bench, size: Size, seeds: Sequence[int]) -> list[Finding]:
         with_it = grokked is not None and half is not None and 0.5 <= half / grokked <= 2
         late = at_half is not None and at_half >= 0.9 and at_half - ratio[-1] > 0.1
         before = "none" if at_half is None else f"{at_half:.3f}"
-        said = (
+        sentence = (
             f"addition groks at {grokked} and its FFS is half way down at {half}; multiplication's FCR is {before} at "
             f"half accuracy and {ratio[-1]:.3f} in the end"
         )
-        found.append(Finding(values, bool(with_it and late), said))
-    return found
+        yield Outcome(values, bool(with_it and late), sentence)
 
 
 def half_way(steps: np.ndarray, values: np.ndarray) -> int | None:
@@ -156,6 +146,74 @@ def _claim(run: Any, quick: str = "{}.", elementary: bool = True, **words: Any) 
     costs, shares = (ELEMENTARY_COST, "elementary") if elementary else (COST, "")
     of_quick = trial(run, "quick", costs["quick"], quick, cleaned=True, shares=shares)
     return Claim(quick=of_quick, full=trial(run, "full", costs["full"], cleaned=True, shares=shares), **words)
+
+
+#: The reading of the paper's key frequencies that is ours to choose: a component of W_L above half of the largest.
+RULE = "furuta"
+
+
+def _losses(trainer: Trainer, trained: Trained, operation: str, seed: int) -> dict[str, Any]:
+    """Training losses of the combinations by name, for each rule of key frequencies, and those it names."""
+    trainer.check_time()
+    experiment = trained.run.experiments[trained.member(operation, seed)]
+    rows = trained.train_rows(operation, seed)
+    found = MEASURES["logit_parts"](
+        trained.weights(operation, seed), trained.task(operation, seed), rows, network=experiment.network
+    )
+    losses: dict[str, Any] = {}
+    for i, rule in enumerate(found["rules"]):
+        losses[rule] = dict(zip(PARTS, np.asarray(found["train_loss"])[i].tolist(), strict=True))
+        losses[rule]["frequencies"] = (np.flatnonzero(np.asarray(found["is_key"])[i]) + 1).tolist()
+    return losses
+
+
+def _values_of_parts(trained: Trained, losses: dict[str, Any], operation: str, seed: int) -> dict[str, Any]:
+    values: dict[str, Any] = {"grokked_step": trained.grokked(operation, seed)}
+    for rule, of in losses.items():
+        values |= {f"{rule}_{name}": value for name, value in of.items()}
+    return values
+
+
+def _parts_of_addition(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    trained = cleaned_up(trainer, size, "add", seeds)
+    for seed in seeds:
+        losses = _losses(trainer, trained, "add", seed)
+        of = losses[RULE]
+        uniform = float(np.log(trained.task("add", seed).modulus))
+        change = abs(of["key_residual"] / of["all"] - 1)
+        worst = min(of["non_key"], of["residual"], of["non_key_residual"])
+        values = _values_of_parts(trained, losses, "add", seed) | {
+            "uniform_loss": uniform,
+            "without_non_key_changes_by": change,
+        }
+        holds = (
+            values["grokked_step"] is not None and of["key"] < of["all"] and change <= 0.01 and worst > 0.95 * uniform
+        )
+        sentence = (
+            f"key frequencies {', '.join(map(str, of['frequencies']))}: loss {of['all']:.2e} of all parts, "
+            f"{of['key']:.2e} of the key ones, without the others {change:.2%} off; {worst:.2f} at least without key "
+            f"parts (uniform {uniform:.2f})"
+        )
+        yield Outcome(values, bool(holds), sentence)
+
+
+def _parts_of_subtraction(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    trained = cleaned_up(trainer, size, "subtract", seeds)
+    for seed in seeds:
+        losses = _losses(trainer, trained, "subtract", seed)
+        of = losses[RULE]
+        values = _values_of_parts(trained, losses, "subtract", seed)
+        values |= {"key_over_all": of["key"] / of["all"], "without_non_key_over_all": of["key_residual"] / of["all"]}
+        holds = values["grokked_step"] is not None and values["key_over_all"] > 1e5
+        holds = holds and values["without_non_key_over_all"] > 10
+        union = losses["furuta_union"]
+        sentence = (
+            f"{len(of['frequencies'])} key frequencies of W_L: loss {of['all']:.2e} of all, {of['key']:.2e} of the key "
+            f"parts ({of['key_mean']:.2e} with the mean of each class), {of['key_residual']:.2e} without the others; "
+            f"with the {len(union['frequencies'])} of W_E or W_L {union['key']:.2e}, {union['key_mean']:.2e} and "
+            f"{union['key_residual']:.2e}"
+        )
+        yield Outcome(values, bool(holds), sentence)
 
 
 CLAIMS = [
@@ -220,5 +278,34 @@ CLAIMS = [
         "half of the test pairs are right, and falls after that",
         counter="The bars are ours: FFS half way down within a factor of 2 of the step of grokking; FCR falls by .1 "
         "from half accuracy on.",
+    ),
+    Claim(
+        id="logit-parts-addition",
+        claim="Addition needs its key frequencies alone: with them the loss is lower than with everything.",
+        source="appendix E, table 4",
+        expected="1.008e-7 of all parts, 4.985e-8 of the key ones, 1.015e-7 without non-key frequencies; 4.576, 5.385 "
+        "and 5.383 of non-key, residual and both",
+        counter="The paper gives no rule of key frequencies: here a component of W_L above half of the largest. The "
+        "bars: key below all, 1% without the non-key, .95 ln p without the key ones.",
+        quick=trial(_parts_of_addition, "quick", ELEMENTARY_COST["quick"], cleaned=True, shares="elementary"),
+        full=trial(_parts_of_addition, "full", ELEMENTARY_COST["full"], cleaned=True, shares="elementary"),
+    ),
+    Claim(
+        id="logit-parts-subtraction",
+        claim="Subtraction needs all its parts: with its key frequencies alone the loss is large.",
+        source="appendix E, table 4",
+        expected="1.336e-7 of all parts, .7141 of the key ones, 5.348e-6 without non-key frequencies; the bars: above "
+        "10⁵ times and 10 times all parts",
+        counter="The numbers hang on what counts as key, and on whether the mean of each class is given back: both "
+        "are told, for the frequencies of W_L and for those of W_E or W_L.",
+        quick=trial(
+            _parts_of_subtraction,
+            "quick",
+            ELEMENTARY_COST["quick"],
+            "{}, here from 75%.",
+            cleaned=True,
+            shares="elementary",
+        ),
+        full=trial(_parts_of_subtraction, "full", ELEMENTARY_COST["full"], cleaned=True, shares="elementary"),
     ),
 ]

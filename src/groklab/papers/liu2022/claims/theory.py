@@ -10,7 +10,7 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.experiment.reading import component
 from groklab.papers.liu2022.starts import published_start
-from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.reproduction import Claim, Outcome, Trainer, Trial
 from groklab.theory.effective_theory import (
     LINEAR,
     check_applies,
@@ -60,7 +60,7 @@ def listed(equations: Equations, chosen: np.ndarray) -> np.ndarray:
     return np.array(rows).reshape(-1, equations.p)
 
 
-def _spectrum(bench: Bench, seed: int) -> Finding:
+def _spectrum(trainer: Trainer, seed: int) -> Outcome:
     rng, worst, least = np.random.default_rng(seed), 0.0, P
     for p in (5, 10, 15):
         equations = addition(p)
@@ -80,12 +80,12 @@ def _spectrum(bench: Bench, seed: int) -> Finding:
         "modular_null_dimension": max(modular),
     }
     holds = worst < 1e-9 and off < 1e-3 and third < 1e-4 and least >= LINEAR and set(modular) == {1}
-    said = f"G as listed to {worst:.0e}, the spectrum to {off:.0e}; at least {least} free, modulo p {max(modular)}"
-    return Finding(values, holds, said)
+    sentence = f"G as listed to {worst:.0e}, the spectrum to {off:.0e}; at least {least} free, modulo p {max(modular)}"
+    return Outcome(values, holds, sentence)
 
 
-def _critical(draws: int) -> Callable[[Bench, int], Finding]:
-    def run(bench: Bench, seed: int) -> Finding:
+def _critical(draws: int) -> Callable[[Trainer, int], Outcome]:
+    def run(trainer: Trainer, seed: int) -> Outcome:
         equations = addition(P)
         sizes = critical_sizes(equations, draws, seed)
         fraction, error = critical_fraction(sizes, equations.n_pairs)
@@ -96,13 +96,15 @@ def _critical(draws: int) -> Callable[[Bench, int], Finding]:
         at = {k: float(ours[k - 14]) for k in (18, 20, 22, 25, 30)}
         values = {"critical_fraction": fraction, "standard_error": error, "largest_deviation_in_errors": worst}
         values |= {f"p_linear_at_{k}": v for k, v in at.items()}
-        said = f"half of {draws:,} orders at {fraction:.3f} ± {error:.3f}; from the notebook at most {worst:.1f} errors"
-        return Finding(values, 0.40 <= fraction <= 0.42 and worst < 4, said)
+        sentence = (
+            f"half of {draws:,} orders at {fraction:.3f} ± {error:.3f}; from the notebook at most {worst:.1f} errors"
+        )
+        return Outcome(values, 0.40 <= fraction <= 0.42 and worst < 4, sentence)
 
     return run
 
 
-def _least(bench: Bench, seed: int) -> Finding:
+def _least(trainer: Trainer, seed: int) -> Outcome:
     forced, freed = True, True
     for p in (4, 6, 8, 10, 11, 20, 30):
         equations = addition(p)
@@ -113,11 +115,11 @@ def _least(bench: Bench, seed: int) -> Finding:
             fewer[u] = False
             freed &= equations.null_dimension(fewer) > LINEAR
     third = float(addition(P).eigenvalues(np.isin(addition(P).classes, (P - 2, P - 1)))[2])
-    said = "the p pairs with sums p − 2 and p − 1 force the line, and no one of them can be spared"
-    return Finding({"forced": forced, "each_pair_needed": freed, "third_eigenvalue": third}, forced and freed, said)
+    sentence = "the p pairs with sums p − 2 and p − 1 force the line, and no one of them can be spared"
+    return Outcome({"forced": forced, "each_pair_needed": freed, "third_eigenvalue": third}, forced and freed, sentence)
 
 
-def _generic(bench: Bench, seed: int) -> Finding:
+def _generic(trainer: Trainer, seed: int) -> Outcome:
     rng, equations, same, shares = np.random.default_rng(seed), addition(P), 0, {}
     n = 0
     for k in (10, 15, 20, 23, 26, 30, 40, 50):
@@ -125,15 +127,15 @@ def _generic(bench: Bench, seed: int) -> Finding:
             chosen = random_set(equations, k, rng)
             same += bool(np.array_equal(equations.reachable(chosen), equations.implied_by_rank(chosen)))
             n += 1
-        bench.check_time()
+        trainer.check_time()
         shares[k] = float(np.mean([equations.ideal_accuracy(random_set(equations, k, rng)) for _ in range(200)]))
     values = {"identical": same, "of": n, **{f"ideal_accuracy_at_{k}": v for k, v in shares.items()}}
-    return Finding(
+    return Outcome(
         values, same == n, f"{same} of {n} training sets alike; ideal accuracy from 30 pairs {shares[30]:.3f}"
     )
 
 
-def _flow(bench: Bench, seed: int) -> Finding:
+def _flow(trainer: Trainer, seed: int) -> Outcome:
     rng, equations = np.random.default_rng(seed), addition(P)
     drift, off_centre, wrong, against_steps, ends = 0.0, 0.0, 0, 0.0, []
     times = np.array([0, 0.1, 1, 3, 1e6])
@@ -165,8 +167,8 @@ def _flow(bench: Bench, seed: int) -> Finding:
         "published_euler_ends_at": euler,
     }
     holds = drift < 1e-10 and off_centre < 1e-10 and not wrong and against_steps < 1e-2 and abs(euler - 1.572) < 2e-3
-    said = f"Z0 to {drift:.0e}; a line to ±{max(ends):.5f} exactly where it is forced; Euler ends at {euler:.3f}"
-    return Finding(values, holds, said)
+    sentence = f"Z0 to {drift:.0e}; a line to ±{max(ends):.5f} exactly where it is forced; Euler ends at {euler:.3f}"
+    return Outcome(values, holds, sentence)
 
 
 def _frozen(equations: Equations) -> float:
@@ -180,7 +182,7 @@ def _frozen(equations: Equations) -> float:
     return float(np.abs(e).max())
 
 
-def _rates(bench: Bench, seed: int) -> Finding:
+def _rates(trainer: Trainer, seed: int) -> Outcome:
     rng, equations, found = np.random.default_rng(seed), addition(P), {}
     for k in RATES:
         rates = []
@@ -189,26 +191,28 @@ def _rates(bench: Bench, seed: int) -> Finding:
             rates.append(grokking_rate(equations.eigenvalues(chosen), equations.count(chosen)))
         found[k] = float(np.median(rates))
     holds = found[20] == 0 and all(abs(found[k] / v - 1) < 0.12 for k, v in RATES.items() if v)
-    said = "median rates " + ", ".join(f"{v:.3g}" for v in found.values()) + f" from {', '.join(map(str, found))} pairs"
-    return Finding({f"median_lambda_3_at_{k}": v for k, v in found.items()}, holds, said)
+    sentence = (
+        "median rates " + ", ".join(f"{v:.3g}" for v in found.values()) + f" from {', '.join(map(str, found))} pairs"
+    )
+    return Outcome({f"median_lambda_3_at_{k}": v for k, v in found.items()}, holds, sentence)
 
 
-def _sizes(moduli: tuple[int, ...], draws: int) -> Callable[[Bench, int], Finding]:
-    def run(bench: Bench, seed: int) -> Finding:
+def _sizes(moduli: tuple[int, ...], draws: int) -> Callable[[Trainer, int], Outcome]:
+    def run(trainer: Trainer, seed: int) -> Outcome:
         found, near = {}, True
         for p in moduli:
-            bench.check_time()
+            trainer.check_time()
             equations = addition(p)
             found[p] = float(np.median(critical_sizes(equations, draws, seed))) / equations.n_pairs
             near &= abs(found[p] - FRACTIONS[p]) < max(0.12 * FRACTIONS[p], 1.01 / equations.n_pairs)
         values: dict[str, Any] = {f"critical_fraction_p{p}": v for p, v in found.items()}
-        said = ", ".join(f"{v:.2f} at p = {p}" for p, v in found.items())
-        return Finding(values, near, said)
+        sentence = ", ".join(f"{v:.2f} at p = {p}" for p, v in found.items())
+        return Outcome(values, near, sentence)
 
     return run
 
 
-def _modular(bench: Bench, seed: int) -> Finding:
+def _modular(trainer: Trainer, seed: int) -> Outcome:
     refused, spread = [], []
     for p in (5, 10, 11, 20):
         equations = addition(p, modular=True)
@@ -220,10 +224,10 @@ def _modular(bench: Bench, seed: int) -> Finding:
         spread.append(float(np.ptp(vectors[:, 0])))
         assert equations.eigenvalues()[1] > ZERO
     values = {"moduli_refused": refused, "spread_of_the_null_vector": max(spread)}
-    return Finding(values, len(refused) == 4 and max(spread) < 1e-9, "only the constant representation is consistent")
+    return Outcome(values, len(refused) == 4 and max(spread) < 1e-9, "only the constant representation is consistent")
 
 
-def _exact(run: Callable[[Bench, int], Finding], setting: str, cost: float) -> Trial:
+def _exact(run: Callable[[Trainer, int], Outcome], setting: str, cost: float) -> Trial:
     return Trial(setting=setting, seeds=3, cost=cost, run=run)
 
 

@@ -3,7 +3,7 @@
 `groklab reproduce mallinar2024` runs them.
 """
 
-from groklab.papers.mallinar2024.claims import algorithm, features, networks, planted, transitions, two_tasks
+from groklab.papers.mallinar2024.claims import features, networks, transitions
 from groklab.reproduction import publish
 
 publish(
@@ -12,9 +12,6 @@ publish(
     [
         *transitions.CLAIMS,
         *features.CLAIMS,
-        *planted.CLAIMS,
-        *algorithm.CLAIMS,
-        *two_tasks.CLAIMS,
         *networks.CLAIMS,
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import polars as pl
 from groklab.experiment.presets import preset
 from groklab.lazy import jax
 from groklab.measures.predictions import is_right, outputs
-from groklab.papers.mallinar2024.claims.common import WRONG, data_of, first, of_all
+from groklab.papers.mallinar2024.claims.runs import WRONG, data_of, first, of_all
 from groklab.papers.mallinar2024.presets import EPOCH, OPERATIONS, SMALL_EPOCH
-from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.reproduction import Claim, Outcome, Trainer, Trial
 from groklab.store.run import Run
 from groklab.training.ensemble import build_task
 
@@ -22,8 +22,8 @@ BATCH = 32
 PLANTED = ("add", "multiply")
 
 
-def _network(bench: Bench, operation: str, seed: int) -> Run:
-    return bench.train(preset(f"mallinar2024/{operation}-network", {"seed": seed}))
+def _network(trainer: Trainer, operation: str, seed: int) -> Run:
+    return trainer.train(preset(f"mallinar2024/{operation}-network", {"seed": seed}))
 
 
 def _epochs(run: Run) -> np.ndarray:
@@ -39,41 +39,41 @@ def _measured(run: Run, column: str) -> np.ndarray:
     return np.asarray(kept[column].to_numpy(), float)
 
 
-def _groks(bench: Bench, seed: int) -> Finding:
+def _groks(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
     holds = True
     for operation in OPERATIONS:
-        run = _network(bench, operation, seed)
+        run = _network(trainer, operation, seed)
         curves, epochs = run.curves(), _epochs(run)
         places = [first(curves["train_accuracy"] >= 1)] + [first(curves["test_accuracy"] >= b) for b in (0.9, 1)]
         train, most, all_right = (None if p is None else round(float(epochs[p]), 1) for p in places)
         values |= {f"{operation}_train_100%_at": train, f"{operation}_test_90%_at": most}
         values |= {f"{operation}_test_100%_at": all_right, f"{operation}_test_loss": float(curves["test_loss"][-1])}
         holds = holds and train is not None and most is not None and train < 8 and 1.5 * train < most < 25
-    said = ", ".join(
+    sentence = ", ".join(
         f"{word} at epoch {of_all([values[f'{o}_{what}'] for o in OPERATIONS])}"
         for what, word in (("train_100%_at", "training set"), ("test_90%_at", "90% of the test set"))
     )
-    return Finding(values, holds, said)
+    return Outcome(values, holds, sentence)
 
 
-def _ansatz(bench: Bench, seed: int) -> Finding:
+def _ansatz(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
     for operation in OPERATIONS:
-        run = _network(bench, operation, seed)
-        for where, name in (("off_diagonal", "off_diagonal"), ("whole", "full")):
-            values[f"{operation}_{where}"] = float(_measured(run, f"neural_feature_ansatz.{name}")[-1])
-    off, whole = ([v for k, v in values.items() if k.endswith(w)] for w in ("off_diagonal", "whole"))
-    said = f"{of_all(off)} off the diagonal, {of_all(whole)} of all entries, after 50 epochs"
-    return Finding(values, min(off) > 0.85 and min(whole) > 0.98, said)
+        run = _network(trainer, operation, seed)
+        for where in ("off_diagonal", "full"):
+            values[f"{operation}_{where}"] = float(_measured(run, f"neural_feature_ansatz.{where}")[-1])
+    off, full = ([v for k, v in values.items() if k.endswith(w)] for w in ("off_diagonal", "full"))
+    sentence = f"{of_all(off)} off the diagonal, {of_all(full)} of all entries, after 50 epochs"
+    return Outcome(values, min(off) > 0.85 and min(full) > 0.98, sentence)
 
 
-def _orientation(bench: Bench, seed: int) -> Finding:
+def _orientation(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
     holds = True
     own, other = [], []
     for operation, (_, of_kernel) in OPERATIONS.items():
-        run = _network(bench, operation, seed)
+        run = _network(trainer, operation, seed)
         path = _measured(run, f"circulant_deviation.{WRONG[of_kernel]}")
         like_kernel = _measured(run, f"circulant_deviation.{of_kernel}")
         own.append(float(path[-1]))
@@ -85,12 +85,12 @@ def _orientation(bench: Bench, seed: int) -> Finding:
         values |= {f"{operation}_start": float(path[0]), **{f"{operation}_at_{k}%": v for k, v in at.items()}}
         values |= {f"{operation}_end": own[-1], f"{operation}_kernel_orientation_end": other[-1]}
         holds = holds and at[90] is not None and at[90] < 0.9 and own[-1] < 0.3 and other[-1] > 2 * own[-1]
-    said = f"{of_all(own)} in the networks' orientation, {of_all(other)} in the kernel machines', after 50 epochs"
-    return Finding(values, holds, said)
+    sentence = f"{of_all(own)} in the networks' orientation, {of_all(other)} in the kernel machines', after 50 epochs"
+    return Outcome(values, holds, sentence)
 
 
 def _planted(epochs: int) -> Any:
-    def run(bench: Bench, seeds: Sequence[int]) -> list[Finding]:
+    def run(trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
         ends: dict[str, list[dict[str, Any]]] = {}
         for operation in PLANTED:
             for kind in ("planted", "one-hot"):
@@ -99,7 +99,7 @@ def _planted(epochs: int) -> Any:
                 for seed in seeds:
                     # features of one compiled program are the same for all seeds; splits and weights differ
                     members.append(preset(f"mallinar2024/{kind}-{operation}-network", {**asked, "seed": seed}))
-                run = bench.train(members)
+                run = trainer.train(members)
                 for i in range(len(seeds)):
                     curves = run.curves(i)
                     right = curves["test_accuracy"][curves["step"] <= epochs * SMALL_EPOCH]
@@ -112,45 +112,43 @@ def _planted(epochs: int) -> Any:
     return run
 
 
-def _planted_finding(found: dict[str, dict[str, Any]], epochs: int) -> Finding:
+def _planted_finding(found: dict[str, dict[str, Any]], epochs: int) -> Outcome:
     values = {f"{kind.replace('-', '_')}_{k}": v for kind, of in found.items() for k, v in of.items()}
     planted = [of["end"] for kind, of in found.items() if kind.startswith("planted")]
     plain = [of["best"] for kind, of in found.items() if kind.startswith("one-hot")]
-    said = f"after {epochs} epochs {of_all(planted)} with planted features, never above {max(plain):.3f} without"
-    return Finding(values, min(planted) > 0.8 and max(plain) < 0.1, said)
+    sentence = f"after {epochs} epochs {of_all(planted)} with planted features, never above {max(plain):.3f} without"
+    return Outcome(values, min(planted) > 0.8 and max(plain) < 0.1, sentence)
 
 
-def _regularised(bench: Bench, size: str, seeds: Sequence[int]) -> list[Finding]:
+def _regularised(trainer: Trainer, size: str, seeds: Sequence[int]) -> Iterator[Outcome]:
     ends: dict[str, list[float]] = {}
     for kind in ("unregularised", "weight-decay", "agop-penalty"):
         name = f"mallinar2024/{kind}" if size == "full" else f"mallinar2024/{kind}-small"
-        run = bench.train([preset(name, {"seed": seed}) for seed in seeds])
+        run = trainer.train([preset(name, {"seed": seed}) for seed in seeds])
         for i in range(len(seeds)):
             curves = run.curves(i)
             ends.setdefault(f"{kind}_train", []).append(float(curves["train_accuracy"][-1]))
             ends.setdefault(f"{kind}_test", []).append(float(curves["test_accuracy"][-1]))
-    found = []
     for i in range(len(seeds)):
         own = {k.replace("-", "_"): v[i] for k, v in ends.items()}
         tests = own["unregularised_test"], own["weight_decay_test"], own["agop_penalty_test"]
         holds = own["unregularised_train"] == 1 and tests[0] < 0.5 and min(tests[1:]) > 0.9
-        said = f"test accuracy {tests[0]:.3f} without, {tests[1]:.3f} with decay, {tests[2]:.3f} with the penalty"
-        found.append(Finding(own, holds, said))
-    return found
+        sentence = f"test accuracy {tests[0]:.3f} without, {tests[1]:.3f} with decay, {tests[2]:.3f} with the penalty"
+        yield Outcome(own, holds, sentence)
 
 
-def _written_down(bench: Bench, seed: int) -> Finding:
+def _written_down(trainer: Trainer, seed: int) -> Outcome:
 
     values: dict[str, Any] = {}
     for operation in ("add", "multiply"):
         for p, width in ((61, 244), (61, 512), (61, 1024), (97, 1024)):
-            bench.check_time()
+            trainer.check_time()
             experiment = preset(f"mallinar2024/gromov-{operation}", {"task.p": p, "network.d_mlp": width})
             task = build_task(experiment)
             weights = experiment.network.init(jax.random.key(seed), task.shape, "float32")
             found = outputs({k: np.asarray(v) for k, v in weights.items()}, task, network=experiment.network)
             values[f"{operation}_mod_{p}_width_{width}"] = float(np.mean(is_right(found, task.targets)))
-    return Finding(values, min(values.values()) == 1, f"{of_all(list(values.values()))} of all pairs are right")
+    return Outcome(values, min(values.values()) == 1, f"{of_all(list(values.values()))} of all pairs are right")
 
 
 _NETWORKS = (
@@ -229,14 +227,14 @@ CLAIMS = [
             setting=_SMALL,
             seeds=3,
             cost=75,
-            run=lambda bench, seeds: _regularised(bench, "quick", seeds),
+            run=lambda trainer, seeds: _regularised(trainer, "quick", seeds),
             together=True,
         ),
         full=Trial(
             setting=_REGULARISATION,
             seeds=1,
             cost=15_000,
-            run=lambda bench, seeds: _regularised(bench, "full", seeds),
+            run=lambda trainer, seeds: _regularised(trainer, "full", seeds),
             together=True,
         ),
     ),

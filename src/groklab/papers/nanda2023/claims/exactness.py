@@ -11,8 +11,8 @@ from groklab.experiment.presets import preset
 from groklab.interop.importing import import_file
 from groklab.lazy import jax
 from groklab.measures.fourier import component_norms, fourier_basis, gini
-from groklab.papers.nanda2023.claims.common import analysis
-from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.papers.nanda2023.claims.runs import analysis
+from groklab.reproduction import Claim, Outcome, Trainer, Trial
 
 CODE = "the authors' code and released runs"
 RELEASED = "GROKLAB_NANDA2023_RELEASED"
@@ -31,15 +31,15 @@ RECORDED_TEST_0 = 4.767726206203
 EXACT = "The released run's own initial weights and split (decay 0.1, seed 1), the paper's setting itself: 100 steps"
 
 
-def _first_steps(bench: Bench, dtype: str) -> dict[int, dict[str, float]]:
+def _first_steps(trainer: Trainer, dtype: str) -> dict[int, dict[str, float]]:
     asked = {"name": f"nanda2023-first-steps-{dtype}", "budget.steps": 100, "evaluation.every": 1, "dtype": dtype}
-    run = bench.train(preset("nanda2023/released-wd0.1", {**asked, "checkpoints.spacing": "none"}))
+    run = trainer.train(preset("nanda2023/released-wd0.1", {**asked, "checkpoints.spacing": "none"}))
     curves = run.curves()
     return {int(s): {k: float(v[i]) for k, v in curves.items()} for i, s in enumerate(curves["step"])}
 
 
-def _start(bench: Bench, seed: int) -> Finding:
-    single, double = (_first_steps(bench, dtype)[0] for dtype in ("float32", "float64"))
+def _start(trainer: Trainer, seed: int) -> Outcome:
+    single, double = (_first_steps(trainer, dtype)[0] for dtype in ("float32", "float64"))
     off = {
         "train_deviation_in_float32": abs(single["train_loss"] - RECORDED[0]),
         "train_deviation_in_float64": abs(double["train_loss"] - RECORDED[0]),
@@ -48,31 +48,31 @@ def _start(bench: Bench, seed: int) -> Finding:
     # metrics are kept in single precision, whose steps are 4.8e-7 here
     holds = all(v < 1e-6 for v in off.values())
     values = {"train_loss": double["train_loss"], "test_loss": double["test_loss"], **off}
-    return Finding(values, holds, f"initial losses {double['train_loss']:.6f} and {double['test_loss']:.6f}")
+    return Outcome(values, holds, f"initial losses {double['train_loss']:.6f} and {double['test_loss']:.6f}")
 
 
-def _no_first_step(bench: Bench, seed: int) -> Finding:
-    found = _first_steps(bench, "float32")
+def _no_first_step(trainer: Trainer, seed: int) -> Outcome:
+    found = _first_steps(trainer, "float32")
     first, second, third = (found[s]["train_loss"] for s in (0, 1, 2))
-    return Finding(
+    return Outcome(
         {"loss_0": first, "loss_1": second, "loss_2": third},
         first == second != third,
         f"loss {first:.6f} at step 0 and 1, {third:.6f} at step 2",
     )
 
 
-def _trajectory(bench: Bench, seed: int) -> Finding:
-    found = _first_steps(bench, "float32")
+def _trajectory(trainer: Trainer, seed: int) -> Outcome:
+    found = _first_steps(trainer, "float32")
     off = {s: abs(found[s]["train_loss"] / value - 1) for s, value in RECORDED.items()}
     worst = {20: max(v for s, v in off.items() if s <= 20), 50: off[50], 100: off[100]}
     holds = worst[20] < 1e-5 and worst[50] < 2e-4 and worst[100] < 3e-3
     values = {f"relative_deviation_to_step_{s}": v for s, v in worst.items()}
-    return Finding(
+    return Outcome(
         values, holds, f"deviates by {worst[20]:.1e} to step 20, {worst[50]:.1e} at 50, {worst[100]:.1e} at 100"
     )
 
 
-def _identities(bench: Bench, seed: int) -> Finding:
+def _identities(trainer: Trainer, seed: int) -> Outcome:
     p = 113
     basis = fourier_basis(p)
     generator = np.random.default_rng(seed)
@@ -87,10 +87,10 @@ def _identities(bench: Bench, seed: int) -> Finding:
         "parseval": float(parseval),
         "sum_direction": float(np.abs(product - wave / np.linalg.norm(wave)).max()),
     }
-    return Finding(off, max(off.values()) < 1e-10, f"largest deviation {max(off.values()):.1e}")
+    return Outcome(off, max(off.values()) < 1e-10, f"largest deviation {max(off.values()):.1e}")
 
 
-def _gini_at_start(bench: Bench, seed: int) -> Finding:
+def _gini_at_start(trainer: Trainer, seed: int) -> Outcome:
 
     experiment = preset("nanda2023", {"seed": seed})
     task = experiment.task.build()
@@ -100,7 +100,7 @@ def _gini_at_start(bench: Bench, seed: int) -> Finding:
     values = {"gini_W_E": gini(component_norms(w_e)), "gini_W_L": gini(component_norms(w_l))}
     formula = abs(gini(np.ones(9))) < 1e-12 and abs(gini(np.eye(9)[0]) - 8 / 9) < 1e-12
     holds = formula and all(0.03 < v < 0.045 for v in values.values())
-    return Finding(values, holds, f"W_E {values['gini_W_E']:.4f}, W_L {values['gini_W_L']:.4f}")
+    return Outcome(values, holds, f"W_E {values['gini_W_E']:.4f}, W_L {values['gini_W_L']:.4f}")
 
 
 #: Of the released final model, to four digits: our own analysis must give them.
@@ -116,14 +116,14 @@ RELEASED_VALUES = {
 }
 
 
-def _released(bench: Bench, seed: int) -> Finding:
-    run = import_file(os.environ[RELEASED], home=bench.home)
-    found = analysis(bench, run)
+def _released(trainer: Trainer, seed: int) -> Outcome:
+    run = import_file(os.environ[RELEASED], home=trainer.home)
+    found = analysis(trainer, run)
     off = {k: abs(found[k] / v - 1) for k, v in RELEASED_VALUES.items()}
     keys = found["key_frequencies"]
     values = {"key_frequencies": keys, **{k: found[k] for k in RELEASED_VALUES}}
     holds = keys == [6, 23, 37, 39, 41] and max(off.values()) < 2e-4
-    return Finding(values, holds, f"key frequencies {keys}; largest relative deviation {max(off.values()):.1e}")
+    return Outcome(values, holds, f"key frequencies {keys}; largest relative deviation {max(off.values()):.1e}")
 
 
 def _claim(run: Any, setting: str, cost: float, trial: dict[str, Any], **words: Any) -> Claim:

@@ -7,69 +7,69 @@ from typing import Any
 import numpy as np
 
 from groklab.measures import MEASURES
-from groklab.papers.nanda2023.claims.common import analysis, chance_loss, final, first_below, mainline, trial
-from groklab.reproduction import Bench, Claim, Finding
+from groklab.papers.nanda2023.claims.runs import analysis, chance_loss, final, first_below, mainline, trial
+from groklab.reproduction import Claim, Outcome, Trainer
 
 PAPER_KEYS = [14, 35, 41, 42, 52]
 
 
-def _groks(bench: Bench, size: str, seed: int) -> Finding:
-    member = mainline(bench, size, seed).status["members"][0]
+def _groks(trainer: Trainer, size: str, seed: int) -> Outcome:
+    member = mainline(trainer, size, seed).status["members"][0]
     memorised, grokked = member["memorised_step"], member["grokked_step"]
     late = grokked / memorised if memorised and grokked else None
     values = {"memorised_step": memorised, "grokked_step": grokked, "times_as_late": late}
-    return Finding(values, late is not None and late >= 5, f"memorised at {memorised}, grokked at {grokked}")
+    return Outcome(values, late is not None and late >= 5, f"memorised at {memorised}, grokked at {grokked}")
 
 
-def _key_frequencies(bench: Bench, size: str, seed: int) -> Finding:
-    run = mainline(bench, size, seed)
+def _key_frequencies(trainer: Trainer, size: str, seed: int) -> Outcome:
+    run = mainline(trainer, size, seed)
     weights, task, _, experiment = final(run)
     found = MEASURES["key_frequencies"](weights, task, network=experiment.network)
     keys = found["frequencies"]
     few = 3 <= len(keys) <= (6 if size == "full" else 8)
     holds = keys == PAPER_KEYS if size == "full" and seed == 0 else few
     values = {"n_key_frequencies": len(keys), **{f"by_{k}": v for k, v in found.items() if k != "frequencies"}}
-    return Finding(values, holds, f"key frequencies {', '.join(map(str, keys))}")
+    return Outcome(values, holds, f"key frequencies {', '.join(map(str, keys))}")
 
 
-def _logit_fit(bench: Bench, size: str, seed: int) -> Finding:
-    found = analysis(bench, mainline(bench, size, seed))
+def _logit_fit(trainer: Trainer, size: str, seed: int) -> Outcome:
+    found = analysis(trainer, mainline(trainer, size, seed))
     values = {k: found[k] for k in ("logit_fve", "trig_loss", "loss", "trig_accuracy")}
     holds = found["logit_fve"] >= 0.9 and found["trig_loss"] < found["loss"]
-    said = f"{found['logit_fve']:.1%} of variance; loss {found['trig_loss']:.2e} against {found['loss']:.2e}"
-    return Finding(values, holds, said)
+    sentence = f"{found['logit_fve']:.1%} of variance; loss {found['trig_loss']:.2e} against {found['loss']:.2e}"
+    return Outcome(values, holds, sentence)
 
 
-def _rank(bench: Bench, size: str, seed: int) -> Finding:
-    run = mainline(bench, size, seed)
+def _rank(trainer: Trainer, size: str, seed: int) -> Outcome:
+    run = mainline(trainer, size, seed)
     weights, task, train, experiment = final(run)
     found = MEASURES["directions"](weights, task, train, network=experiment.network)
     singular = np.asarray(found["singular_values"])
-    n = 2 * len(analysis(bench, run)["key_frequencies"])
+    n = 2 * len(analysis(trainer, run)["key_frequencies"])
     gap = float(singular[n - 1] / singular[n])
     residual = float(found["residual_ratio"])
     values = {"directions": n, "gap": gap, "residual_ratio": residual, "last_kept": float(singular[n - 1])}
     holds = gap >= 3 and int(np.argmax(singular[:-1] / singular[1:])) == n - 1
-    return Finding(values, holds, f"{n} singular values, then a gap of {gap:.1f} times; residual {residual:.2%}")
+    return Outcome(values, holds, f"{n} singular values, then a gap of {gap:.1f} times; residual {residual:.2%}")
 
 
-def _directions(bench: Bench, size: str, seed: int) -> Finding:
-    weights, task, train, experiment = final(mainline(bench, size, seed))
+def _directions(trainer: Trainer, size: str, seed: int) -> Outcome:
+    weights, task, train, experiment = final(mainline(trainer, size, seed))
     found = MEASURES["directions"](weights, task, train, network=experiment.network)
     fve = [*np.ravel(found["cos_fve"]), *np.ravel(found["sin_fve"])]
     values = {"smallest_fve": float(min(fve)), "largest_fve": float(max(fve))}
-    return Finding(values, min(fve) >= 0.85, f"{min(fve):.1%} to {max(fve):.1%} over {len(fve)} directions")
+    return Outcome(values, min(fve) >= 0.85, f"{min(fve):.1%} to {max(fve):.1%} over {len(fve)} directions")
 
 
-def _neurons(bench: Bench, size: str, seed: int) -> Finding:
-    found = analysis(bench, mainline(bench, size, seed))
+def _neurons(trainer: Trainer, size: str, seed: int) -> Outcome:
+    found = analysis(trainer, mainline(trainer, size, seed))
     share = found["well_explained_neurons"] / found["n_neurons"]
     values = {"well_explained_neurons": found["well_explained_neurons"], "share": share}
-    return Finding(values, share >= 0.7, f"{found['well_explained_neurons']} of {found['n_neurons']} neurons")
+    return Outcome(values, share >= 0.7, f"{found['well_explained_neurons']} of {found['n_neurons']} neurons")
 
 
-def _attention(bench: Bench, size: str, seed: int) -> Finding:
-    weights, task, train, experiment = final(mainline(bench, size, seed))
+def _attention(trainer: Trainer, size: str, seed: int) -> Outcome:
+    weights, task, train, experiment = final(mainline(trainer, size, seed))
     found = MEASURES["attention"](weights, task, train, network=experiment.network)
     to_itself = float(np.max(np.asarray(found["mean_pattern"])[:, -1]))
     linear = np.asarray(found["linear_fve"])
@@ -79,14 +79,14 @@ def _attention(bench: Bench, size: str, seed: int) -> Finding:
         "linear_fve": linear.tolist(),
     }
     holds = to_itself <= 0.01 and float(linear.min()) >= 0.9
-    return Finding(
+    return Outcome(
         values, holds, f"'=' gets {to_itself:.2%}; linear form explains {linear.min():.1%} to {linear.max():.1%}"
     )
 
 
-def _ablations(bench: Bench, size: str, seed: int) -> Finding:
-    run = mainline(bench, size, seed)
-    found = analysis(bench, run)
+def _ablations(trainer: Trainer, size: str, seed: int) -> Outcome:
+    run = mainline(trainer, size, seed)
+    found = analysis(trainer, run)
     weights, task, train, experiment = final(run)
     p = task.modulus
     single = MEASURES["ablations"](weights, task, train, network=experiment.network)
@@ -102,32 +102,32 @@ def _ablations(bench: Bench, size: str, seed: int) -> Finding:
     worse, better = found["excluded_loss"] > chance_loss(p), found["restricted_loss"] < found["loss"]
     # where every frequency is key there is no other to compare with
     holds = len(others) > 0 and worse and change < 0.1 and better
-    said = (
+    sentence = (
         f"without key frequencies {found['excluded_loss']:.2f} (uniform {chance_loss(p):.2f}), with them alone "
         f"{found['restricted_loss']:.1e} (whole {found['loss']:.1e}); others change it by at most {change:.1%}"
     )
-    return Finding(values, holds, said)
+    return Outcome(values, holds, sentence)
 
 
-def _restricted_first(bench: Bench, size: str, seed: int) -> Finding:
-    run = mainline(bench, size, seed)
-    path = analysis(bench, run)["trajectory"]
+def _restricted_first(trainer: Trainer, size: str, seed: int) -> Outcome:
+    run = mainline(trainer, size, seed)
+    path = analysis(trainer, run)["trajectory"]
     half = chance_loss(final(run)[1].modulus) / 2
     restricted = first_below(path["step"], path["restricted_loss"], half)
     after_peak = int(np.argmax(np.asarray(path["test_loss"], float)))
     test = first_below(path["step"][after_peak:], path["test_loss"][after_peak:], half)
     values = {"restricted_below_half_uniform": restricted, "test_below_half_uniform": test}
     holds = restricted is not None and test is not None and restricted < 0.9 * test
-    return Finding(values, holds, f"restricted loss at step {restricted}, test loss at step {test}")
+    return Outcome(values, holds, f"restricted loss at step {restricted}, test loss at step {test}")
 
 
-def _excluded_rises(bench: Bench, size: str, seed: int) -> Finding:
-    found = analysis(bench, mainline(bench, size, seed))
+def _excluded_rises(trainer: Trainer, size: str, seed: int) -> Outcome:
+    found = analysis(trainer, mainline(trainer, size, seed))
     path, ends = found["trajectory"], found["phases"]
     steps, excluded, train = (np.asarray(path[k], float) for k in ("step", "excluded_loss", "train_loss"))
     low, turn = ends["memorisation_ends"], ends["circuit_formation_ends"]
     if low is None or turn is None:
-        return Finding({"excluded_minimum": low}, False, "there is no circuit formation to look at")
+        return Outcome({"excluded_minimum": low}, False, "there is no circuit formation to look at")
     during = (steps >= low) & (steps <= turn)
     rise = float(excluded[during][-1] / excluded[during].min())
     values = {
@@ -137,16 +137,16 @@ def _excluded_rises(bench: Bench, size: str, seed: int) -> Finding:
         "train_loss_at_grokking": float(train[during][-1]),
     }
     holds = rise > 10 and train[during][-1] <= 3 * train[during][0]
-    return Finding(values, holds, f"least at step {low}, {rise:.3g} times that when test accuracy passes 50%")
+    return Outcome(values, holds, f"least at step {low}, {rise:.3g} times that when test accuracy passes 50%")
 
 
-def _gini(bench: Bench, size: str, seed: int) -> Finding:
-    found = analysis(bench, mainline(bench, size, seed))
+def _gini(trainer: Trainer, size: str, seed: int) -> Outcome:
+    found = analysis(trainer, mainline(trainer, size, seed))
     path, ends = found["trajectory"], found["phases"]
     steps = np.asarray(path["step"], float)
     low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     if None in (low, turn):
-        return Finding({}, False, "there is no cleanup to look at")
+        return Outcome({}, False, "there is no cleanup to look at")
     still = still or int(steps[-1])
     values: dict[str, Any] = {}
     holds = True
@@ -156,44 +156,46 @@ def _gini(bench: Bench, size: str, seed: int) -> Finding:
         values |= {f"{name}_at_grokking": at[turn], f"{name}_after_cleanup": at[still]}
         values[f"{name}_slope_ratio"] = after / before if before > 0 else None
         holds = holds and after > max(before, 0)
-    said = f"W_L {values['gini_W_L_at_grokking']:.2f} at grokking, {values['gini_W_L_after_cleanup']:.2f} after cleanup"
-    return Finding(values, holds, said)
+    sentence = (
+        f"W_L {values['gini_W_L_at_grokking']:.2f} at grokking, {values['gini_W_L_after_cleanup']:.2f} after cleanup"
+    )
+    return Outcome(values, holds, sentence)
 
 
-def _squares(bench: Bench, size: str, seed: int) -> Finding:
-    found = analysis(bench, mainline(bench, size, seed))
+def _squares(trainer: Trainer, size: str, seed: int) -> Outcome:
+    found = analysis(trainer, mainline(trainer, size, seed))
     path, ends = found["trajectory"], found["phases"]
     steps, squares = np.asarray(path["step"], float), np.asarray(path["sum_of_squares"], float)
     low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     if None in (low, turn):
-        return Finding({}, False, "there is no cleanup to look at")
+        return Outcome({}, False, "there is no cleanup to look at")
     still = still or int(steps[-1])
     first, second, third = (float(np.interp(s, steps, squares)) for s in (low, turn, still))
     ratio = ((second - third) / max(still - turn, 1)) / max((first - second) / max(turn - low, 1), 1e-9)
     values = {"when_memorised": first, "at_grokking": second, "after_cleanup": third, "slope_ratio": ratio}
-    return Finding(values, third < second < first and ratio > 1, f"{first:.0f}, {second:.0f}, {third:.0f}")
+    return Outcome(values, third < second < first and ratio > 1, f"{first:.0f}, {second:.0f}, {third:.0f}")
 
 
-def _phases(bench: Bench, size: str, seed: int) -> Finding:
-    ends = analysis(bench, mainline(bench, size, seed))["phases"]
+def _phases(trainer: Trainer, size: str, seed: int) -> Outcome:
+    ends = analysis(trainer, mainline(trainer, size, seed))["phases"]
     a, b, c = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     values = {"memorisation_ends": a, "circuit_formation_ends": b, "cleanup_ends": c}
     holds = None not in (a, b, c) and a < b < c
     if size == "full" and holds:
         # all seeds finish memorisation by about 1,400 steps (section 5.2)
         holds = a <= 2000
-    return Finding(values, holds, f"memorisation to {a}, circuit formation to {b}, cleanup to {c}")
+    return Outcome(values, holds, f"memorisation to {a}, circuit formation to {b}, cleanup to {c}")
 
 
-def _centring(bench: Bench, size: str, seed: int) -> Finding:
-    weights, task, train, experiment = final(mainline(bench, size, seed))
+def _centring(trainer: Trainer, size: str, seed: int) -> Outcome:
+    weights, task, train, experiment = final(mainline(trainer, size, seed))
     moved = dict(weights)
     # the same number added to all answers, of a size that depends on the input
     direction = np.random.default_rng(seed).normal(size=(weights["unembed.W_U"].shape[0], 1)).astype("float64")
     moved["unembed.W_U"] = weights["unembed.W_U"] + direction
     one, other = (MEASURES["progress"](w, task, train, network=experiment.network) for w in (weights, moved))
     change = max(abs(other[k] / one[k] - 1) for k in ("loss", "train_loss", "test_loss", "logit_fve"))
-    return Finding({"largest_relative_change": change}, change < 1e-5, f"changes by at most {change:.1e}")
+    return Outcome({"largest_relative_change": change}, change < 1e-5, f"changes by at most {change:.1e}")
 
 
 def _claim(run: Any, **words: Any) -> Claim:

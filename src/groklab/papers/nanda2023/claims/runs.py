@@ -10,7 +10,7 @@ import numpy as np
 from groklab.analysis.analysing import analyse
 from groklab.experiment.presets import preset
 from groklab.experiment.schema import Experiment
-from groklab.reproduction import Bench, Trial
+from groklab.reproduction import Trainer, Trial
 from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -28,31 +28,31 @@ FULL = (
 )
 
 
-def mainline(bench: Bench, size: str, seed: int) -> Run:
+def mainline(trainer: Trainer, size: str, seed: int) -> Run:
     """The run that most claims look at: `quick` at p = 59, `full` with the paper's settings."""
     kept = {"checkpoints.spacing": "linear"}
     if size == "quick":
         asked = {"name": "nanda2023-quick", "checkpoints.every": 100, "budget.steps": 8_000, "seed": seed}
-        return bench.train(preset("demo", {**kept, **asked, "budget.stop_when_grokked": False}))
+        return trainer.train(preset("demo", {**kept, **asked, "budget.stop_when_grokked": False}))
     name = "nanda2023/paper-seed0" if seed == 0 else "nanda2023"
     own = {} if seed == 0 else {"seed": seed}
-    return bench.train(preset(name, {**kept, "checkpoints.every": 500, **own}))
+    return trainer.train(preset(name, {**kept, "checkpoints.every": 500, **own}))
 
 
 def trial(run: Any, size: str, **changes: Any) -> Trial:
-    """A trial of `run(bench, size, seed)` on the shared runs of a size."""
+    """A trial of `run(trainer, size, seed)` on the shared runs of a size."""
     shared: dict[str, Any] = {
         "setting": QUICK if size == "quick" else FULL,
         "seeds": 3 if size == "quick" else 5,
         "cost": 3 * QUICK_COST if size == "quick" else 5 * FULL_COST,
         "shares": "mainline",
     }
-    return Trial(run=lambda bench, seed: run(bench, size, seed), **{**shared, **changes})
+    return Trial(run=lambda trainer, seed: run(trainer, size, seed), **{**shared, **changes})
 
 
-def analysis(bench: Bench, run: Run) -> dict[str, Any]:
+def analysis(trainer: Trainer, run: Run) -> dict[str, Any]:
     """`analyse` of a run, once in a process."""
-    bench.check_time()
+    trainer.check_time()
     return _analysis(str(run.path), int(run.status["step"]))
 
 

@@ -11,7 +11,7 @@ import pytest
 from invented import claim, trained
 
 import groklab as gl
-from groklab.reproduction import PAPERS, Bench, Finding, Moment, Paper, reproduce
+from groklab.reproduction import PAPERS, ClaimProgress, Outcome, Paper, Trainer, reproduce
 from processes import Program
 
 
@@ -63,27 +63,27 @@ def test_stopped_in_the_middle_of_a_training_and_gone_on_to_the_same_bits(home: 
 
 def test_a_view_sees_what_happens(paper: Callable[..., Paper], home: Path) -> None:
     paper(claim(trained, cost=10.0))
-    moments: list[Moment] = []
+    moments: list[ClaimProgress] = []
     reproduce("mine", seeds=2, view=moments.append)
     assert [m.seeds for m in moments if m.training is None] == [(0,), (), (1,), ()]
-    assert [m.done for m in moments if m.finding is not None] == [1, 2]
+    assert [m.done for m in moments if m.record is not None] == [1, 2]
     assert any(m.training is not None and m.training.step > 0 for m in moments)
     assert moments[0].seconds_left == pytest.approx(20 / 3)
     assert moments[-1].seconds_left == 0
 
 
 def test_a_run_that_was_kept_otherwise_is_left_alone(paper: Callable[..., Paper], home: Path) -> None:
-    def steps(bench: Bench, seed: int) -> Finding:
-        run = bench.train(gl.preset("micro-fast", {"budget.steps": 60, "seed": seed}))
-        return Finding({"kept": len(run.checkpoints), "name": run.name}, True, "kept")
+    def steps(trainer: Trainer, seed: int) -> Outcome:
+        run = trainer.train(gl.preset("micro-fast", {"budget.steps": 60, "seed": seed}))
+        return Outcome({"kept": len(run.checkpoints), "name": run.name}, True, "kept")
 
     other: dict[str, Any] = {"budget.steps": 60, "checkpoints.spacing": "none"}
     gl.train(gl.preset("micro-fast", other))
     gl.train(gl.preset("micro-fast", {"budget.steps": 60, "seed": 1}))
     paper(claim(steps, seeds=2))
-    found = reproduce("mine")["claims"][0]["measured"]
-    assert [name.rsplit("-", 1)[0] for name in found["name"]["values"]] == ["micro-fast-reproduce", "micro-fast"]
-    assert min(found["kept"]["values"]) > 5
+    found = reproduce("mine").claims[0].measured
+    assert [name.rsplit("-", 1)[0] for name in found["name"].values] == ["micro-fast-reproduce", "micro-fast"]
+    assert min(found["kept"].values) > 5
     assert sorted(r.n_members for r in gl.runs()) == [1, 1, 1]
 
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from groklab.experiment.presets import preset
 from groklab.papers.mallinar2024.presets import OPERATIONS
-from groklab.reproduction import Bench, Trial
+from groklab.reproduction import Trainer, Trial
 from groklab.store.run import Run
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -36,14 +36,14 @@ SETTING = (
 )
 
 
-def machines(bench: Bench, kernel: str, seed: int) -> Run:
+def machines(trainer: Trainer, kernel: str, seed: int) -> Run:
     """The machines of one kernel and seed, members in the order of `OPERATIONS`: one run, side by side."""
     members = [preset(f"mallinar2024/{operation}-{kernel}", {"seed": seed}) for operation in OPERATIONS]
-    return bench.train([replace(m, name=f"mallinar2024-{kernel}") for m in members])
+    return trainer.train([replace(m, name=f"mallinar2024-{kernel}") for m in members])
 
 
 def trial(run: Any, size: str, **changes: Any) -> Trial:
-    """A trial of `run(bench, seed)` on the machines of both kernels: three seeds, or ten."""
+    """A trial of `run(trainer, seed)` on the machines of both kernels: three seeds, or ten."""
     seeds = 3 if size == "quick" else 10
     shared = {"setting": f"{SETTING}.", "seeds": seeds, "cost": seeds * MACHINES_COST, "shares": "machines"}
     return Trial(run=run, **{**shared, **changes})

@@ -1,20 +1,20 @@
-"""Claims on images: how decay and initial weights delay generalisation to 5,000 digits of MNIST.
+"""The claims of Omnigrok (arXiv 2210.01117): `groklab reproduce omnigrok`.
 
-60% of the test digits count as generalised, as in the paper's phase diagram (figure 8b), 90% of the training set as
-fitted, and a delay of 1,000 steps as grokking. Curves are looked at up to a trial's own budget, since a run that is
-kept may have gone further.
+Those on images are also in Liu et al. 2022 (arXiv 2205.10343), section 4.3. 60% of the test digits count as
+generalised, as in its phase diagram (figure 8b), 90% of the training set as fitted, and a delay of 1,000 steps as
+grokking. Curves are cut at a trial's own budget, since a kept run may be longer.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 
 from groklab.experiment.presets import preset
-from groklab.reproduction import Bench, Claim, Finding, Trial
+from groklab.reproduction import Claim, Outcome, Trainer, Trial, publish
 from groklab.reproduction.claim import Size
 from groklab.store.run import Run
 
@@ -41,9 +41,9 @@ class Plan(TypedDict):
     cost: float
 
 
-def trial(run: Callable[[Bench, Size, int], Finding], size: Size, plan: Plan, shares: str) -> Trial:
+def trial(run: Callable[[Trainer, Size, int], Outcome], size: Size, plan: Plan, shares: str) -> Trial:
     """The trial of a size."""
-    return Trial(run=lambda bench, seed: run(bench, size, seed), shares=shares, **plan)
+    return Trial(run=lambda trainer, seed: run(trainer, size, seed), shares=shares, **plan)
 
 
 def until(run: Run, budget: int, member: int = 0) -> Curves:
@@ -80,7 +80,7 @@ def _delay(curves: Curves) -> int | None:
     return None if fitted is None or generalised is None else generalised - fitted
 
 
-def _decayed(bench: Bench, size: Size, seed: int, decay: float) -> Curves:
+def _decayed(trainer: Trainer, size: Size, seed: int, decay: float) -> Curves:
     """From weights 8 times too large, at a weight decay: the presets' own runs where there are such."""
     name = {0.01: "mnist", 0.1: "mnist-small"}.get(decay)
     steps = DECAYS[size][decay]
@@ -88,7 +88,7 @@ def _decayed(bench: Bench, size: Size, seed: int, decay: float) -> Curves:
     if name is None:
         name = "mnist-small"
         asked |= {"name": "omnigrok/mnist-decay", "optimiser.weight_decay": decay}
-    return until(bench.train(preset(f"omnigrok/{name}", asked)), steps)
+    return until(trainer.train(preset(f"omnigrok/{name}", asked)), steps)
 
 
 def _course(curves: Curves) -> tuple[dict[str, Any], str]:
@@ -100,24 +100,24 @@ def _course(curves: Curves) -> tuple[dict[str, Any], str]:
     return values, f"90% of the training set {told(fitted)}, 60% of the test digits {told(generalised)}"
 
 
-def _delayed(bench: Bench, size: Size, seed: int) -> Finding:
-    curves = _decayed(bench, size, seed, MAIN_DECAY[size])
+def _delayed(trainer: Trainer, size: Size, seed: int) -> Outcome:
+    curves = _decayed(trainer, size, seed, MAIN_DECAY[size])
     delay = _delay(curves)
-    values, said = _course(curves)
-    return Finding(values, delay is not None and delay >= DELAY, said)
+    values, sentence = _course(curves)
+    return Outcome(values, delay is not None and delay >= DELAY, sentence)
 
 
-def _no_delay(bench: Bench, size: Size, seed: int) -> Finding:
+def _no_delay(trainer: Trainer, size: Size, seed: int) -> Outcome:
     asked: dict[str, Any] = {"seed": seed, "budget.steps": NO_DELAY[size], "evaluation.every": 5}
-    curves = until(bench.train(preset("omnigrok/mnist-no-delay", asked)), NO_DELAY[size])
+    curves = until(trainer.train(preset("omnigrok/mnist-no-delay", asked)), NO_DELAY[size])
     delay = _delay(curves)
-    values, said = _course(curves)
-    return Finding(values, delay is not None and delay < DELAY, said)
+    values, sentence = _course(curves)
+    return Outcome(values, delay is not None and delay < DELAY, sentence)
 
 
-def _by_decay(bench: Bench, size: Size, seed: int) -> tuple[dict[str, Any], list[int | None], float | None]:
+def _by_decay(trainer: Trainer, size: Size, seed: int) -> tuple[dict[str, Any], list[int | None], float | None]:
     """Values, the step of 60% for each decay, and the slope of its logarithm in the decay's."""
-    times = [_times(_decayed(bench, size, seed, decay))[1] for decay in DECAYS[size]]
+    times = [_times(_decayed(trainer, size, seed, decay))[1] for decay in DECAYS[size]]
     found = dict(zip(DECAYS[size], times, strict=True))
     reached = np.array([(decay, time) for decay, time in found.items() if time], float)
     slope = float(np.polyfit(np.log(reached[:, 0]), np.log(reached[:, 1]), 1)[0]) if len(reached) > 1 else None
@@ -125,41 +125,43 @@ def _by_decay(bench: Bench, size: Size, seed: int) -> tuple[dict[str, Any], list
     return {**values, "slope": slope}, times, slope
 
 
-def _shorter(bench: Bench, size: Size, seed: int) -> Finding:
-    values, times, _ = _by_decay(bench, size, seed)
+def _shorter(trainer: Trainer, size: Size, seed: int) -> Outcome:
+    values, times, _ = _by_decay(trainer, size, seed)
     # what was not reached comes later than what was; of two such nothing is known
     late = [np.inf if t is None else t for t in times]
     holds = all(a > b for a, b in itertools.pairwise(late))
     parts = (f"{told(t)} with decay {decay:g}" for t, decay in zip(times, DECAYS[size], strict=True))
-    return Finding(values, holds, f"60% of the test digits {', '.join(parts)}")
+    return Outcome(values, holds, f"60% of the test digits {', '.join(parts)}")
 
 
-def _inverse(bench: Bench, size: Size, seed: int) -> Finding:
-    values, times, slope = _by_decay(bench, size, seed)
+def _inverse(trainer: Trainer, size: Size, seed: int) -> Outcome:
+    values, times, slope = _by_decay(trainer, size, seed)
     holds = slope is not None and None not in times and abs(slope + 1) < 0.25
-    said = "too few decays got there" if slope is None else f"time goes with decay to the power of {slope:.2f}"
-    return Finding(values, holds, said)
+    sentence = "too few decays got there" if slope is None else f"time goes with decay to the power of {slope:.2f}"
+    return Outcome(values, holds, sentence)
 
 
-def _without_decay(bench: Bench, size: Size, seed: int) -> Finding:
+def _without_decay(trainer: Trainer, size: Size, seed: int) -> Outcome:
     steps = NO_DECAY[size]
-    curves = until(bench.train(preset("omnigrok/mnist-no-decay", {"seed": seed, "budget.steps": steps})), steps)
+    curves = until(trainer.train(preset("omnigrok/mnist-no-decay", {"seed": seed, "budget.steps": steps})), steps)
     fitted, generalised = _times(curves)
     start, end = at(curves, "test_accuracy", fitted), float(curves["test_accuracy"][-1])
     norm = [float(curves["weight_norm"][i]) for i in (0, -1)]
     values: dict[str, Any] = {"train_90%_at": fitted, "test_when_train_90%": start, "test_end": end}
     values |= {"test_60%_at": generalised, "norm_start": norm[0], "norm_end": norm[1]}
     if start is None:
-        return Finding(values, False, "90% of the training set not reached")
-    said = f"test accuracy {start:.2f} at the fit, {end:.2f} after {curves['step'][-1]:,} steps; norm {norm[0]:.1f}, "
-    return Finding(values, generalised is None and end - start < 0.1, f"{said}then {norm[1]:.1f}")
+        return Outcome(values, False, "90% of the training set not reached")
+    sentence = (
+        f"test accuracy {start:.2f} at the fit, {end:.2f} after {curves['step'][-1]:,} steps; norm {norm[0]:.1f}, "
+    )
+    return Outcome(values, generalised is None and end - start < 0.1, f"{sentence}then {norm[1]:.1f}")
 
 
-def _norm(bench: Bench, size: Size, seed: int) -> Finding:
+def _norm(trainer: Trainer, size: Size, seed: int) -> Outcome:
     from scipy.stats import spearmanr  # a second of importing, which other commands need not take
 
     decay = MAIN_DECAY[size]
-    curves = _decayed(bench, size, seed, decay)
+    curves = _decayed(trainer, size, seed, decay)
     fitted, generalised = _times(curves)
     norm = np.asarray(curves["weight_norm"], float)
     usual = preset("omnigrok/mnist")
@@ -172,13 +174,13 @@ def _norm(bench: Bench, size: Size, seed: int) -> Finding:
     unit = start / usual.network.init_scale
     values |= {"scale_at_test_60%": None if passed is None else passed / unit, "scale_end": end / unit}
     if fitted is None:
-        return Finding(values, False, "90% of the training set not reached")
+        return Outcome(values, False, "90% of the training set not reached")
     later = curves["step"] >= fitted
     falls = bool(np.all(np.diff(norm[later]) < 0))
     together = float(spearmanr(norm[later], curves["test_accuracy"][later]).statistic)
     values |= {"falls_throughout": falls, "rank_correlation_with_test_accuracy": together}
-    said = f"norm {start:.1f}, then {end:.1f}; rank correlation with test accuracy {together:.3f}"
-    return Finding(values, falls and together < -0.95, said)
+    sentence = f"norm {start:.1f}, then {end:.1f}; rank correlation with test accuracy {together:.3f}"
+    return Outcome(values, falls and together < -0.95, sentence)
 
 
 _DIGITS = (
@@ -222,9 +224,109 @@ _PLAIN: dict[Size, Plan] = {
 _DATA = "The paper trains on MNIST's first 1,000 digits and tests on 10,000 others, in double precision."
 
 
-def _claim(run: Callable[[Bench, Size, int], Finding], plans: dict[Size, Plan], shares: str, **words: Any) -> Claim:
+def _claim(run: Callable[[Trainer, Size, int], Outcome], plans: dict[Size, Plan], shares: str, **words: Any) -> Claim:
     quick, full = (trial(run, size, plan, shares) for size, plan in plans.items())
     return Claim(quick=quick, full=full, **words)
+
+
+STEPS: dict[Size, int] = {"quick": 5_000, "full": 10_000}
+STUDENT_STEPS = 100_000
+#: Factors of the initial weights, and so of the norm that is kept.
+SCALES: dict[Size, tuple[float, ...]] = {
+    "quick": (0.3, 0.6, 1.0, 2.0, 8.0),
+    "full": (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0),
+}
+#: Scales that are too small and too large, and where the training set begins to be fitted.
+SMALL, LARGE, FITS = 0.3, 8.0, 0.6
+RATE = 1e-3
+
+
+def _lowest(trainer: Trainer, size: Size, seed: int, asked: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
+    """The lowest errors and losses met at each scale and learning rate: one run, side by side."""
+    members = []
+    for scale, rate in asked:
+        own = {"network.init_scale": scale, "optimiser.learning_rate": rate}
+        members.append(preset("omnigrok/landscape", {**own, "seed": seed, "budget.steps": STEPS[size]}))
+    run = trainer.train(members)
+    lowest = []
+    for i in range(len(asked)):
+        curves = until(run, STEPS[size], i)
+        found = {f"{part}_error": 1 - float(curves[f"{part}_accuracy"].max()) for part in ("train", "test")}
+        lowest.append(found | {f"{part}_loss": float(curves[f"{part}_loss"].min()) for part in ("train", "test")})
+    return lowest
+
+
+def _landscape(trainer: Trainer, size: Size, seed: int) -> dict[float, dict[str, float]]:
+    """What `_lowest` gives at each scale."""
+    found = _lowest(trainer, size, seed, [(scale, RATE) for scale in SCALES[size]])
+    return dict(zip(SCALES[size], found, strict=True))
+
+
+def _lu(trainer: Trainer, size: Size, seed: int) -> Outcome:
+    found = _landscape(trainer, size, seed)
+    train = {scale: of["train_error"] for scale, of in found.items()}
+    test = {scale: of["test_error"] for scale, of in found.items()}
+    best = min(test, key=lambda scale: test[scale])
+    falls_to_zero = train[SMALL] > 0.05 and all(e <= 0.005 for scale, e in train.items() if scale >= FITS)
+    has_minimum = FITS <= best <= 2 and test[SMALL] > 1.5 * test[best] and test[LARGE] > 2 * test[best]
+    values: dict[str, Any] = {f"{name}_at_{scale:g}": v for scale, of in found.items() for name, v in of.items()}
+    values |= {"best_scale": best, "training_is_an_L": falls_to_zero, "test_is_a_U": has_minimum}
+    sentence = (
+        f"training error {train[SMALL]:.2f} at scale {SMALL:g}, {train[FITS]:.3f} at {FITS:g}; test error "
+        f"{test[SMALL]:.2f} at {SMALL:g}, {test[best]:.2f} at {best:g}, {test[LARGE]:.2f} at {LARGE:g}"
+    )
+    return Outcome(values, falls_to_zero and has_minimum, sentence)
+
+
+def _rate_with_norm(trainer: Trainer, size: Size, seed: int) -> Outcome:
+    plain = _landscape(trainer, size, seed)
+    scaled = _lowest(trainer, size, seed, [(LARGE, RATE * LARGE)])[0]
+    least = min(of["test_error"] for of in plain.values())
+    values = {"least_test_error": least} | {f"{name}_at_usual_rate": v for name, v in plain[LARGE].items()}
+    values |= {f"{name}_at_rate_with_norm": v for name, v in scaled.items()}
+    sentence = (
+        f"test error at scale {LARGE:g} is {plain[LARGE]['test_error']:.2f} at the usual rate, "
+        f"{scaled['test_error']:.2f} at {LARGE:g} times it, and {least:.2f} at the best norm"
+    )
+    return Outcome(values, scaled["test_error"] > 2 * least, sentence)
+
+
+def _student(trainer: Trainer, size: Size, seed: int) -> Outcome:
+    run = trainer.train(preset("omnigrok/teacher-student", {"seed": seed, "budget.steps": STUDENT_STEPS}))
+    curves = until(run, STUDENT_STEPS)
+    fitted = first(curves, "train_accuracy", 0.9)
+    half, most, all_right = (first(curves, "test_accuracy", bar) for bar in (0.5, 0.9, 1.0))
+    values: dict[str, Any] = {"train_90%_at": fitted, "test_50%_at": half, "test_90%_at": most}
+    values |= {"test_100%_at": all_right, "test_end": float(curves["test_accuracy"][-1])}
+    values["test_when_train_90%"] = at(curves, "test_accuracy", fitted)
+    holds = fitted is not None and most is not None and most - fitted >= DELAY
+    return Outcome(values, holds, f"90% of the training inputs {told(fitted)}, of the others {told(most)}")
+
+
+_CONSTANT = (
+    "200 digits for training, 4,800 for test; AdamW without decay, all weights scaled to one norm after each step"
+)
+_LANDSCAPE: dict[Size, Plan] = {
+    "quick": {
+        "setting": f"{_CONSTANT}; scales 0.3, 0.6, 1, 2 and 8, 5,000 steps, half of the paper's.",
+        "seeds": 1,
+        "cost": 65,
+    },
+    "full": {"setting": f"{_CONSTANT}; 13 scales from 0.1 to 8, the paper's 10,000 steps.", "seeds": 3, "cost": 975},
+}
+_CONTROL: dict[Size, Plan] = {
+    "quick": {
+        "setting": f"{_CONSTANT}; scales 0.3 to 8, and 8 at a rate of 0.008; 5,000 steps, half of the paper's.",
+        "seeds": 1,
+        "cost": 78,
+    },
+    "full": {
+        "setting": f"{_CONSTANT}; 13 scales from 0.1 to 8, and 8 at a rate of 0.008; 10,000 steps.",
+        "seeds": 3,
+        "cost": 1050,
+    },
+}
+_TEACHING = "The paper's own setting, as it takes seconds: 5-100-100-5, 100 examples, 100,000 steps."
 
 
 CLAIMS = [
@@ -234,7 +336,7 @@ CLAIMS = [
         "mnist",
         id="mnist-delayed",
         claim="A network with large initial weights fits 1,000 digits at once and generalises to others much later.",
-        source="section 4.3 and figure 8a; Omnigrok (arXiv 2210.01117)",
+        source="Liu et al. 2022 (arXiv 2205.10343), section 4.3 and figure 8a; Omnigrok (arXiv 2210.01117)",
         expected="90% of the training set by step 1,300; 60% of the test digits at 23,500, 89% at 100,000; at ten "
         "times the decay 60% at 6,300, 80% at 9,500",
         counter=f"Held to: 60% of the test digits at least 1,000 steps after 90% of the training set. {_DATA}",
@@ -245,7 +347,7 @@ CLAIMS = [
         "mnist-usual",
         id="mnist-small-init-no-delay",
         claim="With initial weights of the usual size the same network fits and generalises together.",
-        source="section 4.3; Omnigrok (arXiv 2210.01117)",
+        source="Liu et al. 2022 (arXiv 2205.10343), section 4.3; Omnigrok (arXiv 2210.01117)",
         expected="90% of the training set and 85% of the test digits at step 32, 91% in the end",
         counter="Held to: 60% of the test digits less than 1,000 steps after 90% of the training set.",
     ),
@@ -255,7 +357,7 @@ CLAIMS = [
         "mnist",
         id="mnist-decay-shortens",
         claim="The more weight decay, the sooner a network with large initial weights generalises.",
-        source="section 4.3 and figure 8b; Omnigrok (arXiv 2210.01117)",
+        source="Liu et al. 2022 (arXiv 2205.10343), section 4.3 and figure 8b; Omnigrok (arXiv 2210.01117)",
         expected="the step of 60% of the test digits falls from each decay to the next",
     ),
     _claim(
@@ -286,9 +388,40 @@ CLAIMS = [
         "mnist",
         id="mnist-norm",
         claim="Weight decay takes the norm down towards that of best generalisation while test accuracy rises.",
-        source="section 4.3; Omnigrok (arXiv 2210.01117)",
+        source="Liu et al. 2022 (arXiv 2205.10343), section 4.3; Omnigrok (arXiv 2210.01117)",
         expected="from 93.7 to 51–52 at step 100,000; at ten times the decay to 19–20 at 30,000",
         counter="Held to: the norm falls at every evaluation after the fit, and its rank correlation with test "
         "accuracy is below −0.95. The scale at 60% is for comparison with the claim landscape-lu.",
     ),
+    Claim(
+        id="landscape-lu",
+        claim="At a constant norm training error falls to zero and stays there, an L; test error has a minimum, a U.",
+        source="Omnigrok (arXiv 2210.01117), reduced landscapes",
+        expected="200 digits: training error 0 from scale 0.6 on; lowest test error 0.18 near scale 1, 0.78 at 8",
+        counter="Held to: training error above 0.05 at scale 0.3 and at most 0.005 from 0.6; least test error between "
+        "0.6 and 2, 1.5 times as much at 0.3 and twice as much at 8.",
+        quick=trial(_lu, "quick", _LANDSCAPE["quick"], "landscape"),
+        full=trial(_lu, "full", _LANDSCAPE["full"], "landscape"),
+    ),
+    Claim(
+        id="landscape-rate-control",
+        claim="It is the norm that spoils generalisation at the U's right, not that Adam's steps are small beside it.",
+        source="Omnigrok (arXiv 2210.01117), reduced landscapes; the control follows a public comment by L. Chan",
+        expected="no such control in the paper: test error 0.78 at scale 8 at the usual rate, 0.18 near scale 1",
+        counter="At a fixed rate Adam moves large weights by a smaller share. Held to: with the rate in proportion to "
+        "the norm, test error at scale 8 is still twice the least.",
+        quick=trial(_rate_with_norm, "quick", _CONTROL["quick"], "landscape"),
+        full=trial(_rate_with_norm, "full", _CONTROL["full"], "landscape"),
+    ),
+    Claim(
+        id="teacher-student",
+        claim="In regression, too, a student with large initial weights fits first and generalises much later.",
+        source="Omnigrok (arXiv 2210.01117), teacher and student",
+        expected="90% of the training inputs at step 600; 62% of the others at 15,000, all at about 50,000",
+        counter="Held to: 90% of the test inputs at least 1,000 steps after 90% of the training inputs.",
+        quick=trial(_student, "quick", {"setting": _TEACHING, "seeds": 2, "cost": 40}, ""),
+        full=trial(_student, "full", {"setting": _TEACHING, "seeds": 10, "cost": 200}, ""),
+    ),
 ]
+
+publish("omnigrok", "Omnigrok: grokking beyond algorithmic data", CLAIMS)

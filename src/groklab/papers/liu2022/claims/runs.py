@@ -20,7 +20,7 @@ from groklab.experiment.schema import Experiment
 from groklab.grokking.learning_phases import LETTERS, LearningPhase, learning_phase
 from groklab.papers.liu2022.starts import Recipe, published_start
 from groklab.papers.published import PublishedMap
-from groklab.reproduction import Bench
+from groklab.reproduction import Trainer
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.store.storage import atomic_write, digest
@@ -52,10 +52,10 @@ def grid(rows: Sequence[int], columns: Sequence[int], budget: int, every: int = 
     return Part(tuple((i, j) for i in rows for j in columns), budget, every)
 
 
-def started(bench: Bench, seed: int, recipe: Recipe = "notebook") -> dict[str, Any]:
+def started(trainer: Trainer, seed: int, recipe: Recipe = "notebook") -> dict[str, Any]:
     """Overrides for the published initial weights and training set of a seed; the weights lie with the runs."""
     weights, rows = published_start(seed, recipe=recipe)
-    path = Collection(Path(bench.home) if bench.home is not None else None).folder / "starts"
+    path = Collection(Path(trainer.home) if trainer.home is not None else None).folder / "starts"
     path.mkdir(parents=True, exist_ok=True)
     path = path / f"liu2022-{recipe}-{seed}.npz"
     content = io.BytesIO()
@@ -73,10 +73,10 @@ def implied(seed: int) -> float:
     return equations_of(task).ideal_accuracy(chosen)
 
 
-def train_part(bench: Bench, name: str, published: PublishedMap, part: Part, seed: int) -> Run:
+def train_part(trainer: Trainer, name: str, published: PublishedMap, part: Part, seed: int) -> Run:
     """One member a cell, in the order of the cells."""
-    asked = {**started(bench, seed), **RETIRING, "budget.steps": part.budget, "evaluation.every": part.every}
-    return bench.train([_cell(name, published, cell, asked) for cell in part.cells])
+    asked = {**started(trainer, seed), **RETIRING, "budget.steps": part.budget, "evaluation.every": part.every}
+    return trainer.train([_cell(name, published, cell, asked) for cell in part.cells])
 
 
 def _cell(name: str, published: PublishedMap, cell: tuple[int, int], asked: dict[str, Any]) -> Experiment:
@@ -93,7 +93,7 @@ def phase_until(run: Run, member: int, budget: int) -> LearningPhase:
     return learning_phase(curves["step"][kept], train, test, budget=budget)
 
 
-def diagram(bench: Bench, name: str, published: PublishedMap, parts: Sequence[Part], seed: int) -> pl.DataFrame:
+def diagram(trainer: Trainer, name: str, published: PublishedMap, parts: Sequence[Part], seed: int) -> pl.DataFrame:
     """Cells of a published map as they come out here, by row and column.
 
     Columns: `row`, `column`, `rate` (of the decoder), `other` (decay, or rate of the representation), `letter`,
@@ -102,7 +102,7 @@ def diagram(bench: Bench, name: str, published: PublishedMap, parts: Sequence[Pa
     """
     rows = []
     for part in parts:
-        run = train_part(bench, name, published, part, seed)
+        run = train_part(trainer, name, published, part, seed)
         cut = published_until(published, part.budget)
         for member, (i, j) in enumerate(part.cells):
             found = phase_until(run, member, part.budget)

@@ -11,14 +11,14 @@ import pytest
 
 import groklab as gl
 from groklab.experiment.schema import Experiment
-from groklab.papers.liu2022.claims import images, landscapes
-from groklab.reproduction import Bench, Claim, Finding
+from groklab.papers.omnigrok import claims as omnigrok
+from groklab.reproduction import Claim, Outcome, Trainer
 from groklab.reproduction.claim import Size
 
 #: 60 digits and narrow layers: verdicts say nothing, values are all there.
 TINY = {"task.first": 60, "split.n_train": 40, "network.d_hidden": 8, "batch_size": 10, "evaluation.every": 5}
 TINY_STUDENT = {"task.examples": 40, "split.n_train": 20, "network.d_hidden": 8, "evaluation.every": 5}
-CLAIMS: dict[str, Claim] = {c.id: c for c in (*images.CLAIMS, *landscapes.CLAIMS)}
+CLAIMS: dict[str, Claim] = {c.id: c for c in omnigrok.CLAIMS}
 
 
 def small(name: str, overrides: dict[str, Any] | None = None) -> Experiment:
@@ -30,26 +30,26 @@ def small(name: str, overrides: dict[str, Any] | None = None) -> Experiment:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every experiment that claims ask for is made tiny."""
-    for module in (images, landscapes):
+    for module in (omnigrok,):
         monkeypatch.setattr(module, "preset", small)
 
 
-def found_by(claim: str, size: Size = "quick", seed: int = 0) -> Finding:
+def found_by(claim: str, size: Size = "quick", seed: int = 0) -> Outcome:
     trial = CLAIMS[claim].trial(size)
     assert trial is not None
-    found = trial.run(Bench(), seed)
-    assert isinstance(found, Finding)
+    found = trial.run(Trainer(), seed)
+    assert isinstance(found, Outcome)
     return found
 
 
 def test_every_claim_gives_its_values_and_claims_share_their_runs(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(landscapes.SCALES, "full", landscapes.SCALES["quick"])
+    monkeypatch.setitem(omnigrok.SCALES, "full", omnigrok.SCALES["quick"])
     sizes: tuple[Size, ...] = ("quick", "full")
     for claim, size in itertools.product(CLAIMS, sizes):
-        finding = found_by(claim, size)
-        assert finding.said, claim
-        assert finding.values, claim
-        for name, value in finding.values.items():
+        outcome = found_by(claim, size)
+        assert outcome.sentence, claim
+        assert outcome.values, claim
+        for name, value in outcome.values.items():
             assert value is None or math.isfinite(value), (claim, name)
     assert sorted(r.name.rsplit("-", 1)[0] for r in gl.runs()) == [
         "omnigrok-landscape", "omnigrok-landscape-x5", "omnigrok-mnist", "omnigrok-mnist-decay",
@@ -76,9 +76,9 @@ def test_trials_of_one_size_that_share_runs_have_the_same_seeds() -> None:
 
 
 def test_a_run_that_went_further_is_looked_at_up_to_the_budget() -> None:
-    run = Bench().train(small("omnigrok/mnist-small"))
+    run = Trainer().train(small("omnigrok/mnist-small"))
     assert run.curves()["step"][-1] == 40
-    cut = images.until(run, 20)
+    cut = omnigrok.until(run, 20)
     assert cut["step"][-1] == 20
     assert len(cut["test_accuracy"]) == len(cut["step"])
 
@@ -102,10 +102,10 @@ def rising(train_at: int, test_at: int, last: int, *, norm: float = 94.0, rate: 
 def test_times_by_decay_are_held_against_an_inverse_law(
     monkeypatch: pytest.MonkeyPatch, power: float, falls: bool, is_inverse: bool
 ) -> None:
-    def decayed(bench: Bench, size: str, seed: int, decay: float) -> dict[str, np.ndarray]:
+    def decayed(trainer: Trainer, size: str, seed: int, decay: float) -> dict[str, np.ndarray]:
         return rising(1000, 100 * round(40 * (decay / 0.1) ** power), 20_000)
 
-    monkeypatch.setattr(images, "_decayed", decayed)
+    monkeypatch.setattr(omnigrok, "_decayed", decayed)
     shorter, inverse = found_by("mnist-decay-shortens"), found_by("mnist-time-inverse-in-decay")
     assert inverse.values["slope"] == pytest.approx(power, abs=0.02)
     assert (shorter.holds, inverse.holds) == (falls, is_inverse)
@@ -114,7 +114,7 @@ def test_times_by_decay_are_held_against_an_inverse_law(
 
 def test_a_decay_that_never_generalises_is_later_than_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     times = {0.03: 90_000, 0.1: 6_000, 0.3: 2_000}
-    monkeypatch.setattr(images, "_decayed", lambda b, s, seed, decay: rising(1000, times[decay], 20_000))
+    monkeypatch.setattr(omnigrok, "_decayed", lambda b, s, seed, decay: rising(1000, times[decay], 20_000))
     assert found_by("mnist-decay-shortens").holds
     assert not found_by("mnist-time-inverse-in-decay").holds
     times[0.1] = 90_000
@@ -123,7 +123,7 @@ def test_a_decay_that_never_generalises_is_later_than_all_others(monkeypatch: py
 
 def test_a_delay_is_one_of_at_least_1000_steps_and_needs_both(monkeypatch: pytest.MonkeyPatch) -> None:
     for test_at, holds in ((2000, True), (1900, False), (90_000, False)):
-        monkeypatch.setattr(images, "_decayed", lambda *_, at=test_at: rising(1000, at, 20_000))
+        monkeypatch.setattr(omnigrok, "_decayed", lambda *_, at=test_at: rising(1000, at, 20_000))
         found = found_by("mnist-delayed")
         assert found.holds == holds
         assert found.values["train_90%_at"] == 1000
@@ -132,7 +132,7 @@ def test_a_delay_is_one_of_at_least_1000_steps_and_needs_both(monkeypatch: pytes
 
 def test_the_norm_has_to_fall_while_accuracy_rises(monkeypatch: pytest.MonkeyPatch) -> None:
     for rate, holds in ((1e-4, True), (-1e-4, False)):
-        monkeypatch.setattr(images, "_decayed", lambda *_, r=rate: rising(1000, 4000, 10_000, rate=r) | BOUNDLESS)
+        monkeypatch.setattr(omnigrok, "_decayed", lambda *_, r=rate: rising(1000, 4000, 10_000, rate=r) | BOUNDLESS)
         found = found_by("mnist-norm")
         assert found.holds == holds
         assert found.values["rank_correlation_with_test_accuracy"] == pytest.approx(-1 if holds else 1)
@@ -158,10 +158,10 @@ def test_the_landscape_needs_an_l_and_a_u(
 ) -> None:
     table = PUBLISHED | changes
 
-    def lowest(bench: Bench, size: str, seed: int, asked: Any) -> list[dict[str, float]]:
+    def lowest(trainer: Trainer, size: str, seed: int, asked: Any) -> list[dict[str, float]]:
         return [dict(zip(("train_error", "test_error"), table[scale], strict=True)) for scale, _ in asked]
 
-    monkeypatch.setattr(landscapes, "_lowest", lowest)
+    monkeypatch.setattr(omnigrok, "_lowest", lowest)
     assert found_by("landscape-lu").holds == holds
 
 
@@ -171,7 +171,7 @@ def test_the_control_is_of_the_large_norm_at_its_own_rate(monkeypatch: pytest.Mo
         def lowest(b: Any, size: str, s: int, asked: Any, e: float = error) -> list[dict[str, float]]:
             return [{"test_error": PUBLISHED[scale][1] if rate == 1e-3 else e} for scale, rate in asked]
 
-        monkeypatch.setattr(landscapes, "_lowest", lowest)
+        monkeypatch.setattr(omnigrok, "_lowest", lowest)
         found = found_by("landscape-rate-control")
         assert found.holds == holds
         assert found.values["test_error_at_rate_with_norm"] == error

@@ -1,4 +1,4 @@
-"""What is kept between calls: findings by claim, size and seed."""
+"""What is kept between calls: outcomes by claim, size and seed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from invented import Counted, claim
 
 from groklab.errors import InputError, Interrupted, OutOfTime
-from groklab.reproduction import Bench, Finding, Paper, reproduce, standing
+from groklab.reproduction import Outcome, Paper, PaperResult, Trainer, reproduce, results
 from groklab.training.interrupts import ctrl_c, deadline
 
 Publish = Callable[..., Paper]
 
 
-def one(found: dict[str, Any]) -> dict[str, Any]:
-    return dict(found["claims"][0])
+def one(result: PaperResult) -> dict[str, Any]:
+    return dict(result.to_dict()["claims"][0])
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,15 @@ def one(found: dict[str, Any]) -> dict[str, Any]:
 )
 def test_verdicts(paper: Publish, holding: set[int], verdict: str) -> None:
     paper(claim(Counted(holds=holding)))
-    assert one(standing("mine"))["verdict"] == "not run"
+    assert one(results("mine"))["verdict"] == "not run"
     assert one(reproduce("mine"))["verdict"] == verdict
-    assert one(standing("mine"))["verdict"] == verdict
+    assert one(results("mine"))["verdict"] == verdict
 
 
 def test_without_a_trial_of_a_size_a_claim_is_not_run(paper: Publish) -> None:
     paper(claim(Counted()))
     found = reproduce("mine", "full")
-    assert found["complete"]
+    assert found.complete
     assert (one(found)["verdict"], one(found)["command"], one(found)["cost_seconds"]) == ("not run", None, None)
     assert "--quick has one" in one(found)["note"]
 
@@ -53,7 +53,7 @@ def test_a_finding_is_measured_once(paper: Publish) -> None:
     assert one(reproduce("mine", seeds=2))["seeds"] == [0, 1]
     reproduce("mine", seeds=2, again=True)
     assert run.asked == [0, 1, 2, 3, 4, 0, 1]
-    assert one(standing("mine", seeds=5))["verdict"] == "reproduced"
+    assert one(results("mine", seeds=5))["verdict"] == "reproduced"
 
 
 @pytest.mark.parametrize("change", [{"setting": "another"}, {"version": 2}])
@@ -65,7 +65,7 @@ def test_a_changed_claim_is_measured_again(paper: Publish, change: dict[str, Any
     reproduce("mine")
     assert run.asked == [0, 1, 2]
     paper(claim(run, **change))
-    assert one(standing("mine"))["verdict"] == "not run"
+    assert one(results("mine"))["verdict"] == "not run"
     reproduce("mine")
     assert run.asked == [0, 1, 2, 0, 1, 2]
 
@@ -73,9 +73,9 @@ def test_a_changed_claim_is_measured_again(paper: Publish, change: dict[str, Any
 def test_seeds_that_share_an_ensemble_are_measured_together(paper: Publish) -> None:
     asked = []
 
-    def run(bench: Bench, seeds: tuple[int, ...]) -> list[Finding]:
+    def run(trainer: Trainer, seeds: tuple[int, ...]) -> list[Outcome]:
         asked.append(seeds)
-        return [Finding({"seed": s}, True, "so") for s in seeds]
+        return [Outcome({"seed": s}, True, "so") for s in seeds]
 
     paper(claim(run, together=True))
     assert one(reproduce("mine"))["measured"]["seed"]["values"] == [0, 1, 2]
@@ -94,9 +94,9 @@ def test_fixed_seeds_are_not_added_to(paper: Publish) -> None:
 def test_what_several_claims_train_costs_once(paper: Publish) -> None:
     both = [claim(Counted(), id=name, cost=cost, shares="run") for name, cost in (("one", 6.0), ("two", 9.0))]
     paper(*both, claim(Counted(), id="three", cost=3.0))
-    assert standing("mine")["seconds_left"] == 12
-    assert reproduce("mine/one")["seconds_left"] == 0
-    assert standing("mine")["seconds_left"] == 3
+    assert results("mine").seconds_left == 12
+    assert reproduce("mine/one").seconds_left == 0
+    assert results("mine").seconds_left == 3
 
 
 def test_values_that_are_no_numbers(paper: Publish, home: Path) -> None:
@@ -111,7 +111,7 @@ def test_values_that_are_no_numbers(paper: Publish, home: Path) -> None:
     }
     paper(claim(Counted(values)))
     found = reproduce("mine")
-    json.dumps(found, allow_nan=False)
+    json.dumps(found.to_dict(), allow_nan=False)
     seen = {name: entry["values"][0] for name, entry in one(found)["measured"].items()}
     assert seen == {
         "lost": None,
@@ -126,7 +126,7 @@ def test_values_that_are_no_numbers(paper: Publish, home: Path) -> None:
     json.loads((home / "reproductions" / "mine.json").read_text(), parse_constant=pytest.fail)
 
 
-@pytest.mark.parametrize("content", [b"", b'{"findings": {"one', b"[1]", b'{"findings": 3}', b"\xff\x00", b"[" * 9999])
+@pytest.mark.parametrize("content", [b"", b'{"outcomes": {"one', b"[1]", b'{"outcomes": 3}', b"\xff\x00", b"[" * 9999])
 def test_a_damaged_file_is_set_aside(paper: Publish, home: Path, content: bytes) -> None:
     run = Counted()
     paper(claim(run))
@@ -150,10 +150,10 @@ def test_a_damaged_finding_is_measured_again(paper: Publish, home: Path, record:
     whole = reproduce("mine")
     path = home / "reproductions" / "mine.json"
     content = json.loads(path.read_text())
-    kept = content["findings"]["one/quick/1"]
+    kept = content["outcomes"]["one/quick/1"]
     # an empty one stands for a record that is lost
     changed = {**kept, **record} if isinstance(record, dict) and record else record
-    content["findings"]["one/quick/1"] = changed
+    content["outcomes"]["one/quick/1"] = changed
     path.write_text(json.dumps(content))
     assert one(reproduce("mine"))["measured"] == one(whole)["measured"]
     assert run.asked == [0, 1, 2, 1]
@@ -162,15 +162,15 @@ def test_a_damaged_finding_is_measured_again(paper: Publish, home: Path, record:
 def test_a_deadline_between_findings(paper: Publish) -> None:
     run = Counted()
 
-    def slow(bench: Bench, seed: int) -> Finding:
+    def slow(trainer: Trainer, seed: int) -> Outcome:
         import time
 
         time.sleep(0.05)
-        return run(bench, seed)
+        return run(trainer, seed)
 
     paper(claim(slow, seeds=4))
     found = reproduce("mine", minutes=0.01 / 60)
-    assert (len(run.asked), found["complete"]) == (1, False)
+    assert (len(run.asked), found.complete) == (1, False)
     assert one(found)["note"].startswith("1 of 4 seeds measured so far")
     assert one(found)["verdict"] == "not run"
     reproduce("mine", minutes=0.01 / 60, slices=2)
@@ -178,12 +178,12 @@ def test_a_deadline_between_findings(paper: Publish) -> None:
 
 
 def test_a_trial_may_look_at_the_clock(paper: Publish) -> None:
-    def long(bench: Bench, seed: int) -> Finding:
+    def long(trainer: Trainer, seed: int) -> Outcome:
         while True:
-            bench.check_time()
+            trainer.check_time()
 
     paper(claim(long))
-    assert not reproduce("mine", minutes=0.1 / 60)["complete"]
+    assert not reproduce("mine", minutes=0.1 / 60).complete
 
 
 def test_a_deadline_is_told_from_ctrl_c() -> None:

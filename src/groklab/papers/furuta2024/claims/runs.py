@@ -12,7 +12,7 @@ import numpy as np
 
 from groklab.experiment.presets import preset
 from groklab.measures import MEASURES
-from groklab.reproduction import Bench, Trial
+from groklab.reproduction import Trainer, Trial
 from groklab.reproduction.claim import Size
 from groklab.store.run import Run
 from groklab.tasks.base import Task
@@ -110,7 +110,7 @@ def _spectra(path: Path, member: int) -> Mapping[str, Any]:
 
 
 def trained(
-    bench: Bench, size: Size, what: str, operations: Sequence[str], seeds: Sequence[int], **changes: Any
+    trainer: Trainer, size: Size, what: str, operations: Sequence[str], seeds: Sequence[int], **changes: Any
 ) -> Trained:
     """Operations side by side in one run named after `what`, until each has grokked or the steps of the size are over.
 
@@ -136,14 +136,14 @@ def trained(
         for i, seed in enumerate(seeds):
             own = {k: v[i] if isinstance(v, PerSeed) else v for k, v in asked.items()}
             members.append(preset(f"furuta2024/{operation}", {**own, "seed": seed}))
-    return Trained(bench.train(members), tuple(operations), tuple(seeds), asked["budget.steps"])
+    return Trained(trainer.train(members), tuple(operations), tuple(seeds), asked["budget.steps"])
 
 
 class PerSeed(tuple[Any, ...]):
     """A setting's values, one a seed."""
 
 
-def cleaned_up(bench: Bench, size: Size, operation: str, seeds: Sequence[int]) -> Trained:
+def cleaned_up(trainer: Trainer, size: Size, operation: str, seeds: Sequence[int]) -> Trained:
     """One operation with its own sign, trained on after it has grokked, and its spectra while it trains."""
     more: dict[str, Any] = {
         "budget__extra_steps": CLEAN_UP[size],
@@ -151,16 +151,16 @@ def cleaned_up(bench: Bench, size: Size, operation: str, seeds: Sequence[int]) -
         "measures__every": 100,
     }
     more |= {"budget__steps": STEPS[size] + 2 * CLEAN_UP[size]} | (OWN.get(operation, {}) if size == "quick" else {})
-    return trained(bench, size, operation, (operation,), seeds, **more)
+    return trained(trainer, size, operation, (operation,), seeds, **more)
 
 
-def alone(bench: Bench, size: Size, operation: str, seeds: Sequence[int]) -> Trained:
+def alone(trainer: Trainer, size: Size, operation: str, seeds: Sequence[int]) -> Trained:
     """A hard operation from scratch, in the setting in which it is tried with the help of others."""
-    return trained(bench, size, f"{operation}-alone", (operation,), seeds, split__frac_train=MORE[size])
+    return trained(trainer, size, f"{operation}-alone", (operation,), seeds, split__frac_train=MORE[size])
 
 
 def trial(run: Any, size: Size, cost: float, setting: str = "{}.", cleaned: bool = False, **more: Any) -> Trial:
-    """A trial of `run(bench, size, seeds) -> list[Finding]`.
+    """A trial of `run(trainer, size, seeds) -> list[Outcome]`.
 
     setting: with {} for that of the size. cleaned: its runs go on after they have grokked, as those of `cleaned_up`.
     """
@@ -171,7 +171,7 @@ def trial(run: Any, size: Size, cost: float, setting: str = "{}.", cleaned: bool
     return Trial(
         setting=setting.format(SETTING[size].format(steps)),
         cost=cost,
-        run=lambda bench, seeds: run(bench, size, seeds),
+        run=lambda trainer, seeds: run(trainer, size, seeds),
         together=True,
         **{"seeds": SEEDS, **more},
     )

@@ -1,0 +1,295 @@
+"""From the outcomes of several seeds to a verdict and to values with their spread; and results to be published."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from groklab.errors import DamagedError, InputError
+from groklab.reproduction.claim import SIZES, Claim, Paper, Size
+from groklab.reproduction.ledger import Ledger, Record, provenance
+from groklab.store import storage
+from groklab.text import in_powers
+
+Verdict = Literal["reproduced", "partly", "not reproduced", "not run"]
+VERDICTS: tuple[Verdict, ...] = ("reproduced", "partly", "not reproduced", "not run")
+#: What the published entry of a claim holds of each size that has been measured.
+EVIDENCE = (
+    *("command", "measured", "seeds", "verdict", "note", "setting", "cost", "seconds"),
+    *("date", "hardware", "groklab", "digest"),
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One measured value over the seeds, None for a seed that lacks it; median, min and max where all are numbers."""
+
+    values: tuple[Any, ...]
+    median: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Spread:
+        """Return the spread of the seeds' values."""
+        known = [v for v in values if v is not None]
+        if not known or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
+            return cls(tuple(values))
+        return cls(tuple(values), statistics.median(known), min(known), max(known))
+
+    @property
+    def text(self) -> str:
+        """The spread in words: `1,480 (1,280 to 2,010)`, `true in 19 of 20`, `14, 35, 41`."""
+        known = [v for v in self.values if v is not None]
+        missing = len(self.values) - len(known)
+        rest = f", none in {missing} of {len(self.values)}" if missing else ""
+        if not known:
+            return "none"
+        if self.median is not None:
+            low, middle, high = (shown(v) for v in (self.min, self.median, self.max))
+            return (middle if low == high else f"{middle} ({low} to {high})") + rest
+        counted = Counter(json.dumps(v) for v in known)
+        if len(counted) == 1 and not missing:
+            return shown(known[0])
+        if all(isinstance(v, bool) for v in self.values):
+            return f"true in {sum(self.values)} of {len(self.values)}"
+        counts = {name: f" in {n}" if max(counted.values()) > 1 else "" for name, n in counted.items()}
+        return "; ".join(shown(json.loads(name)) + count for name, count in counts.items()) + rest
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return `values`, and for numbers `median`, `min` and `max`."""
+        return {k: list(v) if k == "values" else v for k, v in vars(self).items() if v is not None}
+
+
+def label(name: str) -> str:
+    """Return a value's name for people."""
+    return name.replace("_", " ")
+
+
+def shown(value: Any) -> str:
+    """Write one value for people: integers with separators, others to three figures."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(shown(v) for v in value) or "none"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e9):
+        return f"{value:,.0f}"
+    if isinstance(value, float):
+        text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+        return in_powers(text)
+    return str(value)
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim with the outcomes of its trial so far.
+
+    Args:
+        count: number of seeds asked for, None for the trial's own.
+        records: one per seed that is measured.
+    """
+
+    paper: Paper
+    claim: Claim
+    size: Size
+    count: int | None
+    records: tuple[Record, ...]
+
+    @classmethod
+    def of(cls, paper: Paper, claim: Claim, size: Size, count: int | None, ledger: Ledger) -> ClaimResult:
+        """Return what a ledger holds of a claim."""
+        trial = claim.trial(size)
+        records = ledger.records(claim, size, trial.seeds_for(count)).values() if trial is not None else ()
+        return cls(paper, claim, size, count, tuple(records))
+
+    @property
+    def asked_seeds(self) -> tuple[int, ...]:
+        """The seeds asked for."""
+        trial = self.claim.trial(self.size)
+        return trial.seeds_for(self.count) if trial is not None else ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Holds in every seed, in some, in none; 'not run' until all seeds are measured."""
+        if not self.records or len(self.records) < len(self.asked_seeds):
+            return "not run"
+        holding = sum(r.holds for r in self.records)
+        return "reproduced" if holding == len(self.records) else "partly" if holding else "not reproduced"
+
+    @property
+    def measured(self) -> dict[str, Spread]:
+        """Each measured value over the seeds."""
+        names = dict.fromkeys(name for r in self.records for name in r.values)
+        return {name: Spread.of([r.values.get(name) for r in self.records]) for name in names}
+
+    @property
+    def note(self) -> str:
+        """Why the claim has no verdict yet, or in how many seeds it holds."""
+        asked, claim = len(self.asked_seeds), self.claim
+        if not asked:
+            other = "full" if self.size == "quick" else "quick"
+            has_one = claim.quick or claim.full
+            return f"there is no {self.size} trial; --{other} has one" if has_one else "there is no trial yet"
+        if not self.records:
+            return "not measured yet"
+        n, holding = len(self.records), sum(r.holds for r in self.records)
+        so_far = f"{n} of {asked} seeds measured so far; " if n < asked else ""
+        return f"{so_far}holds in {holding} of {n} seed{'s' if n > 1 else ''}"
+
+    @property
+    def command(self) -> str | None:
+        """The command that repeats the trial."""
+        trial = self.claim.trial(self.size)
+        if trial is None:
+            return None
+        own = self.count is None or self.asked_seeds == trial.own_seeds
+        command = f"groklab reproduce {self.paper.name}/{self.claim.id} --{self.size}"
+        return command if own else f"{command} --seeds {self.count}"
+
+    @property
+    def setting(self) -> str | None:
+        """What is trained."""
+        trial = self.claim.trial(self.size)
+        return trial.setting if trial is not None else None
+
+    @property
+    def cost_seconds(self) -> float | None:
+        """Estimated seconds on two cores."""
+        trial = self.claim.trial(self.size)
+        return None if trial is None else round(trial.cost * len(self.asked_seeds) / len(trial.own_seeds), 1)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent here."""
+        return round(sum(r.seconds for r in self.records), 3)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        claim, seeds = self.claim, self.asked_seeds
+        return {
+            "id": claim.id,
+            "claim": claim.claim,
+            "source": claim.source,
+            "command": self.command,
+            "expected": claim.expected,
+            "measured": {name: spread.to_dict() for name, spread in self.measured.items()},
+            "seeds": [r.seed for r in self.records],
+            "verdict": self.verdict,
+            "note": self.note,
+            "setting": self.setting,
+            "counter": claim.counter,
+            "cost_seconds": self.cost_seconds,
+            "seconds": self.seconds,
+            "digest": claim.digest(self.size, seeds) if seeds else None,
+            "outcomes": [r.to_dict() for r in self.records],
+        }
+
+    def evidence(self) -> dict[str, Any]:
+        """Return what is published of the result: its newest date, machine and version, and `EVIDENCE`."""
+        newest = max(self.records, key=lambda r: r.date)
+        entry = {**self.to_dict(), "cost": self.cost_seconds}
+        return {key: getattr(newest, key) if key in ("date", "hardware", "groklab") else entry[key] for key in EVIDENCE}
+
+
+@dataclass(frozen=True)
+class PaperResult:
+    """The claims of a paper that were asked for, with their results so far. seconds_left: by estimate."""
+
+    paper: Paper
+    size: Size
+    claims: tuple[ClaimResult, ...]
+    seconds_left: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything asked for is measured."""
+        return self.seconds_left == 0
+
+    @property
+    def tally(self) -> dict[Verdict, int]:
+        """Number of claims by verdict."""
+        return {v: sum(c.verdict == v for c in self.claims) for v in VERDICTS}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `groklab reproduce --json` prints."""
+        return {
+            "paper": self.paper.name,
+            "title": self.paper.title,
+            "size": self.size,
+            **provenance(),
+            "complete": self.complete,
+            "seconds_left": round(self.seconds_left, 1),
+            "tally": self.tally,
+            "claims": [c.to_dict() for c in self.claims],
+        }
+
+
+def save(result: PaperResult, folder: str | Path) -> Path:
+    """Write a result into `folder/PAPER.json`, each claim with its best evidence of either size; return the path.
+
+    Evidence of the other size, and of claims that were not asked for now, stays as long as it is of the claim's present
+    trial. Raises InputError where the folder cannot be written, DamagedError where the file is not such a file.
+    """
+    paper = result.paper
+    path = Path(folder).expanduser() / f"{paper.name}.json"
+    before = {c["id"]: c for c in load(path)["claims"]} if path.exists() else {}
+    now = {c.claim.id: c for c in result.claims}
+    entries = []
+    for claim in paper.claims:
+        kept = {size: before.get(claim.id, {}).get(size) for size in SIZES}
+        evidence = {size: e for size, e in kept.items() if e is not None and _is_of_present_trial(claim, size, e)}
+        if claim.id in now and now[claim.id].verdict != "not run":
+            evidence[result.size] = now[claim.id].evidence()
+        entries.append(_entry(paper.name, claim, evidence))
+    about = provenance()
+    content = {"paper": paper.name, "date": about["date"], "hardware": about["hardware"], "claims": entries}
+    storage.write_json(path, content)
+    return path
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote; raises DamagedError if it is not that, InputError if it cannot be read."""
+    try:
+        content = storage.read_json(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    claims = content.get("claims") if isinstance(content, dict) else None
+    sound = isinstance(claims, list) and all(
+        isinstance(c, dict)
+        and isinstance(c.get("id"), str)
+        and all(c.get(size) is None or isinstance(c[size], dict) for size in SIZES)
+        for c in claims
+    )
+    if not sound:
+        raise DamagedError(f"{path} is damaged: it holds no claims; remove it, and save again")
+    return dict(content)
+
+
+def _is_of_present_trial(claim: Claim, size: Size, evidence: dict[str, Any]) -> bool:
+    if claim.trial(size) is None or not isinstance(evidence.get("seeds"), list):
+        return False
+    return set(evidence) == set(EVIDENCE) and evidence["digest"] == claim.digest(size, tuple(evidence["seeds"]))
+
+
+def _entry(paper: str, claim: Claim, evidence: dict[Size, dict[str, Any]]) -> dict[str, Any]:
+    """Return a claim with the evidence of each size, and on top that of the full one where there is one."""
+    size = next((s for s in ("full", "quick") if s in evidence), None)
+    planned = claim.quick or claim.full
+    best: dict[str, Any] = {
+        "command": f"groklab reproduce {paper}/{claim.id} --{'quick' if claim.quick else 'full'}" if planned else None,
+        "measured": {},
+        "seeds": [],
+        "verdict": "not run",
+        "setting": planned.setting if planned else None,
+        "cost": planned.cost if planned else None,
+    }
+    best |= {key: value for key, value in evidence.get(size, {}).items() if key in best} if size else {}
+    about = {"id": claim.id, "claim": claim.claim, "source": claim.source, "expected": claim.expected}
+    return {**about, **best, "size": size, "counter": claim.counter, **{s: evidence.get(s) for s in SIZES}}
