@@ -16,10 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from groklab import device
 from groklab.errors import DamagedError, InputError
+from groklab.lazy import jax
 from groklab.reproduction.claim import Claim, Outcome, Size, Values
 from groklab.store import storage
 from groklab.text import jsonable
