@@ -1,67 +1,106 @@
-"""Sweeps made up for the tests of phase diagrams: curves that cross the threshold where they are told to."""
+"""Sweeps on disk for the tests of cells and pages: one trained, the others with invented results."""
 
 from __future__ import annotations
 
-import itertools
-import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+import groklab as gl
+from corpus import Corpus
 from groklab.grokking.learning_phases import learning_phase
+from groklab.sweeps import Sweep, folder, make_plan
+from groklab.sweeps.folder import Folder
+from groklab.sweeps.packing import pack
 
-Times = tuple[int | None, int | None]
+EXPRESSION, FRACTION = "task.expression", "split.frac_train"
 LR, WD = "optimiser.learning_rate", "optimiser.weight_decay"
+BUDGET = 2000
 
 
-class InventedSweep:
-    """A sweep in memory; `times` of a point and a seed: steps of training and test, None for a member that waits.
+def trained(corpus: Corpus, home: Path) -> Sweep:
+    """A copy of a real sweep: at 80% of the inputs it groks within its steps, at 65% it does not."""
+    keys = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
+    plan = make_plan("micro-fast", keys, seeds=2, overrides={"budget.steps": 300, "evaluation.every": 2})
 
-    Values of several types, and lists, stand in the table as JSON, as in the table of any sweep.
+    def train(path: Path) -> None:
+        files = Folder.create(path, plan, pack(plan.experiments))
+        for number in range(len(files.packs)):
+            gl.train(files.experiments_of(number), home=files.path / "packs")
+
+    shared = corpus.file(plan.name, train)
+    return Sweep(Path(shutil.copytree(shared, home / "sweeps" / plan.name)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A member's invented result.
+
+    `best` is the test accuracy that its curve rises to, and at `grokked` it jumps to 1. With `times` its curves cross
+    90% at these two steps, None for never.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        keys: Mapping[str, Sequence[Any]],
-        times: Callable[[dict[str, Any], int], Times | None],
-        seeds: int = 1,
-        budget: int = 100_000,
-    ) -> None:
-        self.path, self.name, self.keys = path, path.name, {k: list(v) for k, v in keys.items()}
-        steps = np.unique(np.geomspace(1, budget, 120).astype(int))
-        numbers = {k for k, values in keys.items() if all(type(v) in (int, float) for v in values)}
-        mixed = {k for k, values in keys.items() if not all(isinstance(v, str) for v in values)} - numbers
-        rows: list[dict[str, Any]] = []
-        curves: list[pl.DataFrame] = []
-        points = [dict(zip(keys, values, strict=True)) for values in itertools.product(*keys.values())]
-        for point, seed in itertools.product(points, range(seeds)):
-            told = times(point, seed)
-            values = {k: json.dumps(v) if k in mixed else v for k, v in point.items()}
-            row = {"member": len(rows), "seed": seed, **values, "status": "pending", "phase": None}
-            row |= {"train_step": None, "test_step": None, "phase_reason": None}
-            if told is not None:
-                every = np.unique([*steps, *(t for t in told if t is not None)])
-                train, test = (self.rising(every, at) for at in told)
-                found = learning_phase(every, train, test)
-                row |= {"status": "finished", "phase": found.phase, "phase_reason": found.reason}
-                row |= {"train_step": found.train_step, "test_step": found.test_step}
-                accuracies = {"train_accuracy": train, "test_accuracy": test}
-                curves.append(pl.DataFrame({"member": [len(rows)] * len(every), "step": every, **accuracies}))
-            rows.append(row)
-        schema = {"phase": pl.String, "phase_reason": pl.String, "train_step": pl.Int64, "test_step": pl.Int64}
-        self.table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-        self._curves = pl.concat(curves) if curves else pl.DataFrame(schema={"member": pl.Int64, "step": pl.Int64})
+    status: str = "finished"
+    grokked: int | None = None
+    best: float = 0.2
+    times: tuple[int | None, int | None] | None = None
 
-    @staticmethod
-    def rising(steps: np.ndarray, at: int | None) -> np.ndarray:
-        """From 0.1 through exactly 0.9 at that step to 1, or to 0.5."""
-        if at is None:
-            return 0.1 + 0.4 * (steps / steps[-1])
-        return np.where(steps < at, 0.1 + 0.7 * steps / at, 1 - 0.1 * at / np.maximum(steps, 1))
 
-    def curves(self, member: int | None = None) -> pl.DataFrame:
-        return self._curves if member is None else self._curves.filter(pl.col("member") == member)
+def rising(steps: np.ndarray, at: int | None) -> np.ndarray:
+    """From 0.1 through exactly 0.9 at that step to 1, or to 0.5."""
+    if at is None:
+        return 0.1 + 0.4 * (steps / steps[-1])
+    return np.where(steps < at, 0.1 + 0.7 * steps / at, 1 - 0.1 * at / np.maximum(steps, 1))
+
+
+def curves_of(outcome: Outcome, budget: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    steps = np.unique(np.r_[0, np.geomspace(1, budget, 150).astype(int)])
+    if outcome.times is not None:
+        steps = np.unique([*steps, *(t for t in outcome.times if t is not None)])
+        train, test = (rising(steps, at) for at in outcome.times)
+        return steps, train, test
+    test = np.full(len(steps), outcome.best) * (steps / budget)
+    if outcome.grokked is not None:
+        test = np.where(steps >= outcome.grokked, 1.0, 0.01)
+    return steps, np.minimum(1.0, 0.05 + steps / 100), test
+
+
+def written(
+    home: Path,
+    name: str,
+    keys: Mapping[str, Sequence[Any]],
+    outcome: Callable[[dict[str, Any], int], Outcome],
+    seeds: int = 1,
+    budget: int = BUDGET,
+) -> Sweep:
+    """A sweep of micro-fast whose table and curves hold what `outcome` returns for each point and seed."""
+    plan = make_plan("micro-fast", keys, seeds=seeds, name=name, overrides={"budget.steps": budget})
+    files = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
+    rows, curves = folder.empty_rows(files), []
+    for row in rows:
+        result = outcome(files.points[row["point"]], row["seed"])
+        failed = result.status == "failed"
+        row |= {"status": result.status, "reason": "there was not enough memory" if failed else None}
+        if result.status in ("pending", "failed"):
+            continue
+        steps, train, test = curves_of(result, budget)
+        # as the table of any sweep keeps them
+        train, test = train.astype(np.float32), test.astype(np.float32)
+        phase = learning_phase(steps, train, test, budget=budget)
+        row |= {"steps": int(steps[-1]), "seconds": 1.0, "memorised_step": 95, "grokked_step": result.grokked}
+        row |= {"train_accuracy": float(train[-1]), "test_accuracy": float(test[-1])}
+        row |= {"best_test_accuracy": float(test.max()), "phase": phase.phase, "censored": phase.censored}
+        row |= {"train_step": phase.train_step, "test_step": phase.test_step, "phase_reason": phase.reason}
+        known = {"step": steps, "train_accuracy": train, "test_accuracy": test, "train_loss": test, "test_loss": test}
+        curves.append(pl.DataFrame({"member": np.full(len(steps), row["member"]), **known}))
+    folder.write(files.path / "table.parquet", folder.table_of(files, rows))
+    blank = pl.DataFrame(schema=folder.CURVE_SCHEMA)
+    columns = list(folder.CURVE_SCHEMA)
+    kept = [blank, *(frame.select(columns).cast(pl.Schema(folder.CURVE_SCHEMA)) for frame in curves)]
+    folder.write(files.path / "curves.parquet", pl.concat(kept))
+    return Sweep(files.path)

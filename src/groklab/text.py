@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,33 @@ def percent(value: float | None, digits: int = 1) -> str:
         return "–"
     text = f"{value:.{digits}%}"
     return f"over {1 - 10 ** -(digits + 2):.{digits}%}" if value < 1 and text == f"{1:.{digits}%}" else text
+
+
+def short_percent(value: float | None) -> str:
+    """A share as tables of the field print it: 3.1%, 34%."""
+    return percent(value, 1 if value is not None and value < 0.0995 else 0)
+
+
+def label(value: Any, digits: int = 2) -> str:
+    """A setting's value as an axis shows it: 1e-5, 3.2e-5, 0.01, 5."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value if isinstance(value, str) else json.dumps(value, default=str)
+    if value == 0 or (value == int(value) and abs(value) < 10_000):
+        return str(int(value))
+    if 0.01 <= abs(value) < 10_000:
+        return f"{value:.{digits + 1}g}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa}e{int(exponent)}"
+
+
+def labels(values: Sequence[Any]) -> list[str]:
+    """A setting's values as an axis shows them, with as few digits as tell them apart."""
+    for digits in range(2, 17):
+        texts = [label(v, digits) for v in values]
+        if len(set(texts)) == len(texts):
+            return texts
+    return [str(v) for v in values]
 
 
 def loss_of(value: float | None) -> str:

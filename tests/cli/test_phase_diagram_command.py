@@ -6,45 +6,29 @@ import json
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from groklab.papers.published import published_map
-from groklab.sweeps import Sweep, make_plan
-from groklab.sweeps import folder as table
-from groklab.sweeps.folder import Folder
-from groklab.sweeps.packing import pack
-from invented_sweep import LR, WD, InventedSweep, Times
+from groklab.sweeps import Sweep
+from invented_sweep import LR, WD, Outcome
+from invented_sweep import written as written_sweep
 
 PUBLISHED = published_map("data_add_r")
 RATES, DECAYS = PUBLISHED.rows.values[5:9], [0.0, 4.0, 9.0, 10.0]
 
 
-def times(point: dict[str, Any], seed: int) -> Times:
+def outcome(point: dict[str, Any], seed: int) -> Outcome:
     place = PUBLISHED.place(point)
     assert place is not None
     train, test = PUBLISHED.train_steps[place], PUBLISHED.test_steps[place]
     # one cell in which all seeds do otherwise
     if place == (5, 0):
-        return 100, None
-    return int(train), int(test) if test == test else None
+        return Outcome(times=(100, None))
+    return Outcome(times=(int(train), int(test) if test == test else None))
 
 
 def written(home: Path, name: str, keys: dict[str, Any], seeds: int = 2) -> Sweep:
-    """A sweep's folder with invented results for its members, in the files that training would write."""
-    plan = make_plan("micro", keys, seeds=seeds, name=name)
-    folder = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
-    invented = InventedSweep(folder.path, folder.keys, times, seeds)
-    told = ("status", "phase", "train_step", "test_step", "phase_reason")
-    rows = [
-        {**row, **{k: line[k] for k in told}}
-        for row, line in zip(table.empty_rows(folder), invented.table.iter_rows(named=True), strict=True)
-    ]
-    table.write(folder.path / "table.parquet", table.table_of(folder, rows))
-    losses = [pl.lit(0.5).alias(name) for name in ("train_loss", "test_loss")]
-    curves = invented.curves().with_columns(losses).select(list(table.CURVE_SCHEMA)).cast(table.CURVE_SCHEMA)
-    table.write(folder.path / "curves.parquet", curves)
-    return Sweep(folder.path)
+    return written_sweep(home, name, keys, outcome, seeds, 100_000)
 
 
 COMMAND = "phase-diagram"
@@ -57,6 +41,15 @@ def sweep(home: Path) -> Sweep:
 
 def test_it_writes_the_page_and_says_what_it_shows(program: Any, sweep: Sweep) -> None:
     out, err = program("decays", "--published", "data_add_r")
+    lines = out.splitlines()
+    # the map of letters, one per cell
+    assert lines[0] == f"{LR} across, {WD} upwards"
+    assert [line.split() for line in lines[1:5]] == [
+        ["10", "M", "M", "M", "M"],
+        ["9", "G", "G", "G", "M"],
+        ["4", "G", "C", "C", "M"],
+        ["0", "M", "C", "C", "M"],
+    ]
     words = " ".join(out.split())
     assert "4 × 4 cells of 2 seeds, 32 of 32 runs trained. Cells by the majority of their seeds: " in words
     assert "data_add_r: 15 of 16 cells agree (94%); " in words
@@ -72,7 +65,7 @@ def test_json_is_one_object_and_the_words_go_elsewhere(program: Any, sweep: Swee
     found = json.loads(out, parse_constant=pytest.fail)
     assert found["sweep"] == sweep.name
     assert found["page"] == str(tmp_path / "d.html")
-    (diagram,) = found["diagrams"]
+    (diagram,) = found["slices"]
     assert (diagram["published"]["same"], diagram["published"]["n"]) == (15, 16)
     assert diagram["published"]["confusion"]["comprehension"]["memorisation"] == 1
     differs = [c for c in diagram["cells"] if c["majority"] != c["published"]]
@@ -84,16 +77,16 @@ def test_axes_gap_and_slices_are_options(program: Any, home: Path, sweep: Sweep)
     out, _ = program("decays", "--x", WD, "--y", LR, "--gap", "100000", "--json")
     found = json.loads(out)
     assert (found["x"]["key"], found["y"]["key"], found["gap"]) == (WD, LR, 100_000)
-    assert found["diagrams"][0]["counts"]["grokking"] == 0
+    assert found["slices"][0]["counts"]["grokking"] == 0
     written(home, "larger", {LR: list(RATES[:2]), WD: DECAYS[:2], "split.frac_train": [0.3, 0.5, 0.7]})
     out, _ = program("larger")
-    assert [line for line in out.splitlines() if line.endswith(":")] == [
-        f"split.frac_train = {f}:" for f in (0.3, 0.5, 0.7)
+    assert [line.split(":")[0] for line in out.splitlines()[:-1]] == [
+        f"split.frac_train = {f}" for f in (0.3, 0.5, 0.7)
     ]
     out, _ = program("larger", "--at", "split.frac_train=0.5", "--at", f"{WD}=0", "--json")
     found = json.loads(out)
     assert found["y"] is None
-    assert found["diagrams"][0]["at"] == {"split.frac_train": 0.5, WD: 0.0}
+    assert found["slices"][0]["at"] == {"split.frac_train": 0.5, WD: 0.0}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +97,10 @@ def test_axes_gap_and_slices_are_options(program: Any, home: Path, sweep: Sweep)
         (["decays", "--x", "task.p"], "--x = 'task.p': unknown; settings of the sweep: "),
         (["decays", "--at", "task.p"], "--at = 'task.p': needs key=value"),
         (["decays", "--at", "a=1", "--at", "a=2"], "--at a is given twice"),
-        (["decays", "--published", "x"], "--published = 'x': unknown; allowed: data_add_r"),
+        (
+            ["decays", "--published", "x"],
+            "= 'x': needs a JSON file or a paper's table, such as furuta2024/grokked, or",
+        ),
         (["decays", "--published", "toy_fig5a"], "--published = 'toy_fig5a': is a map over"),
         (["decays", "--threshold", "90"], "threshold = 90.0: needs to be above 0 and at most 1"),
         (["decays", "--gap", "-5"], "gap = -5.0: needs to be 0 or above"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
-import polars as pl
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 
-from groklab.cli.phase_map import LiveSweep, PlainSweep, map_of
+from groklab.cli.phase_map import LiveSweep, PlainSweep, draw_map, map_of
 from groklab.sweeps import SweepProgress
+from groklab.sweeps.cells import Axes, Cell, Member
+from invented_sweep import LR, WD, Outcome, written
 
 
 def progress(
@@ -49,7 +52,7 @@ def cells(lines: list[str]) -> list[str]:
     return lines[begin : end - 1]
 
 
-def test_a_letter_a_cell() -> None:
+def test_one_letter_per_cell() -> None:
     lines = drawn(progress(["comprehension", "grokking", "memorisation", "confusion"]))
     assert cells(lines) == ["1 G X", "0 C M"]
     assert any("4 of 4 members, 100%" in line for line in lines)
@@ -94,34 +97,34 @@ def test_lines_where_there_is_no_terminal() -> None:
     assert lines[2] == "4 of 4 members, 100%  G 4"
 
 
-def test_the_map_of_a_table_finds_values_of_any_type() -> None:
-    keys = {"a": [[0.9, 0.98], None], "b": [0, 0.5]}
-    rows = pl.DataFrame(
-        {
-            "a": ["[0.9, 0.98]", "[0.9, 0.98]", None, None],
-            "b": [0.0, 0.5, 0.0, 0.5],
-            "phase": ["comprehension", "grokking", "memorisation", None],
-            "status": ["finished", "finished", "diverged", "failed"],
-        }
-    )
-    console = Console(file=io.StringIO(), width=80)
-    console.print(map_of(keys, rows))
+def printed(drawn: Group, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(drawn)
     file = console.file
     assert isinstance(file, io.StringIO)
-    lines = [line.split() for line in file.getvalue().splitlines()]
-    assert lines[1] == ["0.5", "G", "!"]
-    assert lines[2] == ["0", "C", "M"]
-    assert lines[3] == ["[0.9,", "0.98]", "None"]
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_the_map_of_a_sweep_pools_all_settings_but_two(home: Path) -> None:
+    keys = {WD: [0, 0.5], "network.activation": ["relu", "gelu"], LR: [1e-3, 1e-2]}
+
+    def outcome(point: dict[str, Any], seed: int) -> Outcome:
+        if point["network.activation"] == "gelu":
+            return Outcome("failed" if point[WD] else "diverged", times=(100, None))
+        return Outcome(times=(100, 5000 if point[WD] else 200))
+
+    lines = [line.split() for line in printed(map_of(written(home, "map", keys, outcome, 2, 100_000)))]
+    assert lines[0] == [WD, "across,", "network.activation", "downwards"]
+    assert lines[1:4] == [["relu", "C", "G"], ["gelu", "M", "!"], ["0", "0.5"]]
+
+
+def test_a_sweep_of_seeds_alone_is_one_letter(home: Path) -> None:
+    sweep = written(home, "seeds", {}, lambda p, seed: Outcome(times=(100, 200)), 3)
+    assert printed(map_of(sweep))[0].split() == ["C"]
 
 
 def test_every_column_is_labelled_where_there_is_room() -> None:
-    keys = {"a": [0.25, 0.5, 1000], "b": ["up"]}
-    rows = pl.DataFrame(
-        {"a": [0.25, 0.5, 1000.0], "b": ["up"] * 3, "phase": ["grokking"] * 3, "status": ["finished"] * 3}
-    )
+    axes = Axes("a", (0.25, 0.5, 1000), "b", ("up",))
+    cells = [Cell(i, 0, (Member(i, 0, "censored", phase="grokking"),)) for i in range(3)]
     for width, expected in ((18, ["up  G    G    G", "   0.25 0.5  1000"]), (17, ["up G G G", "   0.25 1000"])):
-        console = Console(file=io.StringIO(), width=80)
-        console.print(map_of(keys, rows, width))
-        file = console.file
-        assert isinstance(file, io.StringIO)
-        assert [line.rstrip() for line in file.getvalue().splitlines()][1:3] == expected
+        assert printed(draw_map(axes, cells, width))[1:3] == expected

@@ -41,9 +41,9 @@ SMALLER = {
     "groklab train furuta2024/mixture-add-multiply task.p=7 name=both budget.steps=100": (
         "groklab train furuta2024/mixture-add-multiply task.p=7 name=both budget.steps=20"
     ),
-    "groklab sweep furuta2024 task.p=7 budget.steps=200 --name family --seeds 2 --quiet"
+    "groklab sweep furuta2024 task.p=7 budget.steps=200 --name operations --seeds 2 --quiet"
     " --grid task.expression=add,multiply,x2_y2 --grid split.frac_train=0.65,0.8": (
-        "groklab sweep furuta2024 task.p=7 budget.steps=50 --name family --seeds 2 --quiet"
+        "groklab sweep furuta2024 task.p=7 budget.steps=50 --name operations --seeds 2 --quiet"
         " --grid task.expression=add,x2_y2 --grid split.frac_train=0.6,0.61"
     ),
     "taskset --cpu-list 0 groklab train micro name=one-core --quiet": (

@@ -119,18 +119,18 @@ def report(
     ] = None,
     rows: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Of a sweep: the setting a row each; by default task.expression if swept."),
+        typer.Option(metavar="KEY", help="Of a sweep: the setting of the rows; by default task.expression if swept."),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="Of a sweep: the setting a column each; by default split.frac_train if swept."
+            metavar="KEY", help="Of a sweep: the setting of the columns; by default split.frac_train beside operations."
         ),
     ] = None,
     published: Annotated[
         str | None,
         typer.Option(
-            metavar="TABLE", help="Of a sweep: compare with a table, FILE.json or such as furuta2024/grokked."
+            metavar="TABLE", help="Of a sweep: compare with a table, FILE.json or such as furuta2024/grokked, or a map."
         ),
     ] = None,
     members: Annotated[
@@ -144,7 +144,8 @@ def report(
 ) -> None:
     """Write one self-contained HTML page of runs, or of a sweep, and say where it lies.
 
-    The page of a sweep is a table over two of its settings: each cell has the verdict over its seeds, and their curves.
+    The page of a sweep has cells over two of its settings, coloured by verdict, phase, time or accuracy, with the
+    curves of every cell.
 
     Examples:
 
@@ -154,13 +155,13 @@ def report(
 
       groklab report operations --published furuta2024/grokked
     """
-    from groklab.cli.families import report_family, sweep_meant
+    from groklab.cli.sweep_pages import report_sweep, sweep_meant
     from groklab.report import write_report
 
     of_sweep = {"--rows": rows, "--columns": columns, "--published": published, "--members": members}
     sweep = sweep_meant(runs, [option for option, value in of_sweep.items() if value])
     if sweep is not None:
-        report_family(sweep, out, rows, columns, published, members or [], as_json)
+        report_sweep(sweep, out, rows, columns, published, members or [], as_json)
         return
     found = [find_whole(name) for name in runs]
     with warnings.catch_warnings():

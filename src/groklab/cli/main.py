@@ -46,7 +46,6 @@ def top(
 def load_commands() -> None:
     """Import every command; each registers itself on `app`."""
     from groklab.cli import (  # noqa: F401
-        diagrams,
         explaining_tasks,
         files,
         listings,
@@ -54,6 +53,7 @@ def load_commands() -> None:
         measuring,
         reproducing,
         running,
+        sweep_pages,
         sweeping,
         theorising,
     )

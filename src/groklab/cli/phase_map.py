@@ -1,23 +1,23 @@
-"""Watching a sweep: a bar, and below it the map of phases, a letter a cell."""
+"""The map of a sweep's phases in a terminal, one letter per cell, and the view of a sweep that trains."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import polars as pl
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from groklab.errors import InputError
 from groklab.grokking.learning_phases import LETTERS, PHASES, Phase
-from groklab.sweeps import SweepProgress
-from groklab.text import duration
+from groklab.sweeps import Sweep, SweepProgress
+from groklab.sweeps.cells import Axes, Cell, Member, arrange, choose_axes, members_of
+from groklab.text import duration, labels
 
 STYLES: dict[Phase, str] = {
     "comprehension": "green",
@@ -28,108 +28,91 @@ STYLES: dict[Phase, str] = {
 }
 PENDING = Text("·", style="dim")
 FAILED = Text("!", style="red")
-#: Rows of the map, at most, so that it stays below the bar in one screen.
+#: Rows of the map, at most, so that it and the bar fit one screen.
 MOST_ROWS = 24
-#: Plain lines come whenever this share more is done.
+#: Share of steps between two plain lines.
 LINE_SHARE = 0.1
-#: (row, column) -> for each member there its phase, whether that is final, and whether it failed
-Cells = dict[tuple[int, int], list[tuple[str | None, bool, bool]]]
 
 
-def words(value: Any) -> str:
-    """A value of the grid for people: four digits of a number."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def map_of(keys: dict[str, list[Any]], rows: pl.DataFrame, width: int = 80) -> Group:
-    """The map of a table: the grid's first key across, the second upwards, the majority over all others."""
-    place = _places(keys)
-    cells: Cells = {}
-    values = [rows[key].to_list() for key in list(keys)[:2] if key in rows.columns]
-    raw = [dict(zip(list(keys)[:2], point, strict=False)) for point in zip(*values, strict=True)] or [{}] * len(rows)
-    columns = (rows["phase"], rows["status"])
-    for point, phase, status in zip(raw, *columns, strict=True):
-        cells.setdefault(place(point), []).append((phase, status in ("finished", "diverged"), status == "failed"))
-    return _drawn(keys, cells, width)
+def map_of(sweep: Sweep, width: int = 80) -> Group:
+    """Return the map of a sweep, with the majority over all settings but two."""
+    points = [m["point"] for m in sweep.folder.members]
+    return _pooled(sweep.keys, sweep.folder.points, list(zip(points, members_of(sweep.table), strict=True)), width)
 
 
 def live_map(progress: SweepProgress, width: int) -> Group:
-    """The map of a sweep that is being trained."""
-    place = _places(progress.keys)
-    cells: Cells = {}
-    states = zip(progress.member_points, progress.phases, progress.ended, progress.failed, strict=True)
-    for point, phase, ended, failed in states:
-        cells.setdefault(place(progress.points[point]), []).append((phase, ended, failed))
-    return _drawn(progress.keys, cells, width)
+    """Return the map of a sweep that is being trained."""
+    states = zip(progress.phases, progress.ended, progress.failed, strict=True)
+    members = [
+        Member(i, 0, "failed" if failed else "censored" if ended else "undecided", phase=phase)
+        for i, (phase, ended, failed) in enumerate(states)
+    ]
+    return _pooled(progress.keys, progress.points, list(zip(progress.member_points, members, strict=True)), width)
 
 
-def _places(keys: dict[str, list[Any]]) -> Any:
-    """The row, counted from below, and the column of a point."""
-    names = list(keys)[:2]
-    # a table's column holds values of one type: numbers as floats, anything mixed or nested as JSON
-    rank = [{spelt: i for i, v in enumerate(keys[name]) for spelt in _spellings(v)} for name in names]
-
-    def place(point: dict[str, Any]) -> tuple[int, int]:
-        found = [rank[i].get(repr(point.get(name)), 0) for i, name in enumerate(names)]
-        return (found[1] if len(found) == 2 else 0, found[0] if found else 0)
-
-    return place
-
-
-def _spellings(value: Any) -> set[str]:
-    spelt = {repr(value), repr(json.dumps(value))}
-    return spelt | {repr(float(value))} if type(value) is int else spelt
+def _pooled(
+    keys: Mapping[str, Sequence[Any]],
+    points: Sequence[Mapping[str, Any]],
+    members: Sequence[tuple[int, Member]],
+    width: int,
+) -> Group:
+    try:
+        axes = choose_axes(keys)
+    except InputError:  # nothing varies but seeds
+        return draw_map(Axes("", (None,), None, (None,)), [Cell(0, 0, tuple(m for _, m in members))], width)
+    return draw_map(axes, arrange(keys, axes, points, members)[0].cells, width)
 
 
-def _letter(members: Sequence[tuple[str | None, bool, bool]]) -> Text:
-    """The phase of most of a cell's members: a capital letter once all of them have ended."""
-    if all(failed for _, _, failed in members):
-        return FAILED
-    phases = Counter(phase for phase, _, failed in members if phase is not None and not failed)
-    if not phases:
-        return PENDING
-    first = max((p for p in PHASES if phases[p]), key=lambda p: phases[p])
-    final = all(ended for _, ended, _ in members)
-    return Text(LETTERS[first] if final else LETTERS[first].lower(), style=STYLES[first] + (" bold" if final else ""))
-
-
-def _drawn(keys: dict[str, list[Any]], cells: Cells, width: int) -> Group:
-    names = list(keys)
-    across = [words(v) for v in keys[names[0]]] if names else [""]
-    up = [words(v) for v in keys[names[1]]] if len(names) > 1 else [""]
-    margin = max(map(len, up)) + 1
-    shown = _spread(len(up), MOST_ROWS)
+def draw_map(axes: Axes, cells: Iterable[Cell], width: int) -> Group:
+    """Return a map with one letter per cell: the phase so far of most members, capital once all have ended."""
+    letters = {(c.row, c.column): _letter(c) for c in cells}
+    across = labels(axes.x_values) if axes.x else [""]
+    rows = labels(axes.y_values) if axes.y is not None else [""]
+    margin = max(map(len, rows)) + 1
+    visible = _spread(len(rows), MOST_ROWS)
     wide = max(map(len, across))
     # every column has its label where there is room for that, and a letter's width where there is not
     all_labelled = margin + (wide + 1) * len(across) <= width
     wide = wide if all_labelled else 1
     columns = _spread(len(across), max(1, (width - margin) // (wide + 1)))
     lines: list[Text] = []
-    if len(names) > 1:
-        lines.append(Text(f"{names[0]} across, {names[1]} upwards", style="dim"))
-    elif names:
-        lines.append(Text(f"{names[0]} across", style="dim"))
-    for row in reversed(shown):
-        line = Text(up[row].rjust(margin - 1) + " ", style="dim")
+    if axes.x:
+        direction = "" if axes.y is None else f", {axes.y} {'upwards' if axes.upwards else 'downwards'}"
+        lines.append(Text(f"{axes.x} across{direction}", style="dim"))
+    for row in reversed(visible) if axes.upwards else visible:
+        line = Text(rows[row].rjust(margin - 1) + " ", style="dim")
         for column in columns:
             line.append(" " * ((wide - 1) // 2))
-            line.append_text(_letter(cells.get((row, column), [(None, False, False)])))
+            line.append_text(letters.get((row, column), PENDING))
             line.append(" " * (wide // 2 + 1))
         lines.append(line)
-    if names:
+    if axes.x:
         if all_labelled:
-            labels = " ".join(_centred(label, wide) for label in across).rstrip()
+            names = " ".join(_centred(name, wide) for name in across).rstrip()
         else:
             low, high = across[columns[0]], across[columns[-1]]
             gap = max(2 * len(columns) - 1 - len(low) - len(high), 1)
-            labels = low + " " * gap + high if len(columns) > 1 else low
-        lines.append(Text(" " * margin + labels, style="dim"))
-    if len(shown) < len(up) or len(columns) < len(across):
-        lines.append(Text(f"{len(shown)} of {len(up)} rows and {len(columns)} of {len(across)} columns", style="dim"))
+            names = low + " " * gap + high if len(columns) > 1 else low
+        lines.append(Text(" " * margin + names, style="dim"))
+    if len(visible) < len(rows) or len(columns) < len(across):
+        lines.append(
+            Text(f"{len(visible)} of {len(rows)} rows and {len(columns)} of {len(across)} columns", style="dim")
+        )
     legend = Text()
     for phase, letter in LETTERS.items():
         legend.append(letter, style=STYLES[phase]).append(f" {phase}  ", style="dim")
     return Group(*lines, legend)
+
+
+def _letter(cell: Cell) -> Text:
+    if all(m.outcome == "failed" for m in cell.members):
+        return FAILED
+    phases = Counter(m.phase for m in cell.members if m.phase is not None and m.outcome != "failed")
+    if not phases:
+        return PENDING
+    first = max((p for p in PHASES if phases[p]), key=lambda p: phases[p])
+    ended = all(m.ended for m in cell.members)
+    return Text(LETTERS[first] if ended else LETTERS[first].lower(), style=STYLES[first] + (" bold" if ended else ""))
 
 
 def _centred(text: str, width: int) -> str:
@@ -138,21 +121,21 @@ def _centred(text: str, width: int) -> str:
 
 
 def _spread(n: int, most: int) -> list[int]:
-    """At most `most` of n places, evenly, the first and the last among them."""
+    """At most `most` of n places, evenly, with the first and the last."""
     if n <= most:
         return list(range(n))
     return [round(i * (n - 1) / max(most - 1, 1)) for i in range(most)]
 
 
-def _numbers(progress: SweepProgress) -> str:
-    """Members that have ended, the share of steps, time left and what has failed, in words."""
+def _state(progress: SweepProgress) -> str:
+    """Members that have ended, the share of steps, time left and failures, in words."""
     ended, n = sum(progress.ended), len(progress.ended)
     left = progress.seconds_left
-    said = f"{ended:,} of {n:,} members, {progress.share:.0%}"
-    said += f", {duration(left)} left" if left is not None and progress.share < 1 else ""
+    text = f"{ended:,} of {n:,} members, {progress.share:.0%}"
+    text += f", {duration(left)} left" if left is not None and progress.share < 1 else ""
     failed = sum(progress.failed)
-    said += f", {failed:,} failed" if failed else ""
-    return said + (", waiting for workers" if not progress.workers and progress.share < 1 else "")
+    text += f", {failed:,} failed" if failed else ""
+    return text + (", waiting for workers" if not progress.workers and progress.share < 1 else "")
 
 
 def _counts(progress: SweepProgress) -> str:
@@ -161,7 +144,7 @@ def _counts(progress: SweepProgress) -> str:
 
 
 class PlainSweep:
-    """A line whenever a tenth more is done."""
+    """Prints a line whenever another tenth is done."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -173,12 +156,12 @@ class PlainSweep:
             self.console.print(f"{progress.name}: {progress.description}", soft_wrap=True, markup=False)
             self.next = progress.share + LINE_SHARE
         elif progress.share >= min(self.next, 1.0) and self.next <= 1.0 + LINE_SHARE:
-            self.console.print(f"{_numbers(progress)}  {_counts(progress)}", soft_wrap=True)
+            self.console.print(f"{_state(progress)}  {_counts(progress)}", soft_wrap=True)
             self.next = progress.share + LINE_SHARE if progress.share < 1 else 2.0
 
 
 class LiveSweep:
-    """The bar and the map, redrawn as training goes on."""
+    """The bar and the map, redrawn while the sweep trains."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -201,10 +184,10 @@ class LiveSweep:
         self.live.update(self.picture(progress), refresh=True)
 
     def picture(self, progress: SweepProgress) -> Group:
-        """The whole view as a renderable."""
-        said = _numbers(progress)
+        """Return the view as a renderable."""
+        state = _state(progress)
         bar = Table.grid(padding=(0, 1))
-        room = max(10, min(40, self.console.width - len(said) - 2))
-        bar.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), said)
+        room = max(10, min(40, self.console.width - len(state) - 2))
+        bar.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), state)
         title = Text.assemble((progress.name, "bold"), "  ", (progress.description, "dim"))
         return Group(title, bar, live_map(progress, self.console.width))

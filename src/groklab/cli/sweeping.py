@@ -33,7 +33,7 @@ def sweep(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Members at each point, with seeds counted up.")] = 1,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes of this machine.", show_default="one a core")
+        int | None, typer.Option(help="Worker processes of this machine.", show_default="one per core")
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Train on the dask cluster there, such as tcp://host:8786.")
@@ -50,8 +50,8 @@ def sweep(
 ) -> None:
     """Train an experiment over a grid of settings, with several seeds at each point.
 
-    Members of one shape train together; each stops once it has grokked. A sweep that was stopped goes on where it
-    stood when it is asked for again. Everything is kept in GROKLAB_HOME/sweeps, one row a member in table.parquet.
+    Members of one shape train together; each stops once it has grokked. A sweep that was stopped continues when the
+    same command is given again. Everything is kept in GROKLAB_HOME/sweeps, one row a member in table.parquet.
 
     Examples:
 
@@ -67,12 +67,12 @@ def sweep(
     from groklab.sweeps import parse_grid
     from groklab.sweeps import sweep as run_sweep
 
-    asked = parse_overrides(overrides or [])
+    settings = parse_overrides(overrides or [])
     if plugin:
-        asked["plugins"] = list(plugin)
+        settings["plugins"] = list(plugin)
     keys = parse_grid(grid or [])
     options: dict[str, Any] = {
-        "overrides": asked,
+        "overrides": settings,
         "seeds": seeds,
         "retire": not no_retire,
         "name": name,
@@ -85,10 +85,10 @@ def sweep(
         return
     try:
         with _view(console, quiet) as view:
-            found = run_sweep(base, keys, **options, workers=workers, scheduler=scheduler, view=view)
+            result = run_sweep(base, keys, **options, workers=workers, scheduler=scheduler, view=view)
     except Interrupted as stop:
-        raise Stopped(f"the same command goes on with {stop} from here") from None
-    _finish(found, console, quiet, as_json, drawn=isinstance(view, LiveSweep) and view.drawn > 0)
+        raise Stopped(f"the same command continues {stop} from here") from None
+    _finish(result, console, quiet, as_json, drawn=isinstance(view, LiveSweep) and view.drawn > 0)
 
 
 def _view(console: Console, quiet: bool) -> Any:
@@ -109,10 +109,10 @@ def _show_plan(
     console: Console,
     as_json: bool,
 ) -> None:
-    from groklab.cli.phase_map import words
     from groklab.device import cores
     from groklab.sweeps import make_plan
     from groklab.sweeps.packing import pack
+    from groklab.text import label
 
     plan = make_plan(what, keys, **options)
     packing = pack(plan.experiments, workers=workers or cores())
@@ -128,27 +128,24 @@ def _show_plan(
         return
     console.print(f"[bold]{plan.name}[/bold]: {len(plan.points):,} points", soft_wrap=True)
     for key, values in plan.keys.items():
-        console.print(f"  {key}: {', '.join(map(words, values))}", soft_wrap=True)
+        console.print(f"  {key}: {', '.join(map(label, values))}", soft_wrap=True)
     console.print(packing.description, soft_wrap=True)
 
 
-def _finish(found: Sweep, console: Console, quiet: bool, as_json: bool, drawn: bool) -> None:
+def _finish(result: Sweep, console: Console, quiet: bool, as_json: bool, drawn: bool) -> None:
     from groklab.cli.phase_map import map_of
 
-    summary = found.summary()
+    summary = result.summary()
     if not quiet:
         if not drawn:
-            console.print(map_of(found.keys, found.table, console.width))
+            console.print(map_of(result, console.width))
         phases = ", ".join(f"{n} {phase}" for phase, n in summary["phases"].items() if n)
-        console.print(
-            f"[bold]{found.name}[/bold] {summary['status']}: {summary['finished']:,} of {summary['members']:,} members "
-            f"trained ({phases or 'none'})",
-            soft_wrap=True,
-        )
+        trained = f"{summary['finished']:,} of {summary['members']:,} members trained ({phases or 'none'})"
+        console.print(f"[bold]{result.name}[/bold] {summary['status']}: {trained}", soft_wrap=True)
         for reason in summary["failures"]:
             console.print(f"failed: {reason}", soft_wrap=True, markup=False)
-        console.print(f"one row a member in {found.path / 'table.parquet'}", soft_wrap=True)
+        console.print(f"one row per member in {result.path / 'table.parquet'}", soft_wrap=True)
     if as_json:
         emit(summary)
     if summary["failed"] == summary["members"]:
-        raise InputError(f"no member of {found.name} could be trained: {summary['failures'][0]}")
+        raise InputError(f"no member of {result.name} could be trained: {summary['failures'][0]}")

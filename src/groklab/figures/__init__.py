@@ -13,7 +13,6 @@ from groklab.figures.hidden_progress import hidden_progress
 from groklab.figures.logit_parts import logit_parts
 from groklab.figures.neurons import neuron_clusters
 from groklab.figures.operations import operation_curves
-from groklab.figures.phase_cells import phase_diagrams
 from groklab.figures.phase_diagram import phase_diagram
 from groklab.figures.phases import coefficients, training_phases
 from groklab.figures.readout import directions, neuron_logit_spectrum
@@ -47,7 +46,6 @@ __all__ = [
     "norms",
     "operation_curves",
     "phase_diagram",
-    "phase_diagrams",
     "plane_frame",
     "reached_share",
     "spectrum_frame",

@@ -14,7 +14,6 @@ A paper's data folder may hold
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +25,8 @@ import numpy as np
 import polars as pl
 
 from groklab import papers
-from groklab.errors import DamagedError, InputError, check_choice, shorten, unknown
+from groklab.errors import DamagedError, InputError, check_choice, did_you_mean, shorten, unknown
 from groklab.grokking.learning_phases import GAP, LETTERS, PHASES, phase_of_steps
-from groklab.tasks.operations import resolve
 
 #: Two values on an axis are equal where they differ by less than this share.
 SAME = 1e-6
@@ -251,6 +249,9 @@ class PublishedTable:
         """Lay a table over rows and columns of one's own; raises InputError where it is not one or shares no cell."""
         if not isinstance(table, Mapping) or not all(isinstance(row, Mapping) for row in table.values()):
             raise InputError("--published", shorten(source), "needs to hold, for each row, an entry for each column")
+        # imported here, as explaining a task needs no sweeps
+        from groklab.sweeps.cells import place_of
+
         entries: dict[Place, bool | float] = {}
         for name, row in table.items():
             i = place_of(str(name), rows)
@@ -321,9 +322,10 @@ def located(text: str) -> tuple[bytes, str]:
         return Path(source).expanduser().read_bytes(), name
     file = papers.data(source or name, "published_tables.json")
     if file is None:
-        raise InputError(
-            "--published", shorten(text), "needs a JSON file or a paper's table, such as furuta2024/grokked"
-        )
+        maps = list(published_maps())
+        allowed = f"needs a JSON file or a paper's table, such as furuta2024/grokked, or a map: {', '.join(maps)}"
+        allowed += did_you_mean(text, maps)
+        raise InputError("--published", shorten(text), allowed)
     return file.read_bytes(), name if source else ""
 
 
@@ -397,44 +399,3 @@ def _entry(entry: Any, where: str) -> bool | float | None:
     if not isinstance(entry, int | float) or not 0 <= entry <= 100:
         raise InputError(shorten(where), entry, "needs true, false, or a best test accuracy in percent, from 0 to 100")
     return float(entry)
-
-
-def place_of(text: str, values: Sequence[Any]) -> int | None:
-    """Return the place of the value that a text means: as the grid has it, or another spelling of its operation."""
-    from groklab.figures.phase_cells import label  # figures import Plotly, which explaining a task does not need
-
-    for i, value in enumerate(values):
-        if text == str(value) or text == label(value) or _near(text, value) or _same_operations(text, value):
-            return i
-    meant = _operation(text)
-    if meant is None:
-        return None
-    return next((i for i, v in enumerate(values) if isinstance(v, str) and _operation(v) == meant), None)
-
-
-def _same_operations(text: str, value: Any) -> bool:
-    """Return whether a text names the operations of a mixture, as JSON has them or between commas."""
-    if not isinstance(value, list):
-        return False
-    names = [name.strip().strip("\"'") for name in text.strip().strip("[]").split(",")]
-    if len(names) != len(value):
-        return False
-    return all(a == b or None is not _operation(a) == _operation(str(b)) for a, b in zip(names, value, strict=True))
-
-
-def _near(text: str, value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isclose(float(text), value, rel_tol=SAME)
-    except ValueError:
-        return False
-
-
-def _operation(text: str) -> tuple[str, str] | None:
-    """Return what tells an operation from others: its name, if it has one, and its formula."""
-    try:
-        operation, expression = resolve(text)
-    except InputError:
-        return None
-    return (operation.name if operation is not None else "", str(expression))

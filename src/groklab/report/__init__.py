@@ -8,9 +8,9 @@ from pathlib import Path
 
 from groklab.errors import InputError
 from groklab.report.comparison import compare_page
-from groklab.report.family_pages import write_family as write_family
 from groklab.report.page import render
 from groklab.report.single import run_page
+from groklab.report.sweep_page import write_sweep as write_sweep
 from groklab.store import storage
 from groklab.store.run import Run
 

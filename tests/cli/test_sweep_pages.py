@@ -10,9 +10,9 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.cli.families import sweep_meant
+from groklab.cli.sweep_pages import sweep_meant
 from groklab.sweeps import Sweep
-from invented_family import EXPRESSION, FRACTION, Outcome, trained, written
+from invented_sweep import EXPRESSION, FRACTION, Outcome, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.3, 0.5]}
 
@@ -51,8 +51,8 @@ def test_json_is_one_object_and_the_words_go_elsewhere(program: Any, sweep: Swee
     assert found["report"] == str(tmp_path / "f.html")
     assert found["bytes"] == (tmp_path / "f.html").stat().st_size
     assert found["members"] == []
-    assert found["rows"] == {"key": EXPRESSION, "values": ["add", "x*y"]}
-    (only,) = found["tables"]
+    assert found["y"] == {"key": EXPRESSION, "values": ["add", "x*y"]}
+    (only,) = found["slices"]
     assert [(c["verdict"], c["median_step"], c["published"]) for c in only["cells"]] == [
         ("none", None, 3.1),
         ("grokked", 400.5, True),
@@ -79,8 +79,8 @@ def test_rows_and_columns_are_options(program: Any, home: Path) -> None:
     ]
     out, _ = program("three", "--rows", "optimiser.weight_decay", "--json")
     found = json.loads(out)
-    assert (found["rows"]["key"], found["columns"]["key"]) == ("optimiser.weight_decay", FRACTION)
-    assert [table["at"] for table in found["tables"]] == [{EXPRESSION: "add"}, {EXPRESSION: "x*y"}]
+    assert (found["y"]["key"], found["x"]["key"]) == ("optimiser.weight_decay", FRACTION)
+    assert [table["at"] for table in found["slices"]] == [{EXPRESSION: "add"}, {EXPRESSION: "x*y"}]
 
 
 def test_own_pages_are_written_for_the_cells_asked_for(program: Any, corpus: Corpus, home: Path) -> None:
@@ -91,7 +91,7 @@ def test_own_pages_are_written_for_the_cells_asked_for(program: Any, corpus: Cor
     assert "page 2 of 2: 007-" in err
     page = (sweep.path / "report.html").read_text()
     for path in own:
-        assert f'href="report-members/{path.name}"' in page
+        assert f'"report-members/{path.name}"' in page
         assert 'href="../report.html#c0-1-1"' in path.read_text()
 
 
@@ -109,7 +109,7 @@ def test_cells_without_a_run_have_no_pages(program: Any, home: Path) -> None:
         (["operations", "operations"], "a page holds one sweep or several runs, and 'operations' is a sweep"),
         (["a", "b", "--rows", "x"], "--rows is of the page of one sweep, and these are 2 runs"),
         (["operations", "--rows", "task.p"], "--rows = 'task.p': unknown; settings of the sweep: "),
-        (["operations", "--columns", EXPRESSION, "--rows", EXPRESSION], "needs to be another setting than --rows"),
+        (["operations", "--columns", EXPRESSION, "--rows", EXPRESSION], "needs to be another setting than --columns"),
         (["operations", "--published", "x.json"], "--published = 'x.json': needs a JSON file or a paper's table"),
         (["operations", "--members", "add"], "--members = 'add': needs 'all', or ROW,COLUMN such as add,0.3"),
         (["operations", "--members", "add,0.9"], "values of split.frac_train: 0.3, 0.5"),
@@ -128,11 +128,11 @@ def test_refusals_are_one_sentence(program: Any, sweep: Sweep, arguments: list[s
 @pytest.mark.parametrize(
     ("keys", "status", "words"),
     [
-        ({FRACTION: [0.3, 0.5]}, "finished", "a table needs two keys of a grid, and poor-"),
-        (KEYS, "pending", "has been evaluated yet, so there is no table"),
+        ({}, "finished", "the sweep varies nothing but seeds, so it has no cells"),
+        (KEYS, "pending", "has been evaluated yet, so there are no cells"),
     ],
 )
-def test_a_sweep_that_makes_no_table_is_refused(
+def test_a_sweep_without_cells_is_refused(
     program: Any, home: Path, keys: dict[str, Any], status: str, words: str
 ) -> None:
     written(home, "poor", keys, lambda p, _: Outcome(status))

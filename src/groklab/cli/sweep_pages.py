@@ -1,0 +1,210 @@
+"""`phase-diagram`, and what `report` does for a sweep: both write the sweep's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from groklab.cli.main import app
+from groklab.cli.output import Json, console_for, emit
+from groklab.device import home, readable_bytes
+from groklab.errors import InputError, did_you_mean, shorten
+from groklab.grokking.learning_phases import GAP, THRESHOLD
+
+if TYPE_CHECKING:
+    from groklab.report.sweep_published import Comparison
+    from groklab.sweeps import Sweep
+    from groklab.sweeps.cells import Slice
+    from groklab.sweeps.study import Study
+
+GROUP = "Look"
+#: Slices that are described one by one.
+MOST_SLICES = 12
+
+
+def find_sweep(name: str) -> Sweep:
+    """Return the sweep in that folder, of that name, or the only one whose name begins so; raises InputError."""
+    from groklab.sweeps import Sweep
+
+    if (Path(name).expanduser() / "sweep.json").is_file():
+        return Sweep(Path(name).expanduser())
+    folder = home() / "sweeps"
+    known = sorted(path.parent.name for path in folder.glob("*/sweep.json"))
+    matches = [name] if name in known else [k for k in known if name and k.startswith(name)]
+    if len(matches) > 1:
+        raise InputError(f"{len(matches)} sweeps begin with {shorten(name)!r}: {', '.join(matches)}")
+    if not matches:
+        hint, there = did_you_mean(name, known), ", ".join(known) or "none"
+        raise InputError(f"no sweep is called {shorten(name)!r}{hint}; there are {there} in {folder}")
+    return Sweep(folder / matches[0])
+
+
+def sweep_meant(names: list[str], options: list[str]) -> Sweep | None:
+    """Return the sweep that is meant, or None for runs; a name that both have means the run.
+
+    Args:
+        options: those given that only a sweep's page has, so that a sweep is meant.
+
+    Raises:
+        InputError: a sweep beside anything else, a beginning that several sweeps share, or options without a sweep.
+    """
+    meant = [name for name in names if _is_sweep(name)]
+    if meant and len(names) > 1:
+        raise InputError(f"a page holds one sweep or several runs, and {shorten(meant[0])!r} is a sweep")
+    if options and len(names) > 1:
+        raise InputError(f"{options[0]} is of the page of one sweep, and these are {len(names)} runs")
+    return find_sweep(names[0]) if meant or options else None
+
+
+def _is_sweep(name: str) -> bool:
+    from groklab import Collection
+
+    if (Path(name).expanduser() / "sweep.json").is_file():
+        return True
+    collection = Collection()
+    if not name or (Path(name).expanduser() / "experiment.json").is_file():
+        return False
+    if any(path.name.startswith(name) for path in collection.paths()):
+        return False
+    return any(path.parent.name.startswith(name) for path in (home() / "sweeps").glob("*/sweep.json"))
+
+
+@app.command("phase-diagram", rich_help_panel=GROUP)
+def phase_diagram(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's name, the beginning of it, or its folder.")],
+    x: Annotated[
+        str | None, typer.Option("--x", metavar="KEY", help="The setting to the right; by default the grid's first.")
+    ] = None,
+    y: Annotated[
+        str | None,
+        typer.Option("--y", metavar="KEY", help="The setting of the rows; by default operations, or the grid's next."),
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", metavar="KEY=VALUE", help="Hold another setting of the grid at a value.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Accuracy from which training and test count as reached.")] = (
+        THRESHOLD
+    ),
+    gap: Annotated[float, typer.Option(help="Steps between the two from which on it is grokking.")] = GAP,
+    boundary: Annotated[
+        str, typer.Option(help="What a delay of exactly --gap is: 'grokking', as the paper says, or 'comprehension'.")
+    ] = "grokking",
+    published: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Compare cell by cell with a published map, such as data_add_r, or a table."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.html", help="Where to write; by default in the sweep.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a sweep's learning phases: a map of letters here, and a page with the curves of every cell.
+
+    Comprehension, grokking, memorisation and confusion (Liu et al. 2022), by the majority over the seeds, without
+    smoothing. The page is that of `groklab report SWEEP`, coloured by phases at first. Settings of the grid beyond two
+    can be chosen on the page.
+
+    Examples:
+
+      groklab phase-diagram decays
+
+      groklab phase-diagram toy --x optimiser.learning_rate --y optimiser.weight_decay --published data_add_r --json
+    """
+    from groklab.report.sweep_page import page_path, write_page
+    from groklab.report.sweep_published import as_json as content
+    from groklab.report.sweep_published import compare
+    from groklab.report.sweep_words import page_command
+    from groklab.sweeps.study import phase_summary, study
+
+    held: dict[str, Any] = {}
+    for text in at or []:
+        key, equals, value = text.partition("=")
+        if not key or not equals or not value:
+            raise InputError("--at", shorten(text), "needs key=value, such as split.frac_train=0.5")
+        if key in held:
+            raise InputError(f"--at {shorten(key)} is given twice")
+        held[key] = value
+    _check_out(out)
+    target = find_sweep(sweep)
+    result = study(target, x=x, y=y, at=held, threshold=threshold, gap=gap, boundary=boundary)
+    comparison = None if published is None else compare(target, result, published)
+    path = page_path(target, out, "phase-diagram.html")
+    changed = {"--threshold": (threshold, THRESHOLD), "--gap": (gap, GAP), "--boundary": (boundary, "grokking")}
+    options = {"--x": x, "--y": y, "--at": at or [], **{k: v for k, (v, usual) in changed.items() if v != usual}}
+    command = page_command(target, "phase-diagram", {**options, "--published": published, "--out": out})
+    write_page(target, result, path, command, comparison, "phase")
+    console = console_for(as_json)
+    if len(result.slices) == 1:  # the map
+        from groklab.cli.phase_map import draw_map
+
+        console.print(draw_map(result.axes, result.slices[0].cells, console.width))
+    _describe(result, comparison, console, lambda part: phase_summary(result, part))
+    if as_json:
+        emit({**content(result, comparison), "page": str(path)})
+    else:
+        console.print(f"page: {path}", soft_wrap=True, markup=False)
+
+
+def report_sweep(
+    sweep: Sweep,
+    out: Path | None,
+    rows: str | None,
+    columns: str | None,
+    published: str | None,
+    members: list[str],
+    as_json: bool,
+) -> None:
+    """Write the page of a sweep, and the members' own pages, and say what it shows."""
+    from groklab.report.sweep_page import members_at, page_path, write_members, write_page
+    from groklab.report.sweep_published import as_json as content
+    from groklab.report.sweep_published import compare
+    from groklab.report.sweep_words import page_command
+    from groklab.sweeps.study import study, verdict_summary
+
+    _check_out(out)
+    result = study(sweep, x=columns, y=rows, options=("--columns", "--rows"))
+    comparison = None if published is None else compare(sweep, result, published)
+    every = range(sweep.n_members)
+    own = every if "all" in members else [n for text in members for n in members_at(result, text)]
+    console = console_for(as_json)
+    path = page_path(sweep, out)
+
+    def announce(done: int, n: int, page: Path) -> None:
+        if n > 1:
+            console.print(f"page {done + 1:,} of {n:,}: {page.name}", soft_wrap=True, markup=False)
+
+    written = write_members(sweep, result, path, list(own), view=announce)
+    options: Mapping[str, Any] = {"--rows": rows, "--columns": columns, "--published": published, "--out": out}
+    write_page(sweep, result, path, page_command(sweep, options=options), comparison)
+    _describe(result, comparison, console, verdict_summary)
+    if written:
+        size = readable_bytes(sum(p.stat().st_size for p in written))
+        console.print(f"own pages: {len(written):,} in {written[0].parent} ({size})", soft_wrap=True, markup=False)
+    elif members:
+        console.print("own pages: none, as none of these members has begun", soft_wrap=True)
+    if as_json:
+        files = {"report": str(path), "bytes": path.stat().st_size, "members": [str(p) for p in written]}
+        emit({**content(result, comparison), **files})
+    else:
+        console.print(f"report: {path}", soft_wrap=True, markup=False)
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and not out.expanduser().is_dir() and out.suffix != ".html":
+        raise InputError("--out", str(out), "needs a folder that exists, or a file name that ends in .html")
+
+
+def _describe(study: Study, comparison: Comparison | None, console: Console, summary: Callable[[Slice], str]) -> None:
+    """Print each slice's summary, and how far it agrees with what is published."""
+    for i, part in enumerate(study.slices[:MOST_SLICES]):
+        name = study.slice_name(i)
+        text = f"{name}: {summary(part)}" if name else summary(part)
+        if comparison is not None:
+            text += f" {comparison.source}: {comparison.agreements[i].summary}"
+        console.print(text, soft_wrap=True, markup=False)
+    if len(study.slices) > MOST_SLICES:
+        console.print(f"and {len(study.slices) - MOST_SLICES} more slices, on the page")
