@@ -80,7 +80,7 @@ def test_where_progress_measures_do_not_apply_it_is_said() -> None:
     assert found["key_frequencies"] is None
     assert "a function of a+b or a−b" in found["does_not_apply"]
     assert np.isfinite(found["test_loss"])
-    assert gl.explain(run).sections() == []
+    assert gl.explain(run).model.sections() == []
 
 
 def test_damaged_checkpoints_are_passed_over() -> None:
@@ -98,6 +98,8 @@ def test_an_explanation_is_about_this_model(run: gl.Run) -> None:
     assert "5 of the 5 pass the rule" in explained.verdict()
     assert [s.title for s in explained.sections()] == [
         *("Embedding", "Neurons", "Output map W_L", "Logits", "Ablations", "How it forms"),
+        *("Off-diagonal block of √AGOP", "Hidden progress of the features", "Block structure of √AGOP"),
+        *("Commutativity", "Classes"),
     ]
     untrained = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 10}))
     assert "it does not compute by that sum" in gl.explain(untrained).verdict()

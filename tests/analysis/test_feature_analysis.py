@@ -116,8 +116,8 @@ def test_an_explanation_says_what_was_learnt_and_since_when(run: gl.Run) -> None
     assert f"{numbers['test_accuracy']:.1%}" in told.verdict()
     titles = [s.title for s in told.sections()]
     assert titles == [
-        "Orientation of the off-diagonal block",
-        *("Hidden progress", "Block structure of M", "Commutativity", "The machine", "Classes"),
+        "Off-diagonal block of M",
+        *("Hidden progress of the features", "Block structure of M", "Commutativity", "The machine", "Classes"),
     ]
     text = text_of(told)
     assert f"at step {numbers['hidden_progress']['accuracy_rises_step']}" in text

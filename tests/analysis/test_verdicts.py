@@ -70,7 +70,8 @@ def test_page_and_explanation_share_their_sentences(corpus: Corpus, name: str) -
         return {sentence for section in sections for sentence in section.sentences}
 
     # the page measures more, and of what both measure every sentence is the same
-    assert sentences(explained.sections()) <= sentences(model.sections())
+    assert sentences(explained.model.sections()) <= sentences(model.sections())
+    assert set(page.features) <= sentences(explained.sections())
     computes = list(page.computes)
     if run.n_members > 1:
         assert "member 0" in computes.pop(0)

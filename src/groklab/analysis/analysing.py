@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.analysis.checkpoints import MEASURED, Checkpoints, Progress, Weights, no_progress
 from groklab.analysis.circuits import analyse_circuit, key_frequencies_of
-from groklab.analysis.features import analyse_features
+from groklab.analysis.features import FeatureAnalysis, analyse_features, has_features
 from groklab.analysis.mixtures import analyse_mixture
 from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section
 from groklab.analysis.representations import analyse_representation
@@ -36,6 +36,7 @@ class Analysis:
         task: the task's name.
         learning_phase: one of the four phases of Liu et al. 2022.
         model: what was measured.
+        features: what a network of one hidden layer looks at in a pair of operands; None unless it is explained.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Analysis:
     task: str
     learning_phase: LearningPhase
     model: ModelAnalysis
+    features: FeatureAnalysis | None = None
 
     def verdict(self) -> str:
         """Return the judgement in one sentence."""
@@ -52,7 +54,7 @@ class Analysis:
 
     def sections(self) -> list[Section]:
         """Return all sentences but the verdict."""
-        return self.model.sections()
+        return [*self.model.sections(), *(self.features.sections() if self.features else [])]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as `groklab measure --json` prints them."""
@@ -116,8 +118,19 @@ def _analysis(run: Run, member: int, most: int | None, **options: Any) -> Analys
     task, metrics = build_task(experiment), run.metrics.filter(pl.col("member") == member).sort("step")
     checkpoints = Checkpoints(run, member, most)
     model = analyse_model(task, experiment, checkpoints, metrics, **options)
-    step, phase = max(checkpoints), phase_of(run, member)
-    return Analysis(run.name, member, experiment.seed, step, task.name, phase, model)
+    features = None
+    if options["scope"] == "explanation" and not isinstance(model, FeatureAnalysis) and has_features(experiment, task):
+        features = analyse_features(task, experiment, checkpoints, metrics, scope="explanation")
+    return Analysis(
+        run.name,
+        member,
+        experiment.seed,
+        max(checkpoints),
+        task.name,
+        phase_of(run, member),
+        model,
+        features if isinstance(features, FeatureAnalysis) else None,
+    )
 
 
 def analyse_model(

@@ -231,8 +231,8 @@ class FeatureAnalysis(ModelAnalysis):
         if not commutes:
             strata = "The order of operands matters, so no test pair follows from its transpose."
         sections = [
-            Section("Orientation of the off-diagonal block", [orientation, self.meaning_sentence()]),
-            Section("Hidden progress", hidden),
+            Section(f"Off-diagonal block of {self.matrix}", [orientation, self.meaning_sentence()]),
+            Section("Hidden progress of the features", hidden),
             Section(f"Block structure of {self.matrix}", [self.structure_sentence(), self.spectrum_sentence()]),
             Section("Commutativity", [strata]),
             Section("The machine", [self.errors_sentence(), self.machine_sentence()] if self.kernel_machine else []),
