@@ -15,17 +15,16 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.analysing import analyse_model
 from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitAnalysis
-from groklab.analysis.facts import gather, whole_checkpoints
 from groklab.analysis.features import FeatureAnalysis, TurningPoints
 from groklab.analysis.model import Section
 from groklab.analysis.representations import GOOD, RepresentationAnalysis
 from groklab.cli import main
+from groklab.figures.context import RunContext
 from groklab.measures.grid import grid_of
 from groklab.measures.training_stages import TrainingStages
 from groklab.report import write_report
-from groklab.report.single import run_page
+from groklab.report.run_page import run_page
 from groklab.tasks.arithmetic import Arithmetic
 from groklab.tasks.features import ORIENTATIONS
 
@@ -62,17 +61,15 @@ def test_terminal_json_and_page_give_one_verdict(
 @pytest.mark.parametrize("name", RUNS)
 def test_page_and_explanation_share_their_sentences(corpus: Corpus, name: str) -> None:
     run = corpus[name]
-    explained, page, facts = gl.explain(run), run_page(run), gather(run)
-    assert facts.task is not None
-    model = analyse_model(facts.task, facts.experiment, whole_checkpoints(facts)[0], facts.evaluations())
+    explained, page, model = gl.explain(run), run_page(run), RunContext.read(run).model
 
     def sentences(sections: list[Section]) -> set[str]:
         return {sentence for section in sections for sentence in section.sentences}
 
     # the page measures more, and of what both measure every sentence is the same
     assert sentences(explained.model.sections()) <= sentences(model.sections())
-    assert set(page.features) <= sentences(explained.sections())
-    computes = list(page.computes)
+    assert set(page.parts[1].sentences) <= sentences(explained.sections())
+    computes = list(page.parts[0].sentences)
     if run.n_members > 1:
         assert "member 0" in computes.pop(0)
     assert computes == model.sentences()

@@ -9,7 +9,7 @@ import pytest
 
 from groklab import figures, grokking
 from groklab.errors import InputError
-from groklab.figures import frames, theme
+from groklab.figures import embedding, survival, theme
 from groklab.store.thinning import thin, thin_evenly
 
 
@@ -78,9 +78,9 @@ def test_values_without_a_logarithm_do_no_harm(bad: float) -> None:
 
 
 def test_the_spectrum_of_one_circle_is_one_bar() -> None:
-    frame = frames.spectrum_frame({0: np.random.default_rng(1).normal(size=(23, 8)), 100: circle(23, 5)})
+    frame = embedding.spectrum_frame({0: np.random.default_rng(1).normal(size=(23, 8)), 100: circle(23, 5)})
     assert frame.columns == ["step", "frequency", "norm", "share"]
-    assert frames.strong_frequencies(frame) == [5]
+    assert embedding.strong_frequencies(frame) == [5]
     drawn = figures.embedding_spectrum(frame)
     assert int(np.argmax(drawn.data[0].y)) + 1 == 5
     assert [f.name for f in drawn.frames] == ["0", "100"]
@@ -91,7 +91,7 @@ def test_the_spectrum_of_one_circle_is_one_bar() -> None:
 
 @pytest.mark.parametrize(("p", "k"), [(23, 5), (12, 3), (3, 1)])
 def test_points_of_a_circle_are_joined_along_it(p: int, k: int) -> None:
-    planes = frames.plane_frame({7: circle(p, k)}, panels=1)
+    planes = embedding.plane_frame({7: circle(p, k)}, panels=1)
     assert planes["frequency"].unique().to_list() == [k]
     points = planes.sort("place")
     angles = np.unwrap(np.arctan2(points["y"].to_numpy(), points["x"].to_numpy()))
@@ -99,34 +99,35 @@ def test_points_of_a_circle_are_joined_along_it(p: int, k: int) -> None:
     assert (turn > -1e-9).all() or (turn < 1e-9).all()
     assert abs(angles[-1] - angles[0]) < 2 * np.pi
     np.testing.assert_allclose(np.hypot(points["x"], points["y"]), 1, rtol=1e-9)
-    assert frames.turning_share(planes)["turning"][0] == pytest.approx(1)
+    assert embedding.turning_share(planes)["turning"][0] == pytest.approx(1)
 
 
 def test_circles_in_random_weights_are_as_good_as_chance_says() -> None:
     random = np.random.default_rng(2)
     found = [
-        frames.turning_share(frames.plane_frame({0: random.normal(size=(59, 128))}))["turning"].mean() for _ in range(5)
+        embedding.turning_share(embedding.plane_frame({0: random.normal(size=(59, 128))}))["turning"].mean()
+        for _ in range(5)
     ]
-    assert np.mean(found) == pytest.approx(frames.chance_turning(59, 128), abs=0.05)
+    assert np.mean(found) == pytest.approx(embedding.chance_turning(59, 128), abs=0.05)
 
 
 def test_planes_have_up_to_four_panels_and_no_half_frequency() -> None:
     random = np.random.default_rng(3)
     for p, panels in ((3, 1), (4, 1), (5, 2), (30, 4)):
-        planes = frames.plane_frame({0: random.normal(size=(p, 6)), 10: random.normal(size=(p, 6))})
+        planes = embedding.plane_frame({0: random.normal(size=(p, 6)), 10: random.normal(size=(p, 6))})
         assert p / 2 not in planes["frequency"].to_list()
         drawn = figures.embedding_planes(planes)
         assert len(drawn.data) == panels
         assert len(drawn.data[0].x) == p + 1
         assert len(drawn.frames) == 2
     with pytest.raises(InputError, match="at least 3"):
-        frames.plane_frame({0: random.normal(size=(2, 6))})
+        embedding.plane_frame({0: random.normal(size=(2, 6))})
 
 
 def test_shares_of_members_count_those_cut_off() -> None:
     reached: list[int | None] = [100, 200, None, 400]
     ended = [1000, 1000, 250, 1000]
-    frame = frames.event_frame({"grokked": reached}, ended)
+    frame = survival.event_frame({"grokked": reached}, ended)
     assert frame["step"].to_list() == [100, 200, 250, 400]
     assert frame["share"].to_list() == pytest.approx([0.25, 0.5, 0.5, 1.0])
     assert frame["censored"].to_list() == [0, 0, 1, 0]

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
-from groklab.figures.logit_parts import KEPT
+from groklab.figures.parts import KEPT
 from groklab.measures.logit_parts import PARTS
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import groklab as gl
 from corpus import MIXTURE, Corpus
+from groklab.figures.context import RunContext
+from groklab.figures.registry import SECTIONS, figures_of
 from groklab.report import write_report
+from groklab.report.html import Picture, pictures_of
 
 #: A long formula makes a legend wide.
 LONG_NAMES = {**MIXTURE, "task.expressions": ["add", "subtract", "x2_xy_y2_x"]}
@@ -21,6 +24,12 @@ PAGES: dict[str, Callable[[Corpus], list[gl.Run]]] = {
     "mixture": lambda corpus: [corpus.train(gl.read({}, LONG_NAMES))],
     "machine": lambda corpus: [corpus["rfm-multiply"]],
 }
+
+
+def pictures_by_key(run: RunContext) -> dict[str, Picture]:
+    """The figures of a run's page, in their order."""
+    figures = [figure for section in SECTIONS for figure in figures_of(section)]
+    return {p.key: p for figure in figures for p in pictures_of(figure, figure.drawings(run))}
 
 
 class Pages:

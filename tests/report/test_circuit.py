@@ -10,16 +10,24 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from shared_pages import pictures_by_key
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.analysing import analyse, analyse_model
+from groklab.analysis.analysing import analyse
 from groklab.analysis.checkpoints import Weights
-from groklab.analysis.circuits import LABELS, CircuitAnalysis, label_of
-from groklab.analysis.facts import Facts, gather, whole_checkpoints
-from groklab.analysis.model import ModelAnalysis, NotApplicable
-from groklab.report import circuit_pictures, write_report
-from groklab.report.pictures import Picture
+from groklab.analysis.circuits import LABELS, CircuitAnalysis, analyse_circuit, label_of
+from groklab.analysis.model import NotApplicable
+from groklab.figures.context import RunContext
+from groklab.figures.registry import FIGURES
+from groklab.report import write_report
+from groklab.report.html import Picture
+
+#: Figures of a circuit alone, in the order of the page.
+OF_CIRCUIT = [
+    *("phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d"),
+    *("attention", "heads", "directions", "ablations", "frequencies"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +35,17 @@ def trained(corpus: Corpus) -> gl.Run:
     return corpus["transformer"]
 
 
-def analysed(facts: Facts, kept: dict[int, Weights], member: int = 0) -> ModelAnalysis:
-    assert facts.task is not None
-    return analyse_model(facts.task, facts.experiments[member], kept, facts.evaluations(member))
+def analysed(run: gl.Run, checkpoints: dict[int, Weights] | None = None) -> RunContext:
+    context = RunContext.read(run)
+    if checkpoints is not None:
+        context.checkpoints = checkpoints
+    return context
 
 
-def analysis_of(run: gl.Run) -> tuple[Facts, CircuitAnalysis]:
-    facts = gather(run)
-    analysis = analysed(facts, whole_checkpoints(facts)[0])
-    assert isinstance(analysis, CircuitAnalysis), analysis
-    return facts, analysis
-
-
-def pictures(facts: Facts, c: CircuitAnalysis) -> dict[str, Picture]:
-    drawn = [*circuit_pictures.phase_pictures(c, "loss"), *circuit_pictures.readout_pictures(facts, c, {0: c.weights})]
-    drawn += [p for part in circuit_pictures.PARTS for p in part(c)]
-    return {p.key: p for p in drawn}
+def pictures(context: RunContext, c: CircuitAnalysis) -> dict[str, Picture]:
+    """The figures of a circuit, as if the analysis of the run had been c."""
+    context.model = c
+    return {name: picture for name, picture in pictures_by_key(context).items() if name in OF_CIRCUIT}
 
 
 def with_keys(c: CircuitAnalysis, *keys: int) -> CircuitAnalysis:
@@ -52,7 +55,7 @@ def with_keys(c: CircuitAnalysis, *keys: int) -> CircuitAnalysis:
 
 
 def test_the_numbers_are_those_of_the_analysis(trained: gl.Run) -> None:
-    _, c = analysis_of(trained)
+    c = analysed(trained).circuit
     said = analyse(trained).to_dict()
     assert list(c.key_frequencies) == said["key_frequencies"]
     assert c.steps == said["trajectory"]["step"]
@@ -64,23 +67,22 @@ def test_the_numbers_are_those_of_the_analysis(trained: gl.Run) -> None:
 
 
 def test_every_part_of_a_transformer_has_its_picture_and_sentence(trained: gl.Run) -> None:
-    facts, c = analysis_of(trained)
-    drawn = pictures(facts, c)
-    assert list(drawn) == [
-        *("phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d"),
-        *("attention", "heads", "directions", "ablations", "frequencies"),
-    ]
+    context = analysed(trained)
+    c = context.circuit
+    drawn = pictures(context, c)
+    assert list(drawn) == OF_CIRCUIT
     for p in drawn.values():
         json.loads(p.spec)
         assert p.sentence.endswith("."), p
         assert "nan" not in p.sentence.lower(), p
         assert not re.search(r"\bnone\b|\(\)|  ", p.sentence), p
     assert "aspect-ratio" in drawn["heads"].style
-    assert drawn["ablations"].style.startswith("height: ")
+    assert drawn["ablations"].style.startswith("--height: ")
 
 
 def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
-    facts, c = analysis_of(trained)
+    context = analysed(trained)
+    c = context.circuit
     c = with_keys(c, 2)
     told = c.sentences()
     assert told[0] == c.verdict()
@@ -93,9 +95,10 @@ def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
     own = c.parts["ablations"]["loss"][0]
     assert f"{own:.3g}" in c.ablations_sentence().replace("\u00a0×\u00a010", "e") or own < 1e-3
     assert c.named == (2,)
-    frequencies = json.loads(pictures(facts, c)["frequencies"].spec)
+    frequencies = json.loads(pictures(context, c)["frequencies"].spec)
     assert len(set(frequencies["data"][0]["marker"]["color"])) == 2
-    table = circuit_pictures.ablation_tables(c)[0]
+    (drawing,) = FIGURES["ablations"].drawings(context)
+    (table,) = drawing.tables
     assert len(table.rows) == len(c.parts["ablations"]["names"])
     assert "logits without k = 2" in [row[0] for row in table.rows]
 
@@ -105,7 +108,7 @@ def test_sentences_hold_this_runs_numbers(trained: gl.Run) -> None:
     [(0.97, "so it computes by that sum"), (0.7, "partly by that sum"), (0.03, "does not compute by that sum")],
 )
 def test_the_formula_is_claimed_only_where_it_explains_the_logits(trained: gl.Run, fve: float, verdict: str) -> None:
-    _, c = analysis_of(trained)
+    c = analysed(trained).circuit
     found = {**c.trajectory, "logit_fve": np.full(len(c.steps), fve)}
     told = dataclasses.replace(c, trajectory=found).sentences()
     assert f"{fve:.1%} of the variance" in told[0]
@@ -113,40 +116,42 @@ def test_the_formula_is_claimed_only_where_it_explains_the_logits(trained: gl.Ru
 
 
 def test_a_model_without_few_frequencies_is_said_to_have_none(trained: gl.Run) -> None:
-    facts, c = analysis_of(trained)
+    context = analysed(trained)
+    c = context.circuit
     c = with_keys(c, 1, 2, 3, 4, 5)
     assert not c.few
-    told = [*c.sentences(), *(p.sentence for p in pictures(facts, c).values())]
+    told = [*c.sentences(), *(p.sentence for p in pictures(context, c).values())]
     assert sum("No few frequencies stand out" in s for s in told) >= 4
     assert not any("end in a gap" in s for s in told)
-    coefficients = json.loads(pictures(facts, c)["coefficients"].spec)
+    coefficients = json.loads(pictures(context, c)["coefficients"].spec)
     assert [t["name"] for t in coefficients["data"]] == ["every frequency"]
 
 
 def test_a_model_of_zeros_computes_nothing(trained: gl.Run) -> None:
     zeros = {k: np.zeros_like(v) for k, v in trained.weights().items()}
-    said = analysed(gather(trained), {0: zeros, 20: zeros})
-    assert isinstance(said, NotApplicable)
-    assert "nothing to say" in said.verdict()
+    analysis = analysed(trained, {0: zeros, 20: zeros}).model
+    assert isinstance(analysis, NotApplicable)
+    assert "nothing to say" in analysis.verdict()
 
 
 def test_hardly_trained_models_are_told_in_whole_numbers(trained: gl.Run) -> None:
-    facts, c = analysis_of(trained)
+    context = analysed(trained)
+    c = context.circuit
     dead = {k: np.zeros_like(v) if k.endswith(("W_in", "b_in", "W_K")) else v for k, v in c.weights.items()}
-    found = analysed(facts, {0: dead, 20: dead})
-    assert isinstance(found, CircuitAnalysis)
-    assert "64 never vary" in found.neurons_sentence()
-    for p in pictures(facts, found).values():
+    context = analysed(trained, {0: dead, 20: dead})
+    assert "64 never vary" in context.circuit.neurons_sentence()
+    for p in pictures(context, context.circuit).values():
         assert "nan" not in p.sentence.lower(), p
 
 
 def test_subtraction_is_told_with_its_own_sum() -> None:
     run = gl.train(gl.preset("micro-fast", {"task.expression": "x - y", "budget.steps": 60, "task.p": 12}))
-    facts, c = analysis_of(run)
-    told = [*c.sentences(), *(p.sentence for p in pictures(facts, c).values())]
+    context = analysed(run)
+    c = context.circuit
+    told = [*c.sentences(), *(p.sentence for p in pictures(context, c).values())]
     assert any("a − b" in s for s in told)
     assert not any("a + b" in s for s in told)
-    assert pictures(facts, c)["attention"].spec == ""
+    assert pictures(context, c)["attention"].spec == ""
     assert "MLP" in c.left_out["attention"] or "mlp" in c.left_out["attention"]
 
 
@@ -159,24 +164,20 @@ def test_subtraction_is_told_with_its_own_sum() -> None:
 )
 def test_where_the_measures_do_not_apply_one_sentence_says_so(overrides: dict[str, object], why: str) -> None:
     run = gl.train(gl.preset("micro-fast", {**overrides, "budget.steps": 30}))
-    facts = gather(run)
-    said = analysed(facts, whole_checkpoints(facts)[0])
-    assert isinstance(said, NotApplicable)
-    assert why in said.verdict()
+    analysis = analysed(run).model
+    assert isinstance(analysis, NotApplicable)
+    assert why in analysis.verdict()
     assert why in write_report([run]).read_text("utf-8")
 
 
 def test_damaged_metrics_and_checkpoints_leave_a_page(trained: gl.Run, tmp_path: Path) -> None:
-    facts = gather(trained)
-    kept, _ = whole_checkpoints(facts)
-    facts.metrics = facts.metrics.clear()
-    c = analysed(facts, kept)
-    assert isinstance(c, CircuitAnalysis)
-    assert c.metrics["step"].to_list() == c.steps
-    one = analysed(facts, {max(kept): kept[max(kept)]})
-    assert isinstance(one, CircuitAnalysis)
-    assert circuit_pictures.phase_pictures(one, "loss")[0].spec == ""
-    assert isinstance(analysed(facts, {}), NotApplicable)
+    context = analysed(trained)
+    context.metrics = context.metrics.clear()
+    assert context.circuit.metrics["step"].to_list() == context.circuit.steps
+    last = {max(context.checkpoints): context.final_weights}
+    one = analysed(trained, last)
+    assert FIGURES["phases"].drawings(one)[0].plot is None
+    assert isinstance(analysed(trained, {}).model, NotApplicable)
 
 
 def test_every_intervention_has_a_label() -> None:
@@ -191,8 +192,9 @@ def test_every_intervention_has_a_label() -> None:
 
 def test_the_metrics_shown_are_the_members_own(corpus: Corpus) -> None:
     run = corpus["ensemble"]
-    facts = gather(run)
-    c = analysed(facts, whole_checkpoints(facts, 1)[0], member=1)
+    experiment, metrics = run.experiments[1], run.metrics.filter(pl.col("member") == 1)
+    weights = {step: run.weights(step, 1) for step in run.checkpoints}
+    c = analyse_circuit(experiment.task.build(), experiment, weights, metrics)
     assert isinstance(c, CircuitAnalysis)
     assert c.metrics["member"].unique().to_list() == [1]
     assert c.trajectory["test_loss"][-1] == pytest.approx(

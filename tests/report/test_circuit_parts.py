@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.analysing import analyse_model
-from groklab.analysis.circuits import CircuitAnalysis, analyse_circuit
-from groklab.analysis.facts import gather, whole_checkpoints
-from groklab.report.circuit_parts import parts_of_logits
-from groklab.report.single import run_page
+from groklab.figures.context import RunContext
+from groklab.figures.registry import FIGURES, Drawing
+from groklab.measures.registry import NamedTable
+from groklab.report.run_page import run_page
 from groklab.tasks.arithmetic import Arithmetic
 from groklab.tasks.mixture import Mixture
 from groklab.tasks.splits import make_split
 from groklab.text import loss_of
 
 
+def parts_of(run: RunContext) -> tuple[list[Drawing], list[NamedTable]]:
+    drawings = FIGURES["parts"].drawings(run)
+    return drawings, [table for drawing in drawings for table in drawing.tables]
+
+
 def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
     run = corpus["mlp"]
-    facts = gather(run)
-    assert facts.task is not None
-    c = analyse_circuit(facts.task, facts.experiment, whole_checkpoints(facts)[0], facts.evaluations())
-    assert isinstance(c, CircuitAnalysis)
-    apart = parts_of_logits(c)
-    rules = apart.tables[0]
+    context = RunContext.read(run)
+    c = context.circuit
+    (drawing,), (rules, losses, *_) = parts_of(context)
     assert rules.rows[0][:2] == (c.rule, ", ".join(map(str, c.key_frequencies)))
-    table = {row[0]: row[1:] for row in apart.tables[1].rows}
-    assert c.rule in apart.tables[1].title
+    table = {row[0]: row[1:] for row in losses.rows}
+    assert c.rule in losses.title
     # the excluded loss, and the restricted one on the training set
     assert table["non-key + residual"][0] == loss_of(c.last("excluded_loss"))
     assert table["key + bias"][0] == loss_of(c.last("restricted_loss_train"))
-    assert loss_of(c.last("excluded_loss")) in apart.pictures[0].sentence
-    assert json.loads(apart.pictures[0].spec)["data"][1]["name"] == "train"
+    assert loss_of(c.last("excluded_loss")) in drawing.sentence
+    assert drawing.plot is not None
+    assert drawing.plot.data[1].name == "train"
     page = run_page(run)
     assert "parts" in {p.key for p in page.pictures}
-    assert apart.tables[1].rows in [t.rows for t in page.tables]
+    assert losses.rows in [t.rows for t in page.tables]
     assert any(note.startswith("Parts of the logits") for note in page.notes)
-    whole = {k: v for k, v in c.parts["logit_parts"].items() if not k.startswith("test_")}
-    apart = parts_of_logits(dataclasses.replace(c, parts={"logit_parts": whole}))
-    assert apart.tables[1].head == ("what is kept", "train loss")
-    assert [line["name"] for line in json.loads(apart.pictures[0].spec)["data"]] == ["even guesses", "train", "test"]
+    without_test = {k: v for k, v in c.parts["logit_parts"].items() if not k.startswith("test_")}
+    context.model = dataclasses.replace(c, parts={"logit_parts": without_test})
+    (drawing,), (_, losses, *_) = parts_of(context)
+    assert losses.head == ("what is kept", "train loss")
+    assert drawing.plot is not None
+    assert [line.name for line in drawing.plot.data] == ["even guesses", "train", "test"]
     without = {k: v for k, v in c.parts.items() if k != "logit_parts"}
-    poor = parts_of_logits(dataclasses.replace(c, parts=without, left_out={"logit_parts": "no reason"}))
-    assert poor.pictures[0].sentence == "Left out: no reason."
-    assert not poor.tables
+    context.model = dataclasses.replace(c, parts=without, left_out={"logit_parts": "no reason"})
+    (drawing,), tables = parts_of(context)
+    assert drawing.sentence == "Left out: no reason."
+    assert not tables
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +64,14 @@ def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
     page, task = run_page(mixture), mixture.experiment.task.build()
     train = make_split(mixture.experiment.split, task, 0).train
     found = gl.MEASURES["logit_parts"](mixture.weights(), task, train, network=mixture.experiment.network)
-    told, place = " ".join(page.computes), {name: i for i, name in enumerate(found["parts"])}
+    sentences, place = " ".join(page.parts[0].sentences), {name: i for i, name in enumerate(found["parts"])}
     for i, (operation, direction) in enumerate((("x + y", "a + b"), ("x - y", "a − b"))):
         loss, in_training = found["loss"][i, 0], found["train_loss"][i, 0]
-        assert f"{operation}: with those frequencies of {direction} alone" in told
-        assert f"{loss_of(loss[place['key_mean']])} (restricted; its own {loss_of(loss[place['all']])})" in told
-        assert f"{loss_of(in_training[place['non_key_residual']])} (excluded" in told
-    assert "x*y is not a function of a + b or a − b" in told
-    assert "not measured" not in told
+        assert f"{operation}: with those frequencies of {direction} alone" in sentences
+        assert f"{loss_of(loss[place['key_mean']])} (restricted; its own {loss_of(loss[place['all']])})" in sentences
+        assert f"{loss_of(in_training[place['non_key_residual']])} (excluded" in sentences
+    assert "x*y is not a function of a + b or a − b" in sentences
+    assert "not measured" not in sentences
     titles = [t.title for t in page.tables]
     assert "Loss of the parts of the logits of x - y, by the rule furuta" in titles
     assert {"parts", "parts1"} <= {p.key for p in page.pictures}
@@ -85,10 +89,8 @@ def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
     ],
 )
 def test_where_there_are_no_parts_it_says_why(mixture: gl.Run, task: Any, says: str) -> None:
-    facts = gather(mixture)
-    facts.task = task.build()
-    model = analyse_model(facts.task, facts.experiment, {40: mixture.weights()}, facts.evaluations())
-    parts = parts_of_logits(model)
-    assert not parts.pictures
-    assert not parts.tables
-    assert says in model.sentences()[-1]
+    context = RunContext.read(mixture)
+    context.task = task.build()
+    context.checkpoints = {40: mixture.weights()}
+    assert parts_of(context) == ([], [])
+    assert says in context.model.sentences()[-1]

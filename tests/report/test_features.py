@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from shared_pages import Pages
+from shared_pages import Pages, pictures_by_key
 
 import groklab as gl
 from corpus import Corpus
 from groklab.analysis.analysing import analyse
-from groklab.analysis.facts import gather, whole_checkpoints
-from groklab.analysis.features import FeatureAnalysis, TurningPoints, analyse_features
+from groklab.analysis.features import FeatureAnalysis, TurningPoints
+from groklab.figures.context import RunContext
 from groklab.report import write_report
-from groklab.report.feature_pictures import feature_pictures, steps_shown
-from groklab.report.pictures import Picture
+from groklab.report.html import Picture
 
 TINY = {"task.p": 11, "budget.steps": 5}
 KEYS = ["hidden", "features", "eigenvalues", "block", "power"]
@@ -36,16 +35,15 @@ def tiny(corpus: Corpus) -> gl.Run:
 
 
 def analysis_of(run: gl.Run) -> FeatureAnalysis:
-    facts = gather(run)
-    assert facts.task is not None
-    analysis = analyse_features(facts.task, facts.experiment, whole_checkpoints(facts)[0], facts.evaluations())
-    assert isinstance(analysis, FeatureAnalysis), analysis
-    return analysis
+    return RunContext.read(run).features
 
 
-def drawn_of(run: gl.Run) -> list[Picture]:
-    f = analysis_of(run)
-    return feature_pictures(f, steps_shown(gather(run), f), "mean squared error")
+def drawn_of(run: gl.Run, analysis: FeatureAnalysis | None = None) -> list[Picture]:
+    """The figures of features, as if the analysis of the run had been another."""
+    context = RunContext.read(run)
+    if analysis is not None:
+        context.feature_analysis = analysis
+    return [picture for key, picture in pictures_by_key(context).items() if key in KEYS]
 
 
 def page_of(run: gl.Run, tmp_path: Path) -> str:
@@ -98,7 +96,7 @@ def test_poor_runs_have_their_sentences(machine: gl.Run) -> None:
         metrics=f.metrics.head(1),
     )
     assert "so nothing is circulant" in start.orientation_sentence()
-    assert [p.key for p in feature_pictures(start, [0], "loss")] == KEYS[:3]
+    assert [p.key for p in drawn_of(machine, start)] == KEYS[:3]
     high = TurningPoints(None, None, 0.05)
     above = f.metrics.with_columns(test_accuracy=pl.lit(0.5))
     assert "from the start" in dataclasses.replace(f, turning=high, metrics=above).hidden_sentence()

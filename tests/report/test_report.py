@@ -16,14 +16,14 @@ from shared_pages import Pages
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.facts import gather, whole_checkpoints
 from groklab.experiment.yaml_input import parse_overrides
+from groklab.figures.context import RunContext
+from groklab.figures.registry import FIGURES
 from groklab.grokking import learning_phases
 from groklab.grokking.learning_phases import phase_of
 from groklab.measures import MEASURES
 from groklab.report import settings, story, write_report
-from groklab.report.pictures import embedding_pictures
-from groklab.report.single import member_table, notes
+from groklab.report.run_page import member_table, notes
 
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
 PLAIN = {"curves", "norms", "spectrum", "planes"}
@@ -240,7 +240,7 @@ def test_the_phase_is_the_one_that_show_tells(steps: int, rate: float) -> None:
 
 def test_members_have_the_phases_that_show_tells(corpus: Corpus) -> None:
     run = corpus["ensemble"]
-    facts = gather(run)
+    facts = RunContext.read(run)
     assert [p.to_dict() for p in facts.phases] == [phase_of(run, member).to_dict() for member in range(3)]
     table = member_table(facts)
     column = list(table.head).index("phase")
@@ -271,9 +271,8 @@ def test_the_frequencies_that_carry_the_embedding_are_those_that_show_names(p: i
     carrying = MEASURES["embedding_frequencies"](run.weights(), run.experiment.task.build())
     named = [f"{k} ({share:.0%})" for k, share in zip(carrying["frequencies"], carrying["share"], strict=True)]
     assert len(named) > 1
-    facts = gather(run)
-    (drawn,), _ = embedding_pictures(facts, *whole_checkpoints(facts))
-    assert drawn.key == "spectrum"
+    facts = RunContext.read(run)
+    (drawn,) = FIGURES["spectrum"].drawings(facts)
     spectrum = drawn.sentence
     if len(named) > 10:
         assert "no frequency stands out" in spectrum
@@ -285,7 +284,7 @@ def test_the_frequencies_that_carry_the_embedding_are_those_that_show_names(p: i
 def test_the_criteria_are_read_as_sentences(corpus: Corpus) -> None:
     run = corpus["mlp"]
     for criterion, asked in story.CRITERIA.items():
-        facts = gather(run)
+        facts = RunContext.read(run)
         evaluation = dataclasses.replace(facts.experiment.evaluation, criterion=criterion)
         facts.experiments = [dataclasses.replace(facts.experiment, evaluation=evaluation)]
         said = notes(facts)
@@ -296,9 +295,9 @@ def test_the_criteria_are_read_as_sentences(corpus: Corpus) -> None:
 
 def test_what_was_read_is_the_run_itself(corpus: Corpus) -> None:
     run = corpus["mlp"]
-    facts = gather(run)
+    facts = RunContext.read(run)
     assert facts.metrics.equals(run.metrics)
     assert facts.problems == []
-    assert facts.typical("memorised") == run.status["members"][0]["memorised_step"]
+    assert facts.typical_step("memorised") == run.status["members"][0]["memorised_step"]
     assert facts.metrics.filter(pl.col("step") == 0).height == 1
-    assert os.fspath(facts.run.path) == os.fspath(run.path)
+    assert os.fspath(facts.folder.path) == os.fspath(run.path)

@@ -17,8 +17,7 @@ import groklab as gl
 from groklab.analysis.predicting import beside_run
 from groklab.cli import main
 from groklab.errors import InputError
-from groklab.figures.embedding_traces import embedding_traces, reached
-from groklab.figures.theory import theory_by_fraction
+from groklab.figures.theory import embedding_traces, theory_by_fraction, when_reached
 from groklab.measures.representation import normalised, rqi
 from groklab.tasks import Arithmetic
 from groklab.theory.effective_theory import (
@@ -239,7 +238,7 @@ def test_side_by_side_on_the_command_line(tmp_path: Path, groklab: Callable[...,
     assert code == 0
     found = json.loads(out)
     assert (found["member"], found["observed_from"], found["figure"]) == (1, "checkpoints", str(page))
-    assert is_page(page, f"<h1>{run.name}</h1>", "A line a symbol")
+    assert is_page(page, f"<h1>{run.name}</h1>", "One line per symbol")
     out = groklab("theory", "--run", run.name, "--figure", str(page))[1]
     assert "1/(λ₃ η), η=0.05" in out
     assert f"figure: {page}" in out
@@ -269,7 +268,7 @@ def test_a_training_set_that_forces_no_line_predicts_never() -> None:
     found = beside_run(run)
     assert found["null_dimension"] > 2
     assert (found["lambda_3"], found["n_h"], found["predicted_step"]) == (0, None, None)
-    assert (found["predicted_censored"], reached(found, "theory")) == (False, "never")
+    assert (found["predicted_censored"], when_reached(found, "theory")) == (False, "never")
 
 
 def test_what_a_run_did_not_reach_is_censored(groklab: Callable[..., tuple[int, str]]) -> None:
@@ -287,7 +286,7 @@ def test_what_a_run_did_not_reach_is_censored(groklab: Callable[..., tuple[int, 
     flowed = beside_run(
         gl.train(gl.read({**settings, "learner": {"kind": "effective_theory"}, "budget": {"steps": 2}}))
     )
-    assert (flowed["censored"], reached(flowed, "network")) == (True, "not by step 2 (censored)")
+    assert (flowed["censored"], when_reached(flowed, "network")) == (True, "not by step 2 (censored)")
     assert flowed["predicted_step"] > 2
 
 

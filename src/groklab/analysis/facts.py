@@ -1,39 +1,53 @@
-"""Everything that a page says of a run, read with patience: what is missing or damaged is noted, not raised."""
+"""A run as analyses, figures and pages see it: what is missing or damaged is noted instead of raised."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from groklab.analysis.checkpoints import Weights as Weights
+from groklab.analysis.checkpoints import Weights, is_finite
 from groklab.errors import DamagedError, InputError
 from groklab.experiment.schema import Experiment
 from groklab.grokking import Survival, survival
 from groklab.grokking.learning_phases import LearningPhase, phase_of
 from groklab.learners.base import METRICS
 from groklab.measures.feature_matrices import is_kernel_machine
-from groklab.measures.fourier import embedding_matrix
 from groklab.store.run import Run
 from groklab.store.thinning import thin
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 from groklab.training.ensemble import build_task
 
-#: Checkpoints that a slider goes through, and that are measured.
-CHECKPOINTS, MEASURED = 30, 100
+#: Checkpoints that a slider goes through, and that are read.
+SLIDER, CHECKPOINTS = 30, 100
 
 
 @dataclass
-class Facts:
-    """One run. `members` is what each reached, empty before the first evaluation; `problems` are for the reader."""
+class RunFacts:
+    """A run, read once. What is missing or damaged becomes one of the `problems` instead of an error.
 
-    run: Run
+    Args:
+        folder: the run on disk.
+        experiments: one per member.
+        status: the run's status file.
+        members: each member's outcome, empty before the first evaluation.
+        metrics: one row per evaluation and member.
+        environment: versions and machine.
+        changed: when the run was last written.
+        tags: the user's.
+        task: None where it cannot be built again.
+        n_train: training inputs.
+        member: the one whose weights and metrics are looked at.
+        problems: sentences for the reader; analyses may add to them.
+    """
+
+    folder: Run
     experiments: list[Experiment]
     status: dict[str, Any]
     members: list[dict[str, Any]]
@@ -43,17 +57,77 @@ class Facts:
     tags: list[str]
     task: Task | None = None
     n_train: int = 0
+    member: int = 0
     problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, run: Run, member: int = 0) -> Self:
+        """Read a run.
+
+        Raises:
+            DamagedError, InputError: only where its description cannot be read.
+        """
+        problems: list[str] = []
+        empty = pl.DataFrame(schema={"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)})
+        status: dict[str, Any] = {"status": "damaged", "reason": None, "step": 0, "seconds": 0.0, "members": []}
+        experiments, metrics, environment, tags = run.experiments, empty, {}, []
+        try:
+            status |= run.status
+        except DamagedError as error:
+            problems.append(str(error))
+        try:
+            metrics = run.metrics
+        except DamagedError as error:
+            problems.append(str(error))
+        try:
+            environment = run.environment
+        except (DamagedError, FileNotFoundError) as error:
+            problems.append(f"environment.json cannot be read: {error}")
+        try:
+            tags = run.tags
+        except DamagedError as error:
+            problems.append(str(error))
+        written = [run.path / name for name in ("status.json", "experiment.json")]
+        changed = datetime.datetime.fromtimestamp(next(p for p in written if p.is_file()).stat().st_mtime, datetime.UTC)
+        facts = cls(
+            folder=run,
+            experiments=experiments,
+            status=status,
+            members=list(status["members"]),
+            metrics=metrics,
+            environment=environment,
+            changed=changed,
+            tags=tags,
+            member=member,
+            problems=problems,
+        )
+        try:
+            facts.task = build_task(facts.experiment)
+            facts.n_train = len(facts.train_rows)
+        except InputError as error:
+            # a table's file may have moved since
+            problems.append(f"the task cannot be built again, so figures that need it are left out ({error})")
+        return facts
 
     @property
     def experiment(self) -> Experiment:
-        """The first member's experiment."""
-        return self.experiments[0]
+        """The member's experiment."""
+        return self.experiments[self.member]
 
     @property
     def several(self) -> bool:
         """Whether the run is an ensemble."""
         return len(self.experiments) > 1
+
+    @property
+    def step(self) -> int:
+        """The last step."""
+        return int(self.status["step"])
+
+    @property
+    def running(self) -> bool:
+        """Whether the run may still continue within its budget."""
+        return self.status["status"] not in ("finished", "diverged")
 
     @property
     def kernel_machine(self) -> bool:
@@ -67,52 +141,106 @@ class Facts:
 
     @property
     def summed(self) -> int:
-        """Of how many operations the losses are the sum; 0 where they are plain means."""
+        """The number of operations whose losses are summed; 0 where losses are plain means."""
         # kernel machines are fitted, and their losses are plain means
-        whole = self.task is not None and self.task.loss_factor != 1 and self.experiment.learner.scales_losses
-        return len(self.operations) if whole else 0
+        is_sum = self.task is not None and self.task.loss_factor != 1 and self.experiment.learner.scales_losses
+        return len(self.operations) if is_sum else 0
+
+    @property
+    def member_metrics(self) -> pl.DataFrame:
+        """The evaluations of the member, by step."""
+        return self.metrics.filter(pl.col("member") == self.member).sort("step")
 
     @cached_property
     def phases(self) -> list[LearningPhase]:
-        """Each member's learning phase, as `show` has it; none where nothing can be read."""
+        """Each member's learning phase; none where nothing can be read."""
         if not self.members or self.metrics.is_empty():
             return []
         known = _Curves(self.experiments, self.metrics)
         return [phase_of(known, member) for member in range(len(self.members))]
 
-    def evaluations(self, member: int = 0) -> pl.DataFrame:
-        """Return one member's metrics by step."""
-        return self.metrics.filter(pl.col("member") == member).sort("step")
-
-    @property
-    def step(self) -> int:
-        """How far the run is."""
-        return int(self.status["step"])
-
-    @property
-    def running(self) -> bool:
-        """Whether the run may still go on to what its budget allows."""
-        return self.status["status"] not in ("finished", "diverged")
-
-    def reached(self, event: str) -> list[int | None]:
-        """The members' steps of 'memorised' or 'grokked'."""
+    def event_steps(self, event: str) -> list[int | None]:
+        """Return the members' steps of 'memorised' or 'grokked'."""
         return [m.get(f"{event}_step") for m in self.members]
 
-    def estimate(self, event: str) -> Survival | None:
-        """Kaplan–Meier summary of an event over the members; None before the first evaluation."""
-        return survival(self.reached(event), [self.step] * len(self.members)) if self.members else None
+    def survival(self, event: str) -> Survival | None:
+        """Return the Kaplan–Meier summary of an event over the members; None before the first evaluation."""
+        return survival(self.event_steps(event), [self.step] * len(self.members)) if self.members else None
 
-    def typical(self, event: str) -> int | None:
-        """The step to mark in figures: the member's own, or that by which half of the members have reached it."""
+    def typical_step(self, event: str) -> int | None:
+        """Return the step to mark in figures: the member's own, or that by which half of the members are there."""
         if not self.several:
-            return self.reached(event)[0] if self.members else None
-        found = self.estimate(event)
-        return None if found is None or found.median is None else int(found.median)
+            return self.event_steps(event)[self.member] if self.members else None
+        summary = self.survival(event)
+        return None if summary is None or summary.median is None else int(summary.median)
+
+    @property
+    def train_rows(self) -> np.ndarray:
+        """The training rows of the member's task."""
+        assert self.task is not None
+        return make_split(self.experiment.split, self.task, self.experiment.seed).train
+
+    @cached_property
+    def checkpoints(self) -> dict[int, Weights]:
+        """Weights by step at up to a hundred checkpoints; damaged ones and ones that are not finite are left out."""
+        kept = self.folder.checkpoints
+        weights_by_step: dict[int, Weights] = {}
+        for step in thin(kept, CHECKPOINTS, self._marked(kept)):
+            try:
+                weights = self.folder.weights(step, self.member)
+            except DamagedError as error:
+                self.problems.append(f"the checkpoint of step {step:,} is left out: {error}")
+                continue
+            if is_finite(weights):
+                weights_by_step[step] = weights
+            else:
+                self.problems.append(f"the checkpoint of step {step:,} is left out: its weights are not finite")
+        return weights_by_step
+
+    @property
+    def no_checkpoint(self) -> str:
+        """The reason where there are no checkpoints."""
+        return "no checkpoint of this run can be read" if self.folder.checkpoints else "this run has kept no checkpoint"
+
+    @property
+    def final_weights(self) -> Weights:
+        """The weights of the last checkpoint that can be read.
+
+        Raises:
+            InputError: where there is none.
+        """
+        if not self.checkpoints:
+            raise InputError(self.no_checkpoint)
+        return self.checkpoints[max(self.checkpoints)]
+
+    @property
+    def slider_steps(self) -> list[int]:
+        """About thirty of the checkpoints, those nearest to memorising and grokking among them."""
+        return self.thinned(list(self.checkpoints))
+
+    def thinned(self, steps: list[int], most: int = SLIDER) -> list[int]:
+        """Return at most about `most` of the steps, those nearest to memorising and grokking among them."""
+        return thin(steps, most, self._marked(steps))
+
+    def count_weights(self) -> int | None:
+        """Return the number of weights of one member, counted in the last checkpoint that can be read."""
+        for step in reversed(self.folder.checkpoints):
+            try:
+                weights = self.folder.weights(step)
+            except DamagedError:
+                continue
+            return sum(int(w.size) for w in weights.values()) // len(self.experiments)
+        return None
+
+    def _marked(self, kept: list[int]) -> list[int | None]:
+        """The steps nearest to where the member memorised and grokked."""
+        marked = [self.event_steps(e)[self.member] if self.members and kept else None for e in ("memorised", "grokked")]
+        return [None if step is None else min(kept, key=lambda s: abs(s - step)) for step in marked]
 
 
 @dataclass(frozen=True)
 class _Curves:
-    """The metrics of a run that have been read, as `phase_of` asks for them."""
+    """The metrics of a run that have been read, as `phase_of` takes them."""
 
     experiments: Sequence[Experiment]
     metrics: pl.DataFrame
@@ -120,101 +248,3 @@ class _Curves:
     def curves(self, member: int = 0) -> dict[str, np.ndarray]:
         own = self.metrics.filter(pl.col("member") == member).sort("step")
         return {name: own[name].to_numpy() for name in own.columns}
-
-
-def gather(run: Run) -> Facts:
-    """Read a run. Raises DamagedError or InputError only where its description cannot be read."""
-    problems: list[str] = []
-    empty = pl.DataFrame(schema={"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)})
-    status: dict[str, Any] = {"status": "damaged", "reason": None, "step": 0, "seconds": 0.0, "members": []}
-    experiments, metrics, environment, tags = run.experiments, empty, {}, []
-    try:
-        status |= run.status
-    except DamagedError as error:
-        problems.append(str(error))
-    try:
-        metrics = run.metrics
-    except DamagedError as error:
-        problems.append(str(error))
-    try:
-        environment = run.environment
-    except (DamagedError, FileNotFoundError) as error:
-        problems.append(f"environment.json cannot be read: {error}")
-    try:
-        tags = run.tags
-    except DamagedError as error:
-        problems.append(str(error))
-    written = [run.path / name for name in ("status.json", "experiment.json")]
-    changed = next(p for p in written if p.is_file()).stat().st_mtime
-    facts = Facts(
-        run,
-        experiments,
-        status,
-        list(status["members"]),
-        metrics,
-        environment,
-        datetime.datetime.fromtimestamp(changed, datetime.UTC),
-        tags,
-        problems=problems,
-    )
-    try:
-        facts.task = build_task(facts.experiment)
-        facts.n_train = len(make_split(facts.experiment.split, facts.task, facts.experiment.seed).train)
-    except InputError as error:
-        # a table's file may have moved since
-        problems.append(f"the task cannot be built again, so figures that need it are left out ({error})")
-    return facts
-
-
-def whole_checkpoints(facts: Facts, member: int = 0) -> tuple[dict[int, Weights], str]:
-    """One member's weights by step at up to a hundred checkpoints, or none and a sentence saying why.
-
-    Checkpoints that are damaged or not finite are left out and noted among the problems.
-    """
-    kept = facts.run.checkpoints
-    if not kept:
-        return {}, "this run has kept no checkpoint."
-    found: dict[int, Weights] = {}
-    for step in thin(kept, MEASURED, _marked(facts, member, kept)):
-        try:
-            weights = facts.run.weights(step, member)
-        except DamagedError as error:
-            facts.problems.append(f"the checkpoint of step {step:,} is left out: {error}")
-            continue
-        if all(np.isfinite(w).all() for w in weights.values()):
-            found[step] = weights
-        else:
-            facts.problems.append(f"the checkpoint of step {step:,} is left out: its weights are not finite")
-    return found, "" if found else "no checkpoint of this run can be read."
-
-
-def for_slider(facts: Facts, steps: Sequence[int], member: int = 0) -> list[int]:
-    """About thirty of the steps, those nearest to memorising and grokking among them."""
-    return thin(list(steps), CHECKPOINTS, _marked(facts, member, list(steps)))
-
-
-def embeddings(facts: Facts, kept: Mapping[int, Weights], member: int = 0) -> tuple[dict[int, np.ndarray], str]:
-    """One member's embeddings (p, d) by step at about thirty of its checkpoints, or none and a sentence saying why."""
-    if facts.task is None:
-        return {}, "the task cannot be built again."
-    try:
-        return {s: embedding_matrix(kept[s], facts.task) for s in for_slider(facts, list(kept), member)}, ""
-    except InputError as error:
-        return {}, f"{error}."
-
-
-def parameters(facts: Facts) -> int | None:
-    """Number of weights of one member, counted in the last checkpoint that can be read."""
-    for step in reversed(facts.run.checkpoints):
-        try:
-            weights = facts.run.weights(step)
-        except DamagedError:
-            continue
-        return sum(int(w.size) for w in weights.values()) // len(facts.experiments)
-    return None
-
-
-def _marked(facts: Facts, member: int, kept: list[int]) -> list[int | None]:
-    """The checkpoints nearest to where the member memorised and grokked."""
-    reached = [facts.reached(e)[member] if facts.members else None for e in ("memorised", "grokked")]
-    return [None if step is None else min(kept, key=lambda s: abs(s - step)) for step in reached]

@@ -64,7 +64,7 @@ def theory(
 
       groklab theory --against-p 4,6,10,20,40 --draws 100
     """
-    from groklab.report.effective_theory import fraction_page
+    from groklab.report.theory_pages import fraction_page
     from groklab.theory.effective_theory import theory as predict
     from groklab.theory.parallelograms import equations_of
 
@@ -115,7 +115,7 @@ def _numbers(text: str) -> list[int]:
 def _against(
     moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int, path: Path | None, as_json: bool
 ) -> None:
-    from groklab.report.effective_theory import against_p_page
+    from groklab.report.theory_pages import against_p_page
     from groklab.theory.effective_theory import against_p
     from groklab.theory.parallelograms import equations_of
 
@@ -142,11 +142,11 @@ def _named(expression: str | None, modular: bool) -> str:
 def _beside(name: str, member: int, normalisation: Normalisation, path: Path | None, as_json: bool) -> None:
     from groklab.analysis.predicting import beside_run
     from groklab.cli.looking import find_whole
-    from groklab.figures.embedding_traces import reached
-    from groklab.report.effective_theory import run_page
+    from groklab.figures.theory import when_reached
+    from groklab.report.theory_pages import beside_run_page
 
     found = beside_run(find_whole(name), member, normalisation)
-    drawn = _drawn(path, found, run_page)
+    drawn = _drawn(path, found, beside_run_page)
     if as_json:
         emit({**found, **drawn})
         return
@@ -160,8 +160,8 @@ def _beside(name: str, member: int, normalisation: Normalisation, path: Path | N
         "dimensions left free": f"{found['null_dimension']}, by {found['n_train']} training pairs; 2 force a line",
         "λ₃": f"{found['lambda_3']:.4g}",
         f"1/(λ₃ η), η={found['eta']:g}": _steps(found["n_h"]),
-        "RQI > 0.95, theory": reached(found, "theory"),
-        "RQI > 0.95, run": f"{reached(found, 'network')}, from {found['observed_from']}",
+        "RQI > 0.95, theory": when_reached(found, "theory"),
+        "RQI > 0.95, run": f"{when_reached(found, 'network')}, from {found['observed_from']}",
         "RQI at the end, run": f"{found['network']['rqi'][-1]:.3f}",
     }
     for key, value in rows.items():

@@ -1,54 +1,34 @@
-"""Plotly figures as plain functions of tidy data frames: what they show is decided before they are called."""
+"""Plotly figures as plain functions of tidy data frames, and the registry of those on the page of a run.
 
-from groklab.figures.ablations import ablation_losses, frequency_losses
-from groklab.figures.attention import attention_heads
-from groklab.figures.comparison import accuracy_overlay
-from groklab.figures.curves import machine_sizes, norms, training_curves
-from groklab.figures.embedding_plane import embedding_planes
-from groklab.figures.features import block_fourier, block_power, feature_eigenvalues, feature_matrices
-from groklab.figures.fourier_progress import fourier_progress
-from groklab.figures.frames import event_frame, plane_frame, spectrum_frame
-from groklab.figures.heatmaps import components_2d, input_maps
-from groklab.figures.hidden_progress import hidden_progress
-from groklab.figures.logit_parts import logit_parts
-from groklab.figures.neurons import neuron_clusters
-from groklab.figures.operations import operation_curves
-from groklab.figures.phase_diagram import phase_diagram
-from groklab.figures.phases import coefficients, training_phases
-from groklab.figures.readout import directions, neuron_logit_spectrum
-from groklab.figures.spectrum import embedding_spectrum
-from groklab.figures.survival import reached_share
-from groklab.figures.theme import in_dark
+A module holds a figure's data frame, its drawing and its place on the page. Every public function of a module can be
+imported from this package.
+"""
 
-__all__ = [
-    "ablation_losses",
-    "accuracy_overlay",
-    "attention_heads",
-    "block_fourier",
-    "block_power",
-    "coefficients",
-    "components_2d",
-    "directions",
-    "embedding_planes",
-    "embedding_spectrum",
-    "event_frame",
-    "feature_eigenvalues",
-    "feature_matrices",
-    "fourier_progress",
-    "frequency_losses",
-    "hidden_progress",
-    "in_dark",
-    "input_maps",
-    "logit_parts",
-    "machine_sizes",
-    "neuron_clusters",
-    "neuron_logit_spectrum",
-    "norms",
-    "operation_curves",
-    "phase_diagram",
-    "plane_frame",
-    "reached_share",
-    "spectrum_frame",
-    "training_curves",
-    "training_phases",
-]
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+
+@cache
+def load_all() -> dict[str, Any]:
+    """Import every module of the package, so that its figures are registered; return their public functions by name."""
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    }
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") or name not in load_all():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return load_all()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *load_all()})

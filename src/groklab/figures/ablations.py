@@ -4,112 +4,123 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from groklab.figures.theme import INK, MUTED, PAPER, SOFT, TEST, TRAIN, Figure, figure, key_colours, legend, log_heights
+from groklab.analysis.circuits import label_of
+from groklab.figures.context import RunContext
+from groklab.figures.heatmaps import part_of
+from groklab.figures.panels import level, row_layout
+from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.theme import INK, SOFT, TEST, TRAIN, Figure, key_colours, log_heights, styled
+from groklab.measures.registry import NamedTable
+from groklab.text import loss_of, percent
+
+OWN, EVEN = "its own loss", "even guesses"
+
+
+@figure(
+    "ablations",
+    title="What happens without its parts",
+    section="computes",
+    place=130,
+    applies_to=has_circuit,
+    rows=True,
+)
+def ablations(run: RunContext) -> Drawing:
+    """The loss after each intervention."""
+    c = run.circuit
+    part = part_of(c, "ablations")
+    names, loss = list(part["names"]), np.asarray(part["loss"], float)
+    own = float(loss[names.index("base")])
+    # single key frequencies only where they are few
+    shown = [i for i, name in enumerate(names) if c.few or not name.rpartition("_")[2].isdigit()]
+    labels = [label_of(names[i], c.sum) for i in shown]
+    frame = pl.DataFrame({"label": labels, "loss": loss[shown]})
+    rows = []
+    for i, label in zip(shown, labels, strict=True):
+        losses = [loss_of(float(part[column][i])) for column in ("loss", "train_loss", "test_loss")]
+        rows.append((label, *losses, percent(float(part["accuracy"][i]))))
+    table = NamedTable("Interventions", ("intervention", "loss, all pairs", "train", "test", "accuracy"), rows)
+    return Drawing(c.ablations_sentence(), ablation_losses(frame, own, c.uniform), tables=(table,))
+
+
+@figure(
+    "frequencies",
+    title="What happens without each frequency",
+    section="computes",
+    place=140,
+    applies_to=lambda run: run.has_circuit and "ablations" in run.circuit.parts,
+)
+def frequencies(run: RunContext) -> Drawing:
+    """The loss without each frequency."""
+    c = run.circuit
+    part = c.parts["ablations"]
+    loss = np.asarray(part["loss_without_frequency"])
+    own = float(part["loss"][list(part["names"]).index("base")])
+    frame = pl.DataFrame({"frequency": np.arange(1, len(loss) + 1), "loss": loss})
+    return Drawing(c.frequencies_sentence(), frequency_losses(frame, c.named, own, c.uniform))
 
 
 def ablation_losses(frame: pl.DataFrame, own: float, uniform: float) -> Figure:
-    """A horizontal bar an intervention, in the order of the frame: the loss on all pairs (log).
+    """Draw the loss on all pairs (log) after each intervention, in the order of the frame.
 
-    frame: columns label, loss. own: the loss of the model as it is, uniform: of guessing evenly; both are lines, and
-    bars beyond the second, worse than guessing, have another colour, as have those no worse than the first.
+    Args:
+        frame: columns label, loss.
+        own, uniform: the loss of the model itself and of guessing evenly, drawn as lines. Bars no worse than the first,
+            and those worse than the second, have colours of their own.
     """
-    loss = frame["loss"].to_numpy()
-    positive = [float(v) for v in [*loss, own, uniform] if v > 0 and np.isfinite(v)]
-    floor, top = min(positive, default=1e-3) / 4, 2 * max(positive, default=1.0)
-    n = len(frame)
+    loss, n = frame["loss"].to_numpy(), len(frame)
     colour = [TRAIN if v >= uniform else SOFT if v > 1.1 * own else TEST for v in loss]
-    place = list(range(n))
     bars = {
         "type": "bar",
         "showlegend": False,
         "orientation": "h",
-        "y": place,
+        "y": list(range(n)),
         "x": np.where(loss > 0, loss, np.nan).astype(np.float64),
         "width": 0.42,
         "marker": {"color": colour},
         "customdata": [html.escape(label) for label in frame["label"]],
         "hovertemplate": "%{customdata}: %{x:.3g}<extra></extra>",
     }
-    # a name above its bar leaves the whole width to both, on a phone too
-    names = [
-        {
-            "xref": "paper",
-            "x": 0,
-            "xanchor": "left",
-            "yref": "y",
-            "y": i,
-            "yanchor": "bottom",
-            "yshift": 7,
-            "text": html.escape(label),
-            "showarrow": False,
-            "font": {"size": 12, "color": INK},
-            "bgcolor": PAPER,
-            "borderpad": 0,
-        }
-        for i, label in enumerate(frame["label"])
-    ]
-    layout = {
-        "height": 90 + 38 * n,
-        "xaxis": log_heights(positive, "loss on all pairs (nats)") | {"range": [np.log10(floor), np.log10(top)]},
-        "yaxis": {"range": [n - 0.4, -0.95], "showticklabels": False, "showgrid": False, "zeroline": False},
-        "annotations": names,
-        "legend": legend(1.0),
-        "margin": {"l": 16, "r": 16, "t": 32, "b": 52},
-        "showlegend": True,
-    }
-    lines = [_level(i, value, [-1, n], along="y") for i, value in enumerate((own, uniform))]
-    return figure([bars, *(line for line in lines if line)], layout)
+    layout = row_layout(frame["label"].to_list(), [*loss, own, uniform], "loss on all pairs (nats)", 38)
+    return styled([bars, *_levels(own, uniform, [-1, n], along="y")], layout)
 
 
 def frequency_losses(frame: pl.DataFrame, keys: Sequence[int], own: float, uniform: float) -> Figure:
-    """One bar a frequency: the loss (log) once it is taken out of the logits, key frequencies coloured.
+    """Draw the loss (log) without each frequency in the logits, those of key frequencies coloured.
 
-    frame: columns frequency, loss. own: the loss of the model as it is; uniform: of guessing evenly.
+    Args:
+        frame: columns frequency, loss.
+        own, uniform: the loss of the model itself and of guessing evenly, drawn as lines.
     """
     colours = key_colours(keys)
-    loss = frame["loss"].to_numpy()
-    seen = [v for v in [*loss, own, uniform] if v > 0 and np.isfinite(v)]
-    floor = min(seen, default=1e-3) / 3
-    heights = np.where(loss > 0, loss, np.nan)
-    top = 2 * max(seen, default=1.0)
+    loss, frequency = frame["loss"].to_numpy(), frame["frequency"].to_list()
+    positive = [v for v in [*loss, own, uniform] if v > 0 and np.isfinite(v)]
+    floor, top = min(positive, default=1e-3) / 3, 2 * max(positive, default=1.0)
     layout = {
         "height": 380,
         "xaxis": {"title": {"text": "frequency taken out of the logits"}, "showgrid": False},
-        "yaxis": log_heights(seen, "loss on all pairs (nats)") | {"range": [np.log10(floor), np.log10(top)]},
+        "yaxis": log_heights(positive, "loss on all pairs (nats)") | {"range": [np.log10(floor), np.log10(top)]},
         "bargap": 0.2,
-        "margin": {"l": 68, "r": 16, "t": 40, "b": 52},
+        "margin": {"l": 68, "t": 40},
         "showlegend": True,
     }
-    several = set(keys) if not colours else set()
+    uncoloured_keys = set(keys) if not colours else set()
     bars = {
         "type": "bar",
         "showlegend": False,
-        "x": frame["frequency"].to_numpy(),
-        "y": heights.astype(np.float32),
-        "marker": {"color": [colours.get(k, TEST if k in several else SOFT) for k in frame["frequency"]]},
+        "x": frequency,
+        "y": np.where(loss > 0, loss, np.nan).astype(np.float32),
+        "marker": {"color": [colours.get(k, TEST if k in uncoloured_keys else SOFT) for k in frequency]},
         "hovertemplate": "without k = %{x}: %{y:.3g}<extra></extra>",
     }
-    ends = [float(min(frame["frequency"])) - 0.5, float(max(frame["frequency"])) + 0.5] if len(frame) else [0.5, 1.5]
-    lines = [_level(i, value, ends, along="x") for i, value in enumerate((own, uniform))]
-    return figure([bars, *(line for line in lines if line)], layout)
+    ends = [min(frequency, default=1) - 0.5, max(frequency, default=1) + 0.5]
+    return styled([bars, *_levels(own, uniform, ends, along="x")], layout)
 
 
-def _level(which: int, value: float, ends: Sequence[float], *, along: str) -> dict[str, Any]:
-    """A line at the model's own loss (0) or at that of even guesses (1), named in the legend; none if not positive."""
-    if not (value > 0 and np.isfinite(value)):
-        return {}
-    across = "x" if along == "y" else "y"
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": ("its own loss", "even guesses")[which],
-        along: list(ends),
-        across: [value, value],
-        "line": {"color": (INK, MUTED)[which], "width": 1.5, "dash": ("dash", "dot")[which]},
-        "hovertemplate": f"{value:.3g}<extra></extra>",
-    }
+def _levels(own: float, uniform: float, ends: Sequence[float], along: str) -> list[dict[str, object]]:
+    """Return lines at the model's own loss and at that of even guesses, if they are positive."""
+    lines = [level(own, OWN, ends, along=along, colour=INK), level(uniform, EVEN, ends, along=along)]
+    return [line for line, value in zip(lines, (own, uniform), strict=True) if value > 0 and np.isfinite(value)]

@@ -8,17 +8,81 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.figures.theme import GREEN, INK, SERIES, Figure, figure, legend
+from groklab.figures.context import RunContext
+from groklab.figures.heatmaps import PANELS, input_frame, input_maps, part_of
+from groklab.figures.panels import axis_suffix, note
+from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.theme import GREEN, SERIES, Figure, legend, styled
+from groklab.measures.attention import operand_positions, pattern_on_grid
+from groklab.text import percent
 
 #: Heads that have a panel of their own.
-HEADS = 6
+HEADS = PANELS
+
+
+@figure(
+    "attention",
+    title="Attention from the last position",
+    section="computes",
+    place=100,
+    applies_to=has_circuit,
+    rows=True,
+)
+def attention(run: RunContext) -> Drawing:
+    """The mean attention of each head, and its scores for the first operand."""
+    c = run.circuit
+    part = part_of(c, "attention")
+    first, second = operand_positions(c.task)
+    mean, score = np.asarray(part["mean_pattern"]), np.asarray(part["score"])
+    n_heads, n_ctx = mean.shape
+    positions = [f"position {i}" for i in range(n_ctx)]
+    # the token p is '=' in every layout
+    positions[-1] = "=" if c.task.shape.constants[-1] == c.p else "the last position"
+    positions[first], positions[second] = "a", "b"
+    pattern = pl.DataFrame(
+        {"head": np.repeat(np.arange(n_heads), n_ctx), "position": positions * n_heads, "weight": mean.ravel()}
+    )
+    best = np.asarray(part["score_frequency"])
+    labels = [f"head {h}" + (f" · mostly k = {k}" if k else "") for h, k in enumerate(best)]
+    scores = pl.DataFrame(
+        {
+            "head": np.repeat(np.arange(n_heads), c.p),
+            "residue": np.tile(np.arange(c.p), n_heads),
+            "score": score.ravel(),
+            "label": np.repeat(labels, c.p).tolist(),
+        }
+    )
+    return Drawing(c.attention_sentence(), attention_heads(pattern, scores))
+
+
+@figure(
+    "heads",
+    title="Attention to a, head by head",
+    section="computes",
+    place=110,
+    applies_to=lambda run: run.has_circuit and "attention" in run.circuit.parts,
+)
+def heads(run: RunContext) -> Drawing:
+    """Each head's attention to the first operand over the inputs."""
+    c = run.circuit
+    part = c.parts["attention"]
+    frequency, fve = part["pattern_frequency"], part["pattern_fve"]
+    pattern = pattern_on_grid(c.weights, c.task, c.network)[..., operand_positions(c.task)[0]]
+    n = pattern.shape[-1]
+    maps = {}
+    for h in range(min(n, HEADS)):
+        explained = f"<br>k = {frequency[h]} · {percent(float(fve[h]), 0)}" if frequency[h] else ""
+        maps[f"head {h}{explained}"] = pattern[:, :, h]
+    sentence = c.heads_sentence() + (f" The first {HEADS} are shown." if n > HEADS else "")
+    return Drawing(sentence, input_maps(input_frame(maps), shared=True, percent=True))
 
 
 def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
-    """Mean attention of each head to each position, above its scores for the first operand, a panel a head.
+    """Draw the mean attention of each head to each position, above its scores for the first operand in panels.
 
-    pattern: columns head, position (its name), weight. score: columns head, residue, score, label (how the head's panel
-    is named); the first six heads have one.
+    Args:
+        pattern: columns head, position (its name), weight.
+        score: columns head, residue, score, label (the title of the head's panel); the first six heads have one.
     """
     traces: list[dict[str, Any]] = []
     for i, ((position,), rows) in enumerate(pattern.group_by("position", maintain_order=True)):
@@ -33,11 +97,8 @@ def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
                 "hovertemplate": f"%{{x}} to {name}: %{{y:.2%}}<extra></extra>",
             }
         )
-    found = score.sort("residue").group_by("head", maintain_order=True)
-    lines = [rows for _, rows in sorted(((int(str(h)), rows) for (h,), rows in found), key=lambda item: item[0])][
-        :HEADS
-    ]
-    height = 250 + 110 * len(lines)
+    shown = [rows for _, rows in score.sort("head", "residue").group_by("head", maintain_order=True)][:HEADS]
+    height = 250 + 110 * len(shown)
     layout: dict[str, Any] = {
         "height": height,
         "xaxis": {"type": "category", "showgrid": False, "anchor": "y"},
@@ -51,13 +112,13 @@ def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
         "legend": legend(1.0),
         "barmode": "group",
         "bargap": 0.3,
-        "margin": {"l": 64, "r": 16, "t": 44, "b": 48},
+        "margin": {"t": 44, "b": 48},
         "showlegend": True,
         "annotations": [],
     }
-    for i, rows in enumerate(lines):
-        suffix, last = str(i + 2), i == len(lines) - 1
-        bottom = (len(lines) - 1 - i) * 110 / (height - 92)
+    for i, rows in enumerate(shown):
+        suffix, last = axis_suffix(i + 1), i == len(shown) - 1
+        bottom = (len(shown) - 1 - i) * 110 / (height - 92)
         domain = [bottom, bottom + 78 / (height - 92)]
         traces.append(
             {
@@ -84,7 +145,5 @@ def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
             "anchor": f"x{suffix}",
             "nticks": 4,
         }
-        spot = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "y": domain[1], "yanchor": "bottom"}
-        told = {"text": html.escape(str(rows["label"][0])), "showarrow": False, "font": {"size": 12, "color": INK}}
-        layout["annotations"].append({**spot, **told})
-    return figure(traces, layout)
+        layout["annotations"].append(note(html.escape(str(rows["label"][0])), 0, domain[1], xanchor="left"))
+    return styled(traces, layout)

@@ -8,33 +8,99 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.figures.heatmaps import SCALE
-from groklab.figures.theme import DIVERGING, FAINT, GREEN, INK, MUTED, TEST, Figure, figure, slider
+from groklab.analysis.features import block_frame, eigenvalue_frame, matrix_frame, power_frame
+from groklab.figures.context import RunContext
+from groklab.figures.heatmaps import BAR, SCALE, square_axes
+from groklab.figures.panels import axis_suffix, bars_by_step, by_step, note, slider_frames
+from groklab.figures.registry import Drawing, figure, has_features
+from groklab.figures.theme import DIVERGING, FAINT, GREEN, MUTED, TEST, Figure, slider, styled
+from groklab.store.thinning import thin_evenly
 from groklab.tasks.residues import log_order
 
 #: The largest whole number in which an entry is written: two bytes, a page's worth of matrices being large.
 LARGEST = 32_000
-_BAR = {"orientation": "h", "y": 0, "yanchor": "top", "thickness": 10, "len": 0.7, "outlinewidth": 0, "tickangle": 0}
+#: Entries of all matrices that a page holds, two bytes and a third each: many large matrices make a page heavy.
+ENTRIES = 700_000
+#: The most steps of a slider over a kernel machine's iterations.
+ITERATIONS = 31
+TICKS = {"size": 11, "color": MUTED}
+
+
+def has_block(run: RunContext) -> bool:
+    """Return whether there is an off-diagonal block that is not zero."""
+    return run.has_features and run.features.orientation is not None
+
+
+@figure("features", title="The feature matrix", section="features", place=20, applies_to=has_features)
+def matrix(run: RunContext) -> Drawing:
+    """The entries of the feature matrix."""
+    f = run.features
+    plot = feature_matrices(matrix_frame(shown_matrices(run)), reordered=f.reordered)
+    return Drawing(run.whose + f.matrix_sentence(), plot, title=f"The feature matrix {f.matrix}")
+
+
+@figure("eigenvalues", title="Spectrum of the feature matrix", section="features", place=30, applies_to=has_features)
+def eigenvalues(run: RunContext) -> Drawing:
+    """The eigenvalues of the feature matrix."""
+    plot = feature_eigenvalues(eigenvalue_frame(shown_matrices(run)))
+    return Drawing(run.whose + run.features.spectrum_sentence(), plot, title=f"Spectrum of {run.features.matrix}")
+
+
+@figure(
+    "block",
+    title="The off-diagonal block in Fourier components",
+    section="features",
+    place=40,
+    applies_to=has_block,
+)
+def block(run: RunContext) -> Drawing:
+    """The block's Fourier transform, where a circulant is a diagonal."""
+    f = run.features
+    plot = block_fourier(block_frame(shown_matrices(run), str(f.orientation)))
+    return Drawing(run.whose + f.fourier_sentence(), plot)
+
+
+@figure("power", title="Power of each frequency in the block", section="features", place=50, applies_to=has_block)
+def power(run: RunContext) -> Drawing:
+    """The power of each frequency in the block's closest circulant."""
+    f = run.features
+    plot = block_power(power_frame(shown_matrices(run), str(f.orientation)))
+    return Drawing(run.whose + f.power_sentence(), plot)
+
+
+def shown_matrices(run: RunContext) -> dict[int, np.ndarray]:
+    """Return the feature matrices by step that a slider goes through."""
+    f = run.features
+    most = max(2, ENTRIES // ((2 if f.reordered else 1) * f.final.size))
+    steps = list(f.matrices)
+    shown = thin_evenly(steps, min(ITERATIONS, most)) if f.kernel_machine else run.thinned(run.thinned(steps), most)
+    return {step: f.matrices[step] for step in shown}
 
 
 def feature_matrices(frame: pl.DataFrame, *, reordered: bool = False) -> Figure:
-    """Heat map of a feature matrix (2p, 2p) with a slider, at first at the last step, in colours centred at zero.
+    """Draw a feature matrix (2p, 2p) with a slider, at first at the last step, in colours centred at zero.
 
-    frame: columns step, row, column, value (`feature_frames.matrix_frame`). reordered: beside it the same matrix with
-    each operand's residues in the order 0, g, g², … = 1 of powers of the smallest generator; raises InputError where p
-    is no prime. The colours end at the largest entry off the main diagonal, of all steps, so that a large diagonal
-    hides nothing; entries are rounded to four figures or so.
+    The colours end at the largest entry off the main diagonal, of all steps, so that a large diagonal hides nothing;
+    entries are rounded to about four figures.
+
+    Args:
+        frame: columns step, row, column, value (`feature_frames.matrix_frame`).
+        reordered: draw beside it the same matrix with each operand's residues in the order 0, g, g², … = 1 of powers of
+            the smallest generator.
+
+    Raises:
+        InputError: for `reordered` where p is not prime.
     """
     values, steps = _stacked(frame)
     d = values.shape[1]
     p = d // 2
-    natural = np.arange(p)
-    orders = [("natural order", natural)]
+    orders = [("natural order", np.arange(p))]
     if reordered:
         orders.append(("in log order", np.concatenate([[0], log_order(p)])))
-    whole, unit, power = _rounded(values)
+    integers, unit, exponent = _rounded(values)
     off = np.abs(values[:, ~np.eye(d, dtype=bool)])
     end = float(off.max(initial=0.0)) or float(np.abs(values).max(initial=0.0)) or 1.0
+    ticks = {"tickvals": [t / unit for t in (-end, 0, end)], "ticktext": [f"−{end:.2g}", "0", f"{end:.2g}"]}
     layout: dict[str, Any] = {
         "width": 560 if len(orders) == 1 else 1000,
         "height": 636 if len(orders) == 1 else 580,
@@ -47,57 +113,53 @@ def feature_matrices(frame: pl.DataFrame, *, reordered: bool = False) -> Figure:
             "colorscale": [list(stop) for stop in DIVERGING],
             "cmin": -end / unit,
             "cmax": end / unit,
-            "colorbar": {
-                **_BAR,
-                "ypad": 44,
-                "tickvals": [t / unit for t in (-end, 0, end)],
-                "ticktext": [f"−{end:.2g}", "0", f"{end:.2g}"],
-            },
+            "colorbar": {**BAR, "ypad": 44, **ticks},
         },
     }
     traces, places = [], []
     for i, (title, order) in enumerate(orders):
-        suffix = "" if i == 0 else "2"
+        suffix = axis_suffix(i)
         place = np.concatenate([order, p + order])
         places.append(np.ix_(place, place))
         x = [0.0, 1.0] if len(orders) == 1 else [0.56 * i, 0.44 + 0.56 * i]
         traces.append(
             {
                 "type": "heatmap",
-                "z": whole[-1][places[-1]],
+                "z": integers[-1][places[-1]],
                 "xaxis": f"x{suffix}",
                 "yaxis": f"y{suffix}",
                 "coloraxis": "coloraxis",
-                "hovertemplate": f"row %{{y}}, column %{{x}}: %{{z}} × 10<sup>−{power}</sup><extra></extra>",
+                "hovertemplate": f"row %{{y}}, column %{{x}}: %{{z}} × 10<sup>−{exponent}</sup><extra></extra>",
             }
         )
-        layout |= _axes(suffix, x, d, _ticks(p, powers=i == 1))
+        layout |= square_axes(suffix, d, x, **_ticks(p, powers=i == 1))
         layout["shapes"] += _cross(suffix, p)
-        layout["annotations"].append(_title(title, sum(x) / 2))
-    frames = [
-        _frame(s, *({"type": "heatmap", "z": matrix[place]} for place in places))
-        for s, matrix in zip(steps, whole, strict=True)
-    ]
-    return figure(traces, layout, frames)
+        layout["annotations"].append(note(title, sum(x) / 2, 1, yshift=4))
+    changes = {
+        s: [{"type": "heatmap", "z": entries[place]} for place in places]
+        for s, entries in zip(steps, integers, strict=True)
+    }
+    return styled(traces, layout, slider_frames(changes))
 
 
 def block_fourier(frame: pl.DataFrame) -> Figure:
-    """Heat map of the magnitudes |F B F^H| of a block's Fourier transform, with a slider, at first at the last step.
+    """Draw the magnitudes |F B F^H| of a block's Fourier transform with a slider, at first at the last step.
 
-    frame: columns step, row, column, value (`feature_frames.block_frame`): frequencies 0..q−1. One scale for all steps.
+    Args:
+        frame: columns step, row, column, value (`feature_frames.block_frame`): frequencies 0..q−1.
     """
     values, steps = _stacked(frame)
     q = values.shape[1]
-    whole, unit, power = _rounded(values)
+    integers, unit, exponent = _rounded(values)
     end = float(values.max(initial=0.0)) or 1.0
     cells = {
         "type": "heatmap",
-        "z": whole[-1],
+        "z": integers[-1],
         "colorscale": SCALE,
         "zmin": 0,
         "zmax": end / unit,
-        "colorbar": {**_BAR, "ypad": 48, "tickvals": [0, end / unit], "ticktext": ["0", f"{end:.2g}"]},
-        "hovertemplate": f"frequencies %{{y}}, %{{x}}: %{{z}} × 10<sup>−{power}</sup><extra></extra>",
+        "colorbar": {**BAR, "ypad": 48, "tickvals": [0, end / unit], "ticktext": ["0", f"{end:.2g}"]},
+        "hovertemplate": f"frequencies %{{y}}, %{{x}}: %{{z}} × 10<sup>−{exponent}</sup><extra></extra>",
     }
     layout: dict[str, Any] = {
         "width": 560,
@@ -105,97 +167,66 @@ def block_fourier(frame: pl.DataFrame) -> Figure:
         "margin": {"l": 56, "r": 12, "t": 16, "b": 92},
         "showlegend": False,
         "sliders": [slider(steps)],
-        **_axes("", [0.0, 1.0], q, {"nticks": 7}),
+        **square_axes("", q, nticks=7, tickfont=TICKS),
     }
     layout["xaxis"]["title"] = {"text": "frequency of the columns", "standoff": 4}
     layout["yaxis"]["title"] = {"text": "frequency of the rows", "standoff": 4}
-    frames = [_frame(s, {"type": "heatmap", "z": m}) for s, m in zip(steps, whole, strict=True)]
-    return figure([cells], layout, frames)
+    changes = {s: [{"type": "heatmap", "z": entries}] for s, entries in zip(steps, integers, strict=True)}
+    return styled([cells], layout, slider_frames(changes))
 
 
 def block_power(frame: pl.DataFrame) -> Figure:
-    """Bars of the power of each frequency in a block's closest circulant, with a slider, at first at the last step.
+    """Draw the power of each frequency in a block's closest circulant with a slider, at first at the last step.
 
-    frame: columns step, frequency, power (`feature_frames.power_frame`).
+    Args:
+        frame: columns step, frequency, power (`feature_frames.power_frame`).
     """
-    steps, heights, last = _by_step(frame, "frequency", "power")
     bars = {
-        "type": "bar",
-        "x": last,
-        "y": heights[-1],
         "marker": {"color": GREEN, "line": {"width": 0}},
         "hovertemplate": "frequency %{x}: %{y:.3g}<extra></extra>",
     }
-    layout = {
-        "height": 380,
-        "xaxis": {"title": {"text": "frequency k"}, "showgrid": False},
-        # one scale for all checkpoints, or nothing would seem to grow
-        "yaxis": {"title": {"text": "power in the circulant"}, "range": [0, 1.05 * _most(heights)]},
-        "bargap": 0.25,
-        "margin": {"l": 64, "r": 16, "t": 16, "b": 52},
-        "showlegend": False,
-        "sliders": [slider(steps)],
-    }
-    return figure([bars], layout, [_frame(s, {"type": "bar", "y": y}) for s, y in zip(steps, heights, strict=True)])
+    return bars_by_step(frame, "power", {"": bars}, ("frequency k", "power in the circulant"))
 
 
 def feature_eigenvalues(frame: pl.DataFrame) -> Figure:
-    """The eigenvalues of a feature matrix in order, with a slider, at first at the last step.
+    """Draw the eigenvalues of a feature matrix in order with a slider, at first at the last step.
 
-    frame: columns step, place (1.., descending), value (`feature_frames.eigenvalue_frame`).
+    Args:
+        frame: columns step, place (1.., descending), value (`feature_frames.eigenvalue_frame`).
     """
-    steps, heights, last = _by_step(frame, "place", "value")
+    values = by_step(frame, "place", "value")
+    place, last = values[max(values)]
     points = {
         "type": "scatter",
         "mode": "markers",
-        "x": last,
-        "y": heights[-1],
+        "x": place,
+        "y": last,
         "marker": {"color": TEST, "size": 5},
         "hovertemplate": "eigenvalue %{x}: %{y:.3g}<extra></extra>",
     }
-    low = min(float(np.nanmin(y)) for y in heights)
-    top = _most(heights)
+    low, top = (float(end or 0.0) for end in (frame["value"].min(), frame["value"].max()))  # type: ignore[arg-type]
+    top = top or 1.0
     layout = {
         "height": 380,
         "xaxis": {"title": {"text": "eigenvalue, in descending order"}, "showgrid": False, "range": [0, len(last) + 1]},
         "yaxis": {"title": {"text": "size"}, "range": [min(low, 0) - 0.03 * top, 1.05 * top]},
-        "margin": {"l": 64, "r": 16, "t": 16, "b": 52},
         "showlegend": False,
-        "sliders": [slider(steps)],
+        "sliders": [slider(list(values))],
     }
-    return figure(
-        [points], layout, [_frame(s, {"type": "scatter", "y": y}) for s, y in zip(steps, heights, strict=True)]
-    )
+    changes = {s: [{"type": "scatter", "y": y}] for s, (_, y) in values.items()}
+    return styled([points], layout, slider_frames(changes))
 
 
 def _stacked(frame: pl.DataFrame) -> tuple[np.ndarray, list[int]]:
-    """(n_steps, d, d) values, and the steps."""
+    """Return values (n_steps, d, d), and the steps."""
     ordered = frame.sort("step", "row", "column")
     steps = ordered["step"].unique().sort().to_list()
     d = round((len(ordered) / len(steps)) ** 0.5)
     return ordered["value"].to_numpy().reshape(len(steps), d, d), steps
 
 
-def _by_step(frame: pl.DataFrame, x: str, y: str) -> tuple[list[int], list[np.ndarray], np.ndarray]:
-    parts = {s: rows for (s,), rows in frame.sort("step", x).group_by("step", maintain_order=True)}
-    steps = [int(str(s)) for s in parts]
-    return (
-        steps,
-        [rows[y].to_numpy().astype(np.float32) for rows in parts.values()],
-        next(iter(parts.values()))[x].to_numpy(),
-    )
-
-
-def _most(heights: list[np.ndarray]) -> float:
-    return max(float(np.nanmax(y)) for y in heights) or 1.0
-
-
-def _frame(step: int, *changes: dict[str, Any]) -> dict[str, Any]:
-    return {"name": str(step), "data": list(changes), "traces": list(range(len(changes)))}
-
-
 def _rounded(values: np.ndarray) -> tuple[np.ndarray, float, int]:
-    """Values as whole numbers of 10^-power, the unit 10^-power, and the power."""
+    """Return values as integers in units of 10^-power, the unit, and the power."""
     largest = float(np.abs(values).max(initial=0.0))
     power = floor(log10(LARGEST / largest)) if largest > 0 else 4
     unit = 10.0**-power
@@ -203,30 +234,22 @@ def _rounded(values: np.ndarray) -> tuple[np.ndarray, float, int]:
 
 
 def _ticks(p: int, *, powers: bool) -> dict[str, Any]:
-    """Ticks of both operands' residues, two each so that a phone has room; the first is named by its operand."""
+    """Return ticks of both operands' residues, two each so that a phone has room."""
     middle = p // 2 if p < 20 else p // 2 // 5 * 5
     text = f"g<sup>{middle}</sup>" if powers else str(middle)
-    return {"tickvals": [0, middle, p, p + middle], "ticktext": ["a: 0", text, "b: 0", text], "tickangle": 0}
-
-
-def _axes(suffix: str, x: list[float], size: int, ticks: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = {"showgrid": False, "zeroline": False, "constrain": "domain", "ticks": "outside"}
-    plain["tickfont"] = {"size": 11, "color": MUTED}
-    across = {**plain, **ticks, "domain": x, "anchor": f"y{suffix}", "range": [-0.5, size - 0.5]}
-    down = {**plain, **ticks, "anchor": f"x{suffix}", "range": [size - 0.5, -0.5], "scaleanchor": f"x{suffix}"}
-    return {f"xaxis{suffix}": across, f"yaxis{suffix}": down}
+    return {
+        "tickvals": [0, middle, p, p + middle],
+        "ticktext": ["a: 0", text, "b: 0", text],
+        "tickangle": 0,
+        "tickfont": TICKS,
+    }
 
 
 def _cross(suffix: str, p: int) -> list[dict[str, Any]]:
-    """Lines between the four blocks."""
+    """Return lines between the four blocks."""
     line = {"type": "line", "line": {"color": FAINT, "width": 1}}
     x, y, at = f"x{suffix}", f"y{suffix}", p - 0.5
     return [
         {**line, "xref": x, "yref": f"{y} domain", "x0": at, "x1": at, "y0": 0, "y1": 1},
         {**line, "xref": f"{x} domain", "yref": y, "x0": 0, "x1": 1, "y0": at, "y1": at},
     ]
-
-
-def _title(text: str, x: float) -> dict[str, Any]:
-    place = {"xref": "paper", "yref": "paper", "x": x, "y": 1, "xanchor": "center", "yanchor": "bottom"}
-    return {**place, "text": text, "showarrow": False, "yshift": 4, "font": {"size": 12.5, "color": INK}}

@@ -8,28 +8,87 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.figures.theme import FAINT, INK, MUTED, SOFT, TEST, Figure, figure, key_colours, legend
+from groklab.figures.context import RunContext
+from groklab.figures.heatmaps import input_frame, input_maps, part_of
+from groklab.figures.panels import note, vertical
+from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.theme import FAINT, SOFT, TEST, Figure, key_colours, legend, styled
+from groklab.measures.activity import activity
 from groklab.measures.neurons import WELL_EXPLAINED
+from groklab.text import percent
 
 #: Width of a bar of the histogram: 0.85 is an edge.
 WIDTH = 0.05
+#: Neurons that are shown as examples.
+EXAMPLES = 5
+
+
+@figure(
+    "neurons",
+    title="Neurons by frequency",
+    section="computes",
+    place=60,
+    applies_to=has_circuit,
+)
+def neurons(run: RunContext) -> Drawing:
+    """How much of each neuron one frequency explains, and how many neurons each frequency has."""
+    c = run.circuit
+    part = part_of(c, "neurons")
+    frame = pl.DataFrame({"frequency": np.asarray(part["frequency"]), "fve": np.asarray(part["fve"])})
+    return Drawing(c.neurons_sentence(), neuron_clusters(frame, c.named))
+
+
+@figure(
+    "examples",
+    title="Examples of neurons",
+    section="computes",
+    place=70,
+    applies_to=lambda run: run.has_circuit and "neurons" in run.circuit.parts,
+)
+def examples(run: RunContext) -> Drawing | None:
+    """The activations of neurons over the inputs: for each key frequency the one that it explains best."""
+    c = run.circuit
+    part = c.parts["neurons"]
+    frequency, fve = np.asarray(part["frequency"]), np.asarray(part["fve"])
+    of_keys = [np.flatnonzero(frequency == k) for k in c.named]
+    chosen = [int(own[np.argmax(fve[own])]) for own in of_keys if len(own)][:EXAMPLES]
+    by_key = bool(chosen)
+    if not chosen:
+        order = np.argsort(-fve, kind="stable")[: EXAMPLES - 1]
+        chosen = [int(i) for i in order if frequency[i] > 0]
+    if not chosen:
+        return None
+    values = activity(c.weights, c.task, c.network, ("neurons",))["neurons"][c.grid.rows]
+    maps = {f"neuron {i}<br>k = {frequency[i]} · {percent(float(fve[i]), 0)}": values[:, :, i] for i in chosen}
+    return Drawing(_examples_sentence(len(chosen), by_key), input_maps(input_frame(maps)))
+
+
+def _examples_sentence(n: int, by_key: bool) -> str:
+    if n == 1:
+        return "The activation of the neuron that one frequency explains best."
+    if by_key:
+        return "For each frequency named, the activation of the neuron that it explains best, each on its own scale."
+    return f"The activations of the {n} neurons that one frequency explains best, each on its own scale."
 
 
 def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
-    """How much of each neuron one frequency explains, above how many neurons each frequency has.
+    """Draw how much of each neuron one frequency explains, above how many neurons each frequency has.
 
-    frame: columns frequency (0: dead, left out), fve, one row a neuron. In the lower panel the neurons explained to
-    85% or more stand below the others. keys: frequencies that are coloured.
+    In the lower panel the neurons explained to 85% or more are below the others.
+
+    Args:
+        frame: columns frequency (0: dead, left out) and fve, one row per neuron.
+        keys: frequencies that are coloured.
     """
     alive = frame.filter(pl.col("frequency") > 0)
     edges = np.linspace(0, 1, round(1 / WIDTH) + 1)
     middle = (edges[:-1] + edges[1:]) / 2
-    # an edge in binary may lie a rounding above 0.85
+    # an edge in binary may be a rounding above 0.85
     counts = np.histogram(alive["fve"].to_numpy() + 1e-12, edges)[0] if len(alive) else np.zeros(len(middle), int)
-    found = alive["frequency"].unique().sort().to_list()
+    frequencies = alive["frequency"].unique().sort().to_list()
     colours = key_colours(keys)
     well, rest = (
-        [len(alive.filter((pl.col("frequency") == k) & above)) for k in found]
+        [len(alive.filter((pl.col("frequency") == k) & above)) for k in frequencies]
         for above in (pl.col("fve") >= WELL_EXPLAINED, pl.col("fve") < WELL_EXPLAINED)
     )
     share = f"{WELL_EXPLAINED:.0%}"
@@ -52,7 +111,7 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
             {
                 "type": "bar",
                 "name": name,
-                "x": [str(k) for k in found],
+                "x": [str(k) for k in frequencies],
                 "y": np.array(values, np.int32),
                 "marker": {"color": colour},
                 "hovertemplate": f"k = %{{x}}: %{{y}} neurons, {name}<extra></extra>",
@@ -61,13 +120,12 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
                 "showlegend": False,
             }
             for name, values, colour in (
-                (f"explained to {share}", well, [colours.get(k, TEST) for k in found]),
+                (f"explained to {share}", well, [colours.get(k, TEST) for k in frequencies]),
                 ("less", rest, FAINT),
             )
         ),
         *(_swatch(name, colour) for name, colour in named),
     ]
-    line = {"type": "line", "xref": "x", "yref": "y domain", "y0": 0, "y1": 1}
     layout = {
         "height": 560,
         "xaxis": {
@@ -89,33 +147,14 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
         "yaxis2": {"title": {"text": "neurons"}, "domain": [0, 0.34], "anchor": "x2"},
         "barmode": "stack",
         "bargap": 0.25,
-        "shapes": [
-            {
-                **line,
-                "x0": WELL_EXPLAINED,
-                "x1": WELL_EXPLAINED,
-                "line": {"color": MUTED, "width": 1.25, "dash": "dash"},
-            }
-        ],
-        "annotations": [
-            {
-                "xref": "x",
-                "yref": "y domain",
-                "x": WELL_EXPLAINED,
-                "y": 1,
-                "xanchor": "center",
-                "yanchor": "bottom",
-                "text": share,
-                "showarrow": False,
-                "font": {"size": 12, "color": INK},
-            }
-        ],
+        "shapes": [vertical(WELL_EXPLAINED)],
+        "annotations": [note(share, WELL_EXPLAINED, 1, xref="x", yref="y domain")],
         # two rows on a phone, below the upper axis' title
         "legend": legend(0.345),
-        "margin": {"l": 64, "r": 16, "t": 24, "b": 52},
+        "margin": {"t": 24},
         "showlegend": True,
     }
-    return figure(traces, layout)
+    return styled(traces, layout)
 
 
 def _swatch(name: str, colour: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.figures.theme import INK, MUTED, PAPER, Figure, figure
+from groklab.figures.theme import INK, MUTED, PAPER, Figure, styled
 from groklab.grokking.learning_phases import LETTERS, PHASES
 from groklab.text import labels
 
@@ -91,7 +91,7 @@ def phase_diagram(frame: pl.DataFrame, x: str, y: str | None = None) -> Figure:
         "annotations": notes,
         "hoverlabel": {"bgcolor": PAPER, "font": {"color": INK}, "align": "left"},
     }
-    return figure(traces, layout)
+    return styled(traces, layout)
 
 
 def _axis(title: str, names: list[str], **settings: Any) -> dict[str, Any]:

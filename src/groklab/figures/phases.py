@@ -1,4 +1,4 @@
-"""Training told in phases: losses, progress measures and sizes over one axis of steps (Nanda et al. 2023, figure 7)."""
+"""The phases of training (Nanda et al. 2023, figure 7), and the cosines that form in the logits."""
 
 from __future__ import annotations
 
@@ -8,180 +8,178 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.figures.panels import Panel, stacked
+from groklab.analysis.circuits import PHASES_RULE
+from groklab.figures.context import RunContext
+from groklab.figures.panels import (
+    LETTER,
+    NARROW,
+    Panel,
+    axis_suffix,
+    first_and_last_step,
+    in_panels,
+    joined_lines,
+    metric_line,
+    note,
+    thinned,
+    vertical,
+)
+from groklab.figures.registry import Drawing, figure, has_circuit
 from groklab.figures.theme import (
     FAINT,
     GREEN,
     GREY,
-    INK,
-    MUTED,
     OLIVE,
     PINK,
     TEST,
     TRAIN,
     Figure,
-    figure,
     key_colours,
     legend,
     log_heights,
+    styled,
 )
-from groklab.store.thinning import thin_evenly
 
-#: Pixels of the narrowest plot in which the names of phases may not run into each other, and of a letter.
-NARROW, LETTER = 260, 7
 SHADES = {"memorisation": OLIVE, "circuit formation": PINK, "cleanup": GREEN}
-#: What the progress frame's columns are called.
-PROGRESS = {
-    "restricted_loss": ("restricted loss", GREEN, "solid"),
-    "excluded_loss": ("excluded loss", PINK, "solid"),
-}
+#: Columns of the progress frame: name, colour and dash.
+LOSSES = {"restricted_loss": ("restricted loss", GREEN, "solid"), "excluded_loss": ("excluded loss", PINK, "solid")}
 GINI = {"gini_W_E": ("Gini of W_E", TEST, "solid"), "gini_W_L": ("Gini of W_L", OLIVE, "dash")}
+SQUARES = {"sum_of_squares": ("sum of squared weights", GREY, "solid")}
 Span = tuple[str, int, int]
+DEFINITIONS = (
+    PHASES_RULE,
+    "Key frequencies are those of the final model, and are applied to all checkpoints. Restricted loss: of the logits "
+    "with nothing but cos and sin of w_k s at the key frequencies, and their means over inputs. Excluded loss: of the "
+    "logits without these. Both are cross-entropies in nats, in double precision.",
+)
+
+
+@figure(
+    "phases",
+    title="Phases of training",
+    section="computes",
+    place=10,
+    applies_to=has_circuit,
+    definitions=DEFINITIONS,
+)
+def phases(run: RunContext) -> Drawing:
+    """Losses, progress measures and sizes over the phases of training."""
+    c = run.circuit
+    if len(c.steps) < 2:
+        return Drawing("One checkpoint is too few to tell phases.")
+    names = [n for n in (*LOSSES, *GINI, *SQUARES) if n in c.trajectory]
+    progress = pl.DataFrame({"step": np.array(c.steps)} | {n: c.trajectory[n] for n in names})
+    ends = [step for step in vars(c.phases).values() if step is not None]
+    last = max(c.steps[-1], int(c.metrics["step"].max() or 0))  # type: ignore[arg-type]
+    spans = [span for span in c.phases.spans(last) if span[2] > span[1]] if ends else []
+    return Drawing(c.phases_sentence(), training_phases(c.metrics, progress, spans, loss=run.loss_name))
+
+
+@figure(
+    "coefficients",
+    title="Cosines in the logits",
+    section="computes",
+    place=20,
+    applies_to=lambda run: run.has_circuit and len(run.circuit.steps) > 1 and "alpha" in run.circuit.trajectory,
+)
+def cosines(run: RunContext) -> Drawing:
+    """The coefficients of the frequencies over training."""
+    c = run.circuit
+    alpha = c.trajectory["alpha"]
+    n = alpha.shape[1]
+    frequency = np.tile(np.arange(1, n + 1, dtype=np.int32), len(c.steps))
+    frame = pl.DataFrame({"step": np.repeat(c.steps, n), "frequency": frequency, "alpha": alpha.ravel()})
+    return Drawing(c.coefficients_sentence(), coefficients(frame, c.named))
 
 
 def training_phases(
-    metrics: pl.DataFrame, progress: pl.DataFrame, spans: Sequence[Span], *, loss: str = "loss", points: int = 1200
+    metrics: pl.DataFrame, progress: pl.DataFrame, spans: Sequence[Span], *, loss: str = "loss"
 ) -> Figure:
-    """Four panels over the steps: losses, restricted and excluded loss, Gini coefficients, sum of squared weights.
+    """Draw panels over the steps: losses, restricted and excluded loss, Gini coefficients, sum of squared weights.
 
-    metrics: columns step, train_loss, test_loss, at every evaluation; loss: what these are, with their unit. progress:
-    columns step, restricted_loss (all pairs), excluded_loss (training set), sum_of_squares and, where the model has
-    them, gini_W_E and gini_W_L, at every checkpoint. spans: (name, first step, last step) of each phase, shaded and
-    named; 'stable' stays unshaded.
+    Args:
+        metrics: columns step, train_loss, test_loss, at every evaluation.
+        progress: columns step, restricted_loss (all pairs), excluded_loss (training set), sum_of_squares and, where
+            the model has them, gini_W_E and gini_W_L, at every checkpoint.
+        spans: name, first and last step of each phase, shaded and named; 'stable' is not shaded.
+        loss: what the losses of metrics are, with their unit.
     """
-    kept = metrics.filter(pl.col("step").is_in(thin_evenly(metrics["step"].unique().sort().to_numpy(), points)))
-    kept = kept.sort("step")
-    progress = progress.sort("step")
-    ginis = {c: how for c, how in GINI.items() if c in progress.columns}
-    drawn: list[tuple[str, list[dict[str, Any]]]] = [
-        (loss, [_line(kept, "train_loss", "train", TRAIN), _line(kept, "test_loss", "test", TEST)]),
-        ("cross-entropy", [_line(progress, c, *how, markers=True) for c, how in PROGRESS.items()]),
-        (
-            "Gini coefficient",
-            [_line(progress, c, *how, markers=True) for c, how in ginis.items()],
-        ),
-        ("sum of squares", [_line(progress, "sum_of_squares", "sum of squared weights", GREY, markers=True)]),
-    ]
+    kept, progress = thinned(metrics), progress.sort("step")
+    drawn = [(loss, kept, {"train_loss": ("train", TRAIN, "solid"), "test_loss": ("test", TEST, "solid")})]
+    drawn += [("cross-entropy", progress, LOSSES), ("Gini coefficient", progress, GINI)]
+    drawn += [("sum of squares", progress, SQUARES)]
     panels: list[Panel] = []
-    for title, lines in drawn:
-        seen = [float(v) for line in lines for v in line["y"] if v == v]
-        # losses first, over decades
-        axis = log_heights(seen, title) if len(panels) < 2 else {"rangemode": "tozero", "nticks": 5}
+    for title, frame, columns in drawn:
+        is_loss = columns is not GINI and columns is not SQUARES
+        lines = [
+            metric_line(frame, c, name, colour, dash=dash, positive=is_loss, markers=0 if frame is kept else 150)
+            for c, (name, colour, dash) in columns.items()
+            if c in frame.columns
+        ]
+        values = [float(v) for line in lines for v in line["y"] if v == v]
+        # losses span decades
+        axis = log_heights(values, title) if is_loss else {"rangemode": "tozero", "nticks": 5}
         if lines:
             panels.append((title, lines, axis))
-    low = min(int(metrics["step"].min() or 0), int(progress["step"].min() or 0))  # type: ignore[arg-type]
-    high = max(int(metrics["step"].max() or 1), int(progress["step"].max() or 1), low + 1)  # type: ignore[arg-type]
-    layout = stacked(panels, low, high)
-    layout |= _shades(spans, low, high, len(panels))
-    return figure([line for _, lines, _ in panels for line in lines], layout)
+    low, high = first_and_last_step(metrics, progress)
+    return in_panels(panels, low, high, **_shades(spans, low, high, len(panels)))
 
 
 def coefficients(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
-    """The coefficients α_k of cos(w_k(s − c)) in the logits over the steps, the key frequencies' coloured and named.
+    """Draw the coefficients α_k of cos(w_k(s − c)) in the logits over the steps, those of key frequencies coloured.
 
-    frame: columns step, frequency, alpha. Key frequencies are grey too where they are more than there are colours.
+    Args:
+        frame: columns step, frequency, alpha.
+        keys: the key frequencies, which are grey too where they are more than there are colours.
     """
     colours = key_colours(keys)
-    low, high = int(frame["step"].min() or 0), int(frame["step"].max() or 1)  # type: ignore[arg-type]
+    low, high = first_and_last_step(frame)
     pad = 0.01 * (high - low)
     rest = frame.filter(~pl.col("frequency").is_in(list(colours)))
     traces: list[dict[str, Any]] = []
     if len(rest):
-        xs: list[Any] = []
-        ys: list[Any] = []
-        ks: list[Any] = []
-        for (k,), rows in rest.sort("step").group_by("frequency", maintain_order=True):
-            # a gap between two lines of one trace
-            xs += [rows["step"].to_numpy().astype(np.float64), [np.nan]]
-            ys += [rows["alpha"].to_numpy().astype(np.float32), np.array([np.nan], np.float32)]
-            ks += [np.full(len(rows) + 1, k, np.int32)]
-        trace = {"x": np.concatenate(xs), "y": np.concatenate(ys), "customdata": np.concatenate(ks)}
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": "others" if colours else "every frequency",
-                **trace,
+                **joined_lines(rest, "alpha", "frequency"),
                 "line": {"color": FAINT if colours else GREY, "width": 1},
                 "hovertemplate": "k = %{customdata}: %{y:.3g} at step %{x:,}<extra></extra>",
             }
         )
     for k, colour in colours.items():
         rows = frame.filter(pl.col("frequency") == k).sort("step")
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": f"k = {k}",
-                "x": rows["step"].to_numpy(),
-                "y": rows["alpha"].to_numpy().astype(np.float32),
-                "line": {"color": colour, "width": 2.25},
-                "hovertemplate": f"k = {k}: %{{y:.3g}} at step %{{x:,}}<extra></extra>",
-            }
-        )
+        traces.append(metric_line(rows, "alpha", f"k = {k}", colour, width=2.25, markers=0))
     layout = {
         "height": 380,
         "xaxis": {"title": {"text": "training step"}, "tickformat": ",", "range": [low - pad, high + pad]},
         "yaxis": {"title": {"text": "α<sub>k</sub>"}, "zerolinecolor": FAINT},
         "legend": legend(1.0, entrywidth=64 if colours else 0),
-        "margin": {"l": 64, "r": 16, "t": 48, "b": 52},
+        "margin": {"t": 48},
         "showlegend": True,
     }
-    return figure(traces, layout)
-
-
-def _line(
-    frame: pl.DataFrame, column: str, name: str, colour: str, dash: str = "solid", *, markers: bool = False
-) -> dict[str, Any]:
-    y = frame[column].cast(pl.Float64).to_numpy()
-    if column.endswith("loss"):
-        # zero and below have no place on a logarithmic axis
-        y = np.where(y > 0, y, np.nan)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if markers and len(frame) <= 150 else "lines",
-        "name": name,
-        "x": frame["step"].to_numpy(),
-        "y": y.astype(np.float32),
-        "line": {"color": colour, "width": 2, "dash": dash},
-        "marker": {"size": 4, "color": colour},
-        "hovertemplate": f"{name} %{{y:.3g}} at step %{{x:,}}<extra></extra>",
-    }
+    return styled(traces, layout)
 
 
 def _shades(spans: Sequence[Span], low: int, high: int, panels: int) -> dict[str, Any]:
-    """Shapes and names of the phases; names that would meet the one before stand a row higher."""
+    """Return shapes and names of the phases; names that would meet the one before are a row higher."""
     shapes: list[dict[str, Any]] = []
     names: list[dict[str, Any]] = []
     ends = [-1.0, -1.0, -1.0]
     for name, first, last in spans:
         for i in range(panels):
-            suffix = "" if i == 0 else str(i + 1)
-            place = {"xref": "x", "yref": f"y{suffix} domain", "y0": 0, "y1": 1, "x0": first, "x1": last}
+            place = {"xref": "x", "yref": f"y{axis_suffix(i)} domain", "y0": 0, "y1": 1, "x0": first, "x1": last}
             if name in SHADES:
                 shade = {"fillcolor": SHADES[name], "opacity": 0.13, "line": {"width": 0}, "layer": "below"}
                 shapes.append({"type": "rect", **place, **shade})
             if first > low:
-                dash = {"color": MUTED, "width": 1, "dash": "dot"}
-                shapes.append({"type": "line", **place, "x1": first, "line": dash})
-        place_in = NARROW * (first - low) / (high - low)
-        wide = LETTER * len(name)
-        anchor = "right" if place_in + wide > NARROW else "left"
-        begin = place_in - wide if anchor == "right" else place_in
+                shapes.append(vertical(first, i, "dot") | {"xref": "x"})
+        left = NARROW * (first - low) / (high - low)
+        width = LETTER * len(name)
+        anchor = "right" if left + width > NARROW else "left"
+        begin = left - width if anchor == "right" else left
         row = next((r for r, end in enumerate(ends) if begin > end), len(ends) - 1)
-        ends[row] = begin + wide + LETTER
-        names.append(
-            {
-                "xref": "x",
-                "yref": "paper",
-                "x": first if anchor == "left" else last,
-                "y": 1,
-                "yshift": 22 + 16 * row,
-                "yanchor": "bottom",
-                "xanchor": anchor,
-                "text": name,
-                "showarrow": False,
-                "font": {"size": 12, "color": INK},
-            }
-        )
+        ends[row] = begin + width + LETTER
+        x = first if anchor == "left" else last
+        names.append(note(name, x, 1, xref="x", xanchor=anchor, yshift=22 + 16 * row))
     return {"shapes": shapes, "annotations": names}

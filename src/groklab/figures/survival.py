@@ -1,22 +1,76 @@
-"""What share of an ensemble's members has memorised and grokked by each step, those cut off counted as cut off."""
+"""When the members of an ensemble memorise and grok: Kaplan–Meier curves, which count members that ended before."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from groklab.figures.theme import GREEN, TEST, TRAIN, Figure, figure, log_axis
+from groklab.figures.context import RunContext
+from groklab.figures.registry import Drawing, figure
+from groklab.figures.theme import GREEN, TEST, TRAIN, Figure, log_axis, styled
+from groklab.grokking import Survival
 
 COLOURS = {"memorised": TRAIN, "grokked": TEST}
 
 
-def reached_share(frame: pl.DataFrame, low: float | None = None, high: float | None = None) -> Figure:
-    """Staircases of the share of members over the steps, with a tick where members ended unreached (censored).
+@figure("survival", title="When the members grokked", place=10, applies_to=lambda run: run.several and run.step > 0)
+def survival(run: RunContext) -> Drawing | None:
+    """The share of an ensemble's members that have grokked by each step."""
+    summary = run.survival("grokked")
+    if summary is None:
+        return None
+    frame = event_frame({event: run.event_steps(event) for event in COLOURS}, [run.step] * len(run.members))
+    plot = reached_share(frame, summary.low, summary.high if summary.n_grokked > 1 else summary.low)
+    return Drawing(_sentence(summary, run.step), plot)
 
-    frame: as `event_frame` makes it (event, step, share, censored). low, high: 95% interval of the median step of
-    grokking, shaded; high None means beyond the last step.
+
+def _sentence(summary: Survival, step: int) -> str:
+    if summary.n_grokked == 0:
+        return f"None of the members had generalised by step {step:,}; ticks show where they ended."
+    if summary.median is None:
+        return (
+            f"{summary.n_grokked} of {summary.n} had generalised by step {step:,}, fewer than half, so the median "
+            "is beyond the end of the run; ticks show where members ended."
+        )
+    low = f"from {summary.low:,.0f} " if summary.low is not None else ""
+    high = f"to {summary.high:,.0f}" if summary.high is not None else "upwards, with no upper bound from so few"
+    censored = summary.n - summary.n_grokked
+    return (
+        f"Half had generalised by step {summary.median:,.0f} (Kaplan–Meier; shaded, the 95% interval {low}{high}); "
+        f"{censored or 'none'} of {summary.n} ended without having generalised{' (ticks)' if censored else ''}."
+    )
+
+
+def event_frame(events: Mapping[str, Sequence[int | None]], ended: Sequence[int]) -> pl.DataFrame:
+    """Return columns event, step, share (of members, by then) and censored (members that ended there without it).
+
+    The share is 1 minus the Kaplan–Meier estimate, so that members that ended early count for as long as they ran.
+
+    Args:
+        events: the members' steps by the event's name, None where it did not happen.
+        ended: the last step of each member.
+    """
+    rows = []
+    for name, steps in events.items():
+        times = np.array([e if s is None else s for s, e in zip(steps, ended, strict=True)], np.int64)
+        happened = np.array([s is not None for s in steps], bool)
+        survive = 1.0
+        for t in np.unique(times):
+            survive *= 1 - np.sum(happened & (times == t)) / np.sum(times >= t)
+            rows.append((name, int(t), 1 - float(survive), int(np.sum(~happened & (times == t)))))
+    schema = {"event": pl.String, "step": pl.Int64, "share": pl.Float64, "censored": pl.Int32}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def reached_share(frame: pl.DataFrame, low: float | None = None, high: float | None = None) -> Figure:
+    """Draw the share of members over the steps as staircases, with a tick where members are censored.
+
+    Args:
+        frame: as `event_frame` returns it.
+        low, high: the 95% interval of the median step of grokking, shaded; a high of None is beyond the last step.
     """
     first = max(int(frame["step"].min() or 1), 1)  # type: ignore[arg-type]
     last = max(int(frame["step"].max() or 1), first + 1)  # type: ignore[arg-type]
@@ -55,15 +109,14 @@ def reached_share(frame: pl.DataFrame, low: float | None = None, high: float | N
             )
     shapes = []
     if low is not None:
-        band = {"x0": low, "x1": high if high is not None else last, "y0": 0, "y1": 1, "layer": "below"}
-        shapes.append(
-            {"type": "rect", "xref": "x", "yref": "y", **band, "fillcolor": TEST, "opacity": 0.1, "line": {"width": 0}}
-        )
+        band = {"xref": "x", "yref": "y", "x0": low, "x1": high if high is not None else last, "y0": 0, "y1": 1}
+        look = {"layer": "below", "fillcolor": TEST, "opacity": 0.1, "line": {"width": 0}}
+        shapes.append({"type": "rect", **band, **look})
     layout = {
-        "height": 340,
+        "height": 380,
         "xaxis": log_axis(start, last, "training step (log scale)"),
         "yaxis": {"title": {"text": "share of members"}, "tickformat": ".0%", "range": [-0.03, 1.06]},
         "shapes": shapes,
-        "margin": {"l": 64, "r": 16, "t": 36, "b": 52},
+        "margin": {"t": 36},
     }
-    return figure(traces, layout)
+    return styled(traces, layout)

@@ -1,6 +1,6 @@
-"""The look that all figures share: colours that hold on white and on black, for every kind of colour vision.
+"""The look that all figures share: colours that are legible on white and on black, for every kind of colour vision.
 
-Figures are made in the light colours; `in_dark` gives the same figure in the dark ones, colour by colour. The hues
+Figures are made in the light colours; `in_dark` returns the same figure in the dark ones, colour by colour. The hues
 are those of Okabe & Ito (2008), darkened where they would be too faint for a line on white.
 """
 
@@ -41,7 +41,7 @@ DARK = {
     GRID: "#2C323C",
     PAPER: "#191C22",
 }
-#: Colours of things that have no colour of their own, such as runs side by side.
+#: Colours of things without a fixed colour, such as runs side by side.
 SERIES = (TEST, TRAIN, GREEN, PINK, OLIVE, GREY)
 DASHES = ("solid", "dash", "dot", "dashdot")
 #: A circle of hues of middling lightness, for residues.
@@ -54,21 +54,21 @@ DIVERGING = ((0.0, TEST), (0.5, PAPER), (1.0, TRAIN))
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
-def figure(
+def styled(
     traces: Sequence[Mapping[str, Any]],
     layout: Mapping[str, Any],
     frames: Sequence[Mapping[str, Any]] = (),
 ) -> Figure:
-    """A figure of traces, layout and frames given as Plotly's own nested settings, in the shared look.
+    """Return a figure of traces, layout and frames in Plotly's own nested settings, in the shared look.
 
-    Settings of `layout` go before the shared ones; axes (`xaxis…`, `yaxis…`) take the shared ones setting by setting.
+    Settings of `layout` replace the shared ones; axes (`xaxis…`, `yaxis…`) are merged setting by setting.
     """
     shared: dict[str, Any] = {
         "template": {},
         "font": {"family": FONT, "size": 13, "color": INK},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
-        "margin": {"l": 64, "r": 16, "t": 64, "b": 52},
+        "margin": {"l": 64, "r": 16, "t": 16, "b": 52},
         "hoverlabel": {"bgcolor": PAPER, "bordercolor": FAINT, "font": {"color": INK, "family": FONT}},
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": CLEAR},
         "dragmode": "zoom",
@@ -80,15 +80,16 @@ def figure(
         "tickfont": {"color": MUTED},
         "automargin": True,
     }
-    styled = {k: {**axis, **v} if k.startswith(("xaxis", "yaxis")) else v for k, v in layout.items()}
+    merged = {k: {**axis, **v} if k.startswith(("xaxis", "yaxis")) else v for k, v in layout.items()}
     for name in ("xaxis", "yaxis"):
-        styled.setdefault(name, axis)
-    whole = {"data": list(traces), "layout": {**shared, **styled}, "frames": list(frames)}
-    return Figure(whole)
+        merged.setdefault(name, axis)
+    if "margin" in layout:
+        merged["margin"] = {**shared["margin"], **layout["margin"]}
+    return Figure({"data": list(traces), "layout": {**shared, **merged}, "frames": list(frames)})
 
 
 def log_axis(low: float, high: float, title: str = "", **settings: Any) -> dict[str, Any]:
-    """A logarithmic axis from `low` to `high`, both positive, with plain numbers at its decades."""
+    """Return a logarithmic axis from `low` to `high`, both positive, with plain numbers at its decades."""
     decades = log10(high / low) if high > low else 0.0
     pad = 0.02 * max(decades, 0.5)
     return {
@@ -106,17 +107,17 @@ def log_axis(low: float, high: float, title: str = "", **settings: Any) -> dict[
 
 
 def log_heights(values: Iterable[float], title: str) -> dict[str, Any]:
-    """A logarithmic axis for positive `values` (others are passed over) whose ticks stay few over any span."""
-    seen = [v for v in values if v > 0 and isfinite(v)]
-    decades = log10(max(seen) / min(seen)) if seen else 0.0
+    """Return a logarithmic axis for the positive ones of `values`, with few ticks over any span."""
+    positive = [v for v in values if v > 0 and isfinite(v)]
+    decades = log10(max(positive) / min(positive)) if positive else 0.0
     ticks = "D2" if decades < 1.5 else max(1, ceil(decades / 5))
-    # Plotly writes powers of ten a quarter larger than it was told
+    # Plotly writes powers of ten a quarter larger than the size of the font
     font = {"color": MUTED, "size": 10 if isinstance(ticks, int) else 12}
     return {"type": "log", "title": {"text": title}, "exponentformat": "power", "dtick": ticks, "tickfont": font}
 
 
 def slider(steps: Sequence[int]) -> dict[str, Any]:
-    """Plotly's slider through checkpoints, whose frames are named by their steps; it starts at the last."""
+    """Return Plotly's slider through checkpoints, whose frames are named by their steps; it starts at the last."""
     instantly = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     return {
         "active": len(steps) - 1,
@@ -130,18 +131,18 @@ def slider(steps: Sequence[int]) -> dict[str, Any]:
 
 
 def key_colours(keys: Sequence[int]) -> dict[int, str]:
-    """Each key frequency's colour, the same in every figure: none where there are more than can be told apart."""
+    """Return each key frequency's colour, the same in every figure; none where there are more than colours."""
     return dict(zip(sorted(keys), SERIES, strict=False)) if len(keys) <= len(SERIES) else {}
 
 
 def legend(above: float, **settings: Any) -> dict[str, Any]:
-    """A legend of one panel's own, in a row above its top, which is at the share `above` of the figure's height."""
+    """Return a legend for one panel, in a row above its top, which is at the share `above` of the figure's height."""
     place = {"orientation": "h", "x": 0, "xanchor": "left", "y": above, "yanchor": "bottom", "bgcolor": CLEAR}
     return {**place, "font": {"size": 12}, **settings}
 
 
 def in_dark(light: Figure) -> Figure:
-    """The same figure in the colours of a dark page."""
+    """Return the same figure in the colours of a dark page."""
     return Figure(_recoloured(light.to_dict()))
 
 

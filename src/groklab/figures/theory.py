@@ -1,14 +1,20 @@
-"""The effective theory's curves over the training fraction: where a linear representation is forced, and how fast."""
+"""The effective theory of Liu et al. 2022: where a linear representation is forced, how fast, and beside a run."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, figure, log_heights
+from groklab.figures.panels import axis_suffix, note, vertical
+from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, log_heights, styled
+
+#: Share of the width between the two panels of `embedding_traces`.
+GAP = 0.08
+#: Symbols labelled at the ends of their lines, at most; more would overlap.
+MOST_LABELS = 20
 
 
 def critical_fraction_by_p(rows: list[dict[str, Any]]) -> Figure:
-    """The critical training fraction against p, on logarithmic axes; rows: what `against_p` gives."""
+    """Draw the critical training fraction over p, on logarithmic axes; rows: as `against_p` returns them."""
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -22,18 +28,21 @@ def critical_fraction_by_p(rows: list[dict[str, Any]]) -> Figure:
         "height": 380,
         "xaxis": {"title": {"text": "p"}, "type": "log"},
         "yaxis": {"title": {"text": "critical training fraction"}, "type": "log", "tickformat": ".0%"},
-        "margin": {"l": 64, "r": 16, "t": 24, "b": 52},
+        "margin": {"t": 24},
     }
-    return figure([trace], layout)
+    return styled([trace], layout)
 
 
-def theory_by_fraction(found: dict[str, Any]) -> Figure:
-    """Over the training fraction, from above: share of training sets that force the linear representation and ideal
-    accuracy; lambda_3; and the steps 1/(lambda_3 eta), a gap where they are infinite.
+def theory_by_fraction(prediction: dict[str, Any]) -> Figure:
+    """Draw what a random training set of each size forces, how fast, and with which answers.
 
-    found: what `theory` gives of a task that it applies to.
+    From above: the share of training sets that force the linear representation and the ideal accuracy; lambda_3; and
+    the steps 1/(lambda_3 eta), with a gap where they are infinite.
+
+    Args:
+        prediction: as `theory` returns it of a task that it applies to.
     """
-    rows = found["by_fraction"]
+    rows = prediction["by_fraction"]
     x = [row["fraction"] for row in rows]
 
     def line(key: str, name: str, colour: str, axis: str, form: str) -> dict[str, Any]:
@@ -57,7 +66,7 @@ def theory_by_fraction(found: dict[str, Any]) -> Figure:
         line("lambda_3", "λ₃ (median)", TRAIN, "y2", ".3g"),
         line("steps", "1/(λ₃ η) (median), steps:", PINK, "y3", ",.0f"),
     ]
-    half = found["critical_fraction"]
+    half = prediction["critical_fraction"]
     finite = [row["steps"] for row in rows if row["steps"] is not None]
     # a narrow span may hold one power of ten only
     wide = bool(finite) and max(finite) > 300 * min(finite)
@@ -68,31 +77,91 @@ def theory_by_fraction(found: dict[str, Any]) -> Figure:
         "yaxis": {"title": {"text": "share"}, "tickformat": ".0%", "range": [-0.03, 1.06], "domain": [0.7, 1]},
         "yaxis2": {"title": {"text": "λ₃"}, "rangemode": "tozero", "domain": [0.35, 0.65]},
         "yaxis3": {**log_heights(finite, "steps 1/(λ₃ η)"), **ticks, "domain": [0, 0.3]},
-        "shapes": [
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": half,
-                "x1": half,
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": "gray", "width": 1, "dash": "dot"},
-            }
-        ],
+        "shapes": [vertical(half, dash="dot") | {"yref": "paper"}],
         "annotations": [
-            {
-                "x": half,
-                "y": 1,
-                "xref": "x",
-                "yref": "paper",
-                "xanchor": "left" if half < 0.3 else "right" if half > 0.7 else "center",
-                "yanchor": "bottom",
-                "showarrow": False,
-                "text": f"critical fraction {half:.3f}",
-            }
+            note(
+                f"critical fraction {half:.3f}",
+                half,
+                1,
+                xref="x",
+                xanchor="left" if half < 0.3 else "right" if half > 0.7 else "center",
+            )
         ],
         "legend": {"orientation": "h", "y": 1.05, "yanchor": "bottom"},
-        "margin": {"l": 68, "r": 16, "t": 84, "b": 52},
+        "margin": {"l": 68, "t": 84},
     }
-    return figure(traces, layout)
+    return styled(traces, layout)
+
+
+def embedding_traces(comparison: dict[str, Any]) -> Figure:
+    """Draw one line per symbol: the theory's coordinates by step on the left, the network's on the right.
+
+    Each line ends in its symbol's number; a dotted line marks the step at which the RQI passes 0.95.
+
+    Args:
+        comparison: as `groklab.analysis.predicting.beside_run` returns it where the theory applies.
+    """
+    titles = {"theory": "effective theory", "network": "network"}
+    marks = {"theory": comparison["predicted_step"], "network": comparison["observed_step"]}
+    last = max(comparison["network"]["step"][-1], 1)
+    layout: dict[str, Any] = {"height": 460, "showlegend": False, "annotations": [], "shapes": []}
+    layout["margin"] = {"l": 56, "r": 24, "t": 84, "b": 52}
+    traces = []
+    for i, (name, title) in enumerate(titles.items()):
+        suffix = axis_suffix(i)
+        across = [0, (1 - GAP) / 2] if i == 0 else [(1 + GAP) / 2, 1]
+        rows = comparison[name]["traces"]
+        every = -(-len(rows) // MOST_LABELS)
+        for symbol, row in enumerate(rows):
+            colour = shade(symbol / max(len(rows) - 1, 1))
+            label = str(symbol) if symbol % every == 0 else ""
+            traces.append(
+                {
+                    "type": "scatter",
+                    "name": f"symbol {symbol}",
+                    "mode": "lines+text" if len(row) > 1 else "markers+text",
+                    "x": comparison[name]["step"],
+                    "y": row,
+                    "text": [""] * (len(row) - 1) + [f" {label}"],
+                    "textposition": "middle right",
+                    "textfont": {"size": 11, "color": colour},
+                    "cliponaxis": False,
+                    "line": {"color": colour, "width": 2},
+                    "xaxis": f"x{suffix}",
+                    "yaxis": f"y{suffix}",
+                    "hovertemplate": f"symbol {symbol}: %{{y:.3f}} at step %{{x:,}}<extra></extra>",
+                }
+            )
+        layout[f"xaxis{suffix}"] = {
+            "domain": across,
+            "range": [0, last],
+            "tickformat": ",",
+            "anchor": f"y{suffix}",
+            "title": {"text": "step"},
+        }
+        own = {"title": {"text": "embedding, normalised"}} if i == 0 else {"matches": "y", "showticklabels": False}
+        layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", **own}
+        step = marks[name]
+        # in lines of their own, for screens on which a panel is narrow
+        when = when_reached(comparison, name).replace(" (", "<br>(")
+        text = f"<b>{title}</b><br>RQI &gt; 0.95<br>{when}"
+        layout["annotations"].append(note(text, sum(across) / 2, 1.02))
+        if step is not None and step <= last:
+            layout["shapes"].append(vertical(step, i, "dot"))
+    return styled(traces, layout)
+
+
+def when_reached(comparison: dict[str, Any], name: str) -> str:
+    """Return when the RQI passes 0.95 in 'theory' or 'network'; a run that ended before is censored."""
+    key = {"theory": "predicted", "network": "observed"}[name]
+    step, censored = comparison[f"{key}_step"], comparison["censored" if name == "network" else "predicted_censored"]
+    if step is not None:
+        return f"at step {step:,}"
+    return f"not by step {comparison[f'{key}_until']:,} (censored)" if censored else "never"
+
+
+def shade(share: float) -> str:
+    """Return a colour between two of the theme's hues, which is legible on light and dark pages."""
+    ends = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in (TEST, TRAIN)]
+    mixed = [round(a + share * (b - a)) for a, b in zip(*ends, strict=True)]
+    return f"rgb({', '.join(map(str, mixed))})"

@@ -7,20 +7,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from groklab.errors import InputError
-from groklab.report.comparison import compare_page
-from groklab.report.page import render
-from groklab.report.single import run_page
+from groklab.report.comparison import comparison_page
+from groklab.report.html import render_page
+from groklab.report.run_page import run_page
 from groklab.report.sweep_page import write_sweep as write_sweep
 from groklab.store import storage
 from groklab.store.run import Run
 
 
 def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
-    """Write the page of one run, or of several side by side, and return where it lies.
+    """Write the page of one run, or of several beside each other, and return its path.
 
-    out: the file, or a folder for it; by default `report.html` in the run's folder, or, for several runs,
-    `compare-….html` beside their folders. The page needs no network and no other file.
-    Raises InputError for no runs, DamagedError for a run that cannot be read at all.
+    The page needs no network and no other file.
+
+    Args:
+        runs: one run, or those to compare.
+        out: the file, or a folder for it; by default `report.html` in the run's folder, or, for several runs,
+            `compare-….html` beside their folders.
+
+    Raises:
+        InputError: for no runs.
+        DamagedError: for a run that cannot be read at all.
     """
     if not runs:
         raise InputError("a report needs at least one run")
@@ -31,6 +38,6 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     if out is not None:
         path = Path(out).expanduser()
         path = path / name if path.is_dir() else path
-    content = compare_page(runs) if several else run_page(runs[0])
-    storage.atomic_write(path, render(content).encode())
+    page = comparison_page(runs) if several else run_page(runs[0])
+    storage.atomic_write(path, render_page(page).encode())
     return path

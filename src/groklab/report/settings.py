@@ -1,4 +1,4 @@
-"""Settings of an experiment as a short table, and the command that makes the run again."""
+"""Settings of an experiment as a short table, and the command that trains the run again."""
 
 from __future__ import annotations
 
@@ -9,40 +9,37 @@ from typing import Any
 
 import yaml
 
-from groklab.analysis.facts import Facts, parameters
 from groklab.components import as_json
 from groklab.errors import InputError
 from groklab.experiment.presets import PRESETS, preset
 from groklab.experiment.schema import Experiment
 from groklab.experiment.yaml_input import parse_overrides
+from groklab.figures.context import RunContext
+from groklab.report.html import Table
 from groklab.text import flattened
 
-#: Shown even at their defaults.
+#: Settings that are shown even at their defaults.
 ALWAYS = {"n_layers", "n_heads", "d_model", "d_mlp", "activation", "form", "learning_rate", "weight_decay"}
 ALWAYS |= {"kernel", "ridge", "agop_power", "centre"}
 
 
 def plain(value: Any) -> str:
-    """A setting as one writes it in YAML or after `=`."""
-    return (
-        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).removesuffix("\n...\n").strip()
-    )
+    """Return a setting as one writes it in YAML or after `=`."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    return str(text).removesuffix("\n...\n").strip()
 
 
-def short_table(facts: Facts) -> list[tuple[str, str]]:
-    """The settings that matter most, as rows of a name and a value."""
-    e, task = facts.experiment, facts.task
-    rows = []
-    if task is not None:
-        shown = f"{facts.n_train:,} of {task.n_inputs:,} inputs ({facts.n_train / task.n_inputs:.0%})"
-        if task.draw is not None:
-            shown = "fresh inputs at each step"
-        rows += [("task", task.name), ("training set", shown)]
+def settings_table(run: RunContext) -> Table:
+    """Return the settings that matter most, and all of them folded away."""
+    e, task = run.experiment, run.task
+    if task is None:
+        rows = [("task", _section(e.task)), ("split", _section(e.split))]
     else:
-        rows += [("task", _section(e.task)), ("split", _section(e.split))]
+        inputs = f"{run.n_train:,} of {task.n_inputs:,} inputs ({run.n_train / task.n_inputs:.0%})"
+        rows = [("task", task.name), ("training set", inputs if task.draw is None else "fresh inputs at each step")]
     if e.split.label_noise:
         rows.append(("label noise", f"{e.split.label_noise:.0%} of the training labels"))
-    size = parameters(facts)
+    size = run.count_weights()
     weights = ("weights", f"{size:,}" if size is not None else "not kept")
     if e.network is None:
         rows += [("learner", _section(e.learner)), weights]
@@ -56,15 +53,15 @@ def short_table(facts: Facts) -> list[tuple[str, str]]:
         ]
     products = f"; matrix products: {e.matmul_precision}" if e.network is not None else ""
     rows += [
-        ("seeds" if facts.several else "seed", seeds_of(facts.experiments)),
+        ("seeds" if run.several else "seed", seeds_of(run.experiments)),
         ("precision", f"{e.dtype}{products}"),
         ("budget", f"{e.budget.steps:,} steps" + (", or until grokked" if e.budget.stop_when_grokked else "")),
     ]
-    return rows
+    return Table("Settings", ("setting", "value"), rows, full=e.to_yaml())
 
 
 def differing(experiments: Sequence[Experiment]) -> dict[str, list[str]]:
-    """Settings, by dotted name, in which experiments differ, each experiment's value in order."""
+    """Return the settings, by dotted name, in which experiments differ, with the value of each in order."""
     flats = [flattened(e.to_dict()) for e in experiments]
     keys = list(dict.fromkeys(k for f in flats for k in f))
     values = {k: [plain(f[k]) if k in f else "–" for f in flats] for k in keys}
@@ -72,7 +69,7 @@ def differing(experiments: Sequence[Experiment]) -> dict[str, list[str]]:
 
 
 def remake(experiments: Sequence[Experiment]) -> tuple[str, str]:
-    """The command that trains the run again, and the YAML file that it reads ('' where a preset serves)."""
+    """Return the command that trains the run again, and the YAML file that it reads ('' where a preset serves)."""
     first = experiments[0]
     members = f"--seeds {len(experiments)}" if len(experiments) > 1 and counted_up(experiments) else ""
     overrides = _overrides(first)
@@ -83,13 +80,13 @@ def remake(experiments: Sequence[Experiment]) -> tuple[str, str]:
 
 
 def counted_up(experiments: Sequence[Experiment]) -> bool:
-    """Whether the members differ in nothing but seeds counted up, so that one command makes them all."""
+    """Return whether the members differ in nothing but seeds counted up, so that one command makes them all."""
     first = experiments[0]
     return all(e == dataclasses.replace(first, seed=first.seed + i) for i, e in enumerate(experiments))
 
 
 def _overrides(experiment: Experiment) -> list[str] | None:
-    """`key=value` arguments that lead from the preset of this name to the experiment; None where none do."""
+    """Return `key=value` arguments that turn the preset of this name into the experiment; None where none do."""
     if experiment.name not in PRESETS:
         return None
     wanted = _comparable(experiment)
@@ -111,7 +108,7 @@ def _overrides(experiment: Experiment) -> list[str] | None:
 
 
 def _comparable(experiment: Experiment) -> dict[str, Any]:
-    """The description without the hash of start weights, which training fills in."""
+    """Return the description without the hash of start weights, which training fills in."""
     described = experiment.to_dict()
     if described.get("start"):
         described["start"] = {**described["start"], "sha256": None}
@@ -119,18 +116,18 @@ def _comparable(experiment: Experiment) -> dict[str, Any]:
 
 
 def _section(component: Any) -> str:
-    """A component in one line: its kind, the settings one always asks about, and those that are not the default."""
-    told = []
+    """Return a component in one line: its kind, the settings of ALWAYS, and those that are not the default."""
+    settings = []
     for f in dataclasses.fields(component):
         value = getattr(component, f.name)
         default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
         if value is not None and (f.name in ALWAYS or value != default):
-            told.append(f"{f.name} {plain(as_json(value))}")
-    return ": ".join(part for part in (getattr(component, "kind", ""), ", ".join(told)) if part)
+            settings.append(f"{f.name} {plain(as_json(value))}")
+    return ": ".join(part for part in (getattr(component, "kind", ""), ", ".join(settings)) if part)
 
 
 def seeds_of(experiments: Sequence[Experiment]) -> str:
-    """The members' seeds, as a range where they are counted up."""
+    """Return the members' seeds, as a range where they are counted up."""
     seeds = [e.seed for e in experiments]
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds))):
         return f"{seeds[0]} to {seeds[-1]}"

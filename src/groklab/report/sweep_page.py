@@ -24,9 +24,9 @@ from groklab.figures.phase_diagram import ON, TIED
 from groklab.figures.theme import DARK, GREEN, GREY, OLIVE, PINK, TEST, TRAIN
 from groklab.grokking.learning_phases import GAP, LETTERS, PHASES, RULE, THRESHOLD
 from groklab.papers.published import GROKKED
+from groklab.report.html import render_page as render_run
 from groklab.report.one_member import OneMember
-from groklab.report.page import render as render_run
-from groklab.report.single import run_page
+from groklab.report.run_page import run_page
 from groklab.report.spark_lines import spark_lines
 from groklab.report.story import CRITERIA
 from groklab.report.sweep_published import Comparison, as_json, compare
