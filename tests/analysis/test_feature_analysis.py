@@ -21,8 +21,8 @@ from groklab.measures.feature_alignment import alignment
 from groklab.report import write_report
 from groklab.tasks.features import ORIENTATIONS
 from groklab.tasks.splits import make_split
-from groklab.training.cost import estimate
-from groklab.training.progress import Progress
+from groklab.training.ensemble import estimate
+from groklab.training.records import Progress
 
 TINY = {"task.p": 11, "budget.steps": 6}
 NEEDED = {

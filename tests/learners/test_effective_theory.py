@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from groklab.errors import InputError
-from groklab.learners.effective_loss import effective_loss
-from groklab.learners.effective_theory import EffectiveTheory, Flow
+from groklab.learners.effective_theory import EffectiveTheory, Flow, effective_loss
 from groklab.measures.representation import normalised, parallelogram_quality, rqi
 from groklab.tasks import Arithmetic, Group, Task, TaskShape
 from groklab.theory.parallelograms import equations_of

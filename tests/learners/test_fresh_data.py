@@ -19,9 +19,8 @@ from groklab.objectives import CrossEntropy
 from groklab.store.run import Run
 from groklab.tasks import RepeatedSubsequence
 from groklab.training import engine, training
-from groklab.training.cost import estimate
-from groklab.training.ensemble import build_task, make_ensemble
-from groklab.training.progress import Progress
+from groklab.training.ensemble import build_task, estimate, make_ensemble
+from groklab.training.records import Progress
 
 SMALL: dict[str, Any] = {
     "task": {"kind": "repeated_subsequence", "vocabulary": 9, "seq_len": 13, "subsequence": 4, "examples": 40},

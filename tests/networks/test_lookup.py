@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groklab.networks.lookup import BLOCK, add_by_product, add_by_scatter, lookup, prepare_lookup, weighted_lookup
-from groklab.networks.products import product
+from groklab.networks.lookup import (
+    BLOCK,
+    add_by_product,
+    add_by_scatter,
+    lookup,
+    prepare_lookup,
+    product,
+    weighted_lookup,
+)
 
 prepare = jax.jit(prepare_lookup, static_argnums=1)
 

@@ -96,7 +96,7 @@ def test_an_experiment_trains_in_them_and_has_an_identity_of_its_own() -> None:
         ({"task.expression": "a + b + c"}, "network.features = 'toeplitz': needs a task that shows two numbers"),
         ({"task.p": 6, "network.features": "hankel_log"}, "task.p = 6: has no discrete logarithm"),
         ({"network.features_seed": -1}, "network.features_seed = -1: needs to be greater than or equal to 0"),
-        ({"network.features": "circulant"}, "network.features = 'circulant': needs to be"),
+        ({"network.features": "circulant"}, "network.features = 'circulant': unknown; allowed"),
     ],
     ids=str,
 )

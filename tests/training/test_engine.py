@@ -21,7 +21,7 @@ from groklab.experiment.schema import Checkpoints
 from groklab.store import locks
 from groklab.store.run import Run
 from groklab.training import engine, training
-from groklab.training.progress import Progress
+from groklab.training.records import Progress
 
 #: A run of 60 steps that saves its state after every chunk of one evaluation, of which there are 12.
 OFTEN = {"budget.steps": 60, "evaluation.every": 5, "checkpoints.rolling_seconds": 1e-9}

@@ -12,7 +12,7 @@ import psutil
 from groklab import device
 from groklab.experiment.presets import preset
 from groklab.lazy import jax
-from groklab.training import cost
+from groklab.training.ensemble import estimate, matmul_rate
 
 _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "pydantic", "plotly", "safetensors")
 
@@ -32,7 +32,7 @@ def examine() -> dict[str, Any]:
         advice.append(f"{home} cannot be written: set GROKLAB_HOME to a folder that can")
     costs = {}
     for name in ("micro", "demo", "nanda2023"):
-        found = cost.estimate([preset(name)])
+        found = estimate([preset(name)])
         costs[name] = f"{1 / found['seconds_per_step']:,.0f} steps/s"
     return {
         "groklab": groklab.__version__,
@@ -42,8 +42,8 @@ def examine() -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "devices": [f"{d.platform}: {d.device_kind}" for d in devices],
         "gpu_used": gpu,
-        "matmul_float32": f"{cost.matmul_rate('float32') / 1e9:,.0f} GFLOP/s",
-        "matmul_float64": f"{cost.matmul_rate('float64') / 1e9:,.0f} GFLOP/s",
+        "matmul_float32": f"{matmul_rate('float32') / 1e9:,.0f} GFLOP/s",
+        "matmul_float64": f"{matmul_rate('float64') / 1e9:,.0f} GFLOP/s",
         "training_estimate": costs,
         "runs_folder": str(home),
         "disk_free": device.readable_bytes(shutil.disk_usage(nearest).free),

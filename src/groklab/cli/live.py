@@ -13,7 +13,7 @@ from rich.text import Text
 
 from groklab.cli.plot import braille
 from groklab.text import duration
-from groklab.training.progress import Progress
+from groklab.training.records import Progress
 
 TRAIN, TEST = "dark_orange", "deep_sky_blue1"
 #: Plain lines come at this many log-spaced steps a decade.

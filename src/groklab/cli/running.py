@@ -71,7 +71,7 @@ def train(
     from groklab.experiment.yaml_input import parse_overrides
     from groklab.sweeps.plan import description_of
     from groklab.training import training
-    from groklab.training.cost import estimate
+    from groklab.training.ensemble import estimate
 
     asked = parse_overrides(overrides or [])
     if plugin:

@@ -13,7 +13,7 @@ from rich.text import Text
 from groklab.cli.live import beginning, phase, speed, time_left
 from groklab.reproduction import ClaimProgress
 from groklab.text import duration
-from groklab.training.progress import Portion, Progress
+from groklab.training.records import Portion, Progress
 
 COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}
 

@@ -1,4 +1,6 @@
-"""Rows of small tables, picked by token: the forward is a gather, and the gradient is one too.
+"""Look-ups and matrix products whose gradients compile to fast programs.
+
+Rows of small tables are picked by token: the forward is a gather, and the gradient is one too.
 
 The gradient of `table[tokens]` adds each row's cotangent to the row of the table it came from. As a scatter-add of
 wide rows that is slow on a CPU, and not deterministic on a GPU. So the places at which each token occurs are listed
@@ -16,7 +18,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from groklab.lazy import Array, custom_vjp, jax, jnp, lax
-from groklab.networks.products import once
 
 #: Occurrences summed in one unrolled expression; 4 to 32 were tried: 16 is no faster, and compiles to more.
 BLOCK = 8
@@ -166,3 +167,39 @@ def add_by_product(sums: Array, owner: Array, n_rows: int) -> Array:
 
 
 weighted_lookup.defvjp(_forward, _backward)
+
+
+def once(array: Array) -> Array:
+    """The same array (n, ...), computed once and written to memory.
+
+    XLA would compute it again inside each of its users, or merge a transposition that follows into the product that
+    precedes. It does neither with a gather; its own `optimization_barrier` is dropped on CPUs before that happens.
+    """
+    return array.at[jnp.arange(array.shape[0], dtype=jnp.int32)].get(
+        mode="promise_in_bounds", wrap_negative_indices=False
+    )
+
+
+@custom_vjp
+def product(x: Array, w: Array) -> Array:
+    """x @ w for x (n, n_in) with many rows and w (n_in, n_out). Reverse-mode differentiable only.
+
+    The gradient x^T g of w is computed as (g^T x)^T where n_out is the smaller, which XLA's CPU backend does about
+    twice as fast: measured for n = 3,830, n_in = 512, n_out = 113 on one core, 4.3 ms against 9.2.
+    """
+    return x @ w
+
+
+def _product_forward(x: Array, w: Array) -> tuple[Array, Any]:
+    return x @ w, (x, w)
+
+
+def _product_backward(residuals: Any, g: Array) -> tuple[Array, Array]:
+    x, w = residuals
+    over_rows = (((0,), (0,)), ((), ()))
+    narrow = w.shape[1] < w.shape[0]
+    to_w = once(lax.dot_general(g, x, over_rows)).T if narrow else lax.dot_general(x, g, over_rows)
+    return g @ w.T, to_w
+
+
+product.defvjp(_product_forward, _product_backward)

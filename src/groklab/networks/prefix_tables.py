@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from groklab.lazy import Array, jnp
-from groklab.networks.lookup import Lookup, lookup, prepare_lookup, weighted_lookup
-from groklab.networks.products import product
+from groklab.networks.lookup import Lookup, lookup, prepare_lookup, product, weighted_lookup
 from groklab.tasks.base import TaskShape
 
 #: What the rows of an array are indexed by: nothing (one row), the token at a position, or the input.

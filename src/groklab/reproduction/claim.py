@@ -16,7 +16,7 @@ from groklab.registry import Discovered
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.training import interrupts, training
-from groklab.training.progress import PortionView, View
+from groklab.training.records import PortionView, View
 
 if TYPE_CHECKING:
     from groklab.sweeps import Sweep

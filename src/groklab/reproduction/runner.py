@@ -13,7 +13,7 @@ from groklab.reproduction.claim import MAX_SEEDS, SIZES, Claim, Size, Trainer, T
 from groklab.reproduction.ledger import Ledger, Record
 from groklab.reproduction.verdict import ClaimResult, PaperResult
 from groklab.training import interrupts
-from groklab.training.progress import Portion, Progress
+from groklab.training.records import Portion, Progress
 
 #: Default minutes of one slice of a full reproduction, so that it has saved within eight; a quick one has no limit.
 FULL_MINUTES = 7.5

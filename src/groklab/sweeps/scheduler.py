@@ -25,7 +25,7 @@ from groklab.sweeps import folder
 from groklab.sweeps.executors import Workers
 from groklab.sweeps.folder import Folder
 from groklab.training import interrupts, training
-from groklab.training.progress import Portion, Progress
+from groklab.training.records import Portion, Progress
 
 #: Seconds between two looks at the workers, two updates of the view, and at least between two writes of the table.
 LOOK_SECONDS, SHOW_SECONDS, WRITE_SECONDS = 0.05, 0.3, 3.0

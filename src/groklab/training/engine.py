@@ -23,8 +23,7 @@ from groklab.training.ensemble import Ensemble, default_every, make_ensemble, pr
 from groklab.training.interrupts import ctrl_c, out_of_time
 from groklab.training.lanes import Lanes, check_weights
 from groklab.training.online import OnlineMeasures
-from groklab.training.progress import Progress, View
-from groklab.training.records import Records
+from groklab.training.records import Progress, Records, View
 
 #: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is heard.
 CHUNK_SECONDS = 0.4

@@ -1,13 +1,15 @@
-"""Members made ready to train together: data padded to one shape, hyperparameters stacked, lanes cut into blocks."""
+"""Members made ready to train together: data, hyperparameters and lanes of blocks, and what training will cost."""
 
 from __future__ import annotations
 
 import fnmatch
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from groklab.device import cores, require_memory
 from groklab.errors import InputError, did_you_mean
 from groklab.experiment.reading import component
 from groklab.experiment.schema import Experiment
-from groklab.lazy import jax
+from groklab.lazy import jax, jnp
 from groklab.learners.base import Program
 from groklab.tasks.base import Task, TaskSettings, TaskShape
 from groklab.tasks.splits import SplitRows, in_transpose, make_split
@@ -30,6 +32,9 @@ from groklab.tasks.splits import SplitRows, in_transpose, make_split
 CPU_LANES = 8
 CPU_BLOCK_FLOPS = 1e8
 CPU_BLOCK_BYTES = 1e6
+#: Seconds a step that any program needs besides its matrix products, which run at about the matrix-multiply rate:
+#: mostly calls of small kernels.
+OVERHEAD = 8e-5
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,51 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
     n_train, n_test = max(len(s.train) for s in splits), max(len(s.test) for s in splits)
     concurrent = min(members, CPU_LANES if first.learner.max_lanes is None else cores() * first.learner.max_lanes)
     return int(first.learner.memory(first, tasks[0].shape, n_train, n_test, members, concurrent))
+
+
+def matmul_rate(dtype: str = "float32", seconds: float = 0.2) -> float:
+    """Best rate of a matrix product of the transformer's shape on this device, in FLOP/s."""
+    a = jnp.ones((3830, 512), dtype)
+    b = jnp.ones((512, 128), dtype)
+    product = jax.jit(lambda x, y: jnp.dot(x, y, precision="highest"))
+    product(a, b).block_until_ready()
+    best, began = np.inf, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        product(a, b).block_until_ready()
+        best = min(best, time.perf_counter() - start)
+    return 2 * 3830 * 512 * 128 / best
+
+
+def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
+    """Parameters, operations, memory, time and what would be compiled. Raises InputError as training would."""
+    first = experiments[0]
+    task = build_task(first)
+    ensemble = make_ensemble(experiments)
+    n_train = max(len(s.train) for s in ensemble.splits)
+    n_test = max(len(s.test) for s in ensemble.splits)
+    flops = step_flops(first, task, n_train)
+    rate = matmul_rate(first.dtype)
+    blocks = ensemble.blocks()
+    step_seconds = len(experiments) * flops / rate + OVERHEAD * len(blocks)
+    device = jax.devices()[0]
+    return {
+        "task": task.name,
+        "members": len(experiments),
+        "n_train": n_train,
+        "n_test": n_test,
+        "parameters": parameter_count(first, task),
+        "flops_per_step": flops,
+        "steps": first.budget.steps,
+        "device": f"{device.platform}: {device.device_kind}",
+        "matmul_gflops": round(rate / 1e9, 1),
+        "seconds_per_step": step_seconds,
+        "seconds": step_seconds * first.budget.steps,
+        "memory_bytes": memory_estimate(ensemble.experiments, ensemble.tasks, ensemble.splits),
+        "blocks": len(blocks),
+        "lanes_per_block": len(blocks[0]),
+        "programs": list(first.learner.compiled_programs),
+    }
 
 
 def _pad(array: np.ndarray, n: int, fill: float = 0, repeat: bool = False) -> np.ndarray:

@@ -25,7 +25,7 @@ from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.training import engine
 from groklab.training.ensemble import build_task, default_every, make_ensemble
-from groklab.training.progress import View
+from groklab.training.records import View
 from groklab.training.start import load_start
 
 #: Members that one run may hold.
