@@ -35,7 +35,7 @@ PHRASES = (
 PENDING: set[str] = {
     "analysis", "cli", "components", "device", "experiment", "figures", "interop",
     "learners", "networks", "objectives", "optimisers", "papers", "registry", "report", "reproduction",
-    "store", "tasks", "text", "theory", "training", "__init__", "__main__",
+    "store", "text", "training", "__init__", "__main__",
 }  # fmt: skip
 #: Templates and prose do not follow yet.
 PROSE_PENDING = True

@@ -103,8 +103,8 @@ def test_what_is_said_of_the_quadratic(program: Any) -> None:
     [
         (["x5_y5"], ["addition with operands and answers renamed", "x^5: 97 of 97 values, one-to-one"]),
         (["x*y + x + y"], ["zero is x = 96 and y = 96, and the answer 96", "g(x)*h(y) - 1"]),
-        (["divide"], ["undefined at y = 0", "it divides by a variable, and is no polynomial"]),
-        (["(a+b)^2", "--p", "96"], ["x + y alone, not one-to-one: 14 answers", "no field, as 96 is no prime"]),
+        (["divide"], ["undefined at y = 0", "it divides by a variable, and is not a polynomial"]),
+        (["(a+b)^2", "--p", "96"], ["x + y alone, not one-to-one: 14 answers", "not a field, as 96 is not a prime"]),
         (["add_unreduced", "--p", "11"], ["x + y on 0..10", "its answers are not reduced mod p", "infinite in"]),
         (["y + x", "--seeds", "1"], ["same answers  add\n", "each 97 times"]),
         (["(a - b)^3"], ["f(y, x) = -f(x, y)", "in no operand"]),

@@ -302,7 +302,7 @@ def test_symmetry() -> None:
 def test_what_is_undefined_says_why_and_is_none() -> None:
     found = facts("x^2 + 3*y", 12)
     assert set(found["undefined"]) == {"product", "field"}
-    assert all("12 is no prime" in why for why in found["undefined"].values())
+    assert all("12 is not a prime" in why for why in found["undefined"].values())
     assert found["powers"] == [{"exponent": 2, "gcd": None, "values": 4, "bijective": False}]
     found = facts("x/(x + y)", 11)
     assert set(found["undefined"]) == {"additive", "product", "relabelled", "integers", "field"}

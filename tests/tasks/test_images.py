@@ -161,7 +161,7 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     files = saved(tmp_path)
     with pytest.raises(InputError, match=r"task\.labels = .*no such file"):
         MNIST(images=files["images"], labels=str(tmp_path / "none")).build()
-    with pytest.raises(InputError, match=r"task\.images = .*is no file"):
+    with pytest.raises(InputError, match=r"task\.images = .*is not a file"):
         MNIST(images=str(tmp_path), labels=files["labels"]).build()
     for one, other in (("images", "labels"), ("labels", "images")):
         with pytest.raises(InputError, match=rf"task\.{other} = None: needs to be given together with task\.{one}"):

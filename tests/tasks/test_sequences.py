@@ -139,7 +139,7 @@ def test_fixed_examples_are_split_and_fresh_ones_are_all_test_set() -> None:
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [
-        (DigitAddition(n_digits=1, examples=101), r"task.examples = 101: is too many: 100 different ones"),
+        (DigitAddition(n_digits=1, examples=101), r"task.examples = 101: is too many: there are 100 different ones"),
         (RepeatedSubsequence(subsequence=29), r"task.subsequence = 29: needs to be at most 28"),
         (SkipTrigrams(vocabulary=8), r"task.vocabulary = 8: needs at least 12 tokens for 12 trigrams"),
     ],

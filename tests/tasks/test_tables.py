@@ -95,8 +95,8 @@ def test_repeated_rows_count_once(tmp_path: Path) -> None:
         (f"a,b,c\n{'9' * 5000},2,3\n", "0 to 100000"),
         ("a,a,c\n1,2,3\n", "different column names"),
         ("a\n1\n", "two or more"),
-        (b"a,b\n\xff\xfe,2\n", "no readable CSV"),
-        ('a,b\n"1,2\n', "no readable CSV"),
+        (b"a,b\n\xff\xfe,2\n", "not a readable CSV"),
+        ('a,b\n"1,2\n', "not a readable CSV"),
     ],
 )
 def test_what_is_wrong_with_a_csv_is_said_in_one_sentence(tmp_path: Path, text: str | bytes, part: str) -> None:
@@ -110,13 +110,13 @@ def test_what_is_wrong_with_a_csv_is_said_in_one_sentence(tmp_path: Path, text: 
 def test_what_is_wrong_with_an_npz_is_said(tmp_path: Path) -> None:
     pair, one = np.array([[0, 1]]), np.array([1])
     cases = [
-        ({"inputs": pair}, "no readable"),
+        ({"inputs": pair}, "not a readable"),
         ({"inputs": pair * 0.5, "answers": one}, "needs integers in 'inputs'"),
         ({"inputs": pair[0], "answers": one}, r"\(N, k\)"),
         ({"inputs": pair, "answers": np.array([1, 2])}, r"\(N, k\)"),
         ({"inputs": pair - 1, "answers": one}, "outside 0 to"),
         ({"inputs": np.zeros((0, 2), int), "answers": np.zeros(0, int)}, r"\(N, k\)"),
-        ({"inputs": np.array([[print]]), "answers": one}, "no readable"),  # would need pickle
+        ({"inputs": np.array([[print]]), "answers": one}, "not a readable"),  # would need pickle
     ]
     for arrays, part in cases:
         with pytest.raises(InputError, match=part):
@@ -182,7 +182,7 @@ def test_rows_and_classes_are_those_of_the_file(tmp_path: Path) -> None:
         ({"inputs": np.ones((2, 2)), "answers": [0.0, 1.0]}, "needs integers in 'answers'"),
         ({"inputs": np.array([["a"]]), "answers": [0]}, "needs numbers in 'inputs'"),
         ({"inputs": np.ones((2, 2)), "answers": [0, -1]}, "answers outside 0"),
-        ({"inputs": np.ones((2, 2))}, "no readable"),
+        ({"inputs": np.ones((2, 2))}, "not a readable"),
     ],
 )
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:

@@ -130,7 +130,7 @@ def _against(
         table.add_column(title, justify="right")
     for row in rows:
         fraction = f"{row['critical_fraction']:.4f} ± {row['critical_fraction_se']:.4f}"
-        table.add_row(str(row["p"]), f"{row['n_pairs']:,}", fraction, f"{row['pairs_a_symbol']:.2f}")
+        table.add_row(str(row["p"]), f"{row['n_pairs']:,}", fraction, f"{row['pairs_per_symbol']:.2f}")
     console_for(False).print(table)
     _say(drawn)
 

@@ -15,7 +15,7 @@ from groklab.tasks.evaluation import Integers
 from groklab.tasks.expression import Expression, find_direction, is_commutative
 from groklab.tasks.layouts import Layout, check_settings, check_size, token_rows, vocabulary_size
 from groklab.tasks.operations import Operation, resolve
-from groklab.tasks.portable_random import check_seed, raw_numbers
+from groklab.tasks.portable_random import check_seed, uniform_integers
 from groklab.tasks.residues import is_prime
 
 MAX_CLASSES = 1_000_000
@@ -49,9 +49,10 @@ class Arithmetic:
     op_token: Literal["auto", "=", "+", "-", "*", "/"] = "auto"
 
     def build(self) -> Task:
-        """The task, inputs in row-major order, the first operand slowest (Furuta et al. 2024, section on data).
+        """Build the task, inputs in row-major order, the first operand slowest (Furuta et al. 2024, section on data).
 
-        Raises InputError, naming the field, for settings that contradict each other or leave no input.
+        Raises:
+            InputError: naming the field, for settings that contradict each other or leave no input.
         """
         check_settings(self)
         operation, expression = resolve(self.expression)
@@ -96,7 +97,7 @@ class Arithmetic:
         )
 
     def _answers(self, expression: Expression, operation: Operation | None, n_ids: int, modular: bool) -> Integers:
-        """(n_ids,) * k answers, -1 where the input is left out."""
+        """Return the answers, (n_ids,) * k, -1 where the input is left out."""
         # an open grid: only the parts of the formula that mix operands are computed at every input
         grid = np.ix_(*[np.arange(n_ids) % self.p] * len(expression.variables))
         values = dict(zip(expression.variables, grid, strict=True))
@@ -133,12 +134,14 @@ class RandomLabels:
     outputs: Literal["answers", "vocabulary"] = "answers"
 
     def build(self) -> Task:
-        """The task, pairs in row-major order ('rand' of Nanda et al. 2023). Raises InputError for a bad p or seed."""
+        """Build the task, pairs in row-major order ('rand' of Nanda et al. 2023). Raises InputError for a bad p or
+        seed.
+        """
         check_settings(self)
         check_size("task.p", self.p, self.p**2, columns=7)
         check_seed(self.label_seed, "task.label_seed")
         operands = np.stack(np.divmod(np.arange(self.p**2, dtype=np.int32), np.int32(self.p)), axis=1)
-        targets = (raw_numbers(self.p**2, self.label_seed, "labels") % np.uint64(self.p)).astype(np.int32)
+        targets = (uniform_integers(self.p**2, self.label_seed, "labels") % np.uint64(self.p)).astype(np.int32)
         table = targets.astype(np.int64).reshape(self.p, self.p)
         d_vocab = vocabulary_size(self.layout, self.p)
         return Task(
@@ -169,7 +172,7 @@ def _class_count(outputs: str, n_answers: int, d_vocab: int) -> int:
 
 
 def _check_range(text: str, answers: Integers) -> None:
-    """Answers that are not reduced number the classes, so they must be small and not negative."""
+    """Raise InputError for answers that cannot number classes: negative ones, and ones that are too large."""
     if answers.size and answers.min() < 0:
         raise InputError("task.expression", text, f"has the negative answer {answers.min()}; use task.modular=true")
     if answers.size and answers.max() >= MAX_CLASSES:

@@ -37,10 +37,12 @@ class TaskSettings(abc.ABC):
 class TaskShape:
     """What a compiled program must know of a task: sizes, and which positions never change.
 
-    constants: for each position, the one token id that stands there in every input, or None.
-    reads: the first position at which an answer is read and the one after the last; None: the last position only.
-    n_symbols: one above the largest token id at a position that varies. n_features: real numbers an input, or None.
-    n_operations: how many a mixture holds, each measured on its own; 0 for a task of one.
+    Attributes:
+        constants: for each position, the one token id that every input has there, or None.
+        reads: the first position at which an answer is read and the one after the last; None: the last position only.
+        n_symbols: one above the largest token id at a position that varies.
+        n_features: real numbers per input, or None.
+        n_operations: how many a mixture holds, each measured on its own; 0 for a task of one.
     """
 
     d_vocab: int

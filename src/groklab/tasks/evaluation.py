@@ -32,7 +32,7 @@ class Node:
 
 
 def write(node: Node, level: int = 0) -> str:
-    """Canonical text, with parentheses only where reading it back needs them."""
+    """Return the canonical text, with parentheses only where reading it back needs them."""
     own = _LEVELS[node.op]
     match node.op:
         case "number":
@@ -50,25 +50,25 @@ def write(node: Node, level: int = 0) -> str:
 
 
 def is_constant(node: Node) -> bool:
-    """Whether no variable occurs in the tree."""
+    """Return whether no variable occurs in the tree."""
     return node.op != "variable" and all(is_constant(part) for part in node.args)
 
 
 def denominator(node: Node) -> Node | None:
-    """What this node itself divides by: the right side of '/', the base of a negative power, or None."""
+    """Return what this node itself divides by: the right side of '/', the base of a negative power, or None."""
     if node.op == "/":
         return node.args[1]
     return node.args[0] if node.op == "^" and node.value < 0 else None
 
 
 def divides(node: Node) -> bool:
-    """Whether some denominator in the tree holds a variable."""
+    """Return whether some denominator in the tree holds a variable."""
     below = denominator(node)
     return (below is not None and not is_constant(below)) or any(divides(part) for part in node.args)
 
 
 def invert(values: Integers, p: int) -> Integers:
-    """Inverses mod p of values in 0..p-1, and 0 where there is none (extended Euclid on the whole array)."""
+    """Return inverses mod p of values in 0..p-1, and 0 where there is none (extended Euclid on the entire array)."""
     if p < values.size:
         return invert(np.arange(p, dtype=np.int64), p)[values]
     remainder, following = np.full_like(values, p), values.copy()
@@ -98,7 +98,7 @@ class Evaluation:
         return np.asarray(value if self.p is None else value % self.p)
 
     def value(self, node: Node) -> Integers:
-        """Value of the tree, int64, of a shape that broadcasts to the points'."""
+        """Return the value of the tree, int64, of a shape that broadcasts to the points'."""
         match node.op:
             case "number":
                 return self._reduce(np.array(node.value, dtype=np.int64))

@@ -1,4 +1,4 @@
-"""Arithmetic expressions: read by a small parser of their own, never as Python, and evaluated exactly.
+"""Arithmetic expressions: read by a small parser, never as Python, and evaluated exactly.
 
 >>> e = parse("2a^2 + ab - 1/3")
 >>> str(e), e.variables
@@ -31,11 +31,12 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression in up to three variables.
+    """An expression in up to three variables; str() gives the canonical text, equal for equal trees.
 
-    text: as the user wrote it (not compared). variables: ('x',), ('x', 'y') or ('x', 'y', 'z'), every letter up to
-    the last one used, so that `y` alone is a task of two operands that ignores the first. str() gives the canonical
-    text: letters x, y, z, every product written out; equal trees have equal texts.
+    Attributes:
+        text: as the user wrote it (not compared).
+        variables: ('x',), ('x', 'y') or ('x', 'y', 'z'), every letter up to the last one used, so that `y` alone is a
+            task of two operands that ignores the first.
     """
 
     text: str = field(compare=False)
@@ -51,19 +52,21 @@ class Expression:
         return divides(self.tree)
 
     def evaluate(self, values: Mapping[str, npt.ArrayLike], p: int | None) -> Integers:
-        """Value at every point, as an int64 array of the values' common (broadcast) shape.
+        """Return the value at every point, an int64 array of the values' common (broadcast) shape. 0^0 is 1.
 
-        values: one integer array for each of `variables`. With a modulus 2 <= p < 2**31 the result is exact and in
-        0..p-1; where a denominator is not invertible it is meaningless, see `unit_mask`. With p=None the result is
-        the exact integer. 0^0 is 1.
+        Args:
+            values: one integer array for each of `variables`.
+            p: a modulus 2 <= p < 2**31 gives the exact result in 0..p-1, without meaning where a denominator is not
+                invertible (see `unit_mask`); None gives the exact integer.
 
-        Raises InputError on 'task.p' if p is out of range or a constant denominator has no inverse, and on
-        'task.expression' if p is None and the expression divides or might leave the 64-bit integers.
+        Raises:
+            InputError: on 'task.p' if p is out of range or a constant denominator has no inverse; on 'task.expression'
+                if p is None and the expression divides or might leave the 64-bit integers.
         """
         return self._run(values, p)[0]
 
     def unit_mask(self, values: Mapping[str, npt.ArrayLike], p: int) -> npt.NDArray[np.bool_]:
-        """Which points have every denominator invertible mod p: bool array of the values' common shape."""
+        """Return at which points every denominator is invertible mod p: a bool array of the values' common shape."""
         return self._run(values, p)[1]
 
     def _run(self, values: Mapping[str, npt.ArrayLike], p: int | None) -> tuple[Integers, npt.NDArray[np.bool_]]:
@@ -78,22 +81,22 @@ class Expression:
         return np.broadcast_to(answers, shape).copy(), np.broadcast_to(evaluation.units, shape).copy()
 
     def table(self, p: int) -> Integers:
-        """All values mod p, of shape (p,) * number of variables; -1 where a denominator is not invertible."""
+        """Return all values mod p, of shape (p,) * number of variables; -1 where a denominator is not invertible."""
         values = dict(zip(self.variables, np.ix_(*[np.arange(p)] * len(self.variables)), strict=True))
         answers, units = self._run(values, p)
         return np.where(units, answers, -1)
 
     def direction(self, p: int) -> int | None:
-        """+1 if the value mod p depends on (x+y) mod p alone, -1 if on (x-y) mod p alone, otherwise None."""
+        """Return +1 if the value mod p depends on (x+y) mod p alone, -1 if on (x-y) mod p alone, otherwise None."""
         return find_direction(self.table(p), p)
 
     def commutative(self, p: int) -> bool:
-        """Whether no exchange of operands changes the value mod p (or whether it exists); False for one operand."""
+        """Return whether no exchange of operands changes the value mod p, or its existence; False for one operand."""
         return is_commutative(self.table(p))
 
 
 def find_direction(table: Integers, p: int) -> int | None:
-    """`Expression.direction` of a table of answers, where a negative answer means 'no such input'."""
+    """Return `Expression.direction` of a table of answers, where a negative answer means 'no such input'."""
     if table.ndim != 2 or not (table >= 0).any():
         return None
     x, y = np.nonzero(table >= 0)
@@ -108,7 +111,7 @@ def find_direction(table: Integers, p: int) -> int | None:
 
 
 def is_commutative(table: Integers) -> bool:
-    """`Expression.commutative` of a table of answers, where a negative answer means 'no such input'."""
+    """Return `Expression.commutative` of a table of answers, where a negative answer means 'no such input'."""
     if table.ndim < 2:
         return False
     return all(np.array_equal(table, table.swapaxes(axis, axis + 1)) for axis in range(table.ndim - 1))
@@ -118,7 +121,9 @@ def parse(text: str) -> Expression:
     """Read an expression: integers, x y z (or a b c), + - * / ^ (or **), parentheses, products such as 2x or xy.
 
     Exponents are integers; a negative one divides. `x/2y` and `x^2^3` are refused because readers disagree on them.
-    Raises InputError on 'task.expression' for anything that it cannot read.
+
+    Raises:
+        InputError: on 'task.expression' for anything that it cannot read.
     """
     parser = _Parser(text)
     tree = parser.read()

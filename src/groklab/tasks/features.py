@@ -22,7 +22,7 @@ ORIENTATIONS: tuple[Orientation, ...] = get_args(Orientation)
 
 
 def circulant(first: npt.NDArray[np.float64], orientation: Literal["toeplitz", "hankel"]) -> Matrix:
-    """(q, q) matrix C[i, j] = first[(j - i) mod q] ('toeplitz') or first[(i + j) mod q] ('hankel')."""
+    """Return C[i, j] = first[(j - i) mod q] ('toeplitz') or first[(i + j) mod q] ('hankel'), (q, q)."""
     i = np.arange(len(first))
     places = i[None, :] - i[:, None] if orientation == "toeplitz" else i[None, :] + i[:, None]
     made: Matrix = np.asarray(first, np.float64)[places % len(first)]
@@ -30,12 +30,14 @@ def circulant(first: npt.NDArray[np.float64], orientation: Literal["toeplitz", "
 
 
 def planted_features(p: int, orientation: Orientation, seed: int) -> Matrix:
-    """(2p, 2p) M* = [[B, C'], [C, B]] with B = I - 11'/p and a random circulant C (Mallinar et al., section 4).
+    """Return M* = [[B, C'], [C, B]] with B = I - 11'/p and a random circulant C (Mallinar et al., section 4), (2p, 2p).
 
     C has the given orientation, with first row uniform on [0, 1] less its mean; in the order of logarithms it leaves
     row and column 0 zero. M* is indefinite: use `matrix_power(M*, 1/2)` as a metric and `matrix_power(M*, 1/4)` to
-    transform inputs, which take its positive part. Raises InputError for another orientation, or logarithms and no
-    prime p.
+    transform inputs, which take its positive part.
+
+    Raises:
+        InputError: for another orientation, or logarithms where p is not a prime.
     """
     check_choice("features", orientation, ORIENTATIONS)
     logarithmic = orientation.endswith("_log")
@@ -50,9 +52,13 @@ def planted_features(p: int, orientation: Orientation, seed: int) -> Matrix:
 
 
 def matrix_power(matrix: npt.NDArray[np.floating], power: float) -> Matrix:
-    """The power of a symmetric matrix's positive part, in float64: negative eigenvalues count as zero.
+    """Return the power of a symmetric matrix's positive part, in float64: negative eigenvalues count as zero.
 
-    matrix: (d, d), symmetrised first. Raises InputError where it is not finite.
+    Args:
+        matrix: (d, d), symmetrised first.
+
+    Raises:
+        InputError: where it is not finite.
     """
     symmetric = (np.asarray(matrix, np.float64) + np.asarray(matrix, np.float64).T) / 2
     if not np.isfinite(symmetric).all():

@@ -44,10 +44,13 @@ class Group:
     layout: Literal["a b =", "a b"] = "a b ="
 
     def build(self) -> Task:
-        """The task, pairs in row-major order; `algebra.table` is the multiplication table (n, n) int64.
+        """Build the task, pairs in row-major order; `algebra.table` is the multiplication table.
 
-        `algebra.p` is None: there is no modulus, not even for cyclic groups. Raises InputError, naming the field,
-        for a name that is unknown, a table that is no group's, or generators that are no permutations.
+        There is no modulus, not even for cyclic groups.
+
+        Raises:
+            InputError: naming the field, for a name that is unknown, a table of something other than a group, or
+                generators that are not permutations.
         """
         if self.layout not in ("a b =", "a b"):
             raise InputError("task.layout", self.layout, "needs 'a b =' or 'a b'")
@@ -85,7 +88,7 @@ class Group:
 
 
 def named_table(name: str) -> GroupTable:
-    """The multiplication table of a group by name. Raises InputError on 'task.group' for unknown and for huge ones."""
+    """Return the multiplication table of a group by name. Raises InputError for unknown and for huge ones."""
     factors = [_factor(name, part) for part in name.split("x")]
     if np.prod([float(n) for _, n, _ in factors]) > MAX_ORDER:
         raise InputError("task.group", name, f"has more than {MAX_ORDER:,} elements, the most allowed")
@@ -93,9 +96,9 @@ def named_table(name: str) -> GroupTable:
 
 
 def _factor(name: str, part: str) -> tuple[str, int, int]:
-    """Letter, order and degree of a factor, before any table is made."""
-    found = _NAME.fullmatch(part)
-    letter, n = (found[1], int(found[2])) if found else ("", 0)
+    """Return letter, order and degree of a factor, before any table is made."""
+    match = _NAME.fullmatch(part)
+    letter, n = (match[1], int(match[2])) if match else ("", 0)
     order = {
         "S": _FACTORIALS.get(n, MAX_ORDER + 1 if n else 0),
         "A": max(1, _FACTORIALS.get(n, 2 * MAX_ORDER + 2) // 2) if n else 0,
@@ -109,9 +112,9 @@ def _factor(name: str, part: str) -> tuple[str, int, int]:
 
 
 def _simple(letter: str, n: int) -> GroupTable:
-    numbers = np.arange(n)
+    residues = np.arange(n)
     if letter == "C":
-        return (numbers[:, None] + numbers) % n
+        return (residues[:, None] + residues) % n
     if letter == "D":
         # turns x -> x + k, then reflections x -> k - x; a reflection turns the other way what was turned before it
         kind, k = np.divmod(np.arange(2 * n), n)
@@ -127,7 +130,7 @@ def _simple(letter: str, n: int) -> GroupTable:
 
 
 def _quaternions() -> GroupTable:
-    """Element 2u + s is (-1)^s times the unit u of 1, i, j, k."""
+    """Return the table in which element 2u + s is (-1)^s times the unit u of 1, i, j, k."""
     units = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
     minus = np.array([[0, 0, 0, 0], [0, 1, 0, 1], [0, 1, 1, 0], [0, 0, 1, 1]])
     unit, sign = np.divmod(np.arange(8), 2)
@@ -142,14 +145,16 @@ def _product(left: GroupTable, right: GroupTable) -> GroupTable:
 
 
 def permutation_table(elements: npt.NDArray[np.int64]) -> GroupTable:
-    """(n, n) table of "apply a, then b" of permutations (n, degree) that are closed under it, all different."""
+    """Return the table of "apply a, then b" of permutations (n, degree) that are closed under it, all different."""
     order = {row.tobytes(): i for i, row in enumerate(np.ascontiguousarray(elements))}
     rows = [[order[row.tobytes()] for row in elements[:, a]] for a in elements]
     return np.array(rows, np.int64)
 
 
 def generated(generators: tuple[tuple[int, ...], ...]) -> npt.NDArray[np.int64]:
-    """All permutations that generators make, (n, degree), in lexicographic order. Raises InputError on the field."""
+    """Return all permutations that generators make, (n, degree), in lexicographic order. Raises InputError on the
+    field.
+    """
     field = "task.permutations"
     degree = len(generators[0]) if generators else 0
     for one in generators:
@@ -157,48 +162,48 @@ def generated(generators: tuple[tuple[int, ...], ...]) -> npt.NDArray[np.int64]:
             raise InputError(field, list(one), f"needs the numbers 0 to {max(degree - 1, 0)}, each once")
     if not degree:
         raise InputError(field, list(generators), "needs one or more permutations of one or more things")
-    found = {tuple(range(degree))}
-    frontier = list(found)
+    elements = {tuple(range(degree))}
+    frontier = list(elements)
     while frontier:
-        # apply what was found, then a generator
-        made = {tuple(g[x] for x in one) for one in frontier for g in generators} - found
-        found |= made
+        # apply what was elements, then a generator
+        made = {tuple(g[x] for x in one) for one in frontier for g in generators} - elements
+        elements |= made
         frontier = list(made)
-        if len(found) > MAX_ORDER:
+        if len(elements) > MAX_ORDER:
             raise InputError(
                 field, list(generators[0]), f"generates more than {MAX_ORDER:,} elements, the most allowed"
             )
-    return np.array(sorted(found), np.int64)
+    return np.array(sorted(elements), np.int64)
 
 
 def checked_table(table: tuple[tuple[int, ...], ...]) -> GroupTable:
-    """A group's multiplication table from nested rows; raises InputError on 'task.table' where it is none."""
+    """Return a group's multiplication table from nested rows. Raises InputError on 'task.table' for another table."""
     field, n = "task.table", len(table)
     shown = f"{n} rows"
     if not n or any(len(row) != n for row in table):
         raise InputError(field, shown, "needs as many columns in every row as there are rows, and at least one")
-    found = np.array(table, np.int64)
-    if found.min() < 0 or found.max() >= n:
-        raise InputError(field, int(found.max()), f"needs entries from 0 to {n - 1}")
-    numbers = np.arange(n)
-    identities = np.flatnonzero((found == numbers).all(axis=1) & (numbers == found.T).all(axis=1))
+    array = np.array(table, np.int64)
+    if array.min() < 0 or array.max() >= n:
+        raise InputError(field, int(array.max()), f"needs entries from 0 to {n - 1}")
+    elements = np.arange(n)
+    identities = np.flatnonzero((array == elements).all(axis=1) & (elements == array.T).all(axis=1))
     if not identities.size:
         raise InputError(field, shown, "needs an identity: an element e with e*a = a*e = a for every a")
-    one = found == identities[0]
+    one = array == identities[0]
     lonely = np.flatnonzero(~(one & one.T).any(axis=1))
     if lonely.size:
         raise InputError(field, shown, f"needs an inverse of every element; {lonely[0]} has none")
-    broken = not_associative(found)
+    broken = not_associative(array)
     if broken is not None:
         a, b, c = broken
         raise InputError(field, shown, f"needs (a*b)*c = a*(b*c); {a}, {b}, {c} do not obey")
-    return found
+    return array
 
 
 def not_associative(table: GroupTable) -> tuple[int, int, int] | None:
-    """The first triple found for which (a*b)*c != a*(b*c), or None; O(n^2) for each generator (Light's test).
+    """Return a triple for which (a*b)*c != a*(b*c), or None; O(n^2) for each generator (Light's test).
 
-    The elements b that obey for all a, c are closed under *, so that those of a generating set tell of all.
+    The elements b that obey for all a, c are closed under *, so that those of a generating set decide for all.
     """
     for b in _generators(table):
         wrong = np.argwhere(table[table[:, b]] != table[:, table[b]])
@@ -208,7 +213,7 @@ def not_associative(table: GroupTable) -> tuple[int, int, int] | None:
 
 
 def _generators(table: GroupTable) -> list[int]:
-    """Elements from whose products all others come."""
+    """Return elements whose products are all elements."""
     chosen: list[int] = []
     reached = np.zeros(len(table), np.bool_)
     for element in range(len(table)):

@@ -1,4 +1,7 @@
-"""Handwritten digits: 5,000 of MNIST that come with the package, or IDX files, the format of MNIST."""
+"""Handwritten digits: 5,000 of MNIST that come with the package, or IDX files, the format of MNIST.
+
+An IDX file is a magic number, the sizes, then one byte per value; it may be gzipped.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,11 @@ MAGIC = {1: 0x00000801, 3: 0x00000803}
 
 
 def read_idx(path: str, n_dimensions: int, setting: str) -> npt.NDArray[np.uint8]:
-    """The images (N, rows, columns) of an IDX file of 3 dimensions, or the labels (N,) of one of 1.
+    """Return the images (N, rows, columns) of an IDX file of 3 dimensions, or the labels (N,) of one of 1.
 
-    Raises InputError on `setting` for a file that is missing, unreadable, of another kind, longer or shorter than it
-    says, empty, or larger than MAX_BYTES once unpacked; no more than that is ever unpacked.
+    Raises:
+        InputError: on `setting` for a file that is missing, unreadable, of another kind, longer or shorter than it
+            says, empty, or larger than MAX_BYTES once unpacked; no more than that is ever unpacked.
     """
     try:
         return decode(unpacked(file_bytes(path, setting)), n_dimensions)
@@ -44,13 +48,13 @@ def read_idx(path: str, n_dimensions: int, setting: str) -> npt.NDArray[np.uint8
 
 
 def file_bytes(path: str, setting: str) -> bytes:
-    """The file as it lies on disk; raises InputError on `setting` where it cannot be read or exceeds MAX_BYTES."""
+    """Return the bytes of a file. Raises InputError on `setting` where it cannot be read or exceeds MAX_BYTES."""
     try:
         file = Path(path).expanduser()
         if not file.exists():
             raise InputError(setting, path, "no such file")
         if not file.is_file():
-            raise InputError(setting, path, "is no file")
+            raise InputError(setting, path, "is not a file")
         with file.open("rb") as opened:
             data = opened.read(MAX_BYTES + 1)
     except InputError:
@@ -63,22 +67,22 @@ def file_bytes(path: str, setting: str) -> bytes:
 
 
 def unpacked(data: bytes) -> bytes:
-    """The data, unpacked where they are gzipped; raises ValueError for damaged ones and for more than MAX_BYTES."""
+    """Return the data, unpacked if gzipped. Raises ValueError for damaged ones and for more than MAX_BYTES."""
     if not data.startswith(b"\x1f\x8b"):
         return data
     try:
         # not gzip.decompress, which has no limit
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as opened:
-            found = opened.read(MAX_BYTES + 1)
+            content = opened.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"is a damaged gzip file ({error})") from None
-    if len(found) > MAX_BYTES:
+    if len(content) > MAX_BYTES:
         raise ValueError(f"is larger than {MAX_BYTES:,} bytes once unpacked")
-    return found
+    return content
 
 
 def decode(data: bytes, n_dimensions: int) -> npt.NDArray[np.uint8]:
-    """The array of 1 or 3 dimensions in the bytes of an IDX file, read-only; raises ValueError saying why not."""
+    """Return the read-only array of 1 or 3 dimensions in an IDX file. Raises ValueError for another file."""
     header = 4 + 4 * n_dimensions
     wanted, holds = MAGIC[n_dimensions], HOLDS[n_dimensions]
     begins = int.from_bytes(data[:4], "big")
@@ -88,17 +92,17 @@ def decode(data: bytes, n_dimensions: int) -> npt.NDArray[np.uint8]:
     if len(data) < header:
         raise ValueError(f"has {len(data)} bytes, fewer than the {header} of the header of an IDX file of {holds}")
     sizes = struct.unpack(f">{n_dimensions}I", data[4:header])
-    said, there = math.prod(sizes), len(data) - header
+    declared, actual = math.prod(sizes), len(data) - header
     shape = " x ".join(f"{n:,}" for n in sizes)
-    if said != there:
-        raise ValueError(f"says that it holds {shape} = {said:,} bytes of {holds}, and holds {there:,}")
-    if said == 0:
+    if declared != actual:
+        raise ValueError(f"says that it holds {shape} = {declared:,} bytes of {holds}, and holds {actual:,}")
+    if declared == 0:
         raise ValueError(f"says that it holds {shape} {holds}, none at all")
     return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
 
 
 def encode(array: npt.NDArray[np.uint8]) -> bytes:
-    """The IDX file of labels (N,) or images (N, rows, columns)."""
+    """Return the IDX file of labels (N,) or images (N, rows, columns)."""
     return struct.pack(f">{1 + array.ndim}I", MAGIC[array.ndim], *array.shape) + array.tobytes()
 
 
@@ -117,13 +121,13 @@ class MNIST:
     """Images of handwritten digits, for networks that read real inputs: pixels / 255, and the digit as the class.
 
     images, labels: IDX files, such as MNIST's own, gzipped or not; without them 5,000 digits of MNIST that come with
-    groklab, 500 a class, in an order in which image i is of class i mod 10 (within a class in MNIST's). first: only the
+    groklab, 500 per class, ordered so that image i is of class i mod 10 (within a class as in MNIST). first: only the
     first so many images. messiness: m of Omnigrok, whose inputs are m times the pixels plus (1 - m) (digit / 9 - 1/2),
     so that at 0 each input is nothing but its digit. content: the `fingerprint` of the two files, if altered ones are
     to be refused.
     """
 
-    #: Fields that say where the files lie, which is no part of an experiment's identity.
+    #: Fields that say where the files are, which is not part of an experiment's identity.
     paths: ClassVar[tuple[str, ...]] = ("images", "labels")
 
     images: str | None = None
@@ -138,7 +142,7 @@ class MNIST:
                 raise InputError(f"task.{missing}", None, f"needs to be given together with task.{given}")
 
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of both files' bytes; raises InputError if one cannot be read."""
+        """Return the SHA-256, in hexadecimal, of both files' bytes. Raises InputError if one cannot be read."""
         if self.images is None or self.labels is None:
             return SHIPPED_SHA256
         both = file_bytes(self.images, "task.images"), file_bytes(self.labels, "task.labels")
@@ -146,20 +150,21 @@ class MNIST:
         return hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in both)).hexdigest()
 
     def build(self) -> Task:
-        """The task; its inputs are no tokens, and `features` (N, rows * columns) float64 are the pixels.
+        """Build the task, without tokens; `features` (N, rows * columns) float64 are the pixels.
 
-        Raises InputError, naming the field, for files that are missing, damaged, or of images and labels that do not
-        belong together.
+        Raises:
+            InputError: naming the field, for files that are missing, damaged, or of images and labels that do not
+                belong together.
         """
-        if self.content is not None and self.content != (found := self.fingerprint()):
-            raise InputError("task.content", self.content, f"the images have the content {found}")
+        if self.content is not None and self.content != (own := self.fingerprint()):
+            raise InputError("task.content", self.content, f"the images have the content {own}")
         images, labels = self._digits()
         if self.first is not None:
             if self.first > len(images):
                 raise InputError("task.first", self.first, f"needs to be at most {len(images):,}, the number of images")
             images, labels = images[: self.first], labels[: self.first]
         pixels = images.reshape(len(images), -1) / 255.0
-        told = (labels / 9.0 - 0.5)[:, None]
+        digit = (labels / 9.0 - 0.5)[:, None]
         n = len(images)
         return Task(
             name="mnist",
@@ -168,7 +173,7 @@ class MNIST:
             d_vocab=0,
             n_classes=N_CLASSES,
             algebra=Algebra(operation="images", n_answers=N_CLASSES),
-            features=pixels if self.messiness == 1 else self.messiness * pixels + (1 - self.messiness) * told,
+            features=pixels if self.messiness == 1 else self.messiness * pixels + (1 - self.messiness) * digit,
         )
 
     def _digits(self) -> tuple[Bytes, Bytes]:
@@ -187,9 +192,10 @@ class MNIST:
 
 @functools.cache
 def shipped_digits() -> tuple[Bytes, Bytes]:
-    """Images (5000, 28, 28) and labels (5000,) that come with groklab, read-only.
+    """Return the images (5000, 28, 28) and labels (5000,) that come with groklab, read-only.
 
-    Raises DamagedError where the package's file is not what it was.
+    Raises:
+        DamagedError: where the package's file has been altered.
     """
     try:
         content = lzma.decompress(SHIPPED.read_bytes())

@@ -1,8 +1,7 @@
 """How often each label occurs, and how far the labels of a training set are from those of its test set.
 
 Furuta et al. 2024, appendix K: entropies of the labels and their divergence between training and test set, over random
-splits. Of a random split the divergence knows the number of labels and of rows, and hardly anything else: that is
-`kl_by_chance`.
+splits. The divergence of a random split depends on little besides the number of labels and of rows: see `kl_by_chance`.
 """
 
 from __future__ import annotations
@@ -26,47 +25,51 @@ Counts: TypeAlias = npt.NDArray[np.float64]
 def label_statistics(
     task: Task, split: Split | None = None, *, seeds: int = 100, first_seed: int = 0, smoothing: float = 0.0
 ) -> dict[str, Any]:
-    """Label statistics of a task over random splits, in nats.
-
-    split: how the rows are divided, by default 30% for training; its own seed is not used, but first_seed,
-    first_seed + 1, ... in turn. Training labels are those trained on, label noise included. smoothing: this much is
-    added to the count of every label that occurs, in training and test set alike.
+    """Compute label statistics of a task over random splits, in nats.
 
     `inputs`, `labels` (how many occur), `largest_count` and `smallest_count` (of those that occur) and `entropy` are of
     all rows. `train_entropy`, `test_entropy` and `kl`, the divergence KL(train||test) of the appendix, are each
-    {'mean', 'sd', 'low', 'high'} over the splits, sd being None for one. A label that is trained on and absent from
-    the test set makes the divergence infinite: `infinite` counts such splits, and where there is one, `kl` is None.
+    {'mean', 'sd', 'low', 'high'} over the splits, sd being None for one. A label that is trained on and absent from the
+    test set makes the divergence infinite: `infinite` counts such splits, and where there is one, `kl` is None.
     `kl_by_chance`: what to expect of a random split, (labels - 1)/2 * (1/n_train + 1/n_test) to first order; None for
-    the whole of a mixture and for a task with several answers a row, whose labels are not drawn one by one.
-    `by_operation`: for a mixture, the same of each operation by name, on the same splits.
+    all of a mixture and for a task with several answers per row, whose labels are not drawn one by one. `by_operation`:
+    for a mixture, the same of each operation by name, on the same splits.
 
-    Raises InputError where answers are no classes, where training data are drawn anew at each step, where seeds or
-    smoothing are out of range, and as `make_split` does.
+    Args:
+        split: how the rows are divided, by default 30% for training. Its own seed is not used, but first_seed,
+            first_seed + 1, ... in turn. Training labels are those trained on, label noise included.
+        smoothing: added to the count of every label that occurs, in training and test set alike.
+
+    Raises:
+        InputError: where answers are not classes, where training data are drawn at each step, where seeds or smoothing
+            are out of range, and as `make_split` does.
     """
     _check(task, seeds, smoothing)
     split = Split(frac_train=0.3) if split is None else split
     names = [] if task.operations is None else list(task.algebra.operations)
     place = np.zeros(task.n_inputs, np.int32) if task.operations is None else task.operations
-    whole = _Part(task, np.ones(task.n_inputs, np.bool_), seeds, task.units is None)
+    full = _Part(task, np.ones(task.n_inputs, np.bool_), seeds, task.units is None)
     parts = [_Part(task, place == i, seeds, True) for i in range(len(names))]
     for i in range(seeds):
         divided = make_split(replace(split, seed=first_seed + i), task, 0)
-        for part in (whole, *parts):
+        for part in (full, *parts):
             part.count(i, divided, smoothing)
-    asked = {"split": _settings(split), "seeds": seeds, "first_seed": first_seed, "smoothing": smoothing}
-    found = {**asked, **whole.statistics()}
-    return {**found, "by_operation": {n: p.statistics() for n, p in zip(names, parts, strict=True)}} if names else found
+    settings = {"split": _settings(split), "seeds": seeds, "first_seed": first_seed, "smoothing": smoothing}
+    result = {**settings, **full.statistics()}
+    return (
+        result | {"by_operation": {n: p.statistics() for n, p in zip(names, parts, strict=True)}} if names else result
+    )
 
 
 def entropy(counts: npt.ArrayLike) -> float:
-    """Entropy in nats of a label that occurs in proportion to counts (n_labels,)."""
+    """Return the entropy in nats of a label that occurs in proportion to counts (n_labels,)."""
     shares = np.asarray(counts, np.float64)
     shares = shares[shares > 0] / shares.sum()
     return float(-(shares * np.log(shares)).sum() + 0.0)
 
 
 def divergence(train: npt.ArrayLike, test: npt.ArrayLike) -> float:
-    """KL(train||test) in nats of two counts (n_labels,): infinite where a label occurs in the first alone."""
+    """Return KL(train||test) in nats of two counts (n_labels,): infinite where a label occurs in the first alone."""
     p, q = (np.asarray(counts, np.float64) for counts in (train, test))
     there = p > 0
     p, q = p[there] / p.sum(), q[there] / q.sum()
@@ -75,9 +78,9 @@ def divergence(train: npt.ArrayLike, test: npt.ArrayLike) -> float:
 
 def _check(task: Task, seeds: int, smoothing: float) -> None:
     if task.values is not None:
-        raise InputError("task", task.name, "has answers that are no classes, so that no label can be counted")
+        raise InputError("task", task.name, "has answers that are not classes, so that no label can be counted")
     if task.draw is not None:
-        raise InputError("task", task.name, "draws its training data anew at each step, so that there is no split")
+        raise InputError("task", task.name, "draws its training data at each step, so that there is no split")
     if not 1 <= seeds <= MAX_SEEDS:
         raise InputError("seeds", seeds, f"needs to be from 1 to {MAX_SEEDS:,}")
     if not 0 <= smoothing < float("inf"):
@@ -90,7 +93,7 @@ def _settings(split: Split) -> dict[str, Any]:
 
 
 class _Part:
-    """The rows of a task that are marked in rows (n_inputs,), and what is counted of them split by split."""
+    """Some rows of a task, marked in rows (n_inputs,), and the counts of their labels, split by split."""
 
     def __init__(self, task: Task, rows: npt.NDArray[np.bool_], seeds: int, one_by_one: bool) -> None:
         self.task, self.rows = task, rows
@@ -101,7 +104,7 @@ class _Part:
         self.sizes = 0, 0
 
     def count(self, i: int, split: SplitRows, smoothing: float) -> None:
-        """Take the i-th split into account."""
+        """Add the i-th split."""
         trained = self.rows[split.train]
         rows, answers = split.train[trained], split.train_targets[trained]
         others = split.test[self.rows[split.test]]
@@ -116,7 +119,7 @@ class _Part:
         self.sizes = len(rows), len(others)
 
     def statistics(self) -> dict[str, Any]:
-        """Everything, once all splits are counted."""
+        """Return everything, once all splits are counted."""
         n_train, n_test = self.sizes
         occur = self.counts[self.counts > 0]
         infinite = int(np.isinf(self.kl).sum())
@@ -138,7 +141,7 @@ class _Part:
 
 
 def _labels(task: Task, rows: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Labels:
-    """(n_labels,) the answers of these rows that count."""
+    """Return the answers of these rows that count, (n_labels,)."""
     if task.mask is not None:
         targets = targets[np.asarray(task.mask)[rows] > 0]
     return targets.ravel().astype(np.int64)

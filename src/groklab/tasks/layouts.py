@@ -19,14 +19,14 @@ SIGNS: tuple[Sign, ...] = ("=", "+", "-", "*", "/")
 
 
 def vocabulary_size(layout: Layout, p: int) -> int:
-    """Number of token ids: p numbers, and '=' or all five signs where the layout shows them."""
+    """Return the number of token ids: p numbers, and '=' or all five signs where the layout shows them."""
     if "op" in layout:
         return p + len(SIGNS)
     return p + 1 if "=" in layout else p
 
 
 def token_rows(operands: npt.NDArray[np.int32], layout: Layout, p: int, sign: Sign) -> npt.NDArray[np.int32]:
-    """(N, n_ctx) int32 token ids of (N, k) operand ids: the sign between operands, '=' at the end, as laid out."""
+    """Return token ids (N, n_ctx) of operand ids (N, k): the sign between operands, '=' at the end, as laid out."""
     columns: list[npt.NDArray[np.int32]] = []
     for operand in operands.T:
         if "op" in layout and columns:
@@ -47,7 +47,7 @@ def check_size(field: str, value: object, n_inputs: int, columns: int) -> None:
 def check_settings(task: Any) -> None:
     """Raise InputError for a modulus below 2 or a value outside a field's choices.
 
-    Experiments are validated before; this is for those who construct a task by hand.
+    Experiments are validated before; this is for tasks constructed by hand.
     """
     if task.p < 2:
         raise InputError("task.p", task.p, "needs an integer of at least 2")

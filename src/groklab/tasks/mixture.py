@@ -44,10 +44,12 @@ class Mixture:
             raise InputError("task.expressions", list(self.expressions), "names an operation twice")
 
     def build(self) -> Task:
-        """The task, operation by operation, each in row-major order of its pairs.
+        """Build the task, operation by operation, each in row-major order of its pairs.
 
         `operands` (N, 3) hold x, y and the operation's place.
-        Raises InputError as the task 'arithmetic' does, and for expressions of other than two operands.
+
+        Raises:
+            InputError: as the task 'arithmetic', and for expressions of other than two operands.
         """
         check_size("task.p", self.p, self.p**2 * len(self.expressions), columns=9)
         tasks = [self._one(text) for text in self.expressions]
@@ -78,16 +80,16 @@ class Mixture:
         )
 
     def _signs(self, tasks: list[Task]) -> tuple[npt.NDArray[np.int32], int]:
-        """The token of each operation, and how many tokens there are."""
+        """Return the token of each operation, and how many tokens there are."""
         if self.tokens == "own":
             return np.arange(self.p, self.p + len(tasks), dtype=np.int32), self.p + len(tasks)
         free = itertools.chain([0], itertools.count(len(SIGNS)))
-        found: list[int] = []
+        places: list[int] = []
         for text in self.expressions:
             operation, _ = resolve(text)
             sign = SIGNS.index(operation.sign) if operation else 0
-            found.append(sign if sign and sign not in found else next(free))
-        return np.array([self.p + i for i in found], np.int32), self.p + max(len(SIGNS), max(found) + 1)
+            places.append(sign if sign and sign not in places else next(free))
+        return np.array([self.p + i for i in places], np.int32), self.p + max(len(SIGNS), max(places) + 1)
 
     def _one(self, text: str) -> Task:
         if "mod" in text.split():

@@ -1,16 +1,16 @@
-"""Named operations of the papers: what is computed, which inputs are left out, and the sign that stands between.
+"""Named operations of the papers: the formula, the inputs that are left out, and the sign between the operands.
 
-Polynomials are named by their terms joined by underscores, with `m` before a term that is subtracted: `2x_m_3y` is
-2x - 3y, `x3_xy2_y` is x^3 + x*y^2 + y. The configuration keys of the published code of Furuta et al. are accepted as
-other spellings, with and without their ending `_short`; they mean the formula that the name says, which for
-`xy_x_m_y` is not what that code computes.
+Polynomials are named by their terms joined by underscores, with `m` before a term that is subtracted: `2x_m_3y` is 2x -
+3y, `x3_xy2_y` is x^3 + x*y^2 + y. The configuration keys of the published code of Furuta et al. are accepted as other
+spellings, with and without their ending `_short`; they mean the formula that the name says, which for `xy_x_m_y` is not
+what that code computes.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from groklab.errors import InputError, did_you_mean
 from groklab.tasks.expression import Expression, parse
@@ -38,15 +38,18 @@ PAPERS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Operation:
     """A named operation.
 
-    group: its family. papers: modules of `groklab.papers` whose paper trains on it; in_furuta_code: no such paper's
-    operation in Furuta et al. 2024, but one of their published code.
-    zeros: which inputs are left out: 'none', 'any' (every input that holds a zero) or 'last' (last operand zero).
-    modular: False where the answer is not reduced. sign: the token between the operands where the layout shows one.
-    spellings: other accepted names.
+    Attributes:
+        group: its family.
+        papers: modules of `groklab.papers` whose paper trains on it.
+        in_furuta_code: not an operation of a paper, but of the published code of Furuta et al. 2024.
+        zeros: which inputs are left out: 'none', 'any' (every input that holds a zero) or 'last' (last operand zero).
+        modular: False where the answer is not reduced.
+        sign: the token between the operands where the layout shows one.
+        spellings: other accepted names.
     """
 
     name: str
@@ -62,7 +65,7 @@ class Operation:
 
     @property
     def source(self) -> str:
-        """Where it comes from, for people."""
+        """The papers that train on it, as text."""
         code = [f"published code of {PAPERS['furuta2024']}"] if self.in_furuta_code else []
         return "; ".join([*(PAPERS[paper] for paper in self.papers), *code])
 
@@ -71,7 +74,7 @@ _DESCRIPTIONS: dict[Group, str] = {
     "linear": "linear: two different multiples added",
     "cross terms of degree 1": "product plus terms of degree one",
     "univariate terms": "a power of one operand plus the other",
-    "cross terms of degree n": "cross terms that are no function of x+y or x-y",
+    "cross terms of degree n": "cross terms that are not a function of x+y or x-y",
     "sums of powers": "the same power of both operands",
     "factorizable": "a function of x+y or x-y alone",
     "three operands": "three operands",
@@ -81,76 +84,44 @@ _TOO = ("furuta2024", "mallinar2024")
 _ALL_THREE = ("nanda2023", "furuta2024", "mallinar2024")
 
 
+def _elementary(
+    name: str, expression: str, description: str, sign: Sign, papers: tuple[str, ...] = (), *spellings: str, **more: Any
+) -> Operation:
+    settings = {"in_furuta_code": not papers, "spellings": spellings, **more}
+    return Operation(name, expression, description, "elementary", papers, sign=sign, **settings)
+
+
 def _polynomial(
     name: str, expression: str, group: Group, *peer_keys: str, papers: tuple[str, ...] = _FURUTA, description: str = ""
 ) -> Operation:
-    return Operation(
-        name=name,
-        expression=expression,
-        description=description or _DESCRIPTIONS[group],
-        group=group,
-        papers=papers,
-        in_furuta_code=not papers,
-        spellings=tuple(spelling for key in peer_keys for spelling in (key, f"{key}_short") if spelling != name),
-    )
+    spellings = tuple(spelling for key in peer_keys for spelling in (key, f"{key}_short") if spelling != name)
+    description = description or _DESCRIPTIONS[group]
+    return Operation(name, expression, description, group, papers, in_furuta_code=not papers, spellings=spellings)
 
 
 def _three_operands(name: str, expression: str, sign: Sign) -> Operation:
-    return Operation(
-        name=name,
-        expression=expression,
-        description=_DESCRIPTIONS["three operands"],
-        group="three operands",
-        in_furuta_code=True,
-        sign=sign,
-    )
+    group: Group = "three operands"
+    return Operation(name, expression, _DESCRIPTIONS[group], group, in_furuta_code=True, sign=sign)
 
 
 # In the order of the paper's table 5, what other papers or the published code add in between.
 _ALL = (
-    Operation(
-        name="add",
-        expression="x + y",
-        description="addition",
-        group="elementary",
-        papers=(*_ALL_THREE, "liu2022"),
-        sign="+",
+    _elementary("add", "x + y", "addition", "+", (*_ALL_THREE, "liu2022")),
+    _elementary("subtract", "x - y", "subtraction", "-", _ALL_THREE),
+    _elementary("multiply", "x*y", "multiplication", "*", _TOO),
+    _elementary("divide", "x/y", "division: the answer times y is x", "/", ("mallinar2024",), "division", zeros="last"),
+    _elementary(
+        "multiply_non_zero", "x*y", "multiplication of non-zero numbers, a cyclic group for prime p", "*", zeros="any"
     ),
-    Operation(
-        name="subtract", expression="x - y", description="subtraction", group="elementary", papers=_ALL_THREE, sign="-"
-    ),
-    Operation(
-        name="multiply", expression="x*y", description="multiplication", group="elementary", papers=_TOO, sign="*"
-    ),
-    Operation(
-        name="divide",
-        expression="x/y",
-        description="division: the answer times y is x",
-        group="elementary",
-        papers=("mallinar2024",),
-        zeros="last",
-        sign="/",
-        spellings=("division",),
-    ),
-    Operation(
-        name="multiply_non_zero",
-        expression="x*y",
-        description="multiplication of non-zero numbers, a cyclic group for prime p",
-        group="elementary",
-        in_furuta_code=True,
-        zeros="any",
-        sign="*",
-    ),
-    Operation(
-        name="add_unreduced",
-        expression="x + y",
-        description="addition of integers, the answer not reduced",
-        group="elementary",
-        papers=("liu2022",),
+    _elementary(
+        "add_unreduced",
+        "x + y",
+        "addition of integers, the answer not reduced",
+        "+",
+        ("liu2022",),
+        "only_add",
         in_furuta_code=True,
         modular=False,
-        sign="+",
-        spellings=("only_add",),
     ),
     _polynomial("2x_y", "2*x + y", "linear", "x_x_y"),
     _polynomial("2x_m_y", "2*x - y", "linear", "x_x_m_y"),
@@ -210,15 +181,16 @@ _RANDOM = ("random", "rand", "random_labels", "random_table")
 
 
 def resolve(text: str) -> tuple[Operation | None, Expression]:
-    """The expression meant by a name or a formula, and the operation if it is one of the table.
+    """Return the expression meant by a name or a formula, and the operation if it is one of the table.
 
-    Raises InputError on 'task.expression' if the text is neither.
+    Raises:
+        InputError: on 'task.expression' if the text is neither.
     """
     name = text.strip()
     if name in _SPELLINGS:
         return _SPELLINGS[name], parse(_SPELLINGS[name].expression)
     if name in _RANDOM:
-        raise InputError("task.expression", text, "is no formula but a task of its own: task.kind=random_labels")
+        raise InputError("task.expression", text, "is a task of its own: task.kind=random_labels")
     try:
         expression = parse(text)
     except InputError:

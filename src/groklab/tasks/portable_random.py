@@ -24,11 +24,11 @@ def check_seed(seed: int, setting: str) -> None:
         raise InputError(setting, seed, "needs an integer from 0 to 2**64 - 1")
 
 
-def raw_numbers(n: int, seed: int, stream: Stream) -> npt.NDArray[np.uint64]:
-    """(n,) uniform 64-bit integers; a remainder mod k of them is uniform to one part in 2**64 / k."""
+def uniform_integers(n: int, seed: int, stream: Stream) -> npt.NDArray[np.uint64]:
+    """Return n uniform 64-bit integers; a remainder mod k of them is uniform to one part in 2**64 / k."""
     return np.random.Philox(key=seed + (_STREAMS[stream] << 64)).random_raw(n)
 
 
 def permutation(n: int, seed: int, stream: Stream) -> npt.NDArray[np.int64]:
-    """(n,) a uniformly random order of 0..n-1."""
-    return np.argsort(raw_numbers(n, seed, stream), kind="stable").astype(np.int64)
+    """Return a uniformly random order of 0..n-1, (n,)."""
+    return np.argsort(uniform_integers(n, seed, stream), kind="stable").astype(np.int64)

@@ -1,4 +1,8 @@
-"""Residues modulo a prime: generators, and the order of powers in which products are sums."""
+"""Residues mod p: primes, generators, the order of powers in which products are sums, and n-th powers.
+
+n-th powers are one-to-one mod a prime p if n is prime to p - 1. Where they are, (x + y)^n is addition with its answers
+renamed, and x^n + y^n addition with its operands renamed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from groklab.errors import InputError
 
 
 def primitive_root(p: int) -> int:
-    """The smallest generator of the multiplicative group mod p. Raises InputError unless p is a prime."""
+    """Return the smallest generator of the multiplicative group mod p. Raises InputError unless p is a prime."""
     if not is_prime(p):
         raise InputError("task.p", p, "has no discrete logarithm: it needs to be a prime")
     factors = [q for q in range(2, p) if (p - 1) % q == 0 and is_prime(q)]
@@ -20,14 +24,18 @@ def primitive_root(p: int) -> int:
 
 
 def is_prime(p: int) -> bool:
-    """Whether p is a prime."""
+    """Return whether p is a prime."""
     return p >= 2 and all(p % divisor for divisor in range(2, int(p**0.5) + 1))
 
 
 def log_order(p: int, generator: int | None = None) -> npt.NDArray[np.int64]:
-    """(p-1,) the numbers g^1, g^2, …, g^(p-1) = 1 mod p, where products are sums of places.
+    """Return the numbers g^1, g^2, …, g^(p-1) = 1 mod p, in whose order products are sums of places.
 
-    generator: None is the smallest. Raises InputError where p is no prime, or the generator generates less.
+    Args:
+        generator: None is the smallest.
+
+    Raises:
+        InputError: where p is not a prime, or the generator generates less.
     """
     smallest = primitive_root(p)
     g = smallest if generator is None else generator
@@ -38,9 +46,9 @@ def log_order(p: int, generator: int | None = None) -> npt.NDArray[np.int64]:
 
 
 def power(exponent: int, p: int) -> dict[str, Any]:
-    """How many n-th powers there are mod p, zero among them, for n = |exponent|.
+    """Count the n-th powers mod p, zero among them, for n = |exponent|.
 
-    `exponent`; `gcd` with p - 1, None where p is no prime and it tells nothing; `values`; `bijective`.
+    `exponent`; `gcd` with p - 1, None where p is not a prime and it means nothing; `values`; `bijective`.
     """
     n = abs(exponent)
     values = len({pow(x, n, p) for x in range(p)})

@@ -1,8 +1,8 @@
-"""Sequences with an answer at several positions, from fixed examples or drawn anew at each step.
+"""Sequences with an answer at several positions, from fixed examples or drawn at each step.
 
-The other tasks of Nanda et al. 2023 (arXiv 2301.05217, section 5 and appendix): addition digit by digit and repeated
-subsequences; skip trigrams are in `skip_trigrams`. Every example, fixed or fresh, comes from one function of a random
-key, in integers, so that it is the same on every machine.
+The other tasks of Nanda et al. 2023 (arXiv 2301.05217, section 5 and appendix): addition digit by digit, repeated
+subsequences, skip trigrams. Every example, fixed or fresh, comes from one function of a random key, in integers, so
+that it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from groklab.errors import InputError
 from groklab.lazy import jax, jnp
 from groklab.registry import register
 from groklab.tasks.base import Algebra, Draw, Task
-from groklab.tasks.portable_random import raw_numbers
+from groklab.tasks.portable_random import uniform_integers
 
 Data: TypeAlias = Literal["finite", "infinite"]
 Examples: TypeAlias = Annotated[int, Ge(2), Le(1_000_000)]
@@ -45,7 +45,7 @@ class DigitAddition:
     data_seed: Seed = 0
 
     def build(self) -> Task:
-        """The task; `operands` are the two numbers. Raises InputError if there are not so many examples."""
+        """Build the task; `operands` are the two numbers. Raises InputError if there are not so many examples."""
         k = self.n_digits
         inputs, targets, mask = fixed_examples(self._draw, self.examples, self.data_seed)
         powers = 10 ** np.arange(k)[::-1]
@@ -106,7 +106,7 @@ class RepeatedSubsequence:
         return (self.seq_len - 1) // self.repeats
 
     def build(self) -> Task:
-        """The task. Raises InputError if the subsequence is longer than an interval."""
+        """Build the task. Raises InputError if the subsequence is longer than an interval."""
         if self.subsequence > self._interval:
             allowed = f"needs to be at most {self._interval}, the length of each of {self.repeats} intervals"
             raise InputError("task.subsequence", self.subsequence, allowed)
@@ -142,28 +142,6 @@ class RepeatedSubsequence:
         return tokens, tokens[:, start + 1 : stop + 1], predictable[:, start:stop]
 
 
-def fixed_examples(draw: Draw, examples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inputs (N, n_ctx), targets and mask (N, n_reads) of N = `examples` different examples, as drawn from `seed`.
-
-    Raises InputError on 'task.examples' if so many are not found.
-    """
-
-    # as one program: compiled operation by operation, a task takes seconds to build
-    drawn = jax.jit(lambda key, round_: draw(jax.random.fold_in(key, round_), examples))
-    key = jax.random.key(seed)
-    found: list[np.ndarray] = []
-    for round_ in range(ROUNDS):
-        new = [np.asarray(part) for part in drawn(key, round_)]
-        found = [np.concatenate(parts) for parts in zip(found, new, strict=True)] if found else new
-        # equal inputs could be both in training and in test
-        first = np.sort(np.unique(found[0], axis=0, return_index=True)[1])
-        found = [part[first] for part in found]
-        if len(first) >= examples:
-            inputs, targets, mask = (part[:examples] for part in found)
-            return inputs, targets, mask
-    raise InputError("task.examples", examples, f"is too many: {len(found[0]):,} different ones were found")
-
-
 @register("task", "skip_trigrams")
 class SkipTrigrams:
     """Triples (a, b, c): after an a anywhere in the sequence, a last token b is followed by c (Nanda et al. 2023).
@@ -189,20 +167,20 @@ class SkipTrigrams:
         return math.ceil(math.sqrt(self.n_trigrams))
 
     def table(self) -> np.ndarray:
-        """(n_trigrams, 3) int32 rows a, b, c. Raises InputError if the vocabulary is too small for them."""
+        """Return rows a, b, c, (n_trigrams, 3) int32. Raises InputError if the vocabulary is too small for them."""
         m, n = self._firsts, self.n_trigrams
         needed = max(2 * m + 1, n)
         if self.vocabulary < needed:
             raise InputError("task.vocabulary", self.vocabulary, f"needs at least {needed} tokens for {n} trigrams")
-        numbers = raw_numbers(2 * self.vocabulary + m * m, self.table_seed, "labels")
+        drawn = uniform_integers(2 * self.vocabulary + m * m, self.table_seed, "labels")
         tokens, answers, cells = (
-            np.argsort(part, kind="stable") for part in np.split(numbers, [self.vocabulary, 2 * self.vocabulary])
+            np.argsort(part, kind="stable") for part in np.split(drawn, [self.vocabulary, 2 * self.vocabulary])
         )
         a, b = np.divmod(cells[:n], m)
         return np.stack([tokens[a], tokens[m + b], answers[:n]], axis=1).astype(np.int32)
 
     def build(self) -> Task:
-        """The task; `algebra.trigrams` is the table. Raises InputError as `table` does."""
+        """Build the task; `algebra.trigrams` is the table. Raises InputError as `table` does."""
         table = self.table()
 
         def draw(key: Any, n: int) -> Drawn:
@@ -241,3 +219,25 @@ class SkipTrigrams:
         tokens = jnp.where(position == first, trigrams[chosen, 0, None], noise)
         tokens = jnp.where(position == self.seq_len - 1, trigrams[chosen, 1, None], tokens)
         return tokens, trigrams[chosen, 2, None], jnp.ones((n, 1), bool)
+
+
+def fixed_examples(draw: Draw, examples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return inputs (N, n_ctx), targets and mask (N, n_reads) of N = `examples` different examples, drawn from `seed`.
+
+    Raises:
+        InputError: on 'task.examples' if there are not so many.
+    """
+    # as one program: compiled operation by operation, a task takes seconds to build
+    drawn = jax.jit(lambda key, round_: draw(jax.random.fold_in(key, round_), examples))
+    key = jax.random.key(seed)
+    kept: list[np.ndarray] = []
+    for round_ in range(ROUNDS):
+        new = [np.asarray(part) for part in drawn(key, round_)]
+        kept = [np.concatenate(parts) for parts in zip(kept, new, strict=True)] if kept else new
+        # equal inputs could be both in training and in test
+        first = np.sort(np.unique(kept[0], axis=0, return_index=True)[1])
+        kept = [part[first] for part in kept]
+        if len(first) >= examples:
+            inputs, targets, mask = (part[:examples] for part in kept)
+            return inputs, targets, mask
+    raise InputError("task.examples", examples, f"is too many: there are {len(kept[0]):,} different ones")

@@ -14,10 +14,19 @@ from annotated_types import Ge, Gt, Lt
 
 from groklab.errors import InputError, unknown
 from groklab.tasks.base import Task
-from groklab.tasks.portable_random import check_seed, permutation, raw_numbers
+from groklab.tasks.portable_random import check_seed, permutation, uniform_integers
 
 Fraction = Annotated[float, Gt(0), Lt(1)]
 Count = Annotated[int, Gt(0)]
+
+
+#: The papers' own fraction first: of two that agree alike it is the likelier.
+FRACTIONS = (0.3, 0.25, 0.28, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SEEDS = range(10)
+#: Largest sum of the two logarithms' deviations; the recorded losses are those of one step before the weights.
+AGREES = 1.0
+#: A rival must be this many times, and this much, further off.
+TIMES, MARGIN = 3.0, 0.003
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +69,13 @@ class Split:
 class SplitRows:
     """A split of a task's rows.
 
-    train: (n_train,) int32 ascending rows of the largest phase. test: (n_test,) int32 ascending, never trained on.
-    train_targets: (n_train,) or (n_train, n_reads) int32, noise applied. phase_steps: (n_phases,) int32, the first 0.
-    phase_weights: (n_phases, n_train) float64, each phase's weights summing to one, zero where a row is not trained on.
+    Attributes:
+        train: (n_train,) int32, ascending; with a schedule, the rows of the largest training set.
+        test: (n_test,) int32, ascending, never trained on.
+        train_targets: (n_train,) or (n_train, n_reads) int32, noise applied.
+        phase_steps: (n_phases,) int32 steps from which each training set of the schedule holds; the first is 0.
+        phase_weights: (n_phases, n_train) float64, the weights of each, which sum to one; zero for a row not trained
+            on.
     """
 
     train: npt.NDArray[np.int32]
@@ -73,51 +86,53 @@ class SplitRows:
 
 
 def make_split(split: Split, task: Task, seed: int) -> SplitRows:
-    """Divide the task's inputs; `seed` is used where the split has none of its own.
+    """Divide the task's inputs.
 
-    Where training data are drawn anew at each step, all rows are test set and sizes, method and seed say nothing.
-    Raises InputError, naming the field, if not exactly one size is given, if training or test would be empty, if the
-    schedule's steps do not increase, or if label noise has no other answer to draw.
+    Where training data are drawn at each step, all rows are test set, and sizes, method and seed have no effect.
+
+    Args:
+        seed: used where the split has none of its own.
+
+    Raises:
+        InputError: naming the field, if not exactly one size is given, if training or test would be empty, if the
+            schedule's steps do not increase, or if label noise has no other answer to draw.
     """
     if task.draw is not None:
         return _all_test(split, task)
     own_seed = seed if split.seed is None else split.seed
     check_seed(own_seed, "split.seed")
-    units = np.arange(task.n_inputs) if task.units is None else np.unique(task.units, return_inverse=True)[1]
-    n_units = int(units.max(initial=-1)) + 1
     if split.rows is not None:
-        found = _given_rows(split, task, own_seed)
-        _check_operations(task, found, split.rows)
-        return found
-    sizes = [_training_size(split, n_units, "split")]
-    steps = [0]
-    for number, phase in enumerate(split.schedule):
-        if phase.step <= steps[-1]:
-            raise InputError(f"split.schedule.{number}.step", phase.step, f"must be above {steps[-1]}")
-        steps.append(phase.step)
-        sizes.append(_training_size(phase, n_units, f"split.schedule.{number}"))
-
-    order = _order(split.method, n_units, own_seed)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(n_units)
-    rank = rank[units]
-    train = np.flatnonzero(rank < max(sizes))
-    inside = [rank[train] < size for size in sizes]
-    weights = [rows / rows.sum() for rows in inside]
-    noise_seed = own_seed if split.noise_seed is None else split.noise_seed
+        train, steps = _given_rows(split, task), [0]
+        test, weights = np.setdiff1d(np.arange(task.n_inputs), train), [np.full(len(train), 1 / len(train))]
+    else:
+        units = np.arange(task.n_inputs) if task.units is None else np.unique(task.units, return_inverse=True)[1]
+        n_units = int(units.max(initial=-1)) + 1
+        steps, sizes = [0], [_training_size(split, n_units, "split")]
+        for number, part in enumerate(split.schedule):
+            if part.step <= steps[-1]:
+                raise InputError(f"split.schedule.{number}.step", part.step, f"must be above {steps[-1]}")
+            steps.append(part.step)
+            sizes.append(_training_size(part, n_units, f"split.schedule.{number}"))
+        order = _order(split.method, n_units, own_seed)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(n_units)
+        rank = rank[units]
+        train, test = np.flatnonzero(rank < max(sizes)), np.flatnonzero(rank >= max(sizes))
+        inside = [rank[train] < size for size in sizes]
+        weights = [rows / rows.sum() for rows in inside]
     return SplitRows(
         train=train.astype(np.int32),
-        test=np.flatnonzero(rank >= max(sizes)).astype(np.int32),
-        train_targets=_with_noise(task, train, split.label_noise, noise_seed),
+        test=test.astype(np.int32),
+        train_targets=_with_noise(task, train, split, own_seed),
         phase_steps=np.array(steps, dtype=np.int32),
         phase_weights=np.array(weights, dtype=np.float64),
     )
 
 
 def as_trained(task: Task, rows: SplitRows) -> Task:
-    """The task with its training rows' answers as they were trained on, label noise included.
+    """Return the task with its training rows' answers as they were trained on, label noise included.
 
-    What a kernel machine predicts follows from these and its weights.
+    The predictions of a kernel machine follow from these and its weights.
     """
     if np.array_equal(task.targets[rows.train], rows.train_targets):
         return task
@@ -126,35 +141,79 @@ def as_trained(task: Task, rows: SplitRows) -> Task:
     return replace(task, targets=targets)
 
 
-def _given_rows(split: Split, task: Task, seed: int) -> SplitRows:
-    assert split.rows is not None
+def in_transpose(task: Task, train_rows: np.ndarray) -> np.ndarray | None:
+    """Return whether (y, x) is trained on for each input (x, y); None unless the task is commutative, on pairs."""
+    operands = task.algebra.operands
+    if not task.algebra.commutative or operands is None or operands.shape[1] < 2:
+        return None
+    size = int(operands.max()) + 1
+    rest = operands[:, 2:]
+    swapped = np.concatenate([operands[:, 1::-1], rest], axis=1)
+    powers = size ** np.arange(operands.shape[1], dtype=np.int64)
+    return np.isin(swapped @ powers, operands[train_rows] @ powers)
+
+
+def find_split(task: Task, losses: np.ndarray, train: float, test: float) -> tuple[Split, str] | None:
+    """Return the published split whose mean losses are near `train` and `test`, and a sentence on how surely.
+
+    None where none agrees, or where several seeds do. Splits of one seed are nested: where several of them agree
+    equally well the first of FRACTIONS is taken, and the sentence says so.
+
+    Args:
+        losses: (n_inputs,) of each input.
+    """
+    best: dict[tuple[str, int | None], list[tuple[float, Split]]] = {}
+    for split in candidates():
+        if not 0 < int((split.frac_train or 0) * task.n_inputs) < task.n_inputs:
+            continue
+        rows = make_split(split, task, 0)
+        means = losses[rows.train].mean(), losses[rows.test].mean()
+        off = sum(abs(_log(a) - _log(b)) for a, b in zip(means, (train, test), strict=True))
+        best.setdefault((split.method, split.seed), []).append((off, split))
+    ranked = sorted(best.values(), key=lambda tried: min(off for off, _ in tried))
+    closest = sorted(ranked[0], key=lambda item: item[0])
+    rival = min(off for off, _ in ranked[1])
+    off, split = closest[0]
+    if not off <= AGREES or rival < max(TIMES * off, off + 0.1):
+        return None
+    alike = [s for o, s in closest if o < max(TIMES * off, off + MARGIN)]
+    how = f"its losses agree with those of the weights to {_percent(off)}"
+    if len(alike) == 1:
+        following = min([rival, *(o for o, _ in closest[1:])])
+        return split, f"{how}, those of the next of {sum(map(len, ranked))} published splits to {_percent(following)}"
+    split = min(alike, key=lambda s: FRACTIONS.index(s.frac_train or 0))
+    others = ", ".join(str(s.frac_train) for s in alike if s is not split)
+    return split, f"{how}; fractions {others} of the same shuffle agree alike"
+
+
+def candidates() -> Iterator[Split]:
+    """Yield the splits of published code: Python's shuffles of small seeds, and that of TransformerLens's
+    demonstration.
+    """
+    for seed in SEEDS:
+        for fraction in FRACTIONS:
+            yield Split(method="python_shuffle", seed=seed, frac_train=fraction)
+    yield Split(method="torch_randperm", seed=598, frac_train=0.3)
+
+
+def _given_rows(split: Split, task: Task) -> npt.NDArray[np.int64]:
+    """Return `split.rows`, ascending. Raises InputError where a set, or a set of an operation, would be empty."""
+    given = list(split.rows or ())
     if split.frac_train is not None or split.n_train is not None or split.schedule:
-        raise InputError("split.rows", list(split.rows), "needs to be given without frac_train, n_train and schedule")
-    rows = np.unique(np.array(split.rows, np.int64))
-    if len(rows) < len(split.rows) or (len(rows) and rows[-1] >= task.n_inputs):
-        allowed = f"needs different rows from 0 to {task.n_inputs - 1}"
-        raise InputError("split.rows", list(split.rows), allowed)
+        raise InputError("split.rows", given, "needs to be given without frac_train, n_train and schedule")
+    rows = np.unique(np.array(given, np.int64))
+    if len(rows) < len(given) or (len(rows) and rows[-1] >= task.n_inputs):
+        raise InputError("split.rows", given, f"needs different rows from 0 to {task.n_inputs - 1}")
     if not 0 < len(rows) < task.n_inputs:
-        missing = "training" if not len(rows) else "test"
-        raise InputError(
-            "split.rows", list(split.rows), f"leaves no {missing} input; the task has {task.n_inputs} inputs"
-        )
-    noise_seed = seed if split.noise_seed is None else split.noise_seed
-    return SplitRows(
-        train=rows.astype(np.int32),
-        test=np.setdiff1d(np.arange(task.n_inputs), rows).astype(np.int32),
-        train_targets=_with_noise(task, rows, split.label_noise, noise_seed),
-        phase_steps=np.zeros(1, np.int32),
-        phase_weights=np.full((1, len(rows)), 1 / len(rows)),
-    )
-
-
-def _check_operations(task: Task, found: SplitRows, rows: tuple[int, ...]) -> None:
-    """Raise InputError where an operation of a mixture would have no training or no test inputs."""
-    for i, name in enumerate(task.algebra.operations if task.operations is not None else ()):
-        for part, inputs in (("training", found.train), ("test", found.test)):
-            if not (task.operations[inputs] == i).any():  # type: ignore[index]
-                raise InputError("split.rows", list(rows), f"leaves no {part} pair of the operation {name}")
+        missing = "test" if len(rows) else "training"
+        raise InputError("split.rows", given, f"leaves no {missing} input; the task has {task.n_inputs} inputs")
+    if task.operations is not None:
+        trained = np.isin(np.arange(task.n_inputs), rows)
+        for i, name in enumerate(task.algebra.operations):
+            for part, inside in (("training", trained), ("test", ~trained)):
+                if not (task.operations[inside] == i).any():
+                    raise InputError("split.rows", given, f"leaves no {part} pair of the operation {name}")
+    return rows
 
 
 def _all_test(split: Split, task: Task) -> SplitRows:
@@ -189,7 +248,7 @@ def _training_size(part: Split | ScheduledSplit, n_inputs: int, field: str) -> i
 
 
 def _order(method: str, n: int, seed: int) -> npt.NDArray[np.int64]:
-    """(n,) the permutation whose first entries are trained on."""
+    """Return the permutation whose first entries are trained on, (n,)."""
     if method == "random":
         return permutation(n, seed, "split")
     if method == "in_order":
@@ -205,7 +264,7 @@ def _order(method: str, n: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def _torch_randperm(n: int, seed: int) -> list[int]:
-    """`torch.manual_seed(seed); torch.randperm(n)` on a CPU: Mersenne Twister, exchange forwards by remainders."""
+    """Return `torch.manual_seed(seed); torch.randperm(n)` of a CPU: Mersenne Twister, forward exchanges."""
     # torch's CPU generator keeps the low 32 bits of the seed; RandomState's old-style seeding gives the same state
     twister = np.random.RandomState(seed % 2**32)
     draws = twister.randint(0, 2**32, size=n, dtype=np.uint32).tolist()
@@ -216,8 +275,9 @@ def _torch_randperm(n: int, seed: int) -> list[int]:
     return rows
 
 
-def _with_noise(task: Task, train: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.int32]:
-    """Training labels of which int(share * n_train), drawn without repetition, are another answer, each alike."""
+def _with_noise(task: Task, train: npt.NDArray[np.int64], split: Split, seed: int) -> npt.NDArray[np.int32]:
+    """Return training labels of which int(share * n_train), without repetition, are another answer, uniformly."""
+    share, seed = split.label_noise, seed if split.noise_seed is None else split.noise_seed
     targets = task.targets[train].astype(np.int32)
     if share == 0:
         return targets
@@ -226,82 +286,23 @@ def _with_noise(task: Task, train: npt.NDArray[np.int64], share: float, seed: in
     if task.values is not None:
         raise InputError("split.label_noise", share, "needs a task whose answers are classes")
     if task.reads is not None:
-        raise InputError("split.label_noise", share, "needs a task with one answer an input")
+        raise InputError("split.label_noise", share, "needs a task with one answer per input")
     check_seed(seed, "split.noise_seed")
     n_answers = task.n_answers
     if n_answers < 2:
         raise InputError("split.label_noise", share, "the task has one answer only, so no label can be wrong")
-    keys = raw_numbers(2 * len(train), seed, "noise")
+    keys = uniform_integers(2 * len(train), seed, "noise")
     noisy = np.argsort(keys[: len(train)], kind="stable")[: int(share * len(train))]
     shifts = keys[len(train) :][noisy] % np.uint64(n_answers - 1) + np.uint64(1)
     targets[noisy] = (targets[noisy] + shifts.astype(np.int64)) % n_answers
     return targets
 
 
-#: The papers' own fraction first: of two that agree alike it is the likelier.
-FRACTIONS = (0.3, 0.25, 0.28, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-SEEDS = range(10)
-#: Largest sum of the two logarithms' deviations; the recorded losses are those of one step before the weights.
-AGREES = 1.0
-#: A rival must be this many times, and this much, further off.
-TIMES, MARGIN = 3.0, 0.003
-
-
-def find_split(task: Task, losses: np.ndarray, train: float, test: float) -> tuple[Split, str] | None:
-    """The published split on which per-input `losses` (n_inputs,) have means near `train` and `test`.
-
-    With it a sentence on how surely. None where none agrees, or where several seeds do. Splits of one seed are nested:
-    where several of them agree alike the first of FRACTIONS is taken, and the sentence says so.
-    """
-    best: dict[tuple[str, int | None], list[tuple[float, Split]]] = {}
-    for split in candidates():
-        if not 0 < int((split.frac_train or 0) * task.n_inputs) < task.n_inputs:
-            continue
-        rows = make_split(split, task, 0)
-        found = losses[rows.train].mean(), losses[rows.test].mean()
-        off = sum(abs(_log(a) - _log(b)) for a, b in zip(found, (train, test), strict=True))
-        best.setdefault((split.method, split.seed), []).append((off, split))
-    ranked = sorted(best.values(), key=lambda tried: min(off for off, _ in tried))
-    closest = sorted(ranked[0], key=lambda item: item[0])
-    rival = min(off for off, _ in ranked[1])
-    off, split = closest[0]
-    if not off <= AGREES or rival < max(TIMES * off, off + 0.1):
-        return None
-    alike = [s for o, s in closest if o < max(TIMES * off, off + MARGIN)]
-    how = f"its losses agree with those of the weights to {_percent(off)}"
-    if len(alike) == 1:
-        following = min([rival, *(o for o, _ in closest[1:])])
-        return split, f"{how}, those of the next of {sum(map(len, ranked))} published splits to {_percent(following)}"
-    split = min(alike, key=lambda s: FRACTIONS.index(s.frac_train or 0))
-    others = ", ".join(str(s.frac_train) for s in alike if s is not split)
-    return split, f"{how}; fractions {others} of the same shuffle agree alike"
-
-
-def candidates() -> Iterator[Split]:
-    """The splits of published code: Python's shuffles of small seeds, and that of TransformerLens's demonstration."""
-    for seed in SEEDS:
-        for fraction in FRACTIONS:
-            yield Split(method="python_shuffle", seed=seed, frac_train=fraction)
-    yield Split(method="torch_randperm", seed=598, frac_train=0.3)
-
-
 def _percent(off: float) -> str:
-    """A difference of logarithms as a share."""
+    """Format a difference of logarithms as a share."""
     return f"{math.expm1(off):.2%}" if off < 1 else "more than 100%"
 
 
 def _log(loss: float) -> float:
-    """A logarithm that is finite, and far from every other, for what is no positive number."""
+    """Return a logarithm that is finite, and far from every other for what is not a positive number."""
     return math.log(loss) if loss > 0 and math.isfinite(loss) else -1e6
-
-
-def in_transpose(task: Task, train_rows: np.ndarray) -> np.ndarray | None:
-    """(N,) bool, whether (y, x) is trained on for each input (x, y); None unless the task is commutative, on pairs."""
-    operands = task.algebra.operands
-    if not task.algebra.commutative or operands is None or operands.shape[1] < 2:
-        return None
-    size = int(operands.max()) + 1
-    rest = operands[:, 2:]
-    swapped = np.concatenate([operands[:, 1::-1], rest], axis=1)
-    powers = size ** np.arange(operands.shape[1], dtype=np.int64)
-    return np.isin(swapped @ powers, operands[train_rows] @ powers)

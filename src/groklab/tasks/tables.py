@@ -22,9 +22,14 @@ from groklab.tasks.base import Algebra, Task, TaskSettings
 MAX_TOKEN = 100_000
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
+Tokens: TypeAlias = npt.NDArray[np.int32]
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
+
 
 class FromFile(TaskSettings):
-    """What tasks from a file share; they have the fields `path` and `content`."""
+    """A task from a user's own file: read, known by its content, refused with a reason."""
 
     paths: ClassVar[tuple[str, ...]] = ("path",)
 
@@ -32,7 +37,7 @@ class FromFile(TaskSettings):
     content: str | None
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file's bytes in hexadecimal. Raises InputError if the file cannot be read."""
+        """Return the SHA-256 of the file's bytes in hexadecimal. Raises InputError if the file cannot be read."""
         return hashlib.sha256(self._read()).hexdigest()
 
     def _read(self) -> bytes:
@@ -44,7 +49,7 @@ class FromFile(TaskSettings):
             self._refuse(f"cannot be read ({error})")
 
     def _checked(self) -> bytes:
-        """The file's bytes; raises InputError where they are not those of `content`."""
+        """Return the file's bytes. Raises InputError where they are not those of `content`."""
         data = self._read()
         digest = hashlib.sha256(data).hexdigest()
         if self.content is not None and self.content != digest:
@@ -52,12 +57,12 @@ class FromFile(TaskSettings):
         return data
 
     def _arrays(self, data: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """`inputs` (N, k) and integers `answers` (N,) of an NPZ file."""
+        """Return `inputs` (N, k) and integers `answers` (N,) of an NPZ file."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 inputs, answers = arrays["inputs"], arrays["answers"]
         except _UNREADABLE as error:
-            self._refuse(f"is no readable .npz file with the arrays 'inputs' and 'answers' ({error})")
+            self._refuse(f"is not a readable .npz file with the arrays 'inputs' and 'answers' ({error})")
         if not np.issubdtype(answers.dtype, np.integer):
             self._refuse(f"needs integers in 'answers', which has {answers.dtype}")
         if inputs.ndim != 2 or answers.shape != inputs.shape[:1] or not inputs.size:
@@ -68,12 +73,6 @@ class FromFile(TaskSettings):
 
     def _refuse(self, why: str) -> NoReturn:
         raise InputError("task.path", self.path, why)
-
-
-Tokens: TypeAlias = npt.NDArray[np.int32]
-
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
 
 
 @register("task", "table")
@@ -95,11 +94,12 @@ class Table(FromFile):
     content: str | None = None
 
     def build(self) -> Task:
-        """The task; `algebra.words` lists the vocabulary's words in the order of their ids.
+        """Build the task; `algebra.words` lists the vocabulary's words in the order of their ids.
 
-        Raises InputError on 'task.path' for a missing or unreadable file, no rows, ragged rows, values that are
-        neither integers nor words, or equal inputs with different answers; on the other fields for unknown columns
-        or an altered file.
+        Raises:
+            InputError: on 'task.path' for a missing or unreadable file, no rows, ragged rows, values that are neither
+                integers nor words, or equal inputs with different answers; on the other fields for unknown columns or
+                an altered file.
         """
         data = self._checked()
         suffix = Path(self.path).suffix.lower()
@@ -146,12 +146,12 @@ class Table(FromFile):
         return np.array(tokens, dtype=np.int32).T.copy(), np.array(answers, dtype=np.int32), words
 
     def _csv_rows(self, data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-        """Header and rows with their line numbers, all of the header's length."""
+        """Return the header and the rows with their line numbers, all of the header's length."""
         try:
             reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
         except (UnicodeDecodeError, csv.Error) as error:
-            self._refuse(f"is no readable CSV file ({error})")
+            self._refuse(f"is not a readable CSV file ({error})")
         if len(lines) < 2:
             self._refuse("needs a header and at least one row")
         header, rows = lines[0][1], lines[1:]
@@ -163,7 +163,7 @@ class Table(FromFile):
         return header, rows
 
     def _column(self, name: str, index: int, rows: Sequence[tuple[int, list[str]]]) -> Sequence[int | str]:
-        """Integers if the first value is one, otherwise words; a column that mixes the two is refused."""
+        """Return integers if the first value is one, otherwise words; a column that mixes the two is refused."""
         values: list[int | str] = []
         integers = _INTEGER.fullmatch(rows[0][1][index]) is not None
         for line, row in rows:
@@ -192,7 +192,7 @@ class Table(FromFile):
         return inputs.astype(np.int32), answers.astype(np.int32)
 
     def _distinct(self, inputs: Tokens, answers: Tokens) -> tuple[Tokens, Tokens]:
-        """Rows without repetition, in their first order: a repeated row could be both in training and in test."""
+        """Return rows without repetition, in order: a repeated row could be both in training and in test."""
         _, first, group = np.unique(inputs, axis=0, return_index=True, return_inverse=True)
         original = first[group.ravel()]
         different = np.flatnonzero(answers != answers[original])
@@ -203,19 +203,6 @@ class Table(FromFile):
             )
         kept = np.sort(first)
         return inputs[kept], answers[kept]
-
-
-def _is_commutative(inputs: Tokens, answers: Tokens) -> bool:
-    """Whether exchanging neighbouring operands maps the table to itself; False for one operand."""
-
-    def ordered(rows: Tokens) -> npt.NDArray[np.int32]:
-        table = np.column_stack([rows, answers])
-        return table[np.lexsort(table.T)]
-
-    columns = inputs.shape[1]
-    own = ordered(inputs)
-    swaps = ([*range(i), i + 1, i, *range(i + 2, columns)] for i in range(columns - 1))
-    return columns > 1 and all(np.array_equal(own, ordered(inputs[:, swap])) for swap in swaps)
 
 
 @register("task", "vectors")
@@ -230,11 +217,12 @@ class Vectors(FromFile):
     content: str | None = None
 
     def build(self) -> Task:
-        """The task; its inputs are no tokens, and `features` are those of the file, in float64.
+        """Build the task, without tokens; `features` are the inputs of the file, in float64.
 
-        Raises InputError on 'task.path' for a missing or unreadable file, other shapes, or numbers not finite.
+        Raises:
+            InputError: on 'task.path' for a missing or unreadable file, other shapes, or numbers that are not finite.
         """
-        inputs, answers = self._numbers(self._checked())
+        inputs, answers = self._real_inputs(self._checked())
         n_classes = int(answers.max()) + 1
         return Task(
             name=Path(self.path).stem,
@@ -246,7 +234,7 @@ class Vectors(FromFile):
             features=inputs.astype(np.float64),
         )
 
-    def _numbers(self, data: bytes) -> tuple[Any, Any]:
+    def _real_inputs(self, data: bytes) -> tuple[Any, Any]:
         inputs, answers = self._arrays(data)
         if not np.issubdtype(inputs.dtype, np.floating) and not np.issubdtype(inputs.dtype, np.integer):
             self._refuse(f"needs numbers in 'inputs', which has {inputs.dtype}")
@@ -254,3 +242,16 @@ class Vectors(FromFile):
         if not finite.all():
             self._refuse(f"has a number that is not finite in row {int(np.flatnonzero(~finite)[0]) + 1} of 'inputs'")
         return inputs, answers
+
+
+def _is_commutative(inputs: Tokens, answers: Tokens) -> bool:
+    """Return whether exchanging neighbouring operands maps the table to itself; False for one operand."""
+
+    def ordered(rows: Tokens) -> npt.NDArray[np.int32]:
+        table = np.column_stack([rows, answers])
+        return table[np.lexsort(table.T)]
+
+    columns = inputs.shape[1]
+    own = ordered(inputs)
+    swaps = ([*range(i), i + 1, i, *range(i + 2, columns)] for i in range(columns - 1))
+    return columns > 1 and all(np.array_equal(own, ordered(inputs[:, swap])) for swap in swaps)

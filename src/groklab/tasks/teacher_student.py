@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 
 from groklab.registry import register
 from groklab.tasks.base import Algebra, Task
-from groklab.tasks.portable_random import check_seed, raw_numbers
+from groklab.tasks.portable_random import check_seed, uniform_integers
 
 Reals = npt.NDArray[np.float64]
 Width = Annotated[int, Ge(1), Le(10_000)]
@@ -35,7 +35,7 @@ class TeacherStudent:
     data_seed: Annotated[int, Ge(0)] = 0
 
     def build(self) -> Task:
-        """The task: `features` (examples, d_in) and `values` (examples, d_out), both float64.
+        """Build the task: `features` (examples, d_in) and `values` (examples, d_out), both float64.
 
         Raises InputError for a seed of 2**64 or more.
         """
@@ -43,8 +43,8 @@ class TeacherStudent:
         check_seed(self.data_seed, "task.data_seed")
         from scipy.special import ndtri
 
-        numbers = raw_numbers(self.examples * self.d_in, self.data_seed, "inputs")
-        inputs = ndtri(_uniform(numbers)).reshape(self.examples, self.d_in)
+        drawn = uniform_integers(self.examples * self.d_in, self.data_seed, "inputs")
+        inputs = ndtri(_uniform(drawn)).reshape(self.examples, self.d_in)
         return Task(
             name="teacher_student",
             inputs=np.zeros((self.examples, 0), np.int32),
@@ -57,16 +57,16 @@ class TeacherStudent:
         )
 
     def answers(self, inputs: Reals) -> Reals:
-        """(n, d_out) what the teacher gives for inputs (n, d_in)."""
+        """Return the teacher's outputs (n, d_out) for inputs (n, d_in)."""
         for i, (weight, bias) in enumerate(self.teacher()):
             inputs = (inputs if i == 0 else np.tanh(inputs)) @ weight + bias
         return inputs
 
     def teacher(self) -> list[tuple[Reals, Reals]]:
-        """Each layer's weights (fan_in, fan_out) and biases (fan_out,)."""
+        """Return each layer's weights (fan_in, fan_out) and biases (fan_out,)."""
         widths = [self.d_in, *[self.d_hidden] * self.n_hidden_layers, self.d_out]
         sizes = [(a + 1) * b for a, b in itertools.pairwise(widths)]
-        drawn = 2 * _uniform(raw_numbers(sum(sizes), self.teacher_seed, "teacher")) - 1
+        drawn = 2 * _uniform(uniform_integers(sum(sizes), self.teacher_seed, "teacher")) - 1
         layers = []
         for part, fan_in in zip(np.split(drawn, np.cumsum(sizes)[:-1]), widths, strict=False):
             matrix = part.reshape(fan_in + 1, -1) / fan_in**0.5
@@ -74,6 +74,6 @@ class TeacherStudent:
         return layers
 
 
-def _uniform(numbers: npt.NDArray[np.uint64]) -> Reals:
-    """Strictly between 0 and 1, from 64-bit integers."""
-    return ((numbers >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+def _uniform(integers: npt.NDArray[np.uint64]) -> Reals:
+    """Return numbers strictly between 0 and 1, from 64-bit integers."""
+    return ((integers >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

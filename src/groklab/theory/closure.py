@@ -1,9 +1,9 @@
 """Which answers a training set implies where the order of operands matters (Liu et al. 2022, appendix on groups).
 
-The model reads E_a E_b, a product of matrices. Two pairs (a, d), (b, c) of one answer ask for E_a E_d = E_b E_c, that
-is for E_b^-1 E_a = E_c E_d^-1: a left quotient equals a right quotient. Quotients that are equal are so wherever they
-stand, and so make further pairs equal. The closure of a training set is what comes of this until nothing is new: pairs
-and quotients are joined in turn, each a partition of its own.
+The model reads E_a E_b, a product of matrices. Two pairs (a, d), (b, c) of one answer require E_a E_d = E_b E_c, that
+is E_b^-1 E_a = E_c E_d^-1: a left quotient equals a right quotient. Quotients that are equal are so in every pair, and
+so make further pairs equal. The closure of a training set joins pairs and quotients in turn, each a partition of its
+own, until nothing is new.
 
 It is sound for every Latin square that is a group's table up to renumbering rows, columns and answers, such as x − y
 and x / y, as their pairs have such matrices.
@@ -28,9 +28,10 @@ Rows = npt.NDArray[np.bool_]
 
 
 def latin_square(task: Task) -> tuple[Integers, Integers]:
-    """(n, n) answers by left and right operand, numbered from 0; and (N,) each row's cell of it, row-major.
+    """Return the answers by left and right operand, (n, n), numbered from 0, and each row's cell, (N,), row-major.
 
-    Raises InputError for tasks that are no Latin square of two operands, and for Latin squares that are no group's.
+    Raises:
+        InputError: for a task that is not a Latin square of two operands, or a Latin square of no group.
     """
     operands = operand_pairs(task, "the closure")
     symbols, numbered = np.unique(operands, return_inverse=True)
@@ -51,10 +52,12 @@ def latin_square(task: Task) -> tuple[Integers, Integers]:
 
 
 def deducible(task: Task, train_rows: npt.ArrayLike) -> Rows:
-    """(N,) bool, the inputs whose answer a training set implies, itself included.
+    """Return the inputs whose answer a training set implies, itself included, (N,) bool.
 
-    train_rows: rows of the task, numbers or (N,) bool. O(n^3) for n elements and each of few rounds. Raises InputError
-    as `latin_square` does.
+    O(n^3) for n elements, in each of a few rounds. Raises InputError as `latin_square` does.
+
+    Args:
+        train_rows: rows of the task, numbers or (N,) bool.
     """
     table, cells = latin_square(task)
     known = np.zeros(table.size, np.bool_)
@@ -64,7 +67,7 @@ def deducible(task: Task, train_rows: npt.ArrayLike) -> Rows:
 
 
 def critical_sizes(task: Task, draws: int, seed: int = 0) -> Integers:
-    """(draws,) the least k at which the first k inputs of a random order imply all others.
+    """Return the least k at which the first k inputs of a random order imply all others, (draws,).
 
     `effective_theory.critical_fraction` makes the critical fraction of them. Raises InputError as `latin_square` does.
     """
@@ -79,7 +82,11 @@ def critical_sizes(task: Task, draws: int, seed: int = 0) -> Integers:
 
 
 def classes_of(table: Integers, known: Rows) -> Integers:
-    """(n * n,) the closure's partition of all pairs, classes numbered from 0. known: (n * n,) bool, trained pairs."""
+    """Return the closure's partition of all pairs, (n * n,) classes numbered from 0.
+
+    Args:
+        known: (n * n,) bool, trained pairs.
+    """
     n = len(table)
     answers = table.ravel()
     seed = _chains(np.where(known, answers, -1))
@@ -109,14 +116,16 @@ def _implied(table: Integers, known: Rows) -> Rows:
 
 
 def _chains(labels: Integers) -> Integers:
-    """(2, m) edges that join all of equal label, those below 0 left out."""
+    """Return (2, m) edges that join all of equal label, those below 0 left out."""
     order = np.argsort(labels, kind="stable")
     joined = (labels[order[1:]] == labels[order[:-1]]) & (labels[order[1:]] >= 0)
     return np.stack([order[:-1][joined], order[1:][joined]])
 
 
 def _within(labels: Integers, is_first: Rows) -> tuple[Integers, Integers]:
-    """All (first, second) of equal label, where first are those marked and second the others (or all, if all are)."""
+    """Return all (first, second) of equal label, where first are those marked and second the others (or all, if all
+    are).
+    """
     firsts = np.flatnonzero(is_first)
     seconds = firsts if is_first.all() else np.flatnonzero(~is_first)
     seconds = seconds[np.argsort(labels[seconds], kind="stable")]
@@ -128,7 +137,7 @@ def _within(labels: Integers, is_first: Rows) -> tuple[Integers, Integers]:
 
 
 def _components(n: int, edges: list[Any]) -> tuple[Integers, int]:
-    """(n,) the connected component of each node, and how many there are."""
+    """Return the connected component of each node, (n,), and their number."""
     start, stop = np.concatenate(edges, axis=1)
     graph = scipy.sparse.coo_array((np.ones(len(start), np.int8), (start, stop)), shape=(n, n))
     count, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)

@@ -1,8 +1,8 @@
-"""What the effective theory predicts of a task before anything is trained (Liu et al. 2022, section 3).
+"""Predictions of the effective theory for a task, before any training (Liu et al. 2022, section 3).
 
-l_eff = (1/nu) sum over equations of |E_i + E_j − E_m − E_n|^2 / Z0, with Z0 = sum_k |E_k|^2, descends by
-dE/dt = −H E with H = 2 G / (nu Z0). Two of G's eigenvalues are always zero; the third, lambda_3, is the rate at which
-the slowest other mode decays, and 1 / (lambda_3 eta) steps of rate eta the predicted time.
+l_eff = (1/nu) sum over equations of |E_i + E_j − E_m − E_n|^2 / Z0, with Z0 = sum_k |E_k|^2, descends by dE/dt = −H E
+with H = 2 G / (nu Z0). Two of G's eigenvalues are always zero; the third, lambda_3, is the rate at which the slowest
+other mode decays, and 1 / (lambda_3 eta) steps of rate eta the predicted time.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ LINEAR = 2
 class AtFraction:
     """Random training sets of one size.
 
-    p_linear: share that force the linear representation. ideal_accuracy: mean. lambda_3, steps: medians; steps is
-    infinite where lambda_3 is 0.
+    Attributes:
+        p_linear: share that force the linear representation.
+        ideal_accuracy: mean.
+        lambda_3, steps: medians; steps is infinite where lambda_3 is 0.
     """
 
     n_train: int
@@ -45,24 +47,26 @@ class AtFraction:
 
 
 def critical_sizes(equations: Equations, draws: int, seed: int = 0) -> np.ndarray:
-    """(draws,) int, the least k at which the first k pairs of a random order force the linear representation.
+    """Return the least k at which the first k pairs of a random order force the linear representation, (draws,).
 
-    Raises InputError where all pairs do not force it.
+    Raises:
+        InputError: where all pairs do not force it.
     """
     check_applies(equations)
     return least_sizes(equations.n_pairs, draws, lambda c: equations.null_dimension(c) == LINEAR, seed, LINEAR)
 
 
 def least_sizes(
-    n_pairs: int, draws: int, enough: Callable[[np.ndarray], bool], seed: int = 0, least: int = 1
+    n_pairs: int, draws: int, suffices: Callable[[np.ndarray], bool], seed: int = 0, least: int = 1
 ) -> npt.NDArray[np.int64]:
-    """(draws,) the least k from `least` on at which the first k pairs of a random order are enough.
+    """Return the least k from `least` on at which the first k pairs of a random order suffice, (draws,).
 
-    enough: of a training set (n_pairs,) bool; it must hold for all pairs and never end as pairs are added, so that
-    bisection finds k.
+    Args:
+        suffices: whether a training set (n_pairs,) bool does; it must hold for all pairs and never end as pairs are
+            added, so that bisection finds k.
     """
     rng = np.random.default_rng(seed)
-    found = np.empty(draws, np.int64)
+    sizes = np.empty(draws, np.int64)
     for d in range(draws):
         order = rng.permutation(n_pairs)
         low, high = least, n_pairs
@@ -70,16 +74,19 @@ def least_sizes(
             middle = (low + high) // 2
             chosen = np.zeros(n_pairs, np.bool_)
             chosen[order[:middle]] = True
-            low, high = (low, middle) if enough(chosen) else (middle + 1, high)
-        found[d] = low
-    return found
+            low, high = (low, middle) if suffices(chosen) else (middle + 1, high)
+        sizes[d] = low
+    return sizes
 
 
 def critical_fraction(sizes: np.ndarray, n_pairs: int) -> tuple[float, float]:
-    """The share of the pairs at which half of all training sets force the linear representation, and its error.
+    """Return the share of the pairs at which half of all training sets force the linear representation, and its error.
 
-    sizes: what `critical_sizes` gives. Between sizes the probability is interpolated; the standard error is that of a
-    proportion of one half, over the probability's slope.
+    Between sizes the probability is interpolated; the standard error is that of a proportion of one half, over the
+    probability's slope.
+
+    Args:
+        sizes: of `critical_sizes`.
     """
     k = np.arange(sizes.min() - 1, sizes.max() + 1)
     reached = np.searchsorted(np.sort(sizes), k, side="right") / len(sizes)
@@ -91,23 +98,24 @@ def critical_fraction(sizes: np.ndarray, n_pairs: int) -> tuple[float, float]:
 
 
 def against_p(equations: Sequence[Equations], draws: int, seed: int = 0) -> list[dict[str, Any]]:
-    """The critical fraction of each: `p`, `n_pairs`, `critical_fraction`, `critical_fraction_se`, `pairs_a_symbol`.
+    """Return the critical fraction of each: `p`, `n_pairs`, `critical_fraction`, `critical_fraction_se`,
+    `pairs_per_symbol`.
 
-    It is no constant: some two to three pairs a symbol are enough, of p(p + 1)/2. Raises InputError where the theory
+    It depends on p: some two to three pairs per symbol are enough, of p(p + 1)/2. Raises InputError where the theory
     does not apply.
     """
     rows = []
     for one in equations:
         fraction, error = critical_fraction(critical_sizes(one, draws, seed), one.n_pairs)
         row = {"p": one.p, "n_pairs": one.n_pairs, "critical_fraction": fraction, "critical_fraction_se": error}
-        rows.append({**row, "pairs_a_symbol": fraction * one.n_pairs / one.p})
+        rows.append({**row, "pairs_per_symbol": fraction * one.n_pairs / one.p})
     return rows
 
 
 def at_fraction(
     equations: Equations, n_train: int, draws: int, normalisation: Normalisation = "one", seed: int = 0
 ) -> AtFraction:
-    """What the theory says of random training sets of n_train pairs."""
+    """Predict for random training sets of n_train pairs."""
     rng = np.random.default_rng([seed, n_train])
     linear, ideal, rates = [], [], []
     for _ in range(draws):
@@ -129,7 +137,9 @@ def at_fraction(
 
 
 def grokking_rate(eigenvalues: np.ndarray, n_equations: int, normalisation: Normalisation = "one") -> float:
-    """lambda_3 of H = 2 G / (nu Z0), from G's eigenvalues (p,), ascending; Z0 = p − 1, as of normalised embeddings."""
+    """Return lambda_3 of H = 2 G / (nu Z0), from G's eigenvalues (p,), ascending; Z0 = p − 1, as of normalised
+    embeddings.
+    """
     if len(eigenvalues) <= LINEAR:
         return 0.0
     third = float(eigenvalues[LINEAR])
@@ -138,20 +148,20 @@ def grokking_rate(eigenvalues: np.ndarray, n_equations: int, normalisation: Norm
 
 
 def flow_rates(start: np.ndarray, gram: np.ndarray, nu: float = 1) -> npt.NDArray[np.float64]:
-    """(p,) rates at which the modes decay, ascending: the eigenvalues of H = 2 G / (nu Z0), those of zero exactly 0."""
+    """Return the rates at which the modes decay, (p,), ascending: the eigenvalues of H, those of zero exactly 0."""
     return _modes(start, gram, nu)[0]
 
 
 def flow(start: np.ndarray, gram: np.ndarray, nu: float, times: np.ndarray) -> npt.NDArray[np.float64]:
-    """(T, p, d) the effective theory's flow from embeddings (p, d) at times (T,), of equations with G = gram.
+    """Return the effective theory's flow (T, p, d) from embeddings (p, d) at times (T,), of equations with G = gram.
 
     Exact: E(t) = sqrt(Z0) exp(−H t) E(0) / |exp(−H t) E(0)|; a step of rate eta is the time eta.
     """
     rates, vectors = _modes(start, gram, nu)
     decayed = np.exp(-np.multiply.outer(np.asarray(times, np.float64), rates))[:, :, None] * (vectors.T @ start)
     size = np.sqrt((decayed**2).sum(axis=(1, 2), keepdims=True))
-    found: npt.NDArray[np.float64] = vectors @ decayed / size * np.linalg.norm(start)
-    return found
+    path: npt.NDArray[np.float64] = vectors @ decayed / size * np.linalg.norm(start)
+    return path
 
 
 def _modes(start: np.ndarray, gram: np.ndarray, nu: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -184,12 +194,12 @@ def theory(
     normalisation: Normalisation = "one",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that the theory says of a task, as plain JSON values.
+    """Return all predictions for a task, as plain JSON values.
 
     `n_pairs`, `n_parallelograms`, `null_space_dimension` and `eigenvalues_full` (of G with all data, ascending, not
     normalised); and, where it applies, `critical_fraction` with `critical_fraction_se`, and `by_fraction`: a list of
-    `n_train`, `fraction`, `p_linear`, `ideal_accuracy`, `lambda_3` and `steps` (None where infinite). Where it does
-    not apply `does_not_apply` says why.
+    `n_train`, `fraction`, `p_linear`, `ideal_accuracy`, `lambda_3` and `steps` (None where infinite). Where it does not
+    apply `does_not_apply` says why.
     """
     # matrices are small: threads would only wait for each other
     with threads(1):
@@ -199,7 +209,7 @@ def theory(
 def _theory(
     equations: Equations, fractions: Sequence[float] | None, draws: int, normalisation: Normalisation, seed: int
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "p": equations.p,
         "n_pairs": equations.n_pairs,
         "n_parallelograms": equations.count(),
@@ -213,13 +223,13 @@ def _theory(
     try:
         sizes = critical_sizes(equations, draws, seed)
     except InputError as error:
-        return {**found, "does_not_apply": str(error)}
+        return {**result, "does_not_apply": str(error)}
     fraction, error_of = critical_fraction(sizes, equations.n_pairs)
-    asked = np.linspace(0.1, 1, 19) if fractions is None else np.asarray(fractions, float)
-    n_train = sorted({max(2, round(f * equations.n_pairs)) for f in asked})
+    shares = np.linspace(0.1, 1, 19) if fractions is None else np.asarray(fractions, float)
+    n_train = sorted({max(2, round(f * equations.n_pairs)) for f in shares})
     rows = [at_fraction(equations, k, min(draws, 200), normalisation, seed) for k in n_train]
     return {
-        **found,
+        **result,
         "critical_fraction": fraction,
         "critical_fraction_se": error_of,
         "by_fraction": [{**vars(r), "steps": r.steps if np.isfinite(r.steps) else None} for r in rows],

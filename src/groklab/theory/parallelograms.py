@@ -1,10 +1,10 @@
 """Linear equations that a perfect representation of sums must satisfy (Liu et al. 2022, arXiv 2205.10343).
 
-The model reads E_i + E_j, so two pairs u = (i, j), v = (m, n) of one answer ask for E_i + E_j = E_m + E_n: a
+The model reads E_i + E_j, so two pairs u = (i, j), v = (m, n) of one answer require E_i + E_j = E_m + E_n: a
 parallelogram. With a_u = e_i + e_j in R^p the equations are (a_u − a_v)·E = 0 for all {u, v} of one class, of a
 training set D or of all pairs. They are never listed: sums over pairs of pairs are sums over pairs. (i, j) and (j, i)
-count as one pair: that they agree is no equation.
-Everything is float64 NumPy; p symbols, N pairs, classes are numbers from 0.
+count as one pair, as they agree in any representation. Everything is float64 NumPy; p symbols, N pairs, classes are
+numbers from 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EQUAL = 1e-7
 
 @dataclass(frozen=True)
 class Equations:
-    """The pairs of a task and their classes. pairs: (N, 2) int symbols below p. classes: (N,) int."""
+    """The pairs of a task, (N, 2) int symbols below p, and their classes, (N,) int."""
 
     p: int
     pairs: npt.NDArray[np.int64]
@@ -42,11 +42,8 @@ class Equations:
     @cached_property
     def incidence(self) -> Matrix:
         """(N, p) rows a_u = e_i + e_j."""
-        found = np.zeros((self.n_pairs, self.p))
-        rows = np.arange(self.n_pairs)
-        np.add.at(found, (rows, self.pairs[:, 0]), 1)
-        np.add.at(found, (rows, self.pairs[:, 1]), 1)
-        return found
+        units = np.eye(self.p)
+        return units[self.pairs[:, 0]] + units[self.pairs[:, 1]]
 
     @cached_property
     def unordered(self) -> npt.NDArray[np.int64]:
@@ -55,17 +52,18 @@ class Equations:
         return np.unique(low * self.p + high, return_inverse=True)[1].ravel().astype(np.int64)
 
     def distinct(self, chosen: Rows | None = None) -> npt.NDArray[np.int64]:
-        """One row of each unordered pair among all rows or those chosen, ascending."""
+        """Return one row of each unordered pair among all rows or those chosen, ascending."""
         rows = np.arange(self.n_pairs) if chosen is None else np.flatnonzero(chosen)
         return rows[np.sort(np.unique(self.unordered[rows], return_index=True)[1])]
 
     def count(self, chosen: Rows | None = None) -> int:
-        """|P0| or, of a training set (N,) bool, |P0(D)|: unordered pairs of pairs of one class."""
+        """Return |P0| or, of a training set (N,) bool, |P0(D)|: unordered pairs of pairs of one class."""
         sizes = np.bincount(self.classes[self.distinct(chosen)])
         return int((sizes * (sizes - 1) // 2).sum())
 
     def gram(self, chosen: Rows | None = None) -> Matrix:
-        """(p, p) G = A'A of the matrix A of all equations: sum_s [n_s sum_u a_u a_u' − (sum_u a_u)(sum_u a_u)'].
+        """Return G = A'A of the matrix A of all equations, (p, p): sum_s [n_s sum_u a_u a_u' − (sum_u a_u)(sum_u
+        a_u)'].
 
         The sums run over the pairs u of each class s: O(N p^2 + p^3) for the O(p^3) equations.
         """
@@ -74,19 +72,21 @@ class Equations:
         n_classes = int(self.classes.max(initial=-1)) + 1
         sizes = np.bincount(classes, minlength=n_classes)
         totals = np.eye(n_classes)[classes].T @ a
-        found: Matrix = (a * sizes[classes, None]).T @ a - totals.T @ totals
-        return found
+        gram: Matrix = (a * sizes[classes, None]).T @ a - totals.T @ totals
+        return gram
 
     def eigenvalues(self, chosen: Rows | None = None) -> Matrix:
-        """(p,) eigenvalues of G, ascending, not normalised, none below zero."""
+        """Return the eigenvalues of G, ascending, not normalised, none below zero."""
         return np.clip(np.linalg.eigvalsh(self.gram(chosen)), 0, None)
 
     def null_dimension(self, chosen: Rows | None = None) -> int:
-        """n0: dimensions that the equations leave free; 2, an offset and a slope, is a forced linear representation."""
+        """Return n0, the dimensions that the equations leave free; 2, an offset and a slope, is a forced linear
+        representation.
+        """
         return int((self.eigenvalues(chosen) < ZERO).sum())
 
     def representation(self, chosen: Rows, seed: int = 0) -> Matrix:
-        """(p,) a random representation that satisfies every equation of a training set; largest entry 1."""
+        """Return a random representation (p,) that satisfies every equation of a training set; largest entry 1."""
         values, vectors = np.linalg.eigh(self.gram(chosen))
         null = vectors[:, values < ZERO]
         drawn: Matrix = null @ np.random.default_rng(seed).standard_normal(null.shape[1])
@@ -94,10 +94,10 @@ class Equations:
         return drawn
 
     def reachable(self, chosen: Rows, seed: int = 0) -> Rows:
-        """(N,) bool, the pairs whose answer the equations of a training set imply, itself included.
+        """Return the pairs whose answer the equations of a training set imply, itself included, (N,) bool.
 
-        Exact without listing equations: a pair is implied if and only if it equals some training pair of its class
-        in a generic consistent representation.
+        Exact without listing equations: a pair is implied if and only if it equals some training pair of its class in a
+        generic consistent representation.
         """
         value = self.incidence @ self.representation(chosen, seed)
         # classes far apart, so that one sorted array answers for all
@@ -109,30 +109,30 @@ class Equations:
         return np.asarray((np.minimum(below, above) < EQUAL) | chosen)
 
     def ideal_accuracy(self, chosen: Rows, seed: int = 0) -> float:
-        """Share of all pairs whose answer a training set (N,) bool implies (the paper's ideal accuracy)."""
+        """Return the share of all pairs whose answer a training set (N,) bool implies (the paper's ideal accuracy)."""
         return float(self.reachable(chosen, seed).mean())
 
     def implied_by_rank(self, chosen: Rows) -> Rows:
-        """`reachable`, by the published code's way: an equation is implied if it leaves the null space as it is.
+        """Return `reachable` in the published code's way: an equation is implied if it leaves the null space unchanged.
 
-        O(p^2 N) eigenvalue problems: the oracle of tests.
+        O(p^2 N) eigenvalue problems: for tests and claims only.
         """
         gram, free = self.gram(chosen), self.null_dimension(chosen)
-        found = chosen.copy()
+        implied = chosen.copy()
         for u in np.flatnonzero(~chosen):
             for v in np.flatnonzero(chosen & (self.classes == self.classes[u])):
                 row = self.incidence[u] - self.incidence[v]
-                left = np.linalg.eigvalsh(gram + np.outer(row, row))
-                if int((left < ZERO).sum()) == free:
-                    found[u] = True
+                if int((np.linalg.eigvalsh(gram + np.outer(row, row)) < ZERO).sum()) == free:
+                    implied[u] = True
                     break
-        return found
+        return implied
 
 
 def equations_of(task: Task) -> Equations:
-    """The equations of a task of two operands.
+    """Return the equations of a task of two operands.
 
-    Raises InputError for other tasks, and where the order of operands matters: E_i + E_j does not know it.
+    Raises:
+        InputError: for other tasks, and where the order of operands matters, which E_i + E_j does not hold.
     """
     operands = operand_pairs(task, "the effective theory")
     if not task.algebra.commutative:

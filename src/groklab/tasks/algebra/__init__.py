@@ -1,4 +1,4 @@
-"""What algebra says of an operation on two numbers mod p before any training."""
+"""What algebra says of an operation on two numbers mod p, and which operations of a paper it resembles."""
 
 from groklab.tasks.algebra.facts import algebra_of
 

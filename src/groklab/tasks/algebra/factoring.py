@@ -23,52 +23,55 @@ Terms = dict[tuple[int, int], int]
 
 
 class NotFactored(Exception):
-    """Why a formula has no factors that could be told, as the end of a sentence."""
+    """Why a formula was not factored, as the end of a sentence."""
 
 
 def over_integers(tree: Node) -> dict[str, Any]:
-    """The factors of a formula in x and y over the integers.
+    """Factor a formula in x and y over the integers.
 
     `unit` is the constant in front, as text; `factors` lists {'polynomial', 'multiplicity'} of the irreducible ones
     that are not constant; `text` is their product; `irreducible` whether there is exactly one; `degree` is the total
     degree and `degrees` those in x and in y, -1 for zero.
 
-    Raises NotFactored for a formula that divides by a variable, or is too large once multiplied out.
+    Raises:
+        NotFactored: for a formula that divides by a variable, or is too large once multiplied out.
     """
-    whole = _polynomial(tree)
-    unit, factors = whole.factor()
-    found = []
+    polynomial = _polynomial(tree)
+    unit, factors = polynomial.factor()
+    terms = []
     for factor, n in factors:
         # FLINT makes rational factors monic; their denominators go into the constant
         coefficients = factor.to_dict()
         scale = math.lcm(*(int(c.denominator) for c in coefficients.values()))
-        found.append((_terms({k: int(scale * c) for k, c in coefficients.items()}), int(n)))
+        terms.append((_terms({k: int(scale * c) for k, c in coefficients.items()}), int(n)))
         unit /= scale**n
-    return _described(str(unit), found, _terms(whole.to_dict()))
+    return _described(str(unit), terms, _terms(polynomial.to_dict()))
 
 
 def over_field(tree: Node, p: int) -> dict[str, Any]:
-    """The same over the field of p elements, p a prime; coefficients are written from -(p-1)/2 to p/2.
+    """Factor a formula over the field of p elements, p a prime, as `over_integers` does.
 
-    A polynomial that vanishes mod p has no factors, and `text` is '0'. Raises NotFactored as `over_integers` does,
-    and where p divides a denominator.
+    Coefficients are written from -(p-1)/2 to p/2. A polynomial that vanishes mod p has no factors, and `text` is '0'.
+
+    Raises:
+        NotFactored: as `over_integers`, and where p divides a denominator.
     """
     from flint import Ordering, nmod_mpoly_ctx
 
-    whole = _terms(_polynomial(tree).to_dict())
-    if any(int(c.denominator) % p == 0 for c in whole.values()):
+    rational = _terms(_polynomial(tree).to_dict())
+    if any(int(c.denominator) % p == 0 for c in rational.values()):
         raise NotFactored(f"p = {p} divides a denominator")
-    residues = {k: int(c.numerator) * pow(int(c.denominator), -1, p) % p for k, c in whole.items()}
+    residues = {k: int(c.numerator) * pow(int(c.denominator), -1, p) % p for k, c in rational.items()}
     reduced: dict[tuple[int, ...], int] = {k: c for k, c in residues.items() if c}
     if not reduced:
         return _described("0", [], {})
     context = nmod_mpoly_ctx.get(NAMES[:2], modulus=p, ordering=Ordering.lex)
     unit, factors = context.from_dict(reduced).factor()
-    found = [(_signed(_terms(factor.to_dict()), p), int(n)) for factor, n in factors]
-    if sum(n for _, n in found) == 1:
+    terms = [(_signed(_terms(factor.to_dict()), p), int(n)) for factor, n in factors]
+    if sum(n for _, n in terms) == 1:
         # an irreducible one stays as it is, instead of becoming monic
         return _described("1", [(_signed(_terms(reduced), p), 1)], _terms(reduced))
-    return _described(str(_signed({(0, 0): int(unit)}, p)[0, 0]), found, _terms(reduced))
+    return _described(str(_signed({(0, 0): int(unit)}, p)[0, 0]), terms, _terms(reduced))
 
 
 def _terms(coefficients: Mapping[Any, Any]) -> dict[tuple[int, int], Any]:
@@ -79,7 +82,7 @@ def _signed(terms: Mapping[tuple[int, int], Any], p: int) -> Terms:
     return {k: int(c) if int(c) <= p // 2 else int(c) - p for k, c in terms.items()}
 
 
-def _described(unit: str, factors: list[tuple[Terms, int]], whole: Mapping[tuple[int, int], Any]) -> dict[str, Any]:
+def _described(unit: str, factors: list[tuple[Terms, int]], all_terms: Mapping[tuple[int, int], Any]) -> dict[str, Any]:
     # short ones first and x before y, as one would write them by hand
     ordered = sorted(factors, key=lambda f: (_degree(f[0]), len(f[0]), [(-i, -j, -c) for (i, j), c in _by_hand(f[0])]))
     written = [(_written(terms), n) for terms, n in ordered]
@@ -95,13 +98,13 @@ def _described(unit: str, factors: list[tuple[Terms, int]], whole: Mapping[tuple
         "unit": unit,
         "factors": [{"polynomial": polynomial, "multiplicity": n} for polynomial, n in written],
         "irreducible": alone,
-        "degree": _degree(whole),
-        "degrees": [max((k[i] for k in whole), default=-1) for i in (0, 1)],
+        "degree": _degree(all_terms),
+        "degrees": [max((k[i] for k in all_terms), default=-1) for i in (0, 1)],
     }
 
 
 def _by_hand(terms: Terms) -> list[tuple[tuple[int, int], int]]:
-    """The highest total degree first, and x before y."""
+    """Order terms by total degree, the highest first, and x before y."""
     return sorted(terms.items(), key=lambda item: (-sum(item[0]), -item[0][0]))
 
 
@@ -121,11 +124,11 @@ def _degree(terms: Mapping[tuple[int, int], Any]) -> int:
 
 
 def _polynomial(tree: Node) -> fmpq_mpoly:
-    """The formula multiplied out, with rational coefficients. Raises NotFactored."""
+    """Multiply the formula out, with rational coefficients. Raises NotFactored."""
     from flint import Ordering, fmpq_mpoly_ctx
 
     if divides(tree):
-        raise NotFactored("it divides by a variable, and is no polynomial")
+        raise NotFactored("it divides by a variable, and is not a polynomial")
     degree, bits = _size(tree)
     if degree > MAX_DEGREE or bits > MAX_BITS:
         what = f"its degree may reach {degree:,}" if degree > MAX_DEGREE else f"its coefficients may have {bits:,} bits"
@@ -166,7 +169,7 @@ def _polynomial(tree: Node) -> fmpq_mpoly:
 
 
 def _size(node: Node) -> tuple[int, int]:
-    """Bounds on the total degree and on the bits of a coefficient, before anything is multiplied out."""
+    """Bound the total degree and the bits of a coefficient, before anything is multiplied out."""
     match node.op:
         case "number":
             return 0, max(node.value.bit_length(), 1)

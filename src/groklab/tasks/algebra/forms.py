@@ -1,7 +1,7 @@
-"""Whether an operation is a function of less than its two operands: of a form u*x + v*y, a sum, or a product.
+"""Whether an operation has a simple form: u*x + v*y, a sum, a product, or addition or multiplication renamed.
 
-Every answer is exact and found on the whole table of an operation: (p, p) int64 of answers in 0..p-1, the first
-operand down, -1 where the operation is not defined.
+Every answer is exact, from the full table of an operation: (p, p) int64 of answers in 0..p-1, the first operand down,
+-1 where the operation is not defined.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _PROBE = 4
 
 
 def linear_form(table: Integers, p: int) -> dict[str, Any] | None:
-    """The form u*x + v*y mod p on which alone the answer depends, or None.
+    """Return the form u*x + v*y mod p on which alone the answer depends, or None.
 
-    All p + 1 directions (u, v) are tried; for p that is no prime only x, y, x + y and x - y. `form` is written with the
+    All p + 1 directions (u, v) are tried; unless p is a prime only x, y, x + y and x - y. `form` is written with the
     smallest multiples, such as '2*x - 3*y'; `coefficients` are its u and v; `values`: how many answers occur;
     `bijective`: whether the function of the form takes each of p answers once. A constant depends on no form: None.
     """
@@ -29,8 +29,8 @@ def linear_form(table: Integers, p: int) -> dict[str, Any] | None:
     answers = table[x, y]
     if not answers.size or (answers == answers[0]).all():
         return None
-    whole_line = [(1, v) for v in range(p)] + [(0, 1)]
-    directions = np.array(whole_line if is_prime(p) else [(1, 0), (0, 1), (1, 1), (1, p - 1)])
+    every_direction = [(1, v) for v in range(p)] + [(0, 1)]
+    directions = np.array(every_direction if is_prime(p) else [(1, 0), (0, 1), (1, 1), (1, p - 1)])
     columns = _PROBE
     while len(directions) and columns < _PROBE * p:
         # most directions fail on a few columns already
@@ -45,10 +45,10 @@ def linear_form(table: Integers, p: int) -> dict[str, Any] | None:
 
 
 def additive(table: Integers, p: int) -> dict[str, Any] | None:
-    """g and h with answer = g(x) + h(y) mod p, as counts of their values, or None.
+    """Return g and h with answer = g(x) + h(y) mod p, as counts of their values, or None.
 
-    `values`: how many values g and h take; `bijective`: whether each takes every value once. The operation needs to
-    be defined on a rectangle of operands, see `rectangle`.
+    `values`: how many values g and h take; `bijective`: whether each takes every value once. The operation needs to be
+    defined on a rectangle of operands, see `rectangle`.
     """
     inside = rectangle(table)
     if inside is None or _mixed(inside, p).any():
@@ -57,7 +57,7 @@ def additive(table: Integers, p: int) -> dict[str, Any] | None:
 
 
 def product(table: Integers, p: int) -> dict[str, Any] | None:
-    """g, h and a constant c with answer = g(x)*h(y) + c mod p, or None; c is determined by the table.
+    """Return g, h and a constant c with answer = g(x)*h(y) + c mod p, or None; c is determined by the table.
 
     p needs to be a prime. None for what is already g(x) + h(y), which is a product of that kind only where it ignores
     an operand. `constant` is c in -(p-1)/2..p/2; the rest as in `additive`.
@@ -89,7 +89,7 @@ def rectangle(table: Integers) -> Integers | None:
 
 
 def _alone(directions: Integers, x: Integers, y: Integers, answers: Integers, p: int) -> npt.NDArray[np.bool_]:
-    """For each direction (n, 2) whether the answers at these inputs are a function of u*x + v*y."""
+    """Return for each direction (n, 2) whether the answers at these inputs are a function of u*x + v*y."""
     classes = (directions[:, :1] * x + directions[:, 1:] * y) % p
     answer_of = np.zeros((len(directions), p), np.int64)
     np.put_along_axis(answer_of, classes, np.broadcast_to(answers, classes.shape), axis=1)
@@ -98,7 +98,7 @@ def _alone(directions: Integers, x: Integers, y: Integers, answers: Integers, p:
 
 
 def _smallest(u: int, v: int, p: int) -> tuple[int, int]:
-    """The multiple of a form with the smallest coefficients, the first of them positive."""
+    """Return the multiple of a form with the smallest coefficients, the first of them positive."""
     multiples = np.arange(1, p)[:, None] * np.array([u, v]) % p if is_prime(p) else np.array([[u, v]])
     signed = np.where(multiples <= p // 2, multiples, multiples - p)
     first = np.where(signed[:, 0] != 0, signed[:, 0], signed[:, 1])
@@ -117,7 +117,7 @@ def _form(u: int, v: int) -> str:
 
 
 def _mixed(inside: Integers, p: int) -> Integers:
-    """What is left of the answers once the best g(x) + h(y) is taken away."""
+    """Return the answers less the best g(x) + h(y)."""
     left: Integers = (inside - inside[:, :1] - inside[:1] + inside[0, 0]) % p
     return left
 
@@ -132,12 +132,17 @@ def _inverse(value: int, p: int) -> int:
 
 
 def relabelled(table: Integers, p: int) -> dict[str, Any] | None:
-    """Whether a table (see `forms`) is addition or multiplication mod p but for the names of operands and answers.
+    """Return whether a table is addition or multiplication mod p but for the names of operands and answers.
 
-    `of`: 'addition' or 'multiplication'; `zeros`: the operands x and y that play the part of zero in a multiplication,
-    None where there is none; `zero`: the answer that they give; `undefined`: the operands x and y that are left out,
-    each at most one.
-    None if it is neither.
+    A Latin square is a relabelled group exactly if the loop that it becomes when its first row and column are taken for
+    the identity is that group (Albert 1943), so that no relabelling needs to be searched for. Products of the non-zero
+    numbers mod a prime are a cyclic group of order p - 1, and sums one of order p. Of sums with an operand left out,
+    such as 1/x + y, only those with the answers' own names are recognised.
+
+    Returns:
+        None if it is neither. `of`: 'addition' or 'multiplication'; `zeros`: the operands x and y that play the part of
+        zero in a multiplication, None where there is none; `zero`: the answer that they give; `undefined`: the operands
+        x and y that are left out, each at most one.
     """
     inside = rectangle(table)
     if inside is None:
@@ -169,7 +174,7 @@ def relabelled(table: Integers, p: int) -> dict[str, Any] | None:
 
 
 def _sums(inside: Integers, p: int) -> bool:
-    """Whether a rectangle of answers is g(x) + h(y) mod p with g and h one-to-one."""
+    """Return whether a rectangle of answers is g(x) + h(y) mod p with g and h one-to-one."""
     shift = (inside - inside[:1]) % p
     if (shift != shift[:, :1]).any():
         return False
@@ -177,12 +182,12 @@ def _sums(inside: Integers, p: int) -> bool:
 
 
 def _cyclic(square: Integers) -> bool:
-    """Whether an (n, n) table is that of a cyclic group of order n but for the names of rows, columns and entries."""
+    """Return whether an (n, n) table is a cyclic group of order n but for the names of rows, columns and entries."""
     n = len(square)
     entries, square = np.unique(square, return_inverse=True)
     square = square.reshape(n, n)
-    whole = np.arange(n)
-    if len(entries) != n or any((np.sort(square, axis).swapaxes(axis, 1) != whole).any() for axis in (0, 1)):
+    every = np.arange(n)
+    if len(entries) != n or any((np.sort(square, axis).swapaxes(axis, 1) != every).any() for axis in (0, 1)):
         return False
     # x o y: the entry where the row that begins with x meets the column that begins with y
     loop = square[np.ix_(np.argsort(square[:, 0]), np.argsort(square[0]))]

@@ -1,7 +1,7 @@
 """Which operations of Furuta et al. 2024 an operation resembles: those that share most of eleven properties.
 
-The properties are listed in `PROPERTIES`, each counts one, and nothing else enters. One that cannot be told of either
-of two operations is not shared by them.
+The properties are listed in `PROPERTIES`, each counts one, and nothing else enters. One that is unknown of either of
+two operations is not shared by them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PROPERTIES: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "one-to-one powers": lambda f: all(n["bijective"] for n in f["powers"]) if f["powers"] else "no powers",
     "how often labels occur": lambda f: f["label_counts"],
 }
-#: What a property is told from; where that is undefined, so is the property.
+#: The fact that a property comes from; where that is undefined, so is the property.
 _FROM = {
     "total degree": "integers",
     "symmetry": "antisymmetric",
@@ -53,11 +53,14 @@ _FROM = {
 
 
 def resembling(facts: Mapping[str, Any], table: Integers, p: int, most: int = 5) -> list[dict[str, Any]]:
-    """The paper's operations that share most properties with one, best first, in the paper's order where equal.
+    """Return the paper's operations that share most properties with one, best first, in the paper's order where equal.
 
-    facts: of `algebra_of`; table: (p, p) the operation's answers, -1 where it is not defined. An operation with the
-    very same answers is left out, as it is no other one. Each: `operation`, `formula`, `group`, `shared` of `of`
-    properties; `differs` names those that it does not share, `untold` those that cannot be told of one of the two.
+    An operation with the very same answers is left out. Each row has `operation`, `formula`, `group`, `shared` of `of`
+    properties; `differs` names those that it does not share, `untold` those that are unknown of one of the two.
+
+    Args:
+        facts: of `algebra_of`.
+        table: (p, p) the operation's answers, -1 where it is not defined.
     """
     own = _properties(facts, table)
     ranked = []
@@ -82,20 +85,20 @@ def resembling(facts: Mapping[str, Any], table: Integers, p: int, most: int = 5)
 
 
 def same_answers(table: Integers, p: int) -> list[str]:
-    """The paper's operations that have exactly these answers mod p, in the paper's order."""
+    """Return the paper's operations that have exactly these answers mod p, in the paper's order."""
     return [name for name, other in _of_the_paper(p).items() if np.array_equal(other.table, table)]
 
 
 def _properties(facts: Mapping[str, Any], table: Integers) -> dict[str, object]:
     known = {**facts, "label_counts": label_counts(table).tobytes()}
     return {
-        name: None if _FROM.get(name) in facts["undefined"] else ("told", tell(known))
-        for name, tell in PROPERTIES.items()
+        name: None if _FROM.get(name) in facts["undefined"] else ("known", derive(known))
+        for name, derive in PROPERTIES.items()
     }
 
 
 def label_counts(table: Integers) -> Integers:
-    """How often the answers of a table occur that do, in ascending order."""
+    """Return how often the answers of a table occur, in ascending order."""
     counts: Integers = np.sort(np.unique(table[table >= 0], return_counts=True)[1]).astype(np.int64)
     return counts
 
