@@ -36,7 +36,7 @@ SEEDS = (0, 1)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every experiment that claims ask for is made tiny."""
     for size in ("quick", "full"):
-        monkeypatch.setitem(runs.ASKED, size, TINY)
+        monkeypatch.setitem(runs.SIZE_SETTINGS, size, TINY)
         monkeypatch.setitem(runs.STEPS, size, 30)
         monkeypatch.setitem(runs.CLEAN_UP, size, 0)
         monkeypatch.setitem(runs.FRACTION, size, 0.6)

@@ -110,7 +110,7 @@ class ClaimResult:
         return cls(paper, claim, size, count, tuple(records))
 
     @property
-    def asked_seeds(self) -> tuple[int, ...]:
+    def all_seeds(self) -> tuple[int, ...]:
         """The seeds asked for."""
         trial = self.claim.trial(self.size)
         return trial.seeds_for(self.count) if trial is not None else ()
@@ -118,7 +118,7 @@ class ClaimResult:
     @property
     def verdict(self) -> Verdict:
         """Holds in every seed, in some, in none; 'not run' until all seeds are measured."""
-        if not self.records or len(self.records) < len(self.asked_seeds):
+        if not self.records or len(self.records) < len(self.all_seeds):
             return "not run"
         holding = sum(r.holds for r in self.records)
         return "reproduced" if holding == len(self.records) else "partly" if holding else "not reproduced"
@@ -132,15 +132,15 @@ class ClaimResult:
     @property
     def note(self) -> str:
         """Why the claim has no verdict yet, or in how many seeds it holds."""
-        asked, claim = len(self.asked_seeds), self.claim
-        if not asked:
+        n_seeds, claim = len(self.all_seeds), self.claim
+        if not n_seeds:
             other = "full" if self.size == "quick" else "quick"
             has_one = claim.quick or claim.full
             return f"there is no {self.size} trial; --{other} has one" if has_one else "there is no trial yet"
         if not self.records:
             return "not measured yet"
         n, holding = len(self.records), sum(r.holds for r in self.records)
-        so_far = f"{n} of {asked} seeds measured so far; " if n < asked else ""
+        so_far = f"{n} of {n_seeds} seeds measured so far; " if n < n_seeds else ""
         return f"{so_far}holds in {holding} of {n} seed{'s' if n > 1 else ''}"
 
     @property
@@ -149,7 +149,7 @@ class ClaimResult:
         trial = self.claim.trial(self.size)
         if trial is None:
             return None
-        own = self.count is None or self.asked_seeds == trial.own_seeds
+        own = self.count is None or self.all_seeds == trial.own_seeds
         command = f"groklab reproduce {self.paper.name}/{self.claim.id} --{self.size}"
         return command if own else f"{command} --seeds {self.count}"
 
@@ -163,7 +163,7 @@ class ClaimResult:
     def cost_seconds(self) -> float | None:
         """Estimated seconds on two cores."""
         trial = self.claim.trial(self.size)
-        return None if trial is None else round(trial.cost * len(self.asked_seeds) / len(trial.own_seeds), 1)
+        return None if trial is None else round(trial.cost * len(self.all_seeds) / len(trial.own_seeds), 1)
 
     @property
     def seconds(self) -> float:
@@ -172,7 +172,7 @@ class ClaimResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
-        claim, seeds = self.claim, self.asked_seeds
+        claim, seeds = self.claim, self.all_seeds
         return {
             "id": claim.id,
             "claim": claim.claim,

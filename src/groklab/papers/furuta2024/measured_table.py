@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from groklab.papers.furuta2024.claims.operations import FACTORIZABLE, POWERS
-from groklab.papers.furuta2024.claims.runs import ASKED, FRACTION, MORE, OWN
+from groklab.papers.furuta2024.claims.runs import FRACTION, MORE, OWN, SIZE_SETTINGS
 from groklab.reproduction.verdict import load
 from groklab.store import storage
 
@@ -34,7 +34,7 @@ LOOKED_AT = {
     "relabelled-addition": ("x_plus_y_power_5", "fifth_power_grokked_step"),
 }
 TABLE = Path(__file__).parent / "data" / "measured_table.json"
-P = ASKED["quick"]["task.p"]
+P = SIZE_SETTINGS["quick"]["task.p"]
 
 
 def _row(operation: str, frac_train: float, p: int, steps: Sequence[int | None], best: float | None) -> dict[str, Any]:

@@ -90,7 +90,7 @@ define(
     "furuta2024",
     shows="Addition with a random embedding that is never trained.",
     costs="minutes on two cores",
-    expect="groks all the same (appendix F)",
+    expect="groks nevertheless (appendix F)",
     source=f"{SOURCE}, appendix F",
     optimiser__groups={"embed.*": {"frozen": True}},
 )

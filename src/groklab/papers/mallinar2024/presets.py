@@ -162,7 +162,7 @@ _SMALL: dict[str, Any] = {
     "evaluation__every": 100,
 }
 
-#: What it shows, its number at p = 61 and at p = 23, what the paper has come of it, and what came of it at p = 23.
+#: By name: what it shows, its settings at p = 61 and at p = 23, the paper's result, and the result at p = 23.
 _REGULARISED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str]] = {
     "unregularised": (
         "Plain gradient descent without any regularisation memorises modular addition, and does not grok.",

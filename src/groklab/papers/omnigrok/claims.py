@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -33,17 +33,16 @@ NO_DECAY: dict[Size, int] = {"quick": 20_000, "full": 100_000}
 NO_DELAY: dict[Size, int] = {"quick": 500, "full": 3_000}
 
 
-class Plan(TypedDict):
-    """What a trial's two sizes differ in."""
-
-    setting: str
-    seeds: int
-    cost: float
+#: Setting, number of seeds and cost of a trial.
+Plan = tuple[str, int, float]
 
 
 def trial(run: Callable[[Trainer, Size, int], Outcome], size: Size, plan: Plan, shares: str) -> Trial:
     """The trial of a size."""
-    return Trial(run=lambda trainer, seed: run(trainer, size, seed), shares=shares, **plan)
+    setting, seeds, cost = plan
+    return Trial(
+        setting=setting, seeds=seeds, cost=cost, shares=shares, run=lambda trainer, seed: run(trainer, size, seed)
+    )
 
 
 def until(run: Run, budget: int, member: int = 0) -> Curves:
@@ -64,7 +63,7 @@ def at(curves: Curves, name: str, step: int | None) -> float | None:
     return None if step is None else float(curves[name][curves["step"] == step][0])
 
 
-def told(step: int | None) -> str:
+def at_step(step: int | None) -> str:
     """A step that was reached, or not, in words."""
     return "not reached" if step is None else f"at step {step:,}"
 
@@ -84,11 +83,11 @@ def _decayed(trainer: Trainer, size: Size, seed: int, decay: float) -> Curves:
     """From weights 8 times too large, at a weight decay: the presets' own runs where there are such."""
     name = {0.01: "mnist", 0.1: "mnist-small"}.get(decay)
     steps = DECAYS[size][decay]
-    asked: dict[str, Any] = {"seed": seed, "budget.steps": steps}
+    settings: dict[str, Any] = {"seed": seed, "budget.steps": steps}
     if name is None:
         name = "mnist-small"
-        asked |= {"name": "omnigrok/mnist-decay", "optimiser.weight_decay": decay}
-    return until(trainer.train(preset(f"omnigrok/{name}", asked)), steps)
+        settings |= {"name": "omnigrok/mnist-decay", "optimiser.weight_decay": decay}
+    return until(trainer.train(preset(f"omnigrok/{name}", settings)), steps)
 
 
 def _course(curves: Curves) -> tuple[dict[str, Any], str]:
@@ -97,7 +96,7 @@ def _course(curves: Curves) -> tuple[dict[str, Any], str]:
     values: dict[str, Any] = {"train_90%_at": fitted, "test_when_train_90%": at(curves, "test_accuracy", fitted)}
     values |= {f"test_{bar:.0%}_at": first(curves, "test_accuracy", bar) for bar in (0.5, GENERALISED, 0.8, 0.85)}
     values["test_end"] = float(curves["test_accuracy"][-1])
-    return values, f"90% of the training set {told(fitted)}, 60% of the test digits {told(generalised)}"
+    return values, f"90% of the training set {at_step(fitted)}, 60% of the test digits {at_step(generalised)}"
 
 
 def _delayed(trainer: Trainer, size: Size, seed: int) -> Outcome:
@@ -108,8 +107,8 @@ def _delayed(trainer: Trainer, size: Size, seed: int) -> Outcome:
 
 
 def _no_delay(trainer: Trainer, size: Size, seed: int) -> Outcome:
-    asked: dict[str, Any] = {"seed": seed, "budget.steps": NO_DELAY[size], "evaluation.every": 5}
-    curves = until(trainer.train(preset("omnigrok/mnist-no-delay", asked)), NO_DELAY[size])
+    settings: dict[str, Any] = {"seed": seed, "budget.steps": NO_DELAY[size], "evaluation.every": 5}
+    curves = until(trainer.train(preset("omnigrok/mnist-no-delay", settings)), NO_DELAY[size])
     delay = _delay(curves)
     values, sentence = _course(curves)
     return Outcome(values, delay is not None and delay < DELAY, sentence)
@@ -118,10 +117,10 @@ def _no_delay(trainer: Trainer, size: Size, seed: int) -> Outcome:
 def _by_decay(trainer: Trainer, size: Size, seed: int) -> tuple[dict[str, Any], list[int | None], float | None]:
     """Values, the step of 60% for each decay, and the slope of its logarithm in the decay's."""
     times = [_times(_decayed(trainer, size, seed, decay))[1] for decay in DECAYS[size]]
-    found = dict(zip(DECAYS[size], times, strict=True))
-    reached = np.array([(decay, time) for decay, time in found.items() if time], float)
+    steps = dict(zip(DECAYS[size], times, strict=True))
+    reached = np.array([(decay, time) for decay, time in steps.items() if time], float)
     slope = float(np.polyfit(np.log(reached[:, 0]), np.log(reached[:, 1]), 1)[0]) if len(reached) > 1 else None
-    values: dict[str, Any] = {f"test_60%_at_decay_{decay:g}": time for decay, time in found.items()}
+    values: dict[str, Any] = {f"test_60%_at_decay_{decay:g}": time for decay, time in steps.items()}
     return {**values, "slope": slope}, times, slope
 
 
@@ -130,7 +129,7 @@ def _shorter(trainer: Trainer, size: Size, seed: int) -> Outcome:
     # what was not reached comes later than what was; of two such nothing is known
     late = [np.inf if t is None else t for t in times]
     holds = all(a > b for a, b in itertools.pairwise(late))
-    parts = (f"{told(t)} with decay {decay:g}" for t, decay in zip(times, DECAYS[size], strict=True))
+    parts = (f"{at_step(t)} with decay {decay:g}" for t, decay in zip(times, DECAYS[size], strict=True))
     return Outcome(values, holds, f"60% of the test digits {', '.join(parts)}")
 
 
@@ -190,36 +189,20 @@ _DIGITS = (
 _LARGE = f"{_DIGITS}; weights 8 times as large as PyTorch draws them"
 # seconds are those of one core, 3.5 for 1,000 steps
 _MAIN: dict[Size, Plan] = {
-    "quick": {
-        "setting": f"{_LARGE}; decay 0.1, 10,000 steps. The paper's decay is a tenth of it, and takes over 20,000.",
-        "seeds": 2,
-        "cost": 70,
-    },
-    "full": {"setting": f"{_LARGE}; the paper's decay 0.01, 100,000 steps.", "seeds": 3, "cost": 1050},
+    "quick": (f"{_LARGE}; decay 0.1, 10,000 steps. The paper's decay is a tenth of it, and takes over 20,000.", 2, 70),
+    "full": (f"{_LARGE}; the paper's decay 0.01, 100,000 steps.", 3, 1050),
 }
 _ALL_DECAYS: dict[Size, Plan] = {
-    "quick": {
-        "setting": f"{_LARGE}; decay 0.03, 0.1, 0.3 for 18,000, 10,000, 3,000 steps: 60% takes somewhat less.",
-        "seeds": 2,
-        "cost": 217,
-    },
-    "full": {
-        "setting": f"{_LARGE}; decay 0.01, 0.03, 0.1 and 0.3 for 100,000, 40,000, 30,000 and 10,000 steps.",
-        "seeds": 3,
-        "cost": 1890,
-    },
+    "quick": (f"{_LARGE}; decay 0.03, 0.1, 0.3 for 18,000, 10,000, 3,000 steps: 60% takes somewhat less.", 2, 217),
+    "full": (f"{_LARGE}; decay 0.01, 0.03, 0.1 and 0.3 for 100,000, 40,000, 30,000 and 10,000 steps.", 3, 1890),
 }
 _USUAL: dict[Size, Plan] = {
-    "quick": {"setting": f"{_DIGITS}; weights as PyTorch draws them, decay 0.01, 500 steps.", "seeds": 2, "cost": 10},
-    "full": {"setting": f"{_DIGITS}; weights as PyTorch draws them, decay 0.01, 3,000 steps.", "seeds": 3, "cost": 60},
+    "quick": (f"{_DIGITS}; weights as PyTorch draws them, decay 0.01, 500 steps.", 2, 10),
+    "full": (f"{_DIGITS}; weights as PyTorch draws them, decay 0.01, 3,000 steps.", 3, 60),
 }
 _PLAIN: dict[Size, Plan] = {
-    "quick": {
-        "setting": f"{_LARGE}; no decay, 20,000 steps: enough to tell a rise from none, not to see where it leads.",
-        "seeds": 2,
-        "cost": 140,
-    },
-    "full": {"setting": f"{_LARGE}; no decay, the paper's 100,000 steps.", "seeds": 3, "cost": 1050},
+    "quick": (f"{_LARGE}; no decay, 20,000 steps: enough to tell a rise from none, not to see where it leads.", 2, 140),
+    "full": (f"{_LARGE}; no decay, the paper's 100,000 steps.", 3, 1050),
 }
 _DATA = "The paper trains on MNIST's first 1,000 digits and tests on 10,000 others, in double precision."
 
@@ -241,35 +224,35 @@ SMALL, LARGE, FITS = 0.3, 8.0, 0.6
 RATE = 1e-3
 
 
-def _lowest(trainer: Trainer, size: Size, seed: int, asked: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
+def _lowest(trainer: Trainer, size: Size, seed: int, cells: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
     """The lowest errors and losses met at each scale and learning rate: one run, side by side."""
     members = []
-    for scale, rate in asked:
+    for scale, rate in cells:
         own = {"network.init_scale": scale, "optimiser.learning_rate": rate}
         members.append(preset("omnigrok/landscape", {**own, "seed": seed, "budget.steps": STEPS[size]}))
     run = trainer.train(members)
     lowest = []
-    for i in range(len(asked)):
+    for i in range(len(cells)):
         curves = until(run, STEPS[size], i)
-        found = {f"{part}_error": 1 - float(curves[f"{part}_accuracy"].max()) for part in ("train", "test")}
-        lowest.append(found | {f"{part}_loss": float(curves[f"{part}_loss"].min()) for part in ("train", "test")})
+        errors = {f"{part}_error": 1 - float(curves[f"{part}_accuracy"].max()) for part in ("train", "test")}
+        lowest.append(errors | {f"{part}_loss": float(curves[f"{part}_loss"].min()) for part in ("train", "test")})
     return lowest
 
 
 def _landscape(trainer: Trainer, size: Size, seed: int) -> dict[float, dict[str, float]]:
     """What `_lowest` gives at each scale."""
-    found = _lowest(trainer, size, seed, [(scale, RATE) for scale in SCALES[size]])
-    return dict(zip(SCALES[size], found, strict=True))
+    lowest = _lowest(trainer, size, seed, [(scale, RATE) for scale in SCALES[size]])
+    return dict(zip(SCALES[size], lowest, strict=True))
 
 
 def _lu(trainer: Trainer, size: Size, seed: int) -> Outcome:
-    found = _landscape(trainer, size, seed)
-    train = {scale: of["train_error"] for scale, of in found.items()}
-    test = {scale: of["test_error"] for scale, of in found.items()}
+    by_scale = _landscape(trainer, size, seed)
+    train = {scale: of["train_error"] for scale, of in by_scale.items()}
+    test = {scale: of["test_error"] for scale, of in by_scale.items()}
     best = min(test, key=lambda scale: test[scale])
     falls_to_zero = train[SMALL] > 0.05 and all(e <= 0.005 for scale, e in train.items() if scale >= FITS)
     has_minimum = FITS <= best <= 2 and test[SMALL] > 1.5 * test[best] and test[LARGE] > 2 * test[best]
-    values: dict[str, Any] = {f"{name}_at_{scale:g}": v for scale, of in found.items() for name, v in of.items()}
+    values: dict[str, Any] = {f"{name}_at_{scale:g}": v for scale, of in by_scale.items() for name, v in of.items()}
     values |= {"best_scale": best, "training_is_an_L": falls_to_zero, "test_is_a_U": has_minimum}
     sentence = (
         f"training error {train[SMALL]:.2f} at scale {SMALL:g}, {train[FITS]:.3f} at {FITS:g}; test error "
@@ -300,31 +283,19 @@ def _student(trainer: Trainer, size: Size, seed: int) -> Outcome:
     values |= {"test_100%_at": all_right, "test_end": float(curves["test_accuracy"][-1])}
     values["test_when_train_90%"] = at(curves, "test_accuracy", fitted)
     holds = fitted is not None and most is not None and most - fitted >= DELAY
-    return Outcome(values, holds, f"90% of the training inputs {told(fitted)}, of the others {told(most)}")
+    return Outcome(values, holds, f"90% of the training inputs {at_step(fitted)}, of the others {at_step(most)}")
 
 
 _CONSTANT = (
     "200 digits for training, 4,800 for test; AdamW without decay, all weights scaled to one norm after each step"
 )
 _LANDSCAPE: dict[Size, Plan] = {
-    "quick": {
-        "setting": f"{_CONSTANT}; scales 0.3, 0.6, 1, 2 and 8, 5,000 steps, half of the paper's.",
-        "seeds": 1,
-        "cost": 65,
-    },
-    "full": {"setting": f"{_CONSTANT}; 13 scales from 0.1 to 8, the paper's 10,000 steps.", "seeds": 3, "cost": 975},
+    "quick": (f"{_CONSTANT}; scales 0.3, 0.6, 1, 2 and 8, 5,000 steps, half of the paper's.", 1, 65),
+    "full": (f"{_CONSTANT}; 13 scales from 0.1 to 8, the paper's 10,000 steps.", 3, 975),
 }
 _CONTROL: dict[Size, Plan] = {
-    "quick": {
-        "setting": f"{_CONSTANT}; scales 0.3 to 8, and 8 at a rate of 0.008; 5,000 steps, half of the paper's.",
-        "seeds": 1,
-        "cost": 78,
-    },
-    "full": {
-        "setting": f"{_CONSTANT}; 13 scales from 0.1 to 8, and 8 at a rate of 0.008; 10,000 steps.",
-        "seeds": 3,
-        "cost": 1050,
-    },
+    "quick": (f"{_CONSTANT}; scales 0.3 to 8, and 8 at a rate of 0.008; 5,000 steps, half of the paper's.", 1, 78),
+    "full": (f"{_CONSTANT}; 13 scales from 0.1 to 8, and 8 at a rate of 0.008; 10,000 steps.", 3, 1050),
 }
 _TEACHING = "The paper's own setting, as it takes seconds: 5-100-100-5, 100 examples, 100,000 steps."
 
@@ -393,34 +364,37 @@ CLAIMS = [
         counter="Held to: the norm falls at every evaluation after the fit, and its rank correlation with test "
         "accuracy is below −0.95. The scale at 60% is for comparison with the claim landscape-lu.",
     ),
-    Claim(
+    _claim(
+        _lu,
+        _LANDSCAPE,
+        "landscape",
         id="landscape-lu",
         claim="At a constant norm training error falls to zero and stays there, an L; test error has a minimum, a U.",
         source="Omnigrok (arXiv 2210.01117), reduced landscapes",
         expected="200 digits: training error 0 from scale 0.6 on; lowest test error 0.18 near scale 1, 0.78 at 8",
         counter="Held to: training error above 0.05 at scale 0.3 and at most 0.005 from 0.6; least test error between "
         "0.6 and 2, 1.5 times as much at 0.3 and twice as much at 8.",
-        quick=trial(_lu, "quick", _LANDSCAPE["quick"], "landscape"),
-        full=trial(_lu, "full", _LANDSCAPE["full"], "landscape"),
     ),
-    Claim(
+    _claim(
+        _rate_with_norm,
+        _CONTROL,
+        "landscape",
         id="landscape-rate-control",
         claim="It is the norm that spoils generalisation at the U's right, not that Adam's steps are small beside it.",
         source="Omnigrok (arXiv 2210.01117), reduced landscapes; the control follows a public comment by L. Chan",
         expected="no such control in the paper: test error 0.78 at scale 8 at the usual rate, 0.18 near scale 1",
         counter="At a fixed rate Adam moves large weights by a smaller share. Held to: with the rate in proportion to "
         "the norm, test error at scale 8 is still twice the least.",
-        quick=trial(_rate_with_norm, "quick", _CONTROL["quick"], "landscape"),
-        full=trial(_rate_with_norm, "full", _CONTROL["full"], "landscape"),
     ),
-    Claim(
+    _claim(
+        _student,
+        {"quick": (_TEACHING, 2, 40), "full": (_TEACHING, 10, 200)},
+        "",
         id="teacher-student",
         claim="In regression, too, a student with large initial weights fits first and generalises much later.",
         source="Omnigrok (arXiv 2210.01117), teacher and student",
         expected="90% of the training inputs at step 600; 62% of the others at 15,000, all at about 50,000",
         counter="Held to: 90% of the test inputs at least 1,000 steps after 90% of the training inputs.",
-        quick=trial(_student, "quick", {"setting": _TEACHING, "seeds": 2, "cost": 40}, ""),
-        full=trial(_student, "full", {"setting": _TEACHING, "seeds": 10, "cost": 200}, ""),
     ),
 ]
 

@@ -12,16 +12,16 @@ from groklab.experiment.presets import preset
 from groklab.lazy import jax
 from groklab.papers.furuta2024.claims.operations import EASY, HARD
 from groklab.papers.furuta2024.claims.runs import (
-    ASKED,
     ELEMENTARY,
     FRACTION,
     MORE,
+    SIZE_SETTINGS,
     STEPS,
     PerSeed,
     Trained,
     alone,
     cleaned_up,
-    told,
+    grokked_at,
     trained,
     trial,
 )
@@ -53,8 +53,8 @@ class Transfer:
         source = cleaned_up(trainer, size, self.source, seeds).run
         members = PerSeed(range(len(seeds)) if source.n_members > 1 else [None])
         taken = {"start__run": source.name, "start__member": members, "start__take": [self.part]}
-        asked = {"start__freeze": True, "split__frac_train": MORE[size], **taken}
-        return trained(trainer, size, self.name, (self.operation,), seeds, **asked, **changes)
+        settings = {"start__freeze": True, "split__frac_train": MORE[size], **taken}
+        return trained(trainer, size, self.name, (self.operation,), seeds, **settings, **changes)
 
 
 EMBEDDING_OF_SUM = Transfer("add", "embedding", "2x_y")
@@ -75,7 +75,7 @@ def _helps(transfer: Transfer) -> Callable[[Trainer, Size, Sequence[int]], Itera
             for what, ran in (("transferred", helped), ("from_scratch", scratch)):
                 step, best = ran.grokked(transfer.operation, seed), ran.best(transfer.operation, seed)
                 values |= {f"{what}_grokked_step": step, f"{what}_best_test_accuracy": best}
-                sentences.append(f"{what.replace('_', ' ')} {told(step, best)}")
+                sentences.append(f"{what.replace('_', ' ')} {grokked_at(step, best)}")
             holds = values["transferred_grokked_step"] is not None and values["from_scratch_grokked_step"] is None
             yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
 
@@ -90,7 +90,7 @@ def _fails(transfer: Transfer) -> Callable[[Trainer, Size, Sequence[int]], Itera
         for seed in seeds:
             step, best = ran.grokked(transfer.operation, seed), ran.best(transfer.operation, seed)
             values = {"grokked_step": step, "best_test_accuracy": best}
-            yield Outcome(values, step is None, f"{told(step, best)} in {STEPS[size]:,} steps")
+            yield Outcome(values, step is None, f"{grokked_at(step, best)} in {STEPS[size]:,} steps")
 
     return run
 
@@ -109,15 +109,15 @@ def _unused(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outc
         wanted = np.linalg.norm(fresh[unused], axis=1) * DECAY**steps
         norms = np.linalg.norm(last[unused], axis=1)
         off = float(np.abs(norms / wanted - 1).max())
-        numbers = float(np.median(np.linalg.norm(last[: task.modulus], axis=1)))
+        operands = float(np.median(np.linalg.norm(last[: task.modulus], axis=1)))
         values: dict[str, Any] = {"steps": steps, "unused_rows": len(unused), "largest_norm": float(norms.max())}
-        values |= {"norm_of_numbers": numbers, "relative_deviation_from_decay_alone": off}
-        sentence = (
-            f"norms up to {norms.max():.1e} after {steps:,} steps, of numbers {numbers:.2f}; {off:.1e} off pure decay"
-        )
+        values |= {"norm_of_operands": operands, "relative_deviation_from_decay_alone": off}
+        sentence = f"norms up to {norms.max():.1e} after {steps:,} steps, of operands {operands:.2f}"
+        sentence += f"; {off:.1e} off pure decay"
         if kept is not None:
-            values["kept_as_they_are_grokked_step"] = kept.grokked("2x_y", seed)
-            sentence += f"; kept as they are, 2x + y {told(kept.grokked('2x_y', seed), kept.best('2x_y', seed))}"
+            step, best = kept.grokked("2x_y", seed), kept.best("2x_y", seed)
+            values["kept_as_they_are_grokked_step"] = step
+            sentence += f"; kept as they are, 2x + y {grokked_at(step, best)}"
         yield Outcome(values, len(unused) == 4 and off < 0.01, sentence)
 
 
@@ -128,7 +128,7 @@ def _frozen(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outc
     for seed in seeds:
         values: dict[str, Any] = {f"{o}_grokked_step": ran.grokked(o, seed) for o in operations}
         values |= {f"{o}_best_test_accuracy": ran.best(o, seed) for o in operations}
-        sentence = ", ".join(f"{o} {told(values[f'{o}_grokked_step'], ran.best(o, seed))}" for o in operations)
+        sentence = ", ".join(f"{o} {grokked_at(values[f'{o}_grokked_step'], ran.best(o, seed))}" for o in operations)
         yield Outcome(values, all(values[f"{o}_grokked_step"] is not None for o in operations), sentence)
 
 
@@ -161,8 +161,8 @@ class Mixed:
 
     def grokked(self, operation: str, member: int) -> int | None:
         """The step at which the operation grokked within the budget, or None."""
-        found = self.run.status["members"][member]["operations"][self.operations.index(operation)]
-        step: int | None = found["grokked_step"]
+        operation_status = self.run.status["members"][member]["operations"][self.operations.index(operation)]
+        step: int | None = operation_status["grokked_step"]
         return step if step is not None and step <= self.budget else None
 
     def best(self, operation: str, member: int) -> float:
@@ -174,8 +174,8 @@ class Mixed:
 
 def mixed(trainer: Trainer, size: Size, name: str, seeds: Sequence[int], fraction: float) -> Mixed:
     """A mixture of the presets, until shortly after it has grokked on average or its steps are over."""
-    asked: dict[str, Any] = {
-        **ASKED[size],
+    settings: dict[str, Any] = {
+        **SIZE_SETTINGS[size],
         "split.frac_train": fraction,
         "budget.steps": STEPS[size],
         "budget.stop_when_grokked": True,
@@ -185,7 +185,7 @@ def mixed(trainer: Trainer, size: Size, name: str, seeds: Sequence[int], fractio
         "measures.names": [],
         "name": f"furuta2024-{size}-mixture-{name}",
     }
-    run = trainer.train([preset(f"furuta2024/mixture-{name}", {**asked, "seed": seed}) for seed in seeds])
+    run = trainer.train([preset(f"furuta2024/mixture-{name}", {**settings, "seed": seed}) for seed in seeds])
     return Mixed(run, MIXTURES[name][0], STEPS[size])
 
 
@@ -202,13 +202,11 @@ def _rescued(name: str, hard: str) -> Callable[[Trainer, Size, Sequence[int]], I
             for operation in together.operations:
                 step, best = together.grokked(operation, i), together.best(operation, i)
                 values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
-                sentences.append(f"{operation} {told(step, best)}")
-            values["alone_grokked_step"], values["alone_best_test_accuracy"] = (
-                scratch.grokked(hard, seed),
-                scratch.best(hard, seed),
-            )
-            holds = values[f"{hard}_grokked_step"] is not None and values["alone_grokked_step"] is None
-            sentences.append(f"{hard} alone {told(values['alone_grokked_step'], values['alone_best_test_accuracy'])}")
+                sentences.append(f"{operation} {grokked_at(step, best)}")
+            step, best = scratch.grokked(hard, seed), scratch.best(hard, seed)
+            values |= {"alone_grokked_step": step, "alone_best_test_accuracy": best}
+            holds = values[f"{hard}_grokked_step"] is not None and step is None
+            sentences.append(f"{hard} alone {grokked_at(step, best)}")
             yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
 
     return run
@@ -226,7 +224,7 @@ def _elementary(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[
         holds = holds and all(any(r.grokked(o, i) is None for o in r.operations) for _, r in fewer)
         sentence = "; ".join(
             f"from {fraction:.0%} of the pairs "
-            + ", ".join(f"{o} {told(r.grokked(o, i), r.best(o, i))}" for o in r.operations)
+            + ", ".join(f"{o} {grokked_at(r.grokked(o, i), r.best(o, i))}" for o in r.operations)
             for fraction, r in runs.items()
         )
         yield Outcome(values, holds, sentence)
@@ -240,7 +238,7 @@ def _order(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outco
         last = steps["multiply"]
         holds = len(known) == len(steps) and last == max(known)
         values = {f"{o}_grokked_step": step for o, step in steps.items()}
-        yield Outcome(values, holds, ", ".join(f"{o} {told(s, ran.best(o, i))}" for o, s in steps.items()))
+        yield Outcome(values, holds, ", ".join(f"{o} {grokked_at(s, ran.best(o, i))}" for o, s in steps.items()))
 
 
 _SMALL = (
@@ -270,7 +268,7 @@ CLAIMS = [
         claim="The frozen embedding of a model that has grokked x + y makes 2x + y grok, where alone it does not.",
         source="figure 9, tables 1 and 6",
         expected="groks from 30% with it, from 50% without",
-        counter="Rows of signs that the source has never seen are drawn anew here: decay left nothing of them.",
+        counter="Rows of signs that the source has never seen are drawn again here: decay left nothing of them.",
     ),
     _transfer(
         _helps(TRANSFORMER_OF_PRODUCT),

@@ -83,8 +83,8 @@ def _parameters(trainer: Trainer, seed: int) -> Outcome:
 
 def _spectra(trainer: Trainer, seed: int) -> Outcome:
     weights, task, _ = _start(seed)
-    found = MEASURES["fourier_sparsity"](weights, task)
-    values = {f"{what}_{name}": float(found[f"{what}_{name}"]) for name in INITIAL_SPECTRA for what in ("ffs", "fcr")}
+    spectra = MEASURES["fourier_sparsity"](weights, task)
+    values = {f"{what}_{name}": float(spectra[f"{what}_{name}"]) for name in INITIAL_SPECTRA for what in ("ffs", "fcr")}
     holds = all(
         values[f"ffs_{name}"] == ffs and abs(values[f"fcr_{name}"] - fcr) <= 3 * sd
         for name, (ffs, fcr, sd) in INITIAL_SPECTRA.items()
@@ -117,11 +117,11 @@ def _split(trainer: Trainer, seed: int) -> Outcome:
 
 
 def _powers(trainer: Trainer, seed: int) -> Outcome:
-    found = {p: tuple(power(n, p)["values"] for n in range(2, 8)) for p in POWERS}
+    counts_by_modulus = {p: tuple(power(n, p)["values"] for n in range(2, 8)) for p in POWERS}
     one_to_one = {p: [n for n in range(2, 8) if power(n, p)["bijective"]] for p in POWERS}
-    values: dict[str, Any] = {f"powers_mod_{p}": list(counts) for p, counts in found.items()}
+    values: dict[str, Any] = {f"powers_mod_{p}": list(counts) for p, counts in counts_by_modulus.items()}
     values |= {f"one_to_one_mod_{p}": exponents for p, exponents in one_to_one.items()}
-    holds = found == POWERS and one_to_one == {97: [5, 7], 59: [3, 5, 7], 113: [3, 5]}
+    holds = counts_by_modulus == POWERS and one_to_one == {97: [5, 7], 59: [3, 5, 7], 113: [3, 5]}
     sentence = "; ".join(f"mod {p} the exponents {', '.join(map(str, e))}" for p, e in one_to_one.items())
     return Outcome(values, holds, f"one-to-one: {sentence}")
 
@@ -133,9 +133,9 @@ def _factors(trainer: Trainer, seed: int) -> Outcome:
         tree = resolve(operation)[1].tree
         holds = holds and over_integers(tree)["irreducible"]
         for p, irreducible in moduli.items():
-            found = over_field(tree, p)
-            values[f"{operation}_mod_{p}"] = found["text"]
-            holds = holds and found["irreducible"] == irreducible
+            factors = over_field(tree, p)
+            values[f"{operation}_mod_{p}"] = factors["text"]
+            holds = holds and factors["irreducible"] == irreducible
     sentence = f"x² + xy + y² is {values['x2_xy_y2_mod_97']} mod 97, x² + y² is {values['x2_y2_mod_97']}"
     return Outcome(values, bool(holds), sentence)
 
@@ -147,19 +147,19 @@ def _labels(trainer: Trainer, seed: int) -> Outcome:
     counts = True
     for operation, (n, most, least, entropy, kl, of_train, of_test) in LABELS.items():
         trainer.check_time()
-        found = label_statistics(build_task(preset(f"furuta2024/{operation}")), seeds=100)
-        counts = counts and (found["labels"], found["largest_count"], found["smallest_count"]) == (n, most, least)
-        counts = counts and abs(found["entropy"] - entropy) < 1e-4
+        statistics = label_statistics(build_task(preset(f"furuta2024/{operation}")), seeds=100)
+        own = tuple(statistics[key] for key in ("labels", "largest_count", "smallest_count"))
+        counts = counts and own == (n, most, least) and abs(statistics["entropy"] - entropy) < 1e-4
         for name, reference, digits in (
             ("kl", kl, 8e-4),
             ("train_entropy", of_train, 5e-4),
             ("test_entropy", of_test, 5e-4),
         ):
             # two means of 100 splits each, the reference rounded as it was written (of KL a range)
-            error = found[name]["sd"] * math.sqrt(2 / 100)
-            off = max(off, (abs(found[name]["mean"] - reference) - digits) / error)
-        values[f"{operation}_kl"] = found["kl"]["mean"]
-        spread[operation] = found["kl"]["mean"], found["kl"]["sd"]
+            error = statistics[name]["sd"] * math.sqrt(2 / 100)
+            off = max(off, (abs(statistics[name]["mean"] - reference) - digits) / error)
+        values[f"{operation}_kl"] = statistics["kl"]["mean"]
+        spread[operation] = statistics["kl"]["mean"], statistics["kl"]["sd"]
     grokking, others = ([spread[o] for o in of] for of in (GROKKING, NOT_GROKKING))
     apart = max(abs(a - b) / max(s, t) for a, s in grokking for b, t in others)
     values["largest_deviation_in_standard_errors"] = off

@@ -9,7 +9,17 @@ from typing import Any
 import polars as pl
 
 from groklab.experiment.presets import preset
-from groklab.papers.furuta2024.claims.runs import ASKED, MORE, STEPS, Trained, alone, cleaned_up, told, trained, trial
+from groklab.papers.furuta2024.claims.runs import (
+    MORE,
+    SIZE_SETTINGS,
+    STEPS,
+    Trained,
+    alone,
+    cleaned_up,
+    grokked_at,
+    trained,
+    trial,
+)
 from groklab.papers.furuta2024.claims.spectra import DENSE, SPARSE
 from groklab.papers.published import published_of, published_tables
 from groklab.reproduction import Claim, Outcome, Trainer
@@ -35,8 +45,8 @@ class Family:
 
     def trained(self, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Trained:
         """All of them in one run."""
-        asked = {"budget__extra_steps": LONGER[size], "split__frac_train": MORE[size]}
-        return trained(trainer, size, self.name, self.easy + self.hard, seeds, **asked)
+        settings = {"budget__extra_steps": LONGER[size], "split__frac_train": MORE[size]}
+        return trained(trainer, size, self.name, self.easy + self.hard, seeds, **settings)
 
 
 FACTORIZABLE = Family("factorizable", ("x_plus_y_power_2", "x_plus_y_power_2_x_y"), ("x2_xy_y2", "x2_xy_y2_x"))
@@ -54,7 +64,7 @@ def _verdicts(family: Family) -> Callable[[Trainer, Size, Sequence[int]], Iterat
             for operation in ran.operations:
                 step, best = ran.grokked(operation, seed), ran.best(operation, seed)
                 values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
-                sentences.append(f"{operation} {told(step, best)}")
+                sentences.append(f"{operation} {grokked_at(step, best)}")
             holds = all(values[f"{o}_grokked_step"] is not None for o in family.easy)
             holds = holds and all(values[f"{o}_grokked_step"] is None for o in family.hard)
             yield Outcome(values, holds, f"{', '.join(sentences)} in {ran.budget:,} steps")
@@ -76,9 +86,9 @@ def _against(easy: str, hard: str) -> Callable[[Trainer, Size, Sequence[int]], I
                 f"{hard}_grokked_step": other.grokked(hard, seed),
                 f"{hard}_best_test_accuracy": other.best(hard, seed),
             }
-            sentence = f"{easy} {told(step)}, {hard} {told(other.grokked(hard, seed), other.best(hard, seed))}"
-            holds = step is not None and values[f"{hard}_grokked_step"] is None
-            yield Outcome(values, holds, f"{sentence} in {STEPS[size]:,} steps")
+            hard_step = other.grokked(hard, seed)
+            sentence = f"{easy} {grokked_at(step)}, {hard} {grokked_at(hard_step, other.best(hard, seed))}"
+            yield Outcome(values, step is not None and hard_step is None, f"{sentence} in {STEPS[size]:,} steps")
 
     return run
 
@@ -119,8 +129,9 @@ def _relabelled(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[
         holds = steps[0] is not None and steps[1] is not None and 0.5 <= steps[0] / steps[1] <= 2
         holds = holds and values["ffs_W_L_along_sums"] < SPARSE < values["ffs_W_L_along_answers"]
         sentence = (
-            f"(x + y)^5 {told(steps[0])}, x + y {told(steps[1])}; FFS of W_L {values['ffs_W_L_along_answers']:.2f} "
-            f"along the answers and {values['ffs_W_L_along_sums']:.2f} along the sums"
+            f"(x + y)^5 {grokked_at(steps[0])}, x + y {grokked_at(steps[1])}; FFS of W_L "
+            f"{values['ffs_W_L_along_answers']:.2f} along the answers "
+            f"and {values['ffs_W_L_along_sums']:.2f} along the sums"
         )
         yield Outcome(values, holds, sentence)
 
@@ -164,20 +175,20 @@ MODULI = (59, 97, 113)
 #: Share of a table's cells that are to come out as published.
 BAR = 0.9
 #: What the steps of a table's members are, whatever the presets say.
-ASKED_FOR = {"budget.extra_steps": 0, "measures.names": []}
+FIXED = {"budget.extra_steps": 0, "measures.names": []}
 
 
 def _swept(
-    trainer: Trainer, name: str, operations: Sequence[str], asked: dict[str, Any], seeds: Sequence[int]
+    trainer: Trainer, name: str, operations: Sequence[str], settings: dict[str, Any], seeds: Sequence[int]
 ) -> pl.DataFrame:
     """The table of a sweep over operations, shares and seeds; members stop once they have grokked."""
     # sweeps know presets by name, so that this package is there before they are
     from groklab.sweeps.sweep import sweep
 
     keys = {"task.expression": list(operations), "split.frac_train": list(FRACTIONS), "seed": list(seeds)}
-    settings = {**ASKED["full"], "budget.steps": STEPS["full"], **ASKED_FOR, **asked}
-    told = trainer.portion_view
-    view = None if told is None else lambda progress: told(progress.portion)
+    settings = {**SIZE_SETTINGS["full"], "budget.steps": STEPS["full"], **FIXED, **settings}
+    grokked_at = trainer.portion_view
+    view = None if grokked_at is None else lambda progress: grokked_at(progress.portion)
     return sweep(
         preset("furuta2024"), keys, overrides=settings, name=f"furuta2024-{name}", view=view, home=trainer.home
     ).table
@@ -239,13 +250,14 @@ def _table_6(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Out
 def _moduli(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     ran: dict[int, Trained] = {}
     for p in MODULI:
-        asked = {"task__p": p, "split__frac_train": 0.9}
-        ran[p] = trained(trainer, size, f"x3_xy-mod-{p}", ("x3_xy",), seeds, **asked)
+        settings = {"task__p": p, "split__frac_train": 0.9}
+        ran[p] = trained(trainer, size, f"x3_xy-mod-{p}", ("x3_xy",), seeds, **settings)
     for seed in seeds:
         values: dict[str, Any] = {f"grokked_step_mod_{p}": t.grokked("x3_xy", seed) for p, t in ran.items()}
         values |= {f"best_test_accuracy_mod_{p}": t.best("x3_xy", seed) for p, t in ran.items()}
         holds = [values[f"grokked_step_mod_{p}"] is not None for p in MODULI] == [False, True, False]
-        sentence = ", ".join(f"mod {p} {told(t.grokked('x3_xy', seed), t.best('x3_xy', seed))}" for p, t in ran.items())
+        steps = {p: (t.grokked("x3_xy", seed), t.best("x3_xy", seed)) for p, t in ran.items()}
+        sentence = ", ".join(f"mod {p} {grokked_at(*end)}" for p, end in steps.items())
         yield Outcome(values, holds, sentence)
 
 

@@ -28,7 +28,7 @@ MORE: dict[Size, float] = {"quick": 0.75, "full": 0.3}
 STEPS: dict[Size, int] = {"quick": 4_000, "full": 100_000}
 #: Steps of clean-up that are trained after grokking where weights are looked at.
 CLEAN_UP: dict[Size, int] = {"quick": 2_000, "full": 4_000}
-ASKED: dict[Size, dict[str, Any]] = {
+SIZE_SETTINGS: dict[Size, dict[str, Any]] = {
     "quick": {"task.p": 37, "evaluation.every": 20},
     "full": {"task.p": 97, "evaluation.every": 50},
 }
@@ -117,8 +117,8 @@ def trained(
     changes: settings with `__` for a dot, over those of the size; value i of a `PerSeed` is that of seed i. Operations
     that stand beside others are all shown with the sign '=', as rows of one run share their tokens.
     """
-    asked: dict[str, Any] = {
-        **ASKED[size],
+    settings: dict[str, Any] = {
+        **SIZE_SETTINGS[size],
         "split.frac_train": FRACTION[size],
         "budget.steps": STEPS[size],
         "budget.stop_when_grokked": True,
@@ -129,14 +129,14 @@ def trained(
         "name": f"furuta2024-{size}-{what}",
     }
     if len(operations) > 1:
-        asked["task.op_token"] = "="
-    asked |= {key.replace("__", "."): value for key, value in changes.items()}
+        settings["task.op_token"] = "="
+    settings |= {key.replace("__", "."): value for key, value in changes.items()}
     members = []
     for operation in operations:
         for i, seed in enumerate(seeds):
-            own = {k: v[i] if isinstance(v, PerSeed) else v for k, v in asked.items()}
+            own = {k: v[i] if isinstance(v, PerSeed) else v for k, v in settings.items()}
             members.append(preset(f"furuta2024/{operation}", {**own, "seed": seed}))
-    return Trained(trainer.train(members), tuple(operations), tuple(seeds), asked["budget.steps"])
+    return Trained(trainer.train(members), tuple(operations), tuple(seeds), settings["budget.steps"])
 
 
 class PerSeed(tuple[Any, ...]):
@@ -177,7 +177,7 @@ def trial(run: Any, size: Size, cost: float, setting: str = "{}.", cleaned: bool
     )
 
 
-def told(step: int | None, best: float | None = None) -> str:
+def grokked_at(step: int | None, best: float | None = None) -> str:
     """When something grokked, for people."""
     if step is not None:
         return f"grokked at {step:,}"

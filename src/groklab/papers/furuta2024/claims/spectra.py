@@ -11,7 +11,7 @@ from groklab.measures import MEASURES
 from groklab.measures.fourier import embedding_matrix, neuron_logit_map
 from groklab.measures.fourier_sparsity import coefficient_ratio, cosine_led, singular_ratio
 from groklab.measures.logit_parts import PARTS
-from groklab.papers.furuta2024.claims.runs import Trained, cleaned_up, told, trial
+from groklab.papers.furuta2024.claims.runs import Trained, cleaned_up, grokked_at, trial
 from groklab.reproduction import Claim, Outcome, Trainer
 from groklab.reproduction.claim import Size
 
@@ -29,15 +29,15 @@ ELEMENTARY_COST: dict[Size, float] = {"quick": 270, "full": 6000}
 
 def _values(trained: Trained, operation: str, seed: int) -> dict[str, Any]:
     """When it grokked, and FFS, FCR and the share of frequencies that cosines lead, of both matrices."""
-    found = trained.spectra(operation, seed)
+    spectra = trained.spectra(operation, seed)
     values: dict[str, Any] = {"grokked_step": trained.grokked(operation, seed)}
     for name in ("W_E", "W_L"):
-        values |= {f"{what}_{name}": float(found[f"{what}_{name}"]) for what in ("ffs", "fcr", "cosine_led")}
+        values |= {f"{what}_{name}": float(spectra[f"{what}_{name}"]) for what in ("ffs", "fcr", "cosine_led")}
     return values
 
 
-def _said(values: dict[str, Any]) -> str:
-    return f"{told(values['grokked_step'])}; " + ", ".join(
+def _sentence(values: dict[str, Any]) -> str:
+    return f"{grokked_at(values['grokked_step'])}; " + ", ".join(
         f"{name} with FFS {values[f'ffs_{name}']:.2f} and FCR {values[f'fcr_{name}']:.2f}" for name in ("W_E", "W_L")
     )
 
@@ -48,7 +48,7 @@ def _addition(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Ou
         values = _values(trained, "add", seed)
         few = max(values["ffs_W_E"], values["ffs_W_L"]) < SPARSE
         alike = min(values["fcr_W_E"], values["fcr_W_L"]) > BALANCED
-        yield Outcome(values, values["grokked_step"] is not None and few and alike, _said(values))
+        yield Outcome(values, values["grokked_step"] is not None and few and alike, _sentence(values))
 
 
 def _multiplication(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
@@ -61,7 +61,9 @@ def _multiplication(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Itera
         cosines = min(values["cosine_led_W_E"], values["cosine_led_W_L"]) > BIASED
         for name in ("W_E", "W_L"):
             values[f"led_by_one_phase_{name}"] = max(values[f"cosine_led_{name}"], 1 - values[f"cosine_led_{name}"])
-        sentence = f"{_said(values)}; cosines lead {values['cosine_led_W_E']:.0%} and {values['cosine_led_W_L']:.0%}"
+        sentence = (
+            f"{_sentence(values)}; cosines lead {values['cosine_led_W_E']:.0%} and {values['cosine_led_W_L']:.0%}"
+        )
         yield Outcome(values, values["grokked_step"] is not None and all_used and falls and cosines, sentence)
 
 
@@ -72,7 +74,7 @@ def _subtraction(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator
         values["fcr_W_L_of_addition"] = float(plus.spectra("add", seed)["fcr_W_L"])
         few = max(values["ffs_W_E"], values["ffs_W_L"]) < SPARSE
         biased = values["fcr_W_L"] < values["fcr_W_L_of_addition"] - 0.1
-        sentence = f"{_said(values)}, where addition's W_L has FCR {values['fcr_W_L_of_addition']:.2f}"
+        sentence = f"{_sentence(values)}, where addition's W_L has FCR {values['fcr_W_L_of_addition']:.2f}"
         yield Outcome(values, values["grokked_step"] is not None and few and biased, sentence)
 
 
@@ -82,7 +84,7 @@ def _squares(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Out
         values = _values(trained, "x2_y2", seed)
         like_product = values["ffs_W_E"] > DENSE and values["fcr_W_E"] < 0.5 and values["cosine_led_W_E"] > BIASED
         like_sum = values["ffs_W_L"] < SPARSE and values["fcr_W_L"] > BALANCED
-        sentence = f"{_said(values)}; cosines lead {values['cosine_led_W_E']:.0%} of the frequencies of W_E"
+        sentence = f"{_sentence(values)}; cosines lead {values['cosine_led_W_E']:.0%} of the frequencies of W_E"
         yield Outcome(values, values["grokked_step"] is not None and like_product and like_sum, sentence)
 
 
@@ -102,8 +104,8 @@ def _shifted(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Out
         same = max(v for k, v in values.items() if k.endswith("changes_by")) < 1e-9
         holds = values["grokked_step"] is not None and max(before) < BIASED < min(after) and falls and same
         sentence = (
-            f"{told(values['grokked_step'])}; cosines lead {before[0]:.0%} and {before[1]:.0%} of W_E's frequencies "
-            f"and W_L's, and {after[0]:.0%} and {after[1]:.0%} once x is renamed x + 1"
+            f"{grokked_at(values['grokked_step'])}; cosines lead {before[0]:.0%} and {before[1]:.0%} of W_E's "
+            f"frequencies and W_L's, and {after[0]:.0%} and {after[1]:.0%} once x is renamed x + 1"
         )
         yield Outcome(values, bool(holds), sentence)
 
@@ -157,13 +159,13 @@ def _losses(trainer: Trainer, trained: Trained, operation: str, seed: int) -> di
     trainer.check_time()
     experiment = trained.run.experiments[trained.member(operation, seed)]
     rows = trained.train_rows(operation, seed)
-    found = MEASURES["logit_parts"](
+    parts = MEASURES["logit_parts"](
         trained.weights(operation, seed), trained.task(operation, seed), rows, network=experiment.network
     )
     losses: dict[str, Any] = {}
-    for i, rule in enumerate(found["rules"]):
-        losses[rule] = dict(zip(PARTS, np.asarray(found["train_loss"])[i].tolist(), strict=True))
-        losses[rule]["frequencies"] = (np.flatnonzero(np.asarray(found["is_key"])[i]) + 1).tolist()
+    for i, rule in enumerate(parts["rules"]):
+        losses[rule] = dict(zip(PARTS, np.asarray(parts["train_loss"])[i].tolist(), strict=True))
+        losses[rule]["frequencies"] = (np.flatnonzero(np.asarray(parts["is_key"])[i]) + 1).tolist()
     return losses
 
 
@@ -297,7 +299,7 @@ CLAIMS = [
         expected="1.336e-7 of all parts, .7141 of the key ones, 5.348e-6 without non-key frequencies; the bars: above "
         "10⁵ times and 10 times all parts",
         counter="The numbers hang on what counts as key, and on whether the mean of each class is given back: both "
-        "are told, for the frequencies of W_L and for those of W_E or W_L.",
+        "are given, for the frequencies of W_L and for those of W_E or W_L.",
         quick=trial(
             _parts_of_subtraction,
             "quick",

@@ -53,9 +53,9 @@ def _accuracies(trainer: Trainer, seed: int) -> Outcome:
         _, train, _ = _data(run, i)
         right = curves["train_accuracy"][-1] * n + curves["test_accuracy"][-1] * (55 - n)
         real.append(float(right / 55))
-        found = parallelogram_quality(run.weights(member=i)["embed.W_E"], build_task(run.experiments[i]), train)
-        predicted.append(found["predicted_accuracy"])
-        ideal.append(found["ideal_accuracy"])
+        quality = parallelogram_quality(run.weights(member=i)["embed.W_E"], build_task(run.experiments[i]), train)
+        predicted.append(quality["predicted_accuracy"])
+        ideal.append(quality["ideal_accuracy"])
     a, b = np.array(real), np.array(predicted)
     values: dict[str, Any] = {
         "correlation": float(np.corrcoef(a, b)[0, 1]),
@@ -89,7 +89,7 @@ def _times(run: Run, member: int) -> tuple[int | None, float, float]:
 def _necessary(trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
     from scipy.stats import spearmanr  # a second of importing, which other commands need not take
 
-    found = []
+    counts = []
     for seed in seeds:
         run = _runs(trainer, seed)
         forced, forced_good, free, free_good, times = 0, 0, 0, 0, []
@@ -101,10 +101,10 @@ def _necessary(trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
             free, free_good = free + (not linear), free_good + (not linear and seen is not None)
             if linear and seen is not None:
                 times.append((seen, theirs, 1 / (rate * ETA)))
-        found.append((forced, forced_good, free, free_good, times))
-    every = [t for f in found for t in f[4]]
+        counts.append((forced, forced_good, free, free_good, times))
+    every = [t for f in counts for t in f[4]]
     order = spearmanr([t[0] for t in every], [t[1] for t in every]).statistic if len(every) > 2 else float("nan")
-    for forced, forced_good, free, free_good, times in found:
+    for forced, forced_good, free, free_good, times in counts:
         values = {
             "forced_sets": forced,
             "of_them_reach_rqi": forced_good,
@@ -151,19 +151,19 @@ def _first(curve: np.ndarray, steps: np.ndarray, bar: float) -> int | None:
 def _grokking_embedding(name: str, steps: int) -> Any:
     def run(trainer: Trainer, seed: int) -> Outcome:
         trained = trainer.train(preset(name, {"seed": seed, "budget.steps": steps}))
-        curves, found = trained.curves(), _measured(trained, steps)
+        curves, measured = trained.curves(), _measured(trained, steps)
         kept = curves["step"] <= steps
         at, right = curves["step"][kept], curves["test_accuracy"][kept]
         values: dict[str, Any] = {"memorised_at": _first(curves["train_accuracy"][kept], at, 0.99)}
         values |= {f"test_{bar:.0%}_at": _first(right, at, bar) for bar in (0.1, 0.5, 0.9)}
-        dimension, measured_at = found["embedding_components.effective_dimension"].to_numpy(), found["step"].to_numpy()
+        dimension = measured["embedding_components.effective_dimension"].to_numpy()
+        measured_at = measured["step"].to_numpy()
         peak = int(dimension.argmax())
         values |= {"dimension_at_start": float(dimension[0]), "dimension_at_most": float(dimension[peak])}
         values |= {"dimension_at_most_at": int(measured_at[peak]), "dimension_at_end": float(dimension[-1])}
         values["test_accuracy_at_most_dimension"] = float(np.interp(measured_at[peak], at, right))
-        frequencies, shares = zip(
-            *(on_one_circle(_points(row)) for row in found["embedding_components.coordinates"].to_list()), strict=True
-        )
+        points = map(_points, measured["embedding_components.coordinates"].to_list())
+        frequencies, shares = zip(*map(on_one_circle, points), strict=True)
         values |= {"circle_frequency": frequencies[-1], "circle_share_at_end": shares[-1]}
         values["circle_share_at_start"] = shares[0]
         ten, half, ninety = (values[f"test_{bar}%_at"] for bar in (10, 50, 90))
@@ -214,12 +214,12 @@ class Plane:
     def letters(self, trainer: Trainer, seeds: Sequence[int]) -> list[dict[tuple[float, float], str]]:
         """Of each seed, the phase's letter by rate and decay; all are one ensemble."""
         cells = [(rate, decay) for rate in self.rates for decay in self.decays]
-        asked = {**RETIRING, "budget.steps": self.steps, "name": "liu2022-permutations"}
+        settings = {**RETIRING, "budget.steps": self.steps, "name": "liu2022-permutations"}
         members = []
         for seed in seeds:
             for rate, decay in cells:
                 own = {"optimiser.learning_rate": rate, "optimiser.weight_decay": decay, "seed": seed}
-                members.append(preset("liu2022/diagram-s3", {**asked, **own}))
+                members.append(preset("liu2022/diagram-s3", {**settings, **own}))
         run = trainer.train(members)
         phases = iter(phase_until(run, i, self.steps).phase for i in range(len(members)))
         return [{cell: LETTERS[next(phases)] for cell in cells} for _ in seeds]

@@ -1,4 +1,4 @@
-"""Cells of the published phase diagrams, trained anew: the toy regression over two of its rates and decays.
+"""Cells of the published phase diagrams, trained again: the toy regression over two of its rates and decays.
 
 Members start from the published code's own initial weights and training sets ("notebook" recipe; seed 58 is that of
 the published diagrams). A published step counts from 0 after the update, so ours is one more.
@@ -75,21 +75,21 @@ def implied(seed: int) -> float:
 
 def train_part(trainer: Trainer, name: str, published: PublishedMap, part: Part, seed: int) -> Run:
     """One member a cell, in the order of the cells."""
-    asked = {**started(trainer, seed), **RETIRING, "budget.steps": part.budget, "evaluation.every": part.every}
-    return trainer.train([_cell(name, published, cell, asked) for cell in part.cells])
+    settings = {**started(trainer, seed), **RETIRING, "budget.steps": part.budget, "evaluation.every": part.every}
+    return trainer.train([_cell(name, published, cell, settings) for cell in part.cells])
 
 
-def _cell(name: str, published: PublishedMap, cell: tuple[int, int], asked: dict[str, Any]) -> Experiment:
+def _cell(name: str, published: PublishedMap, cell: tuple[int, int], settings: dict[str, Any]) -> Experiment:
     values = {axis.key: axis.values[i] for axis, i in zip((published.rows, published.columns), cell, strict=True)}
-    return preset("liu2022/diagram", {**asked, **values, "name": f"liu2022-{name}"})
+    return preset("liu2022/diagram", {**settings, **values, "name": f"liu2022-{name}"})
 
 
 def phase_until(run: Run, member: int, budget: int) -> LearningPhase:
     """A member's phase by `budget`; the run may have gone further."""
     curves = run.curves(member)
     kept = curves["step"] <= budget
-    whole = ~np.isnan(curves["train_loss"])
-    train, test = (np.where(whole, curves[f"{part}_accuracy"], np.nan)[kept] for part in ("train", "test"))
+    finite = ~np.isnan(curves["train_loss"])
+    train, test = (np.where(finite, curves[f"{part}_accuracy"], np.nan)[kept] for part in ("train", "test"))
     return learning_phase(curves["step"][kept], train, test, budget=budget)
 
 
@@ -105,14 +105,14 @@ def diagram(trainer: Trainer, name: str, published: PublishedMap, parts: Sequenc
         run = train_part(trainer, name, published, part, seed)
         cut = published_until(published, part.budget)
         for member, (i, j) in enumerate(part.cells):
-            found = phase_until(run, member, part.budget)
+            phase = phase_until(run, member, part.budget)
             own: dict[str, Any] = {
                 "row": i,
                 "column": j,
                 "rate": published.rows.values[i],
                 "other": published.columns.values[j],
             }
-            own |= {"letter": LETTERS[found.phase], "train_step": found.train_step, "test_step": found.test_step}
+            own |= {"letter": LETTERS[phase.phase], "train_step": phase.train_step, "test_step": phase.test_step}
             own |= {"published_letter": cut.letters()[i][j]}
             for what, steps in (("train", cut.train_steps), ("test", cut.test_steps)):
                 own[f"published_{what}"] = None if np.isnan(steps[i, j]) else int(steps[i, j]) + 1

@@ -143,10 +143,10 @@ def _flow(trainer: Trainer, seed: int) -> Outcome:
         chosen = random_set(equations, k, rng)
         gram, e = equations.gram(chosen), rng.uniform(-0.5, 0.5, (P, 1))
         e = (e - e.mean()) / e.std(ddof=1)
-        found = flow(e, gram, 1.0, times)
-        drift = max(drift, float(np.abs((found**2).sum(axis=(1, 2)) - (P - 1)).max()))
-        off_centre = max(off_centre, float(np.abs(found.sum(axis=1)).max()))
-        last = np.sort(found[-1, :, 0])
+        path = flow(e, gram, 1.0, times)
+        drift = max(drift, float(np.abs((path**2).sum(axis=(1, 2)) - (P - 1)).max()))
+        off_centre = max(off_centre, float(np.abs(path.sum(axis=1)).max()))
+        last = np.sort(path[-1, :, 0])
         line = np.linspace(-LINE_END, LINE_END, P)
         on_line = bool(np.abs(last - line).max() < 1e-4)
         wrong += on_line != (equations.null_dimension(chosen) == LINEAR)
@@ -183,30 +183,29 @@ def _frozen(equations: Equations) -> float:
 
 
 def _rates(trainer: Trainer, seed: int) -> Outcome:
-    rng, equations, found = np.random.default_rng(seed), addition(P), {}
+    rng, equations, medians = np.random.default_rng(seed), addition(P), {}
     for k in RATES:
         rates = []
         for _ in range(400):
             chosen = random_set(equations, k, rng)
             rates.append(grokking_rate(equations.eigenvalues(chosen), equations.count(chosen)))
-        found[k] = float(np.median(rates))
-    holds = found[20] == 0 and all(abs(found[k] / v - 1) < 0.12 for k, v in RATES.items() if v)
-    sentence = (
-        "median rates " + ", ".join(f"{v:.3g}" for v in found.values()) + f" from {', '.join(map(str, found))} pairs"
-    )
-    return Outcome({f"median_lambda_3_at_{k}": v for k, v in found.items()}, holds, sentence)
+        medians[k] = float(np.median(rates))
+    holds = medians[20] == 0 and all(abs(medians[k] / v - 1) < 0.12 for k, v in RATES.items() if v)
+    rates_text = ", ".join(f"{v:.3g}" for v in medians.values())
+    sentence = f"median rates {rates_text} from {', '.join(map(str, medians))} pairs"
+    return Outcome({f"median_lambda_3_at_{k}": v for k, v in medians.items()}, holds, sentence)
 
 
 def _sizes(moduli: tuple[int, ...], draws: int) -> Callable[[Trainer, int], Outcome]:
     def run(trainer: Trainer, seed: int) -> Outcome:
-        found, near = {}, True
+        fractions, near = {}, True
         for p in moduli:
             trainer.check_time()
             equations = addition(p)
-            found[p] = float(np.median(critical_sizes(equations, draws, seed))) / equations.n_pairs
-            near &= abs(found[p] - FRACTIONS[p]) < max(0.12 * FRACTIONS[p], 1.01 / equations.n_pairs)
-        values: dict[str, Any] = {f"critical_fraction_p{p}": v for p, v in found.items()}
-        sentence = ", ".join(f"{v:.2f} at p = {p}" for p, v in found.items())
+            fractions[p] = float(np.median(critical_sizes(equations, draws, seed))) / equations.n_pairs
+            near &= abs(fractions[p] - FRACTIONS[p]) < max(0.12 * FRACTIONS[p], 1.01 / equations.n_pairs)
+        values: dict[str, Any] = {f"critical_fraction_p{p}": v for p, v in fractions.items()}
+        sentence = ", ".join(f"{v:.2f} at p = {p}" for p, v in fractions.items())
         return Outcome(values, near, sentence)
 
     return run
@@ -227,8 +226,10 @@ def _modular(trainer: Trainer, seed: int) -> Outcome:
     return Outcome(values, len(refused) == 4 and max(spread) < 1e-9, "only the constant representation is consistent")
 
 
-def _exact(run: Callable[[Trainer, int], Outcome], setting: str, cost: float) -> Trial:
-    return Trial(setting=setting, seeds=3, cost=cost, run=run)
+def _exact(run: Callable[[Trainer, int], Outcome], setting: str, cost: float, **more: Any) -> dict[str, Any]:
+    """Return one trial for both sizes."""
+    trial = Trial(setting=setting, cost=cost, run=run, **{"seeds": 3, **more})
+    return {"quick": trial, "full": trial}
 
 
 CLAIMS = [
@@ -238,10 +239,7 @@ CLAIMS = [
         source="section 3.2",
         expected="G of sums over pairs equals A'A; eigenvalues 0, 0, 30, 31.27, …, 48.62 at p = 10; third eigenvalue "
         "p(p + 2)/4 for even p; at least two free dimensions, and modulo p exactly one",
-        quick=_exact(
-            _spectrum, "Linear algebra in double precision; 20 random training sets each of p = 5, 10, 15.", 2
-        ),
-        full=_exact(_spectrum, "Linear algebra in double precision; 20 random training sets each of p = 5, 10, 15.", 2),
+        **_exact(_spectrum, "Linear algebra in double precision; 20 random training sets each of p = 5, 10, 15.", 2),
     ),
     Claim(
         id="critical-fraction",
@@ -254,7 +252,7 @@ CLAIMS = [
     ),
     Claim(
         id="critical-fraction-of-p",
-        claim="The critical fraction is no constant: it falls with p, as some two to three pairs a symbol are enough.",
+        claim="The critical fraction is not a constant: it falls with p, as two to three pairs per symbol are enough.",
         source="not in the paper; the specification's own measurement",
         expected="median .80, .62, .50, .42, .29, .23, .16, .11 at p = 4, 6, 8, 10, 15, 20, 30, 50",
         counter="The paper gives 0.4, which is that of p = 10. Here 12% or one pair is near enough.",
@@ -273,16 +271,14 @@ CLAIMS = [
         expected="null space of dimension 2 for every p, more without any single pair; third eigenvalue 1.076 at "
         "p = 10",
         counter="The paper's worked example at p = 6 uses 8 pairs; 6 are enough.",
-        quick=Trial(setting="p = 4 to 30, exactly.", seeds=1, cost=1, run=_least, fixed=True),
-        full=Trial(setting="p = 4 to 30, exactly.", seeds=1, cost=1, run=_least, fixed=True),
+        **_exact(_least, "p = 4 to 30, exactly.", 1, seeds=1, fixed=True),
     ),
     Claim(
         id="ideal-accuracy",
         claim="Which answers a training set implies can be read off one generic consistent representation.",
         source="section 3.1 and figure 3b; the published code tests ranks instead",
         expected="the same answers as the rank method, on every training set",
-        quick=_exact(_generic, "p = 10, 32 random training sets of 10 to 50 pairs a seed, by both methods.", 12),
-        full=_exact(_generic, "p = 10, 32 random training sets of 10 to 50 pairs a seed, by both methods.", 12),
+        **_exact(_generic, "p = 10, 32 random training sets of 10 to 50 pairs a seed, by both methods.", 12),
     ),
     Claim(
         id="flow",
@@ -291,8 +287,7 @@ CLAIMS = [
         expected="Z0 constant to 1e-10; limit ±1.48629 (k − 4.5)/4.5 where the null space has two dimensions; the "
         "published Euler steps, with Z0 frozen, end at 1.572 for seed 58 (Z0 12% too large)",
         counter="The appendix's proof that the centre is conserved drops a term: it is so for centred embeddings only.",
-        quick=_exact(_flow, "p = 10, the closed form from 18 random starts and training sets a seed.", 12),
-        full=_exact(_flow, "p = 10, the closed form from 18 random starts and training sets a seed.", 12),
+        **_exact(_flow, "p = 10, the closed form from 18 random starts and training sets a seed.", 12),
     ),
     Claim(
         id="grokking-rate",
@@ -300,15 +295,13 @@ CLAIMS = [
         source="section 3.3, figure 5a",
         expected="median 0 at 20 pairs of 55, then .144, .498, 1.89, 4.50 at 25, 30, 40, 50 (ν = 1, Z0 = 9)",
         counter="The paper prints 1/|P0(D)| before the loss, its code has none; published time axes are the code's.",
-        quick=_exact(_rates, "p = 10, 400 random training sets a size and seed.", 3),
-        full=_exact(_rates, "p = 10, 400 random training sets a size and seed.", 3),
+        **_exact(_rates, "p = 10, 400 random training sets a size and seed.", 3),
     ),
     Claim(
         id="not-modular",
         claim="For addition modulo p the theory says nothing: no line satisfies the equations.",
         source="section 3, by omission",
         expected="one free dimension, the constant representation, with all data",
-        quick=Trial(setting="p = 5, 10, 11, 20, exactly.", seeds=1, cost=1, run=_modular, fixed=True),
-        full=Trial(setting="p = 5, 10, 11, 20, exactly.", seeds=1, cost=1, run=_modular, fixed=True),
+        **_exact(_modular, "p = 5, 10, 11, 20, exactly.", 1, seeds=1, fixed=True),
     ),
 ]

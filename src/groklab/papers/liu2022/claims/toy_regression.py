@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,8 +66,8 @@ def _seed58(trainer: Trainer, seed: int) -> Outcome:
     }
     expected = {"train_step": 1130, "test_step": 1529, "rqi_step": 800}
     near = all(values[k] is not None and abs(values[k] - v) <= 1 for k, v in expected.items())
-    whole = values["test_accuracy"] == 1 and last["rqi"] == 1 and last["ideal_accuracy"] == 1
-    holds = near and whole and abs(values["initial_loss"] - 0.981266) < 2e-6 and last["n_parallelograms_train"] == 44
+    perfect = values["test_accuracy"] == 1 and last["rqi"] == 1 and last["ideal_accuracy"] == 1
+    holds = near and perfect and abs(values["initial_loss"] - 0.981266) < 2e-6 and last["n_parallelograms_train"] == 44
     sentence = f"train, test, RQI at {values['train_step']}, {values['test_step']}, {values['rqi_step']}"
     return Outcome(values, holds, sentence)
 
@@ -88,15 +88,21 @@ def _column(trainer: Trainer, seed: int) -> Outcome:
         cell = published_cells.place({"optimiser.learning_rate": rate, "optimiser.weight_decay": 0.0})
         assert cell is not None
         theirs = (published_cells.train_steps[cell], published_cells.test_steps[cell])
-        for name, found, wanted in (("train", train, theirs[0]), ("test", test, theirs[1])):
-            values[f"{name}_step_at_{rate:.1e}"] = found
-            if (found is None) != _never(wanted):
+        for name, own, wanted in (("train", train, theirs[0]), ("test", test, theirs[1])):
+            values[f"{name}_step_at_{rate:.1e}"] = own
+            if (own is None) != _never(wanted):
                 worst = 10_000
-            elif found is not None:
+            elif own is not None:
                 # the published code sees test accuracy one update late
-                worst = max(worst, abs(found - int(wanted)))
+                worst = max(worst, abs(own - int(wanted)))
     sentence = f"six rates, train and test: published steps to within {worst}"
     return Outcome({**values, "largest_difference": worst}, worst <= 2, sentence)
+
+
+def _released(run: Callable[[Trainer, int], Outcome], setting: str, cost: float) -> dict[str, Any]:
+    """Return one trial of the published seed for both sizes."""
+    trial = Trial(setting=setting, seeds=(PUBLISHED_SEED,), cost=cost, run=run, fixed=True)
+    return {"quick": trial, "full": trial}
 
 
 def _never(step: Any) -> bool:
@@ -203,14 +209,14 @@ def _exponent(cells: pl.DataFrame, column: str) -> float | None:
 
 def _furthest(cells: pl.DataFrame) -> float | None:
     """The largest relative distance of a step from the published one, None where only one of the two got there."""
-    found = [0.0]
+    distances = [0.0]
     for part in ("train", "test"):
         for own, theirs in zip(cells[f"{part}_step"], cells[f"published_{part}"], strict=True):
             if (own is None) != (theirs is None):
                 return None
             if own is not None:
-                found.append(abs(own / theirs - 1))
-    return max(found)
+                distances.append(abs(own / theirs - 1))
+    return max(distances)
 
 
 def _rates(size: str) -> Any:
@@ -244,11 +250,11 @@ def _rates(size: str) -> Any:
 
 def _bounds(cells: pl.DataFrame) -> list[float | None]:
     """By decoder rate, the least ratio of rates that generalises."""
-    found: list[float | None] = []
+    bounds: list[float | None] = []
     for _, of in cells.group_by("row", maintain_order=True):
         ratios = of.drop_nulls("test_step")["ratio"].to_list()
-        found.append(round(min(ratios), 2) if ratios else None)
-    return found
+        bounds.append(round(min(ratios), 2) if ratios else None)
+    return bounds
 
 
 _TOY = "The toy regression from the published code's own initial weights, its notebooks' training set of 45 of 55 pairs"
@@ -284,26 +290,26 @@ class Delay:
 
 def _delays(trainer: Trainer, members: Sequence[Experiment], steps: int) -> list[Delay]:
     run = trainer.train(members)
-    found = []
+    delays = []
     for i in range(len(members)):
         phase = phase_until(run, i, steps)
         censored = phase.train_step is not None and phase.gap is None
         lasts = steps - phase.train_step if censored and phase.train_step is not None else phase.gap
-        found.append(Delay(phase.phase, lasts, censored))
-    return found
+        delays.append(Delay(phase.phase, lasts, censored))
+    return delays
 
 
-def _asked(steps: int, name: str) -> dict[str, Any]:
+def _settings(steps: int, name: str) -> dict[str, Any]:
     _, rows = published_start(PUBLISHED_SEED, recipe="notebook")
     return {**RETIRING, "split.rows": rows, "budget.steps": steps, "evaluation.every": 20, "name": name}
 
 
 def _by_scale(trainer: Trainer, seeds: Sequence[int], steps: int) -> list[dict[float, Delay]]:
     """Of each seed, the delay with each initial scale, at full batch."""
-    asked = _asked(steps, "liu2022-initial-scale")
+    settings = _settings(steps, "liu2022-initial-scale")
     cells = [{"seed": seed, "network.init_scale": scale} for seed in seeds for scale in SCALES]
-    found = iter(_delays(trainer, [preset("liu2022/diagram", {**asked, **own}) for own in cells], steps))
-    return [{scale: next(found) for scale in SCALES} for _ in seeds]
+    delays = iter(_delays(trainer, [preset("liu2022/diagram", {**settings, **own}) for own in cells], steps))
+    return [{scale: next(delays) for scale in SCALES} for _ in seeds]
 
 
 def _initial_scale(steps: int) -> Any:
@@ -317,8 +323,8 @@ def _initial_scale(steps: int) -> Any:
 def _batch_size(steps: int) -> Any:
     def run(trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
         full = [of[1.0] for of in _by_scale(trainer, seeds, steps)]
-        asked = {**_asked(steps, "liu2022-batches"), "batch_size": BATCH}
-        small = _delays(trainer, [preset("liu2022/diagram", {**asked, "seed": seed}) for seed in seeds], steps)
+        settings = {**_settings(steps, "liu2022-batches"), "batch_size": BATCH}
+        small = _delays(trainer, [preset("liu2022/diagram", {**settings, "seed": seed}) for seed in seeds], steps)
         named = [{f"batch_{BATCH}": s, "batch_full": f} for s, f in zip(small, full, strict=True)]
         return [_finding(of, "batch_full", f"batch_{BATCH}") for of in named]
 
@@ -330,8 +336,8 @@ def _finding(by_name: dict[str, Delay], short: str, long: str) -> Outcome:
     values: dict[str, Any] = {name: of.phase for name, of in by_name.items()}
     values |= {f"{name}_delay": of.steps for name, of in by_name.items()}
     values["longer"] = by_name[long].longer(by_name[short])
-    told = [f"{name.replace('_', ' ')}: {of.phase}{_in_words(of)}" for name, of in by_name.items()]
-    return Outcome(values, values["longer"] is True, "; ".join(told))
+    sentences = [f"{name.replace('_', ' ')}: {of.phase}{_in_words(of)}" for name, of in by_name.items()]
+    return Outcome(values, values["longer"] is True, "; ".join(sentences))
 
 
 def _in_words(delay: Delay) -> str:
@@ -366,8 +372,7 @@ CLAIMS = [
         expected="loss 0.981266 at the start; 90% of training and test at steps 1,130 and 1,529, RQI 0.95 at 800 (±1); "
         "all right and RQI 1 in the end; 44 equations, ideal accuracy 1",
         counter="The published code prints 1,530: it sees test accuracy one update late.",
-        quick=Trial(setting="The run itself.", seeds=(58,), cost=10, run=_seed58, fixed=True),
-        full=Trial(setting="The run itself.", seeds=(58,), cost=10, run=_seed58, fixed=True),
+        **_released(_seed58, "The run itself.", 10),
     ),
     Claim(
         id="diagram-column",
@@ -376,8 +381,7 @@ CLAIMS = [
         expected="train 8837, 4486, 1995, 1130, 2248, 963; test never, 6413, 3319, 1529, never, never (±1)",
         counter="A step more is allowed for the lag of the published test accuracy. At rates of 1e-3 and more rounding "
         "decides: up to 30% in the specification's own re-run.",
-        quick=Trial(setting="The six cells themselves.", seeds=(58,), cost=30, run=_column, fixed=True),
-        full=Trial(setting="The six cells themselves.", seeds=(58,), cost=30, run=_column, fixed=True),
+        **_released(_column, "The six cells themselves.", 30),
     ),
     Claim(
         id="phase-diagram",

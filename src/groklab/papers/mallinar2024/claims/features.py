@@ -26,7 +26,7 @@ from groklab.papers.mallinar2024.claims.runs import (
     machines,
     of_all,
     solved,
-    trial,
+    trials,
 )
 from groklab.papers.mallinar2024.presets import OPERATIONS
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
@@ -93,17 +93,17 @@ def _alignment(trainer: Trainer, seed: int) -> Outcome:
     holds = True
     for kernel in KERNELS:
         run = machines(trainer, kernel, seed)
-        whole, block = [], []
+        full, block = [], []
         for i in range(len(OPERATIONS)):
             matrices = [run.weights(t + 1, i)["M"] for t in AT]
-            whole.append([alignment(m, matrices[-1]) for m in matrices])
+            full.append([alignment(m, matrices[-1]) for m in matrices])
             block.append([alignment(blocks(m)[2], blocks(matrices[-1])[2]) for m in matrices])
-        for name, found in (("whole", np.array(whole)), ("block", np.array(block))):
+        for name, alignments in (("full", np.array(full)), ("block", np.array(block))):
             values |= {
-                f"{kernel}_{name}_after_{t}": float(v) for t, v in zip(AT, np.median(found, axis=0), strict=True)
+                f"{kernel}_{name}_after_{t}": float(v) for t, v in zip(AT, np.median(alignments, axis=0), strict=True)
             }
-            holds = holds and bool(np.all(np.diff(found, axis=1) > 0))
-        holds = holds and float(np.array(whole)[:, 3].min()) > 0.9
+            holds = holds and bool(np.all(np.diff(alignments, axis=1) > 0))
+        holds = holds and float(np.array(full)[:, 3].min()) > 0.9
     sentence = "; ".join(
         f"{kernel} "
         + ", ".join(f"{values[f'{kernel}_whole_after_{t}']:.2f}" for t in AT[:-1])
@@ -133,7 +133,7 @@ def _diagonal_block(trainer: Trainer, seed: int) -> Outcome:
 
 
 def _claim(run: Any, **words: Any) -> Claim:
-    return Claim(quick=trial(run, "quick"), full=trial(run, "full"), **words)
+    return Claim(**trials(run), **words)
 
 
 FRACTIONS = (0.2, 0.3, 0.5)
@@ -161,9 +161,9 @@ def _planted(trainer: Trainer, seed: int) -> Outcome:
 
 def _one_solve(operation: str, kernel: str, orientation: str, fraction: float, seed: int) -> float:
     """Test accuracy of one kernel solve with planted features; nothing is iterated."""
-    asked = {"seed": seed, "learner.features_seed": seed, "split.frac_train": fraction}
+    settings = {"seed": seed, "learner.features_seed": seed, "split.frac_train": fraction}
     name = f"mallinar2024/planted-{operation}-{kernel}"
-    experiment = preset(name, {**asked, "learner.features": orientation})
+    experiment = preset(name, {**settings, "learner.features": orientation})
     task = build_task(experiment)
     train = make_split(experiment.split, task, seed).train
     return float(experiment.learner.start(task, train).evaluate()["test_accuracy"])
@@ -207,14 +207,14 @@ def _enforced(trainer: Trainer, seed: int) -> Outcome:
                 values[f"{kernel}_{operation}_plain_{t}"] = float(plain[t + 1])
                 values[f"{kernel}_{operation}_enforced_{t}"] = right
                 gains += [right - plain[t + 1]] if t == 10 else []
-    found = {
+    accuracies = {
         (kind, t): [v for k, v in values.items() if k.endswith(f"{kind}_{t}")]
         for kind in ("plain", "enforced")
         for t in (10, 12)
     }
     holds = min(gains) > 0
     sentence = "; ".join(
-        f"after iteration {t} {of_all(found['plain', t])} as it is, {of_all(found['enforced', t])} enforced"
+        f"after iteration {t} {of_all(accuracies['plain', t])} as it is, {of_all(accuracies['enforced', t])} enforced"
         for t in (10, 12)
     )
     return Outcome(
@@ -369,7 +369,7 @@ CLAIMS = [
         "(quadratic) and .19–.24 (Gaussian); the wrong orientation at most .05",
         quick=Trial(
             setting="The paper's p = 61 and one solve each from 20, 30 and 50% of the pairs; both kernels, all four "
-            "operations, features and split anew for each seed; as a control the wrong orientation from 50%.",
+            "operations, features and split drawn for each seed; as a control the wrong orientation from 50%.",
             seeds=3,
             cost=45,
             run=_planted,
@@ -387,16 +387,7 @@ CLAIMS = [
         source="appendix F (there for p = 97)",
         expected="x + y, quadratic: .198 as it is against .745 enforced after iteration 10, .784 against .984 after "
         "12; Gaussian .115 against .588, .684 against .979",
-        quick=trial(
-            _enforced,
-            "quick",
-            setting=f"{SETTING}; M after iteration 10, for x + y also 12, made exact and solved once.",
-        ),
-        full=trial(
-            _enforced,
-            "full",
-            setting=f"{SETTING}; M after iteration 10, for x + y also 12, made exact and solved once.",
-        ),
+        **trials(_enforced, f"{SETTING}; M after iteration 10, for x + y also 12, made exact and solved once."),
     ),
     Claim(
         id="fourier-multiplication",

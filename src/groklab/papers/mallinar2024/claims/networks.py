@@ -94,28 +94,28 @@ def _planted(epochs: int) -> Any:
         ends: dict[str, list[dict[str, Any]]] = {}
         for operation in PLANTED:
             for kind in ("planted", "one-hot"):
-                asked = {"budget.steps": epochs * SMALL_EPOCH, "measures.names": [], "checkpoints.spacing": "none"}
+                settings = {"budget.steps": epochs * SMALL_EPOCH, "measures.names": [], "checkpoints.spacing": "none"}
                 members = []
                 for seed in seeds:
                     # features of one compiled program are the same for all seeds; splits and weights differ
-                    members.append(preset(f"mallinar2024/{kind}-{operation}-network", {**asked, "seed": seed}))
+                    members.append(preset(f"mallinar2024/{kind}-{operation}-network", {**settings, "seed": seed}))
                 run = trainer.train(members)
                 for i in range(len(seeds)):
                     curves = run.curves(i)
                     right = curves["test_accuracy"][curves["step"] <= epochs * SMALL_EPOCH]
                     place = first(right >= 0.9)
-                    found: dict[str, Any] = {"end": float(right[-1]), "best": float(right.max())}
-                    found["reaches_90%_at_epoch"] = None if place is None else place * 5
-                    ends.setdefault(f"{kind}_{operation}", []).append(found)
+                    end: dict[str, Any] = {"end": float(right[-1]), "best": float(right.max())}
+                    end["reaches_90%_at_epoch"] = None if place is None else place * 5
+                    ends.setdefault(f"{kind}_{operation}", []).append(end)
         return [_planted_finding({k: v[i] for k, v in ends.items()}, epochs) for i in range(len(seeds))]
 
     return run
 
 
-def _planted_finding(found: dict[str, dict[str, Any]], epochs: int) -> Outcome:
-    values = {f"{kind.replace('-', '_')}_{k}": v for kind, of in found.items() for k, v in of.items()}
-    planted = [of["end"] for kind, of in found.items() if kind.startswith("planted")]
-    plain = [of["best"] for kind, of in found.items() if kind.startswith("one-hot")]
+def _planted_finding(ends: dict[str, dict[str, Any]], epochs: int) -> Outcome:
+    values = {f"{kind.replace('-', '_')}_{k}": v for kind, of in ends.items() for k, v in of.items()}
+    planted = [of["end"] for kind, of in ends.items() if kind.startswith("planted")]
+    plain = [of["best"] for kind, of in ends.items() if kind.startswith("one-hot")]
     sentence = f"after {epochs} epochs {of_all(planted)} with planted features, never above {max(plain):.3f} without"
     return Outcome(values, min(planted) > 0.8 and max(plain) < 0.1, sentence)
 
@@ -146,8 +146,8 @@ def _written_down(trainer: Trainer, seed: int) -> Outcome:
             experiment = preset(f"mallinar2024/gromov-{operation}", {"task.p": p, "network.d_mlp": width})
             task = build_task(experiment)
             weights = experiment.network.init(jax.random.key(seed), task.shape, "float32")
-            found = outputs({k: np.asarray(v) for k, v in weights.items()}, task, network=experiment.network)
-            values[f"{operation}_mod_{p}_width_{width}"] = float(np.mean(is_right(found, task.targets)))
+            logits = outputs({k: np.asarray(v) for k, v in weights.items()}, task, network=experiment.network)
+            values[f"{operation}_mod_{p}_width_{width}"] = float(np.mean(is_right(logits, task.targets)))
     return Outcome(values, min(values.values()) == 1, f"{of_all(list(values.values()))} of all pairs are right")
 
 

@@ -42,17 +42,19 @@ def machines(trainer: Trainer, kernel: str, seed: int) -> Run:
     return trainer.train([replace(m, name=f"mallinar2024-{kernel}") for m in members])
 
 
-def trial(run: Any, size: str, **changes: Any) -> Trial:
-    """A trial of `run(trainer, seed)` on the machines of both kernels: three seeds, or ten."""
-    seeds = 3 if size == "quick" else 10
-    shared = {"setting": f"{SETTING}.", "seeds": seeds, "cost": seeds * MACHINES_COST, "shares": "machines"}
-    return Trial(run=run, **{**shared, **changes})
+def trials(run: Any, setting: str = f"{SETTING}.") -> dict[str, Any]:
+    """Return the trials of `run(trainer, seed)` on the machines of both kernels: three seeds, and ten."""
+    sizes = {"quick": 3, "full": 10}
+    return {
+        size: Trial(setting=setting, seeds=n, cost=n * MACHINES_COST, run=run, shares="machines")
+        for size, n in sizes.items()
+    }
 
 
 def curve(run: Run, name: str, member: int = 0) -> np.ndarray:
     """(30,) a metric at iterations 0 to 29."""
-    found = run.curves(member)
-    return np.asarray(found[name][found["step"] < ITERATIONS], float)
+    curves = run.curves(member)
+    return np.asarray(curves[name][curves["step"] < ITERATIONS], float)
 
 
 def after_updates(run: Run, column: str, member: int = 0) -> np.ndarray:
@@ -64,8 +66,8 @@ def after_updates(run: Run, column: str, member: int = 0) -> np.ndarray:
 
 def first(reached: Sequence[bool] | np.ndarray) -> int | None:
     """The first iteration of which something is true."""
-    found = np.flatnonzero(reached)
-    return int(found[0]) if len(found) else None
+    places = np.flatnonzero(reached)
+    return int(places[0]) if len(places) else None
 
 
 def data_of(run: Run, member: int = 0) -> tuple[Task, np.ndarray, np.ndarray]:
@@ -77,13 +79,13 @@ def data_of(run: Run, member: int = 0) -> tuple[Task, np.ndarray, np.ndarray]:
 
 
 def solved(run: Run, weights: Mapping[str, np.ndarray], task: Task, train: np.ndarray, member: int = 0) -> np.ndarray:
-    """(N, c) predictions on all inputs of a member's machine, solved anew with a matrix M."""
+    """Solve a member's machine again with a matrix M, and return its predictions (N, c) on all inputs."""
     return np.asarray(run.experiments[member].learner.outputs(weights, task, train))
 
 
 @contextlib.contextmanager
 def indefinite() -> Iterator[None]:
-    """Metrics that are not positive definite: so is the kernel matrix, and that it is solved by LU is no surprise."""
+    """Allow metrics that are not positive definite: the kernel matrix is neither then, and is solved by LU."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the kernel matrix has no Cholesky factor")
         yield

@@ -32,8 +32,8 @@ EXACT = "The released run's own initial weights and split (decay 0.1, seed 1), t
 
 
 def _first_steps(trainer: Trainer, dtype: str) -> dict[int, dict[str, float]]:
-    asked = {"name": f"nanda2023-first-steps-{dtype}", "budget.steps": 100, "evaluation.every": 1, "dtype": dtype}
-    run = trainer.train(preset("nanda2023/released-wd0.1", {**asked, "checkpoints.spacing": "none"}))
+    settings = {"name": f"nanda2023-first-steps-{dtype}", "budget.steps": 100, "evaluation.every": 1, "dtype": dtype}
+    run = trainer.train(preset("nanda2023/released-wd0.1", {**settings, "checkpoints.spacing": "none"}))
     curves = run.curves()
     return {int(s): {k: float(v[i]) for k, v in curves.items()} for i, s in enumerate(curves["step"])}
 
@@ -52,8 +52,8 @@ def _start(trainer: Trainer, seed: int) -> Outcome:
 
 
 def _no_first_step(trainer: Trainer, seed: int) -> Outcome:
-    found = _first_steps(trainer, "float32")
-    first, second, third = (found[s]["train_loss"] for s in (0, 1, 2))
+    metrics = _first_steps(trainer, "float32")
+    first, second, third = (metrics[s]["train_loss"] for s in (0, 1, 2))
     return Outcome(
         {"loss_0": first, "loss_1": second, "loss_2": third},
         first == second != third,
@@ -62,8 +62,8 @@ def _no_first_step(trainer: Trainer, seed: int) -> Outcome:
 
 
 def _trajectory(trainer: Trainer, seed: int) -> Outcome:
-    found = _first_steps(trainer, "float32")
-    off = {s: abs(found[s]["train_loss"] / value - 1) for s, value in RECORDED.items()}
+    metrics = _first_steps(trainer, "float32")
+    off = {s: abs(metrics[s]["train_loss"] / value - 1) for s, value in RECORDED.items()}
     worst = {20: max(v for s, v in off.items() if s <= 20), 50: off[50], 100: off[100]}
     holds = worst[20] < 1e-5 and worst[50] < 2e-4 and worst[100] < 3e-3
     values = {f"relative_deviation_to_step_{s}": v for s, v in worst.items()}
@@ -118,10 +118,10 @@ RELEASED_VALUES = {
 
 def _released(trainer: Trainer, seed: int) -> Outcome:
     run = import_file(os.environ[RELEASED], home=trainer.home)
-    found = analysis(trainer, run)
-    off = {k: abs(found[k] / v - 1) for k, v in RELEASED_VALUES.items()}
-    keys = found["key_frequencies"]
-    values = {"key_frequencies": keys, **{k: found[k] for k in RELEASED_VALUES}}
+    circuit = analysis(trainer, run)
+    off = {k: abs(circuit[k] / v - 1) for k, v in RELEASED_VALUES.items()}
+    keys = circuit["key_frequencies"]
+    values = {"key_frequencies": keys, **{k: circuit[k] for k in RELEASED_VALUES}}
     holds = keys == [6, 23, 37, 39, 41] and max(off.values()) < 2e-4
     return Outcome(values, holds, f"key frequencies {keys}; largest relative deviation {max(off.values()):.1e}")
 

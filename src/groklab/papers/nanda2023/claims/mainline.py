@@ -1,4 +1,4 @@
-"""Claims on one trained model: what it computes, and how that came about."""
+"""Claims on one trained model: what it computes, and how it learnt to."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def _groks(trainer: Trainer, size: str, seed: int) -> Outcome:
 def _key_frequencies(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
     weights, task, _, experiment = final(run)
-    found = MEASURES["key_frequencies"](weights, task, network=experiment.network)
-    keys = found["frequencies"]
+    by_rule = MEASURES["key_frequencies"](weights, task, network=experiment.network)
+    keys = by_rule["frequencies"]
     few = 3 <= len(keys) <= (6 if size == "full" else 8)
     holds = keys == PAPER_KEYS if size == "full" and seed == 0 else few
-    values = {"n_key_frequencies": len(keys), **{f"by_{k}": v for k, v in found.items() if k != "frequencies"}}
+    values = {"n_key_frequencies": len(keys), **{f"by_{k}": v for k, v in by_rule.items() if k != "frequencies"}}
     return Outcome(values, holds, f"key frequencies {', '.join(map(str, keys))}")
 
 
 def _logit_fit(trainer: Trainer, size: str, seed: int) -> Outcome:
-    found = analysis(trainer, mainline(trainer, size, seed))
-    values = {k: found[k] for k in ("logit_fve", "trig_loss", "loss", "trig_accuracy")}
-    holds = found["logit_fve"] >= 0.9 and found["trig_loss"] < found["loss"]
-    sentence = f"{found['logit_fve']:.1%} of variance; loss {found['trig_loss']:.2e} against {found['loss']:.2e}"
+    circuit = analysis(trainer, mainline(trainer, size, seed))
+    values = {k: circuit[k] for k in ("logit_fve", "trig_loss", "loss", "trig_accuracy")}
+    holds = circuit["logit_fve"] >= 0.9 and circuit["trig_loss"] < circuit["loss"]
+    sentence = f"{circuit['logit_fve']:.1%} of variance; loss {circuit['trig_loss']:.2e} against {circuit['loss']:.2e}"
     return Outcome(values, holds, sentence)
 
 
 def _rank(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
     weights, task, train, experiment = final(run)
-    found = MEASURES["directions"](weights, task, train, network=experiment.network)
-    singular = np.asarray(found["singular_values"])
+    spectrum = MEASURES["directions"](weights, task, train, network=experiment.network)
+    singular = np.asarray(spectrum["singular_values"])
     n = 2 * len(analysis(trainer, run)["key_frequencies"])
     gap = float(singular[n - 1] / singular[n])
-    residual = float(found["residual_ratio"])
+    residual = float(spectrum["residual_ratio"])
     values = {"directions": n, "gap": gap, "residual_ratio": residual, "last_kept": float(singular[n - 1])}
     holds = gap >= 3 and int(np.argmax(singular[:-1] / singular[1:])) == n - 1
     return Outcome(values, holds, f"{n} singular values, then a gap of {gap:.1f} times; residual {residual:.2%}")
@@ -55,24 +55,24 @@ def _rank(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 def _directions(trainer: Trainer, size: str, seed: int) -> Outcome:
     weights, task, train, experiment = final(mainline(trainer, size, seed))
-    found = MEASURES["directions"](weights, task, train, network=experiment.network)
-    fve = [*np.ravel(found["cos_fve"]), *np.ravel(found["sin_fve"])]
+    directions = MEASURES["directions"](weights, task, train, network=experiment.network)
+    fve = [*np.ravel(directions["cos_fve"]), *np.ravel(directions["sin_fve"])]
     values = {"smallest_fve": float(min(fve)), "largest_fve": float(max(fve))}
     return Outcome(values, min(fve) >= 0.85, f"{min(fve):.1%} to {max(fve):.1%} over {len(fve)} directions")
 
 
 def _neurons(trainer: Trainer, size: str, seed: int) -> Outcome:
-    found = analysis(trainer, mainline(trainer, size, seed))
-    share = found["well_explained_neurons"] / found["n_neurons"]
-    values = {"well_explained_neurons": found["well_explained_neurons"], "share": share}
-    return Outcome(values, share >= 0.7, f"{found['well_explained_neurons']} of {found['n_neurons']} neurons")
+    circuit = analysis(trainer, mainline(trainer, size, seed))
+    share = circuit["well_explained_neurons"] / circuit["n_neurons"]
+    values = {"well_explained_neurons": circuit["well_explained_neurons"], "share": share}
+    return Outcome(values, share >= 0.7, f"{circuit['well_explained_neurons']} of {circuit['n_neurons']} neurons")
 
 
 def _attention(trainer: Trainer, size: str, seed: int) -> Outcome:
     weights, task, train, experiment = final(mainline(trainer, size, seed))
-    found = MEASURES["attention"](weights, task, train, network=experiment.network)
-    to_itself = float(np.max(np.asarray(found["mean_pattern"])[:, -1]))
-    linear = np.asarray(found["linear_fve"])
+    attention = MEASURES["attention"](weights, task, train, network=experiment.network)
+    to_itself = float(np.max(np.asarray(attention["mean_pattern"])[:, -1]))
+    linear = np.asarray(attention["linear_fve"])
     values = {
         "attention_to_equals": to_itself,
         "smallest_linear_fve": float(linear.min()),
@@ -86,25 +86,25 @@ def _attention(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 def _ablations(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
-    found = analysis(trainer, run)
+    circuit = analysis(trainer, run)
     weights, task, train, experiment = final(run)
     p = task.modulus
     single = MEASURES["ablations"](weights, task, train, network=experiment.network)
-    others = np.delete(np.asarray(single["loss_without_frequency"]), np.array(found["key_frequencies"]) - 1)
-    change = float(np.max(np.abs(others / found["loss"] - 1), initial=0))
+    others = np.delete(np.asarray(single["loss_without_frequency"]), np.array(circuit["key_frequencies"]) - 1)
+    change = float(np.max(np.abs(others / circuit["loss"] - 1), initial=0))
     values = {
-        "excluded_loss": found["excluded_loss"],
+        "excluded_loss": circuit["excluded_loss"],
         "uniform_loss": chance_loss(p),
-        "restricted_loss": found["restricted_loss"],
-        "loss": found["loss"],
+        "restricted_loss": circuit["restricted_loss"],
+        "loss": circuit["loss"],
         "largest_change_by_another_frequency": change,
     }
-    worse, better = found["excluded_loss"] > chance_loss(p), found["restricted_loss"] < found["loss"]
+    worse, better = circuit["excluded_loss"] > chance_loss(p), circuit["restricted_loss"] < circuit["loss"]
     # where every frequency is key there is no other to compare with
     holds = len(others) > 0 and worse and change < 0.1 and better
     sentence = (
-        f"without key frequencies {found['excluded_loss']:.2f} (uniform {chance_loss(p):.2f}), with them alone "
-        f"{found['restricted_loss']:.1e} (whole {found['loss']:.1e}); others change it by at most {change:.1%}"
+        f"without key frequencies {circuit['excluded_loss']:.2f} (uniform {chance_loss(p):.2f}), with them alone "
+        f"{circuit['restricted_loss']:.1e} (whole {circuit['loss']:.1e}); others change it by at most {change:.1%}"
     )
     return Outcome(values, holds, sentence)
 
@@ -122,8 +122,8 @@ def _restricted_first(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _excluded_rises(trainer: Trainer, size: str, seed: int) -> Outcome:
-    found = analysis(trainer, mainline(trainer, size, seed))
-    path, ends = found["trajectory"], found["phases"]
+    circuit = analysis(trainer, mainline(trainer, size, seed))
+    path, ends = circuit["trajectory"], circuit["phases"]
     steps, excluded, train = (np.asarray(path[k], float) for k in ("step", "excluded_loss", "train_loss"))
     low, turn = ends["memorisation_ends"], ends["circuit_formation_ends"]
     if low is None or turn is None:
@@ -141,8 +141,8 @@ def _excluded_rises(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _gini(trainer: Trainer, size: str, seed: int) -> Outcome:
-    found = analysis(trainer, mainline(trainer, size, seed))
-    path, ends = found["trajectory"], found["phases"]
+    circuit = analysis(trainer, mainline(trainer, size, seed))
+    path, ends = circuit["trajectory"], circuit["phases"]
     steps = np.asarray(path["step"], float)
     low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     if None in (low, turn):
@@ -163,8 +163,8 @@ def _gini(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _squares(trainer: Trainer, size: str, seed: int) -> Outcome:
-    found = analysis(trainer, mainline(trainer, size, seed))
-    path, ends = found["trajectory"], found["phases"]
+    circuit = analysis(trainer, mainline(trainer, size, seed))
+    path, ends = circuit["trajectory"], circuit["phases"]
     steps, squares = np.asarray(path["step"], float), np.asarray(path["sum_of_squares"], float)
     low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     if None in (low, turn):

@@ -32,8 +32,8 @@ def mainline(trainer: Trainer, size: str, seed: int) -> Run:
     """The run that most claims look at: `quick` at p = 59, `full` with the paper's settings."""
     kept = {"checkpoints.spacing": "linear"}
     if size == "quick":
-        asked = {"name": "nanda2023-quick", "checkpoints.every": 100, "budget.steps": 8_000, "seed": seed}
-        return trainer.train(preset("demo", {**kept, **asked, "budget.stop_when_grokked": False}))
+        settings = {"name": "nanda2023-quick", "checkpoints.every": 100, "budget.steps": 8_000, "seed": seed}
+        return trainer.train(preset("demo", {**kept, **settings, "budget.stop_when_grokked": False}))
     name = "nanda2023/paper-seed0" if seed == 0 else "nanda2023"
     own = {} if seed == 0 else {"seed": seed}
     return trainer.train(preset(name, {**kept, "checkpoints.every": 500, **own}))

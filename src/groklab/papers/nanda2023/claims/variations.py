@@ -23,14 +23,14 @@ SMALL = "Addition mod 59 at decay 2 (the preset demo), where a run takes seconds
 def _vary(trainer: Trainer, size: str, seed: int, what: str, steps: int, **settings: Any) -> Run:
     """A run of the small setting (`quick`) or of the mainline, until it has grokked or its steps are over."""
     dotted = {k.replace("__", "."): v for k, v in settings.items()}
-    asked = {"name": f"nanda2023-{size}-{what}", "seed": seed, "budget.steps": steps, "checkpoints.per_decade": 1}
+    settings = {"name": f"nanda2023-{size}-{what}", "seed": seed, "budget.steps": steps, "checkpoints.per_decade": 1}
     stop = {"budget.stop_when_grokked": True, "budget.extra_steps": 200}
-    return trainer.train(preset("demo" if size == "quick" else "nanda2023", {**asked, **stop, **dotted}))
+    return trainer.train(preset("demo" if size == "quick" else "nanda2023", {**settings, **stop, **dotted}))
 
 
 def _grokked(run: Run) -> int | None:
-    found: int | None = run.status["members"][0]["grokked_step"]
-    return found
+    step: int | None = run.status["members"][0]["grokked_step"]
+    return step
 
 
 def _end(run: Run) -> tuple[int | None, float]:
@@ -105,9 +105,9 @@ def _p53(trainer: Trainer, size: str, seed: int) -> Outcome:
     steps = 10_000 if size == "quick" else 40_000
     ends = {}
     for decay in (1.0, 5.0):
-        asked = {"name": f"nanda2023-p53-decay-{decay}", "seed": seed, "optimiser.weight_decay": decay}
+        settings = {"name": f"nanda2023-p53-decay-{decay}", "seed": seed, "optimiser.weight_decay": decay}
         stop = {"budget.steps": steps, "budget.stop_when_grokked": True, "checkpoints.per_decade": 1}
-        run = trainer.train(preset("nanda2023/p53", {**asked, **stop}))
+        run = trainer.train(preset("nanda2023/p53", {**settings, **stop}))
         ends[decay] = _grokked(run), _end(run)[1]
     values = {f"{k}_at_decay_{d}": v for d, e in ends.items() for k, v in zip(("grokked", "accuracy"), e, strict=True)}
     holds = ends[1.0][0] is None and ends[5.0][0] is not None
@@ -117,9 +117,9 @@ def _p53(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _p401(trainer: Trainer, size: str, seed: int) -> Outcome:
-    asked = {"name": "nanda2023-p401", "seed": seed, "split.frac_train": 0.2, "budget.steps": 20_000}
+    settings = {"name": "nanda2023-p401", "seed": seed, "split.frac_train": 0.2, "budget.steps": 20_000}
     more = {"evaluation.every": 20, "checkpoints.spacing": "none", "budget.stop_when_grokked": True}
-    run = trainer.train(preset("nanda2023", {"task.p": 401, **asked, **more}))
+    run = trainer.train(preset("nanda2023", {"task.p": 401, **settings, **more}))
     curves = run.curves()
     both = [
         next((int(s) for s, a in zip(curves["step"], curves[k], strict=True) if a > 0.9), None)
@@ -143,10 +143,10 @@ def _widths(trainer: Trainer, size: str, seed: int) -> Outcome:
     widths = (4, 8, 16, 128) if size == "quick" else (8, 16, 32, 64, 128, 256, 512, 1024)
     losses = []
     for d in widths:
-        asked = {"split.frac_train": 0.9, "optimiser.weight_decay": 0.0, "network.d_model": d, "seed": seed}
+        settings = {"split.frac_train": 0.9, "optimiser.weight_decay": 0.0, "network.d_model": d, "seed": seed}
         name = {"name": f"nanda2023-{size}-width-{d}", "budget.steps": 3_000, "checkpoints.per_decade": 1}
         base = "demo" if size == "quick" else "nanda2023"
-        run = trainer.train(preset(base, {**asked, **name, "budget.stop_when_grokked": False}))
+        run = trainer.train(preset(base, {**settings, **name, "budget.stop_when_grokked": False}))
         last = run.status["members"][0]
         losses.append((float(last["train_loss"]), float(last["test_loss"])))
     narrow, wide = losses[0], losses[-1]
@@ -194,17 +194,17 @@ CHECKPOINTS = 150
 def _run(trainer: Trainer, name: str, seed: int) -> Run:
     base = preset(name)
     every = max(base.budget.steps // CHECKPOINTS, 1)
-    asked = {"name": f"{name}-claims", "seed": base.seed + seed}
-    return trainer.train(read(base, {**asked, "checkpoints.spacing": "linear", "checkpoints.every": every}))
+    settings = {"name": f"{name}-claims", "seed": base.seed + seed}
+    return trainer.train(read(base, {**settings, "checkpoints.spacing": "linear", "checkpoints.every": every}))
 
 
 def _halfway(steps: np.ndarray, losses: np.ndarray) -> list[int | None]:
     """For each column of losses (n, m), the first step at which it has fallen below half of its start."""
-    found: list[int | None] = []
+    half_steps: list[int | None] = []
     for column in losses.T:
         below = np.flatnonzero(column < column[0] / 2)
-        found.append(int(steps[below[0]]) if len(below) else None)
-    return found
+        half_steps.append(int(steps[below[0]]) if len(below) else None)
+    return half_steps
 
 
 def _apart(name: str, column: str, what: str) -> Any:
