@@ -21,7 +21,8 @@ from annotated_types import Ge, Gt, Le, Lt
 
 import groklab as gl
 from groklab import registry
-from groklab.cli.main import app, load_commands
+from groklab.cli import load_commands
+from groklab.cli.app import app
 from groklab.experiment import reading
 from groklab.optimisers import Group
 from groklab.reproduction import PAPERS, SIZES

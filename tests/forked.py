@@ -3,6 +3,6 @@
 import distributed  # noqa: F401
 import jax.experimental  # noqa: F401
 
-from groklab.cli.main import load_commands
+from groklab.cli import load_commands
 
 load_commands()

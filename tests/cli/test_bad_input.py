@@ -185,7 +185,7 @@ COMMANDS = [
     (["train", "furuta2024/pt-e"], "`groklab train furuta2024/add` makes it"),
     (["train", ""], ""),
     (["train", "x" * 5000], ""),
-    (["train", "nowhere.yaml"], "there is no file"),
+    (["train", "nowhere.yaml"], "no such file"),
     (["train", "/"], "cannot be read"),
     (["train", "/dev/null"], "keys and values"),
     (["presets", "mikro"], "did you mean micro?"),

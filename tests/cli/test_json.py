@@ -13,7 +13,7 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.cli import main
-from groklab.cli.output import emit
+from groklab.cli.app import emit
 from groklab.store import storage
 
 RESULT = {

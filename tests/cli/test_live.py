@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import groklab as gl
-from groklab.cli.live import LiveView
-from groklab.cli.plot import braille
+from groklab.cli.live import LiveView, braille
 
 #: Bits of a braille character by (row, column) of its eight dots.
 DOTS = [[0, 3], [1, 4], [2, 5], [6, 7]]

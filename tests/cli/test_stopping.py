@@ -13,9 +13,9 @@ from groklab.cli import main
 @pytest.mark.parametrize(
     ("command", "place"),
     [
-        (["train", "micro"], "groklab.cli.running.check_name"),
+        (["train", "micro"], "groklab.cli.train.check_name"),
         (["sweep", "micro", "--grid", "seed=0,1"], "groklab.cli.sweeping.check_name"),
-        (["presets"], "groklab.cli.listings._two_columns"),
+        (["presets"], "groklab.cli.find.print_pairs"),
     ],
 )
 def test_it_is_said_wherever_it_comes(

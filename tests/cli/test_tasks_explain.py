@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from groklab.cli import main
-from groklab.cli.task_words import measured, published
+from groklab.cli.tasks import measured, published
 from groklab.errors import DamagedError
 from groklab.papers import published as tables
 from groklab.papers.task_explanation import MAX_P, explain_task

@@ -17,7 +17,7 @@ from rich.console import Console
 
 import processes
 from groklab.cli import main
-from groklab.cli.watching import LiveClaims
+from groklab.cli.live import LiveClaims
 from groklab.reproduction import Paper, reproduce
 
 FIELDS = {

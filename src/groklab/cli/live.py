@@ -1,27 +1,40 @@
-"""Watching a run: a live picture in a terminal, plain lines elsewhere."""
+"""Views of work in progress: pictures that are redrawn in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.plot import braille
 from groklab.text import duration
-from groklab.training.records import Progress
+from groklab.training.records import Portion, Progress
+
+if TYPE_CHECKING:
+    from groklab.reproduction import ClaimProgress
 
 TRAIN, TEST = "dark_orange", "deep_sky_blue1"
-#: Plain lines come at this many log-spaced steps a decade.
+#: Plain lines are printed at so many log-spaced steps per decade.
 LINES_PER_DECADE = 4
+#: Seconds between lines on a training in progress.
+PLAIN_SECONDS = 30.0
+#: Of verdicts.
+COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+
+
+# -- a run ---------------------------------------------------------------------------------------------------------
 
 
 def phase(progress: Progress) -> str:
-    """What the run is in, in words: fitting, memorised, grokking, grokked."""
+    """Return what the run does: fitting, memorised, grokking, grokked."""
     n = len(progress.grokked)
     grokked = sum(g is not None for g in progress.grokked)
     memorised = sum(m is not None for m in progress.memorised)
@@ -38,40 +51,40 @@ def phase(progress: Progress) -> str:
 
 
 def speed(progress: Progress) -> str:
-    """Steps per second, once it is known."""
+    """Return the steps per second, once they are known."""
     return f"{progress.steps_per_second:,.0f} steps/s" if progress.steps_per_second else "– steps/s"
 
 
 def time_left(progress: Progress) -> str:
-    """Time to the end of the budget at the present speed."""
+    """Return the time to the end of the budget at the present speed."""
     if not progress.steps_per_second:
         return "–"
     return duration((progress.budget - progress.step) / progress.steps_per_second)
 
 
 def carried(values: np.ndarray) -> np.ndarray:
-    """(n, members) with the last number of members that have stopped in the place of what they no longer have."""
+    """Return (n, members) values in which members that have stopped keep their last one."""
     if np.isnan(values[-1]).all():
         return values  # nothing has stopped: it has diverged
     known = np.where(np.isnan(values), 0, np.arange(1, len(values) + 1)[:, None])
     place = np.maximum(np.maximum.accumulate(known, axis=0) - 1, 0)
-    found: np.ndarray = np.take_along_axis(values, place, axis=0)
-    return found
+    filled: np.ndarray = np.take_along_axis(values, place, axis=0)
+    return filled
 
 
 def last_known(values: np.ndarray) -> np.ndarray:
-    """(members,) each member's last number of (n, members)."""
-    found: np.ndarray = carried(values)[-1]
-    return found
+    """Return (members,) each member's last value of (n, members)."""
+    last: np.ndarray = carried(values)[-1]
+    return last
 
 
 def beginning(progress: Progress) -> str:
-    """What happens before the first step: programs are compiled for learners that descend a gradient."""
+    """Return what happens before the first step: learners that descend a gradient compile a program."""
     return "compiling the training program …" if "grad_norm" in progress.metrics else "solving the first step …"
 
 
 class PlainView:
-    """One line a log-spaced step."""
+    """One line per log-spaced step."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -102,7 +115,7 @@ class PlainView:
 
 
 class LiveView:
-    """Curves of loss and accuracy over log steps, redrawn as training goes on."""
+    """Curves of loss and accuracy over log steps, redrawn during training."""
 
     def __init__(self, console: Console) -> None:
         self.live = Live(console=console, auto_refresh=False, transient=False)
@@ -125,7 +138,7 @@ class LiveView:
         self.live.update(self.picture(progress), refresh=True)
 
     def picture(self, progress: Progress) -> Group:
-        """The whole view as a renderable."""
+        """Return the view as a renderable."""
         width = max(20, (self.console.width - 20) // 2)
         height = 10
         title = Text.assemble(
@@ -154,11 +167,158 @@ class LiveView:
         axis = f"steps 1 to {max(progress.step, 10):,}, log scale"
         table.add_row("", Text(f"loss, {axis}", style="dim"), "", Text(f"accuracy, {axis}", style="dim"))
         last = {k: float(v[-1]) for k, v in middle.items()}
-        numbers = Text.assemble(
+        values = Text.assemble(
             ("train ", TRAIN),
             f"{last['train_loss']:.2e} {last['train_accuracy']:.1%}   ",
             ("test ", TEST),
             f"{last['test_loss']:.2e} {last['test_accuracy']:.1%}   ",
             f"{speed(progress)}   {time_left(progress)} left",
         )
-        return Group(title, table, numbers)
+        return Group(title, table, values)
+
+
+def braille(
+    curves: Sequence[tuple[np.ndarray, np.ndarray, str]],
+    width: int,
+    height: int,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+) -> Text:
+    """Draw curves (x, y, colour) with braille dots as a block of `height` lines of `width` characters."""
+    cells = np.zeros((height, width), int)
+    colours: dict[tuple[int, int], str] = {}
+    for x, y, colour in curves:
+        inside = np.isfinite(x) & np.isfinite(y)
+        if not inside.any():
+            continue
+        px = (x[inside] - x_range[0]) / max(x_range[1] - x_range[0], 1e-9) * (2 * width - 1)
+        py = (y_range[1] - y[inside]) / max(y_range[1] - y_range[0], 1e-9) * (4 * height - 1)
+        # one point per column of dots, joined by lines, so that few and many points look alike
+        columns = np.arange(int(np.ceil(px[0])), int(px[-1]) + 1) if len(px) > 1 else np.array([int(px[0])])
+        rows = np.clip(np.interp(columns, px, py).round().astype(int), 0, 4 * height - 1)
+        for i, (column, row) in enumerate(zip(columns, rows, strict=True)):
+            top = rows[i - 1] if i else row
+            low, high = min(top, row), max(top, row)
+            for dot in range(low + (1 if high > low and top < row else 0), high + (0 if top > row else 1)):
+                cell = (dot // 4, min(int(column) // 2, width - 1))
+                cells[cell] |= _DOTS[dot % 4, int(column) % 2]
+                colours[cell] = colour
+    text = Text()
+    for r in range(height):
+        for c in range(width):
+            text.append(chr(0x2800 + cells[r, c]), style=colours.get((r, c), ""))
+        text.append("\n" if r < height - 1 else "")
+    return text
+
+
+# -- a reproduction ------------------------------------------------------------------------------------------------
+
+
+def verdict_text(verdict: str) -> Text:
+    """Return a verdict in its colour."""
+    return Text(verdict, style=COLOURS[verdict])
+
+
+def seeds_text(seeds: tuple[int, ...]) -> str:
+    """Return the seeds being trained, in words."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"seeds {seeds[0]}–{seeds[-1]}" if seeds else ""
+
+
+def training_text(progress: Progress | Portion) -> str:
+    """Return the progress of a run or a sweep on one line."""
+    if isinstance(progress, Portion):
+        left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+        ended = f"{progress.ended:,} of {progress.members:,} models have ended"
+        return f"{progress.name}: {ended}, {progress.share:.2%} of their steps are done{left}"
+    if progress.compiling:
+        return f"{progress.run}: {beginning(progress)}"
+    return (
+        f"{progress.run}: step {progress.step:,} of {progress.budget:,}, {speed(progress)}, "
+        f"{time_left(progress)} left, {phase(progress)}"
+    )
+
+
+class PlainClaims:
+    """One line when a claim begins, one for each outcome, and one on the training under way now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.printed = time.monotonic()
+
+    def __call__(self, progress: ClaimProgress) -> None:
+        """Print what has just begun or ended, or the training under way if nothing was printed for a while."""
+        if progress.training is not None:
+            if time.monotonic() - self.printed > PLAIN_SECONDS:
+                self.printed = time.monotonic()
+                self.console.print(f"  {training_text(progress.training)}", markup=False, soft_wrap=True)
+            return
+        self.printed = time.monotonic()
+        if progress.record is not None:
+            mark = "holds" if progress.record.holds else "fails"
+            line = f"{progress.claim.id} seed {progress.record.seed}: {mark}: {progress.record.sentence}"
+        else:
+            line = (
+                f"{progress.claim.id} {seeds_text(progress.seeds)}: at work; {progress.done} of "
+                f"{progress.done + progress.left} outcomes measured, about {duration(progress.seconds_left)} left"
+            )
+        self.console.print(line, markup=False, soft_wrap=True)
+
+
+class LiveClaims:
+    """A table of claims with their outcomes so far, and the training under way below it."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+        self.holding: dict[str, list[bool]] = {}
+        self.sentences: dict[str, str] = {}
+        self.began, self.drawn, self.estimate = time.monotonic(), 0.0, (0.0, 0.0)
+
+    def __enter__(self) -> LiveClaims:
+        self.live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.live.__exit__(None, None, None)
+
+    def __call__(self, progress: ClaimProgress) -> None:
+        """Add what is new and redraw, at most ten times a second."""
+        now = time.monotonic()
+        if progress.training is None:
+            self.estimate = (progress.seconds_left, now)
+            holding = self.holding.setdefault(progress.claim.id, [])
+            if progress.record is not None:
+                holding.append(progress.record.holds)
+                self.sentences[progress.claim.id] = f"seed {progress.record.seed}: {progress.record.sentence}"
+        elif now - self.drawn < 0.1:
+            return
+        self.drawn = now
+        self.live.update(self.picture(progress), refresh=True)
+
+    def picture(self, progress: ClaimProgress) -> Group:
+        """Return the view as a renderable."""
+        table = Table(box=None, pad_edge=False)
+        table.add_column("claim", style="bold", no_wrap=True)
+        table.add_column("holds", no_wrap=True)
+        table.add_column("last")
+        # what fits the window; the table at the end has all
+        for name, holding in list(self.holding.items())[-max(4, self.console.height - 8) :]:
+            at_work = name == progress.claim.id and bool(progress.seeds)
+            count = f"{sum(holding)} of {len(holding)}" if holding else "–"
+            last = f"{seeds_text(progress.seeds)} at work" if at_work else self.sentences.get(name, "")
+            table.add_row(name, count, Text(last, style="cyan" if at_work else "", overflow="ellipsis", no_wrap=True))
+        total = progress.done + progress.left
+        left = max(0.0, self.estimate[0] - (time.monotonic() - self.estimate[1]))
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(
+            ProgressBar(total=max(total, 1), completed=progress.done, width=24),
+            f"{progress.done} of {total} outcomes, {duration(time.monotonic() - self.began)} so far, "
+            f"about {duration(left)} left",
+        )
+        return Group(table, Text(""), grid, self._training(progress.training))
+
+    def _training(self, progress: Progress | Portion | None) -> Text:
+        text = "" if progress is None else training_text(progress)
+        return Text(text, style="dim", overflow="ellipsis", no_wrap=True)

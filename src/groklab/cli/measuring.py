@@ -12,8 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.main import app
-from groklab.cli.output import Json, console_for, emit
+from groklab.cli.app import TAKE_APART, Json, app, console_for, emit
 from groklab.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,10 +22,8 @@ if TYPE_CHECKING:
     from groklab.measures.registry import NamedTable
     from groklab.store.run import Run
 
-GROUP = "Take apart"
 
-
-@app.command(rich_help_panel=GROUP)
+@app.command(rich_help_panel=TAKE_APART)
 def measure(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     name: Annotated[
@@ -63,10 +60,10 @@ def measure(
     """
     from groklab.analysis.analysing import analyse, to_dict_of_members
     from groklab.analysis.checkpoints import take
-    from groklab.cli.looking import find_whole
+    from groklab.cli.look import readable_run
     from groklab.cli.measured import print_analysis
 
-    trained = find_whole(run)
+    trained = readable_run(run)
     keys = _frequencies(frequencies)
     console = console_for(as_json)
     if rule is not None and (keys is not None or name is not None):
@@ -160,7 +157,7 @@ def _cell(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-@app.command(rich_help_panel=GROUP)
+@app.command(rich_help_panel=TAKE_APART)
 def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     member: Annotated[int, typer.Option(help="Which model of an ensemble.")] = 0,
@@ -173,11 +170,11 @@ def explain(
       groklab explain demo
     """
     from groklab.analysis.analysing import explain as explained
-    from groklab.cli.looking import find_whole
+    from groklab.cli.look import readable_run
     from groklab.cli.measured import print_sections
 
     console = console_for(as_json)
-    trained = find_whole(run)
+    trained = readable_run(run)
     with bar(console, "measuring checkpoints") as progress:
         analysis = explained(trained, member, progress)
     if as_json:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.main import Stopped, app
-from groklab.cli.output import Json, console_for, emit
+from groklab.cli.app import TRAIN, Json, Quiet, Stopped, app, console_for, emit, view_for
 from groklab.errors import InputError, Interrupted
 from groklab.text import duration
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from groklab.reproduction import PaperResult
 
 
-@app.command(rich_help_panel="Train")
+@app.command(rich_help_panel=TRAIN)
 def reproduce(
     what: Annotated[
         str | None, typer.Argument(metavar="PAPER[/CLAIM]", help="A paper or one of its claims; without it, a list.")
@@ -43,7 +41,7 @@ def reproduce(
     save: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the results to FOLDER/PAPER.json, to be published.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while working.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Test the claims of a paper by training for them, and show which are reproduced.
@@ -72,9 +70,11 @@ def reproduce(
     if quick and full:
         raise InputError("--quick and --full: needs one of them, not both")
     size: Size = "full" if full else "quick"
+    from groklab.cli.live import LiveClaims, PlainClaims
+
     console = console_for(as_json)
     try:
-        with _view(console, quiet) as view:
+        with view_for(console, quiet, LiveClaims, PlainClaims) as view:
             result = run(what, size, seeds=seeds, again=again, minutes=minutes, slices=slices, view=view)
     except (Interrupted, KeyboardInterrupt):
         left = duration(results(what, size, seeds=seeds).seconds_left)
@@ -94,19 +94,9 @@ def reproduce(
         emit(result.to_dict())
 
 
-def _view(console: Console, quiet: bool) -> Any:
-    from groklab.cli.watching import LiveClaims, PlainClaims
-
-    if quiet:
-        return nullcontext(None)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveClaims(console)
-    return nullcontext(PlainClaims(console))
-
-
 def _print(console: Console, result: PaperResult, what: str, seeds: int | None) -> None:
     """Print one line per claim, the tally, and how to continue."""
-    from groklab.cli.watching import verdict_text
+    from groklab.cli.live import verdict_text
     from groklab.reproduction.verdict import label
 
     table = Table(box=None, pad_edge=False)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from groklab.cli.main import app
-from groklab.cli.output import Json, console_for, emit
+from groklab.cli.app import LOOK, Json, app, console_for, emit
 from groklab.device import home, readable_bytes
 from groklab.errors import InputError, did_you_mean, shorten
 from groklab.grokking.learning_phases import GAP, THRESHOLD
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from groklab.sweeps.cells import Slice
     from groklab.sweeps.study import Study
 
-GROUP = "Look"
 #: Slices that are described one by one.
 MOST_SLICES = 12
 
@@ -73,7 +71,7 @@ def _is_sweep(name: str) -> bool:
     return any(path.parent.name.startswith(name) for path in (home() / "sweeps").glob("*/sweep.json"))
 
 
-@app.command("phase-diagram", rich_help_panel=GROUP)
+@app.command("phase-diagram", rich_help_panel=LOOK)
 def phase_diagram(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's name, the beginning of it, or its folder.")],
     x: Annotated[

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from groklab.cli.main import Stopped, app
-from groklab.cli.output import Json, console_for, emit
-from groklab.cli.running import GROUP, Overrides, Quiet
+from groklab.cli.app import TRAIN, Json, Overrides, Quiet, Stopped, app, console_for, emit, view_for
 from groklab.errors import InputError, Interrupted
 from groklab.experiment.presets import check_name
 
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
     from groklab.sweeps import Sweep
 
 
-@app.command(rich_help_panel=GROUP)
+@app.command(rich_help_panel=TRAIN)
 def sweep(
     what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name, or a YAML file.")],
     overrides: Overrides = None,
@@ -62,7 +59,7 @@ def sweep(
       groklab sweep micro --grid task.p=11:31:6 --dry-run
     """
     check_name(what)  # before JAX is imported: a refusal should not take a second
-    from groklab.cli.phase_map import LiveSweep
+    from groklab.cli.phase_map import LiveSweep, PlainSweep
     from groklab.experiment.yaml_input import parse_overrides
     from groklab.sweeps import parse_grid
     from groklab.sweeps import sweep as run_sweep
@@ -84,21 +81,11 @@ def sweep(
         _show_plan(base, keys, options, workers, console, as_json)
         return
     try:
-        with _view(console, quiet) as view:
+        with view_for(console, quiet, LiveSweep, PlainSweep) as view:
             result = run_sweep(base, keys, **options, workers=workers, scheduler=scheduler, view=view)
     except Interrupted as stop:
         raise Stopped(f"the same command continues {stop} from here") from None
     _finish(result, console, quiet, as_json, drawn=isinstance(view, LiveSweep) and view.drawn > 0)
-
-
-def _view(console: Console, quiet: bool) -> Any:
-    from groklab.cli.phase_map import LiveSweep, PlainSweep
-
-    if quiet:
-        return nullcontext(None)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveSweep(console)
-    return nullcontext(PlainSweep(console))
 
 
 def _show_plan(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from groklab.errors import check_choice
 from groklab.experiment import SIZES
+from groklab.experiment.yaml_input import load_yaml
 from groklab.registry import Discovered
+from groklab.text import flattened
 
 if TYPE_CHECKING:
     from groklab.experiment.schema import Experiment
@@ -45,10 +47,10 @@ def define(
     inherited = dict(PRESETS[base].definition) if base else {}
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
     # a section of another kind starts from that kind's own defaults
-    anew = tuple(f"{key.split('.')[0]}." for key in dotted if key.endswith(".kind"))
+    dropped = tuple(f"{key.split('.')[0]}." for key in dotted if key.endswith(".kind"))
     if any(key in SIZES for key in dotted):
-        anew = (*anew, *SIZES)
-    inherited = {key: value for key, value in inherited.items() if not key.startswith(anew)}
+        dropped = (*dropped, *SIZES)
+    inherited = {key: value for key, value in inherited.items() if not key.startswith(dropped)}
     PRESETS[name] = Preset(name, shows, costs, expect, source, {**inherited, **dotted, "name": name})
 
 
@@ -69,3 +71,18 @@ def preset(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     from groklab.experiment.reading import read  # listing presets takes less time without
 
     return read(read({}, find_preset(name).settings), overrides)
+
+
+def description_of(what: str | Path | Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return an experiment, a preset's name or a YAML file as a description, and settings by dotted name on top."""
+    if not isinstance(what, str | Path):
+        return what.to_dict(), {}
+    if str(what) in PRESETS:
+        return preset(str(what)).to_dict(), {}
+    check_name(str(what))
+    description = load_yaml(what)
+    base = description.pop("preset", None)
+    if base is None:
+        return description, {}
+    settings = flattened(description) if description else {}
+    return preset(str(base)).to_dict(), {"name": Path(what).stem, **settings}

@@ -276,7 +276,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 def _validate(path: str, annotation: Any, raw: Any) -> Any:
     try:
         value = _adapter(annotation).validate_python(raw)
-        _check_numbers(path, raw, value)
+        _check_plain(path, raw, value)
         return value
     except InputError as error:
         # a component names its own field, and only here its section is known
@@ -286,7 +286,7 @@ def _validate(path: str, annotation: Any, raw: Any) -> Any:
         raise _sentence(path, annotation, error) from None
 
 
-def _check_numbers(path: str, raw: Any, value: Any) -> None:
+def _check_plain(path: str, raw: Any, value: Any) -> None:
     """Refuse true and false that were read as the numbers 1 and 0, and integers of more than 64 bits."""
     if isinstance(value, int) and abs(value) >= 2**64:
         raise InputError(path, _short(value), "needs to be a number below 2**64")
@@ -294,10 +294,10 @@ def _check_numbers(path: str, raw: Any, value: Any) -> None:
         raise InputError(path, raw, "needs to be a number")
     if isinstance(raw, dict):
         for key, inner in raw.items():
-            _check_numbers(f"{path}.{key}", inner, value.get(key) if isinstance(value, dict) else getattr(value, key))
+            _check_plain(f"{path}.{key}", inner, value.get(key) if isinstance(value, dict) else getattr(value, key))
     elif isinstance(raw, list):
         for i, inner in enumerate(raw):
-            _check_numbers(f"{path}.{i}", inner, value[i])
+            _check_plain(f"{path}.{i}", inner, value[i])
 
 
 def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:

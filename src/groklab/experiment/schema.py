@@ -40,7 +40,7 @@ class Budget:
 
     stop_when_grokked: stop once test accuracy has passed the criterion for good in every member;
     extra_steps: and then this many steps later (clean-up goes on after grokking). retire: with stop_when_grokked, each
-    member stops on its own once its training accuracy has passed the criterion, too, or its loss is no number; its
+    member stops on its own once its training accuracy has passed the criterion, too, or its loss is not a number; its
     later records are null.
     """
 
@@ -102,7 +102,7 @@ class Checkpoints:
 class Measures:
     """What to measure of the weights while training, besides losses, accuracies and norms.
 
-    names: registered measures that can run on line. every: steps between them, rounded up to evaluations; None is
+    names: registered measures that can run online. every: steps between them, rounded up to evaluations; None is
     250. frequencies: key frequencies, for those that need them (the final model's are not known while it trains;
     `groklab measure` applies them backwards to the checkpoints).
     """
@@ -125,7 +125,7 @@ class Start:
     member: of an ensemble, which model. take: patterns of weights' names, or 'embedding', 'transformer' (attention and
     MLP), 'unembedding': only these are taken and the others drawn afresh; None takes all. freeze: what is taken stays
     as it is. unused_rows: what becomes of the embedding's rows of tokens that the source has never seen, the signs of
-    other operations, which decay shrinks to nothing there: 'fresh' draws them anew, and freezes them with the others;
+    other operations, which decay shrinks to nothing there: 'fresh' draws them again, and freezes them with the others;
     'train' does so and trains all rows beyond the numbers; 'keep' takes them as they are, as published (Furuta et al.
     2024). It holds for weights that are chosen by `take`.
     The identity of the experiment holds the content's hash, not the path.

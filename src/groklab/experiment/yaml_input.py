@@ -12,52 +12,52 @@ from groklab.errors import InputError, shorten
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """`key=value` arguments of the command line as a mapping; values are read as YAML."""
-    found: dict[str, Any] = {}
+    """Return `key=value` arguments of the command line as a mapping; values are read as YAML."""
+    settings: dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals or not key:
             raise InputError(f"{shorten(argument)!r} is not an override; write it as key=value, for example task.p=59")
-        if key in found:
+        if key in settings:
             raise InputError(f"{shorten(key)} is given twice")
         try:
-            found[key] = yaml.load(text, _Plain) if text else None
+            settings[key] = yaml.load(text, _Plain) if text else None
         except (yaml.YAMLError, ValueError):
-            found[key] = text
+            settings[key] = text
         except RecursionError:
             raise InputError(f"{key} is nested too deeply") from None
-    return found
+    return settings
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file as nested settings; unknown tags and duplicate keys are refused."""
+    """Return a YAML file as nested settings; unknown tags and duplicate keys are refused."""
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"there is no file {str(path)!r}") from None
+        raise InputError(f"{str(path)!r}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file.name} cannot be read: {error}") from None
     try:
-        found = yaml.load(text, _Plain)
+        settings = yaml.load(text, _Plain)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise InputError(f"{file.name} is no valid YAML{where}: {getattr(error, 'problem', error)}") from None
+        raise InputError(f"{file.name} is not valid YAML{where}: {getattr(error, 'problem', error)}") from None
     except RecursionError:
         raise InputError(f"{file.name} is nested too deeply") from None
     except ValueError as error:
-        raise InputError(f"{file.name} is no valid YAML: {error}") from None
-    if not isinstance(found, dict):
+        raise InputError(f"{file.name} is not valid YAML: {error}") from None
+    if not isinstance(settings, dict):
         raise InputError(f"{file.name} needs keys and values at its top, such as `task:`")
-    return found
+    return settings
 
 
 class _Plain(yaml.SafeLoader):
-    """YAML in which a key given twice is an error rather than a silent choice, and nothing is said by reference."""
+    """YAML in which a key given twice is an error rather than a silent choice, and aliases are not read."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        # a few lines of aliases to aliases stand for more text than any memory holds
+        # a few lines of aliases to aliases can expand to more text than any memory holds
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", event.start_mark)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from groklab.errors import InputError, shorten
-from groklab.experiment.presets import PRESETS, check_name, find_preset
+from groklab.experiment.presets import description_of
 from groklab.experiment.reading import read
 from groklab.experiment.schema import MAX_SEED, Experiment, Start
-from groklab.experiment.yaml_input import load_yaml
 from groklab.store.collection import Collection
 from groklab.sweeps.grid import Grid, as_grid, check_known, points
 from groklab.training.start import load_start
@@ -85,29 +84,6 @@ def make_plan(
     settings["plugins"] = list(experiments[0].plugins)
     folder = _folder(name or experiments[0].name, canonical_grid, identities, experiments[0])
     return Plan(folder, base, settings, canonical_grid, canonical, member_points, experiments, identities)
-
-
-def description_of(what: str | Path | Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An experiment, a preset's name or a YAML file as a description and dotted settings to lay over it."""
-    if isinstance(what, Experiment):
-        return what.to_dict(), {}
-    if str(what) in PRESETS:
-        return read({}, find_preset(str(what)).settings).to_dict(), {}
-    check_name(str(what))
-    path = Path(what)
-    description = load_yaml(path)
-    preset = description.pop("preset", None)
-    if preset is None:
-        return description, {}
-    return read({}, find_preset(str(preset)).settings).to_dict(), {"name": path.stem, **_dotted(description)}
-
-
-def _dotted(node: dict[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        where = f"{path}.{key}" if path else str(key)
-        flat.update(_dotted(value, where) if isinstance(value, dict) and value else {where: value})
-    return flat
 
 
 def _of_members(retire: bool) -> dict[str, Any]:

@@ -8,23 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from groklab.cli.main import app
-from groklab.cli.output import Json, console_for, emit
+from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table
 from groklab.errors import InputError, check_choice
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from groklab.tasks import Task
     from groklab.theory.effective_theory import Normalisation
 
-GROUP = "Take apart"
 MOST_DRAWS = 100_000
 GROUP_NAME = re.compile(r"[SACDQ][0-9]+(x[SACDQ][0-9]+)*")
 
 
-@app.command(rich_help_panel=GROUP)
+@app.command(rich_help_panel=TAKE_APART)
 def theory(
     task: Annotated[
         str | None,
@@ -44,17 +42,17 @@ def theory(
         ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="Instead of a task: the theory beside what a run did.")
+        str | None, typer.Option("--run", metavar="RUN", help="Instead of a task: the theory beside a run.")
     ] = None,
     member: Annotated[int | None, typer.Option(help="With --run: which model of an ensemble.")] = None,
     figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Draw the curves into a page.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What the effective theory of representation learning predicts of a task, before any training.
+    """Show what the effective theory of representation learning predicts of a task, before any training.
 
     Liu et al. 2022: the null space of the parallelogram equations, the training fraction from which they force a
     linear representation, and the grokking rate lambda_3 with the time it predicts. With --run the theory's flow starts
-    from that run's first embedding, and is shown beside what its embedding did.
+    from that run's first embedding, and is shown beside the run's own.
 
     Examples:
 
@@ -64,10 +62,6 @@ def theory(
 
       groklab theory --against-p 4,6,10,20,40 --draws 100
     """
-    from groklab.report.theory_pages import fraction_page
-    from groklab.theory.effective_theory import theory as predict
-    from groklab.theory.parallelograms import equations_of
-
     if not 1 <= draws <= MOST_DRAWS:
         raise InputError("--draws", draws, f"needs to be from 1 to {MOST_DRAWS:,}")
     if seed < 0:
@@ -82,16 +76,21 @@ def theory(
         _beside(run, member or 0, _of(normalisation), path, as_json)
         return
     if against is not None:
-        _against(_numbers(against), task, modular, draws, seed, path, as_json)
+        _against(_moduli(against), task, modular, draws, seed, path, as_json)
         return
-    made = _task(p, task, modular)
-    found = {"task": made.name, **predict(equations_of(made), draws=draws, normalisation=_of(normalisation), seed=seed)}
-    drawn = _drawn(path, found, fraction_page)
+    subject = _task(p, task, modular)
+    from groklab.report.theory_pages import fraction_page
+    from groklab.theory.effective_theory import theory as predict
+    from groklab.theory.parallelograms import equations_of
+
+    prediction = predict(equations_of(subject), draws=draws, normalisation=_of(normalisation), seed=seed)
+    result = {"task": subject.name, **prediction}
+    figure_entry = _write_figure(path, result, fraction_page)
     if as_json:
-        emit({**found, **drawn})
+        emit({**result, **figure_entry})
         return
-    _print(found, console_for(False))
-    _say(drawn)
+    _print(result, console_for(False))
+    _print_figure(figure_entry)
 
 
 def _task(p: int, expression: str | None, modular: bool) -> Task:
@@ -99,13 +98,13 @@ def _task(p: int, expression: str | None, modular: bool) -> Task:
 
     if GROUP_NAME.fullmatch(expression or ""):
         raise InputError("TASK", expression, "names a group, and this theory is of formulas in x and y only")
-    # E_i + E_j does not know an order, and every ordered pair would only say the same again
-    described: dict[str, Any] = {"p": p, "expression": expression or "x + y", "modular": modular, "pairs": "unordered"}
-    made: Task = component("task", described, "arithmetic").build()
-    return made
+    # E_i + E_j has no order, so that ordered pairs would only repeat the equations
+    settings: dict[str, Any] = {"p": p, "expression": expression or "x + y", "modular": modular, "pairs": "unordered"}
+    task: Task = component("task", settings, "arithmetic").build()
+    return task
 
 
-def _numbers(text: str) -> list[int]:
+def _moduli(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not parts or not all(part.isdigit() and int(part) >= 2 for part in parts):
         raise InputError("--against-p", text, "needs numbers of at least 2 with commas between, such as 4,6,10")
@@ -120,53 +119,50 @@ def _against(
     from groklab.theory.parallelograms import equations_of
 
     rows = against_p([equations_of(_task(p, expression, modular)) for p in moduli], draws, seed)
-    found = {"draws": draws, "seed": seed, "against_p": rows}
-    drawn = _drawn(path, found, lambda _: against_p_page(rows, _named(expression, modular)))
+    result = {"draws": draws, "seed": seed, "against_p": rows}
+    name = f"{expression or 'x + y'}{' modulo p' if modular else ''}"
+    figure_entry = _write_figure(path, result, lambda _: against_p_page(rows, name))
     if as_json:
-        emit({**found, **drawn})
+        emit({**result, **figure_entry})
         return
-    table = Table(box=None, padding=(0, 1))
-    for title in ("p", "pairs", "critical fraction", "pairs a symbol"):
-        table.add_column(title, justify="right")
+    table = plain_table(("p", "pairs", "critical fraction", "pairs per symbol"), padding=(0, 1), pad_edge=True)
     for row in rows:
         fraction = f"{row['critical_fraction']:.4f} ± {row['critical_fraction_se']:.4f}"
         table.add_row(str(row["p"]), f"{row['n_pairs']:,}", fraction, f"{row['pairs_per_symbol']:.2f}")
     console_for(False).print(table)
-    _say(drawn)
-
-
-def _named(expression: str | None, modular: bool) -> str:
-    return f"{expression or 'x + y'}{' modulo p' if modular else ''}"
+    _print_figure(figure_entry)
 
 
 def _beside(name: str, member: int, normalisation: Normalisation, path: Path | None, as_json: bool) -> None:
+    from groklab.cli.look import readable_run
+
+    run = readable_run(name)
     from groklab.analysis.predicting import beside_run
-    from groklab.cli.looking import find_whole
     from groklab.figures.theory import when_reached
     from groklab.report.theory_pages import beside_run_page
 
-    found = beside_run(find_whole(name), member, normalisation)
-    drawn = _drawn(path, found, beside_run_page)
+    result = beside_run(run, member, normalisation)
+    figure_entry = _write_figure(path, result, beside_run_page)
     if as_json:
-        emit({**found, **drawn})
+        emit({**result, **figure_entry})
         return
     console = console_for(False)
-    console.print(f"[bold]{found['run']}[/bold], member {member}: {found['task']}")
-    if "does_not_apply" in found:
-        console.print(found["does_not_apply"])
-        _say(drawn)
+    console.print(f"[bold]{result['run']}[/bold], member {member}: {result['task']}")
+    if "does_not_apply" in result:
+        console.print(result["does_not_apply"])
+        _print_figure(figure_entry)
         return
     rows = {
-        "dimensions left free": f"{found['null_dimension']}, by {found['n_train']} training pairs; 2 force a line",
-        "λ₃": f"{found['lambda_3']:.4g}",
-        f"1/(λ₃ η), η={found['eta']:g}": _steps(found["n_h"]),
-        "RQI > 0.95, theory": when_reached(found, "theory"),
-        "RQI > 0.95, run": f"{when_reached(found, 'network')}, from {found['observed_from']}",
-        "RQI at the end, run": f"{found['network']['rqi'][-1]:.3f}",
+        "dimensions left free": f"{result['null_dimension']}, by {result['n_train']} training pairs; 2 force a line",
+        "λ₃": f"{result['lambda_3']:.4g}",
+        f"1/(λ₃ η), η={result['eta']:g}": _steps(result["n_h"]),
+        "RQI > 0.95, theory": when_reached(result, "theory"),
+        "RQI > 0.95, run": f"{when_reached(result, 'network')}, from {result['observed_from']}",
+        "RQI at the end, run": f"{result['network']['rqi'][-1]:.3f}",
     }
     for key, value in rows.items():
         console.print(f"{key:>24}  {value}", markup=False)
-    _say(drawn)
+    _print_figure(figure_entry)
 
 
 def _steps(value: float | None) -> str:
@@ -188,43 +184,46 @@ def _page_path(figure: str | None) -> Path | None:
     return path
 
 
-def _drawn(path: Path | None, found: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> dict[str, str | None]:
-    """Write the page that is asked for, if any, and say where: `figure` is None where the theory does not apply."""
+def _write_figure(
+    path: Path | None, result: dict[str, Any], page: Callable[[dict[str, Any]], str]
+) -> dict[str, str | None]:
+    """Write the page, if there is a path; return its entry for JSON: None where the theory does not apply."""
     from groklab.store import storage
 
     if path is None:
         return {}
-    if "does_not_apply" in found:
+    if "does_not_apply" in result:
         return {"figure": None}
-    storage.atomic_write(path, page(found).encode())
+    storage.atomic_write(path, page(result).encode())
     return {"figure": str(path)}
 
 
-def _say(drawn: dict[str, str | None]) -> None:
-    if "figure" in drawn:
-        where = drawn["figure"] or "none is drawn, as the theory does not apply"
+def _print_figure(entry: dict[str, str | None]) -> None:
+    if "figure" in entry:
+        where = entry["figure"] or "none, as the theory does not apply"
         console_for(False).print(f"figure: {where}", soft_wrap=True, markup=False)
 
 
-def _print(found: dict[str, Any], console: Console) -> None:
+def _print(result: dict[str, Any], console: Console) -> None:
     from groklab.theory.effective_theory import ETA
 
-    console.print(f"[bold]{found['task']}[/bold]: {found['n_pairs']:,} pairs, {found['n_parallelograms']:,} equations")
-    values = ", ".join(f"{v:.4g}" for v in found["eigenvalues_full"][:10])
-    more = ", …" if len(found["eigenvalues_full"]) > 10 else ""
-    console.print(f"with all pairs they leave {found['null_space_dimension']} dimension(s) free")
+    console.print(
+        f"[bold]{result['task']}[/bold]: {result['n_pairs']:,} pairs, {result['n_parallelograms']:,} equations"
+    )
+    values = ", ".join(f"{v:.4g}" for v in result["eigenvalues_full"][:10])
+    more = ", …" if len(result["eigenvalues_full"]) > 10 else ""
+    console.print(f"with all pairs they leave {result['null_space_dimension']} dimension(s) free")
     console.print(f"eigenvalues of G: {values}{more}", style="dim")
-    if "does_not_apply" in found:
-        console.print(found["does_not_apply"])
+    if "does_not_apply" in result:
+        console.print(result["does_not_apply"])
         return
     console.print(
-        f"critical fraction {found['critical_fraction']:.4f} ± {found['critical_fraction_se']:.4f}: from there on half "
-        f"of all training sets force a linear representation"
+        f"critical fraction {result['critical_fraction']:.4f} ± {result['critical_fraction_se']:.4f}: from there on "
+        f"half of all training sets force a linear representation"
     )
-    table = Table(box=None, padding=(0, 1))
-    for title in ("pairs", "fraction", "force a line", "", "ideal acc.", "λ₃", f"steps at η={ETA:g}"):
-        table.add_column(title, justify="left" if not title else "right")
-    for row in found["by_fraction"]:
+    headings = ("pairs", "fraction", "force a line", "", "ideal acc.", "λ₃", f"steps at η={ETA:g}")
+    table = plain_table(headings, left=("",), padding=(0, 1), pad_edge=True)
+    for row in result["by_fraction"]:
         steps = "never" if row["steps"] is None else f"{row['steps']:,.0f}"
         table.add_row(
             f"{row['n_train']}",

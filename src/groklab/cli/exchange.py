@@ -8,15 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from groklab.cli.main import app
-from groklab.cli.output import Json, console_for, emit
-from groklab.device import readable_bytes
+from groklab.cli.app import EXCHANGE, Json, app, console_for, emit
 from groklab.errors import InputError
 
-GROUP = "Exchange"
 
-
-@app.command("import", rich_help_panel=GROUP)
+@app.command("import", rich_help_panel=EXCHANGE)
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .safetensors or .npz file, or an export.")],
     p: Annotated[int | None, typer.Option("--p", help="The modulus.")] = None,
@@ -29,9 +25,10 @@ def import_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a run of weights from elsewhere, with what their file records of the training.
+    """Make a run from weights from elsewhere, with what their file records of the training.
 
-    PyTorch's files are read without PyTorch and without running anything in them. Options say what the file does not.
+    PyTorch's files are read without PyTorch and without running anything in them. Options give
+    what the file does not record.
 
     Examples:
 
@@ -39,8 +36,8 @@ def import_(
 
       groklab import weights.safetensors --p 113 --operation add --frac-train 0.3 --split-seed 1
     """
-    from groklab.cli.running import say_result
-    from groklab.interop.importing import import_file
+    from groklab.cli.look import print_result
+    from groklab.interop import import_file
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -56,12 +53,12 @@ def import_(
     console = console_for(as_json)
     for warning in caught:
         console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
-    say_result(run, console)
+    print_result(run, console)
     if as_json:
         emit({**run.summary(), "warnings": run.imported["warnings"]})
 
 
-@app.command("export", rich_help_panel=GROUP)
+@app.command("export", rich_help_panel=EXCHANGE)
 def export_(
     run: Annotated[str, typer.Argument(metavar="RUN[@STEP]", help="A run, and one of its kept steps.")],
     to: Annotated[
@@ -70,7 +67,7 @@ def export_(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder; by default within the run's.")] = None,
     member: Annotated[int | None, typer.Option(help="Which member of an ensemble.")] = None,
     keep_outputs: Annotated[
-        bool, typer.Option("--keep-outputs", help="Keep outputs that are no answers, as that of the sign '='.")
+        bool, typer.Option("--keep-outputs", help="Keep outputs that are not answers, as that of the sign '='.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -82,22 +79,24 @@ def export_(
 
       groklab export demo-1a2b3c4d@1000 --to safetensors
     """
-    from groklab import Collection
-    from groklab.interop.exporting import export
+    from groklab.store.collection import Collection
 
     name, at, step = run.rpartition("@")
     if not at:
         name, step = run, ""
     elif not step.isdecimal():
         raise InputError("RUN@STEP", run, "needs a kept step after the @, such as micro-1a2b3c4d@1000")
-    found = Collection().find(name)
-    asked: Any = to
+    opened = Collection().find(name)
+    from groklab.device import readable_bytes
+    from groklab.interop import export
+
+    to_format: Any = to  # checked there
     folder = export(
-        found, to=asked, out=out, step=int(step) if step else None, member=member, keep_outputs=keep_outputs
+        opened, to=to_format, out=out, step=int(step) if step else None, member=member, keep_outputs=keep_outputs
     )
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
     if as_json:
-        emit({"export": str(folder), "to": to, "run": found.name, "files": files})
+        emit({"export": str(folder), "to": to, "run": opened.name, "files": files})
         return
     console = console_for(False)
     console.print(f"exported to {folder}", soft_wrap=True, markup=False)

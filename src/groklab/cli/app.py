@@ -1,0 +1,104 @@
+"""The program that commands belong to, and where their output goes.
+
+Objects for other programs come last on standard output, text for people beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groklab.text import jsonable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+#: The groups of commands in `groklab --help`.
+TRAIN, LOOK, TAKE_APART, EXCHANGE, FIND = "Train", "Look", "Take apart", "Exchange", "Find"
+#: Settings of every group of commands.
+HELP: dict[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}}
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on one line, last; everything else to standard error.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 split.frac_train=0.5 seed=3.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing while working.")]
+
+app = typer.Typer(
+    name="groklab",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Start with [bold]groklab train demo[/bold]. Runs are kept in ~/groklab, or where GROKLAB_HOME says.",
+    **HELP,
+)
+
+
+class Stopped(Exception):
+    """Ctrl-C in a command whose work is kept; the text says how to continue."""
+
+
+def console_for(as_json: bool) -> Console:
+    """Return standard output for people, standard error where a program reads standard output."""
+    from rich.console import Console
+
+    return Console(stderr=as_json, highlight=False)
+
+
+def emit(value: Any) -> None:
+    """Print one JSON object on one line of standard output; numbers that are not finite become null."""
+    sys.stdout.write(json.dumps(jsonable(value), allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def view_for(console: Console, quiet: bool, live: Callable[[Console], Any], plain: Callable[[Console], Any]) -> Any:
+    """Return the context of a view: a picture in a terminal, lines elsewhere, nothing where it is quiet."""
+    if quiet:
+        return nullcontext(None)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return live(console)
+    return nullcontext(plain(console))
+
+
+def number(value: float | None, form: str = ",") -> str:
+    """Return a number for people, a dash for none."""
+    return "–" if value is None else format(value, form)
+
+
+def members_text(value: Any, form: str = ",") -> str:
+    """Return a run's number for people; of an ensemble, how many members have one, or their range."""
+    if not isinstance(value, list):
+        return number(value, form)
+    known = [v for v in value if v is not None]
+    if form != ",":
+        return f"{min(known):{form}}–{max(known):{form}}" if known else "–"
+    return f"{len(known)} of {len(value)}"
+
+
+def plain_table(headings: Sequence[str] = (), left: Iterable[str] = (), **options: Any) -> Table:
+    """Return a table without lines, whose columns are aligned to the right but those of `left`."""
+    from rich.table import Table
+
+    table = Table(box=None, **{"pad_edge": False, **options})
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in left else "right")
+    return table
+
+
+def print_pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names in bold with a sentence on each."""
+    table = plain_table(show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    console_for(False).print(table)

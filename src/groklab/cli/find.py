@@ -1,0 +1,107 @@
+"""`presets`, `measures`, `doctor`: what there is to name, and what this machine offers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+
+from groklab.cli.app import FIND, Json, app, console_for, emit, print_pairs
+from groklab.experiment.presets import PRESETS, find_preset
+
+_PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "pydantic", "plotly", "safetensors")
+
+
+@app.command(rich_help_panel=FIND)
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Show this preset's page.")] = None, as_json: Json = False
+) -> None:
+    """List the named experiments, or show one's page: what it shows, costs, should give, and its source."""
+    if name is not None:
+        p = find_preset(name)
+        page = {"shows": p.shows, "costs": p.costs, "expect": p.expect, "source": p.source}
+        if as_json:
+            emit({"preset": p.name, **page, "settings": p.settings})
+            return
+        console = console_for(False)
+        console.print(f"[bold]{p.name}[/bold]")
+        for key, text in page.items():
+            console.print(f"{key:>8}  {text}")
+        for key, value in p.settings.items():
+            console.print(f"          {key}={value}", style="dim")
+        return
+    if as_json:
+        emit({"presets": [{"preset": p.name, "shows": p.shows, "costs": p.costs} for p in PRESETS.values()]})
+        return
+    print_pairs((p.name, p.shows) for p in PRESETS.values())
+
+
+@app.command(rich_help_panel=FIND)
+def measures(as_json: Json = False) -> None:
+    """List the measures that can be taken of a model's weights."""
+    from groklab.measures import MEASURES
+
+    if as_json:
+        emit({"measures": [{"measure": m.name, "about": m.about, "online": m.online} for m in MEASURES.values()]})
+        return
+    print_pairs((m.name, m.about) for m in MEASURES.values())
+
+
+@app.command(rich_help_panel=FIND)
+def doctor(as_json: Json = False) -> None:
+    """Show what this machine offers, what is installed, whether a GPU is used, and what training costs here."""
+    facts = _examine()
+    if as_json:
+        emit(facts)
+        return
+    console = console_for(False)
+    for key, value in facts.items():
+        label = key.replace("_", " ")
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        if isinstance(value, list):
+            value = "; ".join(value) or "none"
+        console.print(f"{label:>18}  {value}")
+
+
+def _examine() -> dict[str, Any]:
+    """Return machine, packages, device, measured rates and folders."""
+    import psutil
+
+    import groklab
+    from groklab import device
+    from groklab.experiment.presets import preset
+    from groklab.lazy import jax
+    from groklab.training.ensemble import estimate, matmul_rate
+
+    home = device.home()
+    nearest = next(p for p in (home, *home.parents) if p.exists())
+    devices = jax.devices()
+    gpu = devices[0].platform != "cpu"
+    advice = []
+    if not gpu and shutil.which("nvidia-smi"):
+        advice.append("an NVIDIA driver is here but JAX uses the CPU: pip install 'groklab[cuda]'")
+    if not os.access(nearest, os.W_OK):
+        advice.append(f"{home} cannot be written: set GROKLAB_HOME to a folder that can")
+    speeds = {}
+    for name in ("micro", "demo", "nanda2023"):
+        speeds[name] = f"{1 / estimate([preset(name)])['seconds_per_step']:,.0f} steps/s"
+    return {
+        "groklab": groklab.__version__,
+        "cores": device.cores(),
+        "memory": device.readable_bytes(psutil.virtual_memory().total),
+        "memory_free": device.readable_bytes(device.available_memory()),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "devices": [f"{d.platform}: {d.device_kind}" for d in devices],
+        "gpu_used": gpu,
+        "matmul_float32": f"{matmul_rate('float32') / 1e9:,.0f} GFLOP/s",
+        "matmul_float64": f"{matmul_rate('float64') / 1e9:,.0f} GFLOP/s",
+        "training_estimate": speeds,
+        "runs_folder": str(home),
+        "disk_free": device.readable_bytes(shutil.disk_usage(nearest).free),
+        "cache_folder": device.compiled_programs(),
+        "advice": advice,
+    }

@@ -1,0 +1,353 @@
+"""`runs`, `show`, `compare`, `report`: looking at what has been trained."""
+
+from __future__ import annotations
+
+import fnmatch
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groklab.cli.app import HELP, LOOK, Json, app, console_for, emit, members_text, number, plain_table
+from groklab.errors import check_choice
+from groklab.text import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from groklab.store.run import Run
+
+STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
+#: Columns of a window from which time, disk use and tags are listed, too.
+WIDE = 110
+#: Beyond this many, no single frequency stands out.
+MOST_FREQUENCIES = 10
+#: What an imported file's losses bound: the latest possible steps.
+_BOUNDS = {"memorised": "memorised_step", "grokked": "grokked_step"}
+runs_app = typer.Typer(invoke_without_command=True, **HELP)
+app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
+
+
+@runs_app.callback()
+def runs(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option(help="Only names that match, such as 'micro*'.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only this status: finished, interrupted, running, diverged, damaged.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    grokked: Annotated[bool, typer.Option("--grokked", help="Only runs of which a member has grokked.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the runs that are kept, with their results and the disk they use.
+
+    Examples:
+
+      groklab runs --name 'micro*' --grokked
+
+      groklab runs tag micro-1a2b3c4d baseline
+
+      groklab runs rm micro-1a2b3c4d
+    """
+    from groklab.device import readable_bytes
+    from groklab.store.collection import Collection
+
+    if context.invoked_subcommand is not None:
+        return
+    if status is not None:
+        check_choice("--status", status, STATUSES)
+    collection = Collection()
+    listed = [s for s in collection.summaries() if _matches(s, name, status, tag, grokked)]
+    total = sum(s["bytes"] for s in listed)
+    if as_json:
+        emit({"runs": listed, "bytes": total})
+        return
+    console = console_for(False)
+    if not listed:
+        console.print(f"no runs in {collection.folder}" + (" match" if name or status or tag or grokked else ""))
+        return
+    table = plain_table()
+    headings = ("run", "status", "steps", "memorised", "grokked", "test", "time", "disk", "tags")
+    shown = headings if console.width >= WIDE else headings[: headings.index("time")]
+    for heading in shown:
+        # names may be long: in a narrow window they are folded, and the numbers stay readable
+        named = heading in ("run", "tags")
+        left = named or heading == "status"
+        table.add_column(heading, no_wrap=not named, overflow="fold", justify="left" if left else "right")
+    for s in listed:
+        cells = (
+            s["run"],
+            s["status"],
+            number(s.get("steps")),
+            members_text(s.get("memorised_step")),
+            members_text(s.get("grokked_step")),
+            members_text(s.get("test_accuracy"), ".1%"),
+            duration(s["seconds"]) if "seconds" in s else "–",
+            readable_bytes(s["bytes"]),
+            " ".join(s["tags"]),
+        )
+        table.add_row(*cells[: len(shown)])
+    console.print(table)
+    console.print(f"{len(listed)} runs, {readable_bytes(total)} in {collection.folder}", style="dim")
+
+
+@runs_app.command("rm")
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs to delete, by name.")],
+    as_json: Json = False,
+) -> None:
+    """Delete runs and everything in them."""
+    from groklab.device import readable_bytes
+    from groklab.store.collection import Collection
+
+    collection = Collection()
+    full_names = [collection.find(name).name for name in names]
+    freed = {name: collection.remove(name) for name in full_names}
+    if as_json:
+        emit({"removed": list(freed), "bytes": sum(freed.values())})
+    else:
+        console_for(False).print(f"removed {', '.join(freed)}: {readable_bytes(sum(freed.values()))} freed")
+
+
+@runs_app.command("tag")
+def tag_run(
+    name: Annotated[str, typer.Argument(metavar="RUN")],
+    tags: Annotated[list[str], typer.Argument(metavar="TAG…", help="Tags to add; -TAG (after --) removes one.")],
+    as_json: Json = False,
+) -> None:
+    """Add tags to a run, or remove them."""
+    from groklab.store.collection import Collection
+
+    run = Collection().find(name)
+    kept = set(run.tags)
+    for tag in tags:
+        if tag.startswith("-"):
+            kept.discard(tag[1:])
+        else:
+            kept.add(tag)
+    run.set_tags(sorted(kept))
+    if as_json:
+        emit({"run": run.name, "tags": run.tags})
+    else:
+        console_for(False).print(f"{run.name}: {' '.join(run.tags) or 'no tags'}")
+
+
+@app.command(rich_help_panel=LOOK)
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
+    as_json: Json = False,
+) -> None:
+    """Show a run's settings and results."""
+    opened = readable_run(run)
+    from groklab.grokking.learning_phases import phase_of
+
+    phases = [phase_of(opened, member) for member in range(opened.n_members)]
+    if as_json:
+        dicts = [p.to_dict() for p in phases]
+        emit({**opened.summary(), "learning_phase": dicts if opened.n_members > 1 else dicts[0]})
+        return
+    console = console_for(False)
+    print_result(opened, console)
+    if opened.n_members == 1:
+        reason = f": {phases[0].reason}" if phases[0].reason else ""
+        console.print(f"{'phase':>12}  {phases[0].phase}{reason}", highlight=False)
+    else:
+        counts = Counter(p.phase for p in phases)
+        console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}", highlight=False)
+    e = opened.experiment.to_dict()
+    settings = {
+        "task": f"{e['task']}",
+        **{k: f"{e[k]}" for k in ("network", "optimiser") if e[k]},
+        **({} if e["network"] else {"learner": f"{e['learner']}"}),
+        "checkpoints": f"{len(opened.checkpoints)} kept, the last at step {max(opened.checkpoints, default=0):,}",
+    }
+    for key, value in settings.items():
+        console.print(f"{key:>12}  {value}", style="dim", markup=False)
+
+
+@app.command(rich_help_panel=LOOK)
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Two or more runs; ensembles of seeds are best.")],
+    as_json: Json = False,
+) -> None:
+    """Compare runs: settings that differ, and the grokking step as a censored (Kaplan–Meier) median over members.
+
+    Example:
+
+      groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
+    """
+    from groklab.analysis.comparing import compare as compare_runs
+
+    comparison = compare_runs(runs)
+    if as_json:
+        emit(comparison)
+        return
+    console = console_for(False)
+    table = plain_table()
+    for heading in ("run", "members", "memorised", "grokked", "median grokking step", "95% interval", "test accuracy"):
+        table.add_column(heading, no_wrap=heading == "run", justify="left" if heading == "run" else "right")
+    for row in comparison["runs"]:
+        g = row["grokking"]
+        memorising = row["memorising"]
+        table.add_row(
+            row["run"],
+            str(g["n"]) if g else "–",
+            f"{memorising['n_grokked']} of {memorising['n']}" if memorising else "–",
+            f"{g['n_grokked']} of {g['n']}" if g else "–",
+            _step(g["median"]) if g else "–",
+            _interval(g) if g and g["n"] > 1 and g["n_grokked"] else "–",
+            members_text(row["test_accuracy"], ".1%"),
+        )
+    console.print(table)
+    for group in comparison["pooled"]:
+        g = group["grokking"]
+        if g:
+            console.print(
+                f"pooled over {len(group['runs'])} runs that differ in seeds: {g['n_grokked']} of {g['n']} grokked, "
+                f"median step {_step(g['median'])}, 95% interval {_interval(g)}"
+            )
+    for key, values in comparison["differences"].items():
+        console.print(f"  {key}: {' | '.join(map(str, values))}", markup=False)
+
+
+@app.command(rich_help_panel=LOOK)
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN…|SWEEP", help="Runs to put on the page, or one sweep: name or folder.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to write; by default into the run's or sweep's folder.")
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Of a sweep: the setting of the rows; by default task.expression if swept."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Of a sweep: the setting of the columns; by default split.frac_train beside operations."
+        ),
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE", help="Of a sweep: compare with a table, FILE.json or such as furuta2024/grokked, or a map."
+        ),
+    ] = None,
+    members: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW,COLUMN|all",
+            help="Of a sweep: write the own pages of that cell's runs too, some megabytes each. May be repeated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained HTML page of runs, or of a sweep, and print its path.
+
+    The page of a sweep has cells over two of its settings, coloured by verdict, phase, time or accuracy, with the
+    curves of every cell.
+
+    Examples:
+
+      groklab report first
+
+      groklab report operations --members add,0.3 --members 2x_y,0.3
+
+      groklab report operations --published furuta2024/grokked
+    """
+    from groklab.cli.sweep_pages import report_sweep, sweep_meant
+
+    of_sweep = {"--rows": rows, "--columns": columns, "--published": published, "--members": members}
+    sweep = sweep_meant(runs, [option for option, value in of_sweep.items() if value])
+    if sweep is not None:
+        report_sweep(sweep, out, rows, columns, published, members or [], as_json)
+        return
+    opened = [readable_run(name) for name in runs]
+    from groklab.report import write_report
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        path = write_report(opened, out)
+    if as_json:
+        emit({"report": str(path), "bytes": path.stat().st_size, "runs": [run.name for run in opened]})
+    else:
+        console_for(False).print(f"report: {path}", soft_wrap=True)
+
+
+# -- shared with other commands -----------------------------------------------------------------------------------
+
+
+def readable_run(name: str) -> Run:
+    """Return a run whose description, status and metrics can be read; raises DamagedError otherwise."""
+    from groklab.store.collection import Collection
+
+    run = Collection().find(name)
+    for part in ("experiments", "status", "metrics"):
+        getattr(run, part)
+    return run
+
+
+def print_result(run: Run, console: Console) -> None:
+    """Print a run's results in a few lines."""
+    s = run.summary()
+    head = f"[bold]{s['run']}[/bold] {s['status']} at step {s['steps']:,} after {duration(s['seconds'])}"
+    console.print(head + (f" ({s['reason']})" if s["reason"] else ""))
+    if run.n_members > 1:
+        memorised = sum(m is not None for m in s["memorised_step"])
+        grokked = [g for g in s["grokked_step"] if g is not None]
+        console.print(f"{memorised} of {run.n_members} memorised, {len(grokked)} of {run.n_members} grokked: {grokked}")
+    elif s["reason"] == "imported":
+        bounds = [f"{n} by step {s[k]:,}" for n, k in _BOUNDS.items() if s[k] is not None]
+        console.print(f"imported: {', '.join(bounds) or 'not grokked'}, at the latest")
+    elif s["grokked_step"] is not None:
+        ratio = f" ({s['grokked_step'] / s['memorised_step']:.1f} times as long)" if s["memorised_step"] else ""
+        console.print(f"memorised at step {number(s['memorised_step'])}, grokked at step {s['grokked_step']:,}{ratio}")
+    else:
+        fitted = "not memorised" if s["memorised_step"] is None else f"memorised at step {s['memorised_step']:,}"
+        console.print(f"{fitted}; not grokked by step {s['steps']:,} (censored)")
+    for one in s.get("operations", ()) if run.n_members == 1 else ():
+        steps = {name: one[f"{name}_step"] for name in ("memorised", "grokked")}
+        events = [f"not {n}" if step is None else f"{n} at step {step:,}" for n, step in steps.items()]
+        console.print(f"  {one['operation']}: {', '.join(events)}; test {number(one['test_accuracy'], '.1%')}")
+    if run.n_members == 1 and run.checkpoints:
+        _print_frequencies(run, console)
+    console.print(f"kept in {s['path']}; `groklab report {s['run']}` makes its page", soft_wrap=True)
+
+
+def _print_frequencies(run: Run, console: Console) -> None:
+    """Print which Fourier frequencies carry the embedding at the end, where the task and network have any."""
+    from groklab.errors import InputError
+    from groklab.measures import MEASURES
+    from groklab.training.ensemble import build_task
+
+    try:
+        result = MEASURES["embedding_frequencies"](run.weights(), build_task(run.experiment))
+    except InputError:
+        return  # without a modulus or an embedding
+    pairs = list(zip(result["frequencies"], result["share"], strict=True))
+    strong = ", ".join(f"{k} ({share:.0%})" for k, share in pairs)
+    if not pairs or len(pairs) > MOST_FREQUENCIES:
+        strong = "none stands out, its power is spread over many"
+    console.print(f"frequencies that carry the embedding: {strong}")
+
+
+def _matches(s: dict[str, Any], name: str | None, status: str | None, tag: str | None, grokked: bool) -> bool:
+    steps = s.get("grokked_step")
+    any_grokked = any(g is not None for g in steps) if isinstance(steps, list) else steps is not None
+    return (
+        (name is None or fnmatch.fnmatch(s["run"], name))
+        and (status is None or s["status"] == status)
+        and (tag is None or tag in s["tags"])
+        and (not grokked or any_grokked)
+    )
+
+
+def _step(step: float | None) -> str:
+    return "not reached" if step is None else f"{step:,.0f}"
+
+
+def _interval(survival: dict[str, Any]) -> str:
+    return f"{number(survival['low'], ',.0f')} to {_step(survival['high'])}"

@@ -1,0 +1,174 @@
+"""`train` and `resume`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groklab.cli.app import TRAIN, Json, Overrides, Quiet, app, console_for, emit, view_for
+from groklab.errors import InputError
+from groklab.experiment.presets import PRESETS, check_name, description_of, find_preset
+from groklab.text import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from groklab.experiment.schema import Experiment
+    from groklab.store.run import Run
+
+
+@app.command(rich_help_panel=TRAIN)
+def train(
+    what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name, or a YAML file.")],
+    overrides: Overrides = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train this many members, seeds counted up, as one ensemble.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Train again even if this was trained before.")] = False,
+    start: Annotated[str | None, typer.Option("--from", metavar="RUN@STEP", help="Start from a run's weights.")] = None,
+    take: Annotated[
+        list[str] | None,
+        typer.Option(help="With --from: take only embedding, transformer, unembedding, or weights of a name."),
+    ] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --take: what is taken stays as it is.")] = False,
+    plugin: Annotated[list[str] | None, typer.Option(help="A Python file with kinds of your own.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag for the run.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and train nothing.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write the run's HTML page when it is done.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train an experiment until its budget ends, watching it.
+
+    An experiment that was interrupted is resumed; one that is finished is shown.
+
+    Examples:
+
+      groklab train demo
+
+      groklab train micro seed=3 optimiser.weight_decay=0.5
+
+      groklab train nanda2023 task.p=59 split.frac_train=0.4 --dry-run
+
+      groklab train micro --seeds 10 --json
+
+      groklab train furuta2024/2x_y --from furuta2024-add@8000 --take embedding --freeze
+    """
+    check_name(what)
+    from groklab.experiment.reading import read
+    from groklab.experiment.yaml_input import parse_overrides
+    from groklab.store.collection import Collection
+
+    settings = parse_overrides(overrides or [])
+    if plugin:
+        settings["plugins"] = list(plugin)
+    if start is not None:
+        run_name, _, step = start.partition("@")
+        if not step.isdecimal():
+            raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
+        settings |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
+    if take:
+        settings["start.take"] = [part for text in take for part in text.split(",")]
+    if freeze:
+        settings["start.freeze"] = True
+    base, of_preset = description_of(what)
+    settings = {**of_preset, **settings}
+    named = any(key.startswith(("start.file", "start.run")) for key in settings) or base.get("start")
+    if (take or freeze) and not named:
+        option, value = ("--take", ",".join(take)) if take else ("--freeze", True)
+        raise InputError(option, value, "goes with --from RUN@STEP, whose weights it is about")
+    experiment = read(base, settings)
+    from groklab.training import training
+
+    _check_source(experiment, settings)
+    if dry_run:
+        from groklab.training.ensemble import estimate
+
+        _print_cost(estimate(training.members_of(experiment, seeds)), as_json)
+        return
+    from groklab.cli.live import LiveView, PlainView
+
+    console = console_for(as_json)
+    with view_for(console, quiet, LiveView, PlainView) as view:
+        run = training.train(experiment, seeds=seeds, again=again, tags=tag or (), view=view)
+    _finish(run, console, quiet, as_json, report)
+
+
+def _check_source(experiment: Experiment, settings: Mapping[str, Any]) -> None:
+    """Raise InputError where the run that a preset starts from is not here, with the command that trains it."""
+    from groklab.experiment.reading import read
+    from groklab.store.collection import Collection
+    from groklab.training import training
+
+    name = experiment.start.run if experiment.start else None
+    collection = Collection()
+    if name is None or (collection.folder / name).exists():
+        return
+    makers = [preset for preset in PRESETS if training.run_name([read({}, find_preset(preset).settings)]) == name]
+    if makers:
+        how = f"`groklab train {makers[0]}` makes it"
+        if any(key.startswith(("task.", "network.")) for key in settings):
+            how += ", for the preset's own task and network; for others train their source and name it with --from"
+        raise InputError("start.run", name, f"is not in {collection.folder}; {how}")
+
+
+@app.command(rich_help_panel=TRAIN)
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Continue a run that was stopped, or one that has ended with a longer budget.
+
+    Examples:
+
+      groklab resume micro-1a2b3c4d
+
+      groklab resume micro-1a2b3c4d budget.steps=10000
+    """
+    from groklab.experiment.yaml_input import parse_overrides
+
+    settings = parse_overrides(overrides or [])
+    from groklab.cli.live import LiveView, PlainView
+    from groklab.training import training
+
+    console = console_for(as_json)
+    with view_for(console, quiet, LiveView, PlainView) as view:
+        resumed = training.resume(run, settings, view=view)
+    _finish(resumed, console, quiet, as_json)
+
+
+def _finish(run: Run, console: Console, quiet: bool, as_json: bool, report: bool = False) -> None:
+    from groklab.cli.look import print_result
+
+    if not quiet:
+        print_result(run, console)
+    if report:
+        from groklab.report import write_report
+
+        path = write_report([run])
+        if not quiet:
+            console.print(f"[bold]report:[/bold] {path}", soft_wrap=True)
+    if as_json:
+        emit(run.summary())
+
+
+def _print_cost(cost: dict[str, Any], as_json: bool) -> None:
+    from groklab.device import readable_bytes
+
+    if as_json:
+        emit(cost)
+        return
+    console = console_for(False)
+    console.print(f"[bold]{cost['task']}[/bold]: {cost['n_train']:,} training and {cost['n_test']:,} test inputs")
+    console.print(f"{cost['members']} member(s) of {cost['parameters']:,} parameters, {cost['steps']:,} steps")
+    console.print(
+        f"{cost['flops_per_step'] / 1e9:.3g} GFLOP per step and member; this device multiplies matrices at "
+        f"{cost['matmul_gflops']:,} GFLOP/s ({cost['device']})"
+    )
+    console.print(f"time: about {duration(cost['seconds'])}; memory: about {readable_bytes(cost['memory_bytes'])}")
+    programs = ", ".join(cost["programs"]) or "nothing"
+    console.print(f"to compile: {programs}; {cost['blocks']} block(s) of {cost['lanes_per_block']} lane(s)")
