@@ -193,9 +193,9 @@ COMMANDS = [
     (["show"], "Missing argument"),
     (["show", "nothing"], "no run is called"),
     (["show", ""], "no run is called"),
-    (["show", ".."], "is no run"),
-    (["show", "../.."], "is no run"),
-    (["show", "/"], "is no run"),
+    (["show", ".."], "is not a run"),
+    (["show", "../.."], "is not a run"),
+    (["show", "/"], "is not a run"),
     (["show", "x" * 5000], ""),
     (["show", "a\nb"], "no run is called"),
     (["resume", "nothing"], "no run is called"),
@@ -203,7 +203,7 @@ COMMANDS = [
     (["compare", "nothing"], "no run is called"),
     (["report", "nothing"], "no run is called"),
     (["runs", "rm", "nothing"], "no run is called"),
-    (["runs", "rm", "/"], "is no run"),
+    (["runs", "rm", "/"], "is not a run"),
     (["runs", "tag", "nothing", "x"], "no run is called"),
     (["runs", "--status", "asleep"], "--status"),
     (["runs", "--nothing"], "--nothing"),
@@ -337,7 +337,7 @@ def test_damaged_runs(
         (run / name).write_bytes(whole)
     (home / "empty").mkdir()
     for command in ("show", "resume", "report", "compare"):
-        assert "is no run" in refusal([command, "empty"], monkeypatch, capsys)
+        assert "is not a run" in refusal([command, "empty"], monkeypatch, capsys)
         assert "cannot change" in refusal(["resume", run.name, "task.p=29"], monkeypatch, capsys)
 
 

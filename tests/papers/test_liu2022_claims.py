@@ -129,7 +129,7 @@ def test_start_weights_are_written_once_and_named_by_their_content(home: Path) -
     assert all(np.array_equal(found[k], v) for k, v in weights.items())
     # all answers follow from this training set
     assert runs.implied(58) == 1
-    # the folder of weights is no run
+    # the folder of weights is not a run
     assert not gl.runs()
 
 

@@ -261,7 +261,7 @@ def test_what_is_open_failed_or_diverged_has_its_own_place(home: Path) -> None:
     assert "there was not enough memory" in page.read_text()
     words = " ".join(outline(page).text.split())
     assert "The sweep is interrupted, so this may change." in words
-    # nobody's own page, where there is no run
+    # nobody's own page, where there is not a run
     assert write_members(sweep, found, page, members_at(found, "add,0.3") + members_at(found, "add,0.5")) == []
 
 

@@ -522,7 +522,7 @@ def test_a_branch_resumes_when_its_source_is_gone(tmp_path: Path, straight: Run)
         file.unlink()
     run.write_status(status="running")
     # fresh weights would be another experiment
-    with pytest.warns(UserWarning, match="from step 0"), pytest.raises(InputError, match="is no run"):
+    with pytest.warns(UserWarning, match="from step 0"), pytest.raises(InputError, match="is not a run"):
         training.resume(run)
 
 

@@ -92,7 +92,7 @@ class Collection:
         if locks.holder(run.path) is not None:
             raise InputError(f"{run.name} is being trained; stop it before removing it")
         freed = storage.disk_use(run.path)
-        # without this file the folder is no run any more, so a crash halfway leaves no half-run
+        # without this file the folder is not a run any more, so a crash halfway leaves no half-run
         (run.path / "experiment.json").unlink()
         shutil.rmtree(run.path)
         return freed

@@ -55,13 +55,13 @@ class State:
 class Run:
     """One run: a member, or an ensemble of them, and everything kept of its training.
 
-    Raises InputError where the folder is no run, DamagedError where a file of it is not what was written.
+    Raises InputError where the folder is not a run, DamagedError where a file of it is not what was written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         if not (self.path / "experiment.json").is_file():
-            raise InputError(f"{self.path} is no run: it holds no experiment.json")
+            raise InputError(f"{self.path} is not a run: it holds no experiment.json")
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.status['status']}, step {self.status['step']:,})"
@@ -71,7 +71,7 @@ class Run:
         """Make the folder of a new run."""
         storage.write_json(path / "environment.json", environment)
         storage.write_json(path / "status.json", FRESH)
-        # last: a folder without it is no run yet
+        # last: a folder without it is not a run yet
         _write_members(path, experiments)
         return cls(path)
 
