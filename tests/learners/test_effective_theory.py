@@ -13,8 +13,10 @@ import pytest
 
 from groklab.errors import InputError
 from groklab.learners.effective_theory import EffectiveTheory, Flow, effective_loss
+from groklab.learners.effective_theory import normalised as jax_normalised
 from groklab.measures.representation import normalised, parallelogram_quality, rqi
 from groklab.tasks import Arithmetic, Group, Task, TaskShape
+from groklab.theory.effective_theory import flow
 from groklab.theory.parallelograms import equations_of
 
 PLAIN = SimpleNamespace(dtype="float64", matmul_precision="highest")
@@ -176,6 +178,20 @@ def test_it_ends_in_the_line_if_and_only_if_nothing_else_is_free(seed: int) -> N
         assert found["test_accuracy"] == pytest.approx(equations_of(task).reachable(chosen)[~chosen].mean())
     else:
         assert found["rqi"] <= 0.95
+
+
+def test_normalisation_and_flow_are_those_of_the_theory() -> None:
+    """The learner in JAX and the theory in NumPy agree but for rounding."""
+    drawn = np.random.default_rng(7).random((10, 3)) * [1, 10, 0]
+    np.testing.assert_allclose(jax_normalised(jax.numpy.asarray(drawn)), normalised(drawn), atol=1e-14)
+    task = addition()
+    train, start = training_rows(task, 30, 7), random_start(d=2, seed=7)
+    equations, chosen = equations_of(task), np.isin(np.arange(55), train)
+    for normalisation, nu in (("one", 1), ("parallelograms", equations.count(chosen))):
+        eta = 0.05 * nu
+        e = follow(task, train, start, 20, eta=eta, normalisation=normalisation, d=2)
+        expected = flow(start, equations.gram(chosen), nu, eta * np.arange(21))
+        np.testing.assert_allclose(e, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize(("normalisation", "d"), [("one", 2), ("parallelograms", 1)])
