@@ -102,8 +102,8 @@ def test_a_step_descends_loss_and_penalty_and_tells_the_loss(name: str, objectiv
         "test_inputs": jnp.asarray(inputs),
         "train_targets": targets,
         "test_targets": targets,
-        "phase_steps": jnp.zeros(1, jnp.int32),
-        "phase_weights": row_weights[None],
+        "schedule_steps": jnp.zeros(1, jnp.int32),
+        "schedule_weights": row_weights[None],
         "test_weights": row_weights,
     }
     state = {"weights": weights, "optimiser": SGD().init(weights)}

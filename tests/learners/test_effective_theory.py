@@ -45,8 +45,8 @@ def raw_data(task: Task, train: np.ndarray) -> dict[str, np.ndarray]:
         "train_targets": filled(train, task.targets),
         "test_inputs": filled(test, task.inputs),
         "test_targets": filled(test, task.targets),
-        "phase_steps": np.zeros(1, np.int32),
-        "phase_weights": weights[0][None],
+        "schedule_steps": np.zeros(1, np.int32),
+        "schedule_weights": weights[0][None],
         "test_weights": weights[1],
     }
 

@@ -86,7 +86,7 @@ def test_a_training_set_that_grows_brings_its_equations() -> None:
     e = run.experiment
     task, equations = e.task.build(), equations_of(e.task.build())
     split = gl.tasks.make_split(e.split, task, e.seed)
-    before, after = (np.isin(np.arange(55), split.train[w > 0]) for w in split.phase_weights)
+    before, after = (np.isin(np.arange(55), split.train[w > 0]) for w in split.schedule_weights)
     assert before.sum() < after.sum()
     middle = theory.flow(run.weights(0)["embed.W_E"], equations.gram(before), 1, np.array([0.04]))[0]
     np.testing.assert_allclose(run.weights(40)["embed.W_E"], middle, atol=1e-10)

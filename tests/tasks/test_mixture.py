@@ -49,7 +49,7 @@ def test_a_pair_is_trained_on_in_every_operation_or_in_none(frac_train: float) -
     assert not train & test
     assert len(train) == int(frac_train * 49)
     assert len(rows.train) == 3 * len(train)
-    assert rows.phase_weights.sum() == pytest.approx(1)
+    assert rows.schedule_weights.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

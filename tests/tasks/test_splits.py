@@ -75,11 +75,11 @@ def test_splits_are_partitions_with_nested_phases(method: str, seed: int, sizes:
     assert sorted([*rows.train.tolist(), *rows.test.tolist()]) == list(range(121))
     assert (np.diff(rows.train) > 0).all()
     assert (np.diff(rows.test) > 0).all()
-    assert rows.train.dtype == rows.test.dtype == rows.train_targets.dtype == rows.phase_steps.dtype == np.int32
-    assert rows.phase_steps.tolist() == [0, *(phase.step for phase in schedule)]
-    assert rows.phase_weights.dtype == np.float64
-    assert np.allclose(rows.phase_weights.sum(axis=1), 1, rtol=1e-12)
-    for n, weights in zip(sizes, rows.phase_weights, strict=True):
+    assert rows.train.dtype == rows.test.dtype == rows.train_targets.dtype == rows.schedule_steps.dtype == np.int32
+    assert rows.schedule_steps.tolist() == [0, *(phase.step for phase in schedule)]
+    assert rows.schedule_weights.dtype == np.float64
+    assert np.allclose(rows.schedule_weights.sum(axis=1), 1, rtol=1e-12)
+    for n, weights in zip(sizes, rows.schedule_weights, strict=True):
         alone = make_split(Split(n_train=n, method=method), P11, seed)
         assert rows.train[weights > 0].tolist() == alone.train.tolist()
     changed = rows.train_targets != P11.targets[rows.train]
@@ -156,7 +156,7 @@ def test_rows_can_be_given_and_taken_in_order() -> None:
     assert given.train.tolist() == [2, 7, 11]
     assert len(given.test) == 22
     assert not set(given.test) & set(given.train)
-    np.testing.assert_allclose(given.phase_weights, np.full((1, 3), 1 / 3))
+    np.testing.assert_allclose(given.schedule_weights, np.full((1, 3), 1 / 3))
     first = make_split(Split(n_train=4, method="in_order"), task, seed=9)
     assert first.train.tolist() == [0, 1, 2, 3]
 

@@ -70,7 +70,7 @@ def test_padding_weighs_nothing() -> None:
     small, large = (gl.preset("micro", {"split.n_train": n}) for n in (100, 400))
     raw = make_ensemble([small, large]).raw_data([0, 1])
     assert raw["train_inputs"].shape[:2] == (2, 400)
-    np.testing.assert_allclose(raw["phase_weights"].sum(-1), 1, rtol=1e-6)
+    np.testing.assert_allclose(raw["schedule_weights"].sum(-1), 1, rtol=1e-6)
     np.testing.assert_allclose(raw["test_weights"].sum(-1), 1, rtol=1e-6)
 
 

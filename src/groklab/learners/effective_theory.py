@@ -125,7 +125,7 @@ class Flow(Dynamics):
         pairs = jnp.concatenate([raw["train_inputs"], raw["test_inputs"]])[:, places]
         classes = jnp.concatenate([raw["train_targets"], raw["test_targets"]])
         n_train, n_test = len(raw["train_inputs"]), len(raw["test_inputs"])
-        is_train = jnp.pad(raw["phase_weights"] > 0, ((0, 0), (0, n_test)))
+        is_train = jnp.pad(raw["schedule_weights"] > 0, ((0, 0), (0, n_test)))
         is_test = jnp.pad(raw["test_weights"] > 0, (n_train, 0))
         present = is_test | jnp.any(is_train, axis=0)
         # rows that only pad are of a class of their own, which holds nothing else
@@ -155,7 +155,7 @@ class Flow(Dynamics):
             "widest": jnp.max(jnp.bincount(classes, length=self.shape.n_classes + len(classes))),
             "is_test": is_test[order].astype(self.dtype),
             "all": whole,
-            "phase_steps": raw["phase_steps"],
+            "schedule_steps": raw["schedule_steps"],
             "phases": jax.vmap(of_phase)(is_train[:, order]),
         }
 
@@ -222,7 +222,7 @@ class Flow(Dynamics):
 
 def _of_phase(data: Any, s: jax.Array) -> Any:
     """What belongs to the training set of step s."""
-    phase = jnp.sum(s >= data["phase_steps"]) - 1
+    phase = jnp.sum(s >= data["schedule_steps"]) - 1
     return jax.tree.map(lambda x: x[phase], data["phases"])
 
 

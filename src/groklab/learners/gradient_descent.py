@@ -111,7 +111,7 @@ class GradientDescent(Dynamics):
 
     Data of one member (`raw`): `train_inputs` (n, n_ctx) and `test_inputs` int32, or (n, n_features) real for a network
     with `reads_features`; `train_targets`, `test_targets` int32, or (n, k) real answers; for a task with `reads`
-    `train_mask` and `test_mask` (n, n_reads) bool; `phase_steps` (phases,) int32 and `phase_weights` (phases, n), the
+    `train_mask` and `test_mask` (n, n_reads) bool; `schedule_steps` (sets,) int32 and `schedule_weights` (sets, n), the
     weight of each training row from each of those steps on; `test_weights`.
     Weights sum to one, and are zero on rows that only pad.
 
@@ -310,7 +310,7 @@ def draw_batch(
 
 
 def _of_phase(data: Any, s: jax.Array) -> jax.Array:
-    steps, weights = data["phase_steps"], data["phase_weights"]
+    steps, weights = data["schedule_steps"], data["schedule_weights"]
     if steps.shape[0] == 1:
         return weights[0]  # type: ignore[no-any-return]
     return weights[jnp.sum(s >= steps) - 1]  # type: ignore[no-any-return]

@@ -73,16 +73,16 @@ class SplitRows:
         train: (n_train,) int32, ascending; with a schedule, the rows of the largest training set.
         test: (n_test,) int32, ascending, never trained on.
         train_targets: (n_train,) or (n_train, n_reads) int32, noise applied.
-        phase_steps: (n_phases,) int32 steps from which each training set of the schedule holds; the first is 0.
-        phase_weights: (n_phases, n_train) float64, the weights of each, which sum to one; zero for a row not trained
+        schedule_steps: (n_sets,) int32 steps from which each training set of the schedule holds; the first is 0.
+        schedule_weights: (n_sets, n_train) float64, the weights of each, which sum to one; zero for a row not trained
             on.
     """
 
     train: npt.NDArray[np.int32]
     test: npt.NDArray[np.int32]
     train_targets: npt.NDArray[np.int32]
-    phase_steps: npt.NDArray[np.int32]
-    phase_weights: npt.NDArray[np.float64]
+    schedule_steps: npt.NDArray[np.int32]
+    schedule_weights: npt.NDArray[np.float64]
 
 
 def make_split(split: Split, task: Task, seed: int) -> SplitRows:
@@ -124,8 +124,8 @@ def make_split(split: Split, task: Task, seed: int) -> SplitRows:
         train=train.astype(np.int32),
         test=test.astype(np.int32),
         train_targets=_with_noise(task, train, split, own_seed),
-        phase_steps=np.array(steps, dtype=np.int32),
-        phase_weights=np.array(weights, dtype=np.float64),
+        schedule_steps=np.array(steps, dtype=np.int32),
+        schedule_weights=np.array(weights, dtype=np.float64),
     )
 
 
@@ -224,8 +224,8 @@ def _all_test(split: Split, task: Task) -> SplitRows:
         train=np.zeros(0, np.int32),
         test=np.arange(task.n_inputs, dtype=np.int32),
         train_targets=task.targets[:0].astype(np.int32),
-        phase_steps=np.zeros(1, np.int32),
-        phase_weights=np.zeros((1, 0)),
+        schedule_steps=np.zeros(1, np.int32),
+        schedule_weights=np.zeros((1, 0)),
     )
 
 

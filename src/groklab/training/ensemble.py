@@ -65,7 +65,7 @@ class Ensemble:
         dtype = np.dtype(self.experiments[0].dtype)
         n_train = max(len(s.train) for s in self.splits)
         n_test = max(len(s.test) for s in self.splits)
-        phases = max(len(s.phase_steps) for s in self.splits)
+        n_sets = max(len(s.schedule_steps) for s in self.splits)
         learner = self.experiments[0].learner
         stacked: dict[str, list[np.ndarray]] = {}
         for i in lanes:
@@ -77,9 +77,9 @@ class Ensemble:
             one = {
                 "train_inputs": _pad(inputs[split.train], n_train, repeat=True),
                 "train_targets": _pad(trained, n_train),
-                # a phase that never comes pads members that change their training set less often
-                "phase_steps": _pad(split.phase_steps, phases, fill=np.iinfo(np.int32).max),
-                "phase_weights": _pad(_pad(split.phase_weights.T * factor, n_train).T, phases).astype(dtype),
+                # a training set that never comes pads members that change theirs less often
+                "schedule_steps": _pad(split.schedule_steps, n_sets, fill=np.iinfo(np.int32).max),
+                "schedule_weights": _pad(_pad(split.schedule_weights.T * factor, n_train).T, n_sets).astype(dtype),
                 "test_inputs": _pad(inputs[split.test], n_test, repeat=True),
                 "test_targets": _pad(answers[split.test], n_test),
                 "test_weights": _pad(np.full(len(split.test), factor / len(split.test)), n_test).astype(dtype),

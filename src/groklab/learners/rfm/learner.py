@@ -274,7 +274,7 @@ class KernelProgram(Program):
     def prepare(self, raw: dict[str, np.ndarray], n_blocks: int = 1) -> Data:
         """Return the points of one machine. Raises InputError for data that are not finite."""
         rows = {name: values[0] for name, values in raw.items()}
-        inside, tested = rows["phase_weights"][0] > 0, rows["test_weights"] > 0
+        inside, tested = rows["schedule_weights"][0] > 0, rows["test_weights"] > 0
         n, n_test = int(inside.sum()), int(tested.sum())
         return Data(
             points_of(rows["train_inputs"][inside], self.shape, self.machine.path),
