@@ -111,7 +111,7 @@ def test_many_frequencies_are_never_called_the_ones_that_stand_out() -> None:
     assert circuit_of(0.99, (1, 2, 3, 4, 5)).few
     many = circuit_of(0.99, (1, 2, 3, 4, 5, 6))
     assert not many.few
-    assert many.verdict().startswith("No few frequencies stand out: 6 of the 11 pass the rule")
+    assert many.verdict().startswith("No small set of frequencies stands out: 6 of the 11 pass the rule")
     assert circuit_of(None).share is None
     assert "no cosine for each" in circuit_of(None).verdict()
 

@@ -121,7 +121,7 @@ def test_a_model_without_few_frequencies_is_said_to_have_none(trained: gl.Run) -
     c = with_keys(c, 1, 2, 3, 4, 5)
     assert not c.few
     told = [*c.sentences(), *(p.sentence for p in pictures(context, c).values())]
-    assert sum("No few frequencies stand out" in s for s in told) >= 4
+    assert sum("No small set of frequencies stands out" in s for s in told) >= 4
     assert not any("end in a gap" in s for s in told)
     coefficients = json.loads(pictures(context, c)["coefficients"].spec)
     assert [t["name"] for t in coefficients["data"]] == ["every frequency"]

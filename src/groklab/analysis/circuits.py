@@ -49,12 +49,12 @@ PARTS: dict[Scope, tuple[str, ...]] = {
 }
 #: How each rule of `measures.frequencies` chooses key frequencies.
 RULES = {
-    "neuron_logit_map": "components of W_L, the map from neurons to logits, above a quarter of the largest",
-    "embedding": "components of W_E above a quarter of the largest",
-    "neurons": "those that are the best of at least one neuron",
-    "logits": "components of the logits above a twentieth of the largest",
-    "furuta": "components of W_L above half of the largest",
-    "furuta_union": "components of W_L or W_E above half of the largest",
+    "neuron_logit_map": "those with a component of W_L, the map from neurons to logits, above a quarter of the largest",
+    "embedding": "those with a component of W_E above a quarter of the largest",
+    "neurons": "those that explain at least one neuron best",
+    "logits": "those with a component of the logits above a twentieth of the largest",
+    "furuta": "those with a component of W_L above half of the largest",
+    "furuta_union": "those with a component of W_L or W_E above half of the largest",
     "given": "those that were given",
 }
 PHASES_RULE = f"Phases of training: {RULE}."
@@ -118,8 +118,8 @@ def phases_sentence(phases: TrainingStages, steps: Sequence[int], note: str = ""
     ends = {name.replace("_", " "): step for name, step in vars(phases).items()}
     reached = [f"{name} ends at step {step:,}" for name, step in ends.items() if step is not None]
     if len(steps) < FEWEST:
-        kept = "one checkpoint" if len(steps) == 1 else f"{len(steps)} checkpoints"
-        return f"Where phases end needs {FEWEST} checkpoints, and {kept} can be looked at."
+        kept = "is one" if len(steps) == 1 else f"are {len(steps)}"
+        return f"The ends of the phases need {FEWEST} checkpoints; there {kept}."
     if not reached:
         return f"No phase ended by step {steps[-1]:,}: excluded loss did not rise and test accuracy not pass 50%."
     missing = [name for name, step in ends.items() if step is None]
@@ -239,8 +239,8 @@ class CircuitAnalysis(ModelAnalysis):
             how = {"all": "it computes by that sum", "part": "it computes partly by that sum"}
             judged = how.get(str(self.share), "it does not compute by that sum")
             return (
-                f"No few frequencies stand out: {len(keys)} of the {n} pass the rule, and {formula} over them "
-                f"{explains}, so {judged}."
+                f"No small set of frequencies stands out: {len(keys)} of the {n} pass the rule, and {formula} over "
+                f"them {explains}, so {judged}."
             )
         which = f"k = {listed(keys)}" if len(keys) <= MANY else f"{len(keys)} of {n} frequencies k"
         if self.share == "all":
@@ -333,7 +333,7 @@ class CircuitAnalysis(ModelAnalysis):
         rest = np.delete(np.abs(alpha), [k - 1 for k in self.named])
         if not self.named:
             k = int(np.argmax(np.abs(alpha))) + 1
-            return f"No few frequencies stand out; the largest coefficient is {alpha[k - 1]:.3g}, of k = {k}."
+            return f"No small set of frequencies stands out; the largest coefficient is {alpha[k - 1]:.3g}, of k = {k}."
         if len(self.named) > MANY:
             spread = np.abs(alpha[[k - 1 for k in self.named]])
             values = f"{spread.min():.3g} to {spread.max():.3g} in size for the {len(self.named)} key frequencies"
@@ -365,7 +365,8 @@ class CircuitAnalysis(ModelAnalysis):
         keys, step = self.key_frequencies, self.steps[-1]
         gini = self._gini("gini_W_L")
         if not self.few:
-            return f"No few frequencies stand out in W_L at step {step:,}: {len(keys)} of {self.p // 2} do{gini}."
+            count = f"{len(keys)} of {self.p // 2} do"
+            return f"No small set of frequencies stands out in W_L at step {step:,}: {count}{gini}."
         share = float(power[[i - 1 for i in rows_of(keys, self.p)]].sum() / max(power.sum(), 1e-300))
         which = f"the key frequencies {listed(keys)} hold"
         if len(keys) == 1:
@@ -415,7 +416,7 @@ class CircuitAnalysis(ModelAnalysis):
             return f"The {whose} do not vary with a and b."
         largest = f"the largest single component is {names[0]} (of a · of b)"
         if not self.few:
-            return f"No few frequencies stand out; {largest}."
+            return f"No small set of frequencies stands out; {largest}."
         blocks = [np.ix_(rows_of([k], self.p), rows_of([k], self.p)) for k in self.key_frequencies]
         share = sum(float(power[block].sum()) for block in blocks) / total
         return (
@@ -567,7 +568,7 @@ def analyse_circuit(
         return too_large(task)
     if not keys:
         return NotApplicable(
-            "No frequency of this model stands out from nothing at all, so there is nothing to say of what it computes."
+            "No frequency of this model is above zero, so there is nothing to say of what it computes."
         )
     train = make_split(experiment.split, task, experiment.seed).train
     steps, values = follow(checkpoints, task, train, network, keys, scope, progress)

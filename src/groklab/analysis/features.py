@@ -305,11 +305,11 @@ class FeatureAnalysis(ModelAnalysis):
             return f"{head}."
         before = self.at(self.orientation, first), self.at(self.orientation, mark)
         aligned = self.at("off_block", first), self.at("off_block", mark)
-        verb = "fallen" if before[1] < before[0] else "risen"
+        verb = "falls" if before[1] < before[0] else "rises"
+        moved = f"{aligned[0]:.2f} to {aligned[1]:.2f}".replace("-", "−")
         return (
-            f"{head}; by step {mark:,} the circulant deviation had {verb} from {before[0]:.2f} (step {first:,}) to "
-            f"{before[1]:.2f}, and the block's alignment with its final self gone from {aligned[0]:.2f} to "
-            f"{aligned[1]:.2f}."
+            f"{head}; by step {mark:,} the circulant deviation {verb} from {before[0]:.2f} (step {first:,}) to "
+            f"{before[1]:.2f}, and the alignment of the block with the final one goes from {moved}."
         )
 
     def _first(self) -> int | None:

@@ -206,7 +206,7 @@ class MixtureAnalysis(ModelAnalysis):
         """Return how the key frequencies were chosen."""
         keys = self.key_frequencies or ()
         named = listed(keys) if len(keys) <= MANY else f"{len(keys)} frequencies"
-        few = "" if few_stand_out(keys, self.p) else "; that many say little"
+        few = "" if few_stand_out(keys, self.p) else "; so many say little"
         return (
             f"Its operations share W_L, and with it the key frequencies {named} of 1 to {self.p // 2} "
             f"({RULES.get(self.rule, self.rule)}){few}."

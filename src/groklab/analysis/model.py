@@ -69,7 +69,7 @@ class NotApplicable(ModelAnalysis):
     @classmethod
     def because(cls, error: Exception, sizes: Mapping[str, Any] | None = None) -> NotApplicable:
         """Return the analysis of a model of which no measure holds."""
-        return cls(f"Nothing that groklab looks for: {error}.", str(error), sizes or {})
+        return cls(f"None of groklab's analyses applies: {error}.", str(error), sizes or {})
 
     def verdict(self) -> str:
         """Return the reason."""
