@@ -306,10 +306,10 @@ class FeatureAnalysis(ModelAnalysis):
         before = self.at(self.orientation, first), self.at(self.orientation, mark)
         aligned = self.at("off_block", first), self.at("off_block", mark)
         verb = "falls" if before[1] < before[0] else "rises"
-        moved = f"{aligned[0]:.2f} to {aligned[1]:.2f}".replace("-", "−")
+        change = f"{aligned[0]:.2f} to {aligned[1]:.2f}".replace("-", "−")
         return (
             f"{head}; by step {mark:,} the circulant deviation {verb} from {before[0]:.2f} (step {first:,}) to "
-            f"{before[1]:.2f}, and the alignment of the block with the final one goes from {moved}."
+            f"{before[1]:.2f}, and the alignment of the block with the final one goes from {change}."
         )
 
     def _first(self) -> int | None:
