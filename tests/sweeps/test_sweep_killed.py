@@ -166,7 +166,7 @@ def stop_by_ctrl_c(process: Program, home: Path, name: str) -> None:
     out, err = process.communicate(timeout=200)
     assert process.returncode == 130
     assert out == ""
-    assert err == f"groklab: stopped; the same command goes on with {name} from here\n"
+    assert err == f"groklab: stopped; the same command continues {name} from here\n"
     assert not holders(home)
     for folder in reached(home):
         run = gl.Run(folder)
