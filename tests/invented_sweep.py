@@ -15,7 +15,6 @@ import groklab as gl
 from corpus import Corpus
 from groklab.grokking.learning_phases import learning_phase
 from groklab.sweeps import Sweep, folder, make_plan
-from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 
 EXPRESSION, FRACTION = "task.expression", "split.frac_train"
@@ -29,7 +28,7 @@ def trained(corpus: Corpus, home: Path) -> Sweep:
     plan = make_plan("micro-fast", keys, seeds=2, overrides={"budget.steps": 300, "evaluation.every": 2})
 
     def train(path: Path) -> None:
-        files = Folder.create(path, plan, pack(plan.experiments))
+        files = Sweep.create(path, plan, pack(plan.experiments))
         for number in range(len(files.packs)):
             gl.train(files.experiments_of(number), home=files.path / "packs")
 
@@ -80,7 +79,7 @@ def written(
 ) -> Sweep:
     """A sweep of micro-fast whose table and curves hold what `outcome` returns for each point and seed."""
     plan = make_plan("micro-fast", keys, seeds=seeds, name=name, overrides={"budget.steps": budget})
-    files = Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
+    files = Sweep.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
     rows, curves = folder.empty_rows(files), []
     for row in rows:
         result = outcome(files.points[row["point"]], row["seed"])
@@ -98,9 +97,9 @@ def written(
         row |= {"train_step": phase.train_step, "test_step": phase.test_step, "phase_reason": phase.reason}
         known = {"step": steps, "train_accuracy": train, "test_accuracy": test, "train_loss": test, "test_loss": test}
         curves.append(pl.DataFrame({"member": np.full(len(steps), row["member"]), **known}))
-    folder.write(files.path / "table.parquet", folder.table_of(files, rows))
+    folder.write_table(files.path / "table.parquet", folder.table_of(files, rows))
     blank = pl.DataFrame(schema=folder.CURVE_SCHEMA)
     columns = list(folder.CURVE_SCHEMA)
     kept = [blank, *(frame.select(columns).cast(pl.Schema(folder.CURVE_SCHEMA)) for frame in curves)]
-    folder.write(files.path / "curves.parquet", pl.concat(kept))
-    return Sweep(files.path)
+    folder.write_table(files.path / "curves.parquet", pl.concat(kept))
+    return files

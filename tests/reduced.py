@@ -48,7 +48,7 @@ def reduced(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
         for name, settings in presets.items():
             preset = PRESETS[name]
             patch.setitem(PRESETS, name, replace(preset, definition={**preset.definition, **settings}))
-        patch.setattr(import_module("groklab.sweeps.sweep"), "connected", _connected)
+        patch.setattr(import_module("groklab.sweeps.scheduler"), "connected", _connected)
         patch.setattr(groklab.training.ensemble, "CPU_LANES", 1)
         patch.setitem(PAPERS, "controls", _shorter(PAPERS["controls"]))
         yield

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from groklab.store.collection import Collection as Collection
     from groklab.store.collection import runs as runs
     from groklab.store.run import Run as Run
-    from groklab.sweeps.sweep import Sweep as Sweep
-    from groklab.sweeps.sweep import sweep as sweep
+    from groklab.sweeps.folder import Sweep as Sweep
+    from groklab.sweeps.scheduler import sweep as sweep
     from groklab.tasks import Algebra as Algebra
     from groklab.tasks import Task as Task
     from groklab.tasks.label_statistics import label_statistics as label_statistics

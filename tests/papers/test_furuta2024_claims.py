@@ -55,7 +55,7 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> None:
             yield Workers(client, 1, "cpu", None, "1 worker")
 
     # the package's `sweep` is the function
-    monkeypatch.setattr(sys.modules["groklab.sweeps.sweep"], "connected", connected)
+    monkeypatch.setattr(sys.modules["groklab.sweeps.scheduler"], "connected", connected)
 
 
 def measured(claim: str, size: str = "quick") -> list[Outcome]:

@@ -31,7 +31,6 @@ from groklab.report.sweep_words import experiment_text, page_command, sweep_comm
 from groklab.store import storage
 from groklab.sweeps import Sweep, folder, make_plan, parse_grid
 from groklab.sweeps.cells import headings
-from groklab.sweeps.folder import Folder
 from groklab.sweeps.packing import pack
 from groklab.sweeps.study import study, verdict_sentence, verdict_summary
 from groklab.tasks.operations import OPERATIONS
@@ -157,7 +156,7 @@ def test_the_command_shown_plans_the_same_sweep(swept: Sweep) -> None:
         seeds=int(words[words.index("--seeds") + 1]),
     )
     assert plan.name == swept.name
-    assert plan.identities == [m["identity"] for m in swept.folder.members]
+    assert plan.identities == [m["identity"] for m in swept.members]
 
 
 def test_a_member_is_a_run_of_its_own(swept: Sweep) -> None:
@@ -307,7 +306,7 @@ def test_the_page_says_what_was_laid_over_the_preset(swept: Sweep) -> None:
 
 def test_the_settings_of_an_experiment_without_a_preset_are_below(home: Path) -> None:
     plan = make_plan(gl.preset("micro-fast", {"name": "mine"}), KEYS)
-    sweep = Sweep(Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments)).path)
+    sweep = Sweep.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
     assert experiment_text(sweep) == "mine, whose settings are below"
     command, yaml = sweep_command(sweep)
     assert command.startswith("groklab sweep experiment.yaml --grid")
@@ -344,10 +343,10 @@ def test_a_key_seed_is_the_seeds_of_a_cell(home: Path, place: int) -> None:
 def test_mixtures_are_written_by_their_formulas(home: Path) -> None:
     keys = {"task.expressions": [["add", "multiply"], ["add", "2*x + y"]], FRACTION: [0.5, 0.8]}
     plan = make_plan("furuta2024/mixture-add-multiply", keys, overrides={"task.p": 7, "budget.steps": 50})
-    sweep = Sweep(Folder.create(home / "sweeps" / plan.name, plan, pack(plan.experiments)).path)
+    sweep = Sweep.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
     rows = headings("task.expressions", sweep.keys["task.expressions"])
     assert [(r.text, r.name) for r in rows] == [("x + y, xy", "add, multiply"), ("x + y, 2x + y", "add, 2x_y")]
-    folder.write(
+    folder.write_table(
         sweep.path / "table.parquet",
         sweep.table.with_columns(pl.lit(50).alias("steps"), pl.lit("finished").alias("status")),
     )

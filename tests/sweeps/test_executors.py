@@ -10,9 +10,9 @@ from distributed import Client
 import groklab as gl
 from groklab.sweeps import executors, make_plan
 from groklab.sweeps.executors import Workers
-from groklab.sweeps.folder import Folder
+from groklab.sweeps.folder import Sweep, SweepRecords
 from groklab.sweeps.packing import pack
-from groklab.sweeps.scheduler import SweepRecords, drive
+from groklab.sweeps.scheduler import drive
 
 
 def test_workers_compute_in_one_thread(cluster: str) -> None:
@@ -37,7 +37,7 @@ def test_a_worker_of_this_process_trains_as_others_do(home: Path) -> None:
     settings = {"budget.steps": 60, "evaluation.every": 2}
     plan = make_plan("micro-fast", {"optimiser.weight_decay": [0.5, 1.0]}, overrides=settings, seeds=2)
     path = home / "sweeps" / plan.name
-    folder = Folder.create(path, plan, pack(plan.experiments, platform="gpu", memory=10**10))
+    folder = Sweep.create(path, plan, pack(plan.experiments, platform="gpu", memory=10**10))
     assert len(folder.packs) == 1
     with executors._inside() as client:
         drive(SweepRecords(folder), Workers(client, 1, "gpu", 10**10, "1 worker"), None, lambda: False)

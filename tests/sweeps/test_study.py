@@ -130,7 +130,7 @@ def test_seeds_of_a_grid_are_pooled_as_others_are(home: Path) -> None:
 
 def test_a_table_that_lacks_a_column_is_built_again(home: Path) -> None:
     sweep = written(home, "old", {WD: [0, 1]}, lambda p, seed: Outcome())
-    folder.write(sweep.path / "table.parquet", sweep.table.drop("best_test_accuracy"))
+    folder.write_table(sweep.path / "table.parquet", sweep.table.drop("best_test_accuracy"))
     assert "best_test_accuracy" in sweep.table.columns
     # there are no packs to build it from
     assert set(sweep.table["status"]) == {"pending"}

@@ -121,12 +121,12 @@ def test_a_pack_is_an_ordinary_run(swept: gl.Sweep, cluster: str, tmp_path: Path
 def test_what_killed_workers_were_writing_goes_when_the_sweep_ends(swept: gl.Sweep, cluster: str, home: Path) -> None:
     sweep = home / "sweeps" / swept.name
     shutil.copytree(swept.path, sweep)
-    shutil.rmtree(sweep / "packs" / swept.folder.packs[0].path.name)
+    shutil.rmtree(sweep / "packs" / swept.packs[0].path.name)
     (sweep / "table.parquet").unlink()
     (sweep / "progress" / ".micro-fast.json.5f1d3c0a9b7e.tmp").write_text("{")
     # a worker that was killed between a pack's last write and releasing its lock
     gone = {"pid": 2**22 - 1, "host": socket.gethostname(), "process_started": 0.0, "token": "0"}
-    (sweep / "packs" / swept.folder.packs[1].path.name / "lock.json").write_text(json.dumps(gone))
+    (sweep / "packs" / swept.packs[1].path.name / "lock.json").write_text(json.dumps(gone))
     again = gl.sweep("micro-fast", KEYS, overrides=SETTINGS, seeds=2, scheduler=cluster)
     assert again.path == sweep
     assert again.table.drop("seconds").equals(swept.table.drop("seconds"))
@@ -252,7 +252,7 @@ def test_a_sweep_of_a_file_with_a_plug_in(cluster: str, command: Command, tmp_pa
     assert found.name.startswith("mine-")
     assert found.table["optimiser.kind"].to_list() == ["adamw", "mine_of_sweeps"]
     assert found.table["status"].to_list() == ["finished"] * 2
-    assert len(found.folder.packs) == 2
+    assert len(found.packs) == 2
 
 
 def test_members_that_failed_are_tried_again(cluster: str, tmp_path: Path) -> None:

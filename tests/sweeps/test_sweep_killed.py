@@ -80,10 +80,7 @@ def stamps(folders: list[Path]) -> dict[Path, int]:
 
 
 def hashes(sweep: gl.Sweep) -> dict[str, list[str]]:
-    return {
-        pack.path.name: [m["weights_sha256"] for m in gl.Run(pack.path).status["members"]]
-        for pack in sweep.folder.packs
-    }
+    return {pack.path.name: [m["weights_sha256"] for m in gl.Run(pack.path).status["members"]] for pack in sweep.packs}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +89,7 @@ def undisturbed(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> gl.Sw
     home = tmp_path_factory.mktemp("undisturbed")
     sweep = gl.sweep("micro-fast", KEYS, overrides=SETTINGS, scheduler=cluster, home=home)
     found = sweep.summary()
-    assert len(sweep.folder.packs) == PACKS
+    assert len(sweep.packs) == PACKS
     assert (found["members"], found["finished"], found["failed"]) == (MEMBERS, MEMBERS, 0)
     # some of the members have stopped on their own, so that lanes were packed again
     assert 0 < (sweep.table["steps"] < 1200).sum() < MEMBERS

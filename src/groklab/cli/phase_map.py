@@ -36,8 +36,8 @@ LINE_SHARE = 0.1
 
 def map_of(sweep: Sweep, width: int = 80) -> Group:
     """Return the map of a sweep, with the majority over all settings but two."""
-    points = [m["point"] for m in sweep.folder.members]
-    return _pooled(sweep.keys, sweep.folder.points, list(zip(points, members_of(sweep.table), strict=True)), width)
+    points = [m["point"] for m in sweep.members]
+    return _pooled(sweep.keys, sweep.points, list(zip(points, members_of(sweep.table), strict=True)), width)
 
 
 def live_map(progress: SweepProgress, width: int) -> Group:

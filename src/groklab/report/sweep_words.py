@@ -49,7 +49,7 @@ def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
 def provenance(sweep: Sweep) -> list[tuple[str, str]]:
     """Return where the runs come from: label and value."""
     versions: dict[str, Any] = {}
-    for pack in sweep.folder.packs:
+    for pack in sweep.packs:
         try:
             versions = Run(pack.path).environment
             break
@@ -101,7 +101,7 @@ def sweep_command(sweep: Sweep) -> tuple[str, str]:
     kept, yaml = experiment_given(sweep)
     for key, values in sweep.keys.items():
         kept += ["--grid", f"{key}={','.join(plain(v) for v in values)}"]
-    per_point = sweep.n_members // max(len(sweep.folder.points), 1)
+    per_point = sweep.n_members // max(len(sweep.points), 1)
     kept += ["--seeds", str(per_point)] if per_point > 1 else []
     kept += [] if first.budget.retire else ["--no-retire"]
     name = sweep.name.rpartition("-")[0]

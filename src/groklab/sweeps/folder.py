@@ -12,11 +12,14 @@ Table and curves are derived from the packs, and can be written again at any tim
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,9 @@ import numpy as np
 import polars as pl
 
 from groklab.errors import DamagedError, InputError
-from groklab.experiment.reading import read as read_experiment
+from groklab.experiment.reading import read
 from groklab.experiment.schema import Experiment, Start
-from groklab.grokking.learning_phases import learning_phase
+from groklab.grokking.learning_phases import PHASES, learning_phase
 from groklab.store import locks, storage
 from groklab.store.run import Run
 from groklab.store.thinning import thin
@@ -72,10 +75,16 @@ class PackFolder:
     progress: Path
 
 
-class Folder:
-    """A sweep on disk; raises InputError where the folder is not a sweep, DamagedError for a damaged description."""
+class Sweep:
+    """A sweep on disk: its grid, its members and their results.
 
-    def __init__(self, path: Path) -> None:
+    Table and curves are read from their files, or from the packs where those are missing or damaged.
+
+    Raises:
+        InputError: the folder is not a sweep; DamagedError: its description is damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path).resolve()
         if not (self.path / "sweep.json").is_file():
             raise InputError(f"{self.path} is not a sweep: it holds no sweep.json")
@@ -97,7 +106,7 @@ class Folder:
         ]
 
     @classmethod
-    def create(cls, path: Path, plan: Plan, packing: Packing) -> Folder:
+    def create(cls, path: Path, plan: Plan, packing: Packing) -> Sweep:
         """Write a new sweep's description; the folder is a sweep once this has been done."""
         pack_of = {m: number for number, pack in enumerate(packing.packs) for m in pack.members}
         members = [
@@ -123,9 +132,38 @@ class Folder:
         storage.write_json(path / "sweep.json", content)
         return cls(path)
 
+    def __repr__(self) -> str:
+        return f"Sweep({self.name!r}, {self.n_members} members, {self.status})"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def n_members(self) -> int:
+        """How many members there are: points times seeds."""
+        return len(self.members)
+
+    @property
+    def packing(self) -> str:
+        """How the members are packed, and why, in one sentence."""
+        return str(self.description["packing"])
+
     def experiment(self, member: int) -> Experiment:
-        """A member's experiment."""
+        """A member's experiment; raises InputError for one that does not exist."""
+        self._check(member)
         return self._experiments([member])[0]
+
+    def run(self, member: int) -> tuple[Run, int]:
+        """The run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
+        self._check(member)
+        its_pack = self.packs[self.members[member]["pack"]]
+        return Run(its_pack.path), its_pack.members.index(member)
+
+    def _check(self, member: int) -> None:
+        if not 0 <= member < self.n_members:
+            raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
 
     def experiments_of(self, pack: int) -> list[Experiment]:
         """The experiments of a pack's members, in the pack's order."""
@@ -144,7 +182,7 @@ class Folder:
             point = int(member["point"])
             if point not in self._of_points:
                 overrides = {**self.description["overrides"], **self.points[point]}
-                made = read_experiment(self.description["base"], overrides)
+                made = read(self.description["base"], overrides)
                 self._of_points[point] = with_start(made, self._starts, self.path.parent.parent)
             experiments.append(replace(self._of_points[point], seed=int(member["seed"])))
         return experiments
@@ -167,8 +205,62 @@ class Folder:
         except (DamagedError, TypeError, ValueError):
             return {}  # they are tried again, and fail again
 
+    @cached_property
+    def _records(self) -> SweepRecords:
+        return SweepRecords(self)
 
-def empty_rows(sweep: Folder) -> list[Row]:
+    @property
+    def table(self) -> pl.DataFrame:
+        """One row per member: point, seed, one column for each key, status, steps, phase, losses and accuracies."""
+        table = read_table(self.path / "table.parquet", SCHEMA)
+        return table_of(self, self._records.rows) if table is None else table
+
+    def curves(self, member: int | None = None) -> pl.DataFrame:
+        """Columns member, step, losses and accuracies, thinned to some 200 steps, log-spaced; None: of all members."""
+        curves = read_table(self.path / "curves.parquet", CURVE_SCHEMA)
+        if curves is None:
+            curves = curves_of(self._records.curves)
+        if member is None:
+            return curves
+        self._check(member)
+        return curves.filter(pl.col("member") == member)
+
+    @property
+    def status(self) -> str:
+        """'running', 'interrupted', 'finished', or 'failed' where no member could be trained."""
+        if locks.holder(self.path) is not None:
+            return "running"
+        states = set(self.table["status"])
+        if states == {"failed"}:
+            return "failed"
+        return "finished" if states <= {*ENDED, "failed"} else "interrupted"
+
+    def summary(self) -> dict[str, Any]:
+        """One JSON object: how many members have finished, diverged and failed, and how many are of each phase."""
+        rows = self.table
+        counts = dict(rows["status"].value_counts().iter_rows())
+        ended = rows.filter(pl.col("status").is_in(ENDED))
+        phases = dict(ended["phase"].value_counts().iter_rows())
+        reasons = rows.filter(pl.col("status") == "failed")["reason"].unique().sort().to_list()
+        return {
+            "sweep": self.name,
+            "path": str(self.path),
+            "status": self.status,
+            "members": self.n_members,
+            "finished": counts.get("finished", 0) + counts.get("diverged", 0),
+            "diverged": counts.get("diverged", 0),
+            "failed": counts.get("failed", 0),
+            "phases": {phase: phases.get(phase, 0) for phase in PHASES},
+            "steps": int(rows["steps"].sum()),
+            "seconds": round(float(rows["seconds"].sum()), 3),
+            "keys": self.keys,
+            "packs": len(self.packs),
+            "packing": self.packing,
+            "failures": reasons,
+        }
+
+
+def empty_rows(sweep: Sweep) -> list[Row]:
     """The rows of a sweep before anything is trained."""
     rows = []
     for number, member in enumerate(sweep.members):
@@ -178,7 +270,7 @@ def empty_rows(sweep: Folder) -> list[Row]:
     return rows
 
 
-def rows_of_pack(sweep: Folder, number: int) -> tuple[list[Row], pl.DataFrame]:
+def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
     """Return a pack's results, one row per member (without the grid's keys), and the members' thinned curves.
 
     Raises:
@@ -237,7 +329,7 @@ def _reason(known: dict[str, Any], row: Row, status: dict[str, Any]) -> str | No
     return "grokked" if reason == "diverged" else reason
 
 
-def table_of(sweep: Folder, rows: Sequence[Row]) -> pl.DataFrame:
+def table_of(sweep: Sweep, rows: Sequence[Row]) -> pl.DataFrame:
     """The rows as a frame, with one column for each key of the grid."""
     frame = pl.DataFrame([{k: row.get(k) for k in SCHEMA} for row in rows], schema=SCHEMA)
     keys = [
@@ -262,15 +354,15 @@ def _column(values: list[Any]) -> list[Any]:
     return [None if v is None else json.dumps(v) for v in values]
 
 
-def write(path: Path, frame: pl.DataFrame) -> None:
+def write_table(path: Path, frame: pl.DataFrame) -> None:
     """Write a table atomically, with its own checksum among its metadata."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()})
     storage.atomic_write(path, storage.seal(buffer.getvalue()))
 
 
-def read(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
-    """Read a table that `write` wrote; None where it is missing, damaged or lacks columns, and is built again."""
+def read_table(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
+    """Read a table that `write_table` wrote; None where it is missing, damaged or lacks columns, and is built again."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -280,3 +372,52 @@ def read(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
         return None
     frame = pl.read_parquet(io.BytesIO(content))
     return frame if schema.keys() <= set(frame.columns) else None
+
+
+class SweepRecords:
+    """The rows and curves of all members, read from the packs, and the files that hold them."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self.rows = empty_rows(sweep)
+        self.curves: dict[int, pl.DataFrame] = {}
+        self.failures = sweep.failures()
+        self.written_at = 0.0
+        for number, pack in enumerate(sweep.packs):
+            if (pack.path / "experiment.json").is_file():
+                with contextlib.suppress(InputError, OSError):
+                    self.take(number)
+            if pack.path.name in self.failures and not self.is_done(number):
+                self.fail(number, self.failures[pack.path.name])
+
+    def take(self, number: int) -> None:
+        """Read a pack; raises InputError where it has no run, DamagedError where its run is damaged."""
+        rows, self.curves[number] = rows_of_pack(self.sweep, number)
+        for row in rows:
+            self.rows[row["member"]] |= row
+
+    def is_done(self, number: int) -> bool:
+        """Whether all of a pack's members have been trained to their end."""
+        return all(self.rows[m]["status"] in ENDED for m in self.sweep.packs[number].members)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Record that a pack could not be trained."""
+        pack = self.sweep.packs[number]
+        for member in pack.members:
+            self.rows[member] |= {"status": "failed", "reason": reason}
+        self.failures[pack.path.name] = reason
+
+    def forget_failures(self) -> None:
+        """Let packs that failed be tried again."""
+        for row in self.rows:
+            if row["status"] == "failed":
+                row |= {"status": "pending", "reason": None}
+        self.failures = {}
+
+    def write(self) -> None:
+        """Write table, curves and failures."""
+        path = self.sweep.path
+        storage.write_json(path / "failures.json", self.failures)
+        write_table(path / "curves.parquet", curves_of(self.curves))
+        write_table(path / "table.parquet", table_of(self.sweep, self.rows))
+        self.written_at = time.monotonic()

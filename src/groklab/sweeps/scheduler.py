@@ -8,23 +8,27 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
+from groklab import device
 from groklab.errors import DamagedError, InputError, Interrupted
+from groklab.experiment.schema import Experiment
 from groklab.grokking.learning_phases import learning_phase
 from groklab.store import locks, storage
-from groklab.sweeps import folder
-from groklab.sweeps.executors import Workers
-from groklab.sweeps.folder import Folder
+from groklab.sweeps.executors import Workers, connected
+from groklab.sweeps.folder import ENDED, Sweep, SweepRecords
+from groklab.sweeps.packing import pack
+from groklab.sweeps.plan import MAX_MEMBERS, Plan, make_plan
 from groklab.training import interrupts, training
+from groklab.training.interrupts import ctrl_c
 from groklab.training.records import Portion, Progress
 
 #: Seconds between two looks at the workers, two updates of the view, and at least between two writes of the table.
@@ -102,7 +106,7 @@ def train_pack(path: str, number: int) -> dict[str, Any]:
         sentence. Everything else is in the pack's run.
     """
     _keep_memory()
-    sweep = Folder(Path(path))
+    sweep = Sweep(path)
     pack = sweep.packs[number]
     try:
         if _wait_for_lock(sweep, pack.path):
@@ -132,7 +136,7 @@ def _keep_memory() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, 2**25)
 
 
-def _wait_for_lock(sweep: Folder, path: Path) -> bool:
+def _wait_for_lock(sweep: Sweep, path: Path) -> bool:
     """Wait while another process trains the pack, as one that outlives its sweep may; True if asked to stop."""
     while locks.holder(path) is not None:
         if sweep.stopping:
@@ -141,7 +145,7 @@ def _wait_for_lock(sweep: Folder, path: Path) -> bool:
     return sweep.stopping
 
 
-def _stopper(sweep: Folder, end: Callable[[], Any]) -> Callable[[], None]:
+def _stopper(sweep: Sweep, end: Callable[[], Any]) -> Callable[[], None]:
     """Return a function that ends training, saved, once the sweep was asked to stop."""
     ended = False
 
@@ -175,55 +179,6 @@ class _Reporter:
         content = {"step": progress.step, "budget": progress.budget, "ended": ended, "phases": phases}
         with contextlib.suppress(InputError):
             storage.atomic_write(self.path, json.dumps(content).encode())
-
-
-class SweepRecords:
-    """The rows and curves of all members, read from the packs, and the files that hold them."""
-
-    def __init__(self, sweep: Folder) -> None:
-        self.sweep = sweep
-        self.rows = folder.empty_rows(sweep)
-        self.curves: dict[int, pl.DataFrame] = {}
-        self.failures = sweep.failures()
-        self.written_at = 0.0
-        for number, pack in enumerate(sweep.packs):
-            if (pack.path / "experiment.json").is_file():
-                with contextlib.suppress(InputError, OSError):
-                    self.take(number)
-            if pack.path.name in self.failures and not self.is_done(number):
-                self.fail(number, self.failures[pack.path.name])
-
-    def take(self, number: int) -> None:
-        """Read a pack; raises InputError where it has no run, DamagedError where its run is damaged."""
-        rows, self.curves[number] = folder.rows_of_pack(self.sweep, number)
-        for row in rows:
-            self.rows[row["member"]] |= row
-
-    def is_done(self, number: int) -> bool:
-        """Whether all of a pack's members have been trained to their end."""
-        return all(self.rows[m]["status"] in folder.ENDED for m in self.sweep.packs[number].members)
-
-    def fail(self, number: int, reason: str) -> None:
-        """Record that a pack could not be trained."""
-        pack = self.sweep.packs[number]
-        for member in pack.members:
-            self.rows[member] |= {"status": "failed", "reason": reason}
-        self.failures[pack.path.name] = reason
-
-    def forget_failures(self) -> None:
-        """Let packs that failed be tried again."""
-        for row in self.rows:
-            if row["status"] == "failed":
-                row |= {"status": "pending", "reason": None}
-        self.failures = {}
-
-    def write(self) -> None:
-        """Write table, curves and failures."""
-        path = self.sweep.path
-        storage.write_json(path / "failures.json", self.failures)
-        folder.write(path / "curves.parquet", folder.curves_of(self.curves))
-        folder.write(path / "table.parquet", folder.table_of(self.sweep, self.rows))
-        self.written_at = time.monotonic()
 
 
 def drive(records: SweepRecords, workers: Workers, view: SweepView | None, should_stop: Callable[[], bool]) -> None:
@@ -264,13 +219,13 @@ def drive(records: SweepRecords, workers: Workers, view: SweepView | None, shoul
             records.write()
 
 
-def _remove_left_behind(sweep: Folder) -> None:
+def _remove_left_behind(sweep: Sweep) -> None:
     """Remove what killed workers have left: half-written progress, and locks on packs that they trained."""
     storage.sweep(sweep.path / "progress")
-    for pack in sweep.packs:
-        if (pack.path / "lock.json").exists():
+    for kept in sweep.packs:
+        if (kept.path / "lock.json").exists():
             # a process that still holds it refuses
-            with contextlib.suppress(InputError), locks.locked(pack.path):
+            with contextlib.suppress(InputError), locks.locked(kept.path):
                 pass
 
 
@@ -320,7 +275,7 @@ def _stop(records: SweepRecords, training: dict[Any, int]) -> None:
         _collect(records, training)
 
 
-def _reported(sweep: Folder, number: int) -> dict[str, Any]:
+def _reported(sweep: Sweep, number: int) -> dict[str, Any]:
     """What a pack's worker has written of its progress; empty where there is nothing usable yet."""
     try:
         report = storage.read_json(sweep.packs[number].progress)
@@ -334,13 +289,13 @@ def _reported(sweep: Folder, number: int) -> dict[str, Any]:
 def _progress(records: SweepRecords, trainer: str, workers: int, seconds: float, before: float) -> SweepProgress:
     sweep, rows = records.sweep, records.rows
     phases = [row["phase"] for row in rows]
-    ended = [row["status"] in (*folder.ENDED, "failed") for row in rows]
+    ended = [row["status"] in (*ENDED, "failed") for row in rows]
     shares = [float(done) for done in ended]
-    for number, pack in enumerate(sweep.packs):
+    for number, trained in enumerate(sweep.packs):
         if records.is_done(number):
             continue
         report = _reported(sweep, number)
-        for place, member in enumerate(pack.members if report else ()):
+        for place, member in enumerate(trained.members if report else ()):
             ended[member] = report["ended"][place]
             phases[member] = report["phases"][place]
             shares[member] = 1.0 if ended[member] else report["step"] / max(report["budget"], 1)
@@ -358,3 +313,88 @@ def _progress(records: SweepRecords, trainer: str, workers: int, seconds: float,
         done_before=before,
         workers=workers,
     )
+
+
+def sweep(
+    what: str | Path | Experiment,
+    keys: Mapping[str, Any],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: int = 1,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    retire: bool = True,
+    name: str | None = None,
+    max_members: int = MAX_MEMBERS,
+    view: SweepView | None = None,
+    home: str | Path | None = None,
+) -> Sweep:
+    """Train an experiment at every point of a grid with several seeds, and return the sweep.
+
+    An interrupted sweep continues from its last checkpoints, a finished one is returned as it is, and failed members
+    are tried again.
+
+    Args:
+        what: an experiment, a preset's name or a YAML file.
+        keys: values for each setting: a list, an array or a text such as '1e-5:1e-2:16:log'; the first key varies
+            slowest, seeds quickest.
+        overrides: dotted settings for all members.
+        workers: local processes; None means one per core.
+        scheduler: the address of a dask cluster to train on instead.
+        retire: whether members stop as soon as they have memorised and grokked.
+        name: the folder's name, instead of the experiment's.
+
+    Raises:
+        InputError: the sweep cannot be trained as given.
+        Interrupted: Ctrl-C was pressed; what was trained stays.
+    """
+    base = Path(home) if home is not None else device.home()
+    options: dict[str, Any] = {"seeds": seeds, "retire": retire, "name": name, "max_members": max_members}
+    plan = make_plan(what, keys, overrides=overrides, **options, home=base)
+    path = base / "sweeps" / plan.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if _is_finished(path):
+        return Sweep(path)
+    try:
+        with locks.locked(path), ctrl_c() as should_stop:
+            storage.sweep(path)
+            _train(path, plan, workers, scheduler, view, should_stop)
+    finally:
+        if locks.holder(path) is None:
+            _remove_unused(path)
+    return Sweep(path)
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether the folder holds a sweep with nothing left to do."""
+    try:
+        return Sweep(path).status == "finished" and "failed" not in set(Sweep(path).table["status"])
+    except (InputError, OSError):
+        return False
+
+
+def _train(
+    path: Path,
+    plan: Plan,
+    workers: int | None,
+    scheduler: str | None,
+    view: SweepView | None,
+    should_stop: Callable[[], bool],
+) -> None:
+    # what cannot be trained is refused before any worker starts
+    pack(plan.experiments)
+    with connected(path, workers, scheduler) as pool:
+        try:
+            planned = Sweep(path)
+        except InputError:
+            packing = pack(plan.experiments, platform=pool.platform, workers=pool.count, memory=pool.memory)
+            planned = Sweep.create(path, plan, packing)
+        records = SweepRecords(planned)
+        records.forget_failures()
+        drive(records, pool, view, should_stop)
+
+
+def _remove_unused(path: Path) -> None:
+    """Remove the folder of a sweep that was refused before it began."""
+    if not (path / "sweep.json").exists():
+        shutil.rmtree(path, ignore_errors=True)

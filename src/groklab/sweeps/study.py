@@ -29,7 +29,7 @@ from groklab.sweeps.cells import (
     swept,
     value_names,
 )
-from groklab.sweeps.sweep import Sweep
+from groklab.sweeps.folder import Sweep
 from groklab.text import label, listed, short_percent
 
 
@@ -139,8 +139,8 @@ def study(
     if threshold != THRESHOLD:
         members = _at_threshold(sweep, members, threshold)
     members = _with_phases(members, gap, boundary)
-    of_points = [sweep.folder.members[m.number]["point"] for m in members]
-    slices = arrange(sweep.keys, axes, sweep.folder.points, zip(of_points, members, strict=True), held)
+    of_points = [sweep.members[m.number]["point"] for m in members]
+    slices = arrange(sweep.keys, axes, sweep.points, zip(of_points, members, strict=True), held)
     return Study(sweep.name, axes, tuple(slices), threshold, gap, boundary)
 
 

@@ -63,7 +63,7 @@ def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def rows_of_sweep(folder: Path) -> Iterator[dict[str, Any]]:
     """The rows that a sweep over operations holds: an operation and fraction each, its seeds together."""
     # sweeps know presets by name, so that this package is there before they are
-    from groklab.sweeps.sweep import Sweep
+    from groklab.sweeps.folder import Sweep
 
     swept = Sweep(folder)
     best = swept.curves().group_by("member").agg(pl.col("test_accuracy").max().alias("best"))

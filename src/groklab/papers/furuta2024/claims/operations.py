@@ -183,7 +183,7 @@ def _swept(
 ) -> pl.DataFrame:
     """The table of a sweep over operations, shares and seeds; members stop once they have grokked."""
     # sweeps know presets by name, so that this package is there before they are
-    from groklab.sweeps.sweep import sweep
+    from groklab.sweeps.scheduler import sweep
 
     keys = {"task.expression": list(operations), "split.frac_train": list(FRACTIONS), "seed": list(seeds)}
     settings = {**SIZE_SETTINGS["full"], "budget.steps": STEPS["full"], **FIXED, **settings}
