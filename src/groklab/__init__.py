@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from groklab import figures as figures
     from groklab import learners as learners
     from groklab import networks as networks
     from groklab import objectives as objectives
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from groklab.experiment.reading import read as read
     from groklab.experiment.schema import Experiment as Experiment
     from groklab.experiment.yaml_input import load_yaml as load_yaml
+    from groklab.figures.registry import Drawing as Drawing
+    from groklab.figures.registry import figure as figure
     from groklab.interop.exporting import export as export
     from groklab.interop.importing import import_file as import_file
     from groklab.measures import MEASURES as MEASURES
@@ -57,6 +60,7 @@ _MODULES = {
     "Algebra": "tasks",
     "Collection": "store.collection",
     "DamagedError": "errors",
+    "Drawing": "figures.registry",
     "Experiment": "experiment.schema",
     "InputError": "errors",
     "Run": "store.run",
@@ -68,6 +72,7 @@ _MODULES = {
     "explain": "analysis.analysing",
     "explain_task": "papers.task_explanation",
     "export": "interop.exporting",
+    "figure": "figures.registry",
     "import_file": "interop.importing",
     "label_statistics": "tasks.label_statistics",
     "load_plugin": "registry",
@@ -84,7 +89,7 @@ _MODULES = {
     "take": "analysis.checkpoints",
     "train": "training.training",
 }
-_PACKAGES = ("learners", "networks", "objectives", "optimisers", "tasks")
+_PACKAGES = ("figures", "learners", "networks", "objectives", "optimisers", "tasks")
 
 __all__ = sorted([*_MODULES, *_PACKAGES])
 

@@ -5,6 +5,7 @@ Sizes are those of reduced.py and SMALLER.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from fenced import ROOT, Reader, blocks
 
 import groklab as gl
+from groklab.figures import load_all
+from groklab.figures.registry import FIGURES
 from groklab.registry import FAMILIES
 from groklab.reproduction import PAPERS, results
 from reduced import SMALL
@@ -28,7 +31,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     folder = tmp_path / "reader"
     folder.mkdir()
     before = {family: dict(kinds) for family, kinds in FAMILIES.items()}
-    measures, papers = dict(gl.MEASURES), dict(PAPERS)
+    load_all()
+    measures, papers, figures = dict(gl.MEASURES), dict(PAPERS), dict(FIGURES)
     yield Reader(folder, smaller=SMALLER, seeds=2)
     # what a recipe registers ends with its test
     for family, kinds in before.items():
@@ -36,6 +40,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         FAMILIES[family].update(kinds)
     gl.MEASURES.clear()
     gl.MEASURES.update(measures)
+    FIGURES.clear()
+    FIGURES.update(figures)
     PAPERS.clear()
     PAPERS.update(papers)
 
@@ -51,6 +57,7 @@ def test_recipes_are_short_and_each_is_tested_here() -> None:
         "my_network.py",
         "my_optimiser.py",
         "my_measure.py",
+        "my_figure.py",
         "my_claims.py",
     ]
     for block in files:
@@ -97,6 +104,16 @@ def test_the_measure_gives_the_right_number(reader: Reader) -> None:
     frame = reader.namespace["frame"]
     assert (frame["step"][0], frame["step"][-1]) == (0, SMALL["micro"]["budget.steps"])
     assert 10 < frame["embed.0.W"][-1] <= 23
+
+
+def test_the_figure_is_on_the_page_where_it_says(reader: Reader) -> None:
+    reader.follow(PAGE, "### A figure")
+    page = (kept()["my-figure"].path / "report.html").read_text("utf-8")
+    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+    place = titles.index("Sizes of the weights")
+    assert titles[place - 1] == "Norms of weights and gradient"
+    assert re.search(r"Half of the [0-9,]+ weights are below 0\.[0-9]+ in size\.", page)
+    assert 'id="weight_sizes-spec"' in page
 
 
 def test_the_claim_is_reproduced_by_its_plug_in(reader: Reader) -> None:

@@ -243,6 +243,9 @@ def report(
             help="Of a sweep: write the own pages of that cell's runs too, some megabytes each. May be repeated.",
         ),
     ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A Python file with figures of your own.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page of runs, or of a sweep, and print its path.
@@ -257,6 +260,8 @@ def report(
       groklab report operations --members add,0.3 --members 2x_y,0.3
 
       groklab report operations --published furuta2024/grokked
+
+      groklab report first --plugin my_figure.py
     """
     from groklab.cli.sweep_pages import report_sweep, sweep_meant
 
@@ -266,8 +271,11 @@ def report(
         report_sweep(sweep, out, rows, columns, published, members or [], as_json)
         return
     opened = [readable_run(name) for name in runs]
+    from groklab.registry import load_plugin
     from groklab.report import write_report
 
+    for file in plugin or ():
+        load_plugin(file)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         path = write_report(opened, out)

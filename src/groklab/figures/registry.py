@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from plotly.graph_objs._figure import Figure
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from groklab.errors import DamagedError, InputError
 from groklab.figures import load_all
 from groklab.figures.context import RunContext
 from groklab.measures.registry import NamedTable
+
+if TYPE_CHECKING:
+    from plotly.graph_objs._figure import Figure
 
 #: The parts of a run's page that hold figures, in their order: how it trained, what it computes, what it looks at.
 SECTIONS = ("training", "computes", "features")
