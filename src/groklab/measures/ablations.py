@@ -21,7 +21,7 @@ from groklab.measures.frequencies import find_frequencies, residue_map
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import WELL_EXPLAINED, best_frequency, polynomials, single_frequency_fve
 from groklab.measures.progress import excluded_by_frequency, loss_and_accuracy
-from groklab.measures.registry import NamedTable, Result, cell, measure
+from groklab.measures.registry import NamedTable, Result, Rows, Weights, cell, measure
 from groklab.measures.variants import project_on_operands, project_on_sums
 from groklab.networks.common import ACTIVATIONS, LAYER_NORM_EPSILON
 from groklab.networks.hooks import activations
@@ -84,11 +84,7 @@ class Ablations(Result):
 
 @measure("ablations", tables=intervention_tables)
 def ablations(
-    weights: Mapping[str, Any],
-    task: Task,
-    train_rows: np.ndarray | None = None,
-    network: Any = None,
-    frequencies: Sequence[int] | None = None,
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None, frequencies: Sequence[int] | None = None
 ) -> Ablations:
     """Loss and accuracy after each of the paper's interventions, by `names`.
 
@@ -138,7 +134,7 @@ def _times(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 class _LastLayer:
     """A transformer's last layer at the last position on the grid of inputs: NumPy arrays (p, p, …) float64."""
 
-    def __init__(self, weights: Mapping[str, Any], task: Task, network: Transformer, rows: np.ndarray) -> None:
+    def __init__(self, weights: Weights, task: Task, network: Transformer, rows: np.ndarray) -> None:
         self.weights = {k: np.asarray(v, np.float64) for k, v in weights.items()}
         self.network, self.block = network, f"blocks.{network.n_layers - 1}."
         seen = activations(self.weights, task.inputs, network, last_only=True)
@@ -196,7 +192,7 @@ class _LastLayer:
 
 
 def _edited(
-    weights: Mapping[str, Any], task: Task, network: Any, grid: Grid, keys: Sequence[int]
+    weights: Weights, task: Task, network: Any, grid: Grid, keys: Sequence[int]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and logits (p, p, n_classes) of each intervention that applies, one at a time to save memory."""
     if isinstance(network, Transformer):
@@ -221,7 +217,7 @@ def _edited(
         yield from _of_neurons(post, lambda x: _times(x, out) + bias, grid, keys, _span(weights, task, grid, keys))
 
 
-def _span(weights: Mapping[str, Any], task: Task, grid: Grid, keys: Sequence[int]) -> np.ndarray | None:
+def _span(weights: Weights, task: Task, grid: Grid, keys: Sequence[int]) -> np.ndarray | None:
     """Return orthonormal columns that span the u_k and v_k of W_L; None where residues share answers."""
     try:
         spectrum = fourier_basis(grid.p) @ residue_map(weights, task)

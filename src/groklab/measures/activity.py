@@ -15,6 +15,7 @@ import numpy as np
 from groklab import components
 from groklab.errors import InputError, check_choice
 from groklab.lazy import Array, jax, jnp
+from groklab.measures.registry import Weights
 from groklab.networks.common import Network
 from groklab.networks.hooks import recognise
 from groklab.networks.mlp import MLP
@@ -26,13 +27,13 @@ PARTS = ("logits", "neurons", "pattern", "resid_mid")
 Activity = dict[str, Array]
 
 
-def network_or_recognised(weights: Mapping[str, Any], network: Any = None) -> Any:
+def network_or_recognised(weights: Weights, network: Any = None) -> Any:
     """Return the network given, or the one that the weights are recognised to be of."""
     return recognise(weights) if network is None else network
 
 
 def activity(
-    weights: Mapping[str, Any], task: Task, network: Any = None, parts: Sequence[str] = ("logits",)
+    weights: Weights, task: Task, network: Any = None, parts: Sequence[str] = ("logits",)
 ) -> dict[str, np.ndarray]:
     """Compute the activity at the last position on all N inputs of the task, float64.
 

@@ -5,7 +5,6 @@ All in double precision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.fourier import embedding_matrix, frequency_norms, transform_2d
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import best_frequency, single_frequency_fve
-from groklab.measures.registry import Result, measure
+from groklab.measures.registry import Result, Weights, measure
 from groklab.networks.hooks import activations
 from groklab.networks.transformer import Transformer
 from groklab.tasks.base import Task
@@ -47,7 +46,7 @@ def grid_of_ordered_pairs(task: Task) -> Grid:
     return grid
 
 
-def pattern_on_grid(weights: Mapping[str, Any], task: Task, network: Any = None) -> np.ndarray:
+def pattern_on_grid(weights: Weights, task: Task, network: Any = None) -> np.ndarray:
     """Return the last layer's attention from the last position, (p, p, n_heads, n_ctx).
 
     Raises:
@@ -124,7 +123,7 @@ class Attention(Result):
 
 
 @measure("attention")
-def attention(weights: Mapping[str, Any], task: Task, network: Any = None) -> Attention:
+def attention(weights: Weights, task: Task, network: Any = None) -> Attention:
     """Attention from the last position, head by head: scores, patterns, their frequencies, and the OV circuit.
 
     Raises:
@@ -168,7 +167,7 @@ def attention(weights: Mapping[str, Any], task: Task, network: Any = None) -> At
 
 
 @measure("attention_2d")
-def attention_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
+def attention_2d(weights: Weights, task: Task, network: Any = None) -> dict[str, Any]:
     """Fourier components of the attention from the last position: `absolute` (n_heads, n_ctx, p, p).
 
     The absolute value of each component of the last layer's pattern over (a, b), for each head and key position.
@@ -179,7 +178,7 @@ def attention_2d(weights: Mapping[str, Any], task: Task, network: Any = None) ->
     return {"absolute": np.abs(np.moveaxis(transform_2d(pattern_on_grid(weights, task, network)), (2, 3), (0, 1)))}
 
 
-def _transformer(weights: Mapping[str, Any], network: Any) -> Transformer:
+def _transformer(weights: Weights, network: Any) -> Transformer:
     network = network_or_recognised(weights, network)
     if not isinstance(network, Transformer):
         raise InputError(f"attention belongs to transformers, and the {network.kind} network has none")

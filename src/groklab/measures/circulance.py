@@ -7,7 +7,6 @@ products and quotients in the order of discrete logarithms. These four are a blo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +20,7 @@ from groklab.measures.feature_matrices import (
     neural_feature_matrix,
     operands_of,
 )
-from groklab.measures.registry import measure
+from groklab.measures.registry import Rows, Weights, measure
 from groklab.tasks.base import Task
 from groklab.tasks.features import ORIENTATIONS, circulant
 from groklab.tasks.residues import is_prime, log_order
@@ -99,9 +98,7 @@ def deviations(block: Float64[np.ndarray, "p p"], generator: int | None = None) 
 
 
 @measure("circulant_deviation", online=True)
-def circulance(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, float]:
+def circulance(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, float]:
     """How far the off-diagonal block of the feature matrix is from circulant: 0 circulant, 1 not at all.
 
     Of the bottom-left p × p block (`feature_matrix`): `toeplitz`, `hankel`, and in the order of logarithms, without row
@@ -133,9 +130,7 @@ def fit_identity_and_ones(block: Float64[np.ndarray, "p p"]) -> tuple[float, flo
 
 
 @measure("block_structure", online=True)
-def block_structure(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, float]:
+def block_structure(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, float]:
     """How close the diagonal blocks of the feature matrix are to c1 I + c2 11', and how much is off the diagonal.
 
     Of the top-left block: `c1`, `c2`, `ratio` = c2 p / c1 (−1 for a multiple of I − 11'/p, as observation 1 has it),

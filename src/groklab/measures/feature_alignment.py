@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from groklab.lazy import Float64
 from groklab.measures import feature_matrices
 from groklab.measures.feature_matrices import blocks, feature_matrix, network_agop, neural_feature_matrix
 from groklab.measures.feature_spectra import top_share
-from groklab.measures.registry import measure
+from groklab.measures.registry import Rows, Weights, measure
 from groklab.tasks.base import Task
 from groklab.tasks.features import matrix_power
 
@@ -29,11 +28,7 @@ def alignment(a: Float64[np.ndarray, "*shape"], b: Float64[np.ndarray, "*shape"]
 
 @measure("agop_alignment")
 def agop_alignment(
-    weights: Mapping[str, Any],
-    task: Task,
-    train_rows: np.ndarray | None = None,
-    network: Any = None,
-    final: Mapping[str, Any] | None = None,
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None, final: Weights | None = None
 ) -> dict[str, float]:
     """How close the feature matrix is to that of the final model: 1 is equal but for scale.
 
@@ -57,7 +52,7 @@ def correlation(a: Float64[np.ndarray, " n"], b: Float64[np.ndarray, " n"]) -> f
 
 @measure("neural_feature_ansatz", online=True)
 def neural_feature_ansatz(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None
 ) -> dict[str, float]:
     """Correlation of the square root of a network's AGOP with its neural feature matrix W1' W1 (section 4).
 
@@ -77,9 +72,7 @@ def neural_feature_ansatz(
 
 
 @measure("class_agops")
-def class_agops(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, np.ndarray]:
+def class_agops(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, np.ndarray]:
     """The AGOP of each class alone: `trace`, `alignment` with their sum, and `top_share` of the largest eigenvalue.
 
     Each (n_classes,), over the two operands' one-hots: the gradients are of one output f_l, so that the AGOPs sum to

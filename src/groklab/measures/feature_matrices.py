@@ -9,7 +9,7 @@ matrix is W1' W1.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +18,20 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.lazy import Float64, jax
 from groklab.measures.activity import network_or_recognised
+from groklab.measures.registry import Rows, Weights
 from groklab.networks.common import ACTIVATIONS
 from groklab.networks.mlp import MLP
 from groklab.tasks.base import Task
 from groklab.tasks.features import matrix_power
 
 
-def is_kernel_machine(weights: Mapping[str, Any], network: Any = None) -> bool:
+def is_kernel_machine(weights: Weights, network: Any = None) -> bool:
     """Return whether weights are a kernel machine's feature matrix {"M": (d, d)}; `network` are then its settings."""
     return set(weights) == {"M"} if network is None else bool(network.is_kernel_machine)
 
 
 def feature_matrix(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None
 ) -> Float64[np.ndarray, "d d"]:
     """Return the (2p, 2p) feature matrix over the two operands: M of a kernel machine, else the square root of the
     AGOP.
@@ -52,7 +53,7 @@ def feature_matrix(
 
 
 def network_agop(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None
 ) -> Float64[np.ndarray, "d d"]:
     """Return the (2p, 2p) AGOP of a network of one hidden layer, over the operands' one-hots.
 
@@ -65,7 +66,7 @@ def network_agop(
 
 
 def class_agops(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None
 ) -> Float64[np.ndarray, "classes d d"]:
     """Return the AGOP of each output alone, of a network or a kernel machine; they sum to that of all.
 
@@ -82,7 +83,7 @@ def class_agops(
     return np.stack([own.T @ (products @ own) for own in scaled])
 
 
-def neural_feature_matrix(weights: Mapping[str, Any], task: Task, network: Any = None) -> Float64[np.ndarray, "d d"]:
+def neural_feature_matrix(weights: Weights, task: Task, network: Any = None) -> Float64[np.ndarray, "d d"]:
     """Return W1' W1 of a network of one hidden layer; where it plants a transform T of its inputs, of W1 T."""
     w1 = hidden_layer(weights, task, np.arange(0), network).w1
     return np.asarray(w1.T @ w1)
@@ -94,7 +95,7 @@ def blocks(matrix: Float64[np.ndarray, "d d"]) -> tuple[np.ndarray, np.ndarray, 
     return matrix[:p, :p], matrix[:p, p:], matrix[p:, :p], matrix[p:, p:]
 
 
-def settings_and_rows(network: Any, train_rows: np.ndarray | None) -> tuple[Any, np.ndarray]:
+def settings_and_rows(network: Any, train_rows: Rows) -> tuple[Any, np.ndarray]:
     """Return what a kernel machine computes with besides M. Raises InputError where it is not given."""
     if network is None:
         raise InputError("M alone does not say what a kernel machine computes: this measure needs its settings")
@@ -125,9 +126,7 @@ class HiddenLayer:
         return np.asarray(slopes.T @ slopes / len(slopes))
 
 
-def hidden_layer(
-    weights: Mapping[str, Any], task: Task, rows: np.ndarray | None = None, network: Any = None
-) -> HiddenLayer:
+def hidden_layer(weights: Weights, task: Task, rows: np.ndarray | None = None, network: Any = None) -> HiddenLayer:
     """Return the hidden layer of an MLP, with its sums on some rows of the task (None: all).
 
     Raises:
@@ -208,7 +207,7 @@ def has_two_operands(task: Task) -> bool:
     return operands.shape[1] == 2 or task.units is not None or task.algebra.n_variables == 2
 
 
-def _check_network(network: Any, weights: Mapping[str, Any], task: Task) -> None:
+def _check_network(network: Any, weights: Weights, task: Task) -> None:
     if not isinstance(network, MLP) or network.n_hidden_layers != 1 or network.d_embed is not None:
         other = "one with more layers or a shared embedding" if isinstance(network, MLP) else f"a {network.kind}"
         raise InputError(f"a feature matrix needs an mlp of one hidden layer on one-hot tokens, and not {other}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from groklab.lazy import Complex128, Float64
 from groklab.measures.circulance import Wrapping, diagonal_means, logarithmic
 from groklab.measures.feature_matrices import blocks, feature_matrix
-from groklab.measures.registry import measure
+from groklab.measures.registry import Rows, Weights, measure
 from groklab.tasks.base import Task
 from groklab.tasks.residues import is_prime
 
@@ -32,9 +31,7 @@ def top_share(eigenvalues: Float64[np.ndarray, " d"]) -> float:
 
 
 @measure("feature_spectrum", online=True)
-def feature_spectrum(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, Any]:
+def feature_spectrum(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, Any]:
     """Eigenvalues of the feature matrix, and how many directions they amount to.
 
     `eigenvalues` (2p,) descending; `effective_rank` = exp of the entropy of their normalised sizes; `top_share` of the
@@ -70,9 +67,7 @@ def circulant_power(block: Float64[np.ndarray, "q q"], wrapping: Wrapping) -> Fl
 
 
 @measure("feature_fourier")
-def feature_fourier(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, Any]:
+def feature_fourier(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, Any]:
     """The Fourier transform of the off-diagonal block of the feature matrix, and the power of each frequency in it.
 
     Of the bottom-left p × p block B: `magnitude` (p, p) = |F B F^H| with the unitary transform F, and `magnitude_log`

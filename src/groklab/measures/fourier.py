@@ -16,7 +16,7 @@ from groklab.errors import InputError
 from groklab.lazy import Array, Float64, Shaped, jnp
 from groklab.measures.activity import activity
 from groklab.measures.grid import pair_rows
-from groklab.measures.registry import NamedTable, Result, cell, measure
+from groklab.measures.registry import NamedTable, Result, Weights, cell, measure
 from groklab.tasks.base import Task
 
 #: How many components of two dimensions are given by name: 2 × 2 of each of five frequencies.
@@ -66,7 +66,7 @@ def rows_of(frequencies: Sequence[int], p: int) -> list[int]:
     return [i for i in range(1, p) if (i + 1) // 2 in frequencies]
 
 
-def embedding_matrix(weights: Mapping[str, Any], task: Task) -> Shaped[np.ndarray, "p d"]:
+def embedding_matrix(weights: Weights, task: Task) -> Shaped[np.ndarray, "p d"]:
     """Return W_E of the number tokens, (p, d_model), or the first table of a network on one-hots, (p, d_mlp).
 
     Raises:
@@ -75,7 +75,7 @@ def embedding_matrix(weights: Mapping[str, Any], task: Task) -> Shaped[np.ndarra
     return embedding_table(weights)[: _modulus(task)]
 
 
-def embedding_table(weights: Mapping[str, Any]) -> np.ndarray:
+def embedding_table(weights: Weights) -> np.ndarray:
     """Return W_E, or the first table of a network on one-hots. Raises InputError where there is neither."""
     for name in ("embed.W_E", "embed.0.W"):
         if name in weights:
@@ -83,7 +83,7 @@ def embedding_table(weights: Mapping[str, Any]) -> np.ndarray:
     raise InputError("these weights hold no embedding: neither embed.W_E nor embed.0.W")
 
 
-def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "p d_mlp"]:
+def neuron_logit_map(weights: Weights, task: Task) -> Float64[np.ndarray, "p d_mlp"]:
     """Return W_L, from the last layer's neurons to the answers: (n_answers, d_mlp).
 
     W_U^T W_out^T of a transformer (its residual path and any final LayerNorm left out), or W_U^T of an MLP.
@@ -101,7 +101,7 @@ def neuron_logit_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarr
     return joined.T[:p]
 
 
-def last_block(weights: Mapping[str, Any]) -> str:
+def last_block(weights: Weights) -> str:
     """Return 'blocks.1.' for a transformer of two layers, '' for a network without blocks."""
     blocks = [int(name.split(".")[1]) for name in weights if name.startswith("blocks.")]
     return f"blocks.{max(blocks)}." if blocks else ""
@@ -132,7 +132,7 @@ class EmbeddingSpectrum(Result):
 
 
 @measure("embedding_spectrum", online=True)
-def embedding_spectrum(weights: Mapping[str, Any], task: Task) -> EmbeddingSpectrum:
+def embedding_spectrum(weights: Weights, task: Task) -> EmbeddingSpectrum:
     """Fourier spectrum of the embedding: `norm` of each frequency 1..p//2, their `share` of the power, `gini_W_E`."""
     matrix = embedding_matrix(weights, task)
     norms = frequency_norms(matrix)
@@ -149,7 +149,7 @@ class EmbeddingFrequencies(Result):
 
 
 @measure("embedding_frequencies")
-def embedding_frequencies(weights: Mapping[str, Any], task: Task) -> EmbeddingFrequencies:
+def embedding_frequencies(weights: Weights, task: Task) -> EmbeddingFrequencies:
     """The `frequencies` that each carry at least 5% of the embedding's power, strongest first, and their `share`."""
     share = embedding_spectrum(weights, task).share
     order = [int(i) for i in np.argsort(-share) if share[i] >= 0.05]
@@ -218,7 +218,7 @@ class Spectrum2D(Result):
 
 
 @measure("logits_2d", tables=largest_tables)
-def logits_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> Spectrum2D:
+def logits_2d(weights: Weights, task: Task, network: Any = None) -> Spectrum2D:
     """Fourier components of the logits over (a, b): `norm` (p, p) of each over the classes, the `largest` by name.
 
     Logits are not centred (section 4.2, figure 4). For any task in two operands mod p that has every pair (Furuta et
@@ -228,7 +228,7 @@ def logits_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> Sp
 
 
 @measure("neurons_2d", tables=largest_tables)
-def neurons_2d(weights: Mapping[str, Any], task: Task, network: Any = None) -> Spectrum2D:
+def neurons_2d(weights: Weights, task: Task, network: Any = None) -> Spectrum2D:
     """Fourier components of the last layer's neurons over (a, b): `norm` (p, p) over neurons, the `largest` by name.
 
     Activations are not centred: const · const holds their means.

@@ -9,7 +9,6 @@ the paper's example program are swapped.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.lazy import Float64
 from groklab.measures.fourier import embedding_matrix, fourier_basis, neuron_logit_map
-from groklab.measures.registry import measure
+from groklab.measures.registry import Weights, measure
 from groklab.tasks.base import Task
 
 #: η: a vector stands out above this share of the longest of its kind.
@@ -97,7 +96,7 @@ def cosine_led(matrix: np.ndarray) -> float:
 
 
 @measure("fourier_sparsity", online=True)
-def fourier_sparsity(weights: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def fourier_sparsity(weights: Weights, task: Task) -> dict[str, Any]:
     """Fourier frequency sparsity (FFS) and coefficient ratio (FCR) of W_E and W_L, and their cosines and sines.
 
     W_E: the embedding of the number tokens. W_L: the map from neurons to the p answers, W_U^T W_out^T, along them.
@@ -123,7 +122,7 @@ def fourier_sparsity(weights: Mapping[str, Any], task: Task) -> dict[str, Any]:
     return values
 
 
-def _matrices(weights: Mapping[str, Any], task: Task) -> dict[str, np.ndarray]:
+def _matrices(weights: Weights, task: Task) -> dict[str, np.ndarray]:
     """Return those of W_E and W_L that the weights hold."""
     p = task.algebra.p
     if not p or p < 3:

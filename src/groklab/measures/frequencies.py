@@ -27,7 +27,7 @@ from groklab.measures.fourier import (
 )
 from groklab.measures.grid import grid_of, grids_of
 from groklab.measures.neurons import centred_on_inputs, winning_frequencies
-from groklab.measures.registry import NamedTable, Result, measure
+from groklab.measures.registry import NamedTable, Result, Weights, measure
 from groklab.tasks.base import Task
 
 #: A component counts above this share of the largest one; of the logits, in which the spread is the square of that in
@@ -39,9 +39,7 @@ FURUTA_THRESHOLD = 0.5
 Rule = Callable[[Mapping[str, Any], Task, Any], tuple[int, ...]]
 
 
-def find_frequencies(
-    weights: Mapping[str, Any], task: Task, network: Any = None, rule: str | None = None
-) -> tuple[int, ...]:
+def find_frequencies(weights: Weights, task: Task, network: Any = None, rule: str | None = None) -> tuple[int, ...]:
     """Return the key frequencies of a model, ascending.
 
     Args:
@@ -73,20 +71,20 @@ def default_rule(task: Task) -> str:
     return "neuron_logit_map" if len(np.unique(grid_of(task).answers)) == task.modulus else "logits"
 
 
-def residue_map(weights: Mapping[str, Any], task: Task) -> Float64[np.ndarray, "p d_mlp"]:
+def residue_map(weights: Weights, task: Task) -> Float64[np.ndarray, "p d_mlp"]:
     """Return W_L with one row for each residue s = a ± b, (p, d_mlp): the row of the class that answers it."""
     return np.asarray(neuron_logit_map(weights, task)[grid_of(task).class_of])
 
 
-def _by_neuron_logit_map(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+def _by_neuron_logit_map(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
     return _strong(component_norms(residue_map(weights, task)))
 
 
-def _by_embedding(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+def _by_embedding(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
     return _strong(component_norms(embedding_matrix(weights, task)))
 
 
-def _by_logits(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+def _by_logits(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
     grid = grid_of(task)
     means = grid.by_sum(activity(weights, task, network)["logits"][grid.rows]).mean(axis=1)
     # what all answers share says nothing
@@ -95,16 +93,16 @@ def _by_logits(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[in
     )
 
 
-def _by_neurons(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+def _by_neurons(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
     grid = grid_of(task)
     return winning_frequencies(activity(weights, task, network, ("neurons",))["neurons"][grid.rows])
 
 
-def _by_classes(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+def _by_classes(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
     return _strong(component_norms(neuron_logit_map(weights, task)), FURUTA_THRESHOLD)
 
 
-def _by_classes_and_embedding(weights: Mapping[str, Any], task: Task, network: Any) -> tuple[int, ...]:
+def _by_classes_and_embedding(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
     embedded = _strong(component_norms(embedding_matrix(weights, task)), FURUTA_THRESHOLD)
     return tuple(sorted({*_by_classes(weights, task, network), *embedded}))
 
@@ -132,7 +130,7 @@ def rule_tables(result: Mapping[str, Any]) -> list[NamedTable]:
 
 
 @measure("key_frequencies", tables=rule_tables)
-def key_frequencies(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, list[int]]:
+def key_frequencies(weights: Weights, task: Task, network: Any = None) -> dict[str, list[int]]:
     """Key `frequencies` by the default rule, and by each published one that applies.
 
     neuron_logit_map: a cosine or sine component of W_L above a quarter of the largest (App. C.2). embedding: the same
@@ -195,7 +193,7 @@ class Directions(Result):
 
 @measure("directions")
 def directions(
-    weights: Mapping[str, Any], task: Task, network: Any = None, frequencies: Sequence[int] | None = None
+    weights: Weights, task: Task, network: Any = None, frequencies: Sequence[int] | None = None
 ) -> Directions:
     """The directions u_k, v_k from which W_L reads cos(w_k s) and sin(w_k s), and how well neurons write them there.
 

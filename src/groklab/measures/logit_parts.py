@@ -21,7 +21,7 @@ from groklab.measures.fourier import check_frequencies, fourier_basis
 from groklab.measures.frequencies import RULES
 from groklab.measures.grid import Grid, grids_of
 from groklab.measures.progress import loss_and_accuracy
-from groklab.measures.registry import NamedTable, Result, cell, measure
+from groklab.measures.registry import NamedTable, Result, Rows, Weights, cell, measure
 from groklab.tasks.base import Task
 
 #: What each combination keeps of (key, non-key, residual, the mean over inputs): the rows of the paper's table 4 in its
@@ -141,12 +141,12 @@ class LogitParts(Result):
 
 @measure("logit_parts", tables=parts_tables)
 def logit_parts(
-    weights: Mapping[str, Any],
+    weights: Weights,
     task: Task,
-    train_rows: np.ndarray | None = None,
+    train_rows: Rows = None,
     network: Any = None,
     frequencies: Sequence[int] | None = None,
-    final: Mapping[str, Any] | None = None,
+    final: Weights | None = None,
 ) -> LogitParts:
     """Loss of the logits' key, non-key and residual parts and of their combinations, and without each frequency.
 
@@ -181,9 +181,7 @@ def logit_parts(
     )
 
 
-def _keys(
-    weights: Mapping[str, Any], task: Task, network: Any, frequencies: Sequence[int] | None
-) -> dict[str, tuple[int, ...]]:
+def _keys(weights: Weights, task: Task, network: Any, frequencies: Sequence[int] | None) -> dict[str, tuple[int, ...]]:
     """Return key frequencies by the name of their rule, without rules that do not apply unless there is no other."""
     keys = {} if frequencies is None else {"given": check_frequencies(frequencies, task.modulus)}
     for rule in KEY_RULES:

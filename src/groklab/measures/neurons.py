@@ -7,7 +7,6 @@ variances of nearly dead neurons are those of the weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from groklab.lazy import Float64, Int, Shaped
 from groklab.measures.activity import activity
 from groklab.measures.fourier import fourier_basis, rows_of
 from groklab.measures.grid import grid_of
-from groklab.measures.registry import Result, measure
+from groklab.measures.registry import Result, Weights, measure
 from groklab.tasks.base import Task
 
 #: Fraction of variance from which a neuron counts as explained by its frequency (section 4.3).
@@ -125,7 +124,7 @@ class Neurons(Result):
 
 
 @measure("neurons")
-def neurons(weights: Mapping[str, Any], task: Task, network: Any = None) -> Neurons:
+def neurons(weights: Weights, task: Task, network: Any = None) -> Neurons:
     """Each neuron's `frequency`, the fraction of variance it explains (`fve`), and its `cluster`."""
     values = activity(weights, task, network, ("neurons",))["neurons"][grid_of(task).rows]
     frequency, fve = best_frequency(single_frequency_fve(values))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from groklab.errors import InputError
 from groklab.lazy import Bool, Float64, Shaped, jnp
 from groklab.measures.activity import activity, network_or_recognised
 from groklab.measures.feature_matrices import has_two_operands, is_kernel_machine, settings_and_rows
-from groklab.measures.registry import measure
+from groklab.measures.registry import Rows, Weights, measure
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks.base import Task
 from groklab.tasks.splits import in_transpose
@@ -21,7 +20,7 @@ ROWS = 1024
 
 
 def outputs(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None
 ) -> Float64[np.ndarray, "n_inputs n_answers"]:
     """Return the predictions of a kernel machine or the logits of a network on all N inputs; other classes are dropped.
 
@@ -47,7 +46,7 @@ def is_right(values: Float64[np.ndarray, "n classes"], targets: Shaped[np.ndarra
     return np.asarray(own > other)
 
 
-def train_and_test(task: Task, train_rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def train_and_test(task: Task, train_rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return the training rows, and all others. Raises InputError where none are given."""
     if train_rows is None:
         raise InputError("train and test errors need train_rows")
@@ -55,9 +54,7 @@ def train_and_test(task: Task, train_rows: np.ndarray | None) -> tuple[np.ndarra
 
 
 @measure("errors", online=True)
-def errors(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, float]:
+def errors(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, float]:
     """Errors of any learner's predictions against one-hot answers, on training and test set.
 
     train_mse, test_mse: mean of squares over inputs and answers. train_accuracy, test_accuracy: share of inputs whose
@@ -100,9 +97,7 @@ def transpose_is_trained(task: Task, train_rows: np.ndarray) -> Bool[np.ndarray,
 
 
 @measure("stratified_accuracy", online=True)
-def stratified_accuracy(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> dict[str, float]:
+def stratified_accuracy(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, float]:
     """Test accuracy with and without pairs whose transpose was trained on, which commutativity alone answers.
 
     `test_accuracy` of all test pairs, `transposed_accuracy` of those (a, b) whose (b, a) is in the training set,
@@ -124,7 +119,7 @@ def stratified_accuracy(
 
 @measure("position_losses", online=True)
 def position_losses(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None
 ) -> dict[str, np.ndarray]:
     """Cross-entropy and accuracy of the test set at each answer's position, and for each answer (Nanda et al. 2023).
 

@@ -19,7 +19,7 @@ from groklab.measures.activity import activity_function, network_or_recognised
 from groklab.measures.fourier import check_frequencies, fourier_basis, gini_of, last_block, rows_of
 from groklab.measures.frequencies import find_frequencies
 from groklab.measures.grid import Grid, grid_of, grids_of
-from groklab.measures.registry import NamedTable, Result, cell, measure
+from groklab.measures.registry import NamedTable, Result, Rows, Weights, cell, measure
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks.base import Task, TaskShape
 
@@ -29,7 +29,7 @@ BATCH_SIZE = 3_000_000
 Tables = dict[str, Array]
 
 
-def tables_of(grid: Grid, task: Task, train_rows: np.ndarray | None) -> Tables:
+def tables_of(grid: Grid, task: Task, train_rows: Rows) -> Tables:
     """Return the arrays that `_measured` needs of a grid, its task and the split."""
     used, place = np.unique(grid.rows, return_inverse=True)
     weights = {"all": grid.weights()}
@@ -52,11 +52,7 @@ def models_at_once(task: Task) -> int:
 
 
 def trajectory(
-    weights: Mapping[str, Any],
-    task: Task,
-    train_rows: np.ndarray | None = None,
-    network: Any = None,
-    frequencies: Sequence[int] | None = None,
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None, frequencies: Sequence[int] | None = None
 ) -> dict[str, np.ndarray]:
     """Take the measure `progress` of many models at once.
 
@@ -97,11 +93,7 @@ def operation_tables(result: Mapping[str, Any]) -> list[NamedTable]:
 
 @measure("progress", online=True, tables=operation_tables)
 def progress(
-    weights: Mapping[str, Any],
-    task: Task,
-    train_rows: np.ndarray | None = None,
-    network: Any = None,
-    frequencies: Sequence[int] | None = None,
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None, frequencies: Sequence[int] | None = None
 ) -> dict[str, Any]:
     """Restricted and excluded loss, the trigonometric fit of the logits, Gini coefficients and norms.
 
@@ -126,7 +118,7 @@ def progress(
 
 
 @measure("trigonometric_fit", online=True)
-def trigonometric_fit(weights: Mapping[str, Any], task: Task, network: Any = None) -> dict[str, Any]:
+def trigonometric_fit(weights: Weights, task: Task, network: Any = None) -> dict[str, Any]:
     """The part of `progress` that needs no key frequencies: alpha and cosine (p//2,), gini_W_E, gini_W_L.
 
     Of a mixture each has a leading axis, as of `progress`.
@@ -147,11 +139,7 @@ class ExcludedByFrequency(Result):
 
 @measure("excluded_by_frequency")
 def excluded_by_frequency(
-    weights: Mapping[str, Any],
-    task: Task,
-    train_rows: np.ndarray | None = None,
-    network: Any = None,
-    frequencies: Sequence[int] | None = None,
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None, frequencies: Sequence[int] | None = None
 ) -> ExcludedByFrequency:
     """Loss on the training set (or on all pairs) without one frequency at a time: `loss` of each of `frequencies`.
 
@@ -170,7 +158,7 @@ def excluded_by_frequency(
 
 
 @measure("weight_norms", online=True)
-def weight_norms(weights: Mapping[str, Any], task: Task) -> dict[str, float]:
+def weight_norms(weights: Weights, task: Task) -> dict[str, float]:
     """Sum of squares of each weight by its name, and of all together as `total` (Nanda et al. 2023, section 5.2)."""
     squares = {k: float(np.sum(np.square(np.asarray(v, np.float64)))) for k, v in weights.items()}
     return {**squares, "total": sum(squares.values())}

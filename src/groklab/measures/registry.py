@@ -6,13 +6,16 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
 from groklab.errors import InputError
 from groklab.tasks.base import Task
 
+#: A model's weights by name, and rows of a task, such as those trained on.
+Weights: TypeAlias = Mapping[str, Any]
+Rows: TypeAlias = np.ndarray | None
 #: Measures that also apply to networks that read real inputs.
 WITHOUT_TOKENS = ("weight_norms",)
 
@@ -73,13 +76,13 @@ class Measure(Generic[Values]):
 
     def __call__(
         self,
-        weights: Mapping[str, Any],
+        weights: Weights,
         task: Task,
-        train_rows: np.ndarray | None = None,
+        train_rows: Rows = None,
         *,
         network: Any = None,
         frequencies: Sequence[int] | None = None,
-        final: Mapping[str, Any] | None = None,
+        final: Weights | None = None,
     ) -> Values:
         """Take the measure of one set of weights.
 

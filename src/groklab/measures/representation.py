@@ -9,7 +9,6 @@ model reads of pair u, one product Y Y' per class gives all distances in it, and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -20,14 +19,14 @@ import numpy.typing as npt
 from groklab.components import Carried
 from groklab.errors import InputError
 from groklab.measures.fourier import embedding_table
-from groklab.measures.registry import Result, measure
+from groklab.measures.registry import Result, Rows, Weights, measure
 from groklab.networks.embedding_decoder import EmbeddingDecoder
 from groklab.tasks.base import Task
 from groklab.theory.closure import deducible
 from groklab.theory.parallelograms import Equations, equations_of, operand_pairs
 
 Matrix = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.bool_]
+Mask = npt.NDArray[np.bool_]
 #: What a decoder reads of two embeddings. (A 'mean' is half a sum: the same parallelograms.)
 Combine = Literal["sum", "product"]
 #: Squared defect below which a quadruple is a parallelogram, by Combine (the published code's).
@@ -74,12 +73,12 @@ class Structure:
         """|P0|."""
         return self.count(np.ones(len(self.pairs), np.bool_))
 
-    def count(self, trained: Rows) -> int:
+    def count(self, trained: Mask) -> int:
         """Return |P0(D)| of pairs (M,) bool."""
         sizes = np.add.reduceat(trained, self.bounds[:-1], dtype=np.int64)
         return int((sizes * (sizes - 1) // 2).sum())
 
-    def trained(self, train_rows: npt.NDArray[Any]) -> Rows:
+    def trained(self, train_rows: npt.NDArray[Any]) -> Mask:
         """Return which pairs are among rows of the task, (M,) bool."""
         trained = np.zeros(len(self.pairs), np.bool_)
         trained[self.pair_of[train_rows]] = True
@@ -93,7 +92,7 @@ class Structure:
         side = _side(embedding)
         return (left.reshape(-1, side, side) @ right.reshape(-1, side, side)).reshape(len(self.pairs), -1)
 
-    def quality(self, embedding: Matrix, trained: Rows, delta_squared: float, over: str) -> tuple[int, Rows]:
+    def quality(self, embedding: Matrix, trained: Mask, delta_squared: float, over: str) -> tuple[int, Mask]:
         """Count the members of P0 within delta, and mark the pairs (M,) predicted right.
 
         A pair is predicted right if it is trained on, or within delta of such a pair of its class.
@@ -247,7 +246,7 @@ def _side(embedding: Matrix) -> int:
     return side
 
 
-def symbol_embedding(weights: Mapping[str, Any], n_symbols: int) -> Matrix:
+def symbol_embedding(weights: Weights, n_symbols: int) -> Matrix:
     """Return the embeddings of the symbols 0..n−1, (n, d) float64. Raises InputError where there are fewer, or none."""
     table = np.asarray(embedding_table(weights), np.float64)
     if len(table) < n_symbols:
@@ -256,9 +255,7 @@ def symbol_embedding(weights: Mapping[str, Any], n_symbols: int) -> Matrix:
 
 
 @measure("parallelograms", online=True)
-def parallelograms(
-    weights: Mapping[str, Any], task: Task, train_rows: np.ndarray | None = None, network: Any = None
-) -> ParallelogramQuality:
+def parallelograms(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> ParallelogramQuality:
     """Parallelograms in the embedding: `rqi`, and the accuracy that they predict and that the training set implies.
 
     A network whose `combine` is 'product' multiplies embeddings as matrices. Without train_rows only `rqi` and
@@ -289,7 +286,7 @@ class EmbeddingComponents(Result):
 
 
 @measure("embedding_components", online=True)
-def embedding_components(weights: Mapping[str, Any], task: Task) -> EmbeddingComponents:
+def embedding_components(weights: Weights, task: Task) -> EmbeddingComponents:
     """Principal components of the embedding: `explained_variance` shares, `effective_dimension`, `coordinates`."""
     e = symbol_embedding(weights, int(task.operands.max()) + 1)
     e = e - e.mean(axis=0)

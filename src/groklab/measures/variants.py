@@ -19,7 +19,7 @@ from groklab.measures.fourier import check_frequencies, fourier_basis, last_bloc
 from groklab.measures.frequencies import find_frequencies
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.progress import cube_coefficients, loss_and_accuracy
-from groklab.measures.registry import NamedTable, cell, measure
+from groklab.measures.registry import NamedTable, Rows, Weights, cell, measure
 from groklab.tasks.base import Task
 
 
@@ -31,11 +31,7 @@ def variant_tables(result: Mapping[str, Any]) -> list[NamedTable]:
 
 @measure("progress_variants", tables=variant_tables)
 def progress_variants(
-    weights: Mapping[str, Any],
-    task: Task,
-    train_rows: np.ndarray | None = None,
-    network: Any = None,
-    frequencies: Sequence[int] | None = None,
+    weights: Weights, task: Task, train_rows: Rows = None, network: Any = None, frequencies: Sequence[int] | None = None
 ) -> dict[str, np.ndarray]:
     """Restricted and excluded loss in each published form: one number for each of `all`, `train` and `test`.
 
@@ -121,7 +117,7 @@ def _cubes(logits: np.ndarray, grid: Grid, keys: Sequence[int]) -> np.ndarray:
     return made
 
 
-def _losses(logits: np.ndarray, grid: Grid, train_rows: np.ndarray | None) -> np.ndarray:
+def _losses(logits: np.ndarray, grid: Grid, train_rows: Rows) -> np.ndarray:
     sets: list[np.ndarray | None] = [grid.weights()]
     sets += [None, None] if train_rows is None else [grid.weights(r) for r in (train_rows, grid.other_rows(train_rows))]
     values, answers = jnp.asarray(logits), jnp.asarray(grid.answers[grid.sums].astype(np.int32))
