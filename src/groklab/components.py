@@ -30,7 +30,7 @@ class Carried:
 
 
 def as_json(value: Any) -> Any:
-    """A component (or any nest of them) as plain JSON values, with its `kind` first."""
+    """Return a component (or any nest of them) as plain JSON values, with its `kind` first."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         kind = getattr(value, "kind", None)
@@ -44,18 +44,18 @@ def as_json(value: Any) -> Any:
 
 def hyperparameters_of(value: Any, path: str = "") -> dict[str, float]:
     """Return every hyperparameter below `value` by its dotted path."""
-    found: dict[str, float] = {}
+    hyperparameters: dict[str, float] = {}
     for name, child in _children(value):
         where = f"{path}.{name}" if path else name
         if isinstance(child, float):
-            found[where] = child
+            hyperparameters[where] = child
         else:
-            found.update(hyperparameters_of(child, where))
-    return found
+            hyperparameters.update(hyperparameters_of(child, where))
+    return hyperparameters
 
 
 def static_of(value: Any) -> Any:
-    """`as_json(value)` with every hyperparameter replaced by a mark: equal statics share one compiled program."""
+    """Return `as_json(value)` with marks for hyperparameters: equal statics share one compiled program."""
 
     def mark(node: Any) -> Any:
         if isinstance(node, float):
@@ -70,7 +70,7 @@ def static_of(value: Any) -> Any:
 
 
 def with_hyperparameters(value: Any, hyperparameters: Mapping[str, Any], path: str = "") -> Any:
-    """A copy of `value` whose hyperparameters are those given (arrays or tracers), by dotted path.
+    """Return a copy of `value` whose hyperparameters are those given (arrays or tracers), by dotted path.
 
     Checks in `__post_init__` are not run again: they have passed for every member, and tracers cannot be compared.
     """

@@ -89,7 +89,7 @@ def test_shapes_are_those_of_transformer_lens() -> None:
         ({"tokens": np.array([[0, 1, 9]])}, "tokens = 9: needs ids from 0 to 5"),
         ({"tokens": np.zeros((2, 3))}, "needs to be (n, n_ctx) integers"),
         ({"tokens": np.zeros((2, 9), int)}, "more positions"),
-        ({"weights": {"W": np.zeros(3)}}, "of no network known here"),
+        ({"weights": {"W": np.zeros(3)}}, "belong to no known network"),
     ],
 )
 def test_refusals(change, says: str) -> None:

@@ -225,7 +225,7 @@ def test_the_last_checkpoint_of_a_finished_run_is_made_again_from_its_state(tmp_
     for damage in (b"", None):
         last.unlink() if damage is None else last.write_bytes(damage)
         steps: list[int] = []
-        with pytest.warns(UserWarning, match="making it anew"):
+        with pytest.warns(UserWarning, match="computing it again"):
             training.resume(run, view=lambda p, seen=steps: seen.append(p.step))  # type: ignore[misc]
         assert set(steps) == {60}
         assert same(run, straight)

@@ -36,12 +36,15 @@ DELTA_SQUARED = 0.01
 class EffectiveTheory(Learner):
     """Embeddings that descend the effective loss of the training set's parallelograms; nothing else is learnt.
 
-    d: dimensions of the embedding. eta: flow time of one step, the learning rate of the representation.
-    normalisation: nu in the loss, 'one' as in the published code and on every published time axis, or 'parallelograms',
-    |P0(D)|, as in the paper's formula. equations: those of the training set ('train'), as in the paper, or of all pairs
-    ('all'), as in the published code.
-    integrator: 'closed_form' is exact; 'ode' integrates the gradient of the loss (Tsit5, error 1e-10 a step);
-    'euler_frozen' is the published code's Euler step with Z0 held at its first value, with which |E| drifts.
+    Attributes:
+        d: dimensions of the embedding.
+        eta: flow time of one step, the learning rate of the representation.
+        normalisation: nu in the loss, 'one' as in the published code and on every published time axis, or
+            'parallelograms', |P0(D)|, as in the paper's formula.
+        equations: those of the training set ('train'), as in the paper, or of all pairs ('all'), as in the published
+            code.
+        integrator: 'closed_form' is exact; 'ode' integrates the gradient of the loss (Tsit5, error 1e-10 per step);
+            'euler_frozen' is the published code's Euler step with Z0 held at its first value, with which |E| drifts.
     """
 
     d: Annotated[int, Ge(1)] = 1
@@ -63,7 +66,7 @@ class EffectiveTheory(Learner):
             raise InputError("learner.eta", self.eta, "needs to be above 0")
 
     def check(self, experiment: Any, task: Task) -> None:
-        """Raise InputError for tasks of which the theory says nothing: modulo p, or where operands do not commute."""
+        """Raise InputError for tasks that the theory does not cover: modulo p, or with operands that do not commute."""
         equations = equations_of(task)
         if task.shape.n_symbols != equations.p or len(task.shape.varying) != 2:
             raise InputError("learner.kind", self.kind, f"needs a token for each operand, which {task.name} has not")
@@ -89,8 +92,8 @@ class EffectiveTheory(Learner):
         self, experiment: Any, shape: TaskShape, n_train: int, n_test: int, members: int, concurrent: int
     ) -> int:
         """Estimate the one-hot sums of all rows, their weighted copy and totals by class, and matrices over symbols."""
-        numbers = shape.n_symbols * (3 * (n_train + n_test) + shape.n_classes + 5 * shape.n_symbols)
-        return int(np.dtype(experiment.dtype).itemsize) * concurrent * numbers
+        entries = shape.n_symbols * (3 * (n_train + n_test) + shape.n_classes + 5 * shape.n_symbols)
+        return int(np.dtype(experiment.dtype).itemsize) * concurrent * entries
 
     def predict(
         self, experiment: Any, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray
@@ -102,11 +105,11 @@ class EffectiveTheory(Learner):
 class Flow(Dynamics):
     """The flow of one member's embeddings.
 
-    Data (`prepare`): `all`, the equations (below) of all pairs; `phases`, of each training set that a split's schedule
-    has: `train`, its equations, `gram` and `nu` of those that are descended, and `values`, `vectors` of that G, zero
-    modes at zero exactly; of all rows, in the order of their classes, `pairs`, `classes`, `is_test` and, by phase,
-    `is_train`; `widest`, the size of the largest class. Equations are `gram` (p, p), the matrix G, their number
-    `count`, `nu`, and each row's `share`, by which rows of one unordered pair count as one.
+    The data that `prepare` makes: `pairs`, `classes` and `is_test` of all rows, in the order of their classes;
+    `widest`, the size of the largest class; `all`, the equations of all pairs; and `phases`, for each training set of
+    the split's schedule: `is_train`, the equations `train`, `gram` and `nu` of those that are descended, and that G's
+    eigenvalues and -vectors `values`, `vectors`, zero modes at exactly zero. Equations are `gram` (p, p), the matrix G,
+    their number `count`, `nu`, and each row's `share`, by which rows of one unordered pair count as one.
     """
 
     def __init__(self, settings: EffectiveTheory, shape: TaskShape, dtype: str) -> None:
@@ -114,13 +117,13 @@ class Flow(Dynamics):
         self.metrics = settings.metrics
 
     def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> State:
-        """Embeddings uniform in ±1/2, then normalised: mean 0 and unbiased standard deviation 1 in each dimension."""
+        """Draw embeddings uniform in ±1/2, then normalise: mean 0, unbiased standard deviation 1 in each dimension."""
         size = self.shape.n_symbols, self.settings.d
         drawn = jax.random.uniform(key, size, self.dtype, -0.5, 0.5)
         return {"weights": {"embed.W_E": normalised(drawn)}, "first_z0": jnp.zeros((), self.dtype)}
 
     def prepare(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """Equations from the rows of positive weight, and what the closed form and the metrics need."""
+        """Build the equations of the rows of positive weight, and what the closed form and the metrics need."""
         places = jnp.array(self.shape.varying)
         pairs = jnp.concatenate([raw["train_inputs"], raw["test_inputs"]])[:, places]
         classes = jnp.concatenate([raw["train_targets"], raw["test_targets"]])
@@ -132,11 +135,11 @@ class Flow(Dynamics):
         classes = jnp.where(present, classes, self.shape.n_classes + jnp.arange(len(classes), dtype=classes.dtype))
         order = jnp.argsort(classes)
         pairs, classes, present = pairs[order], classes[order], present[order]
-        whole = self._equations_of(pairs, classes, present)
+        of_all = self._equations_of(pairs, classes, present)
 
         def of_phase(is_train: jax.Array) -> dict[str, Any]:
             train = self._equations_of(pairs, classes, is_train)
-            descended = train if self.settings.equations == "train" else whole
+            descended = train if self.settings.equations == "train" else of_all
             values, vectors = jnp.linalg.eigh(descended["gram"])
             # (in single precision rounding alone is more)
             zero = jnp.maximum(ZERO, 10 * len(values) * float(np.finfo(self.dtype).eps) * values[-1])
@@ -154,7 +157,7 @@ class Flow(Dynamics):
             "classes": classes,
             "widest": jnp.max(jnp.bincount(classes, length=self.shape.n_classes + len(classes))),
             "is_test": is_test[order].astype(self.dtype),
-            "all": whole,
+            "all": of_all,
             "schedule_steps": raw["schedule_steps"],
             "phases": jax.vmap(of_phase)(is_train[:, order]),
         }
@@ -162,7 +165,7 @@ class Flow(Dynamics):
     def step(
         self, state: State, data: Any, hyperparameters: Hyperparameters, key: jax.Array, s: jax.Array
     ) -> tuple[State, Outputs]:
-        """The flow by the time eta; no outputs."""
+        """Flow by the time eta; there are no outputs."""
         eta = with_hyperparameters(self.settings, hyperparameters, "learner").eta
         e = state["weights"]["embed.W_E"]
         now = _of_phase(data, s)
@@ -177,7 +180,7 @@ class Flow(Dynamics):
         return {"weights": {"embed.W_E": moved}, "first_z0": z0}, {}
 
     def evaluate(self, state: State, data: Any, hyperparameters: Hyperparameters, s: jax.Array) -> Outputs:
-        """Losses, accuracies, the embedding's norm, and `rqi`, the share of all equations that hold within delta.
+        """Return losses, accuracies, the embedding's norm, and `rqi`, the share of equations that hold within delta.
 
         Losses are l_eff of the training equations and of all. Training accuracy is 1: the theory takes the training set
         as fitted. Test accuracy is predicted: the share of test pairs within delta of a training pair of their class.
@@ -202,7 +205,7 @@ class Flow(Dynamics):
     def _equations_of(
         self, pairs: Int[Array, "n 2"], classes: Int[Array, " n"], rows: Bool[Array, " n"]
     ) -> dict[str, jax.Array]:
-        """`gram` (p, p) as `Equations.gram`, `count`, `nu` and `share` (n,) of the equations among some rows."""
+        """Return `gram` (p, p) as `Equations.gram`, `count`, `nu` and `share` (n,) of the equations among some rows."""
         p, n_classes = self.shape.n_symbols, self.shape.n_classes + len(classes)
         key = jnp.minimum(pairs[:, 0], pairs[:, 1]) * p + jnp.maximum(pairs[:, 0], pairs[:, 1])
         shown = jnp.zeros(p * p, self.dtype).at[key].add(rows.astype(self.dtype))
@@ -221,7 +224,7 @@ class Flow(Dynamics):
 
 
 def _of_phase(data: Any, s: jax.Array) -> Any:
-    """What belongs to the training set of step s."""
+    """Return what belongs to the training set of step s."""
     phase = jnp.sum(s >= data["schedule_steps"]) - 1
     return jax.tree.map(lambda x: x[phase], data["phases"])
 
@@ -240,7 +243,7 @@ def _integrated(e: jax.Array, now: Any, eta: jax.Array) -> jax.Array:
         gradient: jax.Array = jax.grad(effective_loss)(y, now["gram"], now["nu"])
         return -gradient
 
-    found = diffrax.diffeqsolve(
+    solution = diffrax.diffeqsolve(
         diffrax.ODETerm(downhill),
         diffrax.Tsit5(),
         t0=0.0,
@@ -249,26 +252,26 @@ def _integrated(e: jax.Array, now: Any, eta: jax.Array) -> jax.Array:
         y0=e,
         stepsize_controller=diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE),
     )
-    moved: jax.Array = found.ys[0]
+    moved: jax.Array = solution.ys[0]
     return moved
 
 
 def normalised(e: Float[Array, "p d"]) -> Float[Array, "p d"]:
-    """Each dimension less its mean over the symbols and divided by its unbiased standard deviation."""
+    """Centre each dimension over the symbols and divide it by its unbiased standard deviation."""
     e = e - jnp.mean(e, axis=0)
     scale = jnp.sqrt(jnp.sum(e**2, axis=0) / max(e.shape[0] - 1, 1))
     return e / jnp.where(scale > 0, scale, 1)
 
 
 def effective_loss(e: Float[Array, "p d"], gram: Float[Array, "p p"], nu: Float[Array, ""]) -> Float[Array, ""]:
-    """l_eff = tr(E' G E) / (nu tr(E' E))."""
+    """Return l_eff = tr(E' G E) / (nu tr(E' E)) (Liu et al. 2022, section 3)."""
     return jnp.sum(e * (gram @ e)) / (nu * jnp.sum(e**2))
 
 
 def frozen_descent(
     e: Float[Array, "p d"], gram: Float[Array, "p p"], nu: Float[Array, ""], z0: Float[Array, ""]
 ) -> Float[Array, "p d"]:
-    """−grad l_eff with Z0 taken as z0, whatever tr(E' E) is by now: what the published code adds, times eta.
+    """Return −grad l_eff with Z0 taken as z0, whatever tr(E' E) is by now, as the published code does.
 
     |E| is then at an unstable balance, so that what an Euler step adds to it grows.
     """
@@ -279,10 +282,10 @@ def frozen_descent(
 def within_delta(
     y: Float[Array, "n d"], classes: Int[Array, " n"], shares: Float[Array, "n k"], widest: Int[Array, ""]
 ) -> Float[Array, "n k"]:
-    """For each row the sum of the shares of those of its class, itself included, whose y is within delta of its own.
+    """Sum, for each row, the shares of the rows of its class whose y is within delta of its own, itself included.
 
-    Rows stand in the order of their classes, of which the largest has `widest` rows: rows k apart are compared, k by
-    k, so that the work is that of the parallelograms and not that of all pairs of rows.
+    Rows are in the order of their classes, the largest of which has `widest` rows: rows k apart are compared, k by k,
+    so that the work is that of the parallelograms and not that of all pairs of rows.
     """
     n = y.shape[0]
 

@@ -107,17 +107,21 @@ def _weight_shapes(kind: Any, program: str, shape: TaskShape, carried: Carried) 
 class GradientDescent(Dynamics):
     """Trains `network` on `objective` with `optimiser`; full batch unless `batch_size` is given.
 
-    draw: where training data are endless, what makes `batch_size` fresh inputs of the key of each step.
+    The rows of one member (`raw`) are `train_inputs` and `test_inputs`, (n, n_ctx) int32 or (n, n_features) real for a
+    network with `reads_features`; `train_targets` and `test_targets`, int32 or (n, k) real answers; for a task with
+    `reads`, `train_mask` and `test_mask` (n, n_reads) bool; `schedule_steps` (sets,) int32 and `schedule_weights`
+    (sets, n), the weight of each training row from each of those steps on; and `test_weights`. Weights sum to one,
+    and are zero on rows that only pad.
 
-    Data of one member (`raw`): `train_inputs` (n, n_ctx) and `test_inputs` int32, or (n, n_features) real for a network
-    with `reads_features`; `train_targets`, `test_targets` int32, or (n, k) real answers; for a task with `reads`
-    `train_mask` and `test_mask` (n, n_reads) bool; `schedule_steps` (sets,) int32 and `schedule_weights` (sets, n), the
-    weight of each training row from each of those steps on; `test_weights`.
-    Weights sum to one, and are zero on rows that only pad.
+    A network's `fixed_weights` are never trained, and not part of norms. The objective's `of_weights`, and its
+    `agop_penalty` times the network's `agop_trace`, are added to the loss that is descended, and not to the losses that
+    are reported.
 
-    A network's `fixed_weights` are never trained, and no part of norms. What an objective says `of_weights` and its
-    `agop_penalty` times the network's `agop_trace` are added to the loss that is descended, and to none
-    that is reported. Raises InputError where the network has no such trace.
+    Args:
+        draw: for endless training data, the function that makes `batch_size` fresh inputs from the key of each step.
+
+    Raises:
+        InputError: if the objective has an `agop_penalty` and the network no `agop_trace`.
     """
 
     def __init__(
@@ -148,13 +152,13 @@ class GradientDescent(Dynamics):
         self.metrics = METRICS + tuple(f"{name}_op{i}" for i in range(shape.n_operations) for name in LOSSES)
 
     def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> State:
-        """Fresh weights and optimiser state."""
+        """Draw weights, and return them with a fresh optimiser state."""
         network, _, optimiser = self._parts(hyperparameters)
         weights = network.init(key, self.shape, self.dtype)
         return {"weights": weights, "optimiser": optimiser.init(self._trained_of(weights))}
 
     def prepare(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """Look-up structures of the test rows and, for full batch, of the training rows."""
+        """Prepare the test rows and, unless each step draws its own, the training rows for the network."""
         data = {k: v for k, v in raw.items() if not k.endswith("_inputs")}
         data["test"] = self._batch(raw["test_inputs"])
         if self.draw is None:
@@ -166,10 +170,10 @@ class GradientDescent(Dynamics):
     def step(
         self, state: State, data: Any, hyperparameters: Hyperparameters, key: jax.Array, s: jax.Array
     ) -> tuple[State, Outputs]:
-        """One update; outputs: the gradient's norm and, for full batch, loss and accuracy on the training set.
+        """Update once; the outputs are the gradient's norm and, for full batch, loss and accuracy on the training set.
 
-        The gradient is that of the loss with its penalty, if there is one; the loss is without.
-        Of endless data, loss and accuracy are those of the fresh batch before the update.
+        The gradient is that of the loss with its penalty, if there is one; the loss is reported without. For endless
+        data, loss and accuracy are those of the fresh batch before the update.
         """
         network, objective, optimiser = self._parts(hyperparameters)
         batch, targets, row_weights = self._of_step(data, key, s)
@@ -211,7 +215,7 @@ class GradientDescent(Dynamics):
     def _of_operations(
         self, name: str, data: Any, logits: jax.Array, targets: jax.Array, row_weights: jax.Array, objective: Any
     ) -> Outputs:
-        """Mean loss and accuracy of each operation of a mixture: `train_loss_op0` and so on."""
+        """Return mean loss and accuracy of each operation of a mixture: `train_loss_op0` and so on."""
         outputs = {}
         for i in range(self.shape.n_operations):
             weights = jnp.where(data[f"{name}_operations"] == i, row_weights, 0)
@@ -224,7 +228,7 @@ class GradientDescent(Dynamics):
         return {k: v for k, v in weights.items() if k not in self.fixed}
 
     def _of_step(self, data: Any, key: jax.Array, s: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
-        """What step s trains on: inputs as the network takes them, and a target and a weight for each answer."""
+        """Return what step s trains on: inputs as the network takes them, and a target and a weight for each answer."""
         if self.draw is not None:
             assert self.batch_size is not None
             fresh = jax.random.fold_in(jax.random.fold_in(key, FRESH), s)
@@ -241,7 +245,7 @@ class GradientDescent(Dynamics):
         return batch, *_answers(data["train_targets"][rows], None if mask is None else mask[rows], weights)
 
     def evaluate(self, state: State, data: Any, hyperparameters: Hyperparameters, s: jax.Array) -> Outputs:
-        """Loss and accuracy on the test set (and on the training set where steps see parts of it, or drop some)."""
+        """Return loss and accuracy on the test set, and on the training set unless steps see all of it as it is."""
         network, objective, _ = self._parts(hyperparameters)
         outputs = {"weight_norm": norm(self._trained_of(state["weights"]))}
         sets = {"test": data["test_weights"]}
@@ -269,9 +273,9 @@ class GradientDescent(Dynamics):
 def accuracy(
     logits: Float[Array, "n classes"], targets: Int[Array, " n"], row_weights: Float[Array, " n"]
 ) -> Float[Array, ""]:
-    """Share of the rows of positive weight whose target has the largest logit; a tie counts as wrong.
+    """Return the share of the rows of positive weight whose target has the largest logit; a tie counts as wrong.
 
-    A ratio of counts, so that all right is exactly 1.
+    It is a ratio of counts, so that all right is exactly 1.
     """
     hit = jnp.arange(logits.shape[-1], dtype=targets.dtype) == targets[:, None]
     own = jnp.max(jnp.where(hit, logits, -jnp.inf), axis=-1)
@@ -281,7 +285,7 @@ def accuracy(
 
 
 def _right(objective: Any, logits: jax.Array, targets: jax.Array, row_weights: jax.Array) -> jax.Array:
-    """The accuracy; of real answers the share of rows whose loss is below the objective's tolerance."""
+    """Return the accuracy; for real answers, the share of rows whose loss is below the objective's tolerance."""
     if not jnp.issubdtype(targets.dtype, jnp.floating):
         return accuracy(logits, targets, row_weights)
     near = objective.per_row(logits, targets) < objective.tolerance
@@ -292,7 +296,7 @@ def _right(objective: Any, logits: jax.Array, targets: jax.Array, row_weights: j
 def draw_batch(
     key: jax.Array, s: Int[Array, ""], row_weights: Float[Array, " n"], batch_size: int
 ) -> tuple[Int[Array, " batch"], Float[Array, " batch"]]:
-    """The rows of mini-batch s and their weights: epochs of a fresh permutation, the last batch partial.
+    """Return the rows of mini-batch s and their weights: epochs of a fresh permutation, the last batch partial.
 
     Rows of weight zero never come up. The permutation is a function of (key, epoch) alone, so that a resumed run
     draws the same batches.
@@ -317,14 +321,14 @@ def _of_phase(data: Any, s: jax.Array) -> jax.Array:
 
 
 def _rows(logits: jax.Array) -> Float[Array, "answers classes"]:
-    """One row an answer: (n, n_classes) as it is, (n, n_reads, n_classes) flattened."""
+    """Return one row per answer: (n, n_classes) as it is, (n, n_reads, n_classes) flattened."""
     return logits.reshape(-1, logits.shape[-1])
 
 
 def _answers(
     targets: jax.Array, mask: jax.Array | None, row_weights: Float[Array, " n"]
 ) -> tuple[Int[Array, " answers"] | Float[Array, "answers classes"], Float[Array, " answers"]]:
-    """One target and one weight an answer: each row's weight spread over the positions that count, summing to one."""
+    """Return one target and one weight per answer: each row's weight is spread over the positions that count."""
     if mask is None:
         return targets, row_weights
     weights = mask.astype(row_weights.dtype) * row_weights[:, None]

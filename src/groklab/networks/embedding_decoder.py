@@ -56,16 +56,16 @@ class EmbeddingDecoder(Network):
         """Every weight's name and shape (inputs first). Raises InputError unless two positions or more vary."""
         if len(shape.varying) < 2:
             raise InputError("network.kind", "embedding_decoder", "needs a task of at least two varying tokens")
-        found: dict[str, tuple[int, ...]] = {"embed.W_E": (shape.n_symbols, self.d_embed)}
+        sizes: dict[str, tuple[int, ...]] = {"embed.W_E": (shape.n_symbols, self.d_embed)}
         width = self.d_embed
         for i in range(self.n_hidden_layers):
-            found |= {f"hidden.{i}.W": (width, self.d_mlp), f"hidden.{i}.b": (self.d_mlp,)}
+            sizes |= {f"hidden.{i}.W": (width, self.d_mlp), f"hidden.{i}.b": (self.d_mlp,)}
             width = self.d_mlp
         n_out = self.d_out if self.gives_distances else shape.n_classes
-        found |= {"unembed.W_U": (width, n_out), "unembed.b_U": (n_out,)}
+        sizes |= {"unembed.W_U": (width, n_out), "unembed.b_U": (n_out,)}
         if self.gives_distances:
-            found["targets.Y"] = (shape.n_classes, self.d_out)
-        return found
+            sizes["targets.Y"] = (shape.n_classes, self.d_out)
+        return sizes
 
     def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
         """Initial weights, each from its own fold of the key."""

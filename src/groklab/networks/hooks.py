@@ -20,14 +20,20 @@ Replacement: TypeAlias = Any
 def activations(
     weights: Mapping[str, Any], tokens: Any, network: Any = None, last_only: bool = False
 ) -> dict[str, Array]:
-    """Every intermediate of a forward pass, by name in the order of computation, `logits` last.
+    """Return every intermediate of a forward pass, by name in the order of computation, `logits` last.
 
-    weights: by name, as `Run.weights` gives them for one model. tokens: (n, n_ctx) integers. network: what the weights
-    belong to; None recognises it from names and shapes (`recognise`), an experiment's own is `run.experiment.network`.
     For a transformer the names are TransformerLens's: hook_embed, blocks.0.hook_resid_pre, blocks.0.attn.hook_pattern
-    (n, n_heads, n_ctx, n_ctx), blocks.0.mlp.hook_post (n, n_ctx, d_mlp), …, logits (n, n_ctx, n_classes).
-    last_only leaves out what the last position of the last layer does not need. Computed in the weights' own dtype.
-    Raises InputError for weights of an unknown shape or tokens outside the vocabulary.
+    (n, n_heads, n_ctx, n_ctx), blocks.0.mlp.hook_post (n, n_ctx, d_mlp), …, logits (n, n_ctx, n_classes). Everything is
+    computed in the weights' own dtype.
+
+    Args:
+        weights: by name, as `Run.weights` gives them for one model.
+        tokens: (n, n_ctx) integers.
+        network: what the weights belong to, such as `run.experiment.network`; None recognises it (`recognise`).
+        last_only: leave out what the last position of the last layer does not need.
+
+    Raises:
+        InputError: for weights of an unknown shape or tokens outside the vocabulary.
     """
     seen: dict[str, Array] = {}
 
@@ -42,10 +48,13 @@ def activations(
 def patch(
     weights: Mapping[str, Any], tokens: Any, replacements: Mapping[str, Replacement], network: Any = None
 ) -> dict[str, Array]:
-    """`activations` of a pass in which some intermediates are replaced as they arise, and all later ones follow.
+    """Return `activations` of a pass in which some intermediates are replaced, and all later ones follow.
 
-    replacements: by hook name, an array that broadcasts to the intermediate, or a function from it to one.
-    Raises InputError for a name that no intermediate has, listing those that there are.
+    Args:
+        replacements: by hook name, an array that broadcasts to the intermediate, or a function from it to one.
+
+    Raises:
+        InputError: for a name that no intermediate has.
     """
     seen: dict[str, Array] = {}
 
@@ -67,11 +76,10 @@ def patch(
 
 
 def recognise(weights: Mapping[str, Any]) -> Any:
-    """The network that weights by these names and shapes belong to.
+    """Return the network that weights by these names and shapes belong to.
 
-    What names and shapes cannot tell is taken as the field's default, ReLU in a transformer, one-hot features in an
-    MLP; but an MLP's activation as x².
-    Raises InputError where they are of no known network.
+    What names and shapes do not show is the field's default, ReLU in a transformer, one-hot features in an MLP; an
+    MLP's activation is taken as x². Raises InputError for weights of no known network.
     """
     shapes = {name: tuple(np.shape(value)) for name, value in weights.items()}
     try:
@@ -83,18 +91,16 @@ def recognise(weights: Mapping[str, Any]) -> Any:
             raise KeyError
         wanted = network.shapes(_shape(network, shapes))
     except (KeyError, IndexError, ValueError, ZeroDivisionError):
-        raise InputError(
-            f"weights named {', '.join(sorted(shapes)) or '(none)'} are of no network known here"
-        ) from None
+        raise InputError(f"weights named {', '.join(sorted(shapes)) or '(none)'} belong to no known network") from None
     wrong = [n for n in sorted({*wanted, *shapes}) if wanted.get(n) != shapes.get(n)]
     if wrong:
-        found, needed = shapes.get(wrong[0], "missing"), wanted.get(wrong[0], "not part of such a network")
-        raise InputError(wrong[0], found, f"needs to be {needed} beside the other weights")
+        given, needed = shapes.get(wrong[0], "missing"), wanted.get(wrong[0], "not part of such a network")
+        raise InputError(wrong[0], given, f"needs to be {needed} beside the other weights")
     return network
 
 
 def shape_of(weights: Mapping[str, Any], tokens: np.ndarray, network: Any) -> TaskShape:
-    """Sizes of the task that weights and tokens (n, n_ctx) speak of."""
+    """Return the sizes of the task that weights and tokens (n, n_ctx) are of."""
     shapes = {name: tuple(np.shape(value)) for name, value in weights.items()}
     shape = _shape(network, shapes)
     constants: tuple[int | None, ...] = (None,) * tokens.shape[1]
@@ -153,7 +159,7 @@ def _mlp(shapes: Mapping[str, tuple[int, ...]]) -> MLP:
 
 
 def _n_tables(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Positions that an MLP reads."""
+    """Return how many positions an MLP reads."""
     if "embed.W_E" in shapes:
         return shapes["hidden.0.W"][0] // shapes["embed.W_E"][1]
     return sum(name.startswith("embed.") for name in shapes)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from groklab.lazy import Array, custom_vjp, jax, jnp, lax
 
-#: Occurrences summed in one unrolled expression; 4 to 32 were tried: 16 is no faster, and compiles to more.
+#: Occurrences summed in one unrolled expression; 4 to 32 were tried: 16 is not faster, and compiles to more.
 BLOCK = 8
 #: Columns that one inner product keeps as separate partial sums, so that the compiler can vectorise them.
 LANES = 32
@@ -123,9 +123,9 @@ def _column_sums(rows: Array) -> Array:
 def _row_dot(rows: Array, table: Array, indices: Array) -> Array:
     """`sum_j rows[i, j] * table[indices[i], j]` as (n, 1), without writing the gathered rows to memory."""
     width = rows.shape[1]
-    whole = width - width % LANES
+    full = width - width % LANES
     total = None
-    for start, stop, lanes in ((0, whole, LANES), (whole, width, width - whole)):
+    for start, stop, lanes in ((0, full, LANES), (full, width, width - full)):
         if start == stop:
             continue
         pieces = [rows[:, s : s + lanes] * _pick(table[:, s : s + lanes], indices) for s in range(start, stop, lanes)]

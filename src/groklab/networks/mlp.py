@@ -33,7 +33,7 @@ class MLP(Network):
     init_scheme: 'micro' draws every matrix with standard deviation 0.5 / (2N)^(1/3) (the scaling of Kumar et al. 2023
     and Gromov 2023 for quadratic networks); 'fan_in' with 1/sqrt(fan-in); 'torch' draws matrices uniformly from
     +-1/sqrt(fan-in). The fan-in of one-hot tables is the number of tokens times that of positions; a shared embedding
-    has deviation 1/sqrt(d_embed). 'gromov' is no random start but the solution of addition (Gromov 2023, arXiv
+    has deviation 1/sqrt(d_embed). 'gromov' is not random but the solution of addition (Gromov 2023, arXiv
     2301.02679; `gromov_waves`), every entry (2/N)^(1/3) cos(…): logits are 1 at the answer and -1/(p-1) elsewhere, plus
     noise of variance about 5/N; 'gromov_log' that of multiplication of non-zero numbers.
     init_std, init_scale, output_scale: as in the transformer.
@@ -295,10 +295,10 @@ def gromov_waves(key: Array, shape: TaskShape, width: int, logarithmic: bool, dt
     angles = turns.astype(dtype) * jnp.asarray(2 * np.pi / period, dtype)
 
     def waves(phase: Array, n_rows: int) -> Array:
-        found = jnp.cos(angles + phase) * jnp.asarray(2**0.5, dtype)
+        rows = jnp.cos(angles + phase) * jnp.asarray(2**0.5, dtype)
         if logarithmic:
-            found = found.at[0].set(0)
-        return jnp.pad(found, ((0, n_rows - p), (0, 0)))
+            rows = rows.at[0].set(0)
+        return jnp.pad(rows, ((0, n_rows - p), (0, 0)))
 
     first, second = (waves(phase, shape.d_vocab) for phase in phases)
     return {"embed.0.W": first, "embed.1.W": second, "unembed.W_U": waves(phases[0] + phases[1], p).T}

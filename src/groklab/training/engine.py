@@ -25,7 +25,7 @@ from groklab.training.lanes import Lanes, check_weights
 from groklab.training.online import OnlineMeasures
 from groklab.training.records import Progress, Records, View
 
-#: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is heard.
+#: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is noticed.
 CHUNK_SECONDS = 0.4
 #: Stops that depend on metrics are looked for only at multiples of this many evaluations, so that where a run
 #: stops does not depend on the machine's speed.
@@ -43,13 +43,16 @@ def drive(
     start: StartWeights = lambda: None,
     experiments: Sequence[Experiment] | None = None,
 ) -> Run:
-    """Train a run from where it stands to its budget, keeping everything on disk.
+    """Train a run from its last state to its budget, keeping everything on disk.
 
-    experiments: the members anew, with another budget; their identities must be those of the run.
-    Raises InputError where another process holds the run or the disk is full; Interrupted on Ctrl-C. In each case
-    what is on disk is whole and `resume` goes on from it to the same bits.
+    Args:
+        experiments: the run's experiments with another budget; None: those of the run.
+
+    Raises:
+        InputError: if another process holds the run, or the disk is full.
+        Interrupted: on Ctrl-C. In each case what is on disk is complete, and `resume` goes on to the same bits.
     """
-    with locks.locked(run.path) as lock, ctrl_c() as asked_to_stop:
+    with locks.locked(run.path) as lock, ctrl_c() as stop_requested:
         for folder in (run.path, run.path / "checkpoints", run.path / "state"):
             storage.sweep(folder)
         try:
@@ -57,7 +60,7 @@ def drive(
             # not before all that may be refused
             if experiments is not None:
                 run.write_experiments(experiments)
-            training.go(asked_to_stop)
+            training.go(stop_requested)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -66,7 +69,7 @@ def drive(
 
 
 def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None:
-    """Raise InputError where training would be refused only after its run has been made."""
+    """Raise InputError for what training would refuse, before its run is made."""
     lanes = ensemble.blocks()[0]
     program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
     keys, hyperparameters = ensemble.keys(lanes), ensemble.hyperparameters(lanes)
@@ -96,9 +99,9 @@ class _Training:
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
-    def go(self, asked_to_stop: Callable[[], bool]) -> None:
+    def go(self, stop_requested: Callable[[], bool]) -> None:
         try:
-            self._go(asked_to_stop)
+            self._go(stop_requested)
         except InputError as error:
             if self.lock.mine():
                 with contextlib.suppress(InputError, OSError):
@@ -107,7 +110,7 @@ class _Training:
                     self.run.write_status(status="interrupted", reason=str(error))
             raise
 
-    def _go(self, asked_to_stop: Callable[[], bool]) -> None:
+    def _go(self, stop_requested: Callable[[], bool]) -> None:
         self.run.write_status(status="running", reason=None, step=self.step)
         self._show(compiling=True)
         # asked before the first chunk, too: a killed process may have saved its last state and not its last status
@@ -118,7 +121,7 @@ class _Training:
             self._retire()
             self._show()
             reason = self._why_stop()
-            if asked_to_stop() and reason is None:
+            if stop_requested() and reason is None:
                 self._save("interrupted", "slice" if out_of_time() else "ctrl-c")
                 raise Interrupted(self.run.name)
             if reason is None and time.monotonic() - self.saved_at > self.checkpoints.rolling_seconds:
@@ -163,7 +166,7 @@ class _Training:
         self.step = stop
 
     def _next_boundary(self) -> int:
-        """Where a chunk must end: always an evaluation.
+        """Return where a chunk must end: always at an evaluation.
 
         A chunk that ended elsewhere would send some steps through another part of the compiled program, and so round
         them otherwise.
@@ -178,9 +181,9 @@ class _Training:
     # -- stopping -----------------------------------------------------------------------------------------------
 
     def _retire(self) -> None:
-        """Let members stop that are done.
+        """Let members that are done stop.
 
-        Decided at multiples of STOP_EVALUATIONS from records before this step, so that a run that is resumed takes the
+        This is decided at multiples of STOP_EVALUATIONS from records before this step, so that a resumed run takes the
         same programs of the same widths, and ends in the same bits.
         """
         n = self.records.before(self.step)
@@ -220,7 +223,7 @@ class _Training:
     def _reached(
         self, metric: str, ended: bool, n: int | None = None, criterion: str | None = None
     ) -> list[int | None]:
-        """By the first n records (None: all), of each member until it stopped."""
+        """Return the step at which each member met a criterion, by its first n records (None: all)."""
         criterion = criterion or (self.criterion if metric == "test_accuracy" else "sustained_99")
         return self.records.reached(metric, criterion, self.cadence, ended, n)
 
@@ -264,14 +267,14 @@ class _Training:
         return rows
 
     def _operation(self, i: int, m: int, ended: bool) -> dict[str, Any]:
-        """When a member memorised and grokked one operation of a mixture, and its last accuracy on it."""
-        found = {}
-        for said, part, criterion in (("memorised", "train", "sustained_99"), ("grokked", "test", self.criterion)):
-            found[f"{said}_step"] = self._reached(f"{part}_accuracy_op{i}", ended, criterion=criterion)[m]
-        return found | {"test_accuracy": jsonable(self.records.last(f"test_accuracy_op{i}")[m])}
+        """Return when a member memorised and grokked one operation of a mixture, and its last accuracy on it."""
+        steps = {}
+        for name, part, criterion in (("memorised", "train", "sustained_99"), ("grokked", "test", self.criterion)):
+            steps[f"{name}_step"] = self._reached(f"{part}_accuracy_op{i}", ended, criterion=criterion)[m]
+        return steps | {"test_accuracy": jsonable(self.records.last(f"test_accuracy_op{i}")[m])}
 
     def _keep_due(self) -> None:
-        """Keep the weights of the steps asked for from here to the next evaluation."""
+        """Keep the weights of the checkpoints from here to the next evaluation."""
         first = bisect_left(self.keep, self.step)
         for step in self.keep[first : bisect_left(self.keep, self.step + self.every)]:
             # between two evaluations by a side trip
@@ -301,7 +304,7 @@ class _Training:
         else:
             only_ends = saved and all(state.step % self.every for state in saved)
             if frame is not None and not only_ends and self._was_saved():
-                warnings.warn(f"{self.run.name}: no whole state is left; training again from step 0", stacklevel=5)
+                warnings.warn(f"{self.run.name}: no complete state is left; training again from step 0", stacklevel=5)
             self.lanes.begin(start())
         self.started_at = self.step
         self.keep = self.checkpoints.steps_until(self.budget.steps, self.every)
@@ -322,10 +325,10 @@ class _Training:
             warnings.warn(f"{error}; what was measured before step {self.step:,} is lost", stacklevel=6)
 
     def _restore_metrics(self, frame: pl.DataFrame, state: State) -> bool:
-        """Take the records up to a state from those on disk; whether they are all there, and the state of use."""
+        """Take the records up to a state from those on disk; return whether they are there and the state fits."""
         if self.every != state.every:
             name = self.run.name
-            allowed = f"{name} is measured every {state.every} steps; ask for the same, or train it anew with --again"
+            allowed = f"{name} is measured every {state.every} steps: keep that, or retrain it with --again"
             raise InputError("evaluation.every", self.every, allowed)
         if state.step % self.every and state.step != self.budget.steps:
             # the end of a shorter budget, between two evaluations

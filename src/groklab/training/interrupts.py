@@ -1,4 +1,4 @@
-"""Ctrl-C and deadlines: heard between chunks of training, so that what is kept is whole."""
+"""Ctrl-C and deadlines: noticed between chunks of training, so that what is kept is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 class _Pressed:
     """Whether Ctrl-C was pressed.
 
-    No threading.Event, in whose `set` a second signal would wait for the first one to give its lock back.
+    Not a threading.Event: in its `set` a second signal would wait for the first one to give its lock back.
     """
 
     yes = False
@@ -36,7 +36,7 @@ def deadline(moment: float) -> Iterator[None]:
 
 
 def out_of_time() -> bool:
-    """Whether the deadline of the block we are in has passed."""
+    """Return whether the deadline of the enclosing block has passed."""
     return time.monotonic() >= _deadline.get()
 
 
@@ -45,12 +45,12 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C into a flag that is read between chunks; a second one stops at once. A deadline raises it, too."""
     pressed = _Pressed()
 
-    def asked() -> bool:
+    def stop_requested() -> bool:
         return pressed.yes or out_of_time()
 
     if threading.current_thread() is not threading.main_thread():
-        with _told_apart(pressed):
-            yield asked
+        with _raising_out_of_time(pressed):
+            yield stop_requested
         return
 
     def handler(number: int, frame: Any) -> None:
@@ -60,15 +60,15 @@ def ctrl_c() -> Iterator[Callable[[], bool]]:
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        with _told_apart(pressed):
-            yield asked
+        with _raising_out_of_time(pressed):
+            yield stop_requested
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
-def _told_apart(pressed: _Pressed) -> Iterator[None]:
-    """An interruption that nobody pressed for is a deadline's."""
+def _raising_out_of_time(pressed: _Pressed) -> Iterator[None]:
+    """Raise OutOfTime for an interruption without Ctrl-C."""
     try:
         yield
     except Interrupted as stop:

@@ -18,9 +18,11 @@ Weights = dict[str, np.ndarray]
 
 
 class Lanes:
-    """blocks: the members of each block, by lane; one may stand in several lanes, of which the first counts.
+    """The states of all blocks, and how they advance.
 
-    kept: weights of members that have retired; they have left their lanes, or are run on there for nothing.
+    Attributes:
+        blocks: the members of each block, by lane; of a member in several lanes the first counts.
+        kept: weights of members that have retired; they have left their lanes, or go on there unused.
     """
 
     def __init__(self, ensemble: Ensemble) -> None:
@@ -39,7 +41,7 @@ class Lanes:
         self.data = [self.program.prepare(self.ensemble.raw_data(lanes), n_blocks) for lanes in self.blocks]
 
     def begin(self, start: list[Weights] | None) -> None:
-        """Fresh states, or those of given weights, one set a member."""
+        """Make fresh states, with given weights for each member if there are any."""
         self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.hyperparameters, strict=True)]
         if start is not None:
             check_weights({name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}, start)
@@ -47,7 +49,7 @@ class Lanes:
             self.states = [_with_weights(state, lanes, start) for state, lanes in pairs]
 
     def restore(self, arrays: dict[str, np.ndarray], blocks: list[list[int]]) -> None:
-        """The states of `arrays()`; blocks: how they were packed, empty for as they are now."""
+        """Take the states of `arrays()`, packed in these blocks (none: as they are packed now)."""
         if blocks:
             self._lay_out(blocks)
         pairs = zip(self.keys, self.hyperparameters, strict=True)
@@ -60,7 +62,7 @@ class Lanes:
                 self.kept.setdefault(int(m), {})[weight] = array
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything that the states hold, by name."""
+        """Return everything that the states hold, by name."""
         kept = {f"kept/{m}/{k}": v for m, weights in self.kept.items() for k, v in weights.items()}
         arrays = {}
         for i, state in enumerate(self.states):
@@ -71,7 +73,7 @@ class Lanes:
     # -- training -------------------------------------------------------------------------------------------------
 
     def advance(self, start: int, stop: int, every: int) -> dict[str, np.ndarray]:
-        """Take all blocks from `start` to `stop`; the records of each member, NaN for those that have retired."""
+        """Take all blocks from `start` to `stop`; return records (records, members), NaN for retired members."""
         results = self._advanced(self.states, start, stop, every)
         self.states = [moved for moved, _ in results]
         count = n_records(start, stop, every)
@@ -85,12 +87,12 @@ class Lanes:
         return rows
 
     def weights_at(self, start: int, step: int, every: int) -> Weights:
-        """All weights at a later step, by a side trip from copies of the states."""
+        """Return all weights at a later step, by a side trip from copies of the states."""
         copies = jax.tree.map(jax.numpy.copy, self.states)
         return self._weights([moved for moved, _ in self._advanced(copies, start, step, every)])
 
     def weights(self) -> Weights:
-        """All members' weights (n_members, …), those of the retired as they left."""
+        """Return all members' weights (n_members, …); those of retired members are from when they stopped."""
         return self._weights(self.states)
 
     def _advanced(self, of: list[Any], start: int, stop: int, every: int) -> list[Any]:
@@ -116,7 +118,7 @@ class Lanes:
     # -- retiring -------------------------------------------------------------------------------------------------
 
     def retire(self, members: Sequence[int]) -> None:
-        """Keep these members' weights as they are, and pack the others anew where that saves lanes."""
+        """Keep these members' weights as they are, and repack the others where that saves lanes."""
         weights = self.weights()
         for m in members:
             self.kept[m] = {k: v[m].copy() for k, v in weights.items()}
@@ -128,7 +130,7 @@ class Lanes:
         self._lay_out(blocks)
 
     def _gathered(self, places: list[tuple[int, int]]) -> Any:
-        """One block's state, from lanes (block, place) of the present ones."""
+        """Return one block's state, gathered from lanes (block, place) of the present ones."""
 
         def stacked(*leaves: Any) -> jax.Array:
             # by NumPy: JAX would compile a program for every shape
@@ -139,7 +141,7 @@ class Lanes:
 
 
 def on_gpu() -> bool:
-    """Whether the default device is none of the CPU's."""
+    """Return whether the default device is not a CPU."""
     return bool(jax.devices()[0].platform != "cpu")
 
 

@@ -1,4 +1,4 @@
-"""Measures taken of the weights while they train, at a cadence of their own."""
+"""Measures taken of the weights during training, at a cadence of their own."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ DEFAULT_EVERY = 250
 
 
 class OnlineMeasures:
-    """The measures that an ensemble's experiments ask for, and what they have given so far.
+    """The measures that an ensemble's experiments name, and their results so far.
 
-    every: steps between them, a multiple of the evaluations' cadence; 0 where none are asked for.
+    Attributes:
+        every: steps between them, a multiple of the evaluations' cadence; 0 where there are none.
     """
 
     def __init__(self, ensemble: Ensemble, evaluation_every: int) -> None:
-        asked = ensemble.experiments[0].measures
+        settings = ensemble.experiments[0].measures
         self.ensemble = ensemble
-        self.names = asked.names
-        self.frequencies = asked.frequencies
-        wished = asked.every or DEFAULT_EVERY
-        self.every = -(-wished // evaluation_every) * evaluation_every if asked.names else 0
+        self.names = settings.names
+        self.frequencies = settings.frequencies
+        wished = settings.every or DEFAULT_EVERY
+        self.every = -(-wished // evaluation_every) * evaluation_every if settings.names else 0
         self.rows: list[dict[str, Any]] = []
 
     def is_due(self, step: int) -> bool:
-        """Whether this step is to be measured and has not been."""
+        """Return whether this step is to be measured and has not been."""
         return bool(self.every) and step % self.every == 0 and not (self.rows and self.rows[-1]["step"] >= step)
 
     def take(self, step: int, weights: dict[str, np.ndarray], members: Iterable[int]) -> None:
@@ -46,8 +47,8 @@ class OnlineMeasures:
             row: dict[str, Any] = {"step": step, "member": member}
             if all(np.isfinite(v).all() for v in own.values()):
                 for name in self.names:
-                    found = self._measure(name, own, member)
-                    row |= {f"{name}.{k}": np.asarray(v).tolist() for k, v in found.items()}
+                    arrays = self._measure(name, own, member)
+                    row |= {f"{name}.{k}": np.asarray(v).tolist() for k, v in arrays.items()}
             self.rows.append(row)
 
     def _measure(self, name: str, weights: dict[str, np.ndarray], member: int) -> Mapping[str, Any]:
@@ -66,7 +67,7 @@ class OnlineMeasures:
                 raise InputError(f"measures.names = {name!r}: {error}") from None
 
     def frame(self) -> pl.DataFrame | None:
-        """All rows: step, member, then a column `measure.array` each; None where nothing is measured."""
+        """Return all rows: step, member, then one column `measure.array` each; None where nothing is measured."""
         return pl.DataFrame(self.rows, infer_schema_length=None) if self.rows else None
 
     def restore(self, frame: pl.DataFrame | None, step: int) -> None:

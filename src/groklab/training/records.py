@@ -12,8 +12,12 @@ from groklab.lazy import pl
 
 
 class Records:
-    """steps: (n,) int64, ascending. metrics: by name (n, n_members); nothing is recorded of a member after
-    the step at which it retired, and its later entries are NaN.
+    """Metrics of all members at all evaluations.
+
+    Attributes:
+        steps: (n,) int64, ascending.
+        metrics: (n, n_members) by name; NaN for a member after the step at which it retired.
+        retired: the step at which each retired member stopped.
     """
 
     def __init__(self, names: Iterable[str], n_members: int) -> None:
@@ -28,10 +32,10 @@ class Records:
         return [m for m in range(self.n_members) if m not in self.retired]
 
     def before(self, step: int) -> int:
-        """How many records are of earlier steps.
+        """Return how many records are of earlier steps.
 
-        A resumed run may hold the record of its very step already, which one that runs through does not yet; so what
-        both must decide alike is decided by these.
+        A resumed run may hold the record of this very step already, and one that runs through does not yet; what both
+        must decide alike is decided by these.
         """
         return int(np.searchsorted(self.steps, step))
 
@@ -47,27 +51,27 @@ class Records:
         self.metrics = {k: np.concatenate([v, rows[k]]) for k, v in self.metrics.items()}
 
     def last(self, metric: str) -> np.ndarray:
-        """(n_members,) each member's last record of a metric."""
-        found: np.ndarray = self.metrics[metric][-1].copy()
+        """Return each member's last record of a metric, (n_members,)."""
+        last: np.ndarray = self.metrics[metric][-1].copy()
         for m, step in self.retired.items():
-            found[m] = self.metrics[metric][self.before(step), m]
-        return found
+            last[m] = self.metrics[metric][self.before(step), m]
+        return last
 
     def reached(self, metric: str, criterion: str, cadence: int, ended: bool, n: int | None = None) -> list[int | None]:
-        """The step at which each member's metric met a criterion of `grokking`, by the first n records (None: all)."""
-        found = []
+        """Return when each member's metric met a criterion of `grokking`, by the first n records (None: all)."""
+        reached = []
         for m in range(self.n_members):
             own = slice(n)
             if m in self.retired:
                 end = self.before(self.retired[m]) + 1
                 own = slice(end if n is None else min(n, end))
-            found.append(
+            reached.append(
                 grokking.reached_step(self.steps[own], self.metrics[metric][own, m], criterion, cadence, ended)
             )
-        return found
+        return reached
 
     def frame(self) -> pl.DataFrame:
-        """One row an evaluation and member, without those of members that had retired."""
+        """Return one row per evaluation and member, without those of members that had retired."""
         steps = np.repeat(self.steps, self.n_members)
         columns = {"step": steps, "member": np.tile(np.arange(self.n_members, dtype=np.int32), len(self.steps))}
         made = pl.DataFrame(columns | {k: v.reshape(-1) for k, v in self.metrics.items()})
@@ -78,7 +82,7 @@ class Records:
         return made.filter(steps <= np.tile(ends, len(self.steps)))
 
     def restore(self, frame: pl.DataFrame, step: int, every: int, retired: dict[int, int]) -> bool:
-        """Take the records up to a step from those on disk; False, and nothing taken, if they are not all there."""
+        """Take the records up to a step from those on disk; return False, taking nothing, if they are not all there."""
         frame = frame.filter((pl.col("step") <= step) & (pl.col("step") % every == 0))
         steps, places = np.unique(frame["step"].to_numpy(), return_inverse=True)
         ends: Sequence[int] = [retired.get(m, step) for m in range(self.n_members)]
@@ -97,7 +101,7 @@ class Records:
 
 @dataclass
 class Progress:
-    """What a view of a training run sees after each chunk. Arrays are (records, members) by metric."""
+    """What a view of a training run shows after each chunk. Arrays are (records, members) by metric."""
 
     run: str
     step: int
@@ -116,9 +120,10 @@ View = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Portion:
-    """How a body of many runs stands: how many of its members have ended, and the share of all steps that is done.
+    """How far a body of many runs is: how many of its members have ended, and the share of all steps that is done.
 
-    seconds_left: by estimate, None as long as there is none.
+    Attributes:
+        seconds_left: an estimate; None as long as there is none.
     """
 
     name: str

@@ -33,7 +33,7 @@ PACKAGED = "groklab:"
 
 
 def load_start(experiment: Experiment, collection: Collection) -> tuple[Experiment, dict[str, np.ndarray] | None]:
-    """The experiment with the start weights' content hash filled in, and all its weights (None: start afresh).
+    """Return the experiment with the content hash of its start weights, and the weights (None: draw fresh ones).
 
     Raises InputError where the file or checkpoint is missing, unreadable, or not what the recorded hash says, and where
     weights that are to be taken are not there or do not fit.
@@ -53,10 +53,10 @@ def load_start(experiment: Experiment, collection: Collection) -> tuple[Experime
         source = run
     else:
         weights = read_weights(start.file or "")
-    found = digest(weights)
-    if start.sha256 is not None and start.sha256 != found:
-        raise InputError("start.sha256", start.sha256, f"the weights found have {found}")
-    known = dataclasses.replace(experiment, start=dataclasses.replace(start, sha256=found))
+    sha256 = digest(weights)
+    if start.sha256 is not None and start.sha256 != sha256:
+        raise InputError("start.sha256", start.sha256, f"the weights have {sha256}")
+    known = dataclasses.replace(experiment, start=dataclasses.replace(start, sha256=sha256))
     if start.take is None:
         return known, weights
     return known, _with_fresh(experiment, start, weights, source)
@@ -65,21 +65,21 @@ def load_start(experiment: Experiment, collection: Collection) -> tuple[Experime
 def _with_fresh(
     experiment: Experiment, start: Start, given: dict[str, np.ndarray], source: Run | None
 ) -> dict[str, np.ndarray]:
-    """Fresh weights of the experiment's own, with those that are taken laid over them."""
+    """Draw the experiment's own weights, and replace those that are taken."""
     task, whence = build_task(experiment), start.run or start.file
     shapes = weight_shapes(experiment, task)
     if experiment.network is None:
-        raise InputError("start.take", list(start.take or ()), "needs a network; the learner has parts of none")
+        raise InputError("start.take", list(start.take or ()), "needs a network, and this learner has none")
     taken = []
-    for asked, pattern in zip(start.take or (), start.patterns, strict=True):
+    for part, pattern in zip(start.take or (), start.patterns, strict=True):
         names = fnmatch.filter(shapes, pattern)
         if not names:
-            raise unknown("start.take", asked, [*PARTS_OF_NETWORK, *shapes])
+            raise unknown("start.take", part, [*PARTS_OF_NETWORK, *shapes])
         taken += names
     # as a program draws them
     key = jax.random.fold_in(jax.random.key(experiment.seed), 0)
     fresh = {k: np.asarray(v) for k, v in experiment.network.init(key, task.shape, experiment.dtype).items()}
-    whole = dict(fresh)
+    weights = dict(fresh)
     for name in taken:
         if name not in given:
             raise InputError("start.take", name, f"is not among the weights of {whence}: {', '.join(sorted(given))}")
@@ -88,15 +88,15 @@ def _with_fresh(
             if name == "embed.W_E" and len(given[name]) != shapes[name][0]:
                 of += ", as the vocabularies differ"
             raise InputError("start.take", name, of)
-        whole[name] = given[name].astype(fresh[name].dtype)
+        weights[name] = given[name].astype(fresh[name].dtype)
     if "embed.W_E" in taken and start.unused_rows != "keep":
         rows = _unused_rows(len(fresh["embed.W_E"]), task.algebra.p, start, source)
-        whole["embed.W_E"][rows] = fresh["embed.W_E"][rows]
-    return whole
+        weights["embed.W_E"][rows] = fresh["embed.W_E"][rows]
+    return weights
 
 
 def _unused_rows(d_vocab: int, p: int | None, start: Start, source: Run | None) -> np.ndarray:
-    """Token ids beyond the numbers that the source has never seen; of a file, which does not say, all of them."""
+    """Return token ids beyond the operands that the source has never seen; for a file, all of them."""
     signs = np.arange(p if p else d_vocab, d_vocab)
     if source is None:
         return signs
@@ -120,7 +120,7 @@ def _warn_of_leaks(experiment: Experiment, run: Run, member: int) -> None:
 
 
 def read_weights(name: str) -> dict[str, np.ndarray]:
-    """Weights by name from an .npz or .safetensors file, in our layout; nothing is ever unpickled."""
+    """Read weights by name from an .npz or .safetensors file, in our layout; nothing is unpickled."""
     path = Path(name).expanduser()
     if name.startswith(PACKAGED):
         paper, _, file = name.removeprefix(PACKAGED).partition("/")
@@ -154,7 +154,7 @@ def from_released_layout(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
     Released: W_E (d_model, d_vocab), W_Q/W_K/W_V (n_heads, d_head, d_model), W_O (d_model, n_heads·d_head) with heads
     outermost, W_in (d_mlp, d_model), W_out (d_model, d_mlp), W_U (d_model, d_vocab) as ours. The causal mask that the
-    files carry is no weight and is left out. Names without their module (`W_E`) are those of a one-layer model.
+    files carry is not a weight and is left out. Names without their module (`W_E`) are those of a one-layer model.
     """
     weights = {k if "." in k else f"{_PARENTS.get(k, '')}.{k}": v for k, v in weights.items()}
     made = {}

@@ -1,4 +1,4 @@
-"""Train and resume: the road from an experiment to a run, for the command line and Python alike."""
+"""Train and resume: from an experiment to a run, for the command line and Python alike."""
 
 from __future__ import annotations
 
@@ -43,9 +43,16 @@ def train(
 ) -> Run:
     """Train an experiment (or several as one ensemble) and return its run.
 
-    seeds: train that many members, with seeds counted up from the experiment's. An experiment that was interrupted
-    is resumed, one that is finished is returned as it is, unless `again` asks for a new run of it.
-    Raises InputError for anything that cannot be done as asked.
+    An experiment that was interrupted is resumed, and one that is finished is returned as it is.
+
+    Args:
+        seeds: train that many members, with seeds counted up from the experiment's.
+        again: train a new run, even if there is one.
+        view: called with the progress after each chunk of steps.
+        home: the folder of runs; by default $GROKLAB_HOME.
+
+    Raises:
+        InputError: if the experiment cannot be trained.
     """
     members = members_of(experiment, seeds)
     collection = Collection(Path(home) if home is not None else None)
@@ -73,11 +80,11 @@ def train(
 
 
 def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None = None) -> list[Experiment]:
-    """The experiments of one run's members; `seeds` makes that many of one, with seeds counted up from its own."""
+    """Return the experiments of a run's members; `seeds` makes that many of one, counted up from its own seed."""
     members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
     for member in members:
         if not isinstance(member, Experiment):
-            raise InputError(f"{member!r} is no experiment; gl.preset(name) or gl.read(settings) makes one")
+            raise InputError(f"{member!r} is not an experiment; gl.preset(name) or gl.read(settings) makes one")
     if not members:
         raise InputError("needs at least one experiment")
     if seeds is None:
@@ -98,20 +105,20 @@ def resume(
 ) -> Run:
     """Go on with a run that was interrupted, or past its end with a longer budget (`{"budget.steps": 40000}`)."""
     collection = Collection(Path(home) if home is not None else None)
-    found = run if isinstance(run, Run) else collection.find(run)
+    run = run if isinstance(run, Run) else collection.find(run)
     for key in overrides or {}:
         if not key.startswith(("budget.", "checkpoints.", "evaluation.criterion")):
             raise InputError(
                 f"{key} cannot change when resuming: only budget.*, checkpoints.* and evaluation.criterion can; "
                 "train a new experiment from here with --from"
             )
-    members = [read(e, overrides or {}) for e in found.experiments]
+    members = [read(e, overrides or {}) for e in run.experiments]
     # start weights are needed only before the first state is saved; what they came from may be gone by now
-    return _continue(found, members, view, lambda: _start_of([load_start(m, collection)[1] for m in members]))
+    return _continue(run, members, view, lambda: _start_of([load_start(m, collection)[1] for m in members]))
 
 
 def run_name(members: Sequence[Experiment]) -> str:
-    """The folder's name: the experiment's own, and eight digits of the members' identities."""
+    """Return the folder's name: the experiment's own, and eight digits of the members' identities."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", members[0].name).strip("-.") or "experiment"
     if len(members) > 1:
         slug += f"-x{len(members)}"
@@ -120,7 +127,7 @@ def run_name(members: Sequence[Experiment]) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Machine and versions, as kept with every run."""
+    """Return machine and versions, as kept with every run."""
 
     import groklab
 
@@ -147,7 +154,7 @@ def _continue(run: Run, members: list[Experiment], view: View | None, start: eng
             "changed since; use --again"
         )
     if _is_done(run, members[0].budget):
-        _judge_again(run, members)
+        _apply_criterion(run, members)
         return run
     if run.imported:
         raise InputError(
@@ -157,44 +164,44 @@ def _continue(run: Run, members: list[Experiment], view: View | None, start: eng
     return engine.drive(run, view, start, members)
 
 
-def _judge_again(run: Run, members: list[Experiment]) -> None:
-    """Take a finished run's steps by another criterion, if one is asked for; its weights stay as they are."""
-    asked, had = members[0].evaluation, run.experiment.evaluation
-    if asked.every not in (None, had.every):
+def _apply_criterion(run: Run, members: list[Experiment]) -> None:
+    """Recompute a finished run's grokking steps if its criterion has changed; its weights stay as they are."""
+    wanted, had = members[0].evaluation, run.experiment.evaluation
+    if wanted.every not in (None, had.every):
         warnings.warn(
-            f"{run.name} was measured every {had.every or 'default'} steps; --again measures anew", stacklevel=4
+            f"{run.name} was measured every {had.every or 'default'} steps; --again measures it again", stacklevel=4
         )
-    if asked.criterion == had.criterion:
+    if wanted.criterion == had.criterion:
         return
     default = default_every(members[0], build_task(members[0]))
     cadence = max(had.every or default, default)
     kept = run.status["members"]
     for number, member in enumerate(kept):
         curves = run.curves(number)
-        step = grokking.reached_step(curves["step"], curves["test_accuracy"], asked.criterion, cadence)
+        step = grokking.reached_step(curves["step"], curves["test_accuracy"], wanted.criterion, cadence)
         member |= {"grokked_step": step, "censored": step is None}
-    changed = [replace(e, evaluation=replace(e.evaluation, criterion=asked.criterion)) for e in run.experiments]
+    changed = [replace(e, evaluation=replace(e.evaluation, criterion=wanted.criterion)) for e in run.experiments]
     with locks.locked(run.path):
         run.write_experiments(changed)
         run.write_status(members=kept)
 
 
 def _is_done(run: Run, budget: Budget) -> bool:
-    """Whether a run has reached a budget, and what it keeps of that is whole.
+    """Return whether a run has reached a budget and its files are complete.
 
-    Raises InputError where the budget asks for more of members that have all retired.
+    Raises InputError where the budget needs more steps of members that have all retired.
     """
     try:
         status = run.status
-        whole = run.metrics["step"].max() == status["step"]
+        complete = run.metrics["step"].max() == status["step"]
     except DamagedError:
-        return False  # the engine says so, and makes them anew
-    if not whole or status["status"] not in ("finished", "diverged"):
+        return False  # the engine warns, and computes them again
+    if not complete or status["status"] not in ("finished", "diverged"):
         return False
     try:
         run.weights(status["step"])
     except InputError as error:
-        warnings.warn(f"{error}; making it anew", stacklevel=4)
+        warnings.warn(f"{error}; computing it again", stacklevel=4)
         return False
     done = (
         status["step"] >= budget.steps
@@ -205,7 +212,7 @@ def _is_done(run: Run, budget: Budget) -> bool:
     if not done and status["reason"] == "grokked" and run.experiment.budget.retire:
         raise InputError(
             f"{run.name} ended when all its members had retired, of which only the weights are kept: it cannot go on "
-            "with another budget; --again trains it anew"
+            "with another budget; --again retrains it"
         )
     return bool(done)
 

@@ -23,11 +23,11 @@ class Quadratic:
     general: bool = False
 
     def values(self, inner: Array, norms_x: Array, norms_z: Array, out: Array | None = None) -> Array:
-        """Kernel values (n_x, n_z) in the place of inner products, or in `out`; norms x'Mx (n_x,), z'Mz (n_z,)."""
-        found = np.multiply(inner, inner, out=inner if out is None else out)
+        """Return kernel values (n_x, n_z), in place of the inner products or in `out`; norms are x'Mx and z'Mz."""
+        values = np.multiply(inner, inner, out=inner if out is None else out)
         if self.general:
-            found += 0.5 * (norms_x[:, None] - 1) * (norms_z - 1)
-        return found
+            values += 0.5 * (norms_x[:, None] - 1) * (norms_z - 1)
+        return values
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Radial:
     bandwidth: float
 
     def distances(self, inner: Array, norms_x: Array, norms_z: Array) -> Array:
-        """D (n_x, n_z) in the place of inner products."""
+        """Return D (n_x, n_z), in place of the inner products."""
         inner *= -2
         inner += norms_x[:, None]
         inner += norms_z
@@ -48,7 +48,7 @@ class Radial:
         return np.maximum(inner, 0, out=inner)
 
     def values(self, inner: Array, norms_x: Array, norms_z: Array, out: Array | None = None) -> Array:
-        """Kernel values (n_x, n_z) in the place of inner products, or in `out`."""
+        """Return kernel values (n_x, n_z), in place of the inner products or in `out`."""
         d = self.distances(inner, norms_x, norms_z)
         if self.laplace:
             np.sqrt(d, out=d)
@@ -58,7 +58,7 @@ class Radial:
         return np.exp(d, out=d if out is None else out)
 
     def slopes(self, inner: Array, norms_x: Array, norms_z: Array, out: Array | None = None) -> Array:
-        """The factor s(D) of the gradient M s(D) (z - x), (n_x, n_z); `out` is not used.
+        """Return the factor s(D) of the gradient M s(D) (z - x), (n_x, n_z); `out` is not used.
 
         For 'laplace' it is 0 where D is 0 to rounding, at which the kernel has no gradient.
         """
@@ -78,7 +78,7 @@ Kernel: TypeAlias = Quadratic | Radial
 
 
 def kernel_of(name: KernelName, bandwidth: float) -> Kernel:
-    """The kernel of a name."""
+    """Return the kernel of a name."""
     if name in ("gaussian", "laplace"):
         return Radial(name == "laplace", bandwidth)
     return Quadratic(name == "general_quadratic")

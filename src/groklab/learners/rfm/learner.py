@@ -37,18 +37,23 @@ QUICK = 1e11
 class RFM(Learner):
     """Kernel regression whose metric M is, again and again, a power of its average gradient outer product (AGOP).
 
-    kernel, with norms and products of M: 'quadratic' (x'Mz)^2; 'gaussian' exp(-|x-z|^2 / (2 bandwidth^2)); 'laplace'
-    exp(-|x-z| / bandwidth); 'general_quadratic' (|x|^2-1)(|z|^2-1)/2 + (x'Mz)^2. The paper prints the Gaussian as
-    exp(-|x-z|^2 / L), which is bandwidth sqrt(L/2).
-    ridge: added to the kernel matrix's diagonal. agop_power: s of M = AGOP^s; negative eigenvalues count as zero.
-    centre: take Jacobians less their mean over the training inputs, as the published code does (formula 3 of the paper
-    does not; a Gaussian kernel needs it). normalise: M is divided by its largest entry ('max') or by its trace over d
-    ('trace'); the quadratic kernel's predictions do not change with M's scale, while a Gaussian's do.
-    features: M_0; anything but 'one_hot' plants random circulant features of that orientation (features.py), drawn
-    from features_seed: the right ones are toeplitz for x+y, hankel for x-y, toeplitz_log for x*y, hankel_log for x/y.
-    path: 'pairs' looks products of one-hot pairs up, 'dense' multiplies; 'auto' is pairs where the task has two
-    varying tokens. solver: 'cholesky' holds the kernel matrix, 'iterative' (conjugate gradients) does not; 'auto' is
-    cholesky where it fits into memory.
+    Attributes:
+        kernel: with norms and products of M, 'quadratic' (x'Mz)^2; 'gaussian' exp(-|x-z|^2 / (2 bandwidth^2));
+            'laplace' exp(-|x-z| / bandwidth); 'general_quadratic' (|x|^2-1)(|z|^2-1)/2 + (x'Mz)^2.
+        bandwidth: the paper prints the Gaussian as exp(-|x-z|^2 / L), which is bandwidth sqrt(L/2).
+        ridge: added to the kernel matrix's diagonal.
+        agop_power: s of M = AGOP^s; negative eigenvalues count as zero.
+        centre: whether Jacobians are taken less their mean over the training inputs, as in the published code
+            (formula 3 of the paper does not; a Gaussian kernel needs it).
+        normalise: whether M is divided by its largest entry ('max') or by its trace over d ('trace'); that changes the
+            predictions of a Gaussian kernel and not those of the quadratic one.
+        features: M_0; anything but 'one_hot' plants random circulant features of that orientation. The right ones are
+            toeplitz for x+y, hankel for x-y, toeplitz_log for x*y, hankel_log for x/y.
+        features_seed: draws the planted features.
+        path: 'pairs' looks products of one-hot pairs up, 'dense' multiplies; 'auto' is pairs where the task has two
+            varying tokens.
+        solver: 'cholesky' holds the kernel matrix, 'iterative' (conjugate gradients) does not; 'auto' is cholesky where
+            it fits into memory.
     """
 
     kernel: KernelName = "quadratic"
@@ -172,7 +177,7 @@ class RFM(Learner):
         )
 
     def _bytes(self, shape: TaskShape, n: int, n_test: int, dtype: str) -> tuple[int, int]:
-        """Of the kernel matrix, and of everything else."""
+        """Return the bytes of the kernel matrix, and of everything else."""
         size, c = dimension(shape), shape.n_classes
         item = np.dtype(dtype).itemsize
         tables = 2 * size * (n if is_pairs(shape) else n + n_test)
@@ -189,7 +194,7 @@ class RFM(Learner):
     def step(
         self, weights: Mapping[str, Any], data: Data, hyperparameters: Mapping[str, Any], record: bool, move: bool
     ) -> tuple[dict[str, Array], dict[str, float]]:
-        """One iteration: solve with M, measure f (if `record`), and (if `move`) take M to a power of f's AGOP.
+        """Solve with M, measure f (if `record`), and take M to a power of f's AGOP (if `move`): one iteration.
 
         Raises InputError where the kernel matrix is singular.
         """
@@ -211,7 +216,7 @@ class RFM(Learner):
         return {"M": moved.astype(metric.dtype)}, row
 
     def fitted(self, metric: Array, data: Data) -> tuple[Fitted, float]:
-        """The kernel machine with this metric, and its matrix's estimated condition number."""
+        """Return the kernel machine with this metric, and its matrix's estimated condition number."""
         kernel = kernel_of(self.kernel, self.bandwidth)
         room = workspace(data.train.n, data.dtype) if data.holds else None
         fitted, solution = fit(kernel, data.train, data.answers, metric, self.ridge, room)
@@ -224,33 +229,33 @@ class RFM(Learner):
         return self.outputs(weights, task, train_rows)
 
     def outputs(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray) -> Array:
-        """(N, n_classes) float64 predictions on all inputs of a task, from M and the training rows."""
+        """Return (N, n_classes) float64 predictions on all inputs of a task, from M and the training rows."""
         data = self._data(task, np.asarray(train_rows), np.arange(task.n_inputs))
         with threads(1):
             fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
             return fitted.predict(data.test)
 
     def agop(self, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray, *, by_class: bool = False) -> Array:
-        """(d, d) float64 AGOP of the machine with this M, or its terms (n_classes, d, d), an output each."""
+        """Return the (d, d) float64 AGOP of the machine with this M, or its terms (n_classes, d, d), one per output."""
         data = self._data(task, np.asarray(train_rows), np.arange(1))
         with threads(1):
             fitted, _ = self.fitted(np.asarray(weights["M"], np.float64), data)
             return fitted.agop(self.centre, by_class)
 
     def start(self, task: Task, train_rows: np.ndarray, dtype: str = "float64") -> Iterations:
-        """The machine on a task, to be iterated by hand; test inputs are all others."""
+        """Return the machine on a task, to iterate by hand; all other inputs are test inputs."""
         rest = np.setdiff1d(np.arange(task.n_inputs), train_rows)
         data = self._data(task, np.asarray(train_rows), rest, dtype)
         return Iterations(self, data, {"M": self.first_features(task.shape, dtype)})
 
     def _data(self, task: Task, train: np.ndarray, test: np.ndarray, dtype: str = "float64") -> Data:
-        seen = task.inputs if task.features is None else task.features
+        inputs = task.inputs if task.features is None else task.features
         transposed = in_transpose(task, train)
         known = np.ones(task.n_inputs, np.bool_) if transposed is None else transposed
         return Data(
-            points_of(seen[train], task.shape, self.path),
+            points_of(inputs[train], task.shape, self.path),
             task.targets[train],
-            points_of(seen[test], task.shape, self.path),
+            points_of(inputs[test], task.shape, self.path),
             task.targets[test],
             known[test],
             task.shape,
@@ -319,7 +324,7 @@ class KernelProgram(Program):
 
 
 class Iterations:
-    """A machine that is iterated by hand. M: its feature matrix (d, d); steps: how many iterations it has gone."""
+    """A machine that is iterated by hand; `steps` counts its iterations."""
 
     def __init__(self, learner: RFM, data: Data, weights: dict[str, Array]) -> None:
         self.learner, self.data, self.weights, self.steps = learner, data, weights, 0
@@ -327,7 +332,7 @@ class Iterations:
 
     @property
     def M(self) -> Array:
-        """(d, d)."""
+        """The feature matrix (d, d)."""
         return self.weights["M"]
 
     def step(self) -> dict[str, float]:

@@ -39,13 +39,13 @@ class Polynomial:
         self._forms = train.forms(metric, self.moments)
 
     def predict(self, points: Points) -> Array:
-        """(n, c)."""
-        found: Array = self._forms(points)
-        found += self.constants
-        return found
+        """Return outputs (n, c)."""
+        outputs: Array = self._forms(points)
+        outputs += self.constants
+        return outputs
 
     def agop(self, centre: bool, by_class: bool = False) -> Array:
-        """(4/n) sum_l W_l S W_l, (d, d), or its terms (c, d, d); S is the training inputs' covariance times n."""
+        """Return (4/n) sum_l W_l S W_l, (d, d), or its terms (c, d, d); S is n times the inputs' covariance."""
         d, c, _ = self.moments.shape
         spread = self.train.spread(centre).astype(self.moments.dtype)
         half = (self.moments.reshape(d * c, d) @ spread).reshape(d, c, d)
@@ -56,8 +56,7 @@ class Polynomial:
             flat = half.reshape(d, c * d)
             total = flat @ flat.T
         total *= 4 / self.train.n
-        found: Array = np.matmul(np.matmul(self.metric, total), self.metric)
-        return found
+        return _between(self.metric, total)
 
 
 class Kernelised:
@@ -69,13 +68,13 @@ class Kernelised:
         self._on_training: Array | None = None
 
     def predict(self, points: Points) -> Array:
-        """(n, c)."""
+        """Return outputs (n, c)."""
         if points is self.train and self._on_training is not None:
             return self._on_training
         return _product(self.values, points, self.train.n, self.coefficients)
 
     def agop(self, centre: bool, by_class: bool = False) -> Array:
-        """M [(1/n) sum_jl (h_jl - mean)(h_jl - mean)'] M with h_jl = sum_i a_il s_ij (x_i - x_j).
+        """Return M [(1/n) sum_jl (h_jl - mean)(h_jl - mean)'] M with h_jl = sum_i a_il s_ij (x_i - x_j).
 
         (d, d), or the terms (c, d, d) of each output l. Means over j are taken for each output by itself.
         """
@@ -86,9 +85,9 @@ class Kernelised:
         slopes, coefficients = self._slopes()
 
         def columns(j: slice) -> Array:
-            found: Array = slopes(self.train, j)
-            pulls[:] += found.sum(1)
-            return found
+            values: Array = slopes(self.train, j)
+            pulls[:] += values.sum(1)
+            return values
 
         for j, h, sums in self.train.pulled(columns, coefficients):
             pushes[:, j] = sums
@@ -105,11 +104,10 @@ class Kernelised:
         if centre:
             means = (self.train.weighted(pulls[:, None] * coefficients - pushes.T) / n).astype(dtype)
             total -= means.T[:, :, None] * means.T[:, None, :] if by_class else means @ means.T
-        found: Array = np.matmul(np.matmul(self.metric, total), self.metric)
-        return found
+        return _between(self.metric, total)
 
     def _slopes(self) -> tuple[Any, Array]:
-        """s_ij as a function (others, columns), and the coefficients that belong to them."""
+        """Return s_ij as a function (others, columns), and the coefficients that belong to them."""
         if self.kernel.laplace:
             return _from_products(self.kernel.slopes, self.train, self.metric), self.coefficients
         return self.values, self.coefficients * self.coefficients.dtype.type(self.kernel.bandwidth**-2)
@@ -118,13 +116,21 @@ class Kernelised:
 Fitted: TypeAlias = Polynomial | Kernelised
 
 
+def _between(metric: Array, inner: Array) -> Array:
+    product: Array = np.matmul(np.matmul(metric, inner), metric)
+    return product
+
+
 def fit(
     kernel: Kernel, train: Points, right: Array, metric: Array, ridge: float, room: Array | None
 ) -> tuple[Fitted, Solution]:
-    """Kernel regression of right-hand sides (n, c) on training points, ridge 0 included.
+    """Solve the kernel regression of right-hand sides (n, c) on training points, ridge 0 included.
 
-    room: an (n, n) workspace of the right-hand side's dtype; None solves without one, by conjugate gradients.
-    Raises InputError where the system is singular.
+    Args:
+        room: an (n, n) workspace of the right-hand side's dtype; None solves without one, by conjugate gradients.
+
+    Raises:
+        InputError: if the system is singular.
     """
     if room is None:
         solution = solve_iteratively(_matrix(kernel, train, metric), ridge, right)
@@ -135,7 +141,7 @@ def fit(
 
 
 def _values(kernel: Kernel, train: Any, metric: Array) -> Any:
-    """(others, columns, out) -> kernel values of other points and a slice of the training points."""
+    """Return a function (others, columns, out) to kernel values of other points and a slice of the training points."""
     if isinstance(kernel, Radial) and not kernel.laplace and isinstance(train, Pairs):
         scale = -0.5 / kernel.bandwidth**2
         if 2 * abs(scale) * float(np.abs(metric).max()) < TABLE_EXPONENT[metric.dtype]:
@@ -148,21 +154,21 @@ def _from_products(formula: Any, train: Any, metric: Array) -> Any:
     norms = train.norms(metric)
 
     def rows(others: Points, columns: slice, out: Array | None = None) -> Array:
-        found: Array = formula(products(others, columns), others.norms(metric), norms[columns], out)
-        return found
+        values: Array = formula(products(others, columns), others.norms(metric), norms[columns], out)
+        return values
 
     return rows
 
 
 def _fill(kernel: Kernel, train: Points, metric: Array, room: Array) -> None:
-    """The kernel matrix's upper triangle."""
+    """Write the kernel matrix's upper triangle into `room`."""
     values = _values(kernel, train, metric)
     for rows in _chunks(train.n, train.n, room.itemsize):
         values(train.take(rows), slice(rows.start, None), room[rows, rows.start :])
 
 
 def _matrix(kernel: Kernel, train: Points, metric: Array) -> Any:
-    """V -> K V without K: by quadratic forms, or by chunks of rows."""
+    """Return the function V -> K V without K: by quadratic forms, or by chunks of rows."""
     if isinstance(kernel, Quadratic):
         return lambda v: Polynomial(kernel, train, metric, v).predict(train)
     values = _values(kernel, train, metric)
@@ -170,15 +176,15 @@ def _matrix(kernel: Kernel, train: Points, metric: Array) -> Any:
 
 
 def _product(values: Any, points: Points, n: int, coefficients: Array) -> Array:
-    """Kernel values of points and all n training points, times coefficients (n, c)."""
-    found = np.empty((points.n, coefficients.shape[1]), coefficients.dtype)
-    for rows in _chunks(points.n, n, found.itemsize):
-        np.dot(values(points.take(rows), slice(None)), coefficients, out=found[rows])
-    return found
+    """Multiply the kernel values of points and all n training points with coefficients (n, c)."""
+    product = np.empty((points.n, coefficients.shape[1]), coefficients.dtype)
+    for rows in _chunks(points.n, n, product.itemsize):
+        np.dot(values(points.take(rows), slice(None)), coefficients, out=product[rows])
+    return product
 
 
 def _chunks(n: int, width: int, itemsize: int) -> list[slice]:
-    """Slices of n rows of `width` numbers that stay in a core's cache."""
+    """Cut n rows of `width` numbers into slices that stay in a core's cache."""
     step = max(48, int(CACHE / 16 / (width * itemsize)))
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
@@ -187,8 +193,10 @@ def _chunks(n: int, width: int, itemsize: int) -> list[slice]:
 class Data:
     """One member's points and answers.
 
-    test_transposed: which test pairs are trained on the other way round; all, where that says nothing. holds: whether
-    the kernel matrix is held. alone: whether this member may have all cores.
+    Attributes:
+        test_transposed: which test pairs are trained on the other way round; all, where that has no meaning.
+        holds: whether the kernel matrix is held in memory.
+        alone: whether this member may have all cores.
     """
 
     train: Points
@@ -210,13 +218,13 @@ class Data:
 
     @cached_property
     def answers(self) -> Array:
-        """(n, c) one-hot training targets."""
+        """One-hot training targets (n, c)."""
         one_hot: Array = np.eye(self.shape.n_classes, dtype=self.dtype)[self.train_targets]
         return one_hot
 
 
 def errors(fitted: Fitted, data: Data) -> dict[str, float]:
-    """Losses (mean over samples and outputs), accuracies and losses at the right class alone.
+    """Return losses (means over samples and outputs), accuracies, and losses at the right class alone.
 
     A tie counts as wrong. `transpose_free_accuracy` is NaN where every test pair counts as transposed.
     """

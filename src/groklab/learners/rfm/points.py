@@ -1,7 +1,7 @@
-"""What a kernel machine is fed: one-hot pairs, whose products are look-ups, or rows of real numbers.
+"""The inputs of a kernel machine: one-hot pairs, whose products are look-ups, or rows of real numbers.
 
-Both answer the same questions with the same meaning (tested to 1e-10 in double precision), so that what is built on
-them is written once. Shapes: n points, d coordinates, c outputs.
+Both have the same methods with the same meaning (tested to 1e-10 in double precision), so that what is built on them is
+written once. Shapes: n points, d coordinates, c outputs.
 
 weighted     (d, c) sums over points of a_il x_i
 take         the points of a slice or an index array
@@ -90,26 +90,26 @@ class Pairs:
         grid += own[None, p:]
 
         def values(others: Pairs) -> Array:
-            found: Array = grid[others.first, others.second]
-            return found
+            form: Array = grid[others.first, others.second]
+            return form
 
         return values
 
     def weighted(self, coefficients: Array) -> Array:
         """(2p, c)."""
-        found = np.zeros((self.d, coefficients.shape[1]), coefficients.dtype)
-        np.add.at(found, self.first, coefficients)
-        np.add.at(found, self.p + self.second, coefficients)
-        return found
+        sums = np.zeros((self.d, coefficients.shape[1]), coefficients.dtype)
+        np.add.at(sums, self.first, coefficients)
+        np.add.at(sums, self.p + self.second, coefficients)
+        return sums
 
     def spread(self, centre: bool) -> Array:
         """(2p, 2p) float64."""
         if centre not in self._spreads:
             sums = self._table_of(np.ones((self.n, 1)))[..., 0]
             table, total = sums[:-1, :-1], np.concatenate([sums[:-1, -1], sums[-1, :-1]])
-            whole = np.block([[np.diag(total[: self.p]), table], [table.T, np.diag(total[self.p :])]])
-            whole -= np.outer(total, total) / self.n if centre else 0
-            self._spreads[centre] = matrix_power(whole, 0.5)
+            moments = np.block([[np.diag(total[: self.p]), table], [table.T, np.diag(total[self.p :])]])
+            moments -= np.outer(total, total) / self.n if centre else 0
+            self._spreads[centre] = matrix_power(moments, 0.5)
         return self._spreads[centre]
 
     def products(self, metric: Array) -> Callable[[Pairs, slice], Array]:
@@ -118,9 +118,9 @@ class Pairs:
 
         def rows(others: Pairs, columns: slice) -> Array:
             part = table[:, columns]
-            found: Array = part[others.first]
-            found += part[self.p + others.second]
-            return found
+            values: Array = part[others.first]
+            values += part[self.p + others.second]
+            return values
 
         return rows
 
@@ -132,10 +132,10 @@ class Pairs:
 
         def rows(others: Pairs, columns: slice, out: Array | None = None) -> Array:
             part = table[:, columns]
-            found: Array = part[others.first]
-            found *= part[self.p + others.second]
+            values: Array = part[others.first]
+            values *= part[self.p + others.second]
             own_factors = np.exp(scale * others.norms(metric))[:, None]
-            scaled: Array = np.multiply(found, own_factors, out=found if out is None else out)
+            scaled: Array = np.multiply(values, own_factors, out=values if out is None else out)
             return scaled
 
         return rows
@@ -143,8 +143,8 @@ class Pairs:
     def norms(self, metric: Array) -> Array:
         """(n,) x'Mx."""
         diagonal, second = np.diagonal(metric), self.p + self.second
-        found: Array = diagonal[self.first] + diagonal[second] + 2 * metric[self.first, second]
-        return found
+        squares: Array = diagonal[self.first] + diagonal[second] + 2 * metric[self.first, second]
+        return squares
 
     def _table(self, metric: Array, join: Any) -> Array:
         # rows are gathered from it: contiguous ones, along the long dimension
@@ -152,7 +152,7 @@ class Pairs:
         return np.ascontiguousarray(table)
 
     def pulled(self, columns: Callable[[slice], Array], coefficients: Array) -> Iterator[tuple[slice, Array, Array]]:
-        """Sums over the points that share a symbol: 4 n^2 c operations, where dense rows need 2 n^2 c d."""
+        """Sum over the points that share a symbol: 4 n^2 c operations, where dense rows need 2 n^2 c d."""
         p, c = self.p, coefficients.shape[1]
         by_second = np.argsort(self.second, kind="stable")
         groups = [_starts(self.first, p), _starts(self.second[by_second], p)]
@@ -196,7 +196,7 @@ class Rows:
         return np.stack([(x * a[:, None]).T @ seen for a in coefficients.T], axis=1)
 
     def forms(self, metric: Array, moments: Array) -> Callable[[Rows], Array]:
-        """Matrix products, an output each."""
+        """Matrix products, one per output."""
 
         def values(others: Rows) -> Array:
             x = others.x.astype(metric.dtype, copy=False)
@@ -207,8 +207,8 @@ class Rows:
 
     def weighted(self, coefficients: Array) -> Array:
         """(d, c)."""
-        found: Array = self.x.T @ coefficients
-        return found
+        sums: Array = self.x.T @ coefficients
+        return sums
 
     def spread(self, centre: bool) -> Array:
         """(d, d) float64."""
@@ -222,19 +222,19 @@ class Rows:
         right = (self.x.astype(metric.dtype, copy=False) @ metric).T
 
         def rows(others: Rows, columns: slice) -> Array:
-            found: Array = others.x.astype(metric.dtype, copy=False) @ right[:, columns]
-            return found
+            values: Array = others.x.astype(metric.dtype, copy=False) @ right[:, columns]
+            return values
 
         return rows
 
     def norms(self, metric: Array) -> Array:
         """(n,) x'Mx."""
         x = self.x.astype(metric.dtype, copy=False)
-        found: Array = np.einsum("nd,nd->n", x @ metric, x)
-        return found
+        squares: Array = np.einsum("nd,nd->n", x @ metric, x)
+        return squares
 
     def pulled(self, columns: Callable[[slice], Array], coefficients: Array) -> Iterator[tuple[slice, Array, Array]]:
-        """One product of n x d an output: 2 n^2 c d operations."""
+        """Take one product of n x d per output: 2 n^2 c d operations."""
         c = coefficients.shape[1]
         x = self.x.astype(coefficients.dtype, copy=False)
         # a chunk holds its slopes once for each output
@@ -253,12 +253,12 @@ Points: TypeAlias = Pairs | Rows
 
 
 def _starts(sorted_symbols: np.ndarray, p: int) -> list[int]:
-    """Where each symbol's stretch begins in a sorted array, and the end."""
+    """Return where each symbol's stretch begins in a sorted array, and the end."""
     return [*np.searchsorted(sorted_symbols, np.arange(p)).tolist(), len(sorted_symbols)]
 
 
 def points_of(inputs: np.ndarray, shape: TaskShape, path: str) -> Points:
-    """Tokens (n, n_ctx) or reals (n, d) as points: pairs to look up, or one-hot or real rows.
+    """Make points of tokens (n, n_ctx) or reals (n, d): pairs to look up, or one-hot or real rows.
 
     Raises InputError for numbers that are not finite, and for the path 'pairs' of anything else.
     """
@@ -279,10 +279,10 @@ def points_of(inputs: np.ndarray, shape: TaskShape, path: str) -> Points:
 
 
 def is_pairs(shape: TaskShape) -> bool:
-    """Whether inputs are two varying tokens."""
+    """Return whether inputs are two varying tokens."""
     return shape.n_features is None and len(shape.varying) == 2
 
 
 def dimension(shape: TaskShape) -> int:
-    """Coordinates of an input."""
+    """Return the number of coordinates of an input."""
     return len(shape.varying) * shape.n_symbols if shape.n_features is None else shape.n_features

@@ -41,8 +41,13 @@ class Solution:
 def solve(fill: Callable[[Array], None], room: Array, ridge: float, right: Array) -> Solution:
     """Solve (K + ridge I) A = Y by a factor of K.
 
-    fill(room) writes K's upper triangle into the (n, n) workspace `room`, which the factor then takes.
-    right: Y (n, c). Raises InputError where the matrix is singular to working precision.
+    Args:
+        fill: writes K's upper triangle into an (n, n) array.
+        room: the workspace for K and then its factor.
+        right: Y (n, c).
+
+    Raises:
+        InputError: if the matrix is singular to working precision.
     """
     diagonal = np.einsum("ii->i", room)
     fill(room)
@@ -54,14 +59,14 @@ def solve(fill: Callable[[Array], None], room: Array, ridge: float, right: Array
     if info > 0:
         warnings.warn("the kernel matrix has no Cholesky factor in this precision; using LU", stacklevel=2)
         return _solve_by_lu(fill, room, ridge, right)
-    asked = np.concatenate([right, _probes(len(room), room.dtype.name)], axis=1)
-    solved, _ = solve_factored(factor, np.asfortranarray(asked), lower=1)
-    smallest = _smallest_eigenvalue(factor, solve_factored, solved, np.linalg.norm(asked, axis=0))
-    found = solved[:, : right.shape[1]]
+    probed = np.concatenate([right, _probes(len(room), room.dtype.name)], axis=1)
+    solved, _ = solve_factored(factor, np.asfortranarray(probed), lower=1)
+    smallest = _smallest_eigenvalue(factor, solve_factored, solved, np.linalg.norm(probed, axis=0))
+    coefficients = solved[:, : right.shape[1]]
     condition = largest / smallest if smallest > 0 else np.inf
-    if not np.isfinite(found).all() or condition > SINGULAR / np.finfo(room.dtype).eps:
+    if not np.isfinite(coefficients).all() or condition > SINGULAR / np.finfo(room.dtype).eps:
         raise _singular(condition, room.dtype)
-    return Solution(np.ascontiguousarray(found), float(condition))
+    return Solution(np.ascontiguousarray(coefficients), float(condition))
 
 
 def _lapack(name: str, like: Array) -> Callable[..., tuple[Array, int]]:
@@ -70,14 +75,14 @@ def _lapack(name: str, like: Array) -> Callable[..., tuple[Array, int]]:
 
 
 def _largest_eigenvalue(upper: Array) -> float:
-    """The length of the matrix times the unit vector of ones, which its largest eigenvector is nearly."""
+    """Return the length of the matrix times the unit vector of ones, which its largest eigenvector nearly is."""
     (multiply,) = scipy.linalg.blas.get_blas_funcs(("symv",), (upper,))
     ones = np.full(len(upper), len(upper) ** -0.5, upper.dtype)
     return float(np.linalg.norm(multiply(1.0, upper.T, ones, lower=1)))
 
 
 def _smallest_eigenvalue(factor: Array, solve_factored: Any, solved: Array, lengths: Array) -> float:
-    """From above: inverse iteration on the directions that solutions (n, k) of right-hand sides stretched most."""
+    """Estimate from above, by inverse iteration on the directions that solutions (n, k) have stretched most."""
     stretched = solved[:, lengths > 0] / lengths[lengths > 0]
     if not np.isfinite(stretched).all():
         return 0.0
@@ -91,7 +96,7 @@ def _smallest_eigenvalue(factor: Array, solve_factored: Any, solved: Array, leng
 
 @lru_cache(maxsize=4)
 def _probes(n: int, dtype: str) -> Array:
-    """Random unit vectors (n, PROBES), always the same: solutions may hold nothing of the smallest eigenvector."""
+    """Return fixed random unit vectors (n, PROBES): solutions may hold nothing of the smallest eigenvector."""
     drawn = np.random.default_rng(0).standard_normal((n, PROBES))
     probes: Array = (drawn / np.linalg.norm(drawn, axis=0)).astype(dtype)
     return probes
@@ -107,8 +112,8 @@ def _solve_by_lu(fill: Callable[[Array], None], room: Array, ridge: float, right
     inverse = float(_lapack("gecon", room)(factor, norm)[0]) if info == 0 else 0.0
     if inverse < np.finfo(room.dtype).eps:
         raise _singular(1 / inverse if inverse > 0 else np.inf, room.dtype)
-    found, _ = _lapack("getrs", room)(factor, pivots, np.asfortranarray(right))
-    return Solution(np.ascontiguousarray(found), 1 / float(inverse))
+    coefficients, _ = _lapack("getrs", room)(factor, pivots, np.asfortranarray(right))
+    return Solution(np.ascontiguousarray(coefficients), 1 / float(inverse))
 
 
 def _singular(condition: float, dtype: np.dtype[Any]) -> InputError:
@@ -124,7 +129,7 @@ def solve_iteratively(product: Callable[[Array], Array], ridge: float, right: Ar
     """Solve by conjugate gradients, all right-hand sides side by side; product(V) is K V.
 
     The condition number is that of the tridiagonal matrix which the iteration builds of the last right-hand side to
-    be solved. Raises InputError where it does not converge.
+    be solved. Raises InputError if it does not converge.
     """
     tolerance = TOLERANCE[right.dtype]
     x = np.zeros_like(right)
@@ -158,7 +163,7 @@ def solve_iteratively(product: Callable[[Array], Array], ridge: float, right: Ar
 
 
 def _condition_of(steps: list[Array], ratios: list[Array]) -> float:
-    """Largest over smallest eigenvalue of the Lanczos matrix, from the steps and ratios of conjugate gradients."""
+    """Return the condition number of the Lanczos matrix, from the steps and ratios of conjugate gradients."""
     if not steps:
         return 1.0
     lived = [int(np.count_nonzero(column)) for column in np.array(steps).T]
