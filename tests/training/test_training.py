@@ -45,7 +45,7 @@ def test_a_group_that_matches_no_weight_is_refused() -> None:
 
 
 def test_wrong_things_from_python_are_one_sentence(home: object) -> None:
-    with pytest.raises(gl.InputError, match="no experiment"):
+    with pytest.raises(gl.InputError, match="not an experiment"):
         gl.train("micro")  # type: ignore[arg-type]
     with pytest.raises(gl.InputError, match="list of runs"):
         gl.compare("micro")
