@@ -39,7 +39,7 @@ PENDING: set[str] = {
     "store", "text", "__init__", "__main__",
 }  # fmt: skip
 #: Templates and prose do not follow yet.
-PROSE_PENDING = True
+PROSE_PENDING = False
 PROSE = sorted({*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")})
 
 
