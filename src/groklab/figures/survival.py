@@ -53,16 +53,18 @@ def event_frame(events: Mapping[str, Sequence[int | None]], ended: Sequence[int]
         events: the members' steps by the event's name, None where it did not happen.
         ended: the last step of each member.
     """
-    rows = []
+    from scipy import stats  # takes long to import
+
+    parts = []
     for name, steps in events.items():
-        times = np.array([e if s is None else s for s, e in zip(steps, ended, strict=True)], np.int64)
         happened = np.array([s is not None for s in steps], bool)
-        survive = 1.0
-        for t in np.unique(times):
-            survive *= 1 - np.sum(happened & (times == t)) / np.sum(times >= t)
-            rows.append((name, int(t), 1 - float(survive), int(np.sum(~happened & (times == t)))))
-    schema = {"event": pl.String, "step": pl.Int64, "share": pl.Float64, "censored": pl.Int32}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+        times = np.array([e if s is None else s for s, e in zip(steps, ended, strict=True)], np.int64)
+        remaining = stats.ecdf(stats.CensoredData.right_censored(times, ~happened)).sf
+        at = remaining.quantiles.astype(np.int64)
+        censored = np.array([np.sum(~happened & (times == t)) for t in at], np.int32)
+        columns = {"step": at, "share": 1 - remaining.probabilities, "censored": censored}
+        parts.append(pl.DataFrame(columns).insert_column(0, pl.lit(name).alias("event")))
+    return pl.concat(parts)
 
 
 def reached_share(frame: pl.DataFrame, low: float | None = None, high: float | None = None) -> Figure:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from groklab.report import html
 from groklab.reproduction import ClaimResult, PaperResult, results
 from groklab.reproduction.ledger import folder, provenance
 from groklab.reproduction.verdict import label, shown
@@ -85,13 +82,12 @@ def write_page(
 
 def render(result: PaperResult, other: PaperResult) -> str:
     """Return the page of a complete paper; other: the results of the other size."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     others = {c.claim.id: c for c in other.claims if c.records}
     sides = [(c, others.get(c.claim.id)) for c in result.claims]
     claims = [(c, [Side.of(side) for side in (c, second) if side is not None]) for c, second in sides]
-    return environment.from_string(_file("reproduced.html.j2")).render(
+    return html.render(
+        "reproduced.html.j2",
+        styles=["reproduced.css"],
         result=result,
         claims=claims,
         summary=_summary(result, other if others else None),
@@ -99,8 +95,6 @@ def render(result: PaperResult, other: PaperResult) -> str:
         several=bool(others),
         notes=NOTES,
         provenance=_provenance(claims),
-        made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        style=_file("page.css") + _file("reproduced.css"),
     )
 
 
@@ -158,10 +152,6 @@ def _provenance(claims: list[tuple[ClaimResult, list[Side]]]) -> list[tuple[str,
     dates = sorted({r["date"] for r in records})
     measured = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return [("measured", measured), ("hardware", each("hardware")), ("groklab", each("groklab"))]
-
-
-def _file(name: str) -> str:
-    return (resources.files("groklab.report") / name).read_text(encoding="utf-8")
 
 
 def _about(seconds: float) -> str:
