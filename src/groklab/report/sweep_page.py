@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import datetime
 import io
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
-
-import jinja2
 
 from groklab import grokking
 from groklab.errors import InputError, shorten, unknown
@@ -24,7 +19,7 @@ from groklab.figures.phase_diagram import ON, TIED
 from groklab.figures.theme import DARK, GREEN, GREY, OLIVE, PINK, TEST, TRAIN
 from groklab.grokking.learning_phases import GAP, LETTERS, PHASES, RULE, THRESHOLD
 from groklab.papers.published import GROKKED
-from groklab.report.html import render_page as render_run
+from groklab.report import html
 from groklab.report.one_member import OneMember
 from groklab.report.run_page import run_page
 from groklab.report.spark_lines import spark_lines
@@ -153,15 +148,15 @@ def render(
     Args:
         pages: addresses of the members' own pages, as seen from this one.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     bar = f"{100 * study.threshold:g}%"
     modes = _modes(bar, comparison)
     criterion = sweep.experiment(0).evaluation.criterion
     remake, yaml = sweep_command(sweep)
     n_cells = sum(len(part.cells) for part in study.slices)
-    return environment.from_string(_file("sweep.html.j2")).render(
+    return html.render(
+        "sweep.html.j2",
+        styles=["sweep.css"],
+        scripts=["sweep.js"],
         name=study.name,
         study=study,
         modes=modes,
@@ -201,13 +196,10 @@ def render(
             *NOTES,
             *([] if comparison is None else [AGREE[comparison.by_phase]]),
         ),
-        made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         colours=_colours(COLOURS)
         + "".join(f"--{p}: {PHASE_COLOURS[p]}; --on-{p}: {ON[p]}; " for p in PHASES)
         + f"--tied: {TIED};",
         dark=_colours({name: DARK[colour] for name, colour in COLOURS.items()}),
-        style=_file("page.css") + _file("sweep.css"),
-        script=_file("sweep.js"),
         data=_embedded(_data(sweep, study, pages, comparison, [m for m, _, _ in modes], colouring)),
     )
 
@@ -396,11 +388,6 @@ def _embedded(data: dict[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-@cache
-def _file(name: str) -> str:
-    return (resources.files("groklab.report") / name).read_text(encoding="utf-8")
-
-
 # -- the members' own pages ---------------------------------------------------------------------------------------
 
 
@@ -477,7 +464,7 @@ def write_members(
         page = run_page(OneMember(run, place, _title(study, i, cell, member)))
         back = f"../{quote(path.name)}#{place_name(i, cell)}"
         page = dataclasses.replace(page, part_of=(f"All runs of {study.name}", back))
-        storage.atomic_write(own, render_run(page).encode())
+        storage.atomic_write(own, html.render_page(page).encode())
         written.append(own)
     return written
 
