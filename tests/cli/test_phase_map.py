@@ -22,15 +22,16 @@ def progress(
     points = [{"a.b": a, "c.d": c} for a in keys["a.b"] for c in keys["c.d"]]
     members = len(phases)
     each = members // len(points)
+
+    def outcome(i: int, phase: str | None) -> str:
+        return "failed" if i < failed else "censored" if ended and phase is not None else "undecided"
+
     return SweepProgress(
         name="name-01234567",
         description="4 members share one program and shape: 1 pack of 4 lanes, as a core is busy with 8; 1 worker",
         keys=keys,
         points=points,
-        member_points=[i // each for i in range(members)],
-        phases=phases,
-        ended=[ended and p is not None for p in phases],
-        failed=[i < failed for i in range(members)],
+        members=[(i // each, Member(i, 0, outcome(i, p), phase=p)) for i, p in enumerate(phases)],
         shares=[float(ended and p is not None) for p in phases],
         seconds=10.0,
         done_before=0.0,

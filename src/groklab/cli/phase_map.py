@@ -35,27 +35,18 @@ LINE_SHARE = 0.1
 
 
 def map_of(sweep: Sweep, width: int = 80) -> Group:
-    """Return the map of a sweep, with the majority over all settings but two."""
+    """Return the map of a sweep."""
     points = [m["point"] for m in sweep.members]
-    return _pooled(sweep.keys, sweep.points, list(zip(points, members_of(sweep.table), strict=True)), width)
+    return pooled_map(sweep.keys, sweep.points, list(zip(points, members_of(sweep.table), strict=True)), width)
 
 
-def live_map(progress: SweepProgress, width: int) -> Group:
-    """Return the map of a sweep that is being trained."""
-    states = zip(progress.phases, progress.ended, progress.failed, strict=True)
-    members = [
-        Member(i, 0, "failed" if failed else "censored" if ended else "undecided", phase=phase)
-        for i, (phase, ended, failed) in enumerate(states)
-    ]
-    return _pooled(progress.keys, progress.points, list(zip(progress.member_points, members, strict=True)), width)
-
-
-def _pooled(
+def pooled_map(
     keys: Mapping[str, Sequence[Any]],
     points: Sequence[Mapping[str, Any]],
     members: Sequence[tuple[int, Member]],
     width: int,
 ) -> Group:
+    """Return the map of members, given with their points, with the majority over all settings but two."""
     try:
         axes = choose_axes(keys)
     except InputError:  # nothing varies but seeds
@@ -129,17 +120,17 @@ def _spread(n: int, most: int) -> list[int]:
 
 def _state(progress: SweepProgress) -> str:
     """Members that have ended, the share of steps, time left and failures, in words."""
-    ended, n = sum(progress.ended), len(progress.ended)
+    ended, n = len(progress.ended), len(progress.members)
     left = progress.seconds_left
     text = f"{ended:,} of {n:,} members, {progress.share:.0%}"
     text += f", {duration(left)} left" if left is not None and progress.share < 1 else ""
-    failed = sum(progress.failed)
+    failed = sum(m.outcome == "failed" for m in progress.ended)
     text += f", {failed:,} failed" if failed else ""
     return text + (", waiting for workers" if not progress.workers and progress.share < 1 else "")
 
 
 def _counts(progress: SweepProgress) -> str:
-    ended = Counter(p for p, done in zip(progress.phases, progress.ended, strict=True) if done and p)
+    ended = Counter(m.phase for m in progress.ended)
     return "  ".join(f"{LETTERS[p]} {ended[p]:,}" for p in PHASES if ended[p])
 
 
@@ -190,4 +181,4 @@ class LiveSweep:
         room = max(10, min(40, self.console.width - len(state) - 2))
         bar.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), state)
         title = Text.assemble((progress.name, "bold"), "  ", (progress.description, "dim"))
-        return Group(title, bar, live_map(progress, self.console.width))
+        return Group(title, bar, pooled_map(progress.keys, progress.points, progress.members, self.console.width))

@@ -23,6 +23,7 @@ from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Experiment
 from groklab.grokking.learning_phases import learning_phase
 from groklab.store import locks, storage
+from groklab.sweeps.cells import Member
 from groklab.sweeps.executors import Workers, connected
 from groklab.sweeps.folder import ENDED, Sweep, SweepRecords
 from groklab.sweeps.packing import pack
@@ -52,10 +53,7 @@ class SweepProgress:
         description: how the members are packed and what trains them, in one sentence.
         keys: the grid's settings with their values.
         points: the settings of each point of the grid.
-        member_points: the point of each member.
-        phases: each member's phase so far, None before its first evaluation.
-        ended: whether each member has ended.
-        failed: whether each member is of a pack that could not be trained.
+        members: each member's point, and the member with its outcome and phase so far.
         shares: the share of each member's steps that is done.
         seconds: time since this process began.
         done_before: the share that was done then.
@@ -66,10 +64,7 @@ class SweepProgress:
     description: str
     keys: dict[str, list[Any]]
     points: list[dict[str, Any]]
-    member_points: list[int]
-    phases: list[str | None]
-    ended: list[bool]
-    failed: list[bool]
+    members: list[tuple[int, Member]]
     shares: list[float]
     seconds: float
     done_before: float
@@ -87,9 +82,14 @@ class SweepProgress:
         return self.seconds * (1 - self.share) / done if done > 0.01 else None
 
     @property
+    def ended(self) -> list[Member]:
+        """The members that have ended."""
+        return [m for _, m in self.members if m.ended]
+
+    @property
     def portion(self) -> Portion:
         """The same without the members, for those who watch more than this sweep."""
-        return Portion(self.name, sum(self.ended), len(self.ended), self.share, self.seconds_left)
+        return Portion(self.name, len(self.ended), len(self.members), self.share, self.seconds_left)
 
 
 SweepView = Callable[[SweepProgress], None]
@@ -289,25 +289,25 @@ def _reported(sweep: Sweep, number: int) -> dict[str, Any]:
 def _progress(records: SweepRecords, trainer: str, workers: int, seconds: float, before: float) -> SweepProgress:
     sweep, rows = records.sweep, records.rows
     phases = [row["phase"] for row in rows]
-    ended = [row["status"] in (*ENDED, "failed") for row in rows]
-    shares = [float(done) for done in ended]
+    outcomes = [
+        {"failed": "failed", **dict.fromkeys(ENDED, "censored")}.get(row["status"], "undecided") for row in rows
+    ]
+    shares = [float(outcome != "undecided") for outcome in outcomes]
     for number, trained in enumerate(sweep.packs):
         if records.is_done(number):
             continue
         report = _reported(sweep, number)
         for place, member in enumerate(trained.members if report else ()):
-            ended[member] = report["ended"][place]
+            ended = report["ended"][place]
+            outcomes[member] = "censored" if ended else "undecided"
             phases[member] = report["phases"][place]
-            shares[member] = 1.0 if ended[member] else report["step"] / max(report["budget"], 1)
+            shares[member] = 1.0 if ended else report["step"] / max(report["budget"], 1)
     return SweepProgress(
         name=sweep.path.name,
         description=f"{sweep.description['packing']}; {trainer}",
         keys=sweep.keys,
         points=sweep.points,
-        member_points=[m["point"] for m in sweep.members],
-        phases=phases,
-        ended=ended,
-        failed=[row["status"] == "failed" for row in rows],
+        members=[(m["point"], Member(i, m["seed"], outcomes[i], phase=phases[i])) for i, m in enumerate(sweep.members)],
         shares=shares,
         seconds=seconds,
         done_before=before,
