@@ -91,17 +91,17 @@ def test_predictions_are_those_that_were_recorded(run: gl.Run, case: Case) -> No
 
 def test_a_longer_budget_ends_in_the_same_bits(run: gl.Run) -> None:
     budget, every = run.experiment.budget.steps, int(run.curves()["step"][1])
-    short = gl.train(run.experiment.with_overrides({"budget.steps": budget // every // 2 * every}))
+    short = gl.train(gl.read(run.experiment, {"budget.steps": budget // every // 2 * every}))
     longer = gl.resume(short, {"budget.steps": budget})
     assert same_bits(longer, run)
 
 
 def test_members_train_side_by_side_as_they_would_alone(run: gl.Run) -> None:
     budget = int(run.curves()["step"][2])
-    members = gl.train(run.experiment.with_overrides({"budget.steps": budget}), seeds=2)
+    members = gl.train(gl.read(run.experiment, {"budget.steps": budget}), seeds=2)
     assert members.status["members"][0]["weights_sha256"] != members.status["members"][1]["weights_sha256"]
     # widths of vmap round differently
-    alone = gl.train(run.experiment.with_overrides({"budget.steps": budget}))
+    alone = gl.train(gl.read(run.experiment, {"budget.steps": budget}))
     for name, value in members.weights(budget, 0).items():
         np.testing.assert_allclose(value, alone.weights(budget)[name], atol=1e-5)
 
@@ -110,7 +110,7 @@ def test_members_train_side_by_side_as_they_would_alone(run: gl.Run) -> None:
 def test_a_killed_process_is_resumed_to_the_same_bits(run: gl.Run, tmp_path: Path) -> None:
     never_ending = {"budget.steps": 1_000_000, "checkpoints.rolling_seconds": 0.01, "checkpoints.spacing": "none"}
     description = tmp_path / "experiment.yaml"
-    description.write_text(run.experiment.with_overrides(never_ending).to_yaml())
+    description.write_text(gl.read(run.experiment, never_ending).to_yaml())
     process = Program("train", str(description), "--quiet", environment={"GROKLAB_HOME": str(tmp_path / "killed")})
     while process.poll() is None and not list(tmp_path.glob("killed/*/state/rolling_?.safetensors")):
         time.sleep(0.005)
@@ -122,7 +122,7 @@ def test_a_killed_process_is_resumed_to_the_same_bits(run: gl.Run, tmp_path: Pat
     assert 0 < step < 1_000_000
     end = {"budget.steps": step + 10 * every}
     resumed = gl.resume(killed, end)
-    assert same_bits(resumed, gl.train(run.experiment.with_overrides({**end, "checkpoints.spacing": "none"})))
+    assert same_bits(resumed, gl.train(gl.read(run.experiment, {**end, "checkpoints.spacing": "none"})))
 
 
 def test_what_it_is_exported_as_holds_its_weights(run: gl.Run, tmp_path: Path) -> None:
@@ -145,5 +145,5 @@ def test_it_is_measured_and_reported(run: gl.Run, case: Case, tmp_path: Path) ->
 
 def test_what_it_cannot_learn_is_refused_before_there_is_a_run(run: gl.Run, home: Path) -> None:
     with pytest.raises(InputError):
-        gl.train(run.experiment.with_overrides({"task": {"kind": "skip_trigrams"}}))
+        gl.train(gl.read(run.experiment, {"task": {"kind": "skip_trigrams"}}))
     assert not list(home.glob("*"))

@@ -100,7 +100,7 @@ def test_a_training_set_that_grows_brings_its_equations() -> None:
         ({"task.modular": True}, "circle"),
         ({"task": {"kind": "group", "group": "S3"}}, "commutative"),
         ({"learner.integrator": "ode", "dtype": "float32"}, "float64"),
-        ({"network": {"kind": "mlp"}}, "reads no such section"),
+        ({"network": {"kind": "mlp"}}, "has no such section"),
     ],
 )
 def test_it_refuses_before_there_is_a_run(overrides: dict[str, Any], message: str, home: Path) -> None:
