@@ -48,7 +48,7 @@ def test_each_operation_has_its_losses_at_every_checkpoint(run: gl.Run) -> None:
         assert one["test_loss"] == pytest.approx(float(curves[f"test_loss_op{i}"][-1]), rel=1e-4)
         assert one["restricted_loss"] == one["trajectory"]["restricted_loss"][-1]
         assert len(one["by_frequency"]["alpha"][-1]) == 3
-        assert "memorisation_ends" in one["phases"]
+        assert "memorisation_ends" in one["training_stages"]
     sparse = gl.MEASURES["fourier_sparsity"](run.weights(), task)
     assert found["fourier_sparsity"]["ffs_W_L"] == pytest.approx(sparse["ffs_W_L"])
     assert found["test_loss"] == pytest.approx(float(curves["test_loss"][-1]))

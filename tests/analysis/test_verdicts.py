@@ -78,7 +78,7 @@ def test_page_and_explanation_share_their_sentences(corpus: Corpus, name: str) -
     # figures of the page take sentences from the same analysis
     shown = {picture.sentence for picture in page.pictures}
     if isinstance(model, CircuitAnalysis):
-        assert {model.phases_sentence(), model.coefficients_sentence(), model.readout_sentence()} <= shown
+        assert {model.stages_sentence(), model.coefficients_sentence(), model.readout_sentence()} <= shown
 
 
 def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitAnalysis:

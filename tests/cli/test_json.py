@@ -209,7 +209,7 @@ def test_taking_a_run_apart(program: Program, corpus: Corpus) -> None:
     found = program.json("measure", run)
     assert set(found) >= {
         *("run", "step", "task", "key_frequencies", "train_loss", "test_loss", "restricted_loss", "excluded_loss"),
-        *("gini_W_E", "gini_W_L", "logit_fve", "well_explained_neurons", "phases", "trajectory", "rule"),
+        *("gini_W_E", "gini_W_L", "logit_fve", "well_explained_neurons", "training_stages", "trajectory", "rule"),
     }
     assert found["step"] == 1500
     assert found["trajectory"]["step"][-1] == 1500

@@ -32,7 +32,7 @@ def progress(**more: float) -> pl.DataFrame:
 
 
 def test_phases_are_shaded_and_named_over_four_panels() -> None:
-    drawn = figures.training_phases(metrics(), progress(), SPANS, loss="nats")
+    drawn = figures.training_stages(metrics(), progress(), SPANS, loss="nats")
     names = ["train", "test", "restricted loss", "excluded loss", "Gini of W_E", "sum of squared weights"]
     assert [t.name for t in drawn.data] == names
     assert [a.text for a in drawn.layout.annotations] == [name for name, *_ in SPANS]
@@ -48,7 +48,7 @@ def test_phases_are_shaded_and_named_over_four_panels() -> None:
 
 def test_a_run_of_one_step_and_losses_without_a_logarithm_have_phases() -> None:
     poor = metrics().head(1)
-    drawn = figures.training_phases(poor, progress(restricted_loss=0.0, excluded_loss=math.nan).head(1), [])
+    drawn = figures.training_stages(poor, progress(restricted_loss=0.0, excluded_loss=math.nan).head(1), [])
     assert len(drawn.layout.shapes) == 0
     assert not np.isfinite(drawn.data[2].y).any()
     json.loads(drawn.to_json())

@@ -61,8 +61,8 @@ def test_the_numbers_are_those_of_the_analysis(trained: gl.Run) -> None:
     assert c.steps == said["trajectory"]["step"]
     for name in ("restricted_loss", "excluded_loss", "gini_W_L", "logit_fve"):
         np.testing.assert_allclose(c.trajectory[name], said["trajectory"][name], rtol=1e-12)
-    ends = {f"{k}_ends": v for k, v in vars(c.phases).items()}
-    assert ends == {k: v for k, v in said["phases"].items() if k != "rule"}
+    ends = {f"{k}_ends": v for k, v in vars(c.stages).items()}
+    assert ends == {k: v for k, v in said["training_stages"].items() if k != "rule"}
     assert c.parts["neurons"]["well_explained_neurons"] == said["well_explained_neurons"]
 
 

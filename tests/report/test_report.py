@@ -262,7 +262,7 @@ def test_with_few_checkpoints_no_phase_is_said_to_have_ended(corpus: Corpus) -> 
     for step in run.checkpoints[2:-1]:
         (run.path / "checkpoints" / f"step_{step:09d}.safetensors").unlink()
     found = words(write_report([run]))
-    assert "The ends of the phases need 4 checkpoints; there are 3." in found
+    assert "The ends of the stages need 4 checkpoints; there are 3." in found
 
 
 @pytest.mark.parametrize("p", [7, 23])

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from groklab.analysis.checkpoints import MEASURED, Checkpoints, Progress, Weights, no_progress
-from groklab.analysis.circuits import analyse_circuit, key_frequencies_of
+from groklab.analysis.circuits import analyse_circuit
 from groklab.analysis.features import FeatureAnalysis, analyse_features, has_features
+from groklab.analysis.key_frequencies import key_frequencies_of
 from groklab.analysis.mixtures import analyse_mixture
 from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section
 from groklab.analysis.representations import analyse_representation

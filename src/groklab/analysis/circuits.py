@@ -9,18 +9,33 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from groklab.analysis.checkpoints import Progress, Weights, no_progress, readable
+from groklab.analysis.checkpoints import Progress, Weights, no_progress
+from groklab.analysis.key_frequencies import (
+    LEAST_P,
+    MANY,
+    PATIENCE,
+    RULES,
+    STAGES_RULE,
+    few_stand_out,
+    follow,
+    key_frequencies_of,
+    name_of_rule,
+    restricted_and_excluded,
+    stages_of,
+    stages_sentence,
+    stages_to_dict,
+    too_large,
+    trajectory_to_dict,
+)
 from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
 from groklab.measures import MEASURES
-from groklab.measures.fourier import check_frequencies, component_norms, embedding_matrix, rows_of
-from groklab.measures.frequencies import default_rule, find_frequencies, residue_map
+from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
+from groklab.measures.frequencies import residue_map
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import WELL_EXPLAINED
-from groklab.measures.progress import models_at_once, trajectory
-from groklab.measures.training_stages import FEWEST, RULE, TrainingStages, training_stages
-from groklab.store.thinning import thin_evenly
+from groklab.measures.training_stages import TrainingStages
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 from groklab.text import first_of, jsonable, listed, loss_of, percent, times
@@ -29,35 +44,16 @@ Share = Literal["all", "part", "none"]
 
 #: Shares of the logits' variance from which the sum of cosines is nearly all that a model computes, or a part of it.
 COMPUTES, PARTLY = 0.9, 0.5
-#: Frequencies that are named one by one.
-MANY = 8
 #: A gap in the singular values: the last before it is at least this many times the next.
 GAP = 3.0
 #: An intervention does no harm up to this many times the model's own loss.
 HARMLESS = 1.1
-#: The least modulus with more than one frequency that has a sine.
-LEAST_P = 5
-#: Numbers in the logits or neurons of one model, and in the logits of all its checkpoints, that a page waits for.
-PATIENCE, PATIENCE_OF_ALL = 20_000_000, 150_000_000
-#: Checkpoints that are measured in one call, between two reports of progress.
-AT_ONCE = 8
 #: Measures of the final model, by what they are taken for.
 PARTS: dict[Scope, tuple[str, ...]] = {
     "checkpoints": ("neurons",),
     "explanation": ("neurons", "directions", "attention", "ablations"),
     "page": ("neurons", "directions", "attention", "ablations", "logits_2d", "neurons_2d", "logit_parts"),
 }
-#: How each rule of `measures.frequencies` chooses key frequencies.
-RULES = {
-    "neuron_logit_map": "those with a component of W_L, the map from neurons to logits, above a quarter of the largest",
-    "embedding": "those with a component of W_E above a quarter of the largest",
-    "neurons": "those that explain at least one neuron best",
-    "logits": "those with a component of the logits above a twentieth of the largest",
-    "furuta": "those with a component of W_L above half of the largest",
-    "furuta_union": "those with a component of W_L or W_E above half of the largest",
-    "given": "those that were given",
-}
-PHASES_RULE = f"Phases of training: {RULE}."
 CONSTANT = "const · const"
 #: Interventions of the measure `ablations` as labels of a figure or a table; SUM stands for a + b or a − b.
 LABELS = {
@@ -91,46 +87,12 @@ NAMED = {
 }
 
 
-def few_stand_out(key_frequencies: Sequence[int], p: int) -> bool:
-    """Return whether few frequencies stand out, at most half of all; of an unstructured model the rule names most."""
-    return 2 * len(key_frequencies) <= p // 2
-
-
 def label_of(intervention: str, of_sum: str) -> str:
     """Return the label of an intervention; of_sum: 'a + b' or 'a − b'."""
     what, _, k = intervention.partition("_without_")
     if k.isdigit():
         return f"{what} without k = {k}"
     return LABELS.get(intervention, intervention.replace("_", " ")).replace("SUM", of_sum)
-
-
-def restricted_and_excluded(of_sum: str, restricted: float, own: float, excluded: float, train: float) -> str:
-    """Return how the losses with the key frequencies alone and without them are worded, as the end of a sentence."""
-    return (
-        f"with those frequencies of {of_sum} alone in the logits the loss on all pairs is {loss_of(restricted)} "
-        f"(restricted; its own {loss_of(own)}); with all else but them the training loss is {loss_of(excluded)} "
-        f"(excluded; its own {loss_of(train)}"
-    )
-
-
-def phases_sentence(phases: TrainingStages, steps: Sequence[int], note: str = "") -> str:
-    """Return where the phases of training end; note: a clause that follows, with its semicolon."""
-    ends = {name.replace("_", " "): step for name, step in vars(phases).items()}
-    reached = [f"{name} ends at step {step:,}" for name, step in ends.items() if step is not None]
-    if len(steps) < FEWEST:
-        kept = "is one" if len(steps) == 1 else f"are {len(steps)}"
-        return f"The ends of the phases need {FEWEST} checkpoints; there {kept}."
-    if not reached:
-        return f"No phase ended by step {steps[-1]:,}: excluded loss did not rise and test accuracy not pass 50%."
-    missing = [name for name, step in ends.items() if step is None]
-    more = f"; the end of {missing[0]} was not reached by step {steps[-1]:,}" if missing else ""
-    text = listed(reached)
-    return f"{text[0].upper()}{text[1:]}{note}{more}."
-
-
-def phases_to_dict(phases: TrainingStages) -> dict[str, Any]:
-    """Return the ends of the phases, and the rule."""
-    return {**{f"{name}_ends": step for name, step in vars(phases).items()}, "rule": RULE}
 
 
 @dataclass(frozen=True)
@@ -147,7 +109,7 @@ class CircuitAnalysis(ModelAnalysis):
         steps: the checkpoints that were measured.
         trajectory: values of the measure `progress` at these steps, arrays (n_steps, …).
         metrics: the member's evaluations, with the columns step, train_loss, test_loss, test_accuracy and weight_norm.
-        phases: where the phases of training end.
+        stages: where the stages of training end.
         parts: results of other measures of the final model, by name.
         left_out: the reason of each measure that is missing among them, by name.
     """
@@ -161,7 +123,7 @@ class CircuitAnalysis(ModelAnalysis):
     steps: list[int]
     trajectory: Mapping[str, np.ndarray]
     metrics: pl.DataFrame
-    phases: TrainingStages
+    stages: TrainingStages
     parts: Mapping[str, Mapping[str, Any]]
     left_out: Mapping[str, str]
 
@@ -210,7 +172,7 @@ class CircuitAnalysis(ModelAnalysis):
         return float(self.trajectory[name][-1]) if name in self.trajectory else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the final values, the phases, and values by step and by frequency."""
+        """Return the final values, the stages of training, and values by step and by frequency."""
         neurons = self.parts.get("neurons")
         return {
             "rule": self.rule,
@@ -218,7 +180,7 @@ class CircuitAnalysis(ModelAnalysis):
             **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
             "well_explained_neurons": None if neurons is None else int(neurons["well_explained_neurons"]),
             "n_neurons": None if neurons is None else len(neurons["fve"]),
-            "phases": phases_to_dict(self.phases),
+            "training_stages": stages_to_dict(self.stages),
             **trajectory_to_dict(self.steps, self.trajectory),
         }
 
@@ -275,7 +237,7 @@ class CircuitAnalysis(ModelAnalysis):
             ),
             Section("Logits", [*logits, *([self.components_sentence("logits_2d")] if "logits_2d" in parts else [])]),
             Section("Ablations", [sentence() for sentence in ablations] if "ablations" in parts else []),
-            Section("How it forms", [self.phases_sentence(), PHASES_RULE]),
+            Section("How it forms", [self.stages_sentence(), STAGES_RULE]),
         ]
         kept = [Section(each.title, [s for s in each.sentences if s]) for each in sections]
         return [section for section in kept if section.sentences]
@@ -304,13 +266,13 @@ class CircuitAnalysis(ModelAnalysis):
             f"training set, {test} on the test set).",
         ]
 
-    def phases_sentence(self) -> str:
-        """Return where the phases end, and when the restricted loss began to fall."""
+    def stages_sentence(self) -> str:
+        """Return where the stages of training end, and when the restricted loss began to fall."""
         early = self._early()
         note = f"; {early}" if early else ""
         if not self.few:
             note += "; with so many key frequencies this says little"
-        return phases_sentence(self.phases, self.steps, note)
+        return stages_sentence(self.stages, self.steps, note)
 
     def _early(self) -> str:
         """Return that the restricted loss fell before the test loss, where it did."""
@@ -592,77 +554,7 @@ def analyse_circuit(
         steps,
         values,
         metrics,
-        phases_of(steps, values["excluded_loss"], metrics, "test_accuracy"),
+        stages_of(steps, values["excluded_loss"], metrics, "test_accuracy"),
         parts,
         left_out,
     )
-
-
-def too_large(task: Task) -> NotApplicable:
-    """Return the analysis of a model that a page does not wait for."""
-    size = f"With {task.n_inputs:,} inputs the measures take longer than a page should"
-    return NotApplicable(f"{size}; groklab measure takes them.")
-
-
-def key_frequencies_of(
-    weights: Weights, task: Task, network: Any, rule: str | None, frequencies: Sequence[int] | None
-) -> tuple[int, ...]:
-    """Return the key frequencies that are given, or those of a rule; raises InputError where they do not apply."""
-    if frequencies is not None:
-        return check_frequencies(frequencies, int(task.algebra.p or 0))
-    return find_frequencies(weights, task, network, rule)
-
-
-def name_of_rule(task: Task, rule: str | None, frequencies: Sequence[int] | None) -> str:
-    """Return the rule of the key frequencies, a key of `RULES`."""
-    return "given" if frequencies is not None else rule or default_rule(task)
-
-
-def phases_of(steps: Sequence[int], excluded_loss: np.ndarray, metrics: pl.DataFrame, accuracy: str) -> TrainingStages:
-    """Return where the phases of training end; accuracy: the column of the test accuracy."""
-    columns = {k: metrics[k].cast(pl.Float64).to_numpy() for k in (accuracy, "weight_norm")}
-    evaluated, generalised = metrics["step"].to_numpy(), np.nan_to_num(columns[accuracy])
-    return training_stages(np.array(steps), excluded_loss, evaluated, generalised, columns["weight_norm"] ** 2)
-
-
-def trajectory_to_dict(steps: Sequence[int], values: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return numbers by step as `trajectory`, and those that each frequency has as `by_frequency`."""
-    return {
-        "trajectory": {"step": list(steps), **jsonable({k: v for k, v in values.items() if v.ndim == 1})},
-        "by_frequency": jsonable({k: v for k, v in values.items() if v.ndim == 2}),
-    }
-
-
-def follow(
-    checkpoints: Mapping[int, Weights],
-    task: Task,
-    train: np.ndarray,
-    network: Any,
-    keys: Sequence[int],
-    scope: Scope,
-    progress: Progress = no_progress,
-) -> tuple[list[int], dict[str, np.ndarray]]:
-    """Take the measure `progress` along checkpoints, some at a time.
-
-    Returns:
-        The steps measured, without checkpoints that are damaged or not finite, and values (n_steps, …) by name. Unless
-        the scope is every checkpoint, so many are measured as a page waits for.
-    """
-    steps = list(checkpoints)
-    if scope != "checkpoints":
-        steps = thin_evenly(steps, max(2, PATIENCE_OF_ALL // (task.n_inputs * task.n_answers)))
-    measured: list[int] = []
-    parts = []
-    # small models are measured side by side, and to fill up the last turn is quicker than to compile it
-    fills = models_at_once(task) >= AT_ONCE
-    for i in range(0, len(steps), AT_ONCE):
-        loaded = dict(readable(checkpoints, steps[i : i + AT_ONCE]))
-        if loaded:
-            models = list(loaded.values())
-            filled = models + [models[-1]] * (AT_ONCE - len(models)) if fills else models
-            stack = {k: np.stack([w[k] for w in filled]) for k in models[0]}
-            values = trajectory(stack, task, train, network, keys)
-            parts.append({k: v[: len(loaded)] for k, v in values.items()})
-            measured += loaded
-        progress(min(i + AT_ONCE, len(steps)), len(steps))
-    return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}

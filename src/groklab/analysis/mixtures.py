@@ -12,21 +12,21 @@ import numpy as np
 import polars as pl
 
 from groklab.analysis.checkpoints import Progress, Weights, no_progress
-from groklab.analysis.circuits import (
-    CONSTANT,
+from groklab.analysis.circuits import CONSTANT
+from groklab.analysis.key_frequencies import (
     LEAST_P,
     MANY,
     PATIENCE,
-    PHASES_RULE,
     RULES,
+    STAGES_RULE,
     few_stand_out,
     follow,
     key_frequencies_of,
     name_of_rule,
-    phases_of,
-    phases_sentence,
-    phases_to_dict,
     restricted_and_excluded,
+    stages_of,
+    stages_sentence,
+    stages_to_dict,
     too_large,
     trajectory_to_dict,
 )
@@ -60,7 +60,7 @@ class OperationAnalysis:
         uniform: the loss of guessing evenly.
         steps: the checkpoints that were measured.
         trajectory: values of the measure `progress` at these steps, arrays (n_steps, …).
-        phases: where the phases of training end.
+        stages: where the stages of training end.
     """
 
     name: str
@@ -68,7 +68,7 @@ class OperationAnalysis:
     uniform: float
     steps: list[int]
     trajectory: Mapping[str, np.ndarray]
-    phases: TrainingStages
+    stages: TrainingStages
 
     @property
     def sum(self) -> str:
@@ -86,7 +86,7 @@ class OperationAnalysis:
         return f"{self.name}: {text}, even guesses {loss_of(self.uniform)})."
 
     def sentences(self) -> list[str]:
-        """Return losses, the fit by cosines, and where the phases end."""
+        """Return losses, the fit by cosines, and where the stages of training end."""
         loss, train, test = (loss_of(self.last(k)) for k in ("loss", "train_loss", "test_loss"))
         sentences = [
             self.sentence(),
@@ -97,7 +97,7 @@ class OperationAnalysis:
             fve = percent(self.last("logit_fve"))
             sentences.append(f"Cosines of {self.sum} less the answer explain {fve} of the variance of its logits.")
         if len(self.steps) >= FEWEST:
-            sentences.append(phases_sentence(self.phases, self.steps))
+            sentences.append(stages_sentence(self.stages, self.steps))
         return sentences
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class OperationAnalysis:
             "operation": self.name,
             "direction": self.direction,
             **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
-            "phases": phases_to_dict(self.phases),
+            "training_stages": stages_to_dict(self.stages),
             **trajectory_to_dict(self.steps, self.trajectory),
         }
 
@@ -199,7 +199,7 @@ class MixtureAnalysis(ModelAnalysis):
         for name in names:
             sections.append(Section(f"Operation {name}", [_left_out_sentence(name), *self._components(name)]))
         if any(len(operation.steps) >= FEWEST for operation in self.operations):
-            sections.append(Section("How they form", [PHASES_RULE]))
+            sections.append(Section("How they form", [STAGES_RULE]))
         return [section for section in sections if section.sentences]
 
     def rule_sentence(self) -> str:
@@ -271,12 +271,12 @@ def analyse_mixture(
         for i, (name, grid) in enumerate(grids.items()):
             own = {k: v[:, i] for k, v in values.items() if not np.isnan(v[:, i]).all()}
             accuracy = f"test_accuracy_op{task.algebra.operations.index(name)}"
-            phases = (
-                phases_of(steps, own["excluded_loss"], metrics, accuracy)
+            stages = (
+                stages_of(steps, own["excluded_loss"], metrics, accuracy)
                 if accuracy in metrics.columns
                 else TrainingStages(None, None, None)
             )
-            operations.append(OperationAnalysis(name, grid.direction, math.log(task.n_answers), steps, own, phases))
+            operations.append(OperationAnalysis(name, grid.direction, math.log(task.n_answers), steps, own, stages))
     parts: dict[str, Mapping[str, Any]] = {}
     for part in PARTS[scope]:
         with contextlib.suppress(InputError):

@@ -1,4 +1,4 @@
-"""The phases of training (Nanda et al. 2023, figure 7), and the cosines that form in the logits."""
+"""The stages of training (Nanda et al. 2023, figure 7), and the cosines that form in the logits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.analysis.circuits import PHASES_RULE
+from groklab.analysis.key_frequencies import STAGES_RULE
 from groklab.figures.context import RunContext
 from groklab.figures.panels import (
     LETTER,
@@ -46,7 +46,7 @@ GINI = {"gini_W_E": ("Gini of W_E", TEST, "solid"), "gini_W_L": ("Gini of W_L", 
 SQUARES = {"sum_of_squares": ("sum of squared weights", GREY, "solid")}
 Span = tuple[str, int, int]
 DEFINITIONS = (
-    PHASES_RULE,
+    STAGES_RULE,
     "Key frequencies are those of the final model, and are applied to all checkpoints. Restricted loss: of the logits "
     "with nothing but cos and sin of w_k s at the key frequencies, and their means over inputs. Excluded loss: of the "
     "logits without these. Both are cross-entropies in nats, in double precision.",
@@ -55,23 +55,23 @@ DEFINITIONS = (
 
 @figure(
     "phases",
-    title="Phases of training",
+    title="Stages of training",
     section="computes",
     place=10,
     applies_to=has_circuit,
     definitions=DEFINITIONS,
 )
 def phases(run: RunContext) -> Drawing:
-    """Losses, progress measures and sizes over the phases of training."""
+    """Losses, progress measures and sizes over the stages of training."""
     c = run.circuit
     if len(c.steps) < 2:
-        return Drawing("One checkpoint is too few to tell phases.")
+        return Drawing("One checkpoint is too few to tell stages.")
     names = [n for n in (*LOSSES, *GINI, *SQUARES) if n in c.trajectory]
     progress = pl.DataFrame({"step": np.array(c.steps)} | {n: c.trajectory[n] for n in names})
-    ends = [step for step in vars(c.phases).values() if step is not None]
+    ends = [step for step in vars(c.stages).values() if step is not None]
     last = max(c.steps[-1], int(c.metrics["step"].max() or 0))  # type: ignore[arg-type]
-    spans = [span for span in c.phases.spans(last) if span[2] > span[1]] if ends else []
-    return Drawing(c.phases_sentence(), training_phases(c.metrics, progress, spans, loss=run.loss_name))
+    spans = [span for span in c.stages.spans(last) if span[2] > span[1]] if ends else []
+    return Drawing(c.stages_sentence(), training_stages(c.metrics, progress, spans, loss=run.loss_name))
 
 
 @figure(
@@ -91,7 +91,7 @@ def cosines(run: RunContext) -> Drawing:
     return Drawing(c.coefficients_sentence(), coefficients(frame, c.named))
 
 
-def training_phases(
+def training_stages(
     metrics: pl.DataFrame, progress: pl.DataFrame, spans: Sequence[Span], *, loss: str = "loss"
 ) -> Figure:
     """Draw panels over the steps: losses, restricted and excluded loss, Gini coefficients, sum of squared weights.
@@ -100,7 +100,7 @@ def training_phases(
         metrics: columns step, train_loss, test_loss, at every evaluation.
         progress: columns step, restricted_loss (all pairs), excluded_loss (training set), sum_of_squares and, where
             the model has them, gini_W_E and gini_W_L, at every checkpoint.
-        spans: name, first and last step of each phase, shaded and named; 'stable' is not shaded.
+        spans: name, first and last step of each stage, shaded and named; 'stable' is not shaded.
         loss: what the losses of metrics are, with their unit.
     """
     kept, progress = thinned(metrics), progress.sort("step")
@@ -162,7 +162,7 @@ def coefficients(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
 
 
 def _shades(spans: Sequence[Span], low: int, high: int, panels: int) -> dict[str, Any]:
-    """Return shapes and names of the phases; names that would meet the one before are a row higher."""
+    """Return shapes and names of the stages; names that would meet the one before are a row higher."""
     shapes: list[dict[str, Any]] = []
     names: list[dict[str, Any]] = []
     ends = [-1.0, -1.0, -1.0]

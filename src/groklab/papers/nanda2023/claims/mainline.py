@@ -123,7 +123,7 @@ def _restricted_first(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 def _excluded_rises(trainer: Trainer, size: str, seed: int) -> Outcome:
     circuit = analysis(trainer, mainline(trainer, size, seed))
-    path, ends = circuit["trajectory"], circuit["phases"]
+    path, ends = circuit["trajectory"], circuit["training_stages"]
     steps, excluded, train = (np.asarray(path[k], float) for k in ("step", "excluded_loss", "train_loss"))
     low, turn = ends["memorisation_ends"], ends["circuit_formation_ends"]
     if low is None or turn is None:
@@ -142,7 +142,7 @@ def _excluded_rises(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 def _gini(trainer: Trainer, size: str, seed: int) -> Outcome:
     circuit = analysis(trainer, mainline(trainer, size, seed))
-    path, ends = circuit["trajectory"], circuit["phases"]
+    path, ends = circuit["trajectory"], circuit["training_stages"]
     steps = np.asarray(path["step"], float)
     low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     if None in (low, turn):
@@ -164,7 +164,7 @@ def _gini(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 def _squares(trainer: Trainer, size: str, seed: int) -> Outcome:
     circuit = analysis(trainer, mainline(trainer, size, seed))
-    path, ends = circuit["trajectory"], circuit["phases"]
+    path, ends = circuit["trajectory"], circuit["training_stages"]
     steps, squares = np.asarray(path["step"], float), np.asarray(path["sum_of_squares"], float)
     low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     if None in (low, turn):
@@ -177,7 +177,7 @@ def _squares(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _phases(trainer: Trainer, size: str, seed: int) -> Outcome:
-    ends = analysis(trainer, mainline(trainer, size, seed))["phases"]
+    ends = analysis(trainer, mainline(trainer, size, seed))["training_stages"]
     a, b, c = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
     values = {"memorisation_ends": a, "circuit_formation_ends": b, "cleanup_ends": c}
     holds = None not in (a, b, c) and a < b < c
