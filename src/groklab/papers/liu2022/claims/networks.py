@@ -54,8 +54,8 @@ def _accuracies(trainer: Trainer, seed: int) -> Outcome:
         right = curves["train_accuracy"][-1] * n + curves["test_accuracy"][-1] * (55 - n)
         real.append(float(right / 55))
         quality = parallelogram_quality(run.weights(member=i)["embed.W_E"], build_task(run.experiments[i]), train)
-        predicted.append(quality["predicted_accuracy"])
-        ideal.append(quality["ideal_accuracy"])
+        predicted.append(quality.predicted_accuracy)
+        ideal.append(quality.ideal_accuracy)
     a, b = np.array(real), np.array(predicted)
     values: dict[str, Any] = {
         "correlation": float(np.corrcoef(a, b)[0, 1]),

@@ -66,8 +66,8 @@ def _seed58(trainer: Trainer, seed: int) -> Outcome:
     }
     expected = {"train_step": 1130, "test_step": 1529, "rqi_step": 800}
     near = all(values[k] is not None and abs(values[k] - v) <= 1 for k, v in expected.items())
-    perfect = values["test_accuracy"] == 1 and last["rqi"] == 1 and last["ideal_accuracy"] == 1
-    holds = near and perfect and abs(values["initial_loss"] - 0.981266) < 2e-6 and last["n_parallelograms_train"] == 44
+    perfect = values["test_accuracy"] == 1 and last.rqi == 1 and last.ideal_accuracy == 1
+    holds = near and perfect and abs(values["initial_loss"] - 0.981266) < 2e-6 and last.n_parallelograms_train == 44
     sentence = f"train, test, RQI at {values['train_step']}, {values['test_step']}, {values['rqi_step']}"
     return Outcome(values, holds, sentence)
 

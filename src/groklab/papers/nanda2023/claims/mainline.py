@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from groklab.measures import MEASURES
+from groklab.measures.ablations import ablations
+from groklab.measures.attention import attention
+from groklab.measures.frequencies import directions, key_frequencies
+from groklab.measures.progress import progress
 from groklab.papers.nanda2023.claims.runs import analysis, chance_loss, final, first_below, mainline, trial
 from groklab.reproduction import Claim, Outcome, Trainer
 
@@ -24,7 +27,7 @@ def _groks(trainer: Trainer, size: str, seed: int) -> Outcome:
 def _key_frequencies(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
     weights, task, _, experiment = final(run)
-    by_rule = MEASURES["key_frequencies"](weights, task, network=experiment.network)
+    by_rule = key_frequencies(weights, task, network=experiment.network)
     keys = by_rule["frequencies"]
     few = 3 <= len(keys) <= (6 if size == "full" else 8)
     holds = keys == PAPER_KEYS if size == "full" and seed == 0 else few
@@ -42,21 +45,21 @@ def _logit_fit(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 def _rank(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
-    weights, task, train, experiment = final(run)
-    spectrum = MEASURES["directions"](weights, task, train, network=experiment.network)
-    singular = np.asarray(spectrum["singular_values"])
+    weights, task, _, experiment = final(run)
+    spectrum = directions(weights, task, network=experiment.network)
+    singular = spectrum.singular_values
     n = 2 * len(analysis(trainer, run)["key_frequencies"])
     gap = float(singular[n - 1] / singular[n])
-    residual = float(spectrum["residual_ratio"])
+    residual = spectrum.residual_ratio
     values = {"directions": n, "gap": gap, "residual_ratio": residual, "last_kept": float(singular[n - 1])}
     holds = gap >= 3 and int(np.argmax(singular[:-1] / singular[1:])) == n - 1
     return Outcome(values, holds, f"{n} singular values, then a gap of {gap:.1f} times; residual {residual:.2%}")
 
 
 def _directions(trainer: Trainer, size: str, seed: int) -> Outcome:
-    weights, task, train, experiment = final(mainline(trainer, size, seed))
-    directions = MEASURES["directions"](weights, task, train, network=experiment.network)
-    fve = [*np.ravel(directions["cos_fve"]), *np.ravel(directions["sin_fve"])]
+    weights, task, _, experiment = final(mainline(trainer, size, seed))
+    along = directions(weights, task, network=experiment.network)
+    fve = [*along.cos_fve, *along.sin_fve]
     values = {"smallest_fve": float(min(fve)), "largest_fve": float(max(fve))}
     return Outcome(values, min(fve) >= 0.85, f"{min(fve):.1%} to {max(fve):.1%} over {len(fve)} directions")
 
@@ -69,10 +72,9 @@ def _neurons(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _attention(trainer: Trainer, size: str, seed: int) -> Outcome:
-    weights, task, train, experiment = final(mainline(trainer, size, seed))
-    attention = MEASURES["attention"](weights, task, train, network=experiment.network)
-    to_itself = float(np.max(np.asarray(attention["mean_pattern"])[:, -1]))
-    linear = np.asarray(attention["linear_fve"])
+    weights, task, _, experiment = final(mainline(trainer, size, seed))
+    heads = attention(weights, task, network=experiment.network)
+    to_itself, linear = float(np.max(heads.mean_pattern[:, -1])), heads.linear_fve
     values = {
         "attention_to_equals": to_itself,
         "smallest_linear_fve": float(linear.min()),
@@ -89,8 +91,8 @@ def _ablations(trainer: Trainer, size: str, seed: int) -> Outcome:
     circuit = analysis(trainer, run)
     weights, task, train, experiment = final(run)
     p = task.modulus
-    single = MEASURES["ablations"](weights, task, train, network=experiment.network)
-    others = np.delete(np.asarray(single["loss_without_frequency"]), np.array(circuit["key_frequencies"]) - 1)
+    single = ablations(weights, task, train, network=experiment.network)
+    others = np.delete(single.loss_without_frequency, np.array(circuit["key_frequencies"]) - 1)
     change = float(np.max(np.abs(others / circuit["loss"] - 1), initial=0))
     values = {
         "excluded_loss": circuit["excluded_loss"],
@@ -193,7 +195,7 @@ def _centring(trainer: Trainer, size: str, seed: int) -> Outcome:
     # the same number added to all answers, of a size that depends on the input
     direction = np.random.default_rng(seed).normal(size=(weights["unembed.W_U"].shape[0], 1)).astype("float64")
     moved["unembed.W_U"] = weights["unembed.W_U"] + direction
-    one, other = (MEASURES["progress"](w, task, train, network=experiment.network) for w in (weights, moved))
+    one, other = (progress(w, task, train, network=experiment.network) for w in (weights, moved))
     change = max(abs(other[k] / one[k] - 1) for k in ("loss", "train_loss", "test_loss", "logit_fve"))
     return Outcome({"largest_relative_change": change}, change < 1e-5, f"changes by at most {change:.1e}")
 
