@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from groklab.errors import InputError
 from groklab.tasks.evaluation import invert
-from groklab.tasks.expression import MAX_LENGTH, MAX_NESTING, Expression, parse
+from groklab.tasks.expression import MAX_LENGTH, MAX_NESTING, Expression, find_direction, is_commutative, parse
 
 Reference = Callable[[int, int, int, int], int | None]
 Written = tuple[str, Reference]
@@ -239,12 +239,12 @@ def test_direction_and_commutativity() -> None:
         "x^11 + y": (1, True),  # Fermat: x^11 = x mod 11
     }
     for text, (direction, commutative) in cases.items():
-        assert parse(text).direction(11) == direction, text
-        assert parse(text).commutative(11) == commutative, text
-    assert parse("x^2").direction(11) is None
-    assert not parse("x^2").commutative(11)
-    assert parse("xyz").commutative(5)
-    assert not parse("x + y - z").commutative(5)
+        assert find_direction(parse(text).table(11), 11) == direction, text
+        assert is_commutative(parse(text).table(11)) == commutative, text
+    assert find_direction(parse("x^2").table(11), 11) is None
+    assert not is_commutative(parse("x^2").table(11))
+    assert is_commutative(parse("xyz").table(5))
+    assert not is_commutative(parse("x + y - z").table(5))
 
 
 def test_broadcasting_keeps_unused_operands() -> None:

@@ -68,7 +68,8 @@ def frequency_sparsity(matrix: np.ndarray, threshold: float = THRESHOLD, half_ra
     """
     if not 0 <= threshold < 1:
         raise InputError("threshold", threshold, "needs a number from 0 up to, but not including, 1")
-    return _sparsity(*_pairs(matrix, half_range), threshold)
+    norms = np.linalg.norm(_pairs(matrix, half_range), axis=2)
+    return float((norms > threshold * norms.max(axis=1, keepdims=True)).mean())
 
 
 def coefficient_ratio(matrix: np.ndarray, half_range: bool = False) -> float:
@@ -77,22 +78,29 @@ def coefficient_ratio(matrix: np.ndarray, half_range: bool = False) -> float:
     Weak frequencies count as much as strong ones; one that is zero counts as 0. It depends on where residues begin:
     shifting the rows turns μ_k into ν_k (see `singular_ratio`). half_range, InputError: as of `wave_vectors`.
     """
-    return _coefficient_ratio(*_pairs(matrix, half_range))
+    norms = np.linalg.norm(_pairs(matrix, half_range), axis=2)
+    return float(_quotient(norms.min(axis=0), norms.max(axis=0)).mean())
 
 
 def singular_ratio(matrix: np.ndarray) -> float:
-    """Return the mean over k = 1..(p−1)//2 of σ₂/σ₁ of the 2 × d matrix [μ_k; ν_k]: an FCR that no shift of rows
-    changes.
+    """Return the mean over k = 1..(p−1)//2 of σ₂/σ₁ of the 2 × d matrix [μ_k; ν_k].
 
-    A shift turns each pair by an angle, which leaves singular values the same. At most the FCR. Raises InputError as
-    `wave_vectors` does.
+    An FCR that no shift of the rows changes: a shift turns each pair by an angle, which leaves singular values the
+    same. At most the FCR. Raises InputError as `wave_vectors` does.
     """
-    return _singular_ratio(*_pairs(matrix))
+    mu, nu = _pairs(matrix)
+    swap = (np.linalg.norm(nu, axis=1) > np.linalg.norm(mu, axis=1))[:, None]
+    longer, shorter = np.where(swap, nu, mu), np.where(swap, mu, nu)
+    a, b, c = (np.sum(x * y, axis=1) for x, y in ((longer, longer), (longer, shorter), (shorter, shorter)))
+    # σ₁σ₂ is the area that both span: by its height, since a·c − b² would lose the digits of small ones
+    height = np.linalg.norm(shorter - _quotient(b, a)[:, None] * longer, axis=1)
+    return float(_quotient(np.sqrt(a) * height, (a + c + np.hypot(a - c, 2 * b)) / 2).mean())
 
 
 def cosine_led(matrix: np.ndarray) -> float:
     """Return the share of k = 1..(p−1)//2 with ‖μ_k‖ > ‖ν_k‖; InputError as of `wave_vectors`."""
-    return _cosine_led(*_pairs(matrix))
+    cosines, sines = np.linalg.norm(_pairs(matrix), axis=2)
+    return float((cosines > sines).mean())
 
 
 @measure("fourier_sparsity", online=True)
@@ -108,14 +116,12 @@ def fourier_sparsity(weights: Weights, task: Task) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for name, matrix in _matrices(weights, task).items():
-        mu, nu = wave_vectors(matrix)
-        cosines, sines = np.linalg.norm(mu, axis=1), np.linalg.norm(nu, axis=1)
-        n = (len(matrix) - 1) // 2
+        cosines, sines = np.linalg.norm(wave_vectors(matrix), axis=2)
         values |= {
-            f"ffs_{name}": _sparsity(mu[:n], nu[:n], THRESHOLD),
-            f"fcr_{name}": _coefficient_ratio(mu[:n], nu[:n]),
-            f"sigma_ratio_{name}": _singular_ratio(mu[:n], nu[:n]),
-            f"cosine_led_{name}": _cosine_led(mu[:n], nu[:n]),
+            f"ffs_{name}": frequency_sparsity(matrix),
+            f"fcr_{name}": coefficient_ratio(matrix),
+            f"sigma_ratio_{name}": singular_ratio(matrix),
+            f"cosine_led_{name}": cosine_led(matrix),
             f"cos_norm_{name}": cosines,
             f"sin_norm_{name}": sines,
         }
@@ -143,29 +149,6 @@ def _pairs(matrix: np.ndarray, half_range: bool = False) -> tuple[np.ndarray, np
     mu, nu = wave_vectors(matrix, half_range)
     n = (len(matrix) - 1) // 2
     return mu[:n], nu[:n]
-
-
-def _sparsity(mu: np.ndarray, nu: np.ndarray, threshold: float) -> float:
-    norms = np.linalg.norm([mu, nu], axis=2)
-    return float((norms > threshold * norms.max(axis=1, keepdims=True)).mean())
-
-
-def _cosine_led(mu: np.ndarray, nu: np.ndarray) -> float:
-    return float((np.linalg.norm(mu, axis=1) > np.linalg.norm(nu, axis=1)).mean())
-
-
-def _coefficient_ratio(mu: np.ndarray, nu: np.ndarray) -> float:
-    norms = np.linalg.norm([mu, nu], axis=2)
-    return float(_quotient(norms.min(axis=0), norms.max(axis=0)).mean())
-
-
-def _singular_ratio(mu: np.ndarray, nu: np.ndarray) -> float:
-    swap = (np.linalg.norm(nu, axis=1) > np.linalg.norm(mu, axis=1))[:, None]
-    longer, shorter = np.where(swap, nu, mu), np.where(swap, mu, nu)
-    a, b, c = (np.sum(x * y, axis=1) for x, y in ((longer, longer), (longer, shorter), (shorter, shorter)))
-    # σ₁σ₂ is the area that both span: by its height, since a·c − b² would lose the digits of small ones
-    height = np.linalg.norm(shorter - _quotient(b, a)[:, None] * longer, axis=1)
-    return float(_quotient(np.sqrt(a) * height, (a + c + np.hypot(a - c, 2 * b)) / 2).mean())
 
 
 def _quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:

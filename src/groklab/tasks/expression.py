@@ -86,17 +86,13 @@ class Expression:
         answers, units = self._run(values, p)
         return np.where(units, answers, -1)
 
-    def direction(self, p: int) -> int | None:
-        """Return +1 if the value mod p depends on (x+y) mod p alone, -1 if on (x-y) mod p alone, otherwise None."""
-        return find_direction(self.table(p), p)
-
-    def commutative(self, p: int) -> bool:
-        """Return whether no exchange of operands changes the value mod p, or its existence; False for one operand."""
-        return is_commutative(self.table(p))
-
 
 def find_direction(table: Integers, p: int) -> int | None:
-    """Return `Expression.direction` of a table of answers, where a negative answer means 'no such input'."""
+    """Return +1 where the answer depends on (x+y) mod p alone, -1 where on (x-y) mod p alone, otherwise None.
+
+    Args:
+        table: answers; a negative one means 'no such input'.
+    """
     if table.ndim != 2 or not (table >= 0).any():
         return None
     x, y = np.nonzero(table >= 0)
@@ -111,7 +107,7 @@ def find_direction(table: Integers, p: int) -> int | None:
 
 
 def is_commutative(table: Integers) -> bool:
-    """Return `Expression.commutative` of a table of answers, where a negative answer means 'no such input'."""
+    """Return whether no exchange of operands changes an answer of a table, or its existence; False for one operand."""
     if table.ndim < 2:
         return False
     return all(np.array_equal(table, table.swapaxes(axis, axis + 1)) for axis in range(table.ndim - 1))

@@ -66,11 +66,7 @@ class Group:
             d_vocab=vocabulary_size(self.layout, n),
             n_classes=n,
             algebra=Algebra(
-                operation=name,
-                operands=operands,
-                n_answers=n,
-                commutative=bool((table == table.T).all()),
-                table=table,
+                operation=name, operands=operands, n_answers=n, commutative=bool((table == table.T).all()), table=table
             ),
         )
 

@@ -186,6 +186,8 @@ def check_applies(equations: Equations) -> None:
         )
 
 
+# matrices are small: threads would only wait for each other
+@threads(1)
 def theory(
     equations: Equations,
     *,
@@ -201,14 +203,6 @@ def theory(
     `n_train`, `fraction`, `p_linear`, `ideal_accuracy`, `lambda_3` and `steps` (None where infinite). Where it does not
     apply `does_not_apply` says why.
     """
-    # matrices are small: threads would only wait for each other
-    with threads(1):
-        return _theory(equations, fractions, draws, normalisation, seed)
-
-
-def _theory(
-    equations: Equations, fractions: Sequence[float] | None, draws: int, normalisation: Normalisation, seed: int
-) -> dict[str, Any]:
     result: dict[str, Any] = {
         "p": equations.p,
         "n_pairs": equations.n_pairs,
