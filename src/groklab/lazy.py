@@ -30,6 +30,7 @@ __all__ = [
     "jit",
     "jnp",
     "lax",
+    "np",
     "optax",
     "optax_contrib",
     "pl",
@@ -141,6 +142,7 @@ if TYPE_CHECKING:
     import diffrax
     import jax
     import jax.numpy as jnp
+    import numpy as np
     import optax
     import optax.contrib as optax_contrib
     import polars as pl
@@ -150,7 +152,7 @@ if TYPE_CHECKING:
 else:
     jax, jnp, lax = (_Library(name, configure) for name in ("jax", "jax.numpy", "jax.lax"))
     optax, optax_contrib, diffrax = (_Library(name, configure) for name in ("optax", "optax.contrib", "diffrax"))
-    pl, scipy = _Library("polars"), _Library("scipy")
+    np, pl, scipy = (_Library(name) for name in ("numpy", "polars", "scipy"))
     jit, custom_vjp = (functools.partial(_Transformed, name) for name in ("jit", "custom_vjp"))
     Bool, Complex128, Float, Float64, Int, Shaped = map(
         _Shape, ("Bool", "Complex128", "Float", "Float64", "Int", "Shaped")

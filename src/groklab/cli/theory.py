@@ -200,7 +200,7 @@ def _write_figure(
 
 def _print_figure(entry: dict[str, str | None]) -> None:
     if "figure" in entry:
-        where = entry["figure"] or "none, as the theory does not apply"
+        where = entry["figure"] or "none is drawn, as the theory does not apply"
         console_for(False).print(f"figure: {where}", soft_wrap=True, markup=False)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from groklab.errors import check_choice
 from groklab.experiment import SIZES
-from groklab.experiment.yaml_input import load_yaml
 from groklab.registry import Discovered
 from groklab.text import flattened
 
@@ -75,6 +74,8 @@ def preset(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
 
 def description_of(what: str | Path | Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return an experiment, a preset's name or a YAML file as a description, and settings by dotted name on top."""
+    from groklab.experiment.yaml_input import load_yaml
+
     if not isinstance(what, str | Path):
         return what.to_dict(), {}
     if str(what) in PRESETS:

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from groklab.lazy import np
 
 #: Version of the definitions below; stored with every result that uses them.
 DEFINITION = "groklab/1"

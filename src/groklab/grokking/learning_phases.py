@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
-import numpy as np
-
 from groklab.errors import InputError, check_choice
+from groklab.lazy import np
 
 Phase = Literal["comprehension", "grokking", "memorisation", "confusion", "undefined"]
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from groklab import grokking
 from groklab.errors import DamagedError, InputError
+from groklab.lazy import pl
 from groklab.store import locks, storage
 
 if TYPE_CHECKING:
