@@ -6,7 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +14,16 @@ from corpus import Corpus
 
 PROGRAM = """
 import json, sys
-sys.argv = ["groklab", *sys.argv[1:]]
 from groklab.cli import main
-try:
-    main()
-finally:
-    print("\\n" + json.dumps(sorted(name for name in sys.modules if "." not in name)), file=sys.stderr)
+modules = {}
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["groklab", *arguments]
+    try:
+        main()
+    except SystemExit:
+        pass
+    modules[" ".join(arguments)] = sorted(name for name in sys.modules if "." not in name)
+print("\\n" + json.dumps(modules), file=sys.stderr)
 """
 #: Each takes a tenth of a second and more.
 HEAVY = {
@@ -27,7 +31,9 @@ HEAVY = {
     "distributed",
     "diffrax",
     "jax",
+    "jaxtyping",
     "jinja2",
+    "numpy",
     "optax",
     "plotly",
     "polars",
@@ -35,46 +41,106 @@ HEAVY = {
     "scipy",
     "torch",
 }
-#: What looking at runs needs: tables of numbers.
-TABLES = {"numpy", "polars", "safetensors"}
+#: What settings and runs are read with.
+ARRAYS = {"numpy", "safetensors"}
+#: What several experiments are planned with.
+TABLES = {*ARRAYS, "polars"}
 
 
-def modules_of(code: str, *arguments: str, home: Path | None = None) -> set[str]:
-    """The packages that a fresh interpreter has imported in the end."""
+def output_of(code: str, *arguments: str) -> Any:
+    """Return what a fresh interpreter prints last, which is JSON."""
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-    names: list[str] = json.loads(done.stderr.rstrip().rpartition("\n")[2])
-    return set(names)
+    return json.loads(done.stderr.rstrip().rpartition("\n")[2])
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def check(allowed: set[str], *commands: list[str]) -> None:
+    """Run commands one after the other in one fresh interpreter, and check after each what has been imported."""
+    for command, modules in output_of(PROGRAM, json.dumps(commands)).items():
+        assert set(modules) & HEAVY <= allowed, command
+
+
+def test_what_needs_no_numbers_imports_no_library_of_them() -> None:
+    check(
+        set(),
         ["--version"],
         ["--help"],
         ["train", "--help"],
         ["sweep", "--help"],
+        ["phase-diagram", "--help"],
+        ["reproduce", "--help"],
         ["trian"],
+        ["train"],
         ["train", "--budgt", "3"],
+        ["train", "micro", "--seeds", "many"],
+    )
+
+
+def test_completion_imports_no_library_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_GROKLAB_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "groklab tra")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    check(set(), [])
+
+
+def test_settings_and_runs_are_read_with_arrays_alone() -> None:
+    check(
+        ARRAYS,
         ["train", "mikro"],
+        ["train", "nowhere.yaml"],
+        ["tasks", "labels", "mikro"],
+        ["sweep", "mikro", "--grid", "seed=0,1"],
         ["presets"],
         ["presets", "micro"],
         ["presets", "--json"],
-    ],
-    ids=" ".join,
-)
-def test_what_needs_no_numbers_imports_no_library_of_them(arguments: list[str]) -> None:
-    assert not modules_of(PROGRAM, *arguments) & HEAVY
+        ["presets", "mikro"],
+        ["train", "micro", "optimiser.weigth_decay=1"],
+        ["train", "micro", "task.p=-3"],
+        ["train", "micro", "task.p"],
+        ["train", "micro", "network.kind=mpl"],
+        ["train", "micro", "learner=rmf"],
+        ["train", "micro", "measures.names=[norm]"],
+        ["train", "micro", "--freeze"],
+        ["train", "micro", "--from", "nothing@3"],
+        ["tasks", "labels", "micro", "task.p=-3"],
+        ["theory", "--p", "1"],
+        ["theory", "--normalisation", "none"],
+        ["resume", "nothing"],
+        ["show", "nothing"],
+        ["report", "nothing"],
+        ["runs"],
+        ["runs", "--json"],
+        ["runs", "--status", "none"],
+        ["runs", "rm", "nothing"],
+        ["tasks"],
+        ["measures"],
+        ["export", "nothing", "--to", "safetensors"],
+    )
 
 
-def test_runs_are_listed_without_jax(corpus: Corpus) -> None:
-    corpus.copy("mlp")
-    for arguments in (["runs"], ["runs", "--json"], ["show", "none"]):
-        assert modules_of(PROGRAM, *arguments) & HEAVY <= TABLES, arguments
+def test_other_refusals_import_no_jax() -> None:
+    check(
+        TABLES,
+        ["sweep", "micro", "--grid", "optimizer.b1=1"],
+        ["compare", "none", "nothing"],
+        ["measure", "nothing"],
+        ["explain", "nothing"],
+        ["import", "nothing.pth"],
+        ["phase-diagram", "nothing"],
+        ["reproduce", "controlls"],
+        ["reproduce"],
+    )
+
+
+def test_runs_are_listed_and_found_without_jax(corpus: Corpus) -> None:
+    name = corpus.copy("mlp").name
+    check(ARRAYS, ["runs"], ["runs", "--json"], ["show", "none"], ["runs", "tag", name, "old"])
+    # the steps of its metrics are looked at
+    check(TABLES, ["show", name, "--json"])
 
 
 def test_importing_groklab_imports_nothing_heavy() -> None:
     code = "import json, sys, groklab; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
-    assert not modules_of(code) & {*HEAVY, "numpy", "pydantic", "typer", "groklab.papers"}
+    assert not set(output_of(code)) & {*HEAVY, "numpy", "pydantic", "typer", "groklab.papers"}
 
 
 def test_every_public_name_is_there() -> None:
@@ -86,7 +152,7 @@ def test_every_public_name_is_there() -> None:
         "assert jax.config.jax_enable_x64 if (jax := sys.modules.get('jax')) else True\n"
         "print(json.dumps(sorted(n for n in sys.modules if n.endswith('.claims') or '.' not in n)), file=sys.stderr)"
     )
-    modules = modules_of(code)
+    modules = set(output_of(code))
     assert not modules & {"dask", "distributed", "jinja2", "plotly"}
     assert not [name for name in modules if name.startswith("groklab.papers.") and name.endswith(".claims")]
 

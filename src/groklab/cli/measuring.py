@@ -7,16 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from groklab.cli.app import TAKE_APART, Json, app, console_for, emit
+from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table
 from groklab.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import Console
 
     from groklab.analysis.checkpoints import Progress as Report
     from groklab.measures.registry import NamedTable
@@ -123,7 +120,9 @@ def _print_tables(run: Run, name: str, member: int, keys: list[int] | None, step
 
 
 def _print_named(table: NamedTable, console: Console) -> None:
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    from rich.text import Text
+
+    drawn = plain_table(padding=(0, 2, 0, 0))
     for place, heading in enumerate(table.head):
         numeric = place > 0 and all(row[place][:1] in "-0123456789–" and ", " not in row[place] for row in table.rows)
         drawn.add_column(Text(heading), justify="right" if numeric else "left")
@@ -136,7 +135,7 @@ def _print_frame(frame: pl.DataFrame, console: Console) -> None:
     """Print numbers by name at the first, the middle and the last checkpoint, and arrays by their length."""
     steps = frame["step"].to_list()
     places = sorted({0, len(steps) // 2, len(steps) - 1})
-    table = Table(box=None, padding=(0, 1))
+    table = plain_table(padding=(0, 1), pad_edge=True)
     table.add_column("step")
     for place in places:
         table.add_column(f"{steps[place]:,}", justify="right")
@@ -186,6 +185,8 @@ def explain(
 @contextmanager
 def bar(console: Console, what: str) -> Iterator[Report]:
     """Show a bar with the time left, which goes away at the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from groklab.cli.app import TRAIN, Json, Quiet, Stopped, app, console_for, emit, view_for
+from groklab.cli.app import TRAIN, Json, Quiet, Stopped, app, console_for, emit, plain_table, view_for
 from groklab.errors import InputError, Interrupted
 from groklab.text import duration
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from groklab.reproduction import PaperResult
 
 
@@ -96,10 +95,12 @@ def reproduce(
 
 def _print(console: Console, result: PaperResult, what: str, seeds: int | None) -> None:
     """Print one line per claim, the tally, and how to continue."""
+    from rich.text import Text
+
     from groklab.cli.live import verdict_text
     from groklab.reproduction.verdict import label
 
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     table.add_column("claim", style="bold", overflow="fold")
     table.add_column("verdict", no_wrap=True)
     table.add_column("measured")
@@ -138,7 +139,7 @@ def _list(as_json: bool) -> None:
     console = console_for(False)
     for paper in PAPERS.values():
         console.print(f"[bold]{paper.name}[/bold]  {paper.title}")
-        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        table = plain_table(padding=(0, 2))
         table.add_column("", no_wrap=True)
         table.add_column("--quick", justify="right", no_wrap=True)
         table.add_column("--full", justify="right", no_wrap=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from groklab.cli.app import LOOK, Json, app, console_for, emit
 from groklab.device import home, readable_bytes
@@ -15,6 +14,8 @@ from groklab.errors import InputError, did_you_mean, shorten
 from groklab.grokking.learning_phases import GAP, THRESHOLD
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from groklab.report.sweep_published import Comparison
     from groklab.sweeps import Sweep
     from groklab.sweeps.cells import Slice
@@ -112,12 +113,6 @@ def phase_diagram(
 
       groklab phase-diagram toy --x optimiser.learning_rate --y optimiser.weight_decay --published data_add_r --json
     """
-    from groklab.report.sweep_page import page_path, write_page
-    from groklab.report.sweep_published import as_json as content
-    from groklab.report.sweep_published import compare
-    from groklab.report.sweep_words import page_command
-    from groklab.sweeps.study import phase_summary, study
-
     held: dict[str, Any] = {}
     for text in at or []:
         key, equals, value = text.partition("=")
@@ -128,6 +123,12 @@ def phase_diagram(
         held[key] = value
     _check_out(out)
     target = find_sweep(sweep)
+    from groklab.report.sweep_page import page_path, write_page
+    from groklab.report.sweep_published import as_json as content
+    from groklab.report.sweep_published import compare
+    from groklab.report.sweep_words import page_command
+    from groklab.sweeps.study import phase_summary, study
+
     result = study(target, x=x, y=y, at=held, threshold=threshold, gap=gap, boundary=boundary)
     comparison = None if published is None else compare(target, result, published)
     path = page_path(target, out, "phase-diagram.html")

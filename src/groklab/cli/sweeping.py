@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from groklab.cli.app import TRAIN, Json, Overrides, Quiet, Stopped, app, console_for, emit, view_for
 from groklab.errors import InputError, Interrupted
 from groklab.experiment.presets import check_name
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from groklab.sweeps import Sweep
 
 

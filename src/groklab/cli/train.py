@@ -59,7 +59,6 @@ def train(
     check_name(what)
     from groklab.experiment.reading import read
     from groklab.experiment.yaml_input import parse_overrides
-    from groklab.store.collection import Collection
 
     settings = parse_overrides(overrides or [])
     if plugin:
@@ -68,6 +67,8 @@ def train(
         run_name, _, step = start.partition("@")
         if not step.isdecimal():
             raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
+        from groklab.store.collection import Collection
+
         settings |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
     if take:
         settings["start.take"] = [part for text in take for part in text.split(",")]
@@ -130,8 +131,10 @@ def resume(
       groklab resume micro-1a2b3c4d budget.steps=10000
     """
     from groklab.experiment.yaml_input import parse_overrides
+    from groklab.store.collection import Collection
 
     settings = parse_overrides(overrides or [])
+    Collection().find(run)
     from groklab.cli.live import LiveView, PlainView
     from groklab.training import training
 
