@@ -14,6 +14,7 @@ import polars as pl
 import groklab as gl
 from corpus import Corpus
 from groklab.grokking.learning_phases import learning_phase
+from groklab.store import storage
 from groklab.sweeps import Sweep, folder, make_plan
 from groklab.sweeps.packing import pack
 
@@ -97,9 +98,9 @@ def written(
         row |= {"train_step": phase.train_step, "test_step": phase.test_step, "phase_reason": phase.reason}
         known = {"step": steps, "train_accuracy": train, "test_accuracy": test, "train_loss": test, "test_loss": test}
         curves.append(pl.DataFrame({"member": np.full(len(steps), row["member"]), **known}))
-    folder.write_table(files.path / "table.parquet", folder.table_of(files, rows))
+    storage.write_table(files.path / "table.parquet", folder.table_of(files, rows))
     blank = pl.DataFrame(schema=folder.CURVE_SCHEMA)
     columns = list(folder.CURVE_SCHEMA)
     kept = [blank, *(frame.select(columns).cast(pl.Schema(folder.CURVE_SCHEMA)) for frame in curves)]
-    folder.write_table(files.path / "curves.parquet", pl.concat(kept))
+    storage.write_table(files.path / "curves.parquet", pl.concat(kept))
     return files

@@ -29,7 +29,7 @@ from groklab.report.spark_lines import DASH, HEIGHT, WIDTH, across, spark_lines
 from groklab.report.sweep_page import argument, members_at, table_csv, write_members
 from groklab.report.sweep_words import experiment_text, page_command, sweep_command
 from groklab.store import storage
-from groklab.sweeps import Sweep, folder, make_plan, parse_grid
+from groklab.sweeps import Sweep, make_plan, parse_grid
 from groklab.sweeps.cells import headings
 from groklab.sweeps.packing import pack
 from groklab.sweeps.study import study, verdict_sentence, verdict_summary
@@ -346,7 +346,7 @@ def test_mixtures_are_written_by_their_formulas(home: Path) -> None:
     sweep = Sweep.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
     rows = headings("task.expressions", sweep.keys["task.expressions"])
     assert [(r.text, r.name) for r in rows] == [("x + y, xy", "add, multiply"), ("x + y, 2x + y", "add, 2x_y")]
-    folder.write_table(
+    storage.write_table(
         sweep.path / "table.parquet",
         sweep.table.with_columns(pl.lit(50).alias("steps"), pl.lit("finished").alias("status")),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from groklab.errors import InputError
-from groklab.sweeps import folder
+from groklab.store import storage
 from groklab.sweeps.study import phase_counts, phase_summary, study, verdict_counts, verdict_summary
 from invented_sweep import EXPRESSION, FRACTION, LR, WD, Outcome, written
 
@@ -130,7 +130,7 @@ def test_seeds_of_a_grid_are_pooled_as_others_are(home: Path) -> None:
 
 def test_a_table_that_lacks_a_column_is_built_again(home: Path) -> None:
     sweep = written(home, "old", {WD: [0, 1]}, lambda p, seed: Outcome())
-    folder.write_table(sweep.path / "table.parquet", sweep.table.drop("best_test_accuracy"))
+    storage.write_table(sweep.path / "table.parquet", sweep.table.drop("best_test_accuracy"))
     assert "best_test_accuracy" in sweep.table.columns
     # there are no packs to build it from
     assert set(sweep.table["status"]) == {"pending"}

@@ -1,4 +1,4 @@
-"""One member of an ensemble, looked at as a run of its own."""
+"""One member of an ensemble as a run of its own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from groklab.store.run import Run
 
 
 class OneMember(Run):
-    """The member at a place of a run, to be read only: its experiment, its curves, its weights.
+    """A member of a run, read-only: its experiment, its curves, its weights.
 
     A member that stopped before the others keeps its last weights in all later checkpoints of the run; here they are
-    those of the step at which it stopped. title: what to call it.
+    those of the step at which it stopped.
     """
 
     def __init__(self, run: Run, place: int, title: str) -> None:
@@ -44,21 +44,21 @@ class OneMember(Run):
 
     @property
     def status(self) -> dict[str, Any]:
-        """The run's status, with what this member alone has reached, and its share of the time."""
-        whole = self.run.status
-        known = whole["members"][self.place : self.place + 1]
-        found = {**whole, "members": known, "seconds": whole["seconds"] / self.run.n_members}
-        if not known:
-            return found
-        found["step"] = int(known[0].get("steps", whole["step"]))
-        if whole["status"] in ("finished", "diverged"):
-            found["status"] = "diverged" if known[0].get("diverged") else "finished"
+        """The run's status, with this member's alone, and its share of the time."""
+        of_run = self.run.status
+        own = of_run["members"][self.place : self.place + 1]
+        status = {**of_run, "members": own, "seconds": of_run["seconds"] / self.run.n_members}
+        if not own:
+            return status
+        status["step"] = int(own[0].get("steps", of_run["step"]))
+        if of_run["status"] in ("finished", "diverged"):
+            status["status"] = "diverged" if own[0].get("diverged") else "finished"
             # what ended the last of them need not have ended this one
-            if known[0].get("diverged"):
-                found["reason"] = "diverged"
-            elif found["step"] < whole["step"] or whole["reason"] == "diverged":
-                found["reason"] = "grokked"
-        return found
+            if own[0].get("diverged"):
+                status["reason"] = "diverged"
+            elif status["step"] < of_run["step"] or of_run["reason"] == "diverged":
+                status["reason"] = "grokked"
+        return status
 
     @property
     def metrics(self) -> pl.DataFrame:
@@ -67,9 +67,9 @@ class OneMember(Run):
 
     @property
     def measured(self) -> pl.DataFrame | None:
-        """What measures on line have given of it, as member 0."""
-        found = self.run.measured
-        return None if found is None else self._alone(found)
+        """Its online measures, as member 0."""
+        measured = self.run.measured
+        return None if measured is None else self._alone(measured)
 
     def _alone(self, frame: pl.DataFrame) -> pl.DataFrame:
         own = frame.filter(pl.col("member") == self.place)

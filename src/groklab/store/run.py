@@ -12,7 +12,6 @@ tags.json, report.html, lock.json (while a process writes it)
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import warnings
@@ -170,7 +169,7 @@ class Run:
 
     def write_metrics(self, frame: pl.DataFrame) -> None:
         """Replace the metrics; the file holds its own checksum among its metadata."""
-        self._write_table("metrics.parquet", frame)
+        storage.write_table(self.path / "metrics.parquet", frame)
 
     @property
     def measured(self) -> pl.DataFrame | None:
@@ -179,24 +178,11 @@ class Run:
 
     def write_measured(self, frame: pl.DataFrame) -> None:
         """Replace what measures on line have given."""
-        self._write_table("measures.parquet", frame)
+        storage.write_table(self.path / "measures.parquet", frame)
 
     def _read_table(self, name: str) -> pl.DataFrame | None:
         path = self.path / name
-        if not path.exists():
-            return None
-        content = path.read_bytes()
-        # looked at before it is parsed: readers of Parquet end the whole process on some altered files
-        if not storage.is_sealed(content):
-            raise DamagedError(
-                f"{path} is damaged: its checksum does not match its content; `resume` rebuilds it by training again"
-            )
-        return pl.read_parquet(io.BytesIO(content))
-
-    def _write_table(self, name: str, frame: pl.DataFrame) -> None:
-        buffer = io.BytesIO()
-        frame.write_parquet(buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()})
-        storage.atomic_write(self.path / name, storage.seal(buffer.getvalue()))
+        return storage.read_table(path, "`resume` rebuilds it by training again") if path.exists() else None
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

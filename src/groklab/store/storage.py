@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from groklab.errors import DamagedError, InputError
+from groklab.lazy import pl
 
 _MARK = b"groklab_sha256:"
 #: What a file holds in the place of its own checksum until `seal` fills it in.
@@ -120,6 +122,29 @@ def is_sealed(content: bytes) -> bool:
     end = start + len(SEAL)
     blank = content[:start] + SEAL + content[end:]
     return start >= 0 and content[start:end] == _MARK + hashlib.sha256(blank).hexdigest().encode()
+
+
+def write_table(path: Path, frame: pl.DataFrame) -> None:
+    """Write a table as Parquet atomically, with its own checksum among its metadata."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False, metadata={"checksum": SEAL.decode()})
+    atomic_write(path, seal(buffer.getvalue()))
+
+
+def read_table(path: Path, help: str = "") -> pl.DataFrame:
+    """Read what `write_table` wrote.
+
+    Args:
+        help: what to do about damage, for the error.
+
+    Raises:
+        DamagedError: the file is damaged; FileNotFoundError: it is missing.
+    """
+    content = path.read_bytes()
+    # checked before it is parsed: readers of Parquet end the whole process on some altered files
+    if not is_sealed(content):
+        raise DamagedError(f"{path} is damaged: its checksum does not match its content{help and f'; {help}'}")
+    return pl.read_parquet(io.BytesIO(content))
 
 
 def disk_use(folder: Path) -> int:

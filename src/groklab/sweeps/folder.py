@@ -13,7 +13,6 @@ Table and curves are derived from the packs, and can be written again at any tim
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import time
@@ -354,23 +353,12 @@ def _column(values: list[Any]) -> list[Any]:
     return [None if v is None else json.dumps(v) for v in values]
 
 
-def write_table(path: Path, frame: pl.DataFrame) -> None:
-    """Write a table atomically, with its own checksum among its metadata."""
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", statistics=False, metadata={"checksum": storage.SEAL.decode()})
-    storage.atomic_write(path, storage.seal(buffer.getvalue()))
-
-
 def read_table(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
-    """Read a table that `write_table` wrote; None where it is missing, damaged or lacks columns, and is built again."""
+    """Read a table of a sweep; None where it is missing, damaged or lacks columns, and is built again."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        frame = storage.read_table(path)
+    except (DamagedError, OSError):
         return None
-    # checked before it is parsed: readers of Parquet end the whole process on some altered files
-    if not storage.is_sealed(content):
-        return None
-    frame = pl.read_parquet(io.BytesIO(content))
     return frame if schema.keys() <= set(frame.columns) else None
 
 
@@ -418,6 +406,6 @@ class SweepRecords:
         """Write table, curves and failures."""
         path = self.sweep.path
         storage.write_json(path / "failures.json", self.failures)
-        write_table(path / "curves.parquet", curves_of(self.curves))
-        write_table(path / "table.parquet", table_of(self.sweep, self.rows))
+        storage.write_table(path / "curves.parquet", curves_of(self.curves))
+        storage.write_table(path / "table.parquet", table_of(self.sweep, self.rows))
         self.written_at = time.monotonic()
