@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from groklab.analysis.analysing import analyse as analyse
     from groklab.analysis.analysing import explain as explain
     from groklab.analysis.checkpoints import take as take
-    from groklab.analysis.comparing import compare as compare
     from groklab.errors import DamagedError as DamagedError
     from groklab.errors import InputError as InputError
     from groklab.experiment.presets import PRESETS as PRESETS
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from groklab.reproduction import reproduce as reproduce
     from groklab.store.collection import Collection as Collection
     from groklab.store.collection import runs as runs
+    from groklab.store.comparing import compare as compare
     from groklab.store.run import Run as Run
     from groklab.sweeps.folder import Sweep as Sweep
     from groklab.sweeps.scheduler import sweep as sweep
@@ -68,7 +68,7 @@ _MODULES = {
     "Task": "tasks",
     "activations": "networks",
     "analyse": "analysis.analysing",
-    "compare": "analysis.comparing",
+    "compare": "store.comparing",
     "explain": "analysis.analysing",
     "explain_task": "papers.task_explanation",
     "export": "interop.exporting",
