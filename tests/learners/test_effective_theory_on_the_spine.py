@@ -50,9 +50,10 @@ def test_it_trains_like_any_other_learner() -> None:
     )
     # beside itself the theory is right
     found = predicting.beside_run(run)
-    assert found["eta"] == 1e-3
-    theirs = {s: t for s, t in zip(found["theory"]["step"], np.transpose(found["theory"]["traces"]), strict=True)}
-    for step, places in zip(found["network"]["step"], np.transpose(found["network"]["traces"]), strict=True):
+    assert isinstance(found, predicting.TheoryBesideRun)
+    assert found.eta == 1e-3
+    theirs = {s: t for s, t in zip(found.theory.step, np.transpose(found.theory.traces), strict=True)}
+    for step, places in zip(found.network.step, np.transpose(found.network.traces), strict=True):
         np.testing.assert_allclose(np.abs(places), np.abs(theirs[step]), atol=1e-9)
 
 

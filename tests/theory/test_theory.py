@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import groklab as gl
-from groklab.analysis.predicting import beside_run
+from groklab.analysis.predicting import TheoryBesideRun, beside_run
 from groklab.cli import main
 from groklab.errors import InputError
-from groklab.figures.theory import embedding_traces, theory_by_fraction, when_reached
+from groklab.figures.theory import embedding_traces, theory_by_fraction
 from groklab.measures.representation import normalised, rqi
 from groklab.tasks import Arithmetic
 from groklab.theory.effective_theory import (
@@ -181,31 +181,36 @@ TOY = {
 def test_theory_and_run_side_by_side() -> None:
     run = gl.train(gl.read(TOY, {"network.d_embed": 2, "measures.names": ["parallelograms"], "measures.every": 10}))
     found = beside_run(run)
-    assert found["eta"] == 0.05
-    assert (found["network"]["step"], found["theory"]["step"][-1]) == ([0, 20, 40], 40)
+    assert isinstance(found, TheoryBesideRun)
+    assert found.eta == 0.05
+    assert (found.network.step, found.theory.step[-1]) == ([0, 20, 40], 40)
     # both begin at the run's own start, the theory's lines up to the axis they are seen along
     task = gl.read(TOY).task.build()
     start = normalised(run.weights(0)["embed.W_E"])
-    assert found["theory"]["rqi"][0] == found["network"]["rqi"][0] == rqi(start, task)
-    assert np.shape(found["network"]["traces"]) == (6, 3)
-    assert np.linalg.norm([t[-1] for t in found["network"]["traces"]]) > 5**0.5 - 1e-6
+    assert found.theory.rqi[0] == found.network.rqi[0] == rqi(start, task)
+    assert np.shape(found.network.traces) == (6, 3)
+    assert np.linalg.norm([t[-1] for t in found.network.traces]) > 5**0.5 - 1e-6
     # the step predicted is the first of the flow's own
     equations = equations_of(task)
     chosen = np.isin(np.arange(21), gl.tasks.make_split(run.experiment.split, task, 0).train)
-    steps = np.arange(found["predicted_step"] + 1)
-    passed = [rqi(e, task) > 0.95 for e in flow(start, equations.gram(chosen), 1, found["eta"] * steps)]
-    assert passed.index(True) == found["predicted_step"]
-    assert found["n_h"] == pytest.approx(1 / (found["lambda_3"] * 0.05))
-    assert found["lambda_3"] == pytest.approx(grokking_rate(equations.eigenvalues(chosen), 1) / 2)
+    assert found.predicted_step is not None
+    steps = np.arange(found.predicted_step + 1)
+    passed = [rqi(e, task) > 0.95 for e in flow(start, equations.gram(chosen), 1, found.eta * steps)]
+    assert passed.index(True) == found.predicted_step
+    assert found.n_h == pytest.approx(1 / (found.lambda_3 * 0.05))
+    assert found.lambda_3 == pytest.approx(grokking_rate(equations.eigenvalues(chosen), 1) / 2)
     by_paper = beside_run(run, normalisation="parallelograms")
-    assert by_paper["n_h"] == pytest.approx(found["n_h"] * equations.count(chosen))
+    assert isinstance(by_paper, TheoryBesideRun)
+    assert by_paper.n_h is not None
+    assert found.n_h is not None
+    assert by_paper.n_h == pytest.approx(found.n_h * equations.count(chosen))
     drawn = embedding_traces(found).data
     assert [trace.name for trace in drawn] == 2 * [f"symbol {i}" for i in range(6)]
     assert [trace.text[-1].strip() for trace in drawn] == 2 * list("012345")
     # what was measured on line comes before what was kept
-    assert found["observed_from"] == "measures"
+    assert found.observed_from == "measures"
     assert run.measured is not None
-    assert run.measured["parallelograms.rqi"].to_list()[::2] == found["network"]["rqi"]
+    assert run.measured["parallelograms.rqi"].to_list()[::2] == found.network.rqi
 
 
 @pytest.fixture
@@ -254,10 +259,10 @@ def test_side_by_side_on_the_command_line(tmp_path: Path, groklab: Callable[...,
 
 def test_side_by_side_says_why_it_cannot(tmp_path: Path, groklab: Callable[..., tuple[int, str]]) -> None:
     modular = gl.train(gl.read(TOY, {"task.modular": True, "budget.steps": 2}))
-    assert "circle" in beside_run(modular)["does_not_apply"]
+    assert "circle" in beside_run(modular).to_dict()["does_not_apply"]
     page = tmp_path / "none.html"
     code, out = groklab("theory", "--run", modular.name, "--figure", str(page))
-    assert (code, "circle" in out, "figure: none is drawn" in out, page.exists()) == (0, True, True, False)
+    assert (code, "circle" in out, "figure: none" in out, page.exists()) == (0, True, True, False)
     unkept = gl.train(gl.read(TOY, {"checkpoints.spacing": "none", "budget.steps": 2}))
     code, err = groklab("theory", "--run", unkept.name)
     assert (code, "step 0" in err) == (2, True)
@@ -266,17 +271,20 @@ def test_side_by_side_says_why_it_cannot(tmp_path: Path, groklab: Callable[..., 
 def test_a_training_set_that_forces_no_line_predicts_never() -> None:
     run = gl.train(gl.read(TOY, {"split.frac_train": 0.2, "budget.steps": 20}))
     found = beside_run(run)
-    assert found["null_dimension"] > 2
-    assert (found["lambda_3"], found["n_h"], found["predicted_step"]) == (0, None, None)
-    assert (found["predicted_censored"], when_reached(found, "theory")) == (False, "never")
+    assert isinstance(found, TheoryBesideRun)
+    assert found.null_dimension > 2
+    assert (found.lambda_3, found.n_h, found.predicted_step) == (0, None, None)
+    assert (found.predicted_censored, found.when("theory")) == (False, "never")
 
 
 def test_what_a_run_did_not_reach_is_censored(groklab: Callable[..., tuple[int, str]]) -> None:
     run = gl.train(gl.read(TOY, {"optimiser.groups": {"embed.*": {"learning_rate": 1e-6}}, "budget.steps": 3}))
     found = beside_run(run)
-    assert (found["observed_step"], found["censored"], found["observed_until"]) == (None, True, 3)
-    assert found["null_dimension"] == 2
-    assert found["predicted_step"] > 3
+    assert isinstance(found, TheoryBesideRun)
+    assert (found.observed_step, found.censored, found.observed_until) == (None, True, 3)
+    assert found.null_dimension == 2
+    assert found.predicted_step is not None
+    assert found.predicted_step > 3
     assert "RQI &gt; 0.95<br>not by step 3<br>(censored)" in str(embedding_traces(found).layout.annotations[1].text)
     out = groklab("theory", "--run", run.name)[1]
     assert "not by step 3 (censored)" in out
@@ -286,8 +294,10 @@ def test_what_a_run_did_not_reach_is_censored(groklab: Callable[..., tuple[int, 
     flowed = beside_run(
         gl.train(gl.read({**settings, "learner": {"kind": "effective_theory"}, "budget": {"steps": 2}}))
     )
-    assert (flowed["censored"], when_reached(flowed, "network")) == (True, "not by step 2 (censored)")
-    assert flowed["predicted_step"] > 2
+    assert isinstance(flowed, TheoryBesideRun)
+    assert (flowed.censored, flowed.when("network")) == (True, "not by step 2 (censored)")
+    assert flowed.predicted_step is not None
+    assert flowed.predicted_step > 2
 
 
 def test_the_page_of_a_task_draws_the_time_with_gaps(tmp_path: Path, groklab: Callable[..., tuple[int, str]]) -> None:

@@ -178,7 +178,7 @@ def compare(
 
       groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
     """
-    from groklab.analysis.comparing import compare as compare_runs
+    from groklab.store.comparing import compare as compare_runs
 
     comparison = compare_runs(runs)
     if as_json:

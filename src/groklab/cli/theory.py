@@ -137,28 +137,28 @@ def _beside(name: str, member: int, normalisation: Normalisation, path: Path | N
     from groklab.cli.look import readable_run
 
     run = readable_run(name)
-    from groklab.analysis.predicting import beside_run
-    from groklab.figures.theory import when_reached
+    from groklab.analysis.predicting import NoTheory, beside_run
     from groklab.report.theory_pages import beside_run_page
 
     result = beside_run(run, member, normalisation)
-    figure_entry = _write_figure(path, result, beside_run_page)
+    drawn = "" if isinstance(result, NoTheory) or path is None else beside_run_page(result)
+    figure_entry = _write_figure(path, result.to_dict(), lambda _: drawn)
     if as_json:
-        emit({**result, **figure_entry})
+        emit({**result.to_dict(), **figure_entry})
         return
     console = console_for(False)
-    console.print(f"[bold]{result['run']}[/bold], member {member}: {result['task']}")
-    if "does_not_apply" in result:
-        console.print(result["does_not_apply"])
+    console.print(f"[bold]{result.run}[/bold], member {member}: {result.task}")
+    if isinstance(result, NoTheory):
+        console.print(result.does_not_apply)
         _print_figure(figure_entry)
         return
     rows = {
-        "dimensions left free": f"{result['null_dimension']}, by {result['n_train']} training pairs; 2 force a line",
-        "λ₃": f"{result['lambda_3']:.4g}",
-        f"1/(λ₃ η), η={result['eta']:g}": _steps(result["n_h"]),
-        "RQI > 0.95, theory": when_reached(result, "theory"),
-        "RQI > 0.95, run": f"{when_reached(result, 'network')}, from {result['observed_from']}",
-        "RQI at the end, run": f"{result['network']['rqi'][-1]:.3f}",
+        "dimensions left free": f"{result.null_dimension}, by {result.n_train} training pairs; 2 force a line",
+        "λ₃": f"{result.lambda_3:.4g}",
+        f"1/(λ₃ η), η={result.eta:g}": _steps(result.n_h),
+        "RQI > 0.95, theory": result.when("theory"),
+        "RQI > 0.95, run": f"{result.when('network')}, from {result.observed_from}",
+        "RQI at the end, run": f"{result.network.rqi[-1]:.3f}",
     }
     for key, value in rows.items():
         console.print(f"{key:>24}  {value}", markup=False)

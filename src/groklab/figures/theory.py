@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from groklab.analysis.predicting import TheoryBesideRun
 from groklab.figures.panels import axis_suffix, note, vertical
 from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, log_heights, styled
 
@@ -93,24 +94,25 @@ def theory_by_fraction(prediction: dict[str, Any]) -> Figure:
     return styled(traces, layout)
 
 
-def embedding_traces(comparison: dict[str, Any]) -> Figure:
+def embedding_traces(beside: TheoryBesideRun) -> Figure:
     """Draw one line per symbol: the theory's coordinates by step on the left, the network's on the right.
 
     Each line ends in its symbol's number; a dotted line marks the step at which the RQI passes 0.95.
 
     Args:
-        comparison: as `groklab.analysis.predicting.beside_run` returns it where the theory applies.
+        beside: the prediction and the run.
     """
-    titles = {"theory": "effective theory", "network": "network"}
-    marks = {"theory": comparison["predicted_step"], "network": comparison["observed_step"]}
-    last = max(comparison["network"]["step"][-1], 1)
+    titles: dict[Literal["theory", "network"], str] = {"theory": "effective theory", "network": "network"}
+    panels = {"theory": beside.theory, "network": beside.network}
+    marks = {"theory": beside.predicted_step, "network": beside.observed_step}
+    last = max(beside.network.step[-1], 1)
     layout: dict[str, Any] = {"height": 460, "showlegend": False, "annotations": [], "shapes": []}
     layout["margin"] = {"l": 56, "r": 24, "t": 84, "b": 52}
     traces = []
     for i, (name, title) in enumerate(titles.items()):
         suffix = axis_suffix(i)
         across = [0, (1 - GAP) / 2] if i == 0 else [(1 + GAP) / 2, 1]
-        rows = comparison[name]["traces"]
+        rows = panels[name].traces
         every = -(-len(rows) // MOST_LABELS)
         for symbol, row in enumerate(rows):
             colour = shade(symbol / max(len(rows) - 1, 1))
@@ -120,7 +122,7 @@ def embedding_traces(comparison: dict[str, Any]) -> Figure:
                     "type": "scatter",
                     "name": f"symbol {symbol}",
                     "mode": "lines+text" if len(row) > 1 else "markers+text",
-                    "x": comparison[name]["step"],
+                    "x": panels[name].step,
                     "y": row,
                     "text": [""] * (len(row) - 1) + [f" {label}"],
                     "textposition": "middle right",
@@ -143,21 +145,12 @@ def embedding_traces(comparison: dict[str, Any]) -> Figure:
         layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", **own}
         step = marks[name]
         # in lines of their own, for screens on which a panel is narrow
-        when = when_reached(comparison, name).replace(" (", "<br>(")
+        when = beside.when(name).replace(" (", "<br>(")
         text = f"<b>{title}</b><br>RQI &gt; 0.95<br>{when}"
         layout["annotations"].append(note(text, sum(across) / 2, 1.02))
         if step is not None and step <= last:
             layout["shapes"].append(vertical(step, i, "dot"))
     return styled(traces, layout)
-
-
-def when_reached(comparison: dict[str, Any], name: str) -> str:
-    """Return when the RQI passes 0.95 in 'theory' or 'network'; a run that ended before is censored."""
-    key = {"theory": "predicted", "network": "observed"}[name]
-    step, censored = comparison[f"{key}_step"], comparison["censored" if name == "network" else "predicted_censored"]
-    if step is not None:
-        return f"at step {step:,}"
-    return f"not by step {comparison[f'{key}_until']:,} (censored)" if censored else "never"
 
 
 def shade(share: float) -> str:

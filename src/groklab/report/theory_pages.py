@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from groklab.analysis.predicting import TheoryBesideRun
 from groklab.figures.theme import Figure
-from groklab.figures.theory import critical_fraction_by_p, embedding_traces, theory_by_fraction, when_reached
+from groklab.figures.theory import critical_fraction_by_p, embedding_traces, theory_by_fraction
 from groklab.report.html import Page, Part, picture, render_page
 from groklab.text import listed
 
@@ -56,20 +57,19 @@ def against_p_page(rows: list[dict[str, Any]], task: str) -> str:
     return _page(title, summary, "By number of symbols", sentence, plot, (CRITICAL,))
 
 
-def beside_run_page(comparison: dict[str, Any]) -> str:
-    """Return the page of theory and run beside each other; comparison: as `predicting.beside_run` returns it."""
+def beside_run_page(beside: TheoryBesideRun) -> str:
+    """Return the page of theory and run beside each other."""
     summary = (
-        f"{comparison['task']}, {comparison['n_train']} training pairs, member {comparison['member']} of "
-        f"{comparison['run']}. Their equations leave {comparison['null_dimension']} dimensions free; 2 force a line. "
-        f"The RQI passes 0.95 in the theory: {when_reached(comparison, 'theory')}; in the run: "
-        f"{when_reached(comparison, 'network')}."
+        f"{beside.task}, {beside.n_train} training pairs, member {beside.member} of {beside.run}. Their equations "
+        f"leave {beside.null_dimension} dimensions free; 2 force a line. The RQI passes 0.95 in the theory: "
+        f"{beside.when('theory')}; in the run: {beside.when('network')}."
     )
     sentence = (
         "One line per symbol, labelled with its number: its normalised embedding by step, as the theory's flow from "
         "the run's own first embedding has it (left) and as the run has it (right), along the last step's first "
         "principal component where the embedding has several dimensions. A dotted line marks where the RQI passes 0.95."
     )
-    plot, title = embedding_traces(comparison), comparison["run"]
+    plot, title = embedding_traces(beside), beside.run
     return _page(title, summary, "Theory and run side by side", sentence, plot, (RQI, RATE, CENSORED))
 
 
