@@ -156,8 +156,8 @@ def test_an_operation_resembles_those_that_share_most() -> None:
     shared = [row["shared"] for row in found["resembles"]]
     assert shared == sorted(shared, reverse=True)
     for row in found["resembles"]:
-        assert row["shared"] + len(row["differs"]) + len(row["untold"]) == row["of"] == len(found["properties"])
-        assert {*row["differs"], *row["untold"]} <= set(found["properties"])
+        assert row["shared"] + len(row["differs"]) + len(row["unknown"]) == row["of"] == len(found["properties"])
+        assert {*row["differs"], *row["unknown"]} <= set(found["properties"])
         by_operation = tables.published_tables("furuta2024")["grokked"]["operations"]
         assert row["published"]["by_fraction"] == by_operation[row["operation"]]
 
@@ -175,10 +175,10 @@ def test_what_resembles_is_another_operation() -> None:
 
 def test_what_cannot_be_told_is_not_shared() -> None:
     rows = explain_task("x/y", seeds=1)["resembles"]
-    assert all({"total degree", "factors over the integers", "factors mod p"} <= set(row["untold"]) for row in rows)
+    assert all({"total degree", "factors over the integers", "factors mod p"} <= set(row["unknown"]) for row in rows)
     assert rows[0]["operation"] in ("xy_y", "xy_m_y")
     rows = explain_task("x + 5*y", 96, seeds=1)["resembles"]
-    assert all({"a product g(x)*h(y) + c", "factors mod p"} == set(row["untold"]) for row in rows)
+    assert all({"a product g(x)*h(y) + c", "factors mod p"} == set(row["unknown"]) for row in rows)
 
 
 def test_the_modulus_changes_what_resembles() -> None:

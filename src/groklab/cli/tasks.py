@@ -160,7 +160,7 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     console.print(f"({', '.join(facts['properties'])})", style="dim", markup=False)
     for row in facts["resembles"]:
         differs = f"; differs in: {', '.join(row['differs'])}" if row["differs"] else ""
-        undecided = f"; undecided: {', '.join(row['untold'])}" if row["untold"] else ""
+        undecided = f"; undecided: {', '.join(row['unknown'])}" if row["unknown"] else ""
         console.print(f"  [bold]{row['operation']}[/bold] ({row['formula']}; {row['group']})", soft_wrap=True)
         console.print(f"    shares {row['shared']} of {row['of']}{differs}{undecided}", soft_wrap=True, markup=False)
         console.print(f"    published: {published(row['published'])}", soft_wrap=True, markup=False)

@@ -87,7 +87,7 @@ def linear_form(
 class Attention(Result):
     """Attention of the last layer from the last position, head by head (Nanda et al. 2023, appendix C.1).
 
-    A frequency of 0 stands for what does not vary. The OV circuit and the path to the neurons are products of matrices
+    A frequency of 0 means that nothing varies. The OV circuit and the path to the neurons are products of matrices
     alone: layers below, biases and LayerNorms have no part in them.
 
     Attributes:

@@ -78,7 +78,7 @@ class Grid:
         own = np.intersect1d(self.rows, task_rows)
         of_row = np.zeros(int(self.rows.max()) + 1)
         of_row[own] = 1 / max(len(own), 1)
-        # a row that stands for a pair and its mirror image is shared between them
+        # a row of a pair and its mirror image is shared between them
         return np.asarray((of_row / np.maximum(np.bincount(self.rows.ravel()), 1))[self.rows])
 
     def other_rows(self, task_rows: np.ndarray) -> np.ndarray:

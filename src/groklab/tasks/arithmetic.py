@@ -25,16 +25,21 @@ MAX_CLASSES = 1_000_000
 class Arithmetic:
     """Every input of an arithmetic expression in one, two or three operands 0..p-1.
 
-    p: the modulus. expression: a formula such as `x^2 + x*y`, or the name of a published operation such as `divide`.
-    modular: False keeps the answers as integers, which must not be negative.
-    pairs: 'unordered' keeps x <= y only, for expressions in which the order makes no difference.
-    exclude_zeros: inputs left out: 'none', 'any' that holds a zero, those whose 'last' operand is zero, or 'auto',
-    what the named operation says. divisors: 'field' divides for prime p only; 'units' for every p, leaving out inputs
-    whose denominator has no inverse. layout: the tokens shown; with one or three operands likewise.
-    outputs: one class an 'answers' or one a token of the 'vocabulary'.
-    operand_range: 'vocabulary' reproduces the published code of Furuta et al. 2024, where operands run over all
-    token ids, so that signs stand for numbers, too. op_token: the sign between operands; 'auto' is the operation's
-    own for the elementary ones and '=' for polynomials.
+    Attributes:
+        p: the modulus.
+        expression: a formula such as `x^2 + x*y`, or the name of a published operation such as `divide`.
+        modular: False keeps the answers as integers, which must not be negative.
+        pairs: 'unordered' keeps x <= y only, for expressions in which the order makes no difference.
+        exclude_zeros: inputs left out: 'none', 'any' that holds a zero, those whose 'last' operand is zero, or 'auto',
+            the rule of the named operation.
+        divisors: 'field' divides for prime p only; 'units' for every p, leaving out inputs whose denominator has no
+            inverse.
+        layout: the tokens shown; with one or three operands likewise.
+        outputs: one class per answer ('answers') or per token ('vocabulary').
+        operand_range: 'vocabulary' reproduces the published code of Furuta et al. 2024, where operands run over all
+            token ids, so that signs are read as numbers, too.
+        op_token: the sign between operands; 'auto' is the operation's own for the elementary ones and '=' for
+            polynomials.
     """
 
     p: Annotated[int, Ge(2)]
@@ -122,10 +127,12 @@ class Arithmetic:
 
 @register("task", "random_labels")
 class RandomLabels:
-    """A fixed table of random answers to all p x p pairs: it can be memorised but holds nothing to find.
+    """A fixed table of random answers to all p x p pairs: it can be memorised but holds nothing to learn.
 
-    p: numbers and possible answers. label_seed: which table; it is the same on every machine and for every seed of
-    the experiment. layout, outputs: as in 'arithmetic', with '=' for the sign.
+    Attributes:
+        p: the number of symbols, and of possible answers.
+        label_seed: which table; it is the same on every machine and for every seed of the experiment.
+        layout, outputs: as in 'arithmetic', with '=' for the sign.
     """
 
     p: Annotated[int, Ge(2)]

@@ -186,7 +186,7 @@ class _Parser:
         return tree
 
     def sum_or_product(self, level: int) -> Node:
-        """Operators of at least this level: 1 for + and -, 2 for * and / and products without a sign."""
+        """Read operators of at least this level: 1 for + and -, 2 for * and / and products without a sign."""
         left, previous = self.signed(), ""
         while self.token and self.token != ")":
             operator = self.token if self.token in "+-*/" else "*"

@@ -29,13 +29,15 @@ _FACTORIALS = {1: 1, 2: 2, 3: 6, 4: 24, 5: 120, 6: 720, 7: 5040}
 class Group:
     """All ordered pairs (a, b) of a finite group's elements; the answer is a*b.
 
-    group: a name: S3 (all permutations of 3 things), A4 (the even ones), D5 (the 10 symmetries of a pentagon), C7
-    (addition mod 7), Q8 (the quaternions 1, -1, i, -i, j, -j, k, -k), or a product of such as C2xC3. table: the
-    multiplication table instead, row a, column b. permutations: generators instead, each the images of 0, 1, 2, ...
-    layout: the tokens shown.
-
     Of permutations and symmetries a*b is "apply a, then b", x -> b[a[x]]. Element 0 is the identity. Permutations are
     numbered in the lexicographic order of their images; symmetries turns first; pairs with the last factor fastest.
+
+    Attributes:
+        group: a name: S3 (all permutations of 3 things), A4 (the even ones), D5 (the 10 symmetries of a pentagon), C7
+            (addition mod 7), Q8 (the quaternions 1, -1, i, -i, j, -j, k, -k), or a product of such as C2xC3.
+        table: the multiplication table instead, row a, column b.
+        permutations: generators instead, each the images of 0, 1, 2, ...
+        layout: the tokens shown.
     """
 
     group: str | None = None

@@ -24,107 +24,31 @@ from groklab.errors import DamagedError, InputError
 from groklab.registry import register
 from groklab.tasks.base import Algebra, Task
 
-#: What a file may hold, unpacked: all 70,000 digits of MNIST are 55 million bytes.
-MAX_BYTES = 100_000_000
-
-#: By the number of dimensions: what such a file of unsigned bytes holds, and the number that it begins with.
-HOLDS = {1: "labels", 3: "images"}
-MAGIC = {1: 0x00000801, 3: 0x00000803}
-
-
-def read_idx(path: str, n_dimensions: int, setting: str) -> npt.NDArray[np.uint8]:
-    """Return the images (N, rows, columns) of an IDX file of 3 dimensions, or the labels (N,) of one of 1.
-
-    Raises:
-        InputError: on `setting` for a file that is missing, unreadable, of another kind, longer or shorter than it
-            says, empty, or larger than MAX_BYTES once unpacked; no more than that is ever unpacked.
-    """
-    try:
-        return decode(unpacked(file_bytes(path, setting)), n_dimensions)
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(setting, path, str(error)) from None
-
-
-def file_bytes(path: str, setting: str) -> bytes:
-    """Return the bytes of a file. Raises InputError on `setting` where it cannot be read or exceeds MAX_BYTES."""
-    try:
-        file = Path(path).expanduser()
-        if not file.exists():
-            raise InputError(setting, path, "no such file")
-        if not file.is_file():
-            raise InputError(setting, path, "is not a file")
-        with file.open("rb") as opened:
-            data = opened.read(MAX_BYTES + 1)
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(setting, path, f"cannot be read ({error})") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(setting, path, f"is larger than {MAX_BYTES:,} bytes")
-    return data
-
-
-def unpacked(data: bytes) -> bytes:
-    """Return the data, unpacked if gzipped. Raises ValueError for damaged ones and for more than MAX_BYTES."""
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        # not gzip.decompress, which has no limit
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"is a damaged gzip file ({error})") from None
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"is larger than {MAX_BYTES:,} bytes once unpacked")
-    return content
-
-
-def decode(data: bytes, n_dimensions: int) -> npt.NDArray[np.uint8]:
-    """Return the read-only array of 1 or 3 dimensions in an IDX file. Raises ValueError for another file."""
-    header = 4 + 4 * n_dimensions
-    wanted, holds = MAGIC[n_dimensions], HOLDS[n_dimensions]
-    begins = int.from_bytes(data[:4], "big")
-    if len(data) >= 4 and begins != wanted:
-        other = next((f", that of {HOLDS[n]}," for n, magic in MAGIC.items() if magic == begins), "")
-        raise ValueError(f"begins with {begins:#010x}{other} where an IDX file of {holds} has {wanted:#010x}")
-    if len(data) < header:
-        raise ValueError(f"has {len(data)} bytes, fewer than the {header} of the header of an IDX file of {holds}")
-    sizes = struct.unpack(f">{n_dimensions}I", data[4:header])
-    declared, actual = math.prod(sizes), len(data) - header
-    shape = " x ".join(f"{n:,}" for n in sizes)
-    if declared != actual:
-        raise ValueError(f"says that it holds {shape} = {declared:,} bytes of {holds}, and holds {actual:,}")
-    if declared == 0:
-        raise ValueError(f"says that it holds {shape} {holds}, none at all")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
-
-
-def encode(array: npt.NDArray[np.uint8]) -> bytes:
-    """Return the IDX file of labels (N,) or images (N, rows, columns)."""
-    return struct.pack(f">{1 + array.ndim}I", MAGIC[array.ndim], *array.shape) + array.tobytes()
-
-
 Bytes = npt.NDArray[np.uint8]
-
 #: An IDX file of images and one of labels, one after the other (see the notice beside it).
 SHIPPED = Path(__file__).parent / "data" / "mnist_5k.xz"
 SHIPPED_SHA256 = "5756936df56903ab492b2134a1909c1c37b3321d93ae0a9d9aac8b8773f144bf"
 #: Bytes of the first of the two: its header and 5,000 images.
 _SHIPPED_IMAGES = 16 + 5000 * 28 * 28
 N_CLASSES = 10
+#: What a file may hold, unpacked: all 70,000 digits of MNIST are 55 million bytes.
+MAX_BYTES = 100_000_000
+#: By the number of dimensions: what such a file of unsigned bytes holds, and the number that it begins with.
+HOLDS = {1: "labels", 3: "images"}
+MAGIC = {1: 0x00000801, 3: 0x00000803}
 
 
 @register("task", "mnist")
 class MNIST:
     """Images of handwritten digits, for networks that read real inputs: pixels / 255, and the digit as the class.
 
-    images, labels: IDX files, such as MNIST's own, gzipped or not; without them 5,000 digits of MNIST that come with
-    groklab, 500 per class, ordered so that image i is of class i mod 10 (within a class as in MNIST). first: only the
-    first so many images. messiness: m of Omnigrok, whose inputs are m times the pixels plus (1 - m) (digit / 9 - 1/2),
-    so that at 0 each input is nothing but its digit. content: the `fingerprint` of the two files, if altered ones are
-    to be refused.
+    Attributes:
+        images, labels: IDX files, such as MNIST's own, gzipped or not; without them 5,000 digits of MNIST that come
+            with groklab, 500 per class, ordered so that image i is of class i mod 10 (within a class as in MNIST).
+        first: only the first so many images.
+        messiness: m of Omnigrok, whose inputs are m times the pixels plus (1 - m) (digit / 9 - 1/2), so that at 0 each
+            input is nothing but its digit.
+        content: the `fingerprint` of the two files, if altered ones are to be refused.
     """
 
     #: Fields that say where the files are, which is not part of an experiment's identity.
@@ -204,3 +128,77 @@ def shipped_digits() -> tuple[Bytes, Bytes]:
     if hashlib.sha256(content).hexdigest() != SHIPPED_SHA256:
         raise DamagedError(f"the digits in {SHIPPED} are not those that groklab came with")
     return decode(content[:_SHIPPED_IMAGES], 3), decode(content[_SHIPPED_IMAGES:], 1)
+
+
+def read_idx(path: str, n_dimensions: int, setting: str) -> npt.NDArray[np.uint8]:
+    """Return the images (N, rows, columns) of an IDX file of 3 dimensions, or the labels (N,) of one of 1.
+
+    Raises:
+        InputError: on `setting` for a file that is missing, unreadable, of another kind, longer or shorter than it
+            says, empty, or larger than MAX_BYTES once unpacked; no more than that is ever unpacked.
+    """
+    try:
+        return decode(unpacked(file_bytes(path, setting)), n_dimensions)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(setting, path, str(error)) from None
+
+
+def file_bytes(path: str, setting: str) -> bytes:
+    """Return the bytes of a file. Raises InputError on `setting` where it cannot be read or exceeds MAX_BYTES."""
+    try:
+        file = Path(path).expanduser()
+        if not file.exists():
+            raise InputError(setting, path, "no such file")
+        if not file.is_file():
+            raise InputError(setting, path, "is not a file")
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(setting, path, f"cannot be read ({error})") from None
+    if len(data) > MAX_BYTES:
+        raise InputError(setting, path, f"is larger than {MAX_BYTES:,} bytes")
+    return data
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return the data, unpacked if gzipped. Raises ValueError for damaged ones and for more than MAX_BYTES."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        # not gzip.decompress, which has no limit
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"is a damaged gzip file ({error})") from None
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"is larger than {MAX_BYTES:,} bytes once unpacked")
+    return content
+
+
+def decode(data: bytes, n_dimensions: int) -> npt.NDArray[np.uint8]:
+    """Return the read-only array of 1 or 3 dimensions in an IDX file. Raises ValueError for another file."""
+    header = 4 + 4 * n_dimensions
+    wanted, holds = MAGIC[n_dimensions], HOLDS[n_dimensions]
+    begins = int.from_bytes(data[:4], "big")
+    if len(data) >= 4 and begins != wanted:
+        other = next((f", that of {HOLDS[n]}," for n, magic in MAGIC.items() if magic == begins), "")
+        raise ValueError(f"begins with {begins:#010x}{other} where an IDX file of {holds} has {wanted:#010x}")
+    if len(data) < header:
+        raise ValueError(f"has {len(data)} bytes, fewer than the {header} of the header of an IDX file of {holds}")
+    sizes = struct.unpack(f">{n_dimensions}I", data[4:header])
+    declared, actual = math.prod(sizes), len(data) - header
+    shape = " x ".join(f"{n:,}" for n in sizes)
+    if declared != actual:
+        raise ValueError(f"says that it holds {shape} = {declared:,} bytes of {holds}, and holds {actual:,}")
+    if declared == 0:
+        raise ValueError(f"says that it holds {shape} {holds}, none at all")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
+
+
+def encode(array: npt.NDArray[np.uint8]) -> bytes:
+    """Return the IDX file of labels (N,) or images (N, rows, columns)."""
+    return struct.pack(f">{1 + array.ndim}I", MAGIC[array.ndim], *array.shape) + array.tobytes()

@@ -1,4 +1,4 @@
-"""Several operations on the same pairs of operands, told apart by a token of their own."""
+"""Several operations on the same pairs of operands, each with a token of its own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from groklab.tasks.operations import resolve
 class Mixture:
     """Two or more operations mod p on pairs; a split trains on a pair of operands in all of them or in none.
 
-    p: the modulus. expressions: formulas or names of published operations, each in two operands, defined at every
-    pair. losses: whether those of the operations are summed, as Furuta et al. 2024 do, or their mean is taken.
-    Inputs are (x, operation, y). tokens: 'own' gives the i-th operation token p + i; 'signs' gives `add`, `subtract`
-    and `multiply` the signs that they have in the task 'arithmetic', '=' to the first of the others and new tokens to
-    the rest, so that embeddings fit those of single operations shown as 'a op b'. outputs: one class an 'answers' or
-    one a token of the 'vocabulary', as there.
-    Kernel machines see the one-hot x, the one-hot y, and one coordinate for each operation but the first, so that of
-    two operations it is one bit (Mallinar et al. 2024, appendix G).
+    Inputs are (x, operation, y). Kernel machines see the one-hot x, the one-hot y, and one coordinate for each
+    operation but the first, so that of two operations it is one bit (Mallinar et al. 2024, appendix G).
+
+    Attributes:
+        p: the modulus.
+        expressions: formulas or names of published operations, each in two operands, defined at every pair.
+        losses: whether those of the operations are summed, as Furuta et al. 2024 do, or their mean is taken.
+        tokens: 'own' gives the i-th operation token p + i; 'signs' gives `add`, `subtract` and `multiply` the signs
+            that they have in the task 'arithmetic', '=' to the first of the others and new tokens to the rest, so that
+            embeddings fit those of single operations shown as 'a op b'.
+        outputs: one class per answer ('answers') or per token ('vocabulary').
     """
 
     p: Annotated[int, Ge(2)]

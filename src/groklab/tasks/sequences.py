@@ -31,12 +31,14 @@ PLUS, EQUALS = 10, 11
 
 @register("task", "digit_addition")
 class DigitAddition:
-    """Addition of two numbers, digit by digit: `1 2 + 9 0 = 1 0 2`, most significant digit first.
+    """Addition of two numbers, digit by digit: `1 2 + 9 0 = 1 0 2`, most significant digit first (Nanda et al. 2023).
 
-    n_digits: digits of each operand, drawn uniformly; the answer has one more. Tokens: the digits, 10 for + and 11
-    for =. Each digit of the answer is predicted at the position before it (Nanda et al. 2023).
-    data: 'finite' takes `examples` different examples, drawn once from data_seed, which the split divides; 'infinite'
-    draws a fresh batch at each step (needs batch_size) and tests on all of those examples.
+    Tokens: the digits, 10 for + and 11 for =. Each digit of the answer is predicted at the position before it.
+
+    Attributes:
+        n_digits: digits of each operand, drawn uniformly; the answer has one more.
+        data: 'finite' takes `examples` different examples, drawn once from data_seed, which the split divides;
+            'infinite' draws a fresh batch at each step (needs batch_size) and tests on all of those examples.
     """
 
     n_digits: Annotated[int, Ge(1), Le(9)] = 5
@@ -81,13 +83,13 @@ class DigitAddition:
 
 @register("task", "repeated_subsequence")
 class RepeatedSubsequence:
-    """Noise in which one subsequence comes up again: what induction heads predict (Nanda et al. 2023).
+    """Noise in which one subsequence is repeated: what induction heads predict (Nanda et al. 2023).
 
     A sequence is the token 0 and then random tokens 1..vocabulary-1. It is cut into `repeats` intervals of equal
-    length, and the same random subsequence of `subsequence` tokens stands in each of them, at a random place.
-    Predictions count where they can be right: in every repeat but the first, at all of its tokens but the last, whose
-    next token is the subsequence's next (2 x 15 positions with the defaults). What comes first is noise.
-    data, examples, data_seed: as in 'digit_addition'.
+    length, each of which holds the same random subsequence of `subsequence` tokens at a random place. Predictions count
+    where they can be right: in every repeat but the first, at all of its tokens but the last, whose next token is the
+    subsequence's next (2 x 15 positions with the defaults). `data`, `examples` and `data_seed` are as in
+    'digit_addition'.
     """
 
     vocabulary: Annotated[int, Ge(3), Le(100_000)] = 128
@@ -145,10 +147,10 @@ class SkipTrigrams:
 
     The published tokens are not known; these are groklab's own. The table, drawn from table_seed, has n_trigrams
     different pairs (a, b) from m first and m last tokens, m = ceil(sqrt(n_trigrams)), so that neither a nor b alone
-    tells the answer, and as many different answers c, which may be any tokens. An example takes one trigram, with
-    equal chances, puts a at a random place and b at the end of seq_len tokens, and fills up with random tokens, of
-    which none makes another trigram of the table with b. The answer is read at the end.
-    data, examples, data_seed: as in 'digit_addition'.
+    determines the answer, and as many different answers c, which may be any tokens. An example takes one trigram, with
+    equal chances, puts a at a random place and b at the end of seq_len tokens, and fills up with random tokens, none of
+    which makes another trigram of the table with b. The answer is read at the end. `data`, `examples` and `data_seed`
+    are as in 'digit_addition'.
     """
 
     n_trigrams: Annotated[int, Ge(2), Le(1000)] = 12

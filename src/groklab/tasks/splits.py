@@ -44,13 +44,18 @@ class ScheduledSplit:
 class Split:
     """How the inputs are divided into training and test.
 
-    frac_train or n_train: the share or the number trained on; or rows: exactly these rows of the task. seed: None
-    takes the experiment's. method: 'random', or the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and
-    Furuta et al. 2024) and 'torch_randperm' (the TransformerLens demonstration), or 'in_order', which trains on the
-    first rows, as papers do on the first images of a file. label_noise: share of the training
-    labels replaced by a different answer; noise_seed: None takes the split's. schedule: later training sets, by
-    increasing step. Of a mixture of operations sizes count pairs of operands, which are trained on in every operation
-    or in none.
+    Of a mixture of operations sizes count pairs of operands, which are trained on in every operation or in none.
+
+    Attributes:
+        frac_train, n_train: the share or the number of inputs trained on.
+        rows: exactly these rows of the task instead.
+        seed: None takes the experiment's.
+        method: 'random'; the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and Furuta et al. 2024)
+            and 'torch_randperm' (the TransformerLens demonstration); or 'in_order', which trains on the first rows, as
+            papers do on the first images of a file.
+        label_noise: share of the training labels replaced by a different answer.
+        noise_seed: None takes the split's.
+        schedule: later training sets, by increasing step.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}

@@ -77,15 +77,17 @@ class FromFile(TaskSettings):
 
 @register("task", "table")
 class Table(FromFile):
-    """A table from a file: one row an input, its tokens and its answer.
+    """A table from a file: one row per input, its tokens and its answer.
 
-    path: a .csv file with a header, or a .npz file with integer arrays `inputs` (N, k) and `answers` (N,).
-    inputs, answer: names of the CSV's columns, in the order in which they are shown; by default the last column is
-    the answer and all others are inputs. content: the file's SHA-256, if an altered file is to be refused.
+    A CSV column holds integers or words. Integers in 0..100000 are token ids; the words of the file share one
+    alphabetical vocabulary whose ids follow the largest integer input. Answers that are words are classes in that
+    alphabetical order. Rows keep the order of the file; repeated rows count once.
 
-    A CSV column holds integers or words. Integers in 0..100000 are token ids as they stand; the words of the whole
-    file share one alphabetical vocabulary whose ids follow the largest integer input. Answers that are words are
-    classes in that alphabetical order. Rows keep the order of the file; repeated rows count once.
+    Attributes:
+        path: a .csv file with a header, or a .npz file with integer arrays `inputs` (N, k) and `answers` (N,).
+        inputs, answer: names of the CSV's columns, in the order in which they are shown; by default the last column is
+            the answer and all others are inputs.
+        content: the file's SHA-256, if an altered file is to be refused.
     """
 
     path: str
@@ -207,10 +209,11 @@ class Table(FromFile):
 
 @register("task", "vectors")
 class Vectors(FromFile):
-    """Rows of real numbers and a class each, for learners that take them, such as kernel machines.
+    """Rows of real numbers with one class each, for learners that take them, such as kernel machines.
 
-    path: a .npz file with the arrays `inputs` (N, d), numbers, and `answers` (N,), integers from 0. content: the
-    file's SHA-256, if an altered file is to be refused.
+    Attributes:
+        path: a .npz file with the arrays `inputs` (N, d), numbers, and `answers` (N,), integers from 0.
+        content: the file's SHA-256, if an altered file is to be refused.
     """
 
     path: str

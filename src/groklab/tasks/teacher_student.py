@@ -19,11 +19,14 @@ Width = Annotated[int, Ge(1), Le(10_000)]
 
 @register("task", "teacher_student")
 class TeacherStudent:
-    """What a random tanh network, the teacher, gives for inputs drawn from a standard normal distribution.
+    """The outputs of a random tanh network, the teacher, for inputs drawn from a standard normal distribution.
 
     Omnigrok's (Liu, Michaud & Tegmark 2023, arXiv 2210.01117) has `d_in` 5, two hidden layers of 100, `d_out` 5. Every
-    weight and bias of the teacher is uniform within +-1/sqrt(fan-in), as PyTorch draws them. examples: how many inputs
-    there are, training and test together. teacher_seed, data_seed: what the teacher and the inputs are drawn from.
+    weight and bias of the teacher is uniform within +-1/sqrt(fan-in), as PyTorch draws them.
+
+    Attributes:
+        examples: how many inputs there are, training and test together.
+        teacher_seed, data_seed: what the teacher and the inputs are drawn from.
     """
 
     d_in: Width = 5

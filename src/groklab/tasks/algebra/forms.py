@@ -80,7 +80,7 @@ def product(table: Integers, p: int) -> dict[str, Any] | None:
 
 
 def rectangle(table: Integers) -> Integers | None:
-    """(k, l) the defined part of a table if it is all pairs of some x with some y, otherwise None."""
+    """Return the defined part of a table, (k, l), if it is all pairs of some x with some y, otherwise None."""
     there = table >= 0
     rows, columns = there.any(1), there.any(0)
     if not there.any() or not there[np.ix_(rows, columns)].all():

@@ -56,7 +56,7 @@ def resembling(facts: Mapping[str, Any], table: Integers, p: int, most: int = 5)
     """Return the paper's operations that share most properties with one, best first, in the paper's order where equal.
 
     An operation with the very same answers is left out. Each row has `operation`, `formula`, `group`, `shared` of `of`
-    properties; `differs` names those that it does not share, `untold` those that are unknown of one of the two.
+    properties; `differs` names those that it does not share, `unknown` those that are unknown of one of the two.
 
     Args:
         facts: of `algebra_of`.
@@ -67,18 +67,18 @@ def resembling(facts: Mapping[str, Any], table: Integers, p: int, most: int = 5)
     for name, other in _of_the_paper(p).items():
         if np.array_equal(other.table, table):
             continue
-        untold = [key for key in PROPERTIES if own[key] is None or other.properties[key] is None]
-        differs = [key for key in PROPERTIES if key not in untold and own[key] != other.properties[key]]
+        unknown = [key for key in PROPERTIES if own[key] is None or other.properties[key] is None]
+        differs = [key for key in PROPERTIES if key not in unknown and own[key] != other.properties[key]]
         operation = OPERATIONS[name]
         ranked.append(
             {
                 "operation": name,
                 "formula": operation.expression,
                 "group": operation.group,
-                "shared": len(PROPERTIES) - len(differs) - len(untold),
+                "shared": len(PROPERTIES) - len(differs) - len(unknown),
                 "of": len(PROPERTIES),
                 "differs": differs,
-                "untold": untold,
+                "unknown": unknown,
             }
         )
     return sorted(ranked, key=lambda row: -int(str(row["shared"])))[:most]
