@@ -28,7 +28,7 @@ class Trainer:
     def __call__(self, n: int) -> None:
         bounds = np.int32(self.step), np.int32(self.step + n), self.every
         self.states, _ = jax.block_until_ready(
-            self.program.advance(self.states, self.data, self.hyperparameters, self.keys, *bounds)
+            self.program.advance(self.states, self.data, self.hyperparameters, self.keys, Span(*bounds))
         )
         self.step += n
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
+from groklab.learners.effective_theory import EffectiveTheory
 from groklab.measures.representation import normalised, rqi, symbol_embedding
 from groklab.store.run import Run
 from groklab.tasks.base import Task
@@ -168,7 +169,7 @@ def embedding_rate(experiment: Experiment) -> float:
     """Return the learning rate of the embedding: its group's, the optimiser's, or the flow's own eta."""
     optimiser = experiment.optimiser
     if optimiser is None:
-        return float(getattr(experiment.learner, "eta", ETA))
+        return float(experiment.learner.eta) if isinstance(experiment.learner, EffectiveTheory) else ETA
     group = optimiser.group_of("embed.W_E")
     base = optimiser.learning_rate if group.learning_rate is None else group.learning_rate
     return float(base * group.learning_rate_factor)

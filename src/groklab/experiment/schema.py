@@ -17,6 +17,9 @@ import yaml
 from annotated_types import Ge, Gt, Le
 
 from groklab import components
+from groklab.learners.base import Learner
+from groklab.networks.common import Model
+from groklab.objectives import Objective
 from groklab.optimisers import Optimiser
 from groklab.tasks.splits import Split
 
@@ -168,9 +171,9 @@ class Experiment:
     name: str = "experiment"
     task: Any
     split: Split
-    learner: Any
+    learner: Learner
     network: Any = None
-    objective: Any = None
+    objective: Objective | None = None
     optimiser: Optimiser | None = None
     batch_size: int | None = None
     dtype: Literal["float32", "float64"] = "float32"
@@ -192,7 +195,7 @@ class Experiment:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
     @property
-    def model(self) -> Any:
+    def model(self) -> Model:
         """What weights belong to: the network, or a learner without one."""
         return self.learner if self.network is None else self.network
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,22 @@ LOSSES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 METRICS = (*LOSSES, "weight_norm", "grad_norm")
 #: Evaluations that one call of `Program.advance` may make.
 MAX_RECORDS = 256
+
+
+class Span(NamedTuple):
+    """Steps from `start` to `stop`, evaluated at `start` and at each multiple of `every` before `stop`.
+
+    With start == stop the state is evaluated, and nothing is updated.
+    """
+
+    start: Any
+    stop: Any
+    every: Any
+
+    @property
+    def n_records(self) -> int:
+        """How many evaluations the span has."""
+        return int(max(1, -(-(self.stop - self.start // self.every * self.every) // self.every)))
 
 
 class CannotContinueError(InputError):
@@ -137,21 +153,12 @@ class Program(abc.ABC):
 
     @abc.abstractmethod
     def advance(
-        self,
-        states: State,
-        data: Any,
-        hyperparameters: Hyperparameters,
-        keys: jax.Array,
-        start: Any,
-        stop: Any,
-        every: Any,
+        self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, span: Span
     ) -> tuple[State, dict[str, Any]]:
-        """Take states from step `start` to step `stop`, evaluating at `start` and at each multiple of `every` between.
-
-        The state at `stop` is evaluated only if start == stop; nothing is updated then. States may be consumed.
+        """Take states, which may be consumed, through a span of steps.
 
         Returns:
-            The states after `stop` updates, and records by metric, (at least `n_records` rows, lanes).
+            The states after `span.stop` updates, and records by metric, (at least `span.n_records` rows, lanes).
 
         Raises:
             CannotContinueError: if a step is impossible; the states given are then still valid.
@@ -193,8 +200,3 @@ class Dynamics(abc.ABC):
     @abc.abstractmethod
     def evaluate(self, state: State, data: Any, hyperparameters: Hyperparameters, s: jax.Array) -> Outputs:
         """Return the metrics of the state after s updates that `step` does not give as it goes."""
-
-
-def n_records(start: int, stop: int, every: int) -> int:
-    """Return how many records `Program.advance` makes from start to stop."""
-    return max(1, -(-(stop - start // every * every) // every))

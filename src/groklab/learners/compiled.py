@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from groklab.lazy import jax, jnp
-from groklab.learners.base import MAX_RECORDS, Dynamics, Hyperparameters, Program, State
+from groklab.lazy import Array, jax, jnp
+from groklab.learners.base import MAX_RECORDS, Dynamics, Hyperparameters, Outputs, Program, Span, State
 
 
 class CompiledProgram(Program):
@@ -22,8 +22,8 @@ class CompiledProgram(Program):
         self.dynamics = dynamics
         self.metrics = dynamics.metrics
         self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
-        self._compiled_init = self._jit(lambda keys, hyperparameters: _lift(self._init)(keys, hyperparameters))
-        self._compiled_prepare = self._jit(lambda raw: _lift(dynamics.prepare)(raw))
+        self._compiled_init = self._jit(_lift(lambda key, h: dynamics.init(jax.random.fold_in(key, 0), h)))
+        self._compiled_prepare = self._jit(_lift(dynamics.prepare))
         self._compiled_advance = self._jit(self._advance_all, donate_argnums=0)
 
     def init(self, keys: jax.Array, hyperparameters: Hyperparameters) -> State:
@@ -39,20 +39,11 @@ class CompiledProgram(Program):
         return self._compiled_prepare(raw)
 
     def advance(
-        self,
-        states: State,
-        data: Any,
-        hyperparameters: Hyperparameters,
-        keys: jax.Array,
-        start: Any,
-        stop: Any,
-        every: Any,
+        self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, span: Span
     ) -> tuple[State, dict[str, Any]]:
-        """Take states, which are consumed, from `start` to `stop`; the records are padded to MAX_RECORDS rows."""
-        moved: tuple[State, dict[str, Any]] = self._compiled_advance(
-            states, data, hyperparameters, keys, start, stop, every
-        )
-        return moved
+        """Take states, which are consumed, through a span; the records are padded to MAX_RECORDS rows."""
+        moved, records = self._compiled_advance(states, data, hyperparameters, keys, span)
+        return moved, records
 
     def _jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         def precise(*arguments: Any) -> Any:
@@ -62,37 +53,16 @@ class CompiledProgram(Program):
 
         return jax.jit(precise, **options)
 
-    def _init(self, key: jax.Array, hyperparameters: Any) -> Any:
-        return self.dynamics.init(jax.random.fold_in(key, 0), hyperparameters)
-
-    def _advance_all(
-        self,
-        states: Any,
-        data: Any,
-        hyperparameters: Any,
-        keys: jax.Array,
-        start: jax.Array,
-        stop: jax.Array,
-        every: jax.Array,
-    ) -> tuple[Any, dict[str, jax.Array]]:
+    def _advance_all(self, *arguments: Any) -> tuple[State, Outputs]:
         # lifted as a whole: what is squeezed inside a loop is copied in each of its turns
-        moved, records = _lift(self._advance, shared=3)(states, data, hyperparameters, keys, start, stop, every)
+        moved, records = _lift(self._advance, shared=1)(*arguments)
         return moved, {k: jnp.moveaxis(v, 0, 1) for k, v in records.items()}
 
     def _advance(
-        self,
-        state: Any,
-        data: Any,
-        hyperparameters: Any,
-        key: jax.Array,
-        start: jax.Array,
-        stop: jax.Array,
-        every: jax.Array,
-    ) -> tuple[Any, dict[str, jax.Array]]:
-        """One member's state after `stop` updates, and records at `start` and each multiple of `every` up to `stop`.
-
-        The record at `stop` itself is made only if start == stop, in which case nothing is updated.
-        """
+        self, state: State, data: Any, hyperparameters: Hyperparameters, key: Array, span: Span
+    ) -> tuple[State, Outputs]:
+        """Take one member through a span: its state, and MAX_RECORDS rows of records."""
+        start, stop, every = span
         stepping = jax.random.fold_in(key, 1)
 
         # as functions of their own, these are traced once for the places they have in the program
@@ -119,12 +89,9 @@ class CompiledProgram(Program):
             state = jax.lax.fori_loop(s + 1, until, lambda j, current: step(current, j)[0], state)
             return state, until, i + 1, records
 
-        def unfinished(carry: Any) -> jax.Array:
-            _, s, i, _ = carry
-            return jnp.logical_or(s < stop, i == 0)
-
-        zero = jnp.zeros((), jnp.int32)
-        state, _, _, records = jax.lax.while_loop(unfinished, block, (state, start, zero, blank))
+        # (state, step, records so far, records)
+        carry = state, start, jnp.zeros((), jnp.int32), blank
+        state, _, _, records = jax.lax.while_loop(lambda c: jnp.logical_or(c[1] < stop, c[2] == 0), block, carry)
         return state, records
 
 
@@ -136,12 +103,10 @@ def _lift(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
 
     def lifted(*arguments: Any) -> Any:
         lanes = jax.tree.leaves(arguments[0])[0].shape[0]
+        n_mapped = len(arguments) - shared
         if lanes == 1:
-            mapped = arguments[: len(arguments) - shared]
-            squeezed = jax.tree.map(lambda x: x[0], mapped)
-            result = function(*squeezed, *arguments[len(arguments) - shared :])
-            return jax.tree.map(lambda x: x[None], result)
-        axes = (0,) * (len(arguments) - shared) + (None,) * shared
-        return jax.vmap(function, in_axes=axes)(*arguments)
+            squeezed = jax.tree.map(lambda x: x[0], arguments[:n_mapped])
+            return jax.tree.map(lambda x: x[None], function(*squeezed, *arguments[n_mapped:]))
+        return jax.vmap(function, in_axes=(0,) * n_mapped + (None,) * shared)(*arguments)
 
     return lifted

@@ -15,7 +15,7 @@ import polars as pl
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment.schema import Experiment
 from groklab.lazy import jax
-from groklab.learners.base import MAX_RECORDS, CannotContinueError, n_records
+from groklab.learners.base import MAX_RECORDS, CannotContinueError, Span
 from groklab.store import locks, storage
 from groklab.store.run import Run, State
 from groklab.text import jsonable
@@ -161,7 +161,7 @@ class _Training:
         """Take all blocks to `stop` and append their records; stop == self.step measures without a step."""
         rows = self.lanes.advance(self.step, stop, self.every)
         first = self.step // self.every * self.every
-        later = first + self.every * np.arange(1, n_records(self.step, stop, self.every))
+        later = first + self.every * np.arange(1, Span(self.step, stop, self.every).n_records)
         self.records.append(np.array([self.step, *later], np.int64), rows)
         self.step = stop
 
@@ -338,18 +338,6 @@ class _Training:
     def _show(self, compiling: bool = False) -> None:
         if self.view is None:
             return
-        memorised, grokked = (self._reached(f"{s}_accuracy", False) for s in ("train", "test"))
-        self.view(
-            Progress(
-                self.run.name,
-                self.step,
-                self.budget.steps,
-                self.seconds,
-                self.shown_rate,
-                compiling,
-                self.records.steps,
-                self.records.metrics,
-                memorised,
-                grokked,
-            )
-        )
+        speed, records = (self.seconds, self.shown_rate, compiling), (self.records.steps, self.records.metrics)
+        reached = [self._reached(f"{s}_accuracy", False) for s in ("train", "test")]
+        self.view(Progress(self.run.name, self.step, self.budget.steps, *speed, *records, *reached))

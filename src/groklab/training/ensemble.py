@@ -193,8 +193,7 @@ def _build_task(description: str, fingerprint: str) -> Task:
 @lru_cache(maxsize=64)
 def _program(description: str, data: str, shape: TaskShape, carried: Carried) -> Program:
     experiment, draw = carried.values
-    program: Program = experiment.learner.make(experiment, shape, draw)
-    return program
+    return experiment.learner.make(experiment, shape, draw)  # type: ignore[no-any-return]
 
 
 def program_of(experiment: Experiment, shape: TaskShape) -> Program:
@@ -209,8 +208,7 @@ def program_of(experiment: Experiment, shape: TaskShape) -> Program:
 
 def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:
     """Return names and shapes of one member's weights, without making them."""
-    shapes: dict[str, tuple[int, ...]] = experiment.learner.weight_shapes(experiment, task.shape)
-    return shapes
+    return experiment.learner.weight_shapes(experiment, task.shape)
 
 
 def default_every(experiment: Experiment, task: Task) -> int:
@@ -226,7 +224,7 @@ def parameter_count(experiment: Experiment, task: Task) -> int:
 
 def step_flops(experiment: Experiment, task: Task, n_train: int) -> float:
     """Count the floating-point operations of one training step that the algorithm cannot avoid."""
-    return float(experiment.learner.flops(experiment, task.shape, n_train))
+    return experiment.learner.flops(experiment, task.shape, n_train)
 
 
 def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], splits: Sequence[SplitRows]) -> int:
@@ -234,7 +232,7 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
     first, members = experiments[0], len(experiments)
     n_train, n_test = max(len(s.train) for s in splits), max(len(s.test) for s in splits)
     concurrent = min(members, CPU_LANES if first.learner.max_lanes is None else cores() * first.learner.max_lanes)
-    return int(first.learner.memory(first, tasks[0].shape, n_train, n_test, members, concurrent))
+    return first.learner.memory(first, tasks[0].shape, n_train, n_test, members, concurrent)
 
 
 def matmul_rate(dtype: str = "float32", seconds: float = 0.2) -> float:

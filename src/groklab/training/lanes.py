@@ -11,7 +11,7 @@ import numpy as np
 from groklab.device import cores
 from groklab.errors import DamagedError, InputError
 from groklab.lazy import jax
-from groklab.learners.base import n_records
+from groklab.learners.base import Span
 from groklab.training.ensemble import Ensemble, program_of
 
 Weights = dict[str, np.ndarray]
@@ -76,7 +76,7 @@ class Lanes:
         """Take all blocks from `start` to `stop`; return records (records, members), NaN for retired members."""
         results = self._advanced(self.states, start, stop, every)
         self.states = [moved for moved, _ in results]
-        count = n_records(start, stop, every)
+        count = Span(start, stop, every).n_records
         # in double precision where that is what was computed
         kinds = {k: np.asarray(results[0][1][k]).dtype for k in self.program.metrics}
         rows = {k: np.full((count, self.ensemble.n_members), np.nan, dtype) for k, dtype in kinds.items()}
@@ -96,10 +96,10 @@ class Lanes:
         return self._weights(self.states)
 
     def _advanced(self, of: list[Any], start: int, stop: int, every: int) -> list[Any]:
-        bounds = [np.int32(x) for x in (start, stop, every)]
+        span = Span(*map(np.int32, (start, stop, every)))
 
         def one(i: int) -> Any:
-            result = self.program.advance(of[i], self.data[i], self.hyperparameters[i], self.keys[i], *bounds)
+            result = self.program.advance(of[i], self.data[i], self.hyperparameters[i], self.keys[i], span)
             return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
 
         with self.program.around():

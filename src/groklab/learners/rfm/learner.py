@@ -16,7 +16,7 @@ import numpy as np
 from groklab.components import hyperparameters_of, with_hyperparameters
 from groklab.device import available_memory, cores, readable_bytes, threads
 from groklab.errors import InputError
-from groklab.learners.base import LOSSES, CannotContinueError, Hyperparameters, Learner, Program, State
+from groklab.learners.base import LOSSES, CannotContinueError, Hyperparameters, Learner, Program, Span, State
 from groklab.learners.rfm.kernels import Array, KernelName, kernel_of
 from groklab.learners.rfm.machine import Data, Fitted, errors, fit
 from groklab.learners.rfm.points import CACHE, dimension, is_pairs, points_of
@@ -302,15 +302,15 @@ class KernelProgram(Program):
         data = self.prepare(raw())
         if data.train.n < MANY.start and self.machine.flops(None, self.shape, data.train.n) < QUICK:
             with self.around():
-                self.advance(self.init(keys, hyperparameters), data, hyperparameters, keys, 0, 0, 1)
+                self.advance(self.init(keys, hyperparameters), data, hyperparameters, keys, Span(0, 0, 1))
 
     def advance(
-        self, states: State, data: Data, hyperparameters: Hyperparameters, keys: Any, start: Any, stop: Any, every: Any
+        self, states: State, data: Data, hyperparameters: Hyperparameters, keys: Any, span: Span
     ) -> tuple[State, dict[str, Any]]:
         """Iterate; raise CannotContinueError, with the iteration, where the kernel matrix is singular."""
         weights = {"M": np.asarray(states["weights"]["M"][0])}
         own = {name: value[0] for name, value in hyperparameters.items()}
-        start, stop, every = int(start), int(stop), int(every)
+        start, stop, every = map(int, span)
         rows = []
         for s in range(start, max(stop, start + 1)):
             record = s == start or s % every == 0

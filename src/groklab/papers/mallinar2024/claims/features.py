@@ -8,6 +8,7 @@ import numpy as np
 
 from groklab.device import threads
 from groklab.experiment.presets import preset
+from groklab.learners.rfm import RFM
 from groklab.learners.rfm.kernels import kernel_of
 from groklab.learners.rfm.machine import fit
 from groklab.learners.rfm.points import Pairs, Rows
@@ -166,6 +167,7 @@ def _one_solve(operation: str, kernel: str, orientation: str, fraction: float, s
     experiment = preset(name, {**settings, "learner.features": orientation})
     task = build_task(experiment)
     train = make_split(experiment.split, task, seed).train
+    assert isinstance(experiment.learner, RFM)
     return float(experiment.learner.start(task, train).evaluate()["test_accuracy"])
 
 

@@ -80,7 +80,8 @@ def data_of(run: Run, member: int = 0) -> tuple[Task, np.ndarray, np.ndarray]:
 
 def solved(run: Run, weights: Mapping[str, np.ndarray], task: Task, train: np.ndarray, member: int = 0) -> np.ndarray:
     """Solve a member's machine again with a matrix M, and return its predictions (N, c) on all inputs."""
-    return np.asarray(run.experiments[member].learner.outputs(weights, task, train))
+    experiment = run.experiments[member]
+    return np.asarray(experiment.learner.predict(experiment, weights, task, train))
 
 
 @contextlib.contextmanager
