@@ -23,9 +23,9 @@ import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
 from groklab.experiment.yaml_input import parse_overrides
+from groklab.figures.spark_lines import DASH, HEIGHT, WIDTH, across, spark_lines
 from groklab.report import write_sweep
-from groklab.report.one_member import OneMember
-from groklab.report.spark_lines import DASH, HEIGHT, WIDTH, across, spark_lines
+from groklab.report.run_page import OneMember
 from groklab.report.sweep_page import argument, members_at, table_csv, write_members
 from groklab.report.sweep_words import experiment_text, page_command, sweep_command
 from groklab.store import storage

@@ -12,7 +12,7 @@ from groklab.analysis.circuits import label_of
 from groklab.figures.context import RunContext
 from groklab.figures.heatmaps import part_of
 from groklab.figures.panels import level, row_layout
-from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import INK, SOFT, TEST, TRAIN, Figure, key_colours, log_heights, styled
 from groklab.measures.registry import NamedTable
 from groklab.text import loss_of, percent
@@ -20,14 +20,7 @@ from groklab.text import loss_of, percent
 OWN, EVEN = "its own loss", "even guesses"
 
 
-@figure(
-    "ablations",
-    title="What happens without its parts",
-    section="computes",
-    place=130,
-    applies_to=has_circuit,
-    rows=True,
-)
+@circuit_figure("ablations", title="What happens without its parts", place=130, rows=True)
 def ablations(run: RunContext) -> Drawing:
     """The loss after each intervention."""
     c = run.circuit
@@ -46,10 +39,9 @@ def ablations(run: RunContext) -> Drawing:
     return Drawing(c.ablations_sentence(), ablation_losses(frame, own, c.uniform), tables=(table,))
 
 
-@figure(
+@circuit_figure(
     "frequencies",
     title="What happens without each frequency",
-    section="computes",
     place=140,
     applies_to=lambda run: run.has_circuit and "ablations" in run.circuit.parts,
 )

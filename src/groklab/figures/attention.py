@@ -11,7 +11,7 @@ import polars as pl
 from groklab.figures.context import RunContext
 from groklab.figures.heatmaps import PANELS, input_frame, input_maps, part_of
 from groklab.figures.panels import axis_suffix, note
-from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import GREEN, SERIES, Figure, legend, styled
 from groklab.measures.attention import operand_positions, pattern_on_grid
 from groklab.text import percent
@@ -20,14 +20,7 @@ from groklab.text import percent
 HEADS = PANELS
 
 
-@figure(
-    "attention",
-    title="Attention from the last position",
-    section="computes",
-    place=100,
-    applies_to=has_circuit,
-    rows=True,
-)
+@circuit_figure("attention", title="Attention from the last position", place=100, rows=True)
 def attention(run: RunContext) -> Drawing:
     """The mean attention of each head, and its scores for the first operand."""
     c = run.circuit
@@ -55,10 +48,9 @@ def attention(run: RunContext) -> Drawing:
     return Drawing(c.attention_sentence(), attention_heads(pattern, scores))
 
 
-@figure(
+@circuit_figure(
     "heads",
     title="Attention to a, head by head",
-    section="computes",
     place=110,
     applies_to=lambda run: run.has_circuit and "attention" in run.circuit.parts,
 )

@@ -10,20 +10,9 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.context import RunContext
-from groklab.figures.panels import joined_lines, marks
+from groklab.figures.panels import axis_suffix, joined_lines, marks
 from groklab.figures.registry import Drawing, figure
-from groklab.figures.theme import (
-    DASHES,
-    GREEN,
-    PINK,
-    SERIES,
-    TEST,
-    TRAIN,
-    Figure,
-    log_axis,
-    log_heights,
-    styled,
-)
+from groklab.figures.theme import DASHES, GREEN, PINK, SERIES, TEST, TRAIN, Figure, log_axis, log_heights, styled
 from groklab.store.thinning import thin, thin_evenly
 from groklab.text import listed, loss_of, percent
 
@@ -32,11 +21,7 @@ POINTS, ALL_POINTS = 1500, 30_000
 STEP = "training step (log scale)"
 TOO_FEW = "There are no curves yet: fewer than two evaluations after step 0."
 #: Sizes of a kernel machine, by their columns.
-SIZES = {
-    "trace": "the trace of M",
-    "weight_norm": "its norm",
-    "condition": "the condition number of the kernel matrix",
-}
+SIZES = {"trace": "the trace of M", "weight_norm": "its norm", "condition": "the condition number of the kernel matrix"}
 
 
 def has_curves(run: RunContext) -> bool:
@@ -163,17 +148,14 @@ def training_curves(
         loss: what the loss is, with its unit.
         linear: neither axis is logarithmic, for few steps and losses of zero.
     """
-    frame, members, low, high = _prepared(metrics, (memorised, grokked), linear)
-    traces = [
-        _lines(frame, f"{split}_{what}", split, colour, members, panel, showlegend=panel == 0)
+    lines = [
+        (f"{split}_{what}", split, colour, panel)
         for panel, what in enumerate(("loss", "accuracy"))
         for split, colour in (("train", TRAIN), ("test", TEST))
     ]
-    layout = _two_panels(low, high, members, (memorised, grokked), linear)
-    heights = log_heights(_values(frame, "train_loss", "test_loss"), loss)
-    layout["yaxis"] |= {"title": {"text": loss}, "rangemode": "tozero"} if linear else heights
-    layout["yaxis2"] |= {"title": {"text": "accuracy"}, "tickformat": ".0%", "range": [-0.03, 1.05]}
-    return styled(traces, layout)
+    upper = _axis(loss, rangemode="tozero") if linear else _axis(loss, type="log")
+    axes = (upper, _axis("accuracy", tickformat=".0%", range=[-0.03, 1.05]))
+    return _in_two_panels(metrics, (memorised, grokked), lines, axes, linear=linear, height=560)
 
 
 def norms(metrics: pl.DataFrame, memorised: int | None = None, grokked: int | None = None) -> Figure:
@@ -182,15 +164,11 @@ def norms(metrics: pl.DataFrame, memorised: int | None = None, grokked: int | No
     Args:
         metrics: columns step, member, weight_norm, grad_norm.
     """
-    frame, members, low, high = _prepared(metrics, (memorised, grokked))
-    traces = [
-        _lines(frame, "weight_norm", "weights", GREEN, members, 0),
-        _lines(frame, "grad_norm", "gradient", PINK, members, 1),
-    ]
-    layout = {**_two_panels(low, high, members, (memorised, grokked), height=480), "showlegend": False}
-    layout["yaxis"] |= {"title": {"text": "norm of weights"}, "rangemode": "tozero"}
-    layout["yaxis2"] |= log_heights(_values(frame, "grad_norm"), "norm of gradient")
-    return styled(traces, layout)
+    lines = [("weight_norm", "weights", GREEN, 0), ("grad_norm", "gradient", PINK, 1)]
+    axes = (_axis("norm of weights", rangemode="tozero"), _axis("norm of gradient", type="log"))
+    plot = _in_two_panels(metrics, (memorised, grokked), lines, axes)
+    plot.layout.showlegend = False
+    return plot
 
 
 def machine_sizes(metrics: pl.DataFrame, memorised: int | None = None, grokked: int | None = None) -> Figure:
@@ -199,16 +177,10 @@ def machine_sizes(metrics: pl.DataFrame, memorised: int | None = None, grokked: 
     Args:
         metrics: columns step, member, trace, weight_norm, condition; one thin line per member.
     """
-    frame, members, low, high = _prepared(metrics, (memorised, grokked), linear=True)
-    traces = [
-        _lines(frame, "trace", "trace of M", GREEN, members, 0),
-        _lines(frame, "weight_norm", "norm of M", TEST, members, 0),
-        _lines(frame, "condition", "condition number", PINK, members, 1, showlegend=False),
-    ]
-    layout = _two_panels(low, high, members, (memorised, grokked), linear=True, height=480)
-    layout["yaxis"] |= {"title": {"text": "size of M"}, "rangemode": "tozero"}
-    layout["yaxis2"] |= log_heights(_values(frame, "condition"), "condition number")
-    return styled(traces, layout)
+    lines = [("trace", "trace of M", GREEN, 0), ("weight_norm", "norm of M", TEST, 0)]
+    lines.append(("condition", "condition number", PINK, 1))
+    axes = (_axis("size of M", rangemode="tozero"), _axis("condition number", type="log"))
+    return _in_two_panels(metrics, (memorised, grokked), lines, axes, linear=True)
 
 
 def accuracy_overlay(frame: pl.DataFrame, points: int = POINTS) -> Figure:
@@ -249,30 +221,64 @@ def accuracy_overlay(frame: pl.DataFrame, points: int = POINTS) -> Figure:
     return styled(traces, layout)
 
 
-def _prepared(
-    metrics: pl.DataFrame, keep: Sequence[int | None], linear: bool = False
-) -> tuple[pl.DataFrame, int, int, int]:
-    """Return thinned rows, after step 0 unless axes are linear, the number of members, the first and the last step."""
+def _in_two_panels(
+    metrics: pl.DataFrame,
+    events: tuple[int | None, int | None],
+    lines: Sequence[tuple[str, str, str, int]],
+    axes: Sequence[dict[str, Any]],
+    *,
+    linear: bool = False,
+    height: int = 480,
+) -> Figure:
+    """Draw metrics over the steps in two panels, with one line per member.
+
+    Args:
+        metrics: columns step, member, and those of the lines.
+        events: the steps of memorising and grokking, which are marked.
+        lines: column, name, colour and panel (0 or 1).
+        axes: settings of the panels' vertical axes; a logarithmic one gets its ticks from its lines.
+        linear: the axis of steps is not logarithmic, and has step 0.
+    """
     members = max(metrics["member"].n_unique(), 1)
     points = max(200, min(POINTS, ALL_POINTS // members))
     if linear:
-        kept = thin_evenly(metrics["step"].unique().sort().to_numpy(), points)
-        low, high = (kept[0], max(kept[-1], kept[0] + 1)) if kept else (0, 10)
+        kept = thin_evenly(metrics["step"].unique().sort().to_numpy(), points) or [0, 10]
     else:
-        kept = thin(metrics.filter(pl.col("step") > 0)["step"].unique().sort().to_numpy(), points, keep)
-        low, high = (kept[0], kept[-1]) if kept else (1, 10)
-    return metrics.filter(pl.col("step").is_in(kept)).sort("member", "step"), members, low, high
+        after = metrics.filter(pl.col("step") > 0)["step"].unique().sort().to_numpy()
+        kept = (thin(after, points, events) if len(after) else []) or [1, 10]
+    low, high = kept[0], max(kept[-1], kept[0] + 1) if linear else kept[-1]
+    frame = metrics.filter(pl.col("step").is_in(kept)).sort("member", "step")
+    half, pad = "half " if members > 1 else "", 0.015 * (high - low)
+    even = {"range": [low - pad, high + pad], "tickformat": ","}
+    lower = {**even, "title": {"text": "step"}} if linear else log_axis(low, high, STEP)
+    layout: dict[str, Any] = {
+        "height": height,
+        "xaxis": {**(even if linear else log_axis(low, high)), "anchor": "y", "matches": "x2", "showticklabels": False},
+        "xaxis2": {**lower, "anchor": "y2"},
+        # between the panels, where no line and no name of a step can meet it
+        "legend": {"orientation": "h", "x": 0, "y": 0.5, "yanchor": "middle", "xanchor": "left"},
+        "margin": {"l": 68, "t": 56},
+        "hovermode": "x unified" if members == 1 else "closest",
+        **marks({f"{half}memorised": events[0], f"{half}grokked": events[1]}, low, high, 2, linear=linear),
+    }
+    traces = []
+    for panel, axis in enumerate(axes):
+        suffix = axis_suffix(panel)
+        own = [(column, name, colour) for column, name, colour, place in lines if place == panel]
+        if axis.get("type") == "log":
+            values = [v for column, *_ in own for v in frame[column].to_list() if v is not None]
+            axis = log_heights(values, axis["title"]["text"])
+        layout[f"yaxis{suffix}"] = {**axis, "domain": [[0.54, 1], [0, 0.46]][panel], "anchor": f"x{suffix}"}
+        for column, name, colour in own:
+            line = _members_lines(frame, column, name, colour, members)
+            # the first panel's legend names the lines of both, where they are the same
+            traces.append({**line, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": panel == 0})
+    return styled(traces, layout)
 
 
-def _values(frame: pl.DataFrame, *columns: str) -> list[float]:
-    return [v for c in columns for v in frame[c].to_list() if v is not None]
-
-
-def _lines(
-    frame: pl.DataFrame, column: str, name: str, colour: str, members: int, panel: int, **settings: Any
-) -> dict[str, Any]:
-    """Return all members' lines of a metric as one trace of a panel."""
-    several, suffix = members > 1, ("", "2")[panel]
+def _members_lines(frame: pl.DataFrame, column: str, name: str, colour: str, members: int) -> dict[str, Any]:
+    """Return all members' lines of a metric as one trace."""
+    several = members > 1
     points: dict[str, Any] = joined_lines(frame, column, "member")
     if not several:
         del points["customdata"]
@@ -290,30 +296,8 @@ def _lines(
         "line": {"color": colour, "width": 1.25 if several else 2.25},
         "opacity": max(0.3, 0.9 - 0.02 * members) if several else 1,
         "hovertemplate": f"{name} {value}{whose}<extra></extra>",
-        "xaxis": f"x{suffix}",
-        "yaxis": f"y{suffix}",
-        **settings,
     }
 
 
-def _two_panels(
-    low: int, high: int, members: int, events: tuple[int | None, int | None], linear: bool = False, height: int = 560
-) -> dict[str, Any]:
-    """Return the layout of two panels over the steps, with the steps of memorising and grokking marked."""
-    pad = 0.015 * (high - low)
-    even = {"range": [low - pad, high + pad], "tickformat": ","}
-    lower = {**even, "title": {"text": "step"}} if linear else log_axis(low, high, STEP)
-    half = "half " if members > 1 else ""
-    named = {f"{half}memorised": events[0], f"{half}grokked": events[1]}
-    return {
-        "height": height,
-        "xaxis": {**(even if linear else log_axis(low, high)), "anchor": "y", "matches": "x2", "showticklabels": False},
-        "xaxis2": {**lower, "anchor": "y2"},
-        "yaxis": {"domain": [0.54, 1], "anchor": "x"},
-        "yaxis2": {"domain": [0, 0.46], "anchor": "x2"},
-        # between the panels, where no line and no name of a step can meet it
-        "legend": {"orientation": "h", "x": 0, "y": 0.5, "yanchor": "middle", "xanchor": "left"},
-        "margin": {"l": 68, "t": 56},
-        "hovermode": "x unified" if members == 1 else "closest",
-        **marks(named, low, high, 2, linear=linear),
-    }
+def _axis(title: str, **settings: Any) -> dict[str, Any]:
+    return {"title": {"text": title}, **settings}

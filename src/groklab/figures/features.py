@@ -12,7 +12,7 @@ from groklab.analysis.features import block_frame, eigenvalue_frame, matrix_fram
 from groklab.figures.context import RunContext
 from groklab.figures.heatmaps import BAR, SCALE, square_axes
 from groklab.figures.panels import axis_suffix, bars_by_step, by_step, note, slider_frames
-from groklab.figures.registry import Drawing, figure, has_features
+from groklab.figures.registry import Drawing, feature_figure
 from groklab.figures.theme import DIVERGING, FAINT, GREEN, MUTED, TEST, Figure, slider, styled
 from groklab.store.thinning import thin_evenly
 from groklab.tasks.residues import log_order
@@ -31,7 +31,7 @@ def has_block(run: RunContext) -> bool:
     return run.has_features and run.features.orientation is not None
 
 
-@figure("features", title="The feature matrix", section="features", place=20, applies_to=has_features)
+@feature_figure("features", title="The feature matrix", place=20)
 def matrix(run: RunContext) -> Drawing:
     """The entries of the feature matrix."""
     f = run.features
@@ -39,20 +39,14 @@ def matrix(run: RunContext) -> Drawing:
     return Drawing(run.whose + f.matrix_sentence(), plot, title=f"The feature matrix {f.matrix}")
 
 
-@figure("eigenvalues", title="Spectrum of the feature matrix", section="features", place=30, applies_to=has_features)
+@feature_figure("eigenvalues", title="Spectrum of the feature matrix", place=30)
 def eigenvalues(run: RunContext) -> Drawing:
     """The eigenvalues of the feature matrix."""
     plot = feature_eigenvalues(eigenvalue_frame(shown_matrices(run)))
     return Drawing(run.whose + run.features.spectrum_sentence(), plot, title=f"Spectrum of {run.features.matrix}")
 
 
-@figure(
-    "block",
-    title="The off-diagonal block in Fourier components",
-    section="features",
-    place=40,
-    applies_to=has_block,
-)
+@feature_figure("block", title="The off-diagonal block in Fourier components", place=40, applies_to=has_block)
 def block(run: RunContext) -> Drawing:
     """The block's Fourier transform, where a circulant is a diagonal."""
     f = run.features
@@ -60,7 +54,7 @@ def block(run: RunContext) -> Drawing:
     return Drawing(run.whose + f.fourier_sentence(), plot)
 
 
-@figure("power", title="Power of each frequency in the block", section="features", place=50, applies_to=has_block)
+@feature_figure("power", title="Power of each frequency in the block", place=50, applies_to=has_block)
 def power(run: RunContext) -> Drawing:
     """The power of each frequency in the block's closest circulant."""
     f = run.features

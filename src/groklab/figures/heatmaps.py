@@ -12,7 +12,7 @@ from groklab.analysis.circuits import CircuitAnalysis
 from groklab.errors import InputError
 from groklab.figures.context import RunContext
 from groklab.figures.panels import axis_suffix, note
-from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.registry import Drawing, circuit_figure, figure
 from groklab.figures.theme import SEQUENTIAL, Figure, styled
 from groklab.measures import MEASURES
 from groklab.measures.fourier import component_names
@@ -43,13 +43,7 @@ def logits_2d(run: RunContext) -> Drawing | Iterator[Drawing]:
     return _operation_components(run) if run.checkpoints else iter(())
 
 
-@figure(
-    "neurons2d",
-    title=TITLE.format("neurons"),
-    section="computes",
-    place=90,
-    applies_to=has_circuit,
-)
+@circuit_figure("neurons2d", title=TITLE.format("neurons"), place=90)
 def neurons_2d(run: RunContext) -> Drawing:
     """The neurons of the final model in Fourier components."""
     return _circuit_components(run.circuit, "neurons")

@@ -11,7 +11,7 @@ import polars as pl
 from groklab.figures.context import RunContext
 from groklab.figures.heatmaps import input_frame, input_maps, part_of
 from groklab.figures.panels import note, vertical
-from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import FAINT, SOFT, TEST, Figure, key_colours, legend, styled
 from groklab.measures.activity import activity
 from groklab.measures.neurons import WELL_EXPLAINED
@@ -23,13 +23,7 @@ WIDTH = 0.05
 EXAMPLES = 5
 
 
-@figure(
-    "neurons",
-    title="Neurons by frequency",
-    section="computes",
-    place=60,
-    applies_to=has_circuit,
-)
+@circuit_figure("neurons", title="Neurons by frequency", place=60)
 def neurons(run: RunContext) -> Drawing:
     """How much of each neuron one frequency explains, and how many neurons each frequency has."""
     c = run.circuit
@@ -38,10 +32,9 @@ def neurons(run: RunContext) -> Drawing:
     return Drawing(c.neurons_sentence(), neuron_clusters(frame, c.named))
 
 
-@figure(
+@circuit_figure(
     "examples",
     title="Examples of neurons",
-    section="computes",
     place=70,
     applies_to=lambda run: run.has_circuit and "neurons" in run.circuit.parts,
 )

@@ -10,17 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
-from groklab.figures.theme import (
-    GRID,
-    INK,
-    MUTED,
-    PAPER,
-    Figure,
-    legend,
-    log_heights,
-    slider,
-    styled,
-)
+from groklab.figures.theme import GRID, INK, MUTED, PAPER, Figure, legend, log_heights, slider, styled
 from groklab.store.thinning import thin_evenly
 
 #: A title, its lines, and settings of the vertical axis.

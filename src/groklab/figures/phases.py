@@ -23,7 +23,7 @@ from groklab.figures.panels import (
     thinned,
     vertical,
 )
-from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import (
     FAINT,
     GREEN,
@@ -53,14 +53,7 @@ DEFINITIONS = (
 )
 
 
-@figure(
-    "phases",
-    title="Stages of training",
-    section="computes",
-    place=10,
-    applies_to=has_circuit,
-    definitions=DEFINITIONS,
-)
+@circuit_figure("phases", title="Stages of training", place=10, definitions=DEFINITIONS)
 def phases(run: RunContext) -> Drawing:
     """Losses, progress measures and sizes over the stages of training."""
     c = run.circuit
@@ -74,10 +67,9 @@ def phases(run: RunContext) -> Drawing:
     return Drawing(c.stages_sentence(), training_stages(c.metrics, progress, spans, loss=run.loss_name))
 
 
-@figure(
+@circuit_figure(
     "coefficients",
     title="Cosines in the logits",
-    section="computes",
     place=20,
     applies_to=lambda run: run.has_circuit and len(run.circuit.steps) > 1 and "alpha" in run.circuit.trajectory,
 )

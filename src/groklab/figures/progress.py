@@ -8,7 +8,7 @@ import polars as pl
 
 from groklab.figures.context import RunContext
 from groklab.figures.panels import ACCURACY, Panel, first_and_last_step, in_panels, marks, metric_line, thinned
-from groklab.figures.registry import Drawing, figure, has_features
+from groklab.figures.registry import Drawing, feature_figure
 from groklab.figures.theme import FAINT, GREEN, OLIVE, PINK, TEST, TRAIN, Figure, log_heights
 from groklab.measures.circulance import NAMES
 
@@ -22,14 +22,7 @@ DEFINITIONS = (
 )
 
 
-@figure(
-    "hidden",
-    title="Hidden progress",
-    section="features",
-    place=10,
-    applies_to=has_features,
-    definitions=DEFINITIONS,
-)
+@feature_figure("hidden", title="Hidden progress", place=10, definitions=DEFINITIONS)
 def hidden(run: RunContext) -> Drawing:
     """How far the features are while loss and accuracy hardly move."""
     f = run.features

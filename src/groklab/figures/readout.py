@@ -10,7 +10,7 @@ import polars as pl
 from groklab.figures.context import RunContext
 from groklab.figures.heatmaps import part_of
 from groklab.figures.panels import bars_by_step, note, vertical
-from groklab.figures.registry import Drawing, figure, has_circuit
+from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import SOFT, TEST, TRAIN, Figure, legend, log_heights, styled
 from groklab.measures.fourier import component_names, component_norms, rows_of
 from groklab.measures.frequencies import residue_map
@@ -18,13 +18,7 @@ from groklab.measures.frequencies import residue_map
 WAVES = {"cos": TEST, "sin": TRAIN}
 
 
-@figure(
-    "readout",
-    title="Fourier spectrum of the neuron-logit map",
-    section="computes",
-    place=40,
-    applies_to=has_circuit,
-)
+@circuit_figure("readout", title="Fourier spectrum of the neuron-logit map", place=40)
 def readout(run: RunContext) -> Drawing:
     """The spectrum of W_L through the checkpoints."""
     c = run.circuit
@@ -35,13 +29,7 @@ def readout(run: RunContext) -> Drawing:
     return Drawing(c.readout_sentence(), neuron_logit_spectrum(frame))
 
 
-@figure(
-    "directions",
-    title="Directions that the logits are read from",
-    section="computes",
-    place=120,
-    applies_to=has_circuit,
-)
+@circuit_figure("directions", title="Directions that the logits are read from", place=120)
 def readout_directions(run: RunContext) -> Drawing:
     """The rank of W_L, and what the neurons write on its directions."""
     c = run.circuit

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from groklab.errors import DamagedError, InputError
@@ -119,11 +121,6 @@ def figures_of(section: Section) -> list[PageFigure]:
     return sorted((f for f in FIGURES.values() if f.section == section), key=lambda f: (f.place, f.name))
 
 
-def has_circuit(run: RunContext) -> bool:
-    """Return whether a run's model has a circuit to draw."""
-    return run.has_circuit
-
-
-def has_features(run: RunContext) -> bool:
-    """Return whether a run's model has features to draw."""
-    return run.has_features
+#: Decorators of figures of a circuit and of features, for runs whose model has them.
+circuit_figure = partial(figure, section="computes", applies_to=attrgetter("has_circuit"))
+feature_figure = partial(figure, section="features", applies_to=attrgetter("has_features"))

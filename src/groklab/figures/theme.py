@@ -55,9 +55,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 
 def styled(
-    traces: Sequence[Mapping[str, Any]],
-    layout: Mapping[str, Any],
-    frames: Sequence[Mapping[str, Any]] = (),
+    traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], frames: Sequence[Mapping[str, Any]] = ()
 ) -> Figure:
     """Return a figure of traces, layout and frames in Plotly's own nested settings, in the shared look.
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import polars as pl
+
 from groklab import grokking
+from groklab.experiment.schema import Experiment
 from groklab.figures.context import RunContext
 from groklab.figures.registry import Section, figures_of
 from groklab.grokking import learning_phases
@@ -64,11 +70,7 @@ def run_page(run: Run) -> Page:
                 pictures["features"],
             ),
         ],
-        tables=[
-            *([member_table(context)] if context.several else []),
-            *tables,
-            settings.settings_table(context),
-        ],
+        tables=[*([member_table(context)] if context.several else []), *tables, settings.settings_table(context)],
         provenance=_provenance(context),
         remake=_remake(context),
         notes=[*notes(context), *dict.fromkeys(definitions)],
@@ -188,3 +190,88 @@ def _remake(context: RunContext) -> dict[str, str]:
     if not settings.counted_up(context.experiments):
         remark = "This makes the first member; the others differ from it as the table of members shows."
     return {"command": command, "yaml": yaml, "remark": remark}
+
+
+class OneMember(Run):
+    """One member of a run, as a run of its own that can only be read.
+
+    A member that stopped before the others keeps its last weights in all later checkpoints of the run; here they are
+    those of the step at which it stopped.
+
+    Args:
+        run: the ensemble.
+        place: the member's.
+        title: the name of the run that it becomes.
+    """
+
+    def __init__(self, run: Run, place: int, title: str) -> None:
+        super().__init__(run.path)
+        self.run, self.place, self.title = run, place, title
+
+    @property
+    def name(self) -> str:
+        """The title."""
+        return self.title
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """The member's experiment alone."""
+        return [self.run.experiments[self.place]]
+
+    @property
+    def identities(self) -> list[str]:
+        """The member's identity alone."""
+        return [self.run.identities[self.place]]
+
+    @property
+    def n_members(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The run's status, with the outcome of this member alone, and its share of the time."""
+        of_run = self.run.status
+        members = of_run["members"][self.place : self.place + 1]
+        status = {**of_run, "members": members, "seconds": of_run["seconds"] / self.run.n_members}
+        if not members:
+            return status
+        diverged = bool(members[0].get("diverged"))
+        status["step"] = int(members[0].get("steps", of_run["step"]))
+        if of_run["status"] in ("finished", "diverged"):
+            status["status"] = "diverged" if diverged else "finished"
+            # the reason of the last member need not be that of this one
+            if diverged:
+                status["reason"] = "diverged"
+            elif status["step"] < of_run["step"] or of_run["reason"] == "diverged":
+                status["reason"] = "grokked"
+        return status
+
+    @property
+    def metrics(self) -> pl.DataFrame:
+        """The member's evaluations, as member 0."""
+        return self._own(self.run.metrics)
+
+    @property
+    def measured(self) -> pl.DataFrame | None:
+        """What online measures give of the member, as member 0."""
+        measured = self.run.measured
+        return None if measured is None else self._own(measured)
+
+    def _own(self, frame: pl.DataFrame) -> pl.DataFrame:
+        own = frame.filter(pl.col("member") == self.place)
+        return own.with_columns(pl.lit(0, frame.schema["member"]).alias("member"))
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """The steps whose weights are kept, up to the member's last."""
+        last = self.status["step"]
+        return sorted({min(step, last) for step in self.run.checkpoints})
+
+    def weights(self, step: int | None = None, member: int | None = None) -> dict[str, np.ndarray]:
+        """Return the member's weights at a kept step, without a member axis."""
+        place = self.place if self.run.n_members > 1 else None
+        kept = self.run.checkpoints
+        if step is not None and step not in kept and step in self.checkpoints:
+            step = next(s for s in kept if s > step)
+        return self.run.weights(step, place)

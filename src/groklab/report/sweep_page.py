@@ -16,13 +16,12 @@ from groklab import grokking
 from groklab.errors import InputError, shorten, unknown
 from groklab.figures.phase_diagram import COLOURS as PHASE_COLOURS
 from groklab.figures.phase_diagram import ON, TIED
+from groklab.figures.spark_lines import spark_lines
 from groklab.figures.theme import DARK, GREEN, GREY, OLIVE, PINK, TEST, TRAIN
 from groklab.grokking.learning_phases import GAP, LETTERS, PHASES, RULE, THRESHOLD
 from groklab.papers.published import GROKKED
 from groklab.report import html
-from groklab.report.one_member import OneMember
-from groklab.report.run_page import run_page
-from groklab.report.spark_lines import spark_lines
+from groklab.report.run_page import OneMember, run_page
 from groklab.report.story import CRITERIA
 from groklab.report.sweep_published import Comparison, as_json, compare
 from groklab.report.sweep_words import opening, page_command, provenance, sweep_command, tiles
