@@ -18,7 +18,7 @@ from corpus import Corpus
 from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitAnalysis
 from groklab.analysis.features import FeatureAnalysis, TurningPoints
 from groklab.analysis.model import Section
-from groklab.analysis.representations import GOOD, RepresentationAnalysis
+from groklab.analysis.representations import RepresentationAnalysis
 from groklab.cli import main
 from groklab.figures.context import RunContext
 from groklab.measures.grid import grid_of
@@ -27,6 +27,7 @@ from groklab.report import write_report
 from groklab.report.run_page import run_page
 from groklab.tasks.arithmetic import Arithmetic
 from groklab.tasks.features import ORIENTATIONS
+from groklab.theory.effective_theory import REACHED
 
 #: Pages that other tests look at, too.
 PAGES = {"mlp": "single", "rfm-multiply": "machine", "mixture": "plain-mixture"}
@@ -137,7 +138,7 @@ def test_features_are_judged_by_their_block() -> None:
 
 
 def test_representations_are_judged_by_their_parallelograms() -> None:
-    representation = RepresentationAnalysis({"rqi": GOOD, "n_parallelograms": 70}, "no modulus", {})
+    representation = RepresentationAnalysis({"rqi": REACHED, "n_parallelograms": 70}, "no modulus", {})
     assert not representation.is_structured
     assert dataclasses.replace(representation, values={"rqi": 0.96, "n_parallelograms": 70}).verdict() == (
         "Its representation is that of the operation: 96.0% of all 70 parallelograms hold."

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.analysis import predicting
+from groklab.analysis.representations import TheoryBesideRun, beside_run
 from groklab.errors import InputError
 from groklab.learners.effective_theory import EffectiveTheory
 from groklab.theory import effective_theory as theory
@@ -49,8 +49,8 @@ def test_it_trains_like_any_other_learner() -> None:
         run.measured["parallelograms.predicted_test_accuracy"].to_numpy(), curves["test_accuracy"][::20]
     )
     # beside itself the theory is right
-    found = predicting.beside_run(run)
-    assert isinstance(found, predicting.TheoryBesideRun)
+    found = beside_run(run)
+    assert isinstance(found, TheoryBesideRun)
     assert found.eta == 1e-3
     theirs = {s: t for s, t in zip(found.theory.step, np.transpose(found.theory.traces), strict=True)}
     for step, places in zip(found.network.step, np.transpose(found.network.traces), strict=True):

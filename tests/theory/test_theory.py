@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import groklab as gl
-from groklab.analysis.predicting import TheoryBesideRun, beside_run
+from groklab.analysis.representations import TheoryBesideRun, beside_run
 from groklab.cli import main
 from groklab.errors import InputError
 from groklab.figures.theory import embedding_traces, theory_by_fraction

@@ -137,7 +137,7 @@ def _beside(name: str, member: int, normalisation: Normalisation, path: Path | N
     from groklab.cli.look import readable_run
 
     run = readable_run(name)
-    from groklab.analysis.predicting import NoTheory, beside_run
+    from groklab.analysis.representations import NoTheory, beside_run
     from groklab.report.theory_pages import beside_run_page
 
     result = beside_run(run, member, normalisation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from groklab.analysis.predicting import TheoryBesideRun
+from groklab.analysis.representations import TheoryBesideRun
 from groklab.figures.panels import axis_suffix, note, vertical
 from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, log_heights, styled
 

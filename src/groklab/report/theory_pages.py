@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from groklab.analysis.predicting import TheoryBesideRun
+from groklab.analysis.representations import TheoryBesideRun
 from groklab.figures.theme import Figure
 from groklab.figures.theory import critical_fraction_by_p, embedding_traces, theory_by_fraction
 from groklab.report.html import Page, Part, picture, render_page
