@@ -33,7 +33,7 @@ def test_it_writes_the_page_of_a_sweep_and_says_what_it_shows(program: Any, swee
     out, err = program("operations")
     page = sweep.path / "report.html"
     assert out.splitlines() == [
-        "Of 4 cells: 2 grokked in every seed and 2 in none within the budget.",
+        "Of 4 cells: 2 grokked in every seed and 2 did not grok within the budget.",
         f"report: {page}",
     ]
     assert err == ""

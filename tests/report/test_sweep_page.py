@@ -34,7 +34,7 @@ from groklab.sweeps.cells import headings
 from groklab.sweeps.packing import pack
 from groklab.sweeps.study import study, verdict_sentence, verdict_summary
 from groklab.tasks.operations import OPERATIONS
-from invented_sweep import BUDGET, EXPRESSION, FRACTION, WD, Outcome, trained, written
+from invented_sweep import BUDGET, EXPRESSION, FRACTION, LR, WD, Outcome, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}
 
@@ -86,7 +86,9 @@ def test_cells_say_what_the_runs_say(swept: Sweep) -> None:
     found = study(swept)
     assert (found.axes.y, found.axes.x) == (EXPRESSION, FRACTION)
     assert [c.verdict for c in found.slices[0].cells] == ["none", "grokked"] * 2
-    assert verdict_summary(found.slices[0]) == "Of 4 cells: 2 grokked in every seed and 2 in none within the budget."
+    assert (
+        verdict_summary(found.slices[0]) == "Of 4 cells: 2 grokked in every seed and 2 did not grok within the budget."
+    )
     for c in found.slices[0].cells:
         assert [m.seed for m in c.members] == [0, 1]
         for m in c.members:
@@ -126,7 +128,7 @@ def test_one_page_holds_all_and_loads_nothing(swept: Sweep) -> None:
     assert data["members"][str(cells[1]["m"][0])][5] == swept.table["grokked_step"][2]
     assert data["y"]["heads"] == [["x + y", "add", "elementary"], ["xy", "multiply", "elementary"]]
     # the same cells without a script
-    assert page.text.count("did not grok within the budget") == 2
+    assert page.text.count("did not grok within the budget, best") == 2
 
 
 def test_the_table_comes_along_as_csv(swept: Sweep) -> None:
@@ -203,7 +205,7 @@ def test_members_pages_and_the_sweep_link_to_each_other(swept: Sweep, tmp_path: 
 def test_cells_are_named_by_row_and_column(swept: Sweep) -> None:
     found = study(swept)
     for c in found.slices[0].cells:
-        assert members_at(found, argument(found, c)) == [m.number for m in c.members]
+        assert members_at(found, argument(found.axes, found.axes.values(c, {}))) == [m.number for m in c.members]
     assert members_at(found, "multiply, 0.650") == [4, 5]
     assert members_at(found, "x + y,.8") == [2, 3]
     for text, words in (
@@ -352,8 +354,10 @@ def test_mixtures_are_written_by_their_formulas(home: Path) -> None:
     )
     found = study(Sweep(sweep.path), x=FRACTION)
     for cell_ in found.slices[0].cells:
-        assert members_at(found, argument(found, cell_)) == [m.number for m in cell_.members]
-    assert argument(found, found.slices[0].cells[1]) == "add,multiply,0.8"
+        assert members_at(found, argument(found.axes, found.axes.values(cell_, {}))) == [
+            m.number for m in cell_.members
+        ]
+    assert argument(found.axes, found.axes.values(found.slices[0].cells[1], {})) == "add,multiply,0.8"
     # in other spellings, and by column first
     assert members_at(found, "x + y, x*y, 0.8") == [1]
     assert members_at(study(Sweep(sweep.path), y=FRACTION), '0.8,["add", "multiply"]') == [1]
@@ -375,6 +379,18 @@ def test_the_page_is_made_again_with_its_members(swept: Sweep, tmp_path: Path) -
     for number in range(swept.n_members):
         (tmp_path / "whole-members" / f"{number:03d}-{swept.table['identity'][number][:8]}.html").touch()
     assert made_again(write_sweep(swept, whole)) == ["all"]
+
+
+def test_a_page_of_held_settings_says_so_and_names_members_as_the_report_does(home: Path) -> None:
+    sweep = written(home, "held", {WD: [0.0, 1.0], LR: [1e-3, 1e-2]}, lambda p, seed: Outcome())
+    page = write_sweep(sweep, at={LR: "0.01"}, colouring="phase")
+    assert "Held: optimiser.learning_rate = 0.01." in outline(page).text
+    data = data_of(page)
+    assert data["y"] is None
+    # ROW,COLUMN of the report, which holds nothing
+    assert data["command"] == f"groklab report {sweep.name} --rows {LR} --columns {WD}"
+    names = [c["name"] for c in data["slices"][0]["cells"]]
+    assert [members_at(study(sweep), name) for name in names] == [[1], [3]]
 
 
 # -- small things -----------------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@
     const edges = data.upwards ? `<tbody>${lines.join("")}</tbody><tfoot>${top}</tfoot>` : `<thead>${top}</thead><tbody>${lines.join("")}</tbody>`;
     grid.className = `scroll ${large ? "large" : "compact"}`;
     grid.style.setProperty("--side", `${side}px`);
-    grid.innerHTML = `<table class="cells" style="border-spacing:${gap}px"><caption>${escape(caption)}</caption>${edges}</table>`;
+    grid.innerHTML = `<table class="cells${data.y === null ? " strip" : ""}" style="border-spacing:${gap}px"><caption>${escape(caption)}</caption>${edges}</table>`;
     const first = shown !== null && places.has(shown.at.join()) ? shown : cells()[0];
     if (first) stop(buttonOf(first));
     mark();

@@ -27,7 +27,7 @@ from groklab.report.sweep_published import Comparison, as_json, compare
 from groklab.report.sweep_words import opening, page_command, provenance, sweep_command, tiles
 from groklab.store import storage
 from groklab.sweeps import Sweep
-from groklab.sweeps.cells import VERDICTS, Cell, Member, Time, headings, place_of, value_names
+from groklab.sweeps.cells import VERDICTS, Axes, Cell, Member, Time, choose_axes, headings, place_of, value_names
 from groklab.sweeps.study import (
     Study,
     curves_of,
@@ -39,7 +39,7 @@ from groklab.sweeps.study import (
     verdict_sentence,
     verdict_summary,
 )
-from groklab.text import percent, short_percent
+from groklab.text import label, percent, short_percent
 
 #: Points of a member's curve, and of all curves of a page together.
 MOST_POINTS, ALL_POINTS, FEWEST_POINTS = 40, 80_000, 8
@@ -148,6 +148,7 @@ def render(
         pages: addresses of the members' own pages, as seen from this one.
     """
     bar = f"{100 * study.threshold:g}%"
+    free = {f["key"] for f in _free(study)}
     modes = _modes(bar, comparison)
     criterion = sweep.experiment(0).evaluation.criterion
     remake, yaml = sweep_command(sweep)
@@ -160,6 +161,7 @@ def render(
         study=study,
         modes=modes,
         free=_free(study),
+        held=", ".join(f"{k} = {label(v)}" for k, v in study.slices[0].at.items() if k not in free),
         slices=[
             {
                 "name": study.slice_name(i),
@@ -182,7 +184,7 @@ def render(
         opening=opening(study, sweep),
         csv="data:text/csv;charset=utf-8," + quote(table_csv(study, comparison)),
         parquet=sweep.path / "table.parquet",
-        command=command + _members_option(study, pages),
+        command=command + (_members_option(study, pages) if command.startswith("groklab report") else ""),
         remake=remake,
         yaml=yaml,
         provenance=provenance(sweep),
@@ -240,7 +242,9 @@ def _data(
     points = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(2 * len(curves), 1)))
     longest = sweep.table["steps"].max()
     last = max(sweep.experiment(0).budget.steps, int(longest or 0))  # type: ignore[arg-type]
-    asking = page_command(sweep, options={"--rows": axes.y, "--columns": axes.x})
+    # the page that asks for members' own pages holds no setting at a value
+    report = choose_axes(sweep.keys, axes.x, axes.y)
+    asking = page_command(sweep, options={"--rows": report.y, "--columns": report.x})
     return {
         "modes": modes,
         "colouring": colouring,
@@ -261,7 +265,19 @@ def _data(
             {
                 "counts": phase_counts(part),
                 "verdicts": verdict_counts(part),
-                "cells": [_cell(study, c, comparison, curves, last, points) for c in part.cells],
+                "cells": [
+                    {
+                        **_cell(c, comparison),
+                        "name": argument(report, axes.values(c, part.at)),
+                        "spark": spark_lines(
+                            [curves[m.number] for m in c.members],
+                            last,
+                            points,
+                            [(m.train_step, m.test_step) for m in c.members],
+                        ),
+                    }
+                    for c in part.cells
+                ],
             }
             for part in study.slices
         ],
@@ -269,11 +285,9 @@ def _data(
     }
 
 
-def _cell(
-    study: Study, cell: Cell, comparison: Comparison | None, curves: Mapping[int, Any], last: int, points: int
-) -> dict[str, Any]:
+def _cell(cell: Cell, comparison: Comparison | None) -> dict[str, Any]:
     mark, small = _marks(cell)
-    keep = [(m.train_step, m.test_step) for m in cell.members]
+    times = {"grokked": cell.grokked_step, "train": cell.train_step, "test": cell.test_step, "gap": cell.gap}
     content: dict[str, Any] = {
         "at": [cell.row, cell.column],
         "m": [m.number for m in cell.members],
@@ -285,20 +299,9 @@ def _cell(
         "others": [
             f"{cell.count(o)} {o}" for o in ("diverged", "failed", "pending") if 0 < cell.count(o) < len(cell.members)
         ],
-        "times": {
-            name: [t.median, t.reached, t.n]
-            for name, t in (
-                ("grokked", cell.grokked_step),
-                ("train", cell.train_step),
-                ("test", cell.test_step),
-                ("gap", cell.gap),
-            )
-            if t.n
-        },
+        "times": {name: [t.median, t.reached, t.n] for name, t in times.items() if t.n},
         "acc": None if cell.test_accuracy is None else round(cell.test_accuracy, 4),
         "says": [phase_sentence(cell), verdict_sentence(cell)],
-        "name": argument(study, cell),
-        "spark": spark_lines([curves[m.number] for m in cell.members], last, points, keep),
     }
     entry = None if comparison is None else comparison.at(cell)
     if comparison is not None and entry is not None:
@@ -390,11 +393,9 @@ def _embedded(data: dict[str, Any]) -> str:
 # -- the members' own pages ---------------------------------------------------------------------------------------
 
 
-def argument(study: Study, cell: Cell) -> str:
-    """Return how `--members` names a cell."""
-    axes = study.axes
-    values = [] if axes.y is None else [axes.y_values[cell.row]]
-    return ",".join(map(_plain, (*values, axes.x_values[cell.column])))
+def argument(axes: Axes, values: Mapping[str, Any]) -> str:
+    """Return how `--members` names the cell with these settings."""
+    return ",".join(_plain(values[key]) for key in (axes.y, axes.x) if key is not None)
 
 
 def _plain(value: Any) -> str:
@@ -408,7 +409,7 @@ def _members_option(study: Study, pages: dict[int, str]) -> str:
     cells = [cell for part in study.slices for cell in part.cells]
     if pages and all(m.number in pages for cell in cells for m in cell.members if m.has_page):
         return " --members all"
-    there = [argument(study, cell) for cell in cells if any(m.number in pages for m in cell.members)]
+    there = [argument(study.axes, study.axes.values(c, {})) for c in cells if any(m.number in pages for m in c.members)]
     return "".join(f" --members {shlex.quote(text)}" for text in dict.fromkeys(there))
 
 

@@ -229,8 +229,8 @@ def verdict_summary(part: Slice) -> str:
     """Say in one sentence how many cells have which verdict."""
     words = {
         "grokked": "grokked in every seed",
-        "some": "in some",
-        "none": "in none within the budget",
+        "some": "grokked in some",
+        "none": "did not grok within the budget",
         "undecided": "undecided so far",
     }
     counts = [f"{n:,} {words.get(v, v)}" for v, n in verdict_counts(part).items() if n]
