@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -30,11 +30,13 @@ from groklab.analysis.key_frequencies import (
 from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
-from groklab.measures import MEASURES
-from groklab.measures.fourier import component_norms, embedding_matrix, rows_of
-from groklab.measures.frequencies import residue_map
+from groklab.measures import MEASURES, Result
+from groklab.measures.ablations import Ablations
+from groklab.measures.attention import Attention
+from groklab.measures.fourier import Spectrum2D, component_norms, embedding_matrix, rows_of
+from groklab.measures.frequencies import Directions, residue_map
 from groklab.measures.grid import Grid, grid_of
-from groklab.measures.neurons import WELL_EXPLAINED
+from groklab.measures.neurons import WELL_EXPLAINED, Neurons
 from groklab.measures.training_stages import TrainingStages
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -48,6 +50,8 @@ COMPUTES, PARTLY = 0.9, 0.5
 GAP = 3.0
 #: An intervention does no harm up to this many times the model's own loss.
 HARMLESS = 1.1
+#: The type of a measure's result.
+R = TypeVar("R", bound=Result)
 #: Measures of the final model, by what they are taken for.
 PARTS: dict[Scope, tuple[str, ...]] = {
     "checkpoints": ("neurons",),
@@ -127,6 +131,18 @@ class CircuitAnalysis(ModelAnalysis):
     parts: Mapping[str, Mapping[str, Any]]
     left_out: Mapping[str, str]
 
+    def part(self, name: str, kind: type[R]) -> R:
+        """Return a measure's result among `parts`, of its own type.
+
+        Raises:
+            InputError: with the reason where it was left out.
+        """
+        if name not in self.parts:
+            raise InputError(self.left_out[name])
+        result = self.parts[name]
+        assert isinstance(result, kind)
+        return result
+
     @property
     def p(self) -> int:
         """The modulus."""
@@ -173,13 +189,13 @@ class CircuitAnalysis(ModelAnalysis):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the final values, the stages of training, and values by step and by frequency."""
-        neurons = self.parts.get("neurons")
+        neurons = self.part("neurons", Neurons) if "neurons" in self.parts else None
         return {
             "rule": self.rule,
             "key_frequencies": list(self.key_frequencies),
             **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
-            "well_explained_neurons": None if neurons is None else int(neurons["well_explained_neurons"]),
-            "n_neurons": None if neurons is None else len(neurons["fve"]),
+            "well_explained_neurons": None if neurons is None else neurons.well_explained_neurons,
+            "n_neurons": None if neurons is None else len(neurons.fve),
             "training_stages": stages_to_dict(self.stages),
             **trajectory_to_dict(self.steps, self.trajectory),
         }
@@ -347,9 +363,9 @@ class CircuitAnalysis(ModelAnalysis):
 
     def neurons_sentence(self) -> str:
         """Return how many neurons one frequency explains, and how they share the frequencies."""
-        neurons = self.parts["neurons"]
-        n, well, dead = len(neurons["fve"]), neurons["well_explained_neurons"], neurons["dead_neurons"]
-        clusters = np.asarray(neurons["clustered_by_frequency"])
+        neurons = self.part("neurons", Neurons)
+        n, well, dead = len(neurons.fve), neurons.well_explained_neurons, neurons.dead_neurons
+        clusters = neurons.clustered_by_frequency
         counts = [(int(clusters[k - 1]), k) for k in self.named[:MANY]]
         named = f", {listed([f'{m} by k = {k}' for m, k in counts])}" if well and 0 < len(self.named) <= MANY else ""
         gone = f"; {dead} never var{'y' if dead > 1 else 'ies'}" if dead else ""
@@ -359,7 +375,7 @@ class CircuitAnalysis(ModelAnalysis):
 
     def other_clusters_sentence(self) -> str:
         """Return which frequencies explain neurons without being key; nothing where there is none."""
-        clusters = np.asarray(self.parts["neurons"]["clustered_by_frequency"])
+        clusters = self.part("neurons", Neurons).clustered_by_frequency
         order = [int(i) + 1 for i in np.argsort(-clusters, kind="stable") if clusters[i]]
         other = [f"{k} ({clusters[k - 1]})" for k in order if k not in self.key_frequencies]
         if not other:
@@ -368,11 +384,11 @@ class CircuitAnalysis(ModelAnalysis):
 
     def components_sentence(self, part: str) -> str:
         """Return how much of the power besides the constant is in the key frequencies' blocks, and what is largest."""
-        components = self.parts[part]
-        power = np.asarray(components["norm"]) ** 2
+        components = self.part(part, Spectrum2D)
+        power = components.norm**2
         power[0, 0] = 0
         total = float(power.sum())
-        names = [n for n in components["largest"] if n != CONSTANT]
+        names = [n for n in components.largest if n != CONSTANT]
         whose = "logits" if part == "logits_2d" else "neurons"
         if total <= 0 or not names:
             return f"The {whose} do not vary with a and b."
@@ -388,8 +404,8 @@ class CircuitAnalysis(ModelAnalysis):
 
     def attention_sentence(self) -> str:
         """Return how much attention stays at the last position, and the frequencies of the scores."""
-        attention = self.parts["attention"]
-        pattern, share, best = (np.asarray(attention[k]) for k in ("mean_pattern", "score_share", "score_frequency"))
+        attention = self.part("attention", Attention)
+        pattern, share, best = attention.mean_pattern, attention.score_share, attention.score_frequency
         # the token p stands for '=' in every layout
         own = "the last position itself" + (", ‘=’" if self.task.shape.constants[-1] == self.p else "")
         at_end = [percent(float(v)) for v in dict.fromkeys((pattern[:, -1].min(), pattern[:, -1].max()))]
@@ -402,7 +418,8 @@ class CircuitAnalysis(ModelAnalysis):
 
     def heads_sentence(self) -> str:
         """Return each head's frequency, and how much of its attention to a that explains."""
-        frequency, fve = (np.asarray(self.parts["attention"][k]) for k in ("pattern_frequency", "pattern_fve"))
+        attention = self.part("attention", Attention)
+        frequency, fve = attention.pattern_frequency, attention.pattern_fve
         heads = [f"{k} ({percent(float(v), 0)})" if k else "none" for k, v in zip(frequency, fve, strict=True)]
         if len(heads) == 1:
             explained = f"{percent(float(fve[0]))} of its variance is at the frequency {frequency[0]}"
@@ -414,9 +431,9 @@ class CircuitAnalysis(ModelAnalysis):
 
     def linear_sentence(self) -> str:
         """Return how well a linear form of the operands' waves fits each head; nothing where no attention varies."""
-        attention = self.parts["attention"]
-        frequency, fve = (np.asarray(attention[k]) for k in ("pattern_frequency", "linear_fve"))
-        shares = [percent(max(float(v), 0.0), 0) for k, v in zip(frequency, fve, strict=True) if k]
+        attention = self.part("attention", Attention)
+        fits = zip(attention.pattern_frequency, attention.linear_fve, strict=True)
+        shares = [percent(max(float(v), 0.0), 0) for k, v in fits if k]
         if not shares:
             return ""
         return (
@@ -426,10 +443,9 @@ class CircuitAnalysis(ModelAnalysis):
 
     def directions_sentence(self) -> str:
         """Return whether W_L has a gap after 2|K| singular values, and how well the neurons write there."""
-        directions = self.parts["directions"]
+        directions = self.part("directions", Directions)
         rank = len(rows_of(self.key_frequencies, self.p))
-        values = np.asarray(directions["singular_values"])
-        fve = np.concatenate([np.asarray(directions["cos_fve"]), np.asarray(directions["sin_fve"])])
+        values, fve = directions.singular_values, np.concatenate([directions.cos_fve, directions.sin_fve])
         fve = fve[np.isfinite(fve)]
         low, high = (percent(float(v)) for v in (fve.min(initial=1), fve.max(initial=0)))
         written = f"{low} to {high}" if low != high else low
@@ -447,14 +463,14 @@ class CircuitAnalysis(ModelAnalysis):
             else f"W_L has no gap after {rank} singular values, two per key frequency: the last is {gap} the next"
         )
         return (
-            f"{is_gap}; without those frequencies {percent(directions['residual_ratio'])} of its norm is left, and of "
+            f"{is_gap}; without those frequencies {percent(directions.residual_ratio)} of its norm is left, and of "
             f"what the neurons write there {written} of the variance is cos or sin of wₖ({self.sum})."
         )
 
     def ablations_sentence(self) -> str:
         """Return how many interventions harm, beside the model's own loss."""
-        ablations = self.parts["ablations"]
-        names, loss = list(ablations["names"]), np.asarray(ablations["loss"])
+        ablations = self.part("ablations", Ablations)
+        names, loss = ablations.names, ablations.loss
         own = float(loss[names.index("base")])
         if own >= self.uniform:
             return (
@@ -472,13 +488,14 @@ class CircuitAnalysis(ModelAnalysis):
 
     def interventions_sentence(self) -> str:
         """Return the loss after a few interventions."""
-        loss = dict(zip(self.parts["ablations"]["names"], self.parts["ablations"]["loss"], strict=True))
+        ablations = self.part("ablations", Ablations)
+        loss = dict(zip(ablations.names, ablations.loss, strict=True))
         each = [f"{loss_of(loss[k])} with {words.replace('SUM', self.sum)}" for k, words in NAMED.items() if k in loss]
         return f"The loss on all pairs is {loss_of(loss['base'])} with nothing changed, {listed(each)}." if each else ""
 
     def frequencies_sentence(self) -> str:
         """Return what taking out a key frequency costs beside any other."""
-        loss = np.asarray(self.parts["ablations"]["loss_without_frequency"])
+        loss = self.part("ablations", Ablations).loss_without_frequency
         own = self.last("loss")
         if not self.named:
             k = int(np.argmax(loss)) + 1

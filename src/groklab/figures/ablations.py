@@ -10,10 +10,10 @@ import polars as pl
 
 from groklab.analysis.circuits import label_of
 from groklab.figures.context import RunContext
-from groklab.figures.heatmaps import part_of
 from groklab.figures.panels import level, row_layout
 from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import INK, SOFT, TEST, TRAIN, Figure, key_colours, log_heights, styled
+from groklab.measures.ablations import Ablations
 from groklab.measures.registry import NamedTable
 from groklab.text import loss_of, percent
 
@@ -24,8 +24,8 @@ OWN, EVEN = "its own loss", "even guesses"
 def ablations(run: RunContext) -> Drawing:
     """The loss after each intervention."""
     c = run.circuit
-    part = part_of(c, "ablations")
-    names, loss = list(part["names"]), np.asarray(part["loss"], float)
+    part = c.part("ablations", Ablations)
+    names, loss = part.names, part.loss
     own = float(loss[names.index("base")])
     # single key frequencies only where they are few
     shown = [i for i, name in enumerate(names) if c.few or not name.rpartition("_")[2].isdigit()]
@@ -33,8 +33,8 @@ def ablations(run: RunContext) -> Drawing:
     frame = pl.DataFrame({"label": labels, "loss": loss[shown]})
     rows = []
     for i, label in zip(shown, labels, strict=True):
-        losses = [loss_of(float(part[column][i])) for column in ("loss", "train_loss", "test_loss")]
-        rows.append((label, *losses, percent(float(part["accuracy"][i]))))
+        losses = [loss_of(float(column[i])) for column in (loss, part.train_loss, part.test_loss)]
+        rows.append((label, *losses, percent(float(part.accuracy[i]))))
     table = NamedTable("Interventions", ("intervention", "loss, all pairs", "train", "test", "accuracy"), rows)
     return Drawing(c.ablations_sentence(), ablation_losses(frame, own, c.uniform), tables=(table,))
 
@@ -48,9 +48,8 @@ def ablations(run: RunContext) -> Drawing:
 def frequencies(run: RunContext) -> Drawing:
     """The loss without each frequency."""
     c = run.circuit
-    part = c.parts["ablations"]
-    loss = np.asarray(part["loss_without_frequency"])
-    own = float(part["loss"][list(part["names"]).index("base")])
+    part = c.part("ablations", Ablations)
+    loss, own = part.loss_without_frequency, float(part.loss[part.names.index("base")])
     frame = pl.DataFrame({"frequency": np.arange(1, len(loss) + 1), "loss": loss})
     return Drawing(c.frequencies_sentence(), frequency_losses(frame, c.named, own, c.uniform))
 

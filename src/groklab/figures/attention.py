@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.context import RunContext
-from groklab.figures.heatmaps import PANELS, input_frame, input_maps, part_of
+from groklab.figures.heatmaps import PANELS, input_frame, input_maps
 from groklab.figures.panels import axis_suffix, note
 from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import GREEN, SERIES, Figure, legend, styled
-from groklab.measures.attention import operand_positions, pattern_on_grid
+from groklab.measures.attention import Attention, operand_positions, pattern_on_grid
 from groklab.text import percent
 
 #: Heads that have a panel of their own.
@@ -24,9 +24,9 @@ HEADS = PANELS
 def attention(run: RunContext) -> Drawing:
     """The mean attention of each head, and its scores for the first operand."""
     c = run.circuit
-    part = part_of(c, "attention")
+    part = c.part("attention", Attention)
     first, second = operand_positions(c.task)
-    mean, score = np.asarray(part["mean_pattern"]), np.asarray(part["score"])
+    mean, score = part.mean_pattern, part.score
     n_heads, n_ctx = mean.shape
     positions = [f"position {i}" for i in range(n_ctx)]
     # the token p is '=' in every layout
@@ -35,7 +35,7 @@ def attention(run: RunContext) -> Drawing:
     pattern = pl.DataFrame(
         {"head": np.repeat(np.arange(n_heads), n_ctx), "position": positions * n_heads, "weight": mean.ravel()}
     )
-    best = np.asarray(part["score_frequency"])
+    best = part.score_frequency
     labels = [f"head {h}" + (f" · mostly k = {k}" if k else "") for h, k in enumerate(best)]
     scores = pl.DataFrame(
         {
@@ -57,8 +57,8 @@ def attention(run: RunContext) -> Drawing:
 def heads(run: RunContext) -> Drawing:
     """Each head's attention to the first operand over the inputs."""
     c = run.circuit
-    part = c.parts["attention"]
-    frequency, fve = part["pattern_frequency"], part["pattern_fve"]
+    part = c.part("attention", Attention)
+    frequency, fve = part.pattern_frequency, part.pattern_fve
     pattern = pattern_on_grid(c.weights, c.task, c.network)[..., operand_positions(c.task)[0]]
     n = pattern.shape[-1]
     maps = {}

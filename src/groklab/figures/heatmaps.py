@@ -9,13 +9,12 @@ import numpy as np
 import polars as pl
 
 from groklab.analysis.circuits import CircuitAnalysis
-from groklab.errors import InputError
 from groklab.figures.context import RunContext
 from groklab.figures.panels import axis_suffix, note
 from groklab.figures.registry import Drawing, circuit_figure, figure
 from groklab.figures.theme import SEQUENTIAL, Figure, styled
 from groklab.measures import MEASURES
-from groklab.measures.fourier import component_names
+from groklab.measures.fourier import Spectrum2D, component_names
 from groklab.text import percent
 
 #: Rows and columns up to which components are named on the axes.
@@ -52,7 +51,7 @@ def neurons_2d(run: RunContext) -> Drawing:
 def _circuit_components(c: CircuitAnalysis, what: str) -> Drawing:
     """Return the components of a model whose key frequencies are known."""
     name = f"{what}_2d"
-    norm = np.asarray(part_of(c, name)["norm"])
+    norm = c.part(name, Spectrum2D).norm
     return Drawing(c.components_sentence(name), components_2d(component_frame(norm)))
 
 
@@ -67,17 +66,6 @@ def _operation_components(run: RunContext) -> Iterator[Drawing]:
         of = f" of {operation}" if operation else ""
         sentence = f"At step {step:,} the 20 largest of {p**2:,} components{of} hold {percent(share)} of the power."
         yield Drawing(sentence, components_2d(component_frame(values)), title=TITLE.format("logits") + of)
-
-
-def part_of(c: CircuitAnalysis, name: str) -> Mapping[str, Any]:
-    """Return a measure of a circuit's final model.
-
-    Raises:
-        InputError: with the reason where it was left out.
-    """
-    if name not in c.parts:
-        raise InputError(c.left_out[name])
-    return c.parts[name]
 
 
 def component_frame(norm: np.ndarray) -> pl.DataFrame:

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.context import RunContext
-from groklab.figures.heatmaps import input_frame, input_maps, part_of
+from groklab.figures.heatmaps import input_frame, input_maps
 from groklab.figures.panels import note, vertical
 from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import FAINT, SOFT, TEST, Figure, key_colours, legend, styled
 from groklab.measures.activity import activity
-from groklab.measures.neurons import WELL_EXPLAINED
+from groklab.measures.neurons import WELL_EXPLAINED, Neurons
 from groklab.text import percent
 
 #: Width of a bar of the histogram: 0.85 is an edge.
@@ -27,8 +27,8 @@ EXAMPLES = 5
 def neurons(run: RunContext) -> Drawing:
     """How much of each neuron one frequency explains, and how many neurons each frequency has."""
     c = run.circuit
-    part = part_of(c, "neurons")
-    frame = pl.DataFrame({"frequency": np.asarray(part["frequency"]), "fve": np.asarray(part["fve"])})
+    part = c.part("neurons", Neurons)
+    frame = pl.DataFrame({"frequency": part.frequency, "fve": part.fve})
     return Drawing(c.neurons_sentence(), neuron_clusters(frame, c.named))
 
 
@@ -41,8 +41,8 @@ def neurons(run: RunContext) -> Drawing:
 def examples(run: RunContext) -> Drawing | None:
     """The activations of neurons over the inputs: for each key frequency the one that it explains best."""
     c = run.circuit
-    part = c.parts["neurons"]
-    frequency, fve = np.asarray(part["frequency"]), np.asarray(part["fve"])
+    part = c.part("neurons", Neurons)
+    frequency, fve = part.frequency, part.fve
     of_keys = [np.flatnonzero(frequency == k) for k in c.named]
     chosen = [int(own[np.argmax(fve[own])]) for own in of_keys if len(own)][:EXAMPLES]
     by_key = bool(chosen)

@@ -9,11 +9,10 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.context import RunContext
-from groklab.figures.heatmaps import part_of
 from groklab.figures.panels import level, row_layout
 from groklab.figures.registry import Drawing, figure
 from groklab.figures.theme import TEST, TRAIN, Figure, styled
-from groklab.measures.logit_parts import parts_tables
+from groklab.measures.logit_parts import LogitParts, parts_tables
 from groklab.text import loss_of
 
 TITLE = "The parts of the logits"
@@ -47,7 +46,7 @@ DEFINITION = (
 )
 def parts(run: RunContext) -> Iterator[Drawing]:
     """The losses of the parts, by the run's key frequencies and by those of Furuta et al. 2024; of each operation."""
-    part = part_of(run.circuit, "logit_parts") if run.logit_parts is None else run.logit_parts
+    part = run.circuit.part("logit_parts", LogitParts) if run.logit_parts is None else run.logit_parts
     rule = run.circuit.rule if run.has_circuit else "given"
     tables = parts_tables(part, {"given": rule}, loss_of)
     several = "operations" in part

@@ -8,12 +8,11 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.context import RunContext
-from groklab.figures.heatmaps import part_of
 from groklab.figures.panels import bars_by_step, note, vertical
 from groklab.figures.registry import Drawing, circuit_figure
 from groklab.figures.theme import SOFT, TEST, TRAIN, Figure, legend, log_heights, styled
 from groklab.measures.fourier import component_names, component_norms, rows_of
-from groklab.measures.frequencies import residue_map
+from groklab.measures.frequencies import Directions, residue_map
 
 WAVES = {"cos": TEST, "sin": TRAIN}
 
@@ -33,13 +32,13 @@ def readout(run: RunContext) -> Drawing:
 def readout_directions(run: RunContext) -> Drawing:
     """The rank of W_L, and what the neurons write on its directions."""
     c = run.circuit
-    part = part_of(c, "directions")
-    values = np.asarray(part["singular_values"])
+    part = c.part("directions", Directions)
+    values = part.singular_values
     singular = pl.DataFrame({"place": np.arange(1, len(values) + 1), "value": values})
-    keys = list(part["frequencies"])
+    keys = part.frequencies
     written = pl.concat(
-        pl.DataFrame({"frequency": keys, "wave": [wave] * len(keys), "fve": np.asarray(part[f"{wave}_fve"], float)})
-        for wave in WAVES
+        pl.DataFrame({"frequency": keys, "wave": [wave] * len(keys), "fve": fve})
+        for wave, fve in zip(WAVES, (part.cos_fve, part.sin_fve), strict=True)
     )
     return Drawing(c.directions_sentence(), directions(singular, written, len(rows_of(c.key_frequencies, c.p))))
 
