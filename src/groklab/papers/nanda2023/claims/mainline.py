@@ -80,33 +80,26 @@ def _attention(trainer: Trainer, size: str, seed: int) -> Outcome:
         "smallest_linear_fve": float(linear.min()),
         "linear_fve": linear.tolist(),
     }
-    holds = to_itself <= 0.01 and float(linear.min()) >= 0.9
-    return Outcome(
-        values, holds, f"'=' gets {to_itself:.2%}; linear form explains {linear.min():.1%} to {linear.max():.1%}"
-    )
+    sentence = f"'=' gets {to_itself:.2%}; linear form explains {linear.min():.1%} to {linear.max():.1%}"
+    return Outcome(values, to_itself <= 0.01 and float(linear.min()) >= 0.9, sentence)
 
 
 def _ablations(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
     circuit = analysis(trainer, run)
     weights, task, train, experiment = final(run)
-    p = task.modulus
+    uniform = chance_loss(task.modulus)
     single = ablations(weights, task, train, network=experiment.network)
     others = np.delete(single.loss_without_frequency, np.array(circuit["key_frequencies"]) - 1)
     change = float(np.max(np.abs(others / circuit["loss"] - 1), initial=0))
-    values = {
-        "excluded_loss": circuit["excluded_loss"],
-        "uniform_loss": chance_loss(p),
-        "restricted_loss": circuit["restricted_loss"],
-        "loss": circuit["loss"],
-        "largest_change_by_another_frequency": change,
-    }
-    worse, better = circuit["excluded_loss"] > chance_loss(p), circuit["restricted_loss"] < circuit["loss"]
+    values = {name: circuit[name] for name in ("excluded_loss", "restricted_loss", "loss")}
+    values |= {"uniform_loss": uniform, "largest_change_by_another_frequency": change}
+    worse, better = circuit["excluded_loss"] > uniform, circuit["restricted_loss"] < circuit["loss"]
     # where every frequency is key there is no other to compare with
     holds = len(others) > 0 and worse and change < 0.1 and better
     sentence = (
-        f"without key frequencies {circuit['excluded_loss']:.2f} (uniform {chance_loss(p):.2f}), with them alone "
-        f"{circuit['restricted_loss']:.1e} (whole {circuit['loss']:.1e}); others change it by at most {change:.1%}"
+        f"without key frequencies {circuit['excluded_loss']:.2f} (uniform {uniform:.2f}), with them alone "
+        f"{circuit['restricted_loss']:.1e} (all {circuit['loss']:.1e}); others change it by at most {change:.1%}"
     )
     return Outcome(values, holds, sentence)
 
@@ -142,38 +135,39 @@ def _excluded_rises(trainer: Trainer, size: str, seed: int) -> Outcome:
     return Outcome(values, holds, f"least at step {low}, {rise:.3g} times that when test accuracy passes 50%")
 
 
-def _gini(trainer: Trainer, size: str, seed: int) -> Outcome:
-    circuit = analysis(trainer, mainline(trainer, size, seed))
+def _course(circuit: dict[str, Any], name: str) -> tuple[list[float], float, float] | None:
+    """Return a curve's values at the ends of the stages, and its slopes in circuit formation and in cleanup."""
     path, ends = circuit["trajectory"], circuit["training_stages"]
     steps = np.asarray(path["step"], float)
-    low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
+    low, turn, still = (ends[f"{stage}_ends"] for stage in ("memorisation", "circuit_formation", "cleanup"))
     if None in (low, turn):
-        return Outcome({}, False, "there is no cleanup to look at")
+        return None
     still = still or int(steps[-1])
+    first, second, third = (float(np.interp(s, steps, np.asarray(path[name], float))) for s in (low, turn, still))
+    return [first, second, third], (second - first) / max(turn - low, 1), (third - second) / max(still - turn, 1)
+
+
+def _gini(trainer: Trainer, size: str, seed: int) -> Outcome:
+    circuit = analysis(trainer, mainline(trainer, size, seed))
     values: dict[str, Any] = {}
     holds = True
     for name in ("gini_W_E", "gini_W_L"):
-        at = {s: float(np.interp(s, steps, path[name])) for s in (low, turn, still)}
-        before, after = (at[turn] - at[low]) / max(turn - low, 1), (at[still] - at[turn]) / max(still - turn, 1)
-        values |= {f"{name}_at_grokking": at[turn], f"{name}_after_cleanup": at[still]}
+        course = _course(circuit, name)
+        if course is None:
+            return Outcome({}, False, "there is no cleanup to look at")
+        (_, grokked, end), before, after = course
+        values |= {f"{name}_at_grokking": grokked, f"{name}_after_cleanup": end}
         values[f"{name}_slope_ratio"] = after / before if before > 0 else None
         holds = holds and after > max(before, 0)
-    sentence = (
-        f"W_L {values['gini_W_L_at_grokking']:.2f} at grokking, {values['gini_W_L_after_cleanup']:.2f} after cleanup"
-    )
-    return Outcome(values, holds, sentence)
+    return Outcome(values, holds, f"W_L {grokked:.2f} at grokking, {end:.2f} after cleanup")
 
 
 def _squares(trainer: Trainer, size: str, seed: int) -> Outcome:
-    circuit = analysis(trainer, mainline(trainer, size, seed))
-    path, ends = circuit["trajectory"], circuit["training_stages"]
-    steps, squares = np.asarray(path["step"], float), np.asarray(path["sum_of_squares"], float)
-    low, turn, still = (ends[f"{k}_ends"] for k in ("memorisation", "circuit_formation", "cleanup"))
-    if None in (low, turn):
+    course = _course(analysis(trainer, mainline(trainer, size, seed)), "sum_of_squares")
+    if course is None:
         return Outcome({}, False, "there is no cleanup to look at")
-    still = still or int(steps[-1])
-    first, second, third = (float(np.interp(s, steps, squares)) for s in (low, turn, still))
-    ratio = ((second - third) / max(still - turn, 1)) / max((first - second) / max(turn - low, 1), 1e-9)
+    (first, second, third), before, after = course
+    ratio = -after / max(-before, 1e-9)
     values = {"when_memorised": first, "at_grokking": second, "after_cleanup": third, "slope_ratio": ratio}
     return Outcome(values, third < second < first and ratio > 1, f"{first:.0f}, {second:.0f}, {third:.0f}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,6 @@ def analysis(trainer: Trainer, run: Run) -> dict[str, Any]:
 
 @lru_cache(maxsize=32)
 def _analysis(path: str, step: int) -> dict[str, Any]:
-    from pathlib import Path
-
     return analyse(Run(Path(path))).to_dict()
 
 
