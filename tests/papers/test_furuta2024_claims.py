@@ -146,7 +146,7 @@ def test_what_is_transferred_stays_as_it_is(tiny: None) -> None:
         own, given = (t.weights(o, seed)["embed.W_E"] for t, o in ((taken, "2x_y"), (source, "add")))
         np.testing.assert_array_equal(own[:7], given[:7])
     # the same run, judged the other way round
-    assert [f.holds for f in combinations._fails(combinations.EMBEDDING_OF_SUM)(Trainer(), "quick", SEEDS)] == [
+    assert [f.holds for f in combinations._fails(combinations.EMBEDDING_OF_SUM, Trainer(), "quick", SEEDS)] == [
         taken.grokked("2x_y", seed) is None for seed in SEEDS
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,8 @@ def test_claims_on_maps_give_their_values(monkeypatch: pytest.MonkeyPatch) -> No
 def test_claims_on_trends_and_permutations_give_their_values(tiny: None) -> None:
     asked = {claim: of(claim) for claim in ("batch-size", "initial-scale")}
     plane = networks.Plane((1e-3,), (20.0, 100.0), 40)
-    asked["permutations-decay"] = networks._decay(plane, "CG", 20, 50, 0.5, "generalise")
-    asked["permutations-too-much-decay"] = networks._decay(plane, "X", 100, 200, 1, "learn nothing")
+    asked["permutations-decay"] = partial(networks._decay, plane, "CG", 20, 50, 0.5, "generalise")
+    asked["permutations-too-much-decay"] = partial(networks._decay, plane, "X", 100, 200, 1, "learn nothing")
     for claim, run in asked.items():
         both = list(run(Trainer(), (0, 1)))
         assert len(both) == 2
@@ -196,7 +197,7 @@ def test_a_circle_of_one_frequency_is_known(frequency: int) -> None:
 
 
 def test_permutations_need_half_of_the_table() -> None:
-    outcome = networks._closure(30)(Trainer(), 0)
+    outcome = networks._closure(30, Trainer(), 0)
     check(outcome, "permutations")
     assert outcome.values["parallelograms"] == 90
     assert 0.4 < outcome.values["critical_fraction"] < 0.55

@@ -28,10 +28,10 @@ def test_what_is_exact_holds(claim: str) -> None:
 
 
 def test_critical_fractions_hold_with_fewer_draws() -> None:
-    outcome = theory._critical(400)(Trainer(), 0)
+    outcome = theory._critical(400, Trainer(), 0)
     assert outcome.holds, outcome.sentence
     # from 4 symbols the line is forced by most of the pairs, at 20 by less than a third
-    assert theory._sizes((4, 20), 60)(Trainer(), 0).holds
+    assert theory._sizes((4, 20), 60, Trainer(), 0).holds
 
 
 def test_another_eigenvalue_is_another_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

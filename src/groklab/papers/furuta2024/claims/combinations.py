@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,36 +64,28 @@ TRANSFORMER_OF_PRODUCT = Transfer("multiply", "transformer", "xy_y")
 EMBEDDING_FOR_CROSS_TERM = Transfer("add", "embedding", "xy_y")
 
 
-def _helps(transfer: Transfer) -> Callable[[Trainer, Size, Sequence[int]], Iterator[Outcome]]:
+def _helps(transfer: Transfer, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     """Whether a transferred part makes an operation grok that does not from scratch."""
-
-    def run(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
-        helped = transfer.trained(trainer, size, seeds)
-        scratch = alone(trainer, size, transfer.operation, seeds)
-        for seed in seeds:
-            values: dict[str, Any] = {}
-            sentences = []
-            for what, ran in (("transferred", helped), ("from_scratch", scratch)):
-                step, best = ran.grokked(transfer.operation, seed), ran.best(transfer.operation, seed)
-                values |= {f"{what}_grokked_step": step, f"{what}_best_test_accuracy": best}
-                sentences.append(f"{what.replace('_', ' ')} {grokked_at(step, best)}")
-            holds = values["transferred_grokked_step"] is not None and values["from_scratch_grokked_step"] is None
-            yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
-
-    return run
-
-
-def _fails(transfer: Transfer) -> Callable[[Trainer, Size, Sequence[int]], Iterator[Outcome]]:
-    """Whether an operation does not grok with a part of the wrong source."""
-
-    def run(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
-        ran = transfer.trained(trainer, size, seeds)
-        for seed in seeds:
+    helped = transfer.trained(trainer, size, seeds)
+    scratch = alone(trainer, size, transfer.operation, seeds)
+    for seed in seeds:
+        values: dict[str, Any] = {}
+        sentences = []
+        for what, ran in (("transferred", helped), ("from_scratch", scratch)):
             step, best = ran.grokked(transfer.operation, seed), ran.best(transfer.operation, seed)
-            values = {"grokked_step": step, "best_test_accuracy": best}
-            yield Outcome(values, step is None, f"{grokked_at(step, best)} in {STEPS[size]:,} steps")
+            values |= {f"{what}_grokked_step": step, f"{what}_best_test_accuracy": best}
+            sentences.append(f"{what.replace('_', ' ')} {grokked_at(step, best)}")
+        holds = values["transferred_grokked_step"] is not None and values["from_scratch_grokked_step"] is None
+        yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
 
-    return run
+
+def _fails(transfer: Transfer, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
+    """Whether an operation does not grok with a part of the wrong source."""
+    ran = transfer.trained(trainer, size, seeds)
+    for seed in seeds:
+        step, best = ran.grokked(transfer.operation, seed), ran.best(transfer.operation, seed)
+        values = {"grokked_step": step, "best_test_accuracy": best}
+        yield Outcome(values, step is None, f"{grokked_at(step, best)} in {STEPS[size]:,} steps")
 
 
 def _unused(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
@@ -189,27 +182,23 @@ def mixed(trainer: Trainer, size: Size, name: str, seeds: Sequence[int], fractio
     return Mixed(run, MIXTURES[name][0], STEPS[size])
 
 
-def _rescued(name: str, hard: str) -> Callable[[Trainer, Size, Sequence[int]], Iterator[Outcome]]:
+def _rescued(name: str, hard: str, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     """Whether an operation groks beside others that does not grok alone."""
-
-    def run(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
-        fraction = FRACTION[size]
-        together = mixed(trainer, size, name, seeds, fraction)
-        scratch = alone(trainer, size, hard, seeds)
-        for i, seed in enumerate(seeds):
-            values: dict[str, Any] = {}
-            sentences = []
-            for operation in together.operations:
-                step, best = together.grokked(operation, i), together.best(operation, i)
-                values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
-                sentences.append(f"{operation} {grokked_at(step, best)}")
-            step, best = scratch.grokked(hard, seed), scratch.best(hard, seed)
-            values |= {"alone_grokked_step": step, "alone_best_test_accuracy": best}
-            holds = values[f"{hard}_grokked_step"] is not None and step is None
-            sentences.append(f"{hard} alone {grokked_at(step, best)}")
-            yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
-
-    return run
+    fraction = FRACTION[size]
+    together = mixed(trainer, size, name, seeds, fraction)
+    scratch = alone(trainer, size, hard, seeds)
+    for i, seed in enumerate(seeds):
+        values: dict[str, Any] = {}
+        sentences = []
+        for operation in together.operations:
+            step, best = together.grokked(operation, i), together.best(operation, i)
+            values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
+            sentences.append(f"{operation} {grokked_at(step, best)}")
+        step, best = scratch.grokked(hard, seed), scratch.best(hard, seed)
+        values |= {"alone_grokked_step": step, "alone_best_test_accuracy": best}
+        holds = values[f"{hard}_grokked_step"] is not None and step is None
+        sentences.append(f"{hard} alone {grokked_at(step, best)}")
+        yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
 
 
 def _elementary(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
@@ -248,7 +237,7 @@ _SMALL = (
 
 
 def _rescue(name: str, hard: str, cost: float, seen: str, **words: Any) -> Claim:
-    full = trial(_rescued(name, hard), "full", cost)
+    full = trial(partial(_rescued, name, hard), "full", cost)
     return Claim(quick=None, full=full, source="appendix D", counter=_SMALL.format(seen), **words)
 
 
@@ -261,7 +250,7 @@ _FEW = (
 
 CLAIMS = [
     _transfer(
-        _helps(EMBEDDING_OF_SUM),
+        partial(_helps, EMBEDDING_OF_SUM),
         EASY,
         shares="2x_y",
         id="embedding-of-addition",
@@ -271,7 +260,7 @@ CLAIMS = [
         counter="Rows of signs that the source has never seen are drawn again here: decay left nothing of them.",
     ),
     _transfer(
-        _helps(TRANSFORMER_OF_PRODUCT),
+        partial(_helps, TRANSFORMER_OF_PRODUCT),
         EASY,
         shares="xy_y",
         id="transformer-of-multiplication",
@@ -280,7 +269,7 @@ CLAIMS = [
         expected="groks from 30% with them, from 50% without",
     ),
     _transfer(
-        _fails(EMBEDDING_OF_PRODUCT),
+        partial(_fails, EMBEDDING_OF_PRODUCT),
         HARD,
         id="embedding-of-multiplication",
         claim="The frozen embedding of multiplication does not serve 2x + y.",
@@ -289,7 +278,7 @@ CLAIMS = [
         counter="A budget that ran out is censoring, not 'never'.",
     ),
     _transfer(
-        _fails(EMBEDDING_FOR_CROSS_TERM),
+        partial(_fails, EMBEDDING_FOR_CROSS_TERM),
         HARD,
         in_quick=False,
         id="embedding-for-a-cross-term",

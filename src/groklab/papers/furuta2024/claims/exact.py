@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -172,23 +173,20 @@ def _labels(trainer: Trainer, seed: int) -> Outcome:
     return Outcome(values, holds, sentence)
 
 
-def _histograms(p: int) -> Callable[[Trainer, int], Outcome]:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        counts = {}
-        for operation in LIKE_MULTIPLICATION:
-            task = build_task(preset(f"furuta2024/{operation}", {"task.p": p}))
-            counts[operation] = sorted(np.bincount(task.targets, minlength=p)[:p].tolist(), reverse=True)
-        same = [o for o, c in counts.items() if c == counts["multiply"]]
-        published = {o: (published_of(o) or {})["by_fraction"] for o in same}
-        easy = [o for o, by in published.items() if all(v is True for v in by.values())]
-        never = [o for o, by in published.items() if not any(v is True for v in by.values())]
-        values: dict[str, Any] = {"same_counts": len(same), "largest_count": counts["multiply"][0]}
-        values |= {"published_to_grok_from_30%": easy, "published_to_grok_from_no_share": never}
-        holds = len(same) == len(LIKE_MULTIPLICATION) and counts["multiply"] == [2 * p - 1] + [p - 1] * (p - 1)
-        sentence = f"{len(same)} operations with one histogram; published as easy: {', '.join(easy)}; never: "
-        return Outcome(values, holds and bool(easy) and bool(never), sentence + ", ".join(never))
-
-    return run
+def _histograms(p: int, trainer: Trainer, seed: int) -> Outcome:
+    counts = {}
+    for operation in LIKE_MULTIPLICATION:
+        task = build_task(preset(f"furuta2024/{operation}", {"task.p": p}))
+        counts[operation] = sorted(np.bincount(task.targets, minlength=p)[:p].tolist(), reverse=True)
+    same = [o for o, c in counts.items() if c == counts["multiply"]]
+    published = {o: (published_of(o) or {})["by_fraction"] for o in same}
+    easy = [o for o, by in published.items() if all(v is True for v in by.values())]
+    never = [o for o, by in published.items() if not any(v is True for v in by.values())]
+    values: dict[str, Any] = {"same_counts": len(same), "largest_count": counts["multiply"][0]}
+    values |= {"published_to_grok_from_30%": easy, "published_to_grok_from_no_share": never}
+    holds = len(same) == len(LIKE_MULTIPLICATION) and counts["multiply"] == [2 * p - 1] + [p - 1] * (p - 1)
+    sentence = f"{len(same)} operations with one histogram; published as easy: {', '.join(easy)}; never: "
+    return Outcome(values, holds and bool(easy) and bool(never), sentence + ", ".join(never))
 
 
 def _exact(run: Callable[[Trainer, int], Outcome], cost: float, setting: str, *, seeds: int = 1, **words: Any) -> Claim:
@@ -269,7 +267,7 @@ CLAIMS = [
         "less than one deviation of a split apart.",
     ),
     _exact(
-        _histograms(97),
+        partial(_histograms, 97),
         2,
         "All pairs mod 97; which of them grok is taken from the published table 5.",
         id="identical-histograms",

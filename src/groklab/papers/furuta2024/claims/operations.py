@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -53,44 +54,36 @@ FACTORIZABLE = Family("factorizable", ("x_plus_y_power_2", "x_plus_y_power_2_x_y
 POWERS = Family("powers", ("x3_y3", "x_plus_y_power_3"), ("x3_xy",))
 
 
-def _verdicts(family: Family) -> Callable[[Trainer, Size, Sequence[int]], Iterator[Outcome]]:
+def _verdicts(family: Family, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     """Whether all easy operations of a family grok and no hard one does."""
-
-    def run(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
-        ran = family.trained(trainer, size, seeds)
-        for seed in seeds:
-            values: dict[str, Any] = {}
-            sentences = []
-            for operation in ran.operations:
-                step, best = ran.grokked(operation, seed), ran.best(operation, seed)
-                values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
-                sentences.append(f"{operation} {grokked_at(step, best)}")
-            holds = all(values[f"{o}_grokked_step"] is not None for o in family.easy)
-            holds = holds and all(values[f"{o}_grokked_step"] is None for o in family.hard)
-            yield Outcome(values, holds, f"{', '.join(sentences)} in {ran.budget:,} steps")
-
-    return run
+    ran = family.trained(trainer, size, seeds)
+    for seed in seeds:
+        values: dict[str, Any] = {}
+        sentences = []
+        for operation in ran.operations:
+            step, best = ran.grokked(operation, seed), ran.best(operation, seed)
+            values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
+            sentences.append(f"{operation} {grokked_at(step, best)}")
+        holds = all(values[f"{o}_grokked_step"] is not None for o in family.easy)
+        holds = holds and all(values[f"{o}_grokked_step"] is None for o in family.hard)
+        yield Outcome(values, holds, f"{', '.join(sentences)} in {ran.budget:,} steps")
 
 
-def _against(easy: str, hard: str) -> Callable[[Trainer, Size, Sequence[int]], Iterator[Outcome]]:
+def _against(easy: str, hard: str, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     """Whether one operation groks, and another does not within as many steps, even where it has more pairs."""
-
-    def run(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
-        one, other = cleaned_up(trainer, size, easy, seeds), alone(trainer, size, hard, seeds)
-        for seed in seeds:
-            step = one.grokked(easy, seed)
-            step = step if step is not None and step <= STEPS[size] else None
-            values: dict[str, Any] = {
-                f"{easy}_grokked_step": step,
-                f"{easy}_best_test_accuracy": one.best(easy, seed),
-                f"{hard}_grokked_step": other.grokked(hard, seed),
-                f"{hard}_best_test_accuracy": other.best(hard, seed),
-            }
-            hard_step = other.grokked(hard, seed)
-            sentence = f"{easy} {grokked_at(step)}, {hard} {grokked_at(hard_step, other.best(hard, seed))}"
-            yield Outcome(values, step is not None and hard_step is None, f"{sentence} in {STEPS[size]:,} steps")
-
-    return run
+    one, other = cleaned_up(trainer, size, easy, seeds), alone(trainer, size, hard, seeds)
+    for seed in seeds:
+        step = one.grokked(easy, seed)
+        step = step if step is not None and step <= STEPS[size] else None
+        values: dict[str, Any] = {
+            f"{easy}_grokked_step": step,
+            f"{easy}_best_test_accuracy": one.best(easy, seed),
+            f"{hard}_grokked_step": other.grokked(hard, seed),
+            f"{hard}_best_test_accuracy": other.best(hard, seed),
+        }
+        hard_step = other.grokked(hard, seed)
+        sentence = f"{easy} {grokked_at(step)}, {hard} {grokked_at(hard_step, other.best(hard, seed))}"
+        yield Outcome(values, step is not None and hard_step is None, f"{sentence} in {STEPS[size]:,} steps")
 
 
 def _embeddings(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
@@ -146,8 +139,8 @@ _TOGETHER = "Mod 37 from 75% of the pairs, the network as in the paper, for up t
 
 
 def _family(family: Family, **words: Any) -> Claim:
-    quick = trial(_verdicts(family), "quick", FAMILIES_COST["quick"], _TOGETHER, shares="families")
-    full = trial(_verdicts(family), "full", FAMILIES_COST["full"], shares="families")
+    quick = trial(partial(_verdicts, family), "quick", FAMILIES_COST["quick"], _TOGETHER, shares="families")
+    full = trial(partial(_verdicts, family), "full", FAMILIES_COST["full"], shares="families")
     return Claim(quick=quick, full=full, counter=_CENSORED, **words)
 
 
@@ -159,8 +152,8 @@ _PAIR = (
 
 def _pair(easy: str, hard: str, **words: Any) -> Claim:
     # the easy one is among the elementary operations, which other claims count
-    quick = trial(_against(easy, hard), "quick", HARD["quick"] + EASY["quick"], _PAIR, shares=hard)
-    full = trial(_against(easy, hard), "full", HARD["full"] + EASY["full"], shares=hard)
+    quick = trial(partial(_against, easy, hard), "quick", HARD["quick"] + EASY["quick"], _PAIR, shares=hard)
+    full = trial(partial(_against, easy, hard), "full", HARD["full"] + EASY["full"], shares=hard)
     return Claim(quick=quick, full=full, counter=_CENSORED, **words)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,59 +149,53 @@ def _first(curve: np.ndarray, steps: np.ndarray, bar: float) -> int | None:
     return int(steps[reached[0]]) if len(reached) else None
 
 
-def _grokking_embedding(name: str, steps: int) -> Any:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        trained = trainer.train(preset(name, {"seed": seed, "budget.steps": steps}))
-        curves, measured = trained.curves(), _measured(trained, steps)
-        kept = curves["step"] <= steps
-        at, right = curves["step"][kept], curves["test_accuracy"][kept]
-        values: dict[str, Any] = {"memorised_at": _first(curves["train_accuracy"][kept], at, 0.99)}
-        values |= {f"test_{bar:.0%}_at": _first(right, at, bar) for bar in (0.1, 0.5, 0.9)}
-        dimension = measured["embedding_components.effective_dimension"].to_numpy()
-        measured_at = measured["step"].to_numpy()
-        peak = int(dimension.argmax())
-        values |= {"dimension_at_start": float(dimension[0]), "dimension_at_most": float(dimension[peak])}
-        values |= {"dimension_at_most_at": int(measured_at[peak]), "dimension_at_end": float(dimension[-1])}
-        values["test_accuracy_at_most_dimension"] = float(np.interp(measured_at[peak], at, right))
-        points = map(_points, measured["embedding_components.coordinates"].to_list())
-        frequencies, shares = zip(*map(on_one_circle, points), strict=True)
-        values |= {"circle_frequency": frequencies[-1], "circle_share_at_end": shares[-1]}
-        values["circle_share_at_start"] = shares[0]
-        ten, half, ninety = (values[f"test_{bar}%_at"] for bar in (10, 50, 90))
-        holds = False
-        if ninety is not None:
-            before, after = (float(np.interp(step, measured_at, dimension)) for step in (ten, ninety))
-            values |= {"dimension_at_test_10%": before, "dimension_at_test_90%": after}
-            holds = 0 < measured_at[peak] < half and dimension[-1] < after < before
-            holds = holds and shares[-1] > max(CIRCLE, 2 * shares[0])
-        sentence = (
-            f"effective dimension {dimension[0]:.1f} at the start, {dimension[peak]:.1f} at step "
-            f"{measured_at[peak]:,}, {dimension[-1]:.1f} in the end; test accuracy passes 50% at step {half}; the "
-            f"first two components go from {shares[0]:.0%} to {shares[-1]:.0%} of one frequency, {frequencies[-1]}"
-        )
-        return Outcome(values, bool(holds), sentence)
-
-    return run
+def _grokking_embedding(name: str, steps: int, trainer: Trainer, seed: int) -> Outcome:
+    trained = trainer.train(preset(name, {"seed": seed, "budget.steps": steps}))
+    curves, measured = trained.curves(), _measured(trained, steps)
+    kept = curves["step"] <= steps
+    at, right = curves["step"][kept], curves["test_accuracy"][kept]
+    values: dict[str, Any] = {"memorised_at": _first(curves["train_accuracy"][kept], at, 0.99)}
+    values |= {f"test_{bar:.0%}_at": _first(right, at, bar) for bar in (0.1, 0.5, 0.9)}
+    dimension = measured["embedding_components.effective_dimension"].to_numpy()
+    measured_at = measured["step"].to_numpy()
+    peak = int(dimension.argmax())
+    values |= {"dimension_at_start": float(dimension[0]), "dimension_at_most": float(dimension[peak])}
+    values |= {"dimension_at_most_at": int(measured_at[peak]), "dimension_at_end": float(dimension[-1])}
+    values["test_accuracy_at_most_dimension"] = float(np.interp(measured_at[peak], at, right))
+    points = map(_points, measured["embedding_components.coordinates"].to_list())
+    frequencies, shares = zip(*map(on_one_circle, points), strict=True)
+    values |= {"circle_frequency": frequencies[-1], "circle_share_at_end": shares[-1]}
+    values["circle_share_at_start"] = shares[0]
+    ten, half, ninety = (values[f"test_{bar}%_at"] for bar in (10, 50, 90))
+    holds = False
+    if ninety is not None:
+        before, after = (float(np.interp(step, measured_at, dimension)) for step in (ten, ninety))
+        values |= {"dimension_at_test_10%": before, "dimension_at_test_90%": after}
+        holds = 0 < measured_at[peak] < half and dimension[-1] < after < before
+        holds = holds and shares[-1] > max(CIRCLE, 2 * shares[0])
+    sentence = (
+        f"effective dimension {dimension[0]:.1f} at the start, {dimension[peak]:.1f} at step "
+        f"{measured_at[peak]:,}, {dimension[-1]:.1f} in the end; test accuracy passes 50% at step {half}; the "
+        f"first two components go from {shares[0]:.0%} to {shares[-1]:.0%} of one frequency, {frequencies[-1]}"
+    )
+    return Outcome(values, bool(holds), sentence)
 
 
 #: Training sets of S3, of 36 pairs, whose share that implies all answers is told.
 S3_SIZES = (14, 16, 18, 20, 22, 26)
 
 
-def _closure(draws: int) -> Any:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        task = build_task(preset("liu2022/s3"))
-        n = structure_of(task, "product").n_parallelograms
-        sizes = critical_sizes(task, draws, seed)
-        fraction, error = critical_fraction(sizes, task.n_inputs)
-        shares = {f"implied_by_{k}_of_36": float(np.mean(sizes <= k)) for k in S3_SIZES}
-        values = {"parallelograms": n, "critical_fraction": fraction, "critical_fraction_error": error, **shares}
-        holds = n == 90 and abs(fraction - 0.5) <= 0.05 and shares["implied_by_14_of_36"] < 0.1
-        holds = holds and shares["implied_by_26_of_36"] > 0.95
-        sentence = f"{n} parallelograms; half of all training sets imply the whole table at {fraction:.3f} of the pairs"
-        return Outcome(values, holds, sentence)
-
-    return run
+def _closure(draws: int, trainer: Trainer, seed: int) -> Outcome:
+    task = build_task(preset("liu2022/s3"))
+    n = structure_of(task, "product").n_parallelograms
+    sizes = critical_sizes(task, draws, seed)
+    fraction, error = critical_fraction(sizes, task.n_inputs)
+    shares = {f"implied_by_{k}_of_36": float(np.mean(sizes <= k)) for k in S3_SIZES}
+    values = {"parallelograms": n, "critical_fraction": fraction, "critical_fraction_error": error, **shares}
+    holds = n == 90 and abs(fraction - 0.5) <= 0.05 and shares["implied_by_14_of_36"] < 0.1
+    holds = holds and shares["implied_by_26_of_36"] > 0.95
+    sentence = f"{n} parallelograms; half of all training sets imply the whole table at {fraction:.3f} of the pairs"
+    return Outcome(values, holds, sentence)
 
 
 @dataclass(frozen=True)
@@ -225,20 +220,25 @@ class Plane:
         return [{cell: LETTERS[next(phases)] for cell in cells} for _ in seeds]
 
 
-def _decay(plane: Plane, wanted: str, lowest: float, highest: float, least: float, sentence: str) -> Any:
+def _decay(
+    plane: Plane,
+    wanted: str,
+    lowest: float,
+    highest: float,
+    least: float,
+    sentence: str,
+    trainer: Trainer,
+    seeds: Sequence[int],
+) -> Iterator[Outcome]:
     """Whether more than `least` of the cells with decay from `lowest` to `highest`, or all, are of wanted phases."""
-
-    def run(trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
-        for letters in plane.letters(trainer, seeds):
-            own = {cell: letter for cell, letter in letters.items() if lowest <= cell[1] <= highest}
-            right = sum(letter in wanted for letter in own.values())
-            values: dict[str, Any] = {f"rate_{r:g}_decay_{d:g}": letter for (r, d), letter in own.items()}
-            values["share"] = right / len(own)
-            where = ", ".join(f"{letter} at rate {r:g} and decay {d:g}" for (r, d), letter in own.items())
-            holds = right == len(own) or right > least * len(own)
-            yield Outcome(values, holds, f"{right} of {len(own)} networks {sentence}: {where}")
-
-    return run
+    for letters in plane.letters(trainer, seeds):
+        own = {cell: letter for cell, letter in letters.items() if lowest <= cell[1] <= highest}
+        right = sum(letter in wanted for letter in own.values())
+        values: dict[str, Any] = {f"rate_{r:g}_decay_{d:g}": letter for (r, d), letter in own.items()}
+        values["share"] = right / len(own)
+        where = ", ".join(f"{letter} at rate {r:g} and decay {d:g}" for (r, d), letter in own.items())
+        holds = right == len(own) or right > least * len(own)
+        yield Outcome(values, holds, f"{right} of {len(own)} networks {sentence}: {where}")
 
 
 PLANES = {
@@ -261,7 +261,7 @@ def _on_networks(wanted: str, lowest: float, highest: float, least: float, sente
             setting=_NETWORKS.format(*settings[size]) + ".",
             seeds=seeds[size],
             cost=costs[size],
-            run=_decay(plane, wanted, lowest, highest, least, sentence),
+            run=partial(_decay, plane, wanted, lowest, highest, least, sentence),
             together=True,
             shares="permutations",
         )
@@ -309,14 +309,14 @@ CLAIMS = [
             "takes minutes. The table starts uniform with deviation 1, and biases at zero.",
             seeds=2,
             cost=45,
-            run=_grokking_embedding("liu2022/mlp-53", 6000),
+            run=partial(_grokking_embedding, "liu2022/mlp-53", 6000),
         ),
         full=Trial(
             setting="Addition mod 53 from half of the pairs, by a transformer of one layer and width 256, 20,000 "
             "steps.",
             seeds=3,
             cost=3000,
-            run=_grokking_embedding("liu2022/transformer-53", 20_000),
+            run=partial(_grokking_embedding, "liu2022/transformer-53", 20_000),
         ),
     ),
     Claim(
@@ -326,8 +326,12 @@ CLAIMS = [
         expected="90 parallelograms; critical fraction about 0.5",
         counter="One parallelogram follows from three others here, not from one equation, so that this counts what "
         "the closure of the training set implies; the bar is 0.05 on the fraction.",
-        quick=Trial(setting="S3, 200 random orders of its 36 pairs a seed.", seeds=3, cost=12, run=_closure(200)),
-        full=Trial(setting="S3, 2,000 random orders of its 36 pairs a seed.", seeds=3, cost=120, run=_closure(2000)),
+        quick=Trial(
+            setting="S3, 200 random orders of its 36 pairs a seed.", seeds=3, cost=12, run=partial(_closure, 200)
+        ),
+        full=Trial(
+            setting="S3, 2,000 random orders of its 36 pairs a seed.", seeds=3, cost=120, run=partial(_closure, 2000)
+        ),
     ),
     _on_networks(
         "CG",

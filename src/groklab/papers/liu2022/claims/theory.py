@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,24 +85,19 @@ def _spectrum(trainer: Trainer, seed: int) -> Outcome:
     return Outcome(values, holds, sentence)
 
 
-def _critical(draws: int) -> Callable[[Trainer, int], Outcome]:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        equations = addition(P)
-        sizes = critical_sizes(equations, draws, seed)
-        fraction, error = critical_fraction(sizes, equations.n_pairs)
-        published = np.array(PUBLISHED_COUNTS) / 10_000
-        ours = np.array([(sizes <= k).mean() for k in range(14, 41)])
-        errors = np.sqrt(np.maximum(published * (1 - published), 1e-4) * (1 / draws + 1 / 10_000))
-        worst = float(np.abs((ours - published) / errors).max())
-        at = {k: float(ours[k - 14]) for k in (18, 20, 22, 25, 30)}
-        values = {"critical_fraction": fraction, "standard_error": error, "largest_deviation_in_errors": worst}
-        values |= {f"p_linear_at_{k}": v for k, v in at.items()}
-        sentence = (
-            f"half of {draws:,} orders at {fraction:.3f} ± {error:.3f}; from the notebook at most {worst:.1f} errors"
-        )
-        return Outcome(values, 0.40 <= fraction <= 0.42 and worst < 4, sentence)
-
-    return run
+def _critical(draws: int, trainer: Trainer, seed: int) -> Outcome:
+    equations = addition(P)
+    sizes = critical_sizes(equations, draws, seed)
+    fraction, error = critical_fraction(sizes, equations.n_pairs)
+    published = np.array(PUBLISHED_COUNTS) / 10_000
+    ours = np.array([(sizes <= k).mean() for k in range(14, 41)])
+    errors = np.sqrt(np.maximum(published * (1 - published), 1e-4) * (1 / draws + 1 / 10_000))
+    worst = float(np.abs((ours - published) / errors).max())
+    at = {k: float(ours[k - 14]) for k in (18, 20, 22, 25, 30)}
+    values = {"critical_fraction": fraction, "standard_error": error, "largest_deviation_in_errors": worst}
+    values |= {f"p_linear_at_{k}": v for k, v in at.items()}
+    sentence = f"half of {draws:,} orders at {fraction:.3f} ± {error:.3f}; from the notebook at most {worst:.1f} errors"
+    return Outcome(values, 0.40 <= fraction <= 0.42 and worst < 4, sentence)
 
 
 def _least(trainer: Trainer, seed: int) -> Outcome:
@@ -196,19 +192,16 @@ def _rates(trainer: Trainer, seed: int) -> Outcome:
     return Outcome({f"median_lambda_3_at_{k}": v for k, v in medians.items()}, holds, sentence)
 
 
-def _sizes(moduli: tuple[int, ...], draws: int) -> Callable[[Trainer, int], Outcome]:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        fractions, near = {}, True
-        for p in moduli:
-            trainer.check_time()
-            equations = addition(p)
-            fractions[p] = float(np.median(critical_sizes(equations, draws, seed))) / equations.n_pairs
-            near &= abs(fractions[p] - FRACTIONS[p]) < max(0.12 * FRACTIONS[p], 1.01 / equations.n_pairs)
-        values: dict[str, Any] = {f"critical_fraction_p{p}": v for p, v in fractions.items()}
-        sentence = ", ".join(f"{v:.2f} at p = {p}" for p, v in fractions.items())
-        return Outcome(values, near, sentence)
-
-    return run
+def _sizes(moduli: tuple[int, ...], draws: int, trainer: Trainer, seed: int) -> Outcome:
+    fractions, near = {}, True
+    for p in moduli:
+        trainer.check_time()
+        equations = addition(p)
+        fractions[p] = float(np.median(critical_sizes(equations, draws, seed))) / equations.n_pairs
+        near &= abs(fractions[p] - FRACTIONS[p]) < max(0.12 * FRACTIONS[p], 1.01 / equations.n_pairs)
+    values: dict[str, Any] = {f"critical_fraction_p{p}": v for p, v in fractions.items()}
+    sentence = ", ".join(f"{v:.2f} at p = {p}" for p, v in fractions.items())
+    return Outcome(values, near, sentence)
 
 
 def _modular(trainer: Trainer, seed: int) -> Outcome:
@@ -247,8 +240,12 @@ CLAIMS = [
         source="section 3.3, figure 4a",
         expected="at p = 10 half of all training sets at .40–.42; .037, .176, .43, .80, .98 of those of 18, 20, 22, "
         "25, 30 pairs",
-        quick=Trial(setting="p = 10, 5,000 random orders of the 55 pairs.", seeds=3, cost=15, run=_critical(5000)),
-        full=Trial(setting="p = 10, 20,000 random orders of the 55 pairs.", seeds=3, cost=60, run=_critical(20_000)),
+        quick=Trial(
+            setting="p = 10, 5,000 random orders of the 55 pairs.", seeds=3, cost=15, run=partial(_critical, 5000)
+        ),
+        full=Trial(
+            setting="p = 10, 20,000 random orders of the 55 pairs.", seeds=3, cost=60, run=partial(_critical, 20_000)
+        ),
     ),
     Claim(
         id="critical-fraction-of-p",
@@ -260,9 +257,11 @@ CLAIMS = [
             setting="p = 4 to 30, 60 random orders each.",
             seeds=3,
             cost=10,
-            run=_sizes((4, 6, 8, 10, 15, 20, 30), 60),
+            run=partial(_sizes, (4, 6, 8, 10, 15, 20, 30), 60),
         ),
-        full=Trial(setting="p = 4 to 50, 200 random orders each.", seeds=3, cost=60, run=_sizes(tuple(FRACTIONS), 200)),
+        full=Trial(
+            setting="p = 4 to 50, 200 random orders each.", seeds=3, cost=60, run=partial(_sizes, tuple(FRACTIONS), 200)
+        ),
     ),
     Claim(
         id="least-training-set",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,27 +141,24 @@ def _share(letters: pl.Series, wanted: str) -> float:
     return float((letters == wanted).mean()) if len(letters) else 0.0  # type: ignore[arg-type]
 
 
-def _phases(size: str) -> Any:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        cells = diagram(trainer, "phase-diagram", published_map("data_add_r"), DIAGRAM[size], seed)
-        counts = {name: int((cells["letter"] == letter).sum()) for name, letter in NAMED.items()}
-        slow, fast = cells.filter(pl.col("rate") < FAST), cells.filter(pl.col("rate") >= FAST)
-        back, neighbours = _steps_back(slow)
-        memorising = _share(fast.filter(pl.col("other") <= 4)["letter"], "M")
-        confused = _share(cells.filter((pl.col("rate") >= 0.99e-3) & (pl.col("other") >= 6))["letter"], "X")
-        values: dict[str, Any] = {**counts, "map": " ".join(lines(cells)), **_as_published(cells)}
-        values["share_that_the_training_set_implies"] = implied(seed)
-        values |= {"slow_decoder_steps_back": back, "slow_decoder_neighbours": neighbours}
-        values |= {"fast_with_low_decay_memorising": memorising, "fast_with_high_decay_confused": confused}
-        holds = min(counts.values()) > 0 and back <= 0.05 * neighbours and min(memorising, confused) >= 0.8
-        sentence = (
-            ", ".join(f"{n} of {name}" for name, n in counts.items())
-            + f"; {values['cells_as_published']} of {len(cells)} cells as published; fast decoders memorise in "
-            f"{memorising:.0%} of the cells of low decay and confuse in {confused:.0%} of those of high decay"
-        )
-        return Outcome(values, holds, sentence)
-
-    return run
+def _phases(size: str, trainer: Trainer, seed: int) -> Outcome:
+    cells = diagram(trainer, "phase-diagram", published_map("data_add_r"), DIAGRAM[size], seed)
+    counts = {name: int((cells["letter"] == letter).sum()) for name, letter in NAMED.items()}
+    slow, fast = cells.filter(pl.col("rate") < FAST), cells.filter(pl.col("rate") >= FAST)
+    back, neighbours = _steps_back(slow)
+    memorising = _share(fast.filter(pl.col("other") <= 4)["letter"], "M")
+    confused = _share(cells.filter((pl.col("rate") >= 0.99e-3) & (pl.col("other") >= 6))["letter"], "X")
+    values: dict[str, Any] = {**counts, "map": " ".join(lines(cells)), **_as_published(cells)}
+    values["share_that_the_training_set_implies"] = implied(seed)
+    values |= {"slow_decoder_steps_back": back, "slow_decoder_neighbours": neighbours}
+    values |= {"fast_with_low_decay_memorising": memorising, "fast_with_high_decay_confused": confused}
+    holds = min(counts.values()) > 0 and back <= 0.05 * neighbours and min(memorising, confused) >= 0.8
+    sentence = (
+        ", ".join(f"{n} of {name}" for name, n in counts.items())
+        + f"; {values['cells_as_published']} of {len(cells)} cells as published; fast decoders memorise in "
+        f"{memorising:.0%} of the cells of low decay and confuse in {confused:.0%} of those of high decay"
+    )
+    return Outcome(values, holds, sentence)
 
 
 def _steps_back(slow: pl.DataFrame) -> tuple[int, int]:
@@ -173,30 +171,25 @@ def _steps_back(slow: pl.DataFrame) -> tuple[int, int]:
     return back, neighbours
 
 
-def _power_law(size: str) -> Any:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        cells = diagram(trainer, "val-step", published_map("data_add_r"), POWER_LAW[size], seed)
-        values: dict[str, Any] = {}
-        for part in ("train", "test"):
-            steps = cells[f"{part}_step"].to_list()
-            values[f"{part}_steps"] = steps
-            values[f"{part}_exponent"] = _exponent(cells.filter(pl.col("rate") < FAST), f"{part}_step")
-        worst = {}
-        for name, some in (("slow", cells["rate"] < 0.99e-4), ("fast", cells["rate"] >= 0.99e-4)):
-            worst[name] = _furthest(cells.filter(some))
-            values[f"{name}_furthest_from_published"] = worst[name]
-        slope, never = values["test_exponent"], values["test_steps"][-1] is None
-        values["fastest_never_generalises"] = never
-        far = worst["fast"]
-        holds = slope is not None and abs(slope + 0.97) < 0.05 and never and far is not None and far <= 0.01
-        sentence = (
-            f"test steps go as the decoder's rate to the power {slope:.3f}" if slope is not None else "no power law"
-        )
-        if far is not None:
-            sentence += f"; from 1e-4 on all steps are within {far:.2%} of the published ones"
-        return Outcome(values, bool(holds), sentence)
-
-    return run
+def _power_law(size: str, trainer: Trainer, seed: int) -> Outcome:
+    cells = diagram(trainer, "val-step", published_map("data_add_r"), POWER_LAW[size], seed)
+    values: dict[str, Any] = {}
+    for part in ("train", "test"):
+        steps = cells[f"{part}_step"].to_list()
+        values[f"{part}_steps"] = steps
+        values[f"{part}_exponent"] = _exponent(cells.filter(pl.col("rate") < FAST), f"{part}_step")
+    worst = {}
+    for name, some in (("slow", cells["rate"] < 0.99e-4), ("fast", cells["rate"] >= 0.99e-4)):
+        worst[name] = _furthest(cells.filter(some))
+        values[f"{name}_furthest_from_published"] = worst[name]
+    slope, never = values["test_exponent"], values["test_steps"][-1] is None
+    values["fastest_never_generalises"] = never
+    far = worst["fast"]
+    holds = slope is not None and abs(slope + 0.97) < 0.05 and never and far is not None and far <= 0.01
+    sentence = f"test steps go as the decoder's rate to the power {slope:.3f}" if slope is not None else "no power law"
+    if far is not None:
+        sentence += f"; from 1e-4 on all steps are within {far:.2%} of the published ones"
+    return Outcome(values, bool(holds), sentence)
 
 
 def _exponent(cells: pl.DataFrame, column: str) -> float | None:
@@ -219,33 +212,28 @@ def _furthest(cells: pl.DataFrame) -> float | None:
     return max(distances)
 
 
-def _rates(size: str) -> Any:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        cells = diagram(trainer, "representation-rate", published_map("data_add_r_reprlr"), RATES[size], seed)
-        cells = cells.with_columns(
-            ratio=pl.col("other") / pl.col("rate"), gap=pl.col("test_step") - pl.col("train_step")
-        )
-        generalises = pl.col("test_step").is_not_null()
-        high, low = cells.filter(pl.col("ratio") > 9), cells.filter(pl.col("ratio") < 1.1)
-        wrong = len(high.filter(~generalises)) + len(low.filter(generalises))
-        bounds = _bounds(cells)
-        # the gap of the fastest representation, from the slowest decoder to the fastest
-        gaps = cells.filter(pl.col("other") == cells["other"].max()).drop_nulls("gap").sort("rate")["gap"].to_list()
-        falls = len(gaps) > 2 and sum(b > a for a, b in itertools.pairwise(gaps)) <= len(gaps) // 6
-        values: dict[str, Any] = {"map": " ".join(lines(cells)), **_as_published(cells)}
-        values |= {"from_ratio_10_generalising": len(high.filter(generalises)), "from_ratio_10": len(high)}
-        values |= {"to_ratio_1_generalising": len(low.filter(generalises)), "to_ratio_1": len(low)}
-        values |= {"least_ratio_by_decoder_rate": bounds, "gaps_from_slowest_decoder": gaps}
-        late = bool(gaps) and gaps[0] >= GAP > gaps[-1]
-        holds = wrong <= 0.05 * (len(high) + len(low)) and falls and late
-        sentence = (
-            f"{len(high.filter(generalises))} of {len(high)} cells with a representation 10 times as fast as the "
-            f"decoder or more generalise, {len(low.filter(generalises))} of {len(low)} with one no faster; delays at "
-            f"the fastest representation {gaps} from the slowest decoder to the fastest"
-        )
-        return Outcome(values, holds, sentence)
-
-    return run
+def _rates(size: str, trainer: Trainer, seed: int) -> Outcome:
+    cells = diagram(trainer, "representation-rate", published_map("data_add_r_reprlr"), RATES[size], seed)
+    cells = cells.with_columns(ratio=pl.col("other") / pl.col("rate"), gap=pl.col("test_step") - pl.col("train_step"))
+    generalises = pl.col("test_step").is_not_null()
+    high, low = cells.filter(pl.col("ratio") > 9), cells.filter(pl.col("ratio") < 1.1)
+    wrong = len(high.filter(~generalises)) + len(low.filter(generalises))
+    bounds = _bounds(cells)
+    # the gap of the fastest representation, from the slowest decoder to the fastest
+    gaps = cells.filter(pl.col("other") == cells["other"].max()).drop_nulls("gap").sort("rate")["gap"].to_list()
+    falls = len(gaps) > 2 and sum(b > a for a, b in itertools.pairwise(gaps)) <= len(gaps) // 6
+    values: dict[str, Any] = {"map": " ".join(lines(cells)), **_as_published(cells)}
+    values |= {"from_ratio_10_generalising": len(high.filter(generalises)), "from_ratio_10": len(high)}
+    values |= {"to_ratio_1_generalising": len(low.filter(generalises)), "to_ratio_1": len(low)}
+    values |= {"least_ratio_by_decoder_rate": bounds, "gaps_from_slowest_decoder": gaps}
+    late = bool(gaps) and gaps[0] >= GAP > gaps[-1]
+    holds = wrong <= 0.05 * (len(high) + len(low)) and falls and late
+    sentence = (
+        f"{len(high.filter(generalises))} of {len(high)} cells with a representation 10 times as fast as the "
+        f"decoder or more generalise, {len(low.filter(generalises))} of {len(low)} with one no faster; delays at "
+        f"the fastest representation {gaps} from the slowest decoder to the fastest"
+    )
+    return Outcome(values, holds, sentence)
 
 
 def _bounds(cells: pl.DataFrame) -> list[float | None]:
@@ -312,23 +300,17 @@ def _by_scale(trainer: Trainer, seeds: Sequence[int], steps: int) -> list[dict[f
     return [{scale: next(delays) for scale in SCALES} for _ in seeds]
 
 
-def _initial_scale(steps: int) -> Any:
-    def run(trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
-        named = [{f"scale_{x:g}": d for x, d in of.items()} for of in _by_scale(trainer, seeds, steps)]
-        return [_finding(of, f"scale_{SCALES[0]:g}", f"scale_{SCALES[-1]:g}") for of in named]
-
-    return run
+def _initial_scale(steps: int, trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
+    named = [{f"scale_{x:g}": d for x, d in of.items()} for of in _by_scale(trainer, seeds, steps)]
+    return [_finding(of, f"scale_{SCALES[0]:g}", f"scale_{SCALES[-1]:g}") for of in named]
 
 
-def _batch_size(steps: int) -> Any:
-    def run(trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
-        full = [of[1.0] for of in _by_scale(trainer, seeds, steps)]
-        settings = {**_settings(steps, "liu2022-batches"), "batch_size": BATCH}
-        small = _delays(trainer, [preset("liu2022/diagram", {**settings, "seed": seed}) for seed in seeds], steps)
-        named = [{f"batch_{BATCH}": s, "batch_full": f} for s, f in zip(small, full, strict=True)]
-        return [_finding(of, "batch_full", f"batch_{BATCH}") for of in named]
-
-    return run
+def _batch_size(steps: int, trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
+    full = [of[1.0] for of in _by_scale(trainer, seeds, steps)]
+    settings = {**_settings(steps, "liu2022-batches"), "batch_size": BATCH}
+    small = _delays(trainer, [preset("liu2022/diagram", {**settings, "seed": seed}) for seed in seeds], steps)
+    named = [{f"batch_{BATCH}": s, "batch_full": f} for s, f in zip(small, full, strict=True)]
+    return [_finding(of, "batch_full", f"batch_{BATCH}") for of in named]
 
 
 def _finding(by_name: dict[str, Delay], short: str, long: str) -> Outcome:
@@ -359,8 +341,8 @@ _BATCHES, _SCALES = "batches of 15 pairs and of all 45", "the decoder's initial 
 
 def _trials(what: str, made: Any) -> dict[str, Any]:
     shared: dict[str, Any] = {"together": True, "shares": "trends"}
-    quick = Trial(setting=_SETTING.format(what, "20,000"), seeds=3, cost=30, run=made(20_000), **shared)
-    full = Trial(setting=_SETTING.format(what, "100,000"), seeds=10, cost=500, run=made(100_000), **shared)
+    quick = Trial(setting=_SETTING.format(what, "20,000"), seeds=3, cost=30, run=partial(made, 20_000), **shared)
+    full = Trial(setting=_SETTING.format(what, "100,000"), seeds=10, cost=500, run=partial(made, 100_000), **shared)
     return {"quick": quick, "full": full}
 
 
@@ -400,13 +382,13 @@ CLAIMS = [
             "1e-3 and 4e-3 for 10,000, each with decay 0, 3, 6, 8, 10; where rates are higher, phases show sooner.",
             seeds=(PUBLISHED_SEED, 0, 1),
             cost=150,
-            run=_phases("quick"),
+            run=partial(_phases, "quick"),
         ),
         full=Trial(
             setting=f"{_TOY}; all 176 published cells, 100,000 steps.",
             seeds=(PUBLISHED_SEED, 0, 1),
             cost=8500,
-            run=_phases("full"),
+            run=partial(_phases, "full"),
         ),
     ),
     Claim(
@@ -424,14 +406,14 @@ CLAIMS = [
             seeds=(PUBLISHED_SEED,),
             fixed=True,
             cost=20,
-            run=_power_law("quick"),
+            run=partial(_power_law, "quick"),
         ),
         full=Trial(
             setting=f"{_TOY}; the nine published rates 1e-5 to 4e-4 at decay 0 for 100,000 steps, measured at each.",
             seeds=(PUBLISHED_SEED,),
             fixed=True,
             cost=60,
-            run=_power_law("full"),
+            run=partial(_power_law, "full"),
         ),
     ),
     Claim(
@@ -450,13 +432,13 @@ CLAIMS = [
             "these that generalises takes longer.",
             seeds=(PUBLISHED_SEED,),
             cost=60,
-            run=_rates("quick"),
+            run=partial(_rates, "quick"),
         ),
         full=Trial(
             setting=f"{_TOY}; all 169 published cells, 100,000 steps.",
             seeds=(PUBLISHED_SEED, 0, 1),
             cost=8500,
-            run=_rates("full"),
+            run=partial(_rates, "full"),
         ),
     ),
     Claim(

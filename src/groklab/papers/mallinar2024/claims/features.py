@@ -107,7 +107,7 @@ def _alignment(trainer: Trainer, seed: int) -> Outcome:
         holds = holds and float(np.array(full)[:, 3].min()) > 0.9
     sentence = "; ".join(
         f"{kernel} "
-        + ", ".join(f"{values[f'{kernel}_whole_after_{t}']:.2f}" for t in AT[:-1])
+        + ", ".join(f"{values[f'{kernel}_full_after_{t}']:.2f}" for t in AT[:-1])
         + " (block "
         + ", ".join(f"{values[f'{kernel}_block_after_{t}']:.2f}" for t in AT[:-1])
         + ")"

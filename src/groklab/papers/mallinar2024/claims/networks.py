@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,27 +90,24 @@ def _orientation(trainer: Trainer, seed: int) -> Outcome:
     return Outcome(values, holds, sentence)
 
 
-def _planted(epochs: int) -> Any:
-    def run(trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
-        ends: dict[str, list[dict[str, Any]]] = {}
-        for operation in PLANTED:
-            for kind in ("planted", "one-hot"):
-                settings = {"budget.steps": epochs * SMALL_EPOCH, "measures.names": [], "checkpoints.spacing": "none"}
-                members = []
-                for seed in seeds:
-                    # features of one compiled program are the same for all seeds; splits and weights differ
-                    members.append(preset(f"mallinar2024/{kind}-{operation}-network", {**settings, "seed": seed}))
-                run = trainer.train(members)
-                for i in range(len(seeds)):
-                    curves = run.curves(i)
-                    right = curves["test_accuracy"][curves["step"] <= epochs * SMALL_EPOCH]
-                    place = first(right >= 0.9)
-                    end: dict[str, Any] = {"end": float(right[-1]), "best": float(right.max())}
-                    end["reaches_90%_at_epoch"] = None if place is None else place * 5
-                    ends.setdefault(f"{kind}_{operation}", []).append(end)
-        return [_planted_finding({k: v[i] for k, v in ends.items()}, epochs) for i in range(len(seeds))]
-
-    return run
+def _planted(epochs: int, trainer: Trainer, seeds: Sequence[int]) -> list[Outcome]:
+    ends: dict[str, list[dict[str, Any]]] = {}
+    for operation in PLANTED:
+        for kind in ("planted", "one-hot"):
+            settings = {"budget.steps": epochs * SMALL_EPOCH, "measures.names": [], "checkpoints.spacing": "none"}
+            members = []
+            for seed in seeds:
+                # features of one compiled program are the same for all seeds; splits and weights differ
+                members.append(preset(f"mallinar2024/{kind}-{operation}-network", {**settings, "seed": seed}))
+            run = trainer.train(members)
+            for i in range(len(seeds)):
+                curves = run.curves(i)
+                right = curves["test_accuracy"][curves["step"] <= epochs * SMALL_EPOCH]
+                place = first(right >= 0.9)
+                end: dict[str, Any] = {"end": float(right[-1]), "best": float(right.max())}
+                end["reaches_90%_at_epoch"] = None if place is None else place * 5
+                ends.setdefault(f"{kind}_{operation}", []).append(end)
+    return [_planted_finding({k: v[i] for k, v in ends.items()}, epochs) for i in range(len(seeds))]
 
 
 def _planted_finding(ends: dict[str, dict[str, Any]], epochs: int) -> Outcome:
@@ -211,10 +209,12 @@ CLAIMS = [
             setting=_PLANTED.format("two", 200) + ", which tell the two apart",
             seeds=2,
             cost=45,
-            run=_planted(200),
+            run=partial(_planted, 200),
             together=True,
         ),
-        full=Trial(setting=_PLANTED.format("five", "3,000"), seeds=5, cost=1500, run=_planted(3_000), together=True),
+        full=Trial(
+            setting=_PLANTED.format("five", "3,000"), seeds=5, cost=1500, run=partial(_planted, 3_000), together=True
+        ),
     ),
     Claim(
         id="agop-penalty",

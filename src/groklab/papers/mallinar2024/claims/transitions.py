@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,25 +84,22 @@ def _right_without_zero(trainer: Trainer, seed: int) -> int:
     return count
 
 
-def _transition(kernel: str) -> Callable[[Trainer, int], Outcome]:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        trained = machines(trainer, kernel, seed)
-        values: dict[str, Any] = {}
-        holds = True
-        for i, operation in enumerate(OPERATIONS):
-            right = curve(trained, "test_accuracy", i)
-            at = {bar: first(right >= bar / 100) for bar in (5, 50, 90, 99)}
-            values |= {f"{operation}_reaches_{bar}%": step for bar, step in at.items()}
-            values[f"{operation}_at_29"] = float(right[-1])
-            sharp = at[5] is not None and at[90] is not None and at[5] >= 8 and at[90] - at[5] <= 8
-            holds = holds and sharp and right[-1] >= 0.98
-        sentence = ", ".join(
-            f"{word} at {of_all([values[f'{o}_reaches_{bar}%'] for o in OPERATIONS])}"
-            for bar, word in ((5, "5%"), (90, "90%"), (99, "99%"))
-        )
-        return Outcome(values, holds, f"{sentence}; {of_all([values[f'{o}_at_29'] for o in OPERATIONS])} in the end")
-
-    return run
+def _transition(kernel: str, trainer: Trainer, seed: int) -> Outcome:
+    trained = machines(trainer, kernel, seed)
+    values: dict[str, Any] = {}
+    holds = True
+    for i, operation in enumerate(OPERATIONS):
+        right = curve(trained, "test_accuracy", i)
+        at = {bar: first(right >= bar / 100) for bar in (5, 50, 90, 99)}
+        values |= {f"{operation}_reaches_{bar}%": step for bar, step in at.items()}
+        values[f"{operation}_at_29"] = float(right[-1])
+        sharp = at[5] is not None and at[90] is not None and at[5] >= 8 and at[90] - at[5] <= 8
+        holds = holds and sharp and right[-1] >= 0.98
+    sentence = ", ".join(
+        f"{word} at {of_all([values[f'{o}_reaches_{bar}%'] for o in OPERATIONS])}"
+        for bar, word in ((5, "5%"), (90, "90%"), (99, "99%"))
+    )
+    return Outcome(values, holds, f"{sentence}; {of_all([values[f'{o}_at_29'] for o in OPERATIONS])} in the end")
 
 
 def _flat_loss(trainer: Trainer, seed: int) -> Outcome:
@@ -142,38 +138,32 @@ def _figure_1(trainer: Trainer, seed: int) -> Outcome:
     return Outcome(values, holds, f"leaves 0 at iteration {left}, 90% at {ninety}, {right[-1]:.4f} in the end")
 
 
-def _fractions(p: int, fractions: tuple[float, ...]) -> Callable[[Trainer, int], Outcome]:
+def _fractions(p: int, fractions: tuple[float, ...], trainer: Trainer, seed: int) -> Outcome:
     """What accuracy, loss and deviation come to, from fraction to fraction of the pairs: a jump, and two slides."""
-
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        settings = {"task.p": p, "seed": seed, "name": f"mallinar2024-fractions-{p}"}
-        trained = trainer.train(
-            [preset("mallinar2024/add-gaussian", {**settings, "split.frac_train": f}) for f in fractions]
-        )
-        members = range(len(fractions))
-        ends = {
-            "accuracy": np.array([curve(trained, "test_accuracy", i)[-1] for i in members]),
-            "mse": np.array([curve(trained, "test_loss", i)[-1] for i in members]),
-            "deviation": np.array([after_updates(trained, "circulant_deviation.toeplitz", i)[-1] for i in members]),
-        }
-        values: dict[str, Any] = {
-            f"{k}_at_{f:.0%}": float(x) for k, v in ends.items() for f, x in zip(fractions, v, strict=True)
-        }
-        # while hardly a pair is answered, the others have gone a good part of their way
-        last = int(np.flatnonzero(ends["accuracy"] < 0.1)[-1]) if (ends["accuracy"] < 0.1).any() else 0
-        gone = {k: float((v[last] - v[0]) / (v[-1] - v[0])) if v[-1] != v[0] else 0.0 for k, v in ends.items()}
-        values |= {f"{k}_share_gone_at_{fractions[last]:.0%}": v for k, v in gone.items()}
-        holds = (
-            last > 0 and ends["accuracy"][-1] > 0.8 and gone["mse"] > 2 * gone["accuracy"] and gone["deviation"] > 0.5
-        )
-        sentence = (
-            f"accuracy {ends['accuracy'][last]:.3f} from {fractions[last]:.0%} of the pairs and "
-            f"{ends['accuracy'][-1]:.3f} from {fractions[-1]:.0%}; of the whole way the test loss has gone "
-            f"{gone['mse']:.0%} by then, the deviation {gone['deviation']:.0%}, accuracy {gone['accuracy']:.0%}"
-        )
-        return Outcome(values, bool(holds), sentence)
-
-    return run
+    settings = {"task.p": p, "seed": seed, "name": f"mallinar2024-fractions-{p}"}
+    trained = trainer.train(
+        [preset("mallinar2024/add-gaussian", {**settings, "split.frac_train": f}) for f in fractions]
+    )
+    members = range(len(fractions))
+    ends = {
+        "accuracy": np.array([curve(trained, "test_accuracy", i)[-1] for i in members]),
+        "mse": np.array([curve(trained, "test_loss", i)[-1] for i in members]),
+        "deviation": np.array([after_updates(trained, "circulant_deviation.toeplitz", i)[-1] for i in members]),
+    }
+    values: dict[str, Any] = {
+        f"{k}_at_{f:.0%}": float(x) for k, v in ends.items() for f, x in zip(fractions, v, strict=True)
+    }
+    # while hardly a pair is answered, the others have gone a good part of their way
+    last = int(np.flatnonzero(ends["accuracy"] < 0.1)[-1]) if (ends["accuracy"] < 0.1).any() else 0
+    gone = {k: float((v[last] - v[0]) / (v[-1] - v[0])) if v[-1] != v[0] else 0.0 for k, v in ends.items()}
+    values |= {f"{k}_share_gone_at_{fractions[last]:.0%}": v for k, v in gone.items()}
+    holds = last > 0 and ends["accuracy"][-1] > 0.8 and gone["mse"] > 2 * gone["accuracy"] and gone["deviation"] > 0.5
+    sentence = (
+        f"accuracy {ends['accuracy'][last]:.3f} from {fractions[last]:.0%} of the pairs and "
+        f"{ends['accuracy'][-1]:.3f} from {fractions[-1]:.0%}; of the whole way the test loss has gone "
+        f"{gone['mse']:.0%} by then, the deviation {gone['deviation']:.0%}, accuracy {gone['accuracy']:.0%}"
+    )
+    return Outcome(values, bool(holds), sentence)
 
 
 #: Iterations at which each task's own accuracy is taken: each asks for one more solve.
@@ -210,43 +200,37 @@ def _accuracies(trainer: Trainer, path: Path) -> dict[str, Any]:
     return accuracies
 
 
-def _transitions(size: str) -> Any:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        accuracies = _by_task(trainer, size, seed)
-        sums, squares = np.array(accuracies["sums"]), np.array(accuracies["squares"])
-        half = {k: first(v >= v[-1] / 2) for k, v in (("sums", sums), ("squares", squares))}
-        at = {k: None if i is None else LOOKED_AT[i] for k, i in half.items()}
-        at_jump, jump = int(np.argmax(np.diff(sums))), float(np.max(np.diff(sums)))
-        values = {
-            **{f"{k}_at_{t}": float(accuracies[k][LOOKED_AT.index(t)]) for k in NAMES for t in (0, 1, 7, 10, 29)},
-            **{f"{k}_half_way_at": v for k, v in at.items()},
-            "largest_jump_of_sums": jump,
-            "largest_jump_of_sums_after": LOOKED_AT[at_jump],
-        }
-        holds = squares[LOOKED_AT.index(1)] > 0.8 and squares[-1] > 0.98
-        holds = holds and sums[: LOOKED_AT.index(6)].max() < 0.1 and sums[-1] > 0.5 and jump > 0.2
-        sentence = (
-            f"x² + y²: {values['squares_at_1']:.2f} at iteration 1, {squares[-1]:.2f} in the end; x + y: half way at "
-            f"iteration {at['sums']}, where it ends at {sums[-1]:.4f}"
-        )
-        return Outcome(values, bool(holds), sentence)
-
-    return run
+def _transitions(size: str, trainer: Trainer, seed: int) -> Outcome:
+    accuracies = _by_task(trainer, size, seed)
+    sums, squares = np.array(accuracies["sums"]), np.array(accuracies["squares"])
+    half = {k: first(v >= v[-1] / 2) for k, v in (("sums", sums), ("squares", squares))}
+    at = {k: None if i is None else LOOKED_AT[i] for k, i in half.items()}
+    at_jump, jump = int(np.argmax(np.diff(sums))), float(np.max(np.diff(sums)))
+    values = {
+        **{f"{k}_at_{t}": float(accuracies[k][LOOKED_AT.index(t)]) for k in NAMES for t in (0, 1, 7, 10, 29)},
+        **{f"{k}_half_way_at": v for k, v in at.items()},
+        "largest_jump_of_sums": jump,
+        "largest_jump_of_sums_after": LOOKED_AT[at_jump],
+    }
+    holds = squares[LOOKED_AT.index(1)] > 0.8 and squares[-1] > 0.98
+    holds = holds and sums[: LOOKED_AT.index(6)].max() < 0.1 and sums[-1] > 0.5 and jump > 0.2
+    sentence = (
+        f"x² + y²: {values['squares_at_1']:.2f} at iteration 1, {squares[-1]:.2f} in the end; x + y: half way at "
+        f"iteration {at['sums']}, where it ends at {sums[-1]:.4f}"
+    )
+    return Outcome(values, bool(holds), sentence)
 
 
-def _generalise(size: str) -> Any:
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        right = _by_task(trainer, size, seed)
-        values = {k: v for k, v in right.items() if k not in NAMES} | {f"{k}_accuracy": right[k][-1] for k in NAMES}
-        holds = min(right["sums_transpose_free_accuracy"], right["squares_transpose_free_accuracy"]) > 0.9
-        sentence = (
-            f"x + y: {right['sums'][-1]:.4f} of all test pairs, where {right['sums_transposed_share']:.4f} have their "
-            f"transpose in training; {right['sums_transposed_accuracy']:.3f} of these and "
-            f"{right['sums_transpose_free_accuracy']:.3f} of the others are right"
-        )
-        return Outcome(values, holds, sentence)
-
-    return run
+def _generalise(size: str, trainer: Trainer, seed: int) -> Outcome:
+    right = _by_task(trainer, size, seed)
+    values = {k: v for k, v in right.items() if k not in NAMES} | {f"{k}_accuracy": right[k][-1] for k in NAMES}
+    holds = min(right["sums_transpose_free_accuracy"], right["squares_transpose_free_accuracy"]) > 0.9
+    sentence = (
+        f"x + y: {right['sums'][-1]:.4f} of all test pairs, where {right['sums_transposed_share']:.4f} have their "
+        f"transpose in training; {right['sums_transposed_accuracy']:.3f} of these and "
+        f"{right['sums_transpose_free_accuracy']:.3f} of the others are right"
+    )
+    return Outcome(values, holds, sentence)
 
 
 _QUICK = (
@@ -257,8 +241,8 @@ _FULL = "The paper's setting: x + y and x² + y² mod 61 from 80% of the pairs, 
 
 
 def _claim(run: Any, **words: Any) -> Claim:
-    quick = Trial(setting=_QUICK, seeds=2, cost=70, run=run("quick"), shares="two tasks")
-    full = Trial(setting=_FULL, seeds=3, cost=2400, run=run("full"), shares="two tasks")
+    quick = Trial(setting=_QUICK, seeds=2, cost=70, run=partial(run, "quick"), shares="two tasks")
+    full = Trial(setting=_FULL, seeds=3, cost=2400, run=partial(run, "full"), shares="two tasks")
     return Claim(quick=quick, full=full, source="appendix G", **words)
 
 
@@ -283,7 +267,7 @@ CLAIMS = [
         claim="With a quadratic kernel test accuracy jumps from nothing to all within a few iterations.",
         source="section 3, figures 2 and 3",
         expected="5% at iteration 11, 50% at 12–13, 90% at 14–17, 99% at 17–24, .994–1.0 at 29, all four operations",
-        **trials(_transition("quadratic")),
+        **trials(partial(_transition, "quadratic")),
     ),
     Claim(
         id="gaussian-transition",
@@ -291,7 +275,7 @@ CLAIMS = [
         source="section 3, figures 2 and 3",
         expected="5% at iteration 11–12, 50% at 12–13, 90% at 14–16, 99% at 17–21, 1.0 at 20–26 in most runs",
         counter="The paper prints exp(−D/L) with L = 2.5; with its code's exp(−D/(2L²)) it groks, as here.",
-        **trials(_transition("gaussian")),
+        **trials(partial(_transition, "gaussian")),
     ),
     Claim(
         id="flat-test-loss",
@@ -326,13 +310,13 @@ CLAIMS = [
             setting="x + y mod 61, Gaussian kernel, from 20, 25, 30, 35, 45 and 50% of the pairs.",
             seeds=3,
             cost=75,
-            run=_fractions(61, (0.2, 0.25, 0.3, 0.35, 0.45, 0.5)),
+            run=partial(_fractions, 61, (0.2, 0.25, 0.3, 0.35, 0.45, 0.5)),
         ),
         full=Trial(
             setting="x + y mod 61, Gaussian kernel, from 10 to 70% of the pairs.",
             seeds=5,
             cost=450,
-            run=_fractions(61, (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)),
+            run=partial(_fractions, 61, (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)),
         ),
     ),
     Claim(
@@ -347,7 +331,7 @@ CLAIMS = [
             setting="x + y mod 97, Gaussian kernel, 30 iterations, from 20, 25 and 35% of the pairs: around the jump.",
             seeds=3,
             cost=330,
-            run=_fractions(97, (0.2, 0.25, 0.35)),
+            run=partial(_fractions, 97, (0.2, 0.25, 0.35)),
         ),
     ),
     _claim(

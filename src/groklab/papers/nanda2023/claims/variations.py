@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -67,38 +67,33 @@ def _decay(trainer: Trainer, size: str, seed: int) -> Outcome:
     return Outcome(values, holds, f"{reached[0]} steps at decay {decays[0]}, {reached[1]} at {decays[1]}")
 
 
-def _never(what: str, quick_steps: int, full_steps: int, **settings: Any) -> Callable[[Trainer, str, int], Outcome]:
+def _never(
+    what: str, quick_steps: int, full_steps: int, trainer: Trainer, size: str, seed: int, **settings: Any
+) -> Outcome:
     """A trial that memorises and does not generalise within its steps."""
-
-    def run(trainer: Trainer, size: str, seed: int) -> Outcome:
-        steps = quick_steps if size == "quick" else full_steps
-        memorised, accuracy = _end(_vary(trainer, size, seed, what, steps, **settings))
-        values = {"memorised_step": memorised, "test_accuracy": accuracy, "steps": steps}
-        sentence = f"memorised at {memorised}, test accuracy {accuracy:.1%} after {steps:,} steps"
-        return Outcome(values, memorised is not None and accuracy < 0.9, sentence)
-
-    return run
+    steps = quick_steps if size == "quick" else full_steps
+    memorised, accuracy = _end(_vary(trainer, size, seed, what, steps, **settings))
+    values = {"memorised_step": memorised, "test_accuracy": accuracy, "steps": steps}
+    sentence = f"memorised at {memorised}, test accuracy {accuracy:.1%} after {steps:,} steps"
+    return Outcome(values, memorised is not None and accuracy < 0.9, sentence)
 
 
-def _groks(what: str, quick_steps: int, full_steps: int, **settings: Any) -> Callable[[Trainer, str, int], Outcome]:
+def _groks(
+    what: str, quick_steps: int, full_steps: int, trainer: Trainer, size: str, seed: int, **settings: Any
+) -> Outcome:
     """A trial that memorises, and groks at least twice as late."""
-
-    def run(trainer: Trainer, size: str, seed: int) -> Outcome:
-        trained = _vary(trainer, size, seed, what, quick_steps if size == "quick" else full_steps, **settings)
-        grokked, (memorised, accuracy) = _grokked(trained), _end(trained)
-        holds = grokked is not None and memorised is not None and grokked >= 2 * memorised
-        values = {"memorised_step": memorised, "grokked_step": grokked, "test_accuracy": accuracy}
-        return Outcome(values, holds, f"memorised at {memorised}, grokked at {grokked}")
-
-    return run
+    trained = _vary(trainer, size, seed, what, quick_steps if size == "quick" else full_steps, **settings)
+    grokked, (memorised, accuracy) = _grokked(trained), _end(trained)
+    holds = grokked is not None and memorised is not None and grokked >= 2 * memorised
+    values = {"memorised_step": memorised, "grokked_step": grokked, "test_accuracy": accuracy}
+    return Outcome(values, holds, f"memorised at {memorised}, grokked at {grokked}")
 
 
 def _dropout(trainer: Trainer, size: str, seed: int) -> Outcome:
     # half of the pairs at p = 59: with 40% it takes some 12,000 of its slower steps
-    more = {"split__frac_train": 0.5} if size == "quick" else {}
-    steps = QUICK_STEPS if size == "quick" else 40_000
-    trial = _groks("dropout", steps, steps, network__dropout=0.2, optimiser__weight_decay=0.0, **more)
-    return trial(trainer, size, seed)
+    settings = {"network__dropout": 0.2, "optimiser__weight_decay": 0.0}
+    settings |= {"split__frac_train": 0.5} if size == "quick" else {}
+    return _groks("dropout", QUICK_STEPS, 40_000, trainer, size, seed, **settings)
 
 
 def _p53(trainer: Trainer, size: str, seed: int) -> Outcome:
@@ -207,61 +202,49 @@ def _halfway(steps: np.ndarray, losses: np.ndarray) -> list[int | None]:
     return half_steps
 
 
-def _apart(name: str, column: str, what: str) -> Any:
+def _apart(name: str, column: str, what: str, trainer: Trainer, seed: int) -> Outcome:
     """A trial: the answers (`answer_loss`) or their positions (`loss`) are learnt at different times."""
-
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        frame = take(_run(trainer, name, seed), "position_losses")
-        losses = np.array(frame[column].to_list(), float)
-        losses = losses[:, np.isfinite(losses[0])]
-        steps = _halfway(frame["step"].to_numpy(), losses)
-        known = [s for s in steps if s is not None]
-        spread = max(known) / max(min(known), 1) if len(known) > 1 else None
-        values = {f"half_loss_at_{what}_{i}": s for i, s in enumerate(steps)} | {"spread": spread}
-        holds = len(known) == len(steps) and spread is not None and spread >= 1.5
-        return Outcome(values, holds, f"{what}s reach half of their first loss at steps {', '.join(map(str, steps))}")
-
-    return run
+    frame = take(_run(trainer, name, seed), "position_losses")
+    losses = np.array(frame[column].to_list(), float)
+    losses = losses[:, np.isfinite(losses[0])]
+    steps = _halfway(frame["step"].to_numpy(), losses)
+    known = [s for s in steps if s is not None]
+    spread = max(known) / max(min(known), 1) if len(known) > 1 else None
+    values = {f"half_loss_at_{what}_{i}": s for i, s in enumerate(steps)} | {"spread": spread}
+    holds = len(known) == len(steps) and spread is not None and spread >= 1.5
+    return Outcome(values, holds, f"{what}s reach half of their first loss at steps {', '.join(map(str, steps))}")
 
 
-def _change(name: str) -> Any:
+def _change(name: str, trainer: Trainer, seed: int) -> Outcome:
     """A trial: test accuracy rises from a quarter to three quarters of what it reaches in a small part of training."""
-
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        curves = _run(trainer, name, seed).curves()
-        steps, accuracy = curves["step"], curves["test_accuracy"].astype(float)
-        top = float(accuracy.max())
-        first, last = (int(steps[np.argmax(accuracy >= share * top)]) for share in (0.25, 0.75))
-        width = (last - first) / max(last, 1)
-        values = {"best_test_accuracy": top, "quarter_at": first, "three_quarters_at": last, "width": width}
-        sentence = f"test accuracy {top:.1%} at best; a quarter of it at step {first}, three quarters at {last}"
-        return Outcome(values, top > 0.5 and width < 0.6, sentence)
-
-    return run
+    curves = _run(trainer, name, seed).curves()
+    steps, accuracy = curves["step"], curves["test_accuracy"].astype(float)
+    top = float(accuracy.max())
+    first, last = (int(steps[np.argmax(accuracy >= share * top)]) for share in (0.25, 0.75))
+    width = (last - first) / max(last, 1)
+    values = {"best_test_accuracy": top, "quarter_at": first, "three_quarters_at": last, "width": width}
+    sentence = f"test accuracy {top:.1%} at best; a quarter of it at step {first}, three quarters at {last}"
+    return Outcome(values, top > 0.5 and width < 0.6, sentence)
 
 
-def _late(name: str) -> Any:
+def _late(name: str, trainer: Trainer, seed: int) -> Outcome:
     """A trial: the training loss is small long before the test loss falls."""
-
-    def run(trainer: Trainer, seed: int) -> Outcome:
-        trained = _run(trainer, name, seed)
-        curves = trained.curves()
-        peak = float(np.nanmax(curves["test_loss"]))
-        end = float(np.nanmin(curves["test_loss"][np.nanargmax(curves["test_loss"]) :]))
-        member = trained.status["members"][0]
-        memorised = member["memorised_step"]
-        after = np.flatnonzero((curves["test_loss"] < peak / 2) & (curves["step"] > (memorised or 0)))
-        fell = int(curves["step"][after[0]]) if len(after) else None
-        values = {
-            "memorised_step": memorised,
-            "test_loss_peak": peak,
-            "test_loss_least_after": end,
-            "half_of_peak_at": fell,
-        }
-        holds = memorised is not None and fell is not None and fell >= 2 * memorised and end < peak / 4
-        return Outcome(values, holds, f"memorised at {memorised}; test loss peaks at {peak:.3g}, falls to {end:.3g}")
-
-    return run
+    trained = _run(trainer, name, seed)
+    curves = trained.curves()
+    peak = float(np.nanmax(curves["test_loss"]))
+    end = float(np.nanmin(curves["test_loss"][np.nanargmax(curves["test_loss"]) :]))
+    member = trained.status["members"][0]
+    memorised = member["memorised_step"]
+    after = np.flatnonzero((curves["test_loss"] < peak / 2) & (curves["step"] > (memorised or 0)))
+    fell = int(curves["step"][after[0]]) if len(after) else None
+    values = {
+        "memorised_step": memorised,
+        "test_loss_peak": peak,
+        "test_loss_least_after": end,
+        "half_of_peak_at": fell,
+    }
+    holds = memorised is not None and fell is not None and fell >= 2 * memorised and end < peak / 4
+    return Outcome(values, holds, f"memorised at {memorised}; test loss peaks at {peak:.3g}, falls to {end:.3g}")
 
 
 def _trial(run: Any, setting: str, cost: float, seeds: int = 2) -> Trial:
@@ -300,7 +283,7 @@ CLAIMS = [
         counter="On the small network micro the delay is not proportional to the inverse of the decay.",
     ),
     _claim(
-        _never("no-decay", QUICK_STEPS, 40_000, optimiser__weight_decay=0.0),
+        partial(_never, "no-decay", QUICK_STEPS, 40_000, optimiser__weight_decay=0.0),
         {
             "setting": f"{SMALL}, without decay; twice as long as the slowest seed takes with it.",
             "seeds": 2,
@@ -314,7 +297,7 @@ CLAIMS = [
         counter="A budget that ran out is censoring, not 'never'.",
     ),
     _claim(
-        _groks("two-layers", 6_000, 40_000, network__n_layers=2),
+        partial(_groks, "two-layers", 6_000, 40_000, network__n_layers=2),
         {"setting": f"{SMALL}, with two layers.", "seeds": 2, "cost": 120},
         {"setting": "p = 113 at 30%, decay 1, two layers, 40,000 steps.", "seeds": 3, "cost": 3 * 3600},
         id="two-layers",
@@ -354,7 +337,7 @@ CLAIMS = [
         expected="no at decay 1, yes at decay 5",
     ),
     _claim(
-        _groks("p109", 40_000, 40_000, task__p=109),
+        partial(_groks, "p109", 40_000, 40_000, task__p=109),
         None,
         {"setting": "p = 109 at 30%, decay 1, to 40,000 steps.", "seeds": 3, "cost": 3 * 400},
         id="p109",
@@ -396,16 +379,18 @@ CLAIMS = [
         claim="On endless data the digits of long addition are learnt in phase changes of their own.",
         source="appendix D.2",
         expected="each digit's loss falls abruptly, at a time of its own",
-        quick=_trial(_apart("nanda2023/small-addition", "loss", "digit"), SMALL_ADDITION, 25),
-        full=_trial(_apart("nanda2023/5-digit-infinite", "loss", "digit"), "Five digits, 6,000 steps.", 3600, 3),
+        quick=_trial(partial(_apart, "nanda2023/small-addition", "loss", "digit"), SMALL_ADDITION, 25),
+        full=_trial(
+            partial(_apart, "nanda2023/5-digit-infinite", "loss", "digit"), "Five digits, 6,000 steps.", 3600, 3
+        ),
     ),
     Claim(
         id="addition-groks",
         claim="On few fixed examples long addition groks.",
         source="appendix D.2",
         expected="training loss 1e-6 by step 1,600, test loss from 8.5 to 0.2 at about 14,000",
-        quick=_trial(_late("nanda2023/small-addition-finite"), f"{SMALL_ADDITION} 700 examples, decay 1.", 60),
-        full=_trial(_late("nanda2023/5-digit-finite"), "Five digits, 750 examples, 18,000 steps.", 36_000, 1),
+        quick=_trial(partial(_late, "nanda2023/small-addition-finite"), f"{SMALL_ADDITION} 700 examples, decay 1.", 60),
+        full=_trial(partial(_late, "nanda2023/5-digit-finite"), "Five digits, 750 examples, 18,000 steps.", 36_000, 1),
     ),
     Claim(
         id="induction-phase-change",
@@ -413,9 +398,13 @@ CLAIMS = [
         source="appendix D.3",
         expected="loss 5.05 at the start, 1.23 at step 1,000, then 0.33",
         quick=_trial(
-            _change("nanda2023/small-induction"), "Two repeats in 29 tokens of 32 kinds: the shortest of its kind.", 80
+            partial(_change, "nanda2023/small-induction"),
+            "Two repeats in 29 tokens of 32 kinds: the shortest of its kind.",
+            80,
         ),
-        full=_trial(_change("nanda2023/induction-infinite"), "The saved run's settings, 6,000 steps.", 7200, 1),
+        full=_trial(
+            partial(_change, "nanda2023/induction-infinite"), "The saved run's settings, 6,000 steps.", 7200, 1
+        ),
     ),
     Claim(
         id="induction-groks",
@@ -423,7 +412,9 @@ CLAIMS = [
         source="appendix D.3",
         expected="test loss from 15.6 to 1.8 at step 200,000 to 210,000",
         quick=None,
-        full=_trial(_late("nanda2023/induction-finite"), "The saved run's settings, 285,820 steps.", 600_000, 1),
+        full=_trial(
+            partial(_late, "nanda2023/induction-finite"), "The saved run's settings, 285,820 steps.", 600_000, 1
+        ),
     ),
     Claim(
         id="trigrams-one-by-one",
@@ -433,12 +424,12 @@ CLAIMS = [
         expected="loss 2.37 at the start, 0.32 at step 272, 5.9e-3 at 545",
         counter="The published tokens and table are not known; these are groklab's own.",
         quick=_trial(
-            _apart("nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
+            partial(_apart, "nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
             "The full setting, which takes seconds.",
             50,
         ),
         full=_trial(
-            _apart("nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
+            partial(_apart, "nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
             "One layer of attention, 3,000 steps.",
             120,
             3,
@@ -450,7 +441,7 @@ CLAIMS = [
         source="appendix D.4",
         expected="test loss 2.36 at the start, 0.79 at step 454, 0.89 at 908, 0.035 at 2,272",
         counter="The published tokens and table are not known; these are groklab's own.",
-        quick=_trial(_late("nanda2023/skip-trigrams-finite"), "The full setting, which takes seconds.", 50),
-        full=_trial(_late("nanda2023/skip-trigrams-finite"), "60 examples, 3,000 steps.", 120, 3),
+        quick=_trial(partial(_late, "nanda2023/skip-trigrams-finite"), "The full setting, which takes seconds.", 50),
+        full=_trial(partial(_late, "nanda2023/skip-trigrams-finite"), "60 examples, 3,000 steps.", 120, 3),
     ),
 ]
