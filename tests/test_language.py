@@ -40,7 +40,9 @@ PENDING: set[str] = {
 }  # fmt: skip
 #: Templates and prose do not follow yet.
 PROSE_PENDING = False
-PROSE = sorted({*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")})
+PROSE = sorted(
+    p for p in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")) if p.parent.name != "generated"
+)
 
 
 def part_of(path: Path) -> str:
