@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import importlib
+import inspect
 from collections import UserDict
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,8 @@ def register(family: str, kind: str) -> Callable[[T], T]:
 
 def _adopt(cls: Any, base: Any, name: str) -> None:
     """Make `cls` a virtual subclass of `base`, with the defaults of what it does not define."""
-    for attribute, value in vars(base).items():
+    for attribute in dir(base):
+        value = inspect.getattr_static(base, attribute)
         if attribute.startswith("_") or hasattr(cls, attribute):
             continue
         if getattr(value, "__isabstractmethod__", False):
