@@ -106,7 +106,7 @@ def test_divergence_before_both_thresholds_is_undefined_and_after_them_is_not() 
         ({"threshold": 90}, "threshold = 90"),
         ({"gap": -1}, "gap = -1"),
         ({"gap": float("nan")}, "gap = nan"),
-        ({"boundary": "both"}, "needs to be 'grokking' or 'comprehension'"),
+        ({"boundary": "both"}, "unknown; allowed: grokking, comprehension"),
     ],
 )
 def test_refusals(settings: dict[str, Any], words: str) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from groklab import registry
+
 if TYPE_CHECKING:
     from groklab import figures as figures
     from groklab import learners as learners
@@ -53,7 +55,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: Where each public name is. It is imported when it is first used, so that `import groklab` takes no time.
+# presets and claims are looked up in the papers, which the packages that hold those tables do not import
+registry.SOURCES.append("groklab.papers")
+
+#: Where each public name is. It is imported when it is first used, so that `import groklab` is quick.
 _MODULES = {
     "MEASURES": "measures",
     "PRESETS": "experiment.presets",

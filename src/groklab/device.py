@@ -14,26 +14,26 @@ from groklab.lazy import jax
 
 
 def compiled_programs() -> str:
-    """The folder of the compilation cache in use."""
+    """Return the folder of the compilation cache in use."""
     config: Any = jax.config
     return str(config.jax_compilation_cache_dir)
 
 
 def home() -> Path:
-    """The folder of all runs: $GROKLAB_HOME, or ~/groklab."""
+    """Return the folder of all runs: $GROKLAB_HOME, or ~/groklab."""
     return Path(os.environ.get("GROKLAB_HOME") or "~/groklab").expanduser().resolve()
 
 
 def cores() -> int:
-    """How many cores this process may use: those that it is given, or fewer where $GROKLAB_CORES says so."""
-    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    said = os.environ.get("GROKLAB_CORES", "")
-    return min(given, max(1, int(said))) if said.isdigit() else given
+    """Return how many cores this process may use: those available to it, or fewer if $GROKLAB_CORES is less."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("GROKLAB_CORES", "")
+    return min(available, max(1, int(limit))) if limit.isdigit() else available
 
 
 @lru_cache(maxsize=1)
 def _controller() -> tuple[Any, int]:
-    """What sets threads, and how many there were when it was made: what the user's environment allows."""
+    """Return the controller of threads, and how many the user's environment allows."""
     import scipy.linalg  # noqa: F401  its library of linear algebra is found only once it is loaded
     from threadpoolctl import ThreadpoolController
 
@@ -43,14 +43,14 @@ def _controller() -> tuple[Any, int]:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Linear algebra in n threads or what the environment allows, process-wide, while inside."""
+    """Run linear algebra in n threads, or in what the environment allows, process-wide, while inside."""
     controller, allowed = _controller()
     with controller.limit(limits=min(n, allowed), user_api="blas"):
         yield
 
 
 def available_memory() -> int:
-    """Bytes that the default device can still give."""
+    """Return the bytes that are free on the default device."""
     device = jax.devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
@@ -70,7 +70,7 @@ def require_memory(what: str, needed: int) -> None:
 
 
 def readable_bytes(n: float) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(n) < 1024:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"

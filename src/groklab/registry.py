@@ -109,11 +109,17 @@ def load_plugin(path: str | Path) -> Path:
     return file
 
 
+#: Packages whose folders fill the discovered tables; `groklab/__init__.py` adds `groklab.papers`.
+SOURCES: list[str] = []
+
+
 class Discovered(UserDict[str, Entry]):
-    """A table that one part of every paper fills, imported at the first look.
+    """A table that one part of every folder of `SOURCES` fills, imported at the first look.
+
+    The package that holds the table does not know who fills it: a source is a package with a function `load(part)`.
 
     Args:
-        part: the module of each paper's folder that adds to the table, such as 'presets'.
+        part: the module of each folder that adds to the table, such as 'presets'.
     """
 
     def __init__(self, part: str) -> None:
@@ -123,8 +129,9 @@ class Discovered(UserDict[str, Entry]):
 
     @property
     def data(self) -> dict[str, Entry]:  # type: ignore[override]
-        """What is in the table, with every paper's part imported."""
+        """The table, with the part of every folder imported."""
         if not self._loaded:
             self._loaded = True
-            importlib.import_module("groklab.papers").load(self._part)
+            for source in SOURCES:
+                importlib.import_module(source).load(self._part)
         return self._table

@@ -1,4 +1,4 @@
-"""How numbers and lists are written for people: in the terminal, in sentences and on pages."""
+"""Numbers, lists and settings as text, in the terminal, in sentences and on pages, and as plain JSON values."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def step_of(value: float | None) -> str:
-    """A step, or a dash where there is none."""
+    """Return a step, or a dash where there is none."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share in percent; what is not quite all is never rounded up to it."""
+    """Return a share in percent; less than all is never rounded up to 100%."""
     if value is None or value != value:
         return "–"
     text = f"{value:.{digits}%}"
@@ -49,7 +49,7 @@ def labels(values: Sequence[Any]) -> list[str]:
 
 
 def loss_of(value: float | None) -> str:
-    """A loss to three figures, 10^-6 written as such."""
+    """Return a loss to three figures, small ones as a power of ten."""
     if value is None or value != value:
         return "–"
     return in_powers(f"{value:.3g}")
@@ -67,24 +67,24 @@ def superscript(number: str) -> str:
 
 
 def listed(items: Sequence[Any]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b`, `a, b and c`."""
     words = [str(i) for i in items]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
 
 
 def first_of(items: Sequence[Any], n: int) -> str:
-    """The first `n` of a list, and how many more there are."""
+    """Return the first `n` of a list, and how many more there are."""
     more = f" and {len(items) - n} more" if len(items) > n else ""
     return f"{', '.join(map(str, items[:n]))}{more}"
 
 
 def times(ratio: float) -> str:
-    """A ratio as 'times as long', to two or three figures."""
+    """Return a ratio for 'times as long', to two or three figures."""
     return f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people."""
+    """Return a duration for people."""
     if not math.isfinite(seconds):
         return "–"
     if seconds < 60:

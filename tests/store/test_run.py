@@ -87,9 +87,9 @@ def test_a_checkpoint_of_another_experiment_is_refused(one: Run, many: Run) -> N
             one.weights(step)
 
 
-def test_a_run_without_any_whole_checkpoint_says_so(one: Run) -> None:
+def test_a_run_without_any_complete_checkpoint_says_so(one: Run) -> None:
     shutil.rmtree(one.path / "checkpoints")
-    with pytest.raises(InputError, match="no whole checkpoint"):
+    with pytest.raises(InputError, match="no complete checkpoint"):
         one.weights()
 
 

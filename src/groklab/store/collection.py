@@ -1,7 +1,7 @@
 """All runs of one folder, and the SQLite index that makes listing thousands of them quick.
 
-The index is only ever a cache of the directories: rows are refreshed where a run's status is newer, and the whole
-file is made again where it is missing or damaged.
+The index is only a cache of the directories: rows are refreshed where a run's status is newer, and the file is built
+again where it is missing or damaged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from groklab.errors import InputError, did_you_mean, shorten
 from groklab.store import locks, storage
 from groklab.store.run import Run
 
-#: What SQLite's binding raises for a file that is no whole database.
+#: What SQLite's binding raises for an incomplete database.
 _DAMAGE = (sqlite3.Error, ValueError, OverflowError)
 _SCHEMA = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
 
@@ -32,7 +32,7 @@ class Collection:
         self.folder = Path(folder) if folder is not None else device.home()
 
     def find(self, name: str | Path) -> Run:
-        """A run by its name, an unambiguous beginning of it, or its path; raises InputError otherwise."""
+        """Return a run by its name, an unambiguous beginning of it, or its path; raises InputError otherwise."""
         given = str(name)
         for path in (self.folder / given, Path(given).expanduser()):
             if given and (path / "experiment.json").is_file():
@@ -53,14 +53,14 @@ class Collection:
         raise InputError(f"no run is called {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
 
     def paths(self) -> list[Path]:
-        """The folders of all runs, by name."""
+        """Return the folders of all runs, by name."""
         if not self.folder.is_dir():
             return []
         with os.scandir(self.folder) as entries:
             return sorted(Path(e.path) for e in entries if e.is_dir() and (Path(e.path) / "experiment.json").is_file())
 
     def summaries(self) -> list[dict[str, Any]]:
-        """Every run's summary with its disk use, newest last; a run that cannot be read says why in `status`."""
+        """Return every run's summary with its disk use, newest last; a damaged run has a `reason`."""
         with self._index() as (index, rows):
             known = {name: (stamp, text) for name, stamp, text in rows}
             listed = []
@@ -87,7 +87,7 @@ class Collection:
         return sorted(listed, key=lambda s: s["changed"])
 
     def remove(self, name: str) -> int:
-        """Delete a run and everything in it; the bytes freed. Refuses one that a process is writing."""
+        """Delete a run and everything in it, and return the bytes freed; refuses one that is being written."""
         run = self.find(name)
         if locks.holder(run.path) is not None:
             raise InputError(f"{run.name} is being trained; stop it before removing it")
@@ -122,7 +122,7 @@ class Collection:
 
 
 def _open(path: Path | str) -> tuple[sqlite3.Connection, list[Any]]:
-    """A connection to an index that is whole, and all of its rows."""
+    """Return a connection to an index that is not damaged, and all of its rows."""
     index = sqlite3.connect(path, timeout=10)
     try:
         index.execute(_SCHEMA)
@@ -147,8 +147,8 @@ def _stamp(path: Path) -> str:
 
 def _recalled(text: Any) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
-        return found if {"status", "tags", "bytes", "changed"} <= found.keys() else None
+        summary = json.loads(text)
+        return summary if {"status", "tags", "bytes", "changed"} <= summary.keys() else None
     except (TypeError, ValueError, AttributeError):
         return None
 

@@ -1,10 +1,10 @@
 """A run on disk: a directory that explains itself, readable with no groklab installed.
 
-experiment.json      what was asked for, a list of members with their identities
+experiment.json      the settings: a list of members with their identities
 environment.json     machine and versions
-status.json          how far it is, how it ended, what each member reached
+status.json          how far it is, how it ended, the results of each member
 metrics.parquet      step, member, losses, accuracies, norms
-measures.parquet     step, member, and what measures on line have given
+measures.parquet     step, member, and the arrays of online measures
 checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble)
 state/               the two newest full states, for resuming
 tags.json, report.html, lock.json (while a process writes it)
@@ -37,10 +37,11 @@ _STATUS = {"status": (str,), "reason": (str, type(None)), "step": (int,), "secon
 
 @dataclass(frozen=True)
 class State:
-    """A full state for resuming: after `step` updates and `seconds` of training, measured every `every` steps.
+    """A full state for resuming: after `step` updates and `seconds` of training, evaluated every `every` steps.
 
-    lanes: the members of each block, by lane; empty: as they were packed at first. retired: the step at which a member
-    stopped on its own.
+    Attributes:
+        lanes: the members of each block, by lane; empty: as they were packed at first.
+        retired: for members that stopped on their own, the step.
     """
 
     step: int
@@ -54,7 +55,7 @@ class State:
 class Run:
     """One run: a member, or an ensemble of them, and everything kept of its training.
 
-    Raises InputError where the folder is not a run, DamagedError where a file of it is not what was written.
+    Raises InputError where the folder is not a run, DamagedError where one of its files was altered.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +76,7 @@ class Run:
         return cls(path)
 
     def write_experiments(self, experiments: Sequence[Experiment]) -> None:
-        """Record members' experiments anew, as when their budget has grown; identities stay."""
+        """Record members' experiments again, as when their budget has grown; identities stay."""
         _write_members(self.path, experiments)
         self.__dict__.pop("_description", None)
         self.__dict__.pop("experiments", None)
@@ -98,7 +99,7 @@ class Run:
         """The members' experiments, in order."""
         if not self._description:
             raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members")
-        from groklab.experiment.reading import read  # looking at a run otherwise needs no JAX
+        from groklab.experiment.reading import read  # listing runs takes less time without
 
         return [read(m["experiment"]) for m in self._description]
 
@@ -119,27 +120,27 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What status.json says; 'running' becomes 'interrupted' where no process holds the lock."""
+        """The content of status.json; 'running' becomes 'interrupted' where no process holds the lock."""
         path = self.path / "status.json"
         try:
-            found = storage.read_json(path)
+            status = storage.read_json(path)
         except FileNotFoundError:
-            raise DamagedError(f"{self.path} has lost its status.json; `resume` writes it anew") from None
-        whole = isinstance(found, dict) and all(type(found.get(k)) in kinds for k, kinds in _STATUS.items())
-        if not whole or not all(isinstance(m, dict) for m in found["members"]):
-            raise DamagedError(f"{path} is damaged: it lacks what a status holds; `resume` writes it anew")
-        if found["status"] in ("running", "created") and locks.holder(self.path) is None:
-            found["status"] = "interrupted"
-        return {**FRESH, **found}
+            raise DamagedError(f"{self.path} has lost its status.json; `resume` writes it again") from None
+        complete = isinstance(status, dict) and all(type(status.get(k)) in kinds for k, kinds in _STATUS.items())
+        if not complete or not all(isinstance(m, dict) for m in status["members"]):
+            raise DamagedError(f"{path} is damaged: it lacks what a status holds; `resume` writes it again")
+        if status["status"] in ("running", "created") and locks.holder(self.path) is None:
+            status["status"] = "interrupted"
+        return {**FRESH, **status}
 
     def write_status(self, **changes: Any) -> None:
-        """Update status.json, making it anew where it is missing or damaged."""
+        """Update status.json, or write it from the start where it is missing or damaged."""
         try:
-            found = self.status
+            status = self.status
         except DamagedError as error:
             warnings.warn(str(error), stacklevel=2)
-            found = FRESH
-        storage.write_json(self.path / "status.json", {**found, **changes})
+            status = FRESH
+        storage.write_json(self.path / "status.json", {**status, **changes})
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -158,26 +159,26 @@ class Run:
 
     @property
     def metrics(self) -> pl.DataFrame:
-        """One row an evaluation and member: step, member, then losses, accuracies and norms."""
-        found = self._read_table("metrics.parquet")
-        if found is None:
+        """One row per evaluation and member: step, member, then losses, accuracies and norms."""
+        metrics = self._read_table("metrics.parquet")
+        if metrics is None:
             from groklab.learners.base import METRICS
 
             schema = {"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)}
             return pl.DataFrame(schema=schema)
-        return found
+        return metrics
 
     def write_metrics(self, frame: pl.DataFrame) -> None:
-        """Replace the metrics; the file holds its own checksum among its metadata."""
+        """Replace the metrics."""
         storage.write_table(self.path / "metrics.parquet", frame)
 
     @property
     def measured(self) -> pl.DataFrame | None:
-        """What measures on line have given: step, member, a column `measure.array` each; None where there were none."""
+        """Online measures: step, member, and one column `measure.array` per array; None where there are none."""
         return self._read_table("measures.parquet")
 
     def write_measured(self, frame: pl.DataFrame) -> None:
-        """Replace what measures on line have given."""
+        """Replace the arrays of online measures."""
         storage.write_table(self.path / "measures.parquet", frame)
 
     def _read_table(self, name: str) -> pl.DataFrame | None:
@@ -189,14 +190,19 @@ class Run:
     @property
     def checkpoints(self) -> list[int]:
         """The steps whose weights are kept, ascending."""
-        found = (re.fullmatch(r"step_(\d+)\.safetensors", p.name) for p in (self.path / "checkpoints").glob("step_*"))
-        return sorted(int(m.group(1)) for m in found if m)
+        matches = (re.fullmatch(r"step_(\d+)\.safetensors", p.name) for p in (self.path / "checkpoints").glob("step_*"))
+        return sorted(int(m.group(1)) for m in matches if m)
 
     def weights(self, step: int | None = None, member: int | None = None) -> dict[str, np.ndarray]:
-        """Weights by name at a kept step (None: the last whole one), without member axis for a single model.
+        """Return the weights by name at a kept step, without member axis for a single model.
 
-        member: which model of an ensemble; None gives all, with a leading member axis.
-        Raises InputError for a step that was not kept, DamagedError for a damaged file asked for by its step.
+        Args:
+            step: None is the last whose file is complete.
+            member: which model of an ensemble; None gives all, with a leading member axis.
+
+        Raises:
+            InputError: for a step that was not kept.
+            DamagedError: for a damaged file, if it was named by its step.
         """
         kept = self.checkpoints
         if step is not None and step not in kept:
@@ -219,7 +225,7 @@ class Run:
             if self.n_members > 1 and member is not None:
                 return {k: v[member] for k, v in arrays.items()}
             return arrays
-        raise InputError(f"{self.name} has no whole checkpoint yet")
+        raise InputError(f"{self.name} has no complete checkpoint yet")
 
     def write_checkpoint(self, step: int, weights: dict[str, np.ndarray]) -> None:
         """Keep the weights of a step; `weights` come with a member axis."""
@@ -237,8 +243,8 @@ class Run:
         storage.save_arrays(oldest, state.arrays, header)
 
     def states(self) -> list[State]:
-        """The whole full states, newest first; damaged ones are left out with a warning."""
-        found = []
+        """Return the states for resuming, newest first; damaged ones are left out with a warning."""
+        states = []
         for path in sorted((self.path / "state").glob("rolling_*.safetensors")):
             try:
                 arrays, header = storage.load_arrays(path)
@@ -249,31 +255,31 @@ class Run:
                 raise DamagedError(f"{path} belongs to another experiment")
             retired = {int(m): int(s) for m, s in header.get("retired", [])}
             step, seconds, every = int(header["step"]), float(header["seconds"]), int(header["every"])
-            found.append(State(step, seconds, every, arrays, header.get("lanes", []), retired))
-        return sorted(found, key=lambda state: -state.step)
+            states.append(State(step, seconds, every, arrays, header.get("lanes", []), retired))
+        return sorted(states, key=lambda state: -state.step)
 
-    # -- what was seen ------------------------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------------
 
     @property
     def tags(self) -> list[str]:
         """The run's tags, sorted."""
         path = self.path / "tags.json"
-        found = storage.read_json(path) if path.exists() else []
-        if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
-            raise DamagedError(f"{path} is damaged: it is no list of tags")
-        return sorted(found)
+        tags = storage.read_json(path) if path.exists() else []
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise DamagedError(f"{path} is damaged: it is not a list of tags")
+        return sorted(tags)
 
     def set_tags(self, tags: Sequence[str]) -> None:
         """Replace the run's tags."""
         storage.write_json(self.path / "tags.json", sorted(set(tags)))
 
     def curves(self, member: int = 0) -> dict[str, np.ndarray]:
-        """One member's metrics as arrays by column."""
+        """Return one member's metrics as arrays by column."""
         frame = self.metrics.filter(pl.col("member") == member).sort("step")
         return {name: frame[name].to_numpy() for name in frame.columns if name != "member"}
 
     def summary(self) -> dict[str, Any]:
-        """One JSON object that says what happened; lists, a member each, for an ensemble."""
+        """Return the run's status and results as one JSON object; of an ensemble, lists over members."""
         status = self.status
         members = status.get("members", [])
         one: dict[str, Any] = {
@@ -297,7 +303,7 @@ class Run:
 
     @property
     def _criterion(self) -> str:
-        """The criterion that the run was judged by, read without making the experiment, which needs JAX."""
+        """The criterion of grokking, without reading the experiment as a whole."""
         try:
             return str(self._description[0]["experiment"]["evaluation"]["criterion"])
         except (IndexError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, checksummed arrays."""
+"""Files that are complete or absent: atomic writes, checksums of arrays and tables."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from groklab.errors import DamagedError, InputError
 from groklab.lazy import pl
 
 _MARK = b"groklab_sha256:"
-#: What a file holds in the place of its own checksum until `seal` fills it in.
+#: What a file holds in the place of its own checksum until `seal` replaces it.
 SEAL = _MARK + b"0" * 64
 
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old content or the new, never a mixture.
 
-    Raises InputError, one sentence, where the disk is full or the folder cannot be written.
+    Raises InputError where the disk is full or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         name = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
         try:
-            # not `tempfile`, whose files nobody else in the group may read
+            # not `tempfile`, whose files others in the group may not read
             with open(name, "xb") as file:
                 file.write(content)
                 file.flush()
@@ -49,7 +49,7 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed have left behind in a folder."""
+    """Remove the files that killed writers have left in a folder."""
     for name in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             name.unlink()
@@ -61,7 +61,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; raises DamagedError if it is not whole, FileNotFoundError if it is not there."""
+    """Read JSON; raises DamagedError if it is incomplete, FileNotFoundError if it is not there."""
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -69,9 +69,9 @@ def read_json(path: Path) -> Any:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of arrays, in hexadecimal: equal for equal weights on any machine.
+    """Return the SHA-256 of arrays, in hexadecimal: equal for equal weights on any machine.
 
-    It runs over, for each array in the order of the names: the line `name dtype [shape]` (as in `W_E float32 [3, 4]`),
+    It covers, for each array in the order of the names: the line `name dtype [shape]` (as in `W_E float32 [3, 4]`),
     a newline, and the array's bytes in row-major order, little-endian.
     """
     total = hashlib.sha256()
@@ -112,12 +112,12 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def seal(content: bytes) -> bytes:
-    """A file's bytes with the blank `SEAL` that they hold filled in: the checksum of the bytes as they came."""
+    """Return bytes with the blank `SEAL` in them replaced by the checksum of these bytes."""
     return content.replace(SEAL, _MARK + hashlib.sha256(content).hexdigest().encode())
 
 
 def is_sealed(content: bytes) -> bool:
-    """Whether bytes are, to the last bit, what `seal` made."""
+    """Return whether bytes are, to the last bit, what `seal` returned."""
     start = content.rfind(_MARK)
     end = start + len(SEAL)
     blank = content[:start] + SEAL + content[end:]
@@ -148,7 +148,7 @@ def read_table(path: Path, help: str = "") -> pl.DataFrame:
 
 
 def disk_use(folder: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Return the bytes of all files below a folder."""
     total = 0
     for root, _, files in os.walk(folder):
         for name in files:

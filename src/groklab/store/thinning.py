@@ -8,7 +8,7 @@ import numpy as np
 
 
 def thin(steps: Sequence[int] | np.ndarray, n: int, keep: Sequence[int | None] = ()) -> list[int]:
-    """At most about `n` of the ascending `steps`, evenly spaced in their logarithm.
+    """Return at most about `n` of the ascending `steps`, evenly spaced in their logarithm.
 
     The first, the last and those of `keep` that are among `steps` always stay, so the result may be a few longer.
     """
@@ -23,7 +23,7 @@ def thin(steps: Sequence[int] | np.ndarray, n: int, keep: Sequence[int | None] =
 
 
 def thin_evenly(steps: Sequence[int] | np.ndarray, n: int) -> list[int]:
-    """At most `n` of the ascending `steps`, evenly spaced, the first and the last among them."""
+    """Return at most `n` of the ascending `steps`, evenly spaced, the first and the last among them."""
     known = np.asarray(steps, np.int64)
     if len(known) <= n:
         return [int(s) for s in known]

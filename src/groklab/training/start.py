@@ -18,6 +18,7 @@ from groklab import components
 from groklab.errors import InputError, unknown
 from groklab.experiment.schema import PARTS_OF_NETWORK, Experiment, Start
 from groklab.lazy import jax
+from groklab.registry import SOURCES
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.store.storage import digest
@@ -124,9 +125,9 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
     path = Path(name).expanduser()
     if name.startswith(PACKAGED):
         paper, _, file = name.removeprefix(PACKAGED).partition("/")
-        package = f"groklab.papers.{paper}"
-        if paper.isidentifier() and importlib.util.find_spec(package):
-            path = Path(str(resources.files(package) / "data" / file))
+        for package in (f"{source}.{paper}" for source in SOURCES if paper.isidentifier()):
+            if importlib.util.find_spec(package):
+                path = Path(str(resources.files(package) / "data" / file))
     if not path.is_file():
         raise InputError("start.file", name, "is not a file")
     try:
