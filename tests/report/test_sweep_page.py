@@ -387,6 +387,8 @@ def test_a_page_of_held_settings_says_so_and_names_members_as_the_report_does(ho
     assert "Held: optimiser.learning_rate = 0.01." in outline(page).text
     data = data_of(page)
     assert data["y"] is None
+    # `report` holds no setting, so another command makes this page
+    assert f"groklab phase-diagram {sweep.name} --at {LR}=0.01</code>" in page.read_text()
     # ROW,COLUMN of the report, which holds nothing
     assert data["command"] == f"groklab report {sweep.name} --rows {LR} --columns {WD}"
     names = [c["name"] for c in data["slices"][0]["cells"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +16,9 @@ from groklab.grokking.learning_phases import GAP, THRESHOLD
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.report.sweep_published import Comparison
+    from groklab.report.sweep_page import SweepPage
     from groklab.sweeps import Sweep
     from groklab.sweeps.cells import Slice
-    from groklab.sweeps.study import Study
 
 #: Slices that are described one by one.
 MOST_SLICES = 12
@@ -123,29 +122,23 @@ def phase_diagram(
         held[key] = value
     _check_out(out)
     target = find_sweep(sweep)
-    from groklab.report.sweep_page import page_path, write_page
-    from groklab.report.sweep_published import as_json as content
-    from groklab.report.sweep_published import compare
-    from groklab.report.sweep_words import page_command
-    from groklab.sweeps.study import phase_summary, study
+    # imported after what can be refused at once
+    from groklab.report.sweep_page import make_page
+    from groklab.sweeps.study import phase_summary
 
-    result = study(target, x=x, y=y, at=held, threshold=threshold, gap=gap, boundary=boundary)
-    comparison = None if published is None else compare(target, result, published)
-    path = page_path(target, out, "phase-diagram.html")
-    changed = {"--threshold": (threshold, THRESHOLD), "--gap": (gap, GAP), "--boundary": (boundary, "grokking")}
-    options = {"--x": x, "--y": y, "--at": at or [], **{k: v for k, (v, usual) in changed.items() if v != usual}}
-    command = page_command(target, "phase-diagram", {**options, "--published": published, "--out": out})
-    write_page(target, result, path, command, comparison, "phase")
+    phases: dict[str, Any] = {"threshold": threshold, "gap": gap, "boundary": boundary}
+    settings: dict[str, Any] = {"x": x, "y": y, "at": held, "published": published, **phases}
+    page = make_page(target, out, command="phase-diagram", colouring="phase", **settings)
     console = console_for(as_json)
-    if len(result.slices) == 1:  # the map
+    if len(page.study.slices) == 1:
         from groklab.cli.phase_map import draw_map
 
-        console.print(draw_map(result.axes, result.slices[0].cells, console.width))
-    _describe(result, comparison, console, lambda part: phase_summary(result, part))
+        console.print(draw_map(page.study.axes, page.study.slices[0].cells, console.width))
+    _describe(page, console, lambda part: phase_summary(page.study, part))
     if as_json:
-        emit({**content(result, comparison), "page": str(path)})
+        emit({**page.to_dict(), "page": str(page.path)})
     else:
-        console.print(f"page: {path}", soft_wrap=True, markup=False)
+        console.print(f"page: {page.path}", soft_wrap=True, markup=False)
 
 
 def report_sweep(
@@ -158,38 +151,29 @@ def report_sweep(
     as_json: bool,
 ) -> None:
     """Write the page of a sweep, and the members' own pages, and say what it shows."""
-    from groklab.report.sweep_page import members_at, page_path, write_members, write_page
-    from groklab.report.sweep_published import as_json as content
-    from groklab.report.sweep_published import compare
-    from groklab.report.sweep_words import page_command
-    from groklab.sweeps.study import study, verdict_summary
+    from groklab.report.sweep_page import make_page
+    from groklab.sweeps.study import verdict_summary
 
     _check_out(out)
-    result = study(sweep, x=columns, y=rows, options=("--columns", "--rows"))
-    comparison = None if published is None else compare(sweep, result, published)
-    every = range(sweep.n_members)
-    own = every if "all" in members else [n for text in members for n in members_at(result, text)]
     console = console_for(as_json)
-    path = page_path(sweep, out)
 
-    def announce(done: int, n: int, page: Path) -> None:
+    def announce(done: int, n: int, path: Path) -> None:
         if n > 1:
-            console.print(f"page {done + 1:,} of {n:,}: {page.name}", soft_wrap=True, markup=False)
+            console.print(f"page {done + 1:,} of {n:,}: {path.name}", soft_wrap=True, markup=False)
 
-    written = write_members(sweep, result, path, list(own), view=announce)
-    options: Mapping[str, Any] = {"--rows": rows, "--columns": columns, "--published": published, "--out": out}
-    write_page(sweep, result, path, page_command(sweep, options=options), comparison)
-    _describe(result, comparison, console, verdict_summary)
-    if written:
-        size = readable_bytes(sum(p.stat().st_size for p in written))
-        console.print(f"own pages: {len(written):,} in {written[0].parent} ({size})", soft_wrap=True, markup=False)
+    page = make_page(sweep, out, x=columns, y=rows, published=published, members=members, view=announce)
+    _describe(page, console, verdict_summary)
+    if page.own_pages:
+        size = readable_bytes(sum(p.stat().st_size for p in page.own_pages))
+        folder = page.own_pages[0].parent
+        console.print(f"own pages: {len(page.own_pages):,} in {folder} ({size})", soft_wrap=True, markup=False)
     elif members:
         console.print("own pages: none, as none of these members has begun", soft_wrap=True)
     if as_json:
-        files = {"report": str(path), "bytes": path.stat().st_size, "members": [str(p) for p in written]}
-        emit({**content(result, comparison), **files})
+        own = [str(p) for p in page.own_pages]
+        emit({**page.to_dict(), "report": str(page.path), "bytes": page.path.stat().st_size, "members": own})
     else:
-        console.print(f"report: {path}", soft_wrap=True, markup=False)
+        console.print(f"report: {page.path}", soft_wrap=True, markup=False)
 
 
 def _check_out(out: Path | None) -> None:
@@ -197,13 +181,14 @@ def _check_out(out: Path | None) -> None:
         raise InputError("--out", str(out), "needs a folder that exists, or a file name that ends in .html")
 
 
-def _describe(study: Study, comparison: Comparison | None, console: Console, summary: Callable[[Slice], str]) -> None:
+def _describe(page: SweepPage, console: Console, summary: Callable[[Slice], str]) -> None:
     """Print each slice's summary, and how far it agrees with what is published."""
-    for i, part in enumerate(study.slices[:MOST_SLICES]):
-        name = study.slice_name(i)
+    slices = page.study.slices
+    for i, part in enumerate(slices[:MOST_SLICES]):
+        name = page.study.slice_name(i)
         text = f"{name}: {summary(part)}" if name else summary(part)
-        if comparison is not None:
-            text += f" {comparison.source}: {comparison.agreements[i].summary}"
+        if page.comparison is not None:
+            text += f" {page.comparison.source}: {page.comparison.agreements[i].summary}"
         console.print(text, soft_wrap=True, markup=False)
-    if len(study.slices) > MOST_SLICES:
-        console.print(f"and {len(study.slices) - MOST_SLICES} more slices, on the page")
+    if len(slices) > MOST_SLICES:
+        console.print(f"and {len(slices) - MOST_SLICES} more slices, on the page")

@@ -8,6 +8,7 @@ import io
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -71,6 +72,20 @@ AGREE = {
 PagesView = Callable[[int, int, Path], None]
 
 
+@dataclass(frozen=True)
+class SweepPage:
+    """A page that was written: its path, what it shows, and the paths of the members' own pages written with it."""
+
+    path: Path
+    study: Study
+    comparison: Comparison | None
+    own_pages: list[Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the study as plain JSON values, with what was published of each cell."""
+        return as_json(self.study, self.comparison)
+
+
 def write_sweep(
     sweep: Sweep,
     out: str | Path | None = None,
@@ -101,37 +116,53 @@ def write_sweep(
     Raises:
         InputError: nothing is evaluated yet, or settings, members or published results do not fit the sweep.
     """
-    result = study(sweep, x=x, y=y, at=at, threshold=threshold, gap=gap, boundary=boundary)
-    comparison = None if published is None else compare(sweep, result, published)
-    path = page_path(sweep, out)
-    own = range(sweep.n_members) if members == "all" else members
-    write_members(sweep, result, path, [int(n) for n in own])
-    options = {"--rows": y, "--columns": x, "--published": published if isinstance(published, str) else None}
-    command = page_command(sweep, options={**options, "--out": out})
-    return write_page(sweep, result, path, command, comparison, colouring)
+    phases: dict[str, Any] = {"at": at, "threshold": threshold, "gap": gap, "boundary": boundary}
+    return make_page(sweep, out, x=x, y=y, published=published, members=members, colouring=colouring, **phases).path
 
 
-def page_path(sweep: Sweep, out: str | Path | None = None, name: str = "report.html") -> Path:
-    """Return the page's path: `out`, a file or a folder, or the sweep's own folder."""
-    path = sweep.path / name if out is None else Path(out).expanduser()
-    return path / name if path.is_dir() else path
-
-
-def write_page(
+def make_page(
     sweep: Sweep,
-    study: Study,
-    path: Path,
-    command: str,
-    comparison: Comparison | None = None,
+    out: str | Path | None = None,
+    *,
+    command: Literal["report", "phase-diagram"] = "report",
+    x: str | None = None,
+    y: str | None = None,
+    at: Mapping[str, Any] | None = None,
+    published: str | Mapping[str, Mapping[str, Any]] | None = None,
+    members: Sequence[int | str] | Literal["all"] = (),
     colouring: Colouring = "verdict",
-) -> Path:
-    """Write the page, with links to the members' pages that exist.
+    view: PagesView | None = None,
+    **phases: Any,
+) -> SweepPage:
+    """Write the page of a sweep as `write_sweep` does, and return what it shows.
 
     Args:
-        command: what makes this page.
+        command: the command that this is for, after which the page is named.
+        members: numbers, or ROW,COLUMN.
+        view: called before each member's own page.
+        phases: threshold, gap and boundary.
     """
-    storage.atomic_write(path, render(sweep, study, pages_there(sweep, path), command, comparison, colouring).encode())
-    return path
+    names = ("--columns", "--rows") if command == "report" else ("--x", "--y")
+    result = study(sweep, x=x, y=y, at=at, options=names, **phases)
+    comparison = None if published is None else compare(sweep, result, published)
+    path = sweep.path / f"{command}.html" if out is None else Path(out).expanduser()
+    path = path / f"{command}.html" if path.is_dir() else path
+    everyone = range(sweep.n_members)
+    texts = everyone if "all" in (members, *members) else members
+    numbers = [n for text in texts for n in (members_at(result, text) if isinstance(text, str) else [int(text)])]
+    own = write_members(sweep, result, path, numbers, view)
+    usual = {"threshold": THRESHOLD, "gap": GAP, "boundary": "grokking"}
+    options = {f"--{name}": value for name, value in phases.items() if value != usual[name]}
+    if at or options:
+        # what `report` cannot be asked for
+        command, names = "phase-diagram", ("--x", "--y")
+    options |= {names[0]: x, names[1]: y, "--at": [f"{key}={value}" for key, value in (at or {}).items()]}
+    options |= {"--published": published if isinstance(published, str) else None, "--out": out}
+    remake = page_command(sweep, command, options)
+    pages = pages_there(sweep, path)
+    remake += _members_option(result, pages) if command == "report" else ""
+    storage.atomic_write(path, render(sweep, result, pages, remake, comparison, colouring).encode())
+    return SweepPage(path, result, comparison, own)
 
 
 def render(
@@ -184,7 +215,7 @@ def render(
         opening=opening(study, sweep),
         csv="data:text/csv;charset=utf-8," + quote(table_csv(study, comparison)),
         parquet=sweep.path / "table.parquet",
-        command=command + (_members_option(study, pages) if command.startswith("groklab report") else ""),
+        command=command,
         remake=remake,
         yaml=yaml,
         provenance=provenance(sweep),
