@@ -1,4 +1,4 @@
-"""What can be said of an operation before any training: its algebra, its labels, and what others like it did."""
+"""An operation before any training: its algebra, its labels, and results of similar operations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from groklab.tasks.label_statistics import label_statistics
 from groklab.tasks.operations import resolve
 from groklab.tasks.residues import is_prime
 
-#: The whole table of p x p answers is looked at, for each of the paper's operations.
+#: All p x p answers are computed, for each of the paper's operations.
 MAX_P = 500
 OPERANDS = 2
 
@@ -31,24 +31,27 @@ def explain_task(
     most: int = 5,
     table: Path | None = None,
 ) -> dict[str, Any]:
-    """What algebra and the statistics of its labels say of an operation on two numbers mod p, before any training.
+    """Return what algebra and label statistics show of an operation on two operands mod p, before any training.
 
-    expression: a formula in x and y (or a and b), or a named operation. frac_train, seeds: of the random splits behind
-    the label statistics. most: how many of the paper's operations that it resembles are told. table: what was
-    measured here (see `papers.furuta2024_tables`).
+    Args:
+        expression: a formula in x and y (or a and b), or a named operation.
+        frac_train: training fraction of the random splits behind the label statistics.
+        seeds: number of these splits.
+        most: number of similar operations of the paper.
+        table: a file of measured rows, by default those of the papers (see `papers.published.measured_rows`).
 
-    `formula`, `p`, `prime`, `inputs`; `operation`, its name if it has one, with `group` and `papers`; `same_answers`,
-    the operations of Furuta et al. 2024 that have the same answers mod p; `algebra` as `tasks.algebra.algebra_of`
-    tells it; `labels` as `tasks.label_statistics` does; `published` and `measured`, what is known of this very
-    operation; `properties`, by which `resembles` is ranked, each of it with its own `published` and `measured`.
+    Returns:
+        `formula`, `p`, `prime`, `inputs`; `operation`, its name if it has one, with `group` and `papers`;
+        `same_answers`, the operations of Furuta et al. 2024 with the same answers mod p; `algebra` as of
+        `tasks.algebra.algebra_of`; `labels` as of `tasks.label_statistics`; `published` and `measured` results of this
+        very operation; `properties`, by which `resembles` is ranked, each with its own `published` and `measured`.
 
-    Raises InputError for a formula that cannot be read or has other than two operands, for p outside 2..500, where a
-    constant denominator has no inverse mod p, and for a fraction that leaves no training or test input.
+    Raises:
+        InputError: the formula cannot be read or has other than two operands, p is outside 2..500, a constant
+            denominator has no inverse mod p, or the fraction leaves no training or test input.
     """
     if not 2 <= p <= MAX_P:
-        raise InputError(
-            "p", p, f"needs an integer from 2 to {MAX_P}, as the whole table of p x p answers is looked at"
-        )
+        raise InputError("p", p, f"needs an integer from 2 to {MAX_P}, as all p x p answers are computed")
     if not 0 < frac_train < 1:
         raise InputError("frac_train", frac_train, "needs a number above 0 and below 1")
     operation, parsed = resolve(expression)

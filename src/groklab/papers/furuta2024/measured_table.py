@@ -1,4 +1,4 @@
-"""Makes the packaged table of what was measured here of the operations alone, from results that are kept.
+"""Make the packaged table of what was measured here of single operations, from saved results.
 
 `python -m groklab.papers.furuta2024.measured_table docs/reproductions/furuta2024.json [SWEEP ...]`: the saved
 results of `groklab reproduce furuta2024`, and sweeps over task.expression, at one modulus each. Of an operation that
@@ -44,7 +44,7 @@ def _row(operation: str, frac_train: float, p: int, steps: Sequence[int | None],
 
 
 def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of `published.measured_rows` that saved results hold: an operation each of the quick trials."""
+    """Yield the rows of `published.measured_rows` in saved results, one per operation of the quick trials."""
     for claim in saved["claims"]:
         evidence = claim.get("quick")
         if evidence is None or claim["id"] not in {*COMPARED, *LOOKED_AT}:
@@ -61,7 +61,7 @@ def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def rows_of_sweep(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows that a sweep over operations holds: an operation and fraction each, its seeds together."""
+    """Yield the rows of a sweep over operations, one per operation and fraction, with its seeds together."""
     # sweeps know presets by name, so that this package is there before they are
     from groklab.sweeps.folder import Sweep
 

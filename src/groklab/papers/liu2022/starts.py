@@ -30,7 +30,7 @@ class _Torch:
         return (unit * np.float32(high - low) + np.float32(low)).astype(np.float32)
 
     def linear(self, sizes: Sequence[int]) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-        """Weights (outputs, inputs) and biases of dense layers, uniform in ±1/sqrt(inputs)."""
+        """Return weights (outputs, inputs) and biases of dense layers, uniform in ±1/sqrt(inputs)."""
         layers = []
         for n_in, n_out in pairwise(sizes):
             bound = 1 / np.sqrt(n_in)
@@ -41,7 +41,7 @@ class _Torch:
 def published_start(
     seed: int, n_train: int = 45, recipe: Recipe = "trainer", head: Literal["vectors", "classes"] = "vectors"
 ) -> tuple[dict[str, np.ndarray[Any, Any]], list[int]]:
-    """Weights by name, and the rows of unordered addition on 0..9 that are trained on, for the toy of p = 10, d = 1."""
+    """Return weights by name and the training rows of unordered addition on 0..9, for the toy of p = 10, d = 1."""
     twister = np.random.RandomState(seed)
     n_out = D_OUT if head == "vectors" else N_CLASSES
     if recipe == "notebook":

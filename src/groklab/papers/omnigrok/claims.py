@@ -38,7 +38,7 @@ Plan = tuple[str, int, float]
 
 
 def trial(run: Callable[[Trainer, Size, int], Outcome], size: Size, plan: Plan, shares: str) -> Trial:
-    """The trial of a size."""
+    """Return the trial of a size."""
     setting, seeds, cost = plan
     return Trial(
         setting=setting, seeds=seeds, cost=cost, shares=shares, run=lambda trainer, seed: run(trainer, size, seed)
@@ -46,25 +46,25 @@ def trial(run: Callable[[Trainer, Size, int], Outcome], size: Size, plan: Plan, 
 
 
 def until(run: Run, budget: int, member: int = 0) -> Curves:
-    """A member's curves up to step `budget`."""
+    """Return a member's curves up to step `budget`."""
     curves = run.curves(member)
     return {k: v[curves["step"] <= budget] for k, v in curves.items()}
 
 
 def first(curves: Curves, name: str, bar: float) -> int | None:
-    """The first step at which an accuracy reaches a bar."""
+    """Return the first step at which an accuracy reaches a bar."""
     # accuracies are kept in single precision, where 0.9 is a little less
     hits = np.flatnonzero(curves[name] >= bar - 1e-7)
     return int(curves["step"][hits[0]]) if len(hits) else None
 
 
 def at(curves: Curves, name: str, step: int | None) -> float | None:
-    """A metric at a step that was measured."""
+    """Return a metric at an evaluated step."""
     return None if step is None else float(curves[name][curves["step"] == step][0])
 
 
 def at_step(step: int | None) -> str:
-    """A step that was reached, or not, in words."""
+    """Write a step that was reached or not."""
     return "not reached" if step is None else f"at step {step:,}"
 
 

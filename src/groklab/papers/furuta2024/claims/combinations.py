@@ -50,7 +50,7 @@ class Transfer:
         return f"{self.operation}-with-{self.part}-of-{self.source}"
 
     def trained(self, trainer: Trainer, size: Size, seeds: Sequence[int], **changes: Any) -> Trained:
-        """Each seed from the source of its own seed."""
+        """Train each seed from the source of its own seed."""
         source = cleaned_up(trainer, size, self.source, seeds).run
         members = PerSeed(range(len(seeds)) if source.n_members > 1 else [None])
         taken = {"start__run": source.name, "start__member": members, "start__take": [self.part]}
@@ -146,27 +146,27 @@ MARGIN: dict[Size, int] = {"quick": 1_000, "full": 5_000}
 
 @dataclass(frozen=True)
 class Mixed:
-    """A run of a mixture, a member a seed."""
+    """A run of a mixture, one member per seed."""
 
     run: Run
     operations: tuple[str, ...]
     budget: int
 
     def grokked(self, operation: str, member: int) -> int | None:
-        """The step at which the operation grokked within the budget, or None."""
+        """Return the step at which the operation grokked within the budget, or None."""
         operation_status = self.run.status["members"][member]["operations"][self.operations.index(operation)]
         step: int | None = operation_status["grokked_step"]
         return step if step is not None and step <= self.budget else None
 
     def best(self, operation: str, member: int) -> float:
-        """The operation's best test accuracy within the budget."""
+        """Return the operation's best test accuracy within the budget."""
         curves = self.run.curves(member)
         kept = curves["step"] <= self.budget
         return float(np.nanmax(curves[f"test_accuracy_op{self.operations.index(operation)}"][kept]))
 
 
 def mixed(trainer: Trainer, size: Size, name: str, seeds: Sequence[int], fraction: float) -> Mixed:
-    """A mixture of the presets, until shortly after it has grokked on average or its steps are over."""
+    """Train a mixture of the presets until shortly after it has grokked on average or its steps are over."""
     settings: dict[str, Any] = {
         **SIZE_SETTINGS[size],
         "split.frac_train": fraction,

@@ -45,7 +45,7 @@ class Family:
     hard: tuple[str, ...]
 
     def trained(self, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Trained:
-        """All of them in one run."""
+        """Train all of them in one run."""
         settings = {"budget__extra_steps": LONGER[size], "split__frac_train": MORE[size]}
         return trained(trainer, size, self.name, self.easy + self.hard, seeds, **settings)
 
@@ -188,7 +188,7 @@ def _swept(
 
 
 def smallest(table: pl.DataFrame, operation: str, seed: int) -> float | None:
-    """The smallest share of the pairs from which an operation groks, None where there is none."""
+    """Return the smallest share of the pairs from which an operation groks, None where there is none."""
     rows = table.filter(pl.col("task.expression") == operation, pl.col("seed") == seed)
     grokked = rows.drop_nulls("grokked_step")["split.frac_train"]
     return None if grokked.is_empty() else float(grokked.min())  # type: ignore[arg-type]

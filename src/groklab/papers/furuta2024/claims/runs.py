@@ -50,7 +50,7 @@ ELEMENTARY = ("add", "subtract", "multiply")
 
 @dataclass(frozen=True)
 class Trained:
-    """One run, an operation and seed a member: operation by operation, and seeds within each. budget: its steps."""
+    """One run with a member per operation and seed, operation by operation. budget: its steps."""
 
     run: Run
     operations: tuple[str, ...]
@@ -58,43 +58,43 @@ class Trained:
     budget: int
 
     def member(self, operation: str, seed: int) -> int:
-        """Which member of the run it is."""
+        """Return its member in the run."""
         return self.operations.index(operation) * len(self.seeds) + self.seeds.index(seed)
 
     def grokked(self, operation: str, seed: int) -> int | None:
-        """The step at which it grokked within the budget, or None."""
+        """Return the step at which it grokked within the budget, or None."""
         step = self.run.status["members"][self.member(operation, seed)]["grokked_step"]
         return step if step is not None and step <= self.budget else None
 
     def curves(self, operation: str, seed: int) -> dict[str, np.ndarray]:
-        """Its metrics up to the budget, or to where it retired."""
+        """Return its metrics up to the budget, or to where it retired."""
         curves = self.run.curves(self.member(operation, seed))
         kept = (curves["step"] <= self.budget) & ~np.isnan(curves["train_loss"])
         return {name: values[kept] for name, values in curves.items()}
 
     def best(self, operation: str, seed: int) -> float:
-        """Its best test accuracy."""
+        """Return its best test accuracy."""
         return float(self.curves(operation, seed)["test_accuracy"].max())
 
     def weights(self, operation: str, seed: int) -> dict[str, np.ndarray]:
-        """Its last weights."""
+        """Return its last weights."""
         return self.run.weights(member=self.member(operation, seed) if self.run.n_members > 1 else None)
 
     def task(self, operation: str, seed: int) -> Task:
-        """Its task."""
+        """Return its task."""
         return build_task(self.run.experiments[self.member(operation, seed)])
 
     def train_rows(self, operation: str, seed: int) -> np.ndarray:
-        """The rows of the task that it is trained on."""
+        """Return the rows of the task that it is trained on."""
         experiment = self.run.experiments[self.member(operation, seed)]
         return make_split(experiment.split, build_task(experiment), experiment.seed).train
 
     def spectra(self, operation: str, seed: int) -> Mapping[str, Any]:
-        """`fourier_sparsity` of its last weights."""
+        """Return `fourier_sparsity` of its last weights."""
         return _spectra(self.run.path, self.member(operation, seed))
 
     def path(self, operation: str, seed: int, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and values of one array of `fourier_sparsity` while it trained."""
+        """Return steps and values of one array of `fourier_sparsity` during training."""
         measured = self.run.measured
         assert measured is not None
         own = measured.filter(measured["member"] == self.member(operation, seed)).sort("step")
@@ -112,10 +112,12 @@ def _spectra(path: Path, member: int) -> Mapping[str, Any]:
 def trained(
     trainer: Trainer, size: Size, what: str, operations: Sequence[str], seeds: Sequence[int], **changes: Any
 ) -> Trained:
-    """Operations side by side in one run named after `what`, until each has grokked or the steps of the size are over.
+    """Train operations in one run named after `what`, until each has grokked or the steps of the size are over.
 
-    changes: settings with `__` for a dot, over those of the size; value i of a `PerSeed` is that of seed i. Operations
-    that stand beside others are all shown with the sign '=', as rows of one run share their tokens.
+    Several operations are all shown with the sign '=', as the members of one run share their tokens.
+
+    Args:
+        changes: settings with `__` for a dot, over those of the size; value i of a `PerSeed` is that of seed i.
     """
     settings: dict[str, Any] = {
         **SIZE_SETTINGS[size],
@@ -140,11 +142,11 @@ def trained(
 
 
 class PerSeed(tuple[Any, ...]):
-    """A setting's values, one a seed."""
+    """A setting's values, one per seed."""
 
 
 def cleaned_up(trainer: Trainer, size: Size, operation: str, seeds: Sequence[int]) -> Trained:
-    """One operation with its own sign, trained on after it has grokked, and its spectra while it trains."""
+    """Train one operation with its own sign, also after it has grokked, with its spectra during training."""
     more: dict[str, Any] = {
         "budget__extra_steps": CLEAN_UP[size],
         "measures__names": ["fourier_sparsity"],
@@ -155,14 +157,16 @@ def cleaned_up(trainer: Trainer, size: Size, operation: str, seeds: Sequence[int
 
 
 def alone(trainer: Trainer, size: Size, operation: str, seeds: Sequence[int]) -> Trained:
-    """A hard operation from scratch, in the setting in which it is tried with the help of others."""
+    """Train a hard operation from scratch, in the setting in which it is tried with the help of others."""
     return trained(trainer, size, f"{operation}-alone", (operation,), seeds, split__frac_train=MORE[size])
 
 
 def trial(run: Any, size: Size, cost: float, setting: str = "{}.", cleaned: bool = False, **more: Any) -> Trial:
-    """A trial of `run(trainer, size, seeds) -> list[Outcome]`.
+    """Return the trial of `run(trainer, size, seeds)`, which yields outcomes.
 
-    setting: with {} for that of the size. cleaned: its runs go on after they have grokked, as those of `cleaned_up`.
+    Args:
+        setting: with {} for that of the size.
+        cleaned: its runs continue after they have grokked, as those of `cleaned_up`.
     """
     steps = f"for up to {STEPS[size]:,} steps"
     if cleaned:
@@ -178,13 +182,13 @@ def trial(run: Any, size: Size, cost: float, setting: str = "{}.", cleaned: bool
 
 
 def grokked_at(step: int | None, best: float | None = None) -> str:
-    """When something grokked, for people."""
+    """Write when something grokked."""
     if step is not None:
         return f"grokked at {step:,}"
     return "not grokked" if best is None else f"not grokked (best {best:.1%})"
 
 
 def of_all(values: Sequence[float]) -> str:
-    """Numbers for people: `0.5`, or `0.5 to 0.7`."""
+    """Write the range of values: `0.5`, or `0.5 to 0.7`."""
     low, high = (f"{v:.3g}" for v in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"

@@ -137,7 +137,7 @@ def _progress(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Ou
 
 
 def half_way(steps: np.ndarray, values: np.ndarray) -> int | None:
-    """The first step at which a falling curve has come half of its way from its start to its end."""
+    """Return the first step at which a falling curve is halfway from its start to its end."""
     if not values[-1] < values[0]:
         return None
     return int(steps[np.flatnonzero(values <= (values[0] + values[-1]) / 2)[0]])

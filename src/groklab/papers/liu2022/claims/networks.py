@@ -124,7 +124,7 @@ CIRCLE = 0.75
 
 
 def on_one_circle(coordinates: np.ndarray) -> tuple[int, float]:
-    """The frequency k that the most of points (p, 2) is of, and the share of their variance that is.
+    """Return the leading frequency k of points (p, 2), and its share of their variance.
 
     The share is 1 where point a lies at the angle 2 pi k a / p of a circle (or an ellipse), and about 2 / (p - 1) each
     for points in no order.
@@ -207,7 +207,7 @@ class Plane:
     steps: int
 
     def letters(self, trainer: Trainer, seeds: Sequence[int]) -> list[dict[tuple[float, float], str]]:
-        """Of each seed, the phase's letter by rate and decay; all are one ensemble."""
+        """Train all seeds as one ensemble, and return the phase's letter by rate and decay for each."""
         cells = [(rate, decay) for rate in self.rates for decay in self.decays]
         settings = {**RETIRING, "budget.steps": self.steps, "name": "liu2022-permutations"}
         members = []

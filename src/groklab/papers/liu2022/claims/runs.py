@@ -48,12 +48,12 @@ class Part:
 
 
 def grid(rows: Sequence[int], columns: Sequence[int], budget: int, every: int = 20) -> Part:
-    """All cells of some rows and columns."""
+    """Return all cells of some rows and columns."""
     return Part(tuple((i, j) for i in rows for j in columns), budget, every)
 
 
 def started(trainer: Trainer, seed: int, recipe: Recipe = "notebook") -> dict[str, Any]:
-    """Overrides for the published initial weights and training set of a seed; the weights lie with the runs."""
+    """Write the published initial weights of a seed beside the runs; return overrides for them and the training set."""
     weights, rows = published_start(seed, recipe=recipe)
     path = Collection(Path(trainer.home) if trainer.home is not None else None).folder / "starts"
     path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def started(trainer: Trainer, seed: int, recipe: Recipe = "notebook") -> dict[st
 
 
 def implied(seed: int) -> float:
-    """The share of all pairs whose answer the published training set of a seed implies, itself included."""
+    """Return the share of all pairs whose answer the published training set of a seed implies, itself included."""
     _, rows = published_start(seed, recipe="notebook")
     task = build_task(preset("liu2022/diagram"))
     chosen = np.zeros(task.n_inputs, np.bool_)
@@ -74,7 +74,7 @@ def implied(seed: int) -> float:
 
 
 def train_part(trainer: Trainer, name: str, published: PublishedMap, part: Part, seed: int) -> Run:
-    """One member a cell, in the order of the cells."""
+    """Train one member per cell, in the order of the cells."""
     settings = {**started(trainer, seed), **RETIRING, "budget.steps": part.budget, "evaluation.every": part.every}
     return trainer.train([_cell(name, published, cell, settings) for cell in part.cells])
 
@@ -85,7 +85,7 @@ def _cell(name: str, published: PublishedMap, cell: tuple[int, int], settings: d
 
 
 def phase_until(run: Run, member: int, budget: int) -> LearningPhase:
-    """A member's phase by `budget`; the run may have gone further."""
+    """Return a member's phase at `budget`; the run may be longer."""
     curves = run.curves(member)
     kept = curves["step"] <= budget
     finite = ~np.isnan(curves["train_loss"])
@@ -94,7 +94,7 @@ def phase_until(run: Run, member: int, budget: int) -> LearningPhase:
 
 
 def diagram(trainer: Trainer, name: str, published: PublishedMap, parts: Sequence[Part], seed: int) -> pl.DataFrame:
-    """Cells of a published map as they come out here, by row and column.
+    """Train cells of a published map, and return them by row and column.
 
     Columns: `row`, `column`, `rate` (of the decoder), `other` (decay, or rate of the representation), `letter`,
     `train_step`, `test_step` (None where not reached); and `published_letter`, `published_train`, `published_test`
@@ -121,11 +121,11 @@ def diagram(trainer: Trainer, name: str, published: PublishedMap, parts: Sequenc
 
 
 def published_until(published: PublishedMap, budget: int) -> PublishedMap:
-    """The map as it would be with a smaller budget."""
+    """Return the map with a smaller budget."""
     cut = [np.where(steps < budget, steps, np.nan) for steps in (published.train_steps, published.test_steps)]
     return replace(published, train_steps=cut[0], test_steps=cut[1], budget=min(budget, published.budget))
 
 
 def lines(cells: pl.DataFrame) -> list[str]:
-    """The map in letters, a word a decoder rate."""
+    """Return the map in letters, one word per decoder rate."""
     return ["".join(of["letter"]) for _, of in cells.group_by("row", maintain_order=True)]

@@ -40,20 +40,20 @@ LINE_END = 1.48629
 
 
 def addition(p: int, modular: bool = False) -> Equations:
-    """The equations of unordered addition on 0..p-1."""
+    """Return the equations of unordered addition on 0..p-1."""
     described = {"p": p, "expression": "x + y", "modular": modular, "pairs": "unordered", "layout": "a b"}
     return equations_of(component("task", described, "arithmetic").build())
 
 
 def random_set(equations: Equations, k: int, rng: np.random.Generator) -> np.ndarray:
-    """(N,) bool, k pairs."""
+    """Draw k pairs; return a (N,) bool array."""
     chosen = np.zeros(equations.n_pairs, np.bool_)
     chosen[rng.permutation(equations.n_pairs)[:k]] = True
     return chosen
 
 
 def listed(equations: Equations, chosen: np.ndarray) -> np.ndarray:
-    """(|P0(D)|, p) the equations themselves, one row each."""
+    """Return the equations themselves, (|P0(D)|, p), one row each."""
     rows = []
     for c in np.unique(equations.classes):
         members = np.flatnonzero(chosen & (equations.classes == c))

@@ -42,7 +42,7 @@ LATER = 1
 
 
 def first_step(run: Run, metric: str, member: int = 0, threshold: float = 0.9) -> int | None:
-    """The published number of the first step at which a metric reached the threshold."""
+    """Return the first step at which a metric reaches the threshold, as published steps are counted."""
     curves = run.curves(member)
     reached = np.flatnonzero(curves[metric] >= threshold)
     return int(curves["step"][reached[0]]) - LATER if len(reached) else None
@@ -266,7 +266,7 @@ class Delay:
     censored: bool
 
     def longer(self, other: Delay) -> bool | None:
-        """Whether this delay is longer than another; None where that cannot be known."""
+        """Return whether this delay is longer than another; None where that cannot be known."""
         if self.steps is None or other.steps is None or (self.censored and other.censored):
             return None
         if self.censored:

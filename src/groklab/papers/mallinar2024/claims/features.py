@@ -172,7 +172,7 @@ def _one_solve(operation: str, kernel: str, orientation: str, fraction: float, s
 
 
 def enforced(matrix: np.ndarray, orientation: str) -> np.ndarray:
-    """A feature matrix with its structure made exact (appendix F), (2p, 2p).
+    """Return a feature matrix (2p, 2p) with its structure made exact (appendix F).
 
     Scaled to a diagonal of ones; diagonal blocks become I − 11'/p, the bottom-left one the circulant that its first
     column generates, of the given orientation, and the top-right one its transpose. With logarithms that is done in
@@ -228,13 +228,13 @@ PRIMES = (5, 7, 11, 13)
 
 
 def fourier(p: int) -> np.ndarray:
-    """(p, p) the unitary discrete Fourier transform, F_jk = exp(−2πi jk / p) / √p."""
+    """Return the unitary discrete Fourier transform (p, p), F_jk = exp(−2πi jk / p) / √p."""
     j = np.arange(p)
     return np.asarray(np.exp(-2j * np.pi * np.outer(j, j) / p) / np.sqrt(p))
 
 
 def subtract_by_fourier(p: int, index: np.ndarray) -> np.ndarray:
-    """(p, p, p) √p <F e_a · F e_index[l], F e_b> for a, b and classes l, with <u, v> = u' conj(v).
+    """Return (p, p, p) √p <F e_a · F e_index[l], F e_b> for a, b and classes l, with <u, v> = u' conj(v).
 
     The paper prints index p − l − 1; with (p − l) mod p this is 1 where a − b = l mod p and 0 elsewhere.
     """
@@ -243,7 +243,7 @@ def subtract_by_fourier(p: int, index: np.ndarray) -> np.ndarray:
 
 
 def add_by_fourier(p: int) -> np.ndarray:
-    """(p, p, p) √p <F e_a · F e_b, F e_l>: 1 where a + b = l mod p."""
+    """Return (p, p, p) √p <F e_a · F e_b, F e_l>: 1 where a + b = l mod p."""
     f = fourier(p)
     return np.asarray(np.sqrt(p) * np.einsum("ka,kb,kl->abl", f, f, f.conj()).real)
 

@@ -37,7 +37,7 @@ SETTING = (
 
 
 def machines(trainer: Trainer, kernel: str, seed: int) -> Run:
-    """The machines of one kernel and seed, members in the order of `OPERATIONS`: one run, side by side."""
+    """Train the machines of one kernel and seed as one run, members in the order of `OPERATIONS`."""
     members = [preset(f"mallinar2024/{operation}-{kernel}", {"seed": seed}) for operation in OPERATIONS]
     return trainer.train([replace(m, name=f"mallinar2024-{kernel}") for m in members])
 
@@ -52,26 +52,26 @@ def trials(run: Any, setting: str = f"{SETTING}.") -> dict[str, Any]:
 
 
 def curve(run: Run, name: str, member: int = 0) -> np.ndarray:
-    """(30,) a metric at iterations 0 to 29."""
+    """Return a metric at iterations 0 to 29, (30,)."""
     curves = run.curves(member)
     return np.asarray(curves[name][curves["step"] < ITERATIONS], float)
 
 
 def after_updates(run: Run, column: str, member: int = 0) -> np.ndarray:
-    """(30,) what an on-line measure gave of the matrices M_1 to M_30, those after the iterations 0 to 29."""
+    """Return an online measure of the matrices M_1 to M_30, those after the iterations 0 to 29, (30,)."""
     assert run.measured is not None
     kept = run.measured.filter((pl.col("member") == member) & pl.col("step").is_between(1, ITERATIONS)).sort("step")
     return kept[column].to_numpy().astype(float)
 
 
 def first(reached: Sequence[bool] | np.ndarray) -> int | None:
-    """The first iteration of which something is true."""
+    """Return the first iteration at which something is true."""
     places = np.flatnonzero(reached)
     return int(places[0]) if len(places) else None
 
 
 def data_of(run: Run, member: int = 0) -> tuple[Task, np.ndarray, np.ndarray]:
-    """A member's task, training rows and test rows."""
+    """Return a member's task, training rows and test rows."""
     experiment = run.experiments[member]
     task = build_task(experiment)
     split = make_split(experiment.split, task, experiment.seed)
@@ -93,12 +93,12 @@ def indefinite() -> Iterator[None]:
 
 
 def accuracy(outputs: np.ndarray, targets: np.ndarray) -> float:
-    """Share of rows (n, c) whose largest output is the target's."""
+    """Return the share of rows (n, c) whose largest output is the target's."""
     return float(np.mean(outputs.argmax(axis=1) == targets))
 
 
 def of_all(values: Sequence[float | int | None]) -> str:
-    """Numbers for people: `11`, or `11 to 13`."""
+    """Write the range of values: `11`, or `11 to 13`."""
     known = [v for v in values if v is not None]
     if not known:
         return "none"

@@ -30,7 +30,7 @@ FULL = (
 
 
 def mainline(trainer: Trainer, size: str, seed: int) -> Run:
-    """The run that most claims look at: `quick` at p = 59, `full` with the paper's settings."""
+    """Train the run of most claims: `quick` at p = 59, `full` with the paper's settings."""
     kept = {"checkpoints.spacing": "linear"}
     if size == "quick":
         settings = {"name": "nanda2023-quick", "checkpoints.every": 100, "budget.steps": 8_000, "seed": seed}
@@ -41,7 +41,7 @@ def mainline(trainer: Trainer, size: str, seed: int) -> Run:
 
 
 def trial(run: Any, size: str, **changes: Any) -> Trial:
-    """A trial of `run(trainer, size, seed)` on the shared runs of a size."""
+    """Return the trial of `run(trainer, size, seed)` on the shared runs of a size."""
     shared: dict[str, Any] = {
         "setting": QUICK if size == "quick" else FULL,
         "seeds": 3 if size == "quick" else 5,
@@ -52,7 +52,7 @@ def trial(run: Any, size: str, **changes: Any) -> Trial:
 
 
 def analysis(trainer: Trainer, run: Run) -> dict[str, Any]:
-    """`analyse` of a run, once in a process."""
+    """Return `analyse` of a run, made once per process."""
     trainer.check_time()
     return _analysis(str(run.path), int(run.status["step"]))
 
@@ -63,19 +63,19 @@ def _analysis(path: str, step: int) -> dict[str, Any]:
 
 
 def final(run: Run) -> tuple[dict[str, np.ndarray], Task, np.ndarray, Experiment]:
-    """Final weights, task, training rows and experiment of a run of one member."""
+    """Return final weights, task, training rows and experiment of a run of one member."""
     experiment = run.experiment
     task = build_task(experiment)
     return run.weights(), task, make_split(experiment.split, task, experiment.seed).train, experiment
 
 
 def first_below(steps: Any, values: Any, bar: float) -> int | None:
-    """The first step at which a value lies below a bar."""
+    """Return the first step at which a value is below a bar."""
     steps, values = np.asarray(steps), np.asarray(values, float)
     below = np.flatnonzero(values < bar)
     return int(steps[below[0]]) if len(below) else None
 
 
 def chance_loss(p: int) -> float:
-    """Loss of the uniform answer, ln p."""
+    """Return the loss of the uniform answer, ln p."""
     return float(np.log(p))
