@@ -22,7 +22,7 @@ OWN, EVEN = "its own loss", "even guesses"
 
 @circuit_figure("ablations", title="What happens without its parts", place=130, rows=True)
 def ablations(run: RunContext) -> Drawing:
-    """The loss after each intervention."""
+    """Draw the loss after each intervention."""
     c = run.circuit
     part = c.part("ablations", Ablations)
     names, loss = part.names, part.loss
@@ -46,7 +46,7 @@ def ablations(run: RunContext) -> Drawing:
     applies_to=lambda run: run.has_circuit and "ablations" in run.circuit.parts,
 )
 def frequencies(run: RunContext) -> Drawing:
-    """The loss without each frequency."""
+    """Draw the loss without each frequency."""
     c = run.circuit
     part = c.part("ablations", Ablations)
     loss, own = part.loss_without_frequency, float(part.loss[part.names.index("base")])

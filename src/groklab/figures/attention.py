@@ -22,7 +22,7 @@ HEADS = PANELS
 
 @circuit_figure("attention", title="Attention from the last position", place=100, rows=True)
 def attention(run: RunContext) -> Drawing:
-    """The mean attention of each head, and its scores for the first operand."""
+    """Draw the mean attention of each head, and its scores for the first operand."""
     c = run.circuit
     part = c.part("attention", Attention)
     first, second = operand_positions(c.task)
@@ -55,7 +55,7 @@ def attention(run: RunContext) -> Drawing:
     applies_to=lambda run: run.has_circuit and "attention" in run.circuit.parts,
 )
 def heads(run: RunContext) -> Drawing:
-    """Each head's attention to the first operand over the inputs."""
+    """Draw each head's attention to the first operand over the inputs."""
     c = run.circuit
     part = c.part("attention", Attention)
     frequency, fve = part.pattern_frequency, part.pattern_fve

@@ -31,7 +31,7 @@ def has_curves(run: RunContext) -> bool:
 
 @figure("curves", title="Loss and accuracy", place=20)
 def curves(run: RunContext) -> Drawing:
-    """Loss and accuracy over the steps."""
+    """Draw loss and accuracy over the steps."""
     if not has_curves(run):
         return Drawing(TOO_FEW)
     # a kernel machine has few steps, and a training loss of zero
@@ -46,7 +46,7 @@ def curves(run: RunContext) -> Drawing:
     applies_to=lambda run: has_curves(run) and bool({"grad_norm", "condition"} & set(run.metrics.columns)),
 )
 def weight_norms(run: RunContext) -> Drawing:
-    """Norms of weights and gradient, or of a kernel machine its size and conditioning."""
+    """Draw norms of weights and gradient, or of a kernel machine its size and conditioning."""
     if {"trace", "condition"} <= set(run.metrics.columns):
         return Drawing(_sizes(run), machine_sizes(run.metrics, **_events(run)), title="Size and conditioning")
     return Drawing(_norms(run), norms(run.metrics, **_events(run)))

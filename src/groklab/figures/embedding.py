@@ -42,7 +42,7 @@ def has_embedding(run: RunContext) -> bool:
 
 @figure("spectrum", title="Fourier spectrum of the embedding", section="computes", place=30, applies_to=has_embedding)
 def spectrum(run: RunContext) -> Drawing:
-    """The power of each frequency in the embedding, through the checkpoints."""
+    """Draw the power of each frequency in the embedding, through the checkpoints."""
     embeddings = run.embeddings()
     frame = spectrum_frame(embeddings)
     steps = dict.fromkeys((min(embeddings), max(embeddings)))
@@ -52,7 +52,7 @@ def spectrum(run: RunContext) -> Drawing:
 
 @figure("planes", title="Circles in the embedding", section="computes", place=50, applies_to=has_embedding)
 def planes(run: RunContext) -> Drawing | None:
-    """The embedding in the planes of its strongest frequencies, or of a circuit's key ones."""
+    """Draw the embedding in the planes of its strongest frequencies, or of a circuit's key ones."""
     try:
         embeddings = run.embeddings()
     except InputError:

@@ -33,7 +33,7 @@ def has_block(run: RunContext) -> bool:
 
 @feature_figure("features", title="The feature matrix", place=20)
 def matrix(run: RunContext) -> Drawing:
-    """The entries of the feature matrix."""
+    """Draw the entries of the feature matrix."""
     f = run.features
     plot = feature_matrices(matrix_frame(shown_matrices(run)), reordered=f.reordered)
     return Drawing(run.whose + f.matrix_sentence(), plot, title=f"The feature matrix {f.matrix}")
@@ -41,14 +41,14 @@ def matrix(run: RunContext) -> Drawing:
 
 @feature_figure("eigenvalues", title="Spectrum of the feature matrix", place=30)
 def eigenvalues(run: RunContext) -> Drawing:
-    """The eigenvalues of the feature matrix."""
+    """Draw the eigenvalues of the feature matrix."""
     plot = feature_eigenvalues(eigenvalue_frame(shown_matrices(run)))
     return Drawing(run.whose + run.features.spectrum_sentence(), plot, title=f"Spectrum of {run.features.matrix}")
 
 
 @feature_figure("block", title="The off-diagonal block in Fourier components", place=40, applies_to=has_block)
 def block(run: RunContext) -> Drawing:
-    """The block's Fourier transform, where a circulant is a diagonal."""
+    """Draw the block's Fourier transform, where a circulant is a diagonal."""
     f = run.features
     plot = block_fourier(block_frame(shown_matrices(run), str(f.orientation)))
     return Drawing(run.whose + f.fourier_sentence(), plot)
@@ -56,7 +56,7 @@ def block(run: RunContext) -> Drawing:
 
 @feature_figure("power", title="Power of each frequency in the block", place=50, applies_to=has_block)
 def power(run: RunContext) -> Drawing:
-    """The power of each frequency in the block's closest circulant."""
+    """Draw the power of each frequency in the block's closest circulant."""
     f = run.features
     plot = block_power(power_frame(shown_matrices(run), str(f.orientation)))
     return Drawing(run.whose + f.power_sentence(), plot)

@@ -36,7 +36,7 @@ def has_components(run: RunContext) -> bool:
 
 @figure("logits2d", title=TITLE.format("logits"), section="computes", place=80, applies_to=has_components)
 def logits_2d(run: RunContext) -> Drawing | Iterator[Drawing]:
-    """The logits of the final model in Fourier components, of each operation of a mixture."""
+    """Draw the logits of the final model in Fourier components, of each operation of a mixture."""
     if run.has_circuit:
         return _circuit_components(run.circuit, "logits")
     return _operation_components(run) if run.checkpoints else iter(())
@@ -44,7 +44,7 @@ def logits_2d(run: RunContext) -> Drawing | Iterator[Drawing]:
 
 @circuit_figure("neurons2d", title=TITLE.format("neurons"), place=90)
 def neurons_2d(run: RunContext) -> Drawing:
-    """The neurons of the final model in Fourier components."""
+    """Draw the neurons of the final model in Fourier components."""
     return _circuit_components(run.circuit, "neurons")
 
 

@@ -25,7 +25,7 @@ EXAMPLES = 5
 
 @circuit_figure("neurons", title="Neurons by frequency", place=60)
 def neurons(run: RunContext) -> Drawing:
-    """How much of each neuron one frequency explains, and how many neurons each frequency has."""
+    """Draw how much of each neuron one frequency explains, and how many neurons each frequency has."""
     c = run.circuit
     part = c.part("neurons", Neurons)
     frame = pl.DataFrame({"frequency": part.frequency, "fve": part.fve})
@@ -39,7 +39,7 @@ def neurons(run: RunContext) -> Drawing:
     applies_to=lambda run: run.has_circuit and "neurons" in run.circuit.parts,
 )
 def examples(run: RunContext) -> Drawing | None:
-    """The activations of neurons over the inputs: for each key frequency the one that it explains best."""
+    """Draw the activations of neurons over the inputs: for each key frequency the one that it explains best."""
     c = run.circuit
     part = c.part("neurons", Neurons)
     frequency, fve = part.frequency, part.fve

@@ -31,7 +31,7 @@ PANELS = {
     rows=True,
 )
 def operations(run: RunContext) -> Drawing:
-    """Accuracy and loss of each operation of a mixture."""
+    """Draw accuracy and loss of each operation of a mixture."""
     names, metrics = run.operations, run.member_metrics
     last = metrics.row(-1, named=True)
     accuracies = [f"{name} {percent(last[f'test_accuracy_op{i}'])}" for i, name in enumerate(names)]

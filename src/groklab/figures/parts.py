@@ -45,7 +45,7 @@ DEFINITION = (
     rows=True,
 )
 def parts(run: RunContext) -> Iterator[Drawing]:
-    """The losses of the parts, by the run's key frequencies and by those of Furuta et al. 2024; of each operation."""
+    """Draw the losses of the parts of the logits, of each operation of a mixture."""
     part = run.circuit.part("logit_parts", LogitParts) if run.logit_parts is None else run.logit_parts
     rule = run.circuit.rule if run.has_circuit else "given"
     tables = parts_tables(part, {"given": rule}, loss_of)

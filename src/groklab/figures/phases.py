@@ -55,7 +55,7 @@ DEFINITIONS = (
 
 @circuit_figure("phases", title="Stages of training", place=10, definitions=DEFINITIONS)
 def phases(run: RunContext) -> Drawing:
-    """Losses, progress measures and sizes over the stages of training."""
+    """Draw losses, progress measures and sizes over the stages of training."""
     c = run.circuit
     if len(c.steps) < 2:
         return Drawing("One checkpoint is too few to tell stages.")
@@ -74,7 +74,7 @@ def phases(run: RunContext) -> Drawing:
     applies_to=lambda run: run.has_circuit and len(run.circuit.steps) > 1 and "alpha" in run.circuit.trajectory,
 )
 def cosines(run: RunContext) -> Drawing:
-    """The coefficients of the frequencies over training."""
+    """Draw the coefficients of the frequencies over training."""
     c = run.circuit
     alpha = c.trajectory["alpha"]
     n = alpha.shape[1]

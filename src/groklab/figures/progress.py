@@ -24,7 +24,7 @@ DEFINITIONS = (
 
 @feature_figure("hidden", title="Hidden progress", place=10, definitions=DEFINITIONS)
 def hidden(run: RunContext) -> Drawing:
-    """How far the features are while loss and accuracy hardly move."""
+    """Draw how far the features are while loss and accuracy hardly move."""
     f = run.features
     if len(f.history) < 2 or len(f.metrics) < 2:
         return Drawing("One checkpoint or evaluation is too few to tell progress.")

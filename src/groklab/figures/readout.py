@@ -19,7 +19,7 @@ WAVES = {"cos": TEST, "sin": TRAIN}
 
 @circuit_figure("readout", title="Fourier spectrum of the neuron-logit map", place=40)
 def readout(run: RunContext) -> Drawing:
-    """The spectrum of W_L through the checkpoints."""
+    """Draw the spectrum of W_L through the checkpoints."""
     c = run.circuit
     waves, frequencies = zip(*(name.split() for name in component_names(c.p)[1:]), strict=True)
     norms = {s: component_norms(residue_map(run.checkpoints[s], c.task))[1:] for s in run.slider_steps}
@@ -30,7 +30,7 @@ def readout(run: RunContext) -> Drawing:
 
 @circuit_figure("directions", title="Directions that the logits are read from", place=120)
 def readout_directions(run: RunContext) -> Drawing:
-    """The rank of W_L, and what the neurons write on its directions."""
+    """Draw the rank of W_L, and what the neurons write on its directions."""
     c = run.circuit
     part = c.part("directions", Directions)
     values = part.singular_values

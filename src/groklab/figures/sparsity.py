@@ -41,7 +41,7 @@ def has_sparsity(run: RunContext) -> bool:
     rows=True,
 )
 def sparsity(run: RunContext) -> Drawing | None:
-    """FFS and FCR by step: as measured during training, else at the checkpoints."""
+    """Draw FFS and FCR by step: as measured during training, else at the checkpoints."""
     frame = _measured_online(run)
     frame = _measured_at_checkpoints(run) if frame is None else frame
     if len(frame) < 2:

@@ -18,7 +18,7 @@ COLOURS = {"memorised": TRAIN, "grokked": TEST}
 
 @figure("survival", title="When the members grokked", place=10, applies_to=lambda run: run.several and run.step > 0)
 def survival(run: RunContext) -> Drawing | None:
-    """The share of an ensemble's members that have grokked by each step."""
+    """Draw the share of an ensemble's members that have grokked by each step."""
     summary = run.survival("grokked")
     if summary is None:
         return None
