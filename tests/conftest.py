@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -22,6 +23,9 @@ import groklab.training.ensemble
 from clusters import cluster_of
 from corpus import Corpus
 from groklab import lazy
+
+if TYPE_CHECKING:
+    from shared_pages import Pages
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
@@ -72,6 +76,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
     shared = Corpus((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "corpus")
     yield shared
     assert not shared.changed(), "a test wrote into a shared run: let it take a copy (corpus.copy)"
+
+
+@pytest.fixture(scope="session")
+def pages(corpus: Corpus) -> Pages:
+    """Pages of shared runs: see shared_pages.py."""
+    from shared_pages import Pages  # which loads Plotly
+
+    return Pages(corpus)
 
 
 @pytest.fixture(scope="session")

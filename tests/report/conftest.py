@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared_pages import Pages
 
-from corpus import Corpus
 from groklab.figures import theme
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
@@ -187,11 +185,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = [i for i, item in enumerate(items) if item.get_closest_marker("browser")]
     for place, item in zip(places, sorted((items[i] for i in places), key=window), strict=True):
         items[place] = item
-
-
-@pytest.fixture(scope="session")
-def pages(corpus: Corpus) -> Pages:
-    return Pages(corpus)
 
 
 @pytest.fixture(scope="session")

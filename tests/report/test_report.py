@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from shared_pages import Pages
 
 import groklab as gl
 from corpus import Corpus
@@ -24,10 +23,11 @@ from groklab.grokking.learning_phases import phase_of
 from groklab.measures import MEASURES
 from groklab.report import settings, story, write_report
 from groklab.report.run_page import member_table, notes
+from shared_pages import Pages
 
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
 PLAIN = {"curves", "norms", "spectrum", "planes"}
-OF_CIRCUIT = {"phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d", "directions"}
+OF_CIRCUIT = {"stages", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d", "directions"}
 OF_CIRCUIT |= {"ablations", "frequencies", "parts"}
 #: And of one hidden layer on one-hot pairs.
 OF_FEATURES = {"hidden", "features", "eigenvalues", "block", "power"}
@@ -193,7 +193,7 @@ def test_damaged_files_are_named_on_the_page(corpus: Corpus) -> None:
     assert f"the checkpoint of step {step:,} is left out" in found
     assert "metrics.parquet is damaged" in found
     assert "environment.json cannot be read" in found
-    assert {"spectrum", "phases", "neurons"} <= set(page.specs)
+    assert {"spectrum", "stages", "neurons"} <= set(page.specs)
     assert found.count(f"the checkpoint of step {step:,} is left out") == 1
     (run.path / "status.json").write_text("{")
     assert "status.json" in words(write_report([run]))

@@ -265,17 +265,19 @@ def report(
     """
     from groklab.cli.sweep_pages import report_sweep, sweep_meant
 
+    if plugin:
+        from groklab.registry import load_plugin
+
+        for file in plugin:
+            load_plugin(file)
     of_sweep = {"--rows": rows, "--columns": columns, "--published": published, "--members": members}
     sweep = sweep_meant(runs, [option for option, value in of_sweep.items() if value])
     if sweep is not None:
         report_sweep(sweep, out, rows, columns, published, members or [], as_json)
         return
     opened = [readable_run(name) for name in runs]
-    from groklab.registry import load_plugin
     from groklab.report import write_report
 
-    for file in plugin or ():
-        load_plugin(file)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         path = write_report(opened, out)

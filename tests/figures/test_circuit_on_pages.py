@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from shared_pages import pictures_by_key
 
 import groklab as gl
 from corpus import Corpus
@@ -22,10 +21,11 @@ from groklab.figures.context import RunContext
 from groklab.figures.registry import FIGURES
 from groklab.report import write_report
 from groklab.report.html import Picture
+from shared_pages import pictures_by_key
 
 #: Figures of a circuit alone, in the order of the page.
 OF_CIRCUIT = [
-    *("phases", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d"),
+    *("stages", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d"),
     *("attention", "heads", "directions", "ablations", "frequencies"),
 ]
 
@@ -176,7 +176,7 @@ def test_damaged_metrics_and_checkpoints_leave_a_page(trained: gl.Run, tmp_path:
     assert context.circuit.metrics["step"].to_list() == context.circuit.steps
     last = {max(context.checkpoints): context.final_weights}
     one = analysed(trained, last)
-    assert FIGURES["phases"].drawings(one)[0].plot is None
+    assert FIGURES["stages"].drawings(one)[0].plot is None
     assert isinstance(analysed(trained, {}).model, NotApplicable)
 
 

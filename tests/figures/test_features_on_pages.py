@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from shared_pages import Pages, pictures_by_key
 
 import groklab as gl
 from corpus import Corpus
@@ -19,6 +18,7 @@ from groklab.analysis.features import FeatureAnalysis, TurningPoints
 from groklab.figures.context import RunContext
 from groklab.report import write_report
 from groklab.report.html import Picture
+from shared_pages import Pages, pictures_by_key
 
 TINY = {"task.p": 11, "budget.steps": 5}
 KEYS = ["hidden", "features", "eigenvalues", "block", "power"]

@@ -53,8 +53,8 @@ DEFINITIONS = (
 )
 
 
-@circuit_figure("phases", title="Stages of training", place=10, definitions=DEFINITIONS)
-def phases(run: RunContext) -> Drawing:
+@circuit_figure("stages", title="Stages of training", place=10, definitions=DEFINITIONS)
+def stages(run: RunContext) -> Drawing:
     """Draw losses, progress measures and sizes over the stages of training."""
     c = run.circuit
     if len(c.steps) < 2:
