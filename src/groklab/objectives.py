@@ -62,7 +62,7 @@ class CrossEntropy(Objective):
     agop_penalty: Penalty = None
 
     def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
-        """Losses (n,), in the logits' dtype (float64 for the form 'float64')."""
+        """Return losses (n,), in the logits' dtype (float64 for the form 'float64')."""
         if self.form == "float64":
             logits = logits.astype(jnp.float64)
         logits = logits * (1 / jnp.asarray(self.temperature, logits.dtype))
@@ -88,7 +88,7 @@ class MeanSquaredError(Objective):
     def per_row(
         self, logits: Float[Array, "n classes"], targets: Int[Array, " n"] | Float[Array, "n classes"]
     ) -> Float[Array, " n"]:
-        """Losses (n,), in the logits' dtype."""
+        """Return losses (n,), in the logits' dtype."""
         if targets.ndim == 1:
             targets = jax.nn.one_hot(targets, logits.shape[1], dtype=logits.dtype)
         difference = logits - targets.astype(logits.dtype)
@@ -108,11 +108,11 @@ class NearestVector(Objective):
     embedding_l1: Annotated[float, Ge(0)] | None = None
 
     def per_row(self, logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
-        """Losses (n,), in the logits' dtype."""
+        """Return losses (n,), in the logits' dtype."""
         return -jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
 
     def per_vector(self, z: Float[Array, "n d_out"], wanted: Float[Array, "n d_out"]) -> Float[Array, " n"]:
-        """The same losses (n,) from what the network gives and the answers' vectors, without the other classes'."""
+        """Return the same losses (n,) from the decoder's output and the answers' vectors, without other classes."""
         return ((z - wanted) ** 2).mean(axis=-1)
 
     def of_weights(self, weights: Mapping[str, Array]) -> Float[Array, ""] | None:
@@ -130,7 +130,7 @@ def _log_stablemax(logits: Array) -> Array:
 
 @custom_vjp
 def exact_cross_entropy(logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
-    """Losses log1p(sum_{j!=y} exp(l_j - l_y)), (n,), from logits (n, n_classes) and targets (n,)."""
+    """Return losses log1p(sum_{j!=y} exp(l_j - l_y)), (n,), from logits (n, n_classes) and targets (n,)."""
     return _exact_forward(logits, targets)[0]
 
 

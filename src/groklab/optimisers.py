@@ -82,15 +82,15 @@ class Optimiser:
             raise ValueError("groups: frozen_rows cannot be kept where all weights are rescaled; leave the clamp out")
 
     def direction(self) -> optax.GradientTransformation:
-        """The optax transformation of gradients into directions."""
+        """Return the optax transformation of gradients into directions."""
         raise InputError(f"the optimiser {type(self).__name__} defines no direction()")
 
     def init(self, weights: Weights) -> Any:
-        """The optimiser's state for these weights (frozen ones included, which stay as they are)."""
+        """Return the optimiser's state for these weights (frozen ones included, which stay as they are)."""
         return self.direction().init(weights)
 
     def rate(self, step: jax.Array, learning_rate: float | jax.Array | None = None) -> jax.Array:
-        """Rate of update number `step`, counted from 0; learning_rate: that before the schedule, None for our own."""
+        """Return the rate of update number `step`, from 0; learning_rate: before the schedule, None for our own."""
         base = jnp.asarray(self.learning_rate if learning_rate is None else learning_rate)
         s = step.astype(base.dtype)
         warm = jnp.where(self.warmup_steps > 0, jnp.minimum(s / jnp.maximum(self.warmup_steps, 1e-30), 1), 1)
@@ -104,7 +104,7 @@ class Optimiser:
         return rate * (self.final_factor + (1 - self.final_factor) * shape)
 
     def update(self, gradients: Weights, state: Any, weights: Weights, step: jax.Array) -> tuple[Weights, Any]:
-        """One update: new weights and new optimiser state."""
+        """Update once: return new weights and new optimiser state."""
         groups = {name: self.group_of(name) for name in weights}
         # A frozen weight takes part in nothing: no gradient, no clip, no decay.
         g = {k: jnp.zeros_like(v) if groups[k].frozen else v for k, v in gradients.items()}
@@ -134,7 +134,7 @@ class Optimiser:
         return new, state
 
     def group_of(self, name: str) -> Group:
-        """The settings that hold for the weight `name`."""
+        """Return the settings that hold for the weight `name`."""
         for pattern in reversed(self.groups):
             if fnmatch.fnmatchcase(name, pattern):
                 return self.groups[pattern]
@@ -143,12 +143,12 @@ class Optimiser:
 
 
 def _masked(values: jax.Array, rows: int) -> jax.Array:
-    """The values, zero in the first rows."""
+    """Return the values, zero in the first rows."""
     return jnp.where((jnp.arange(len(values)) < rows).reshape(-1, *[1] * (values.ndim - 1)), 0, values)
 
 
 def norm(weights: Weights) -> jax.Array:
-    """Euclidean norm of all arrays together."""
+    """Return the Euclidean norm of all arrays together."""
     total = sum(jnp.sum(jnp.square(v)) for v in weights.values())
     return jnp.sqrt(jnp.asarray(total))
 
@@ -163,7 +163,7 @@ class AdamW(Optimiser):
     nesterov: bool = False
 
     def direction(self) -> optax.GradientTransformation:
-        """Adam's direction."""
+        """Return Adam's direction."""
         return optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps, nesterov=self.nesterov)
 
 
@@ -181,7 +181,7 @@ class RAdam(AdamW):
     b2: Fraction = 0.999
 
     def direction(self) -> optax.GradientTransformation:
-        """Adam's direction, rectified while the second moment is young."""
+        """Return Adam's direction, rectified while the second moment is young."""
         return optax.scale_by_radam(b1=self.b1, b2=self.b2, eps=self.eps)
 
 
@@ -193,7 +193,7 @@ class AdaBelief(AdamW):
     eps: NonNegative = 1e-16
 
     def direction(self) -> optax.GradientTransformation:
-        """Momentum over the spread of gradients around it."""
+        """Return the momentum over the spread of gradients around it."""
         return optax.scale_by_belief(b1=self.b1, b2=self.b2, eps=self.eps)
 
 
@@ -204,7 +204,7 @@ class AdaMax(AdamW):
     b2: Fraction = 0.999
 
     def direction(self) -> optax.GradientTransformation:
-        """Momentum over the running maximum."""
+        """Return the momentum over the running maximum."""
         return optax.scale_by_adamax(b1=self.b1, b2=self.b2, eps=self.eps)
 
 
@@ -216,7 +216,7 @@ class SGD(Optimiser):
     nesterov: bool = False
 
     def direction(self) -> optax.GradientTransformation:
-        """The gradient's running sum."""
+        """Return the gradient's running sum."""
         return optax.trace(decay=self.momentum, nesterov=self.nesterov)
 
 
@@ -228,7 +228,7 @@ class Lion(Optimiser):
     b2: Fraction = 0.99
 
     def direction(self) -> optax.GradientTransformation:
-        """The sign of interpolated momentum."""
+        """Return the sign of interpolated momentum."""
         return optax.scale_by_lion(b1=self.b1, b2=self.b2)
 
 
@@ -240,7 +240,7 @@ class RMSProp(Optimiser):
     eps: NonNegative = 1e-8
 
     def direction(self) -> optax.GradientTransformation:
-        """Gradient over root mean square."""
+        """Return the gradient over root mean square."""
         return optax.scale_by_rms(decay=self.decay, eps=self.eps)
 
 
@@ -252,7 +252,7 @@ class Adagrad(Optimiser):
     eps: NonNegative = 1e-7
 
     def direction(self) -> optax.GradientTransformation:
-        """Gradient over the root of summed squares."""
+        """Return the gradient over the root of summed squares."""
         return optax.scale_by_rss(initial_accumulator_value=self.initial_accumulator, eps=self.eps)
 
 
@@ -271,7 +271,7 @@ class Muon(Optimiser):
     eps: NonNegative = 1e-8
 
     def direction(self) -> optax.GradientTransformation:
-        """Newton–Schulz for matrices, Adam for vectors."""
+        """Return the direction of Newton–Schulz for matrices, of Adam for vectors."""
 
         def label(weights: Weights) -> dict[str, str]:
             return {k: "matrix" if v.ndim >= 2 else "vector" for k, v in weights.items()}

@@ -89,12 +89,12 @@ class Network(Model):
 
 
 def unhooked(name: str, value: Array) -> Array:
-    """The hook that changes nothing."""
+    """Return the value: the hook that changes nothing."""
     return value
 
 
 def dropping(key: Array, rate: Array, names: Iterable[str]) -> Hook:
-    """The hook that drops entries of (n, k, d) intermediates whose last part of the name is one of `names`.
+    """Return the hook that drops entries of (n, k, d) intermediates whose last part of the name is one of `names`.
 
     Each entry is zero with probability `rate`, and divided by one minus that otherwise, so that means stay.
     """
@@ -113,7 +113,7 @@ def dropping(key: Array, rate: Array, names: Iterable[str]) -> Hook:
 
 
 def layer_norm(x: Array, w: Array, b: Array) -> Array:
-    """Layer normalisation over the last axis."""
+    """Normalise over the last axis."""
     x = x - x.mean(axis=-1, keepdims=True)
     return x * jax.lax.rsqrt((x * x).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON) * w + b
 
@@ -127,7 +127,7 @@ def draw(
     dtype: Any,
     uniform: bool = False,
 ) -> dict[str, Array]:
-    """Initial weights: each array from its own fold of the key, so that names and not their order decide.
+    """Draw initial weights: each array from its own fold of the key, so that names and not their order decide.
 
     deviations: the standard deviation of each matrix; names without one are zero (biases) or one (the gains
     'ln*.w'). init_std: deviations by name (or last part of a name) that replace those. init_scale multiplies
@@ -148,14 +148,14 @@ def draw(
 
 
 def scaled(name: str, sample: Array, deviation: float, init_std: Mapping[str, Any], init_scale: Any) -> Array:
-    """The sample of mean square 1 of the matrix `name`, times `deviation` or what `init_std` has in its place."""
+    """Scale the sample of mean square 1 of the matrix `name` by `deviation`, or by its entry in `init_std`."""
     override = next((part for part in (name, last_part(name)) if part in init_std), None)
     std = deviation if override is None else init_std[override]
     return sample * jnp.asarray(std, sample.dtype) * jnp.asarray(init_scale, sample.dtype)
 
 
 def last_part(name: str) -> str:
-    """'blocks.0.attn.W_Q' -> 'W_Q'."""
+    """Return the last part of a name: 'blocks.0.attn.W_Q' -> 'W_Q'."""
     return name.rsplit(".", 1)[-1]
 
 

@@ -37,7 +37,7 @@ class Dense(Network):
         check_at_least("n_hidden_layers", self.n_hidden_layers, 0)
 
     def shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """Every weight's name and shape (inputs first). Raises InputError for a task without real inputs."""
+        """Return every weight's name and shape (inputs first). Raises InputError for a task without real inputs."""
         if shape.n_features is None:
             raise InputError("network.kind", "dense", "needs a task of real inputs, such as mnist or vectors")
         widths = [shape.n_features, *[self.d_hidden] * self.n_hidden_layers, shape.n_classes]
@@ -50,7 +50,7 @@ class Dense(Network):
         return result
 
     def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
-        """Initial weights; biases have the fan-in of their layer, as in PyTorch."""
+        """Draw the initial weights; biases have the fan-in of their layer, as in PyTorch."""
         shapes = self.shapes(shape)
         deviations = {}
         for i in range(self.n_hidden_layers + 1):
@@ -60,13 +60,13 @@ class Dense(Network):
         return draw(key, shapes, deviations, {}, self.init_scale, dtype, uniform=True)
 
     def apply(self, weights: Mapping[str, Array], rows: Array, shape: TaskShape) -> Array:
-        """Logits (n, n_classes) of rows (n, n_features) in the weights' dtype."""
+        """Return logits (n, n_classes) of rows (n, n_features) in the weights' dtype."""
         return self.reference_forward(weights, rows, shape)
 
     def reference_forward(
         self, weights: Mapping[str, Array], rows: Array, shape: TaskShape, hook: Hook = unhooked
     ) -> Array:
-        """As `apply`; hook(name, value) sees hidden.i.hook_pre, hidden.i.hook_post and logits, and may replace them."""
+        """Return what `apply` does; the hook sees and may replace hidden.i.hook_pre, hidden.i.hook_post and logits."""
         x = rows
         for i in range(self.n_hidden_layers):
             x = hook(f"hidden.{i}.hook_pre", self._layer(weights, x, i))
@@ -80,11 +80,11 @@ class Dense(Network):
         return summed + weights[bias] if self.biases else summed
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
-        """Floating-point operations of the matrix products of one forward pass over n_rows inputs."""
+        """Count the floating-point operations of the matrix products of one forward pass over n_rows inputs."""
         sizes = self.shapes(shape).values()
         return 2.0 * n_rows * sum(size[0] * size[1] for size in sizes if len(size) == 2)
 
 
 def _names(layer: int, n_hidden_layers: int) -> tuple[str, str]:
-    """A layer's matrix and bias."""
+    """Return a layer's matrix and bias."""
     return (f"hidden.{layer}.W", f"hidden.{layer}.b") if layer < n_hidden_layers else ("unembed.W_U", "unembed.b_U")

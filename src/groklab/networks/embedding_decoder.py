@@ -53,7 +53,7 @@ class EmbeddingDecoder(Network):
         return self.head == "vectors"
 
     def shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """Every weight's name and shape (inputs first). Raises InputError unless two positions or more vary."""
+        """Return every weight's name and shape (inputs first). Raises InputError unless two positions or more vary."""
         if len(shape.varying) < 2:
             raise InputError("network.kind", "embedding_decoder", "needs a task of at least two varying tokens")
         sizes: dict[str, tuple[int, ...]] = {"embed.W_E": (shape.n_symbols, self.d_embed)}
@@ -68,7 +68,7 @@ class EmbeddingDecoder(Network):
         return sizes
 
     def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
-        """Initial weights, each from its own fold of the key."""
+        """Draw the initial weights, each from its own fold of the key."""
         shapes = self.shapes(shape)
         made = {}
         for name, size in shapes.items():
@@ -85,7 +85,7 @@ class EmbeddingDecoder(Network):
         return made
 
     def prepare(self, tokens: Array, shape: TaskShape) -> Array:
-        """(n_summands, n, p): what multiplies the table, one-hot rows by position, or their sum alone for sums."""
+        """Return what multiplies the table, (n_summands, n, p): one-hot rows by position, or their sum alone."""
         # 8 bits would do, but the product wants the weights' type: it is cast where it is used
         rows = [jax.nn.one_hot(tokens[:, i], shape.n_symbols, dtype=jnp.float32) for i in shape.varying]
         if self.combine == "product":
@@ -94,17 +94,17 @@ class EmbeddingDecoder(Network):
         return (total if self.combine == "sum" else total / len(rows))[None]
 
     def apply(self, weights: Mapping[str, Array], batch: Array, shape: TaskShape) -> Array:
-        """Logits (n, n_classes) for batch = prepare(tokens, shape)."""
+        """Return logits (n, n_classes) for batch = prepare(tokens, shape)."""
         return self.readout(weights, self.decode(weights, batch))
 
     def decode(self, weights: Mapping[str, Array], batch: Array) -> Array:
-        """What the decoder gives, (n, d_out) or (n, n_classes), for batch = prepare(tokens, shape)."""
+        """Return the decoder's output, (n, d_out) or (n, n_classes), for batch = prepare(tokens, shape)."""
         table = weights["embed.W_E"]
         seen = [rows.astype(table.dtype) @ table for rows in batch]
         return self._decode(weights, seen[0] if self.combine != "product" else _matrix_products(seen))
 
     def readout(self, weights: Mapping[str, Array], z: Array) -> Array:
-        """Logits (n, n_classes) of the decoder's output."""
+        """Return logits (n, n_classes) of the decoder's output."""
         if not self.gives_distances:
             return z
         # differences, not |z|² - 2 z·Y + |Y|², which would cancel where the fit is good
@@ -114,7 +114,7 @@ class EmbeddingDecoder(Network):
     def reference_forward(
         self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, hook: Hook = unhooked
     ) -> Array:
-        """Logits (n, n_classes) of tokens (n, n_ctx), by look-ups.
+        """Return logits (n, n_classes) of tokens (n, n_ctx), by look-ups.
 
         hook(name, value) sees hook_embed (n, k, d), hook_combined (n, d), hidden.i.hook_pre, hidden.i.hook_post,
         decoded (n, d_out) where there are vectors, and logits, and gives what takes their place.
@@ -137,13 +137,13 @@ class EmbeddingDecoder(Network):
         return x @ weights["unembed.W_U"] + weights["unembed.b_U"]
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
-        """Floating-point operations of the matrix products of one forward pass over n_rows inputs."""
+        """Count the floating-point operations of the matrix products of one forward pass over n_rows inputs."""
         sizes = {k: v for k, v in self.shapes(shape).items() if len(v) == 2 and k not in ("embed.W_E", "targets.Y")}
         return 2.0 * n_rows * sum(map(math.prod, sizes.values()))
 
 
 def _matrix_products(factors: list[Array]) -> Array:
-    """(n, k * k) the product, from the left, of matrices (n, k * k)."""
+    """Return the products (n, k * k), from the left, of matrices (n, k * k)."""
     side = math.isqrt(factors[0].shape[1])
     result = factors[0].reshape(-1, side, side)
     for factor in factors[1:]:

@@ -39,7 +39,7 @@ class Lookup(NamedTuple):
 
 
 def prepare_lookup(indices: Array, n_rows: int) -> Lookup:
-    """The block lists of `indices` (n,), all in 0..n_rows-1: once per set of inputs, outside the training loop."""
+    """Return the block lists of `indices` (n,), all in 0..n_rows-1; once per set of inputs, before the loop."""
     indices = indices.astype(jnp.int32)
     n = indices.shape[0]
     n_blocks = n // BLOCK + min(n_rows, n)
@@ -63,7 +63,7 @@ def _pick(table: Array, indices: Array) -> Array:
 
 
 def lookup(table: Array, prepared: Lookup) -> Array:
-    """Rows (n, ...) of `table` (n_rows, ...)."""
+    """Return rows (n, ...) of `table` (n_rows, ...)."""
     rows = weighted_lookup((None,), ((table.reshape(table.shape[0], -1),),), (prepared,))
     return rows.reshape(-1, *table.shape[1:])
 
@@ -75,7 +75,7 @@ def weighted_lookup(
     lookups: Sequence[Lookup],
     constant: Array | None = None,
 ) -> Array:
-    """`sum_t sum_h weights[t][:, h] * tables[t][h][indices_t] + constant`, (n, width), in one pass over memory.
+    """Return `sum_t sum_h weights[t][:, h] * tables[t][h][indices_t] + constant`, (n, width), in one pass over memory.
 
     weights[t]: (n, n_heads), or None for all ones; tables[t]: one (n_rows_t, width) array a head; lookups[t] says
     which rows; constant: (1, width), added to every row. Reverse-mode differentiable in weights, tables and
@@ -121,7 +121,7 @@ def _column_sums(rows: Array) -> Array:
 
 
 def _row_dot(rows: Array, table: Array, indices: Array) -> Array:
-    """`sum_j rows[i, j] * table[indices[i], j]` as (n, 1), without writing the gathered rows to memory."""
+    """Return `sum_j rows[i, j] * table[indices[i], j]` as (n, 1), without writing the gathered rows to memory."""
     width = rows.shape[1]
     full = width - width % LANES
     total = None
@@ -156,13 +156,13 @@ def _add_blocks(sums: Array, owner: Array, n_rows: int) -> Array:
 
 
 def add_by_scatter(sums: Array, owner: Array, n_rows: int) -> Array:
-    """Rows (n_rows, width): the sums (n_blocks, width) added up by their owner, in ascending order."""
+    """Return rows (n_rows, width): the sums (n_blocks, width) added up by their owner, in ascending order."""
     empty = jnp.zeros((n_rows, sums.shape[1]), sums.dtype)
     return empty.at[owner].add(sums, mode="promise_in_bounds", indices_are_sorted=True)
 
 
 def add_by_product(sums: Array, owner: Array, n_rows: int) -> Array:
-    """The same as a product with one-hot rows: deterministic on every device."""
+    """Do the same by a product with one-hot rows: deterministic on every device."""
     return jnp.matmul(jax.nn.one_hot(owner, n_rows, dtype=sums.dtype, axis=0), sums, precision="highest")
 
 
@@ -170,7 +170,7 @@ weighted_lookup.defvjp(_forward, _backward)
 
 
 def once(array: Array) -> Array:
-    """The same array (n, ...), computed once and written to memory.
+    """Return the same array (n, ...), computed once and written to memory.
 
     XLA would compute it again inside each of its users, or merge a transposition that follows into the product that
     precedes. It does neither with a gather; its own `optimization_barrier` is dropped on CPUs before that happens.
@@ -182,7 +182,7 @@ def once(array: Array) -> Array:
 
 @custom_vjp
 def product(x: Array, w: Array) -> Array:
-    """x @ w for x (n, n_in) with many rows and w (n_in, n_out). Reverse-mode differentiable only.
+    """Return x @ w for x (n, n_in) with many rows and w (n_in, n_out). Reverse-mode differentiable only.
 
     The gradient x^T g of w is computed as (g^T x)^T where n_out is the smaller, which XLA's CPU backend does about
     twice as fast: measured for n = 3,830, n_in = 512, n_out = 113 on one core, 4.3 ms against 9.2.

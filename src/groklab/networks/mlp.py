@@ -68,7 +68,7 @@ class MLP(Network):
             raise InputError("network.init_scheme", self.init_scheme, allowed)
 
     def shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """Every weight's name and shape (inputs first).
+        """Return every weight's name and shape (inputs first).
 
         Raises InputError for a task that no position varies in, or that the features are not of.
         """
@@ -91,7 +91,7 @@ class MLP(Network):
         return result
 
     def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
-        """Initial weights.
+        """Draw the initial weights.
 
         Raises InputError if init_std names no matrix, or the task has no solution as 'gromov' writes it.
         """
@@ -117,14 +117,14 @@ class MLP(Network):
         return draw(key, shapes, deviations, self.init_std, self.init_scale, dtype, uniform=uniform)
 
     def _solution(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
-        """Gromov's weights, scaled so that the neurons' sum is 1 at the answer on average; biases zero."""
+        """Return Gromov's weights, scaled so that the neurons' sum is 1 at the answer on average; biases zero."""
         waves = gromov_waves(key, shape, self.d_mlp, self.init_scheme == "gromov_log", dtype)
         deviation = (2 / self.d_mlp) ** (1 / 3) / 2**0.5
         made = {name: scaled(name, w, deviation, self.init_std, self.init_scale) for name, w in waves.items()}
         return {name: made.get(name, jnp.zeros(size, dtype)) for name, size in self.shapes(shape).items()}
 
     def transform(self, shape: TaskShape) -> Float64[np.ndarray, "pair pair"] | None:
-        """T = (M*)^(1/4), (2p, 2p), of planted features M* with p = d_vocab; None where tokens stay one-hot.
+        """Return T = (M*)^(1/4), (2p, 2p), of planted features M* with p = d_vocab; None where tokens stay one-hot.
 
         Raises InputError for a task that is not of two numbers and nothing else, or has no discrete logarithm.
         """
@@ -137,7 +137,7 @@ class MLP(Network):
             raise InputError("network.features", self.features, allowed)
 
     def prepare(self, tokens: Array, shape: TaskShape) -> tuple[Lookup, ...]:
-        """What `apply` wants of tokens (n, n_ctx), computed once outside the training loop; may be traced."""
+        """Compute what `apply` takes of tokens (n, n_ctx), once before the training loop; may be traced."""
         return tuple(prepare_lookup(tokens[:, i], shape.d_vocab) for i in _positions(shape))
 
     def apply(
@@ -146,11 +146,11 @@ class MLP(Network):
         batch: tuple[Lookup, ...],
         shape: TaskShape,
     ) -> Array:
-        """Logits (n, n_classes), the fast way, for batch = prepare(tokens, shape)."""
+        """Return logits (n, n_classes), the fast way, for batch = prepare(tokens, shape)."""
         return self._rest(weights, self._first_sums(weights, batch, shape))
 
     def _first_sums(self, weights: Mapping[str, Array], batch: tuple[Lookup, ...], shape: TaskShape) -> Array:
-        """The first hidden layer's sums (n, d_mlp), before its bias."""
+        """Return the first hidden layer's sums (n, d_mlp), before its bias."""
         n = batch[0].indices.shape[0]
         transform = self.transform(shape)
         if transform is not None and n < len(transform):
@@ -162,7 +162,7 @@ class MLP(Network):
         return weighted_lookup((None,) * len(batch), tuple((t,) for t in tables), batch)
 
     def _tables(self, weights: Mapping[str, Array], shape: TaskShape) -> list[Array]:
-        """For each position (d_vocab, d_mlp): what each token adds to the first hidden layer's sums."""
+        """Return for each position (d_vocab, d_mlp) what each token adds to the first hidden layer's sums."""
         n_positions = len(_positions(shape))
         if self.d_embed is not None:
             # A dense layer on concatenated embeddings is a sum of one table a position as well.
@@ -186,7 +186,7 @@ class MLP(Network):
         shape: TaskShape,
         row_weights: Float[Array, " n"],
     ) -> Float[Array, ""]:
-        """Trace of the average gradient outer product, sum_j row_weights[j] |J_j|², for batch = prepare(tokens, shape).
+        """Return the trace of the average gradient outer product, sum_j row_weights[j] |J_j|², of a prepared batch.
 
         J_j: (n_classes, m) Jacobian of the logits in the m = d_vocab * positions one-hot coordinates of input j. With
         the first layer's tables S (m, d_mlp), T S where features are planted, the last layer U and slopes
@@ -209,7 +209,7 @@ class MLP(Network):
         shape: TaskShape,
         hook: Hook = unhooked,
     ) -> Array:
-        """Logits (n, n_classes) of tokens (n, n_ctx).
+        """Return logits (n, n_classes) of tokens (n, n_ctx).
 
         hook(name, value) sees hook_embed (where there is a shared embedding), hidden.i.hook_pre, hidden.i.hook_post
         and logits, and gives what takes their place.
@@ -230,7 +230,7 @@ class MLP(Network):
         return self._rest(weights, x, hook)
 
     def _rest(self, weights: Mapping[str, Array], x: Array, hook: Hook = unhooked) -> Array:
-        """Logits from the first hidden layer's sums (n, d_mlp), before its bias."""
+        """Return logits from the first hidden layer's sums (n, d_mlp), before its bias."""
         act = ACTIVATIONS[self.activation]
         for i in range(self.n_hidden_layers):
             if i > 0:
@@ -243,7 +243,7 @@ class MLP(Network):
         return hook("logits", logits * jnp.asarray(self.output_scale, logits.dtype))
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
-        """Floating-point operations of the matrix products of one forward pass over n_rows inputs.
+        """Count the floating-point operations of the matrix products of one forward pass over n_rows inputs.
 
         Look-ups and tables over tokens are left out, but for the transform of planted features. A training step is
         three of these.
@@ -261,7 +261,7 @@ def _transform(p: int, orientation: Orientation, seed: int) -> Float64[np.ndarra
 
 
 def _positions(shape: TaskShape) -> list[int]:
-    """The positions whose token varies; raises InputError if there is none."""
+    """Return the positions whose token varies. Raises InputError if there is none."""
     positions = shape.varying
     if not positions:
         raise InputError("network.kind", "mlp", "needs a task with at least one position that is not constant")
@@ -269,7 +269,7 @@ def _positions(shape: TaskShape) -> list[int]:
 
 
 def gromov_waves(key: Array, shape: TaskShape, width: int, logarithmic: bool, dtype: Any) -> dict[str, Array]:
-    """The first layer's two tables (d_vocab, width) and the last one (width, n_classes), entries of mean square 1.
+    """Return the first layer's tables (d_vocab, width) and the last one (width, n_classes), entries of mean square 1.
 
     For f(a, b) = U' (V[a] + W[b])² and neurons k of random frequency s and phases φ, ψ (arXiv 2301.02679, eqs. 8-9):
 

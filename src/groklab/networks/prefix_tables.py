@@ -55,19 +55,28 @@ class Architecture:
     normalise: Callable[[str, Array], Array]
 
 
+class Pass(NamedTuple):
+    """One forward pass: the architecture, its weights, the look-ups of the inputs, and the rate of attention."""
+
+    net: Architecture
+    weights: Weights
+    batch: Batch
+    rate: Array
+
+
 def prepare(tokens: Array, shape: TaskShape) -> Batch:
-    """The look-ups of tokens (n, n_ctx), once for each set of inputs."""
+    """Return the look-ups of tokens (n, n_ctx), once for each set of inputs."""
     return {i: prepare_lookup(tokens[:, i], shape.d_vocab) for i, c in enumerate(shape.constants) if c is None}
 
 
 def join(*sources: Source) -> Source:
-    """What a function of streams with these sources is indexed by."""
+    """Return what a function of streams with these sources is indexed by."""
     varying = {source for source in sources if source is not None}
     return "inputs" if len(varying) > 1 else next(iter(varying), None)
 
 
 def lift(values: Array, source: Source, target: Source, batch: Batch) -> Array:
-    """Rows at a wider source; a single row is left to broadcasting."""
+    """Return rows at a wider source; a single row is left to broadcasting."""
     if source is None or source == target:
         return values
     assert isinstance(source, int)
@@ -75,17 +84,16 @@ def lift(values: Array, source: Source, target: Source, batch: Batch) -> Array:
 
 
 def last_logits(net: Architecture, weights: Weights, batch: Batch, rate: Array, shape: TaskShape) -> Array:
-    """Logits (n, n_classes) at the last position."""
-    streams = _embeddings(weights, shape)
+    """Return logits (n, n_classes) at the last position."""
+    streams, run = _embeddings(weights, shape), Pass(net, weights, batch, rate)
     for layer in range(net.n_layers):
         projected = [_project(net, weights, layer, s) for s in streams]
         if layer < net.n_layers - 1:
-            positions = range(len(streams))
-            streams = [_layer(net, weights, layer, streams[i], projected[: i + 1], batch, rate) for i in positions]
+            streams = [_layer(run, layer, stream, projected[: i + 1]) for i, stream in enumerate(streams)]
         elif net.has_mlp and net.layer_norm == "none" and _is_mixture(projected):
-            return _folded_logits(net, weights, layer, streams[-1], projected, batch, rate)
+            return _folded_logits(run, layer, streams[-1], projected)
         else:
-            streams = [_layer(net, weights, layer, streams[-1], projected, batch, rate)]
+            streams = [_layer(run, layer, streams[-1], projected)]
     x = streams[-1].values
     if net.layer_norm == "pre":
         x = net.normalise("ln_final", x)
@@ -122,7 +130,7 @@ def _project(net: Architecture, weights: Weights, layer: int, stream: Stream) ->
 
 
 def _attention(projected: Sequence[Projected], batch: Batch, rate: Array) -> tuple[list[Array], Source]:
-    """The last position's attention to each position, (rows, n_heads) each, and what the rows are indexed by."""
+    """Return the last position's attention to each position, (rows, n_heads) each, and what the rows are indexed by."""
     query = projected[-1]
     target = join(*(p.source for p in projected))
     scores = []
@@ -139,23 +147,22 @@ def _attention(projected: Sequence[Projected], batch: Batch, rate: Array) -> tup
 
 
 def _is_mixture(projected: Sequence[Projected]) -> bool:
-    """Whether the attention's output is, input by input, a sum of table rows."""
+    """Return whether the attention's output is, input by input, a sum of table rows."""
     sources = [p.source for p in projected]
     return "inputs" not in sources and join(*sources) == "inputs"
 
 
 def _mixture(
-    weights: Weights,
+    run: Pass,
     layer: int,
     stream: Stream,
     projected: Sequence[Projected],
     pattern: Sequence[Array],
-    batch: Batch,
-    rate: Array,
     through: Array | None = None,
     offset: Array | None = None,
 ) -> Array:
-    """The residual stream after attention, optionally times `through` (d_model, width) plus `offset`: (n, width)."""
+    """Return the residual stream after attention, optionally times `through` (d_model, width) plus `offset`."""
+    _, weights, batch, rate = run
     attn = f"blocks.{layer}.attn."
 
     def map_on(x: Array) -> Array:
@@ -198,20 +205,13 @@ def _mixture(
     return result if varying is None else result + varying
 
 
-def _folded_logits(
-    net: Architecture,
-    weights: Weights,
-    layer: int,
-    stream: Stream,
-    projected: Sequence[Projected],
-    batch: Batch,
-    rate: Array,
-) -> Array:
-    """Logits of a last layer without norms: mixtures through W_in and W_U, and W_out W_U in place of W_out."""
+def _folded_logits(run: Pass, layer: int, stream: Stream, projected: Sequence[Projected]) -> Array:
+    """Return logits of a last layer without norms: mixtures through W_in and W_U, and W_out W_U in place of W_out."""
+    net, weights, batch, rate = run
     mlp = f"blocks.{layer}.mlp."
     w_out, w_u = weights[mlp + "W_out"], weights["unembed.W_U"]
     pattern, _ = _attention(projected, batch, rate)
-    parts = weights, layer, stream, projected, pattern, batch, rate
+    parts = run, layer, stream, projected, pattern
     post = net.activation(_mixture(*parts, through=weights[mlp + "W_in"], offset=weights.get(mlp + "b_in")))
     offset = weights["unembed.b_U"] if "unembed.b_U" in weights else jnp.zeros(w_u.shape[1], w_u.dtype)
     if mlp + "b_out" in weights:
@@ -219,20 +219,13 @@ def _folded_logits(
     return product(post, w_out @ w_u) + _mixture(*parts, through=w_u, offset=offset)
 
 
-def _layer(
-    net: Architecture,
-    weights: Weights,
-    layer: int,
-    stream: Stream,
-    projected: Sequence[Projected],
-    batch: Batch,
-    rate: Array,
-) -> Stream:
-    """The stream of the last of these positions after a layer."""
+def _layer(run: Pass, layer: int, stream: Stream, projected: Sequence[Projected]) -> Stream:
+    """Return the stream of the last of these positions after a layer."""
+    net, weights, batch, rate = run
     name = f"blocks.{layer}."
     pattern, target = _attention(projected, batch, rate)
     if _is_mixture(projected):
-        x = _mixture(weights, layer, stream, projected, pattern, batch, rate)
+        x = _mixture(run, layer, stream, projected, pattern)
     else:
         shares = [a[..., None] * lift(p.v, p.source, target, batch) for a, p in zip(pattern, projected, strict=True)]
         z = sum(shares[1:], shares[0])

@@ -87,7 +87,7 @@ class Transformer(Network):
         return 4 * self.d_model if self.d_mlp is None else self.d_mlp
 
     def _fan_in(self) -> dict[str, int]:
-        """Each matrix and the number of inputs that it sums (d_model for the embeddings)."""
+        """Return each matrix and the number of inputs that it sums (d_model for the embeddings)."""
         d, sums = self.d_model, {"embed.W_E": self.d_model}
         if self.positional_embedding == "learned":
             sums["pos_embed.W_pos"] = d
@@ -98,7 +98,7 @@ class Transformer(Network):
         return sums | {"unembed.W_U": d}
 
     def shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """Every weight's name and shape, in TransformerLens' orientation (inputs first)."""
+        """Return every weight's name and shape, in TransformerLens' orientation (inputs first)."""
         d, heads, d_head, d_mlp = self.d_model, self.n_heads, self._d_head, self._d_mlp
         result: dict[str, tuple[int, ...]] = {"embed.W_E": (shape.d_vocab, d)}
         if self.positional_embedding == "learned":
@@ -124,7 +124,7 @@ class Transformer(Network):
         return result
 
     def init(self, key: Array, shape: TaskShape, dtype: Any) -> dict[str, Array]:
-        """Initial weights by name, drawn from the deviations of `init_scheme`."""
+        """Draw the initial weights by name, from the deviations of `init_scheme`."""
         d = self.d_model
         if self.init_scheme == "fan_in":
             deviations = {name: n**-0.5 for name, n in self._fan_in().items()}
@@ -143,7 +143,7 @@ class Transformer(Network):
         return self.dropout is not None
 
     def prepare(self, tokens: Array, shape: TaskShape) -> prefix_tables.Batch | Array:
-        """What `apply` wants of tokens (n, n_ctx), computed once outside the training loop; may be traced."""
+        """Compute what `apply` takes of tokens (n, n_ctx), once before the training loop; may be traced."""
         if shape.reads is not None or self.doubled_residual:
             return tokens
         return prefix_tables.prepare(tokens, shape)
@@ -154,7 +154,7 @@ class Transformer(Network):
         batch: prefix_tables.Batch | Array,
         shape: TaskShape,
     ) -> Array:
-        """Logits (n, n_classes) at the last position, the fast way, for batch = prepare(tokens, shape).
+        """Return logits (n, n_classes) at the last position, the fast way, for batch = prepare(tokens, shape).
 
         Of a task with `reads`, logits (n, n_reads, n_classes) at those positions.
         """
@@ -173,7 +173,7 @@ class Transformer(Network):
         return logits * jnp.asarray(self.output_scale, dtype)
 
     def apply_noisy(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, key: Array) -> Array:
-        """What `apply` gives, of tokens (n, n_ctx), with dropout drawn from `key`."""
+        """Return the output of `apply` for tokens (n, n_ctx), with dropout drawn from `key`."""
         rate = jnp.asarray(self.dropout, weights["embed.W_E"].dtype)
         return self._read(weights, tokens, shape, dropping(key, rate, ("hook_attn_out", "hook_mlp_out")))
 
@@ -191,7 +191,7 @@ class Transformer(Network):
         last_only: bool = False,
         reads: tuple[int, int] | None = None,
     ) -> Array:
-        """Logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx).
+        """Return logits (n, n_ctx, n_classes) at every position of tokens (n, n_ctx).
 
         hook(name, value) sees every intermediate under TransformerLens's name for it and gives what takes its place.
         last_only: the last layer's queries, MLP and logits at the last position only, (n, 1, n_classes).
@@ -257,7 +257,7 @@ class Transformer(Network):
         return hook("logits", logits * jnp.asarray(self.output_scale, dtype))
 
     def flops(self, shape: TaskShape, n_rows: int) -> float:
-        """Floating-point operations of one forward pass over n_rows inputs, counted where inputs must be told apart.
+        """Count the operations of one forward pass over n_rows inputs, where inputs must be told apart.
 
         That is every matrix product at a position whose residual stream depends on two tokens or more; look-ups,
         tables over tokens, attention patterns and elementwise work are left out. A training step is three of these.

@@ -57,11 +57,11 @@ class Ensemble:
         return {name: np.array([row[name] for row in rows], dtype) for name in rows[0]}
 
     def keys(self, lanes: Sequence[int]) -> jax.Array:
-        """One random key a member, from its seed."""
+        """Return one random key per member, from its seed."""
         return jax.vmap(jax.random.key)(np.array([self.experiments[i].seed for i in lanes], np.uint32))
 
     def raw_data(self, lanes: Sequence[int]) -> dict[str, np.ndarray]:
-        """Rows, targets and weights of some members, stacked and padded to the largest member of the ensemble."""
+        """Stack rows, targets and weights of some members, padded to the largest member of the ensemble."""
         dtype = np.dtype(self.experiments[0].dtype)
         n_train = max(len(s.train) for s in self.splits)
         n_test = max(len(s.test) for s in self.splits)
@@ -99,14 +99,14 @@ class Ensemble:
         return {name: np.stack(values) for name, values in stacked.items()}
 
     def blocks(self) -> list[list[int]]:
-        """Lanes of each block: all blocks as wide as the first, the last filled up with repeats of its last lane."""
+        """Return the lanes of each block, all equally wide: the last is filled up with repeats of its last lane."""
         width = self.width
         lanes = [list(range(i, min(i + width, self.n_members))) for i in range(0, self.n_members, width)]
         lanes[-1] += [lanes[-1][-1]] * (width - len(lanes[-1]))
         return lanes
 
     def blocks_of(self, members: Sequence[int]) -> list[list[int]]:
-        """Blocks of some members: full ones, and the rest in the narrowest power of two, filled up as above."""
+        """Return blocks of some members: full ones, and the rest in the narrowest power of two, filled up as above."""
         lanes = [list(members[i : i + self.width]) for i in range(0, len(members), self.width)]
         if lanes:
             width = min(self.width, 2 ** math.ceil(math.log2(len(lanes[-1]))))
@@ -179,7 +179,7 @@ def _inputs_for(experiment: Experiment, task: Task) -> np.ndarray:
 
 
 def build_task(experiment: Experiment) -> Task:
-    """The experiment's task, built once for equal descriptions."""
+    """Build the experiment's task, once for equal descriptions."""
     description = experiment.to_dict()["task"]
     return _build_task(json.dumps(description, sort_keys=True), experiment.task.fingerprint())
 
@@ -212,7 +212,7 @@ def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ..
 
 
 def default_every(experiment: Experiment, task: Task) -> int:
-    """Steps between evaluations where an experiment does not say."""
+    """Return the steps between evaluations that are the default of an experiment."""
     every = experiment.learner.defaults.get("evaluation", {}).get("every")
     return int(every or grokking.default_every(task.n_inputs))
 
@@ -236,7 +236,7 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
 
 
 def matmul_rate(dtype: str = "float32", seconds: float = 0.2) -> float:
-    """Best rate of a matrix product of the transformer's shape on this device, in FLOP/s."""
+    """Measure the best rate of a matrix product of the transformer's shape on this device, in FLOP/s."""
     a = jnp.ones((3830, 512), dtype)
     b = jnp.ones((512, 128), dtype)
     product = jax.jit(lambda x, y: jnp.dot(x, y, precision="highest"))
@@ -250,7 +250,7 @@ def matmul_rate(dtype: str = "float32", seconds: float = 0.2) -> float:
 
 
 def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
-    """Parameters, operations, memory, time and what would be compiled. Raises InputError as training would."""
+    """Estimate parameters, operations, memory, time and compilations. Raises InputError as training would."""
     first = experiments[0]
     task = build_task(first)
     ensemble = make_ensemble(experiments)

@@ -27,7 +27,7 @@ class _Pressed:
 
 @contextlib.contextmanager
 def deadline(moment: float) -> Iterator[None]:
-    """Training inside the block stops, saved, once `time.monotonic()` (seconds) has passed; raises OutOfTime then."""
+    """Stop training inside the block, saved, at the `time.monotonic()` of `moment`; OutOfTime is raised then."""
     before = _deadline.set(min(moment, _deadline.get()))
     try:
         yield

@@ -146,12 +146,12 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
 
 
 def is_released_layout(weights: Mapping[str, np.ndarray]) -> bool:
-    """Whether these are weights as the paper's own code stores them: W_O is one matrix for all heads."""
+    """Return whether these are weights as the paper's own code stores them: W_O is one matrix for all heads."""
     return any(weights.get(name, np.zeros(0)).ndim == 2 for name in ("blocks.0.attn.W_O", "W_O"))
 
 
 def from_released_layout(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights in our orientation: rows are inputs, W_O (n_heads, d_head, d_model).
+    """Return weights in our orientation: rows are inputs, W_O (n_heads, d_head, d_model).
 
     Released: W_E (d_model, d_vocab), W_Q/W_K/W_V (n_heads, d_head, d_model), W_O (d_model, n_heads·d_head) with heads
     outermost, W_in (d_mlp, d_model), W_out (d_model, d_mlp), W_U (d_model, d_vocab) as ours. The causal mask that the

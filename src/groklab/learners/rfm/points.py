@@ -43,11 +43,11 @@ class Pairs:
         self._spreads: dict[bool, Array] = {}
 
     def take(self, rows: Any) -> Pairs:
-        """The pairs of a slice or an index array."""
+        """Return the pairs of a slice or an index array."""
         return Pairs(self.first[rows], self.second[rows], self.p)
 
     def dense(self, dtype: Any) -> Array:
-        """(n, 2p) one-hot rows."""
+        """Return (n, 2p) one-hot rows."""
         x = np.zeros((self.n, self.d), dtype)
         rows = np.arange(self.n)
         x[rows, self.first] = 1
@@ -55,7 +55,7 @@ class Pairs:
         return x
 
     def moments(self, coefficients: Array, metric: Array) -> Array:
-        """(2p, c, 2p), a row of blocks for each symbol: its pairs with every other, and their sum with itself."""
+        """Return (2p, c, 2p), a row of blocks per symbol: its pairs with every other, and their sum with itself."""
         p, c = self.p, coefficients.shape[1]
         table = self._table_of(coefficients)
         made = np.empty((2 * p, c, 2 * p), coefficients.dtype)
@@ -68,7 +68,7 @@ class Pairs:
         return made
 
     def _table_of(self, coefficients: Array) -> Array:
-        """(p + 1, p + 1, c) coefficients at [first, second], and their sums at p; pairs may repeat in some data."""
+        """Return coefficients (p + 1, p + 1, c) at [first, second], their sums at p; pairs may occur repeatedly."""
         p = self.p
         table = np.zeros((p + 1, p + 1, coefficients.shape[1]), coefficients.dtype)
         if len(np.unique(self.first * p + self.second)) == self.n:
@@ -80,7 +80,7 @@ class Pairs:
         return table
 
     def forms(self, metric: Array, moments: Array) -> Callable[[Pairs], Array]:
-        """W[a, a] + W[p+b, p+b] + 2 W[a, p+b] with W = M T, looked up."""
+        """Return W[a, a] + W[p+b, p+b] + 2 W[a, p+b] with W = M T, looked up."""
         p, c = self.p, moments.shape[1]
         right = np.ascontiguousarray(moments[:, :, p:]).reshape(2 * p, c * p)
         mixed = (metric[:p] @ right).reshape(p, c, p)
@@ -96,14 +96,14 @@ class Pairs:
         return values
 
     def weighted(self, coefficients: Array) -> Array:
-        """(2p, c)."""
+        """Return (2p, c)."""
         sums = np.zeros((self.d, coefficients.shape[1]), coefficients.dtype)
         np.add.at(sums, self.first, coefficients)
         np.add.at(sums, self.p + self.second, coefficients)
         return sums
 
     def spread(self, centre: bool) -> Array:
-        """(2p, 2p) float64."""
+        """Return (2p, 2p) float64."""
         if centre not in self._spreads:
             sums = self._table_of(np.ones((self.n, 1)))[..., 0]
             table, total = sums[:-1, :-1], np.concatenate([sums[:-1, -1], sums[-1, :-1]])
@@ -113,7 +113,7 @@ class Pairs:
         return self._spreads[centre]
 
     def products(self, metric: Array) -> Callable[[Pairs, slice], Array]:
-        """Sums of two look-ups: rows of U = M[:, a] + M[:, p+b]."""
+        """Return sums of two look-ups: rows of U = M[:, a] + M[:, p+b]."""
         table = self._table(metric, np.add)
 
         def rows(others: Pairs, columns: slice) -> Array:
@@ -125,7 +125,7 @@ class Pairs:
         return rows
 
     def factors(self, metric: Array, scale: float) -> Callable[..., Array]:
-        """As `products`, but of exp(scale (x-z)'M(x-z)): 4p^2 exponentials instead of n^2."""
+        """Return exp(scale (x-z)'M(x-z)) in the form of `products`: 4p^2 exponentials instead of n^2."""
         table = self._table(np.exp(metric * (-2 * scale)), np.multiply)
         own = np.exp(scale * self.norms(metric))
         table[: self.p] *= own
@@ -141,7 +141,7 @@ class Pairs:
         return rows
 
     def norms(self, metric: Array) -> Array:
-        """(n,) x'Mx."""
+        """Return (n,) x'Mx."""
         diagonal, second = np.diagonal(metric), self.p + self.second
         squares: Array = diagonal[self.first] + diagonal[second] + 2 * metric[self.first, second]
         return squares
@@ -182,21 +182,21 @@ class Rows:
         self.n, self.d = x.shape
 
     def take(self, rows: Any) -> Rows:
-        """The rows of a slice or an index array."""
+        """Return the rows of a slice or an index array."""
         return Rows(self.x[rows])
 
     def dense(self, dtype: Any) -> Array:
-        """(n, d)."""
+        """Return (n, d)."""
         return self.x.astype(dtype, copy=False)
 
     def moments(self, coefficients: Array, metric: Array) -> Array:
-        """(d, c, d)."""
+        """Return (d, c, d)."""
         x = self.x.astype(coefficients.dtype, copy=False)
         seen = x @ metric
         return np.stack([(x * a[:, None]).T @ seen for a in coefficients.T], axis=1)
 
     def forms(self, metric: Array, moments: Array) -> Callable[[Rows], Array]:
-        """Matrix products, one per output."""
+        """Return matrix products, one per output."""
 
         def values(others: Rows) -> Array:
             x = others.x.astype(metric.dtype, copy=False)
@@ -206,19 +206,19 @@ class Rows:
         return values
 
     def weighted(self, coefficients: Array) -> Array:
-        """(d, c)."""
+        """Return (d, c)."""
         sums: Array = self.x.T @ coefficients
         return sums
 
     def spread(self, centre: bool) -> Array:
-        """(d, d) float64."""
+        """Return (d, d) float64."""
         x = self.x.astype(np.float64)
         if centre:
             x = x - x.mean(0)
         return matrix_power(x.T @ x, 0.5)
 
     def products(self, metric: Array) -> Callable[[Rows, slice], Array]:
-        """Matrix products."""
+        """Return matrix products."""
         right = (self.x.astype(metric.dtype, copy=False) @ metric).T
 
         def rows(others: Rows, columns: slice) -> Array:
@@ -228,7 +228,7 @@ class Rows:
         return rows
 
     def norms(self, metric: Array) -> Array:
-        """(n,) x'Mx."""
+        """Return (n,) x'Mx."""
         x = self.x.astype(metric.dtype, copy=False)
         squares: Array = np.einsum("nd,nd->n", x @ metric, x)
         return squares
