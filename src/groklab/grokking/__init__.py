@@ -15,7 +15,7 @@ EVALUATIONS = 5
 
 
 def default_every(n_inputs: int) -> int:
-    """The default cadence of evaluation: every 10 steps, every step for fewer than 1,000 inputs."""
+    """Return the default cadence of evaluation: every 10 steps, every step for fewer than 1,000 inputs."""
     return 1 if n_inputs < 1000 else 10
 
 
@@ -68,7 +68,7 @@ class Survival:
     high: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return plain JSON values."""
         return dict(vars(self))
 
 

@@ -57,7 +57,7 @@ class LearningPhase:
         return None if self.train_step is None or self.test_step is None else self.test_step - self.train_step
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return plain JSON values."""
         return dict(vars(self))
 
 
@@ -70,7 +70,7 @@ class HasCurves(Protocol):
         """The members' experiments, each with its `budget.steps`."""
 
     def curves(self, member: int = 0) -> Mapping[str, np.ndarray]:
-        """One member's metrics by name, `step` among them."""
+        """Return one member's metrics by name, `step` among them."""
 
 
 def phase_of_steps(train_step: Any, test_step: Any, gap: float | int = GAP, boundary: str = "grokking") -> np.ndarray:

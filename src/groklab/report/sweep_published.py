@@ -82,7 +82,7 @@ class Comparison:
         return self.entries.get((cell.row, cell.column))
 
     def differs(self, cell: Cell) -> bool:
-        """Whether a cell's own result is another than the published one."""
+        """Return whether a cell's own result differs from the published one."""
         entry, own = self.at(cell), self.own(cell)
         return entry is not None and own is not None and own != entry.result
 

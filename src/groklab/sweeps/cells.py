@@ -188,10 +188,10 @@ class Cell:
     # -- verdicts on grokking -----------------------------------------------------------------------------------
 
     def count(self, outcome: str) -> int:
-        """How many members have that outcome."""
+        """Return how many members have that outcome."""
         return sum(m.outcome == outcome for m in self.members)
 
-    @property
+    @cached_property
     def verdict(self) -> str:
         """One of VERDICTS: all seeds, some, or what holds where none has grokked."""
         n = len(self.members)

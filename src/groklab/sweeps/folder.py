@@ -150,12 +150,12 @@ class Sweep:
         return str(self.description["packing"])
 
     def experiment(self, member: int) -> Experiment:
-        """A member's experiment; raises InputError for one that does not exist."""
+        """Return a member's experiment; raises InputError for one that does not exist."""
         self._check(member)
         return self._experiments([member])[0]
 
     def run(self, member: int) -> tuple[Run, int]:
-        """The run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
+        """Return the run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
         self._check(member)
         its_pack = self.packs[self.members[member]["pack"]]
         return Run(its_pack.path), its_pack.members.index(member)
@@ -165,7 +165,7 @@ class Sweep:
             raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
 
     def experiments_of(self, pack: int) -> list[Experiment]:
-        """The experiments of a pack's members, in the pack's order."""
+        """Return the experiments of a pack's members, in the pack's order."""
         experiments = self._experiments(self.packs[pack].members)
         if run_name(experiments) != self.packs[pack].path.name:
             raise InputError(
@@ -197,7 +197,7 @@ class Sweep:
         return self.stop_file.exists() or not (self.path / "sweep.json").exists()
 
     def failures(self) -> dict[str, str]:
-        """Why packs failed, by the name of their run."""
+        """Return why packs failed, by the name of their run."""
         path = self.path / "failures.json"
         try:
             return {str(k): str(v) for k, v in dict(storage.read_json(path)).items()} if path.exists() else {}
@@ -215,7 +215,7 @@ class Sweep:
         return table_of(self, self._records.rows) if table is None else table
 
     def curves(self, member: int | None = None) -> pl.DataFrame:
-        """Columns member, step, losses and accuracies, thinned to some 200 steps, log-spaced; None: of all members."""
+        """Return columns member, step, losses and accuracies of one member or of all, thinned to some 200 steps."""
         curves = read_table(self.path / "curves.parquet", CURVE_SCHEMA)
         if curves is None:
             curves = curves_of(self._records.curves)
@@ -235,7 +235,7 @@ class Sweep:
         return "finished" if states <= {*ENDED, "failed"} else "interrupted"
 
     def summary(self) -> dict[str, Any]:
-        """One JSON object: how many members have finished, diverged and failed, and how many are of each phase."""
+        """Return counts of members that finished, diverged and failed, and of each phase, as JSON values."""
         rows = self.table
         counts = dict(rows["status"].value_counts().iter_rows())
         ended = rows.filter(pl.col("status").is_in(ENDED))
@@ -260,7 +260,7 @@ class Sweep:
 
 
 def empty_rows(sweep: Sweep) -> list[Row]:
-    """The rows of a sweep before anything is trained."""
+    """Return the rows of a sweep before anything is trained."""
     rows = []
     for number, member in enumerate(sweep.members):
         row: Row = dict.fromkeys(SCHEMA)
@@ -329,7 +329,7 @@ def _reason(known: dict[str, Any], row: Row, status: dict[str, Any]) -> str | No
 
 
 def table_of(sweep: Sweep, rows: Sequence[Row]) -> pl.DataFrame:
-    """The rows as a frame, with one column for each key of the grid."""
+    """Return rows as a frame, with one column for each key of the grid."""
     frame = pl.DataFrame([{k: row.get(k) for k in SCHEMA} for row in rows], schema=SCHEMA)
     keys = [
         pl.Series(key, _column([sweep.points[row["point"]][key] for row in rows]), strict=False)
@@ -341,7 +341,7 @@ def table_of(sweep: Sweep, rows: Sequence[Row]) -> pl.DataFrame:
 
 
 def curves_of(packs: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
-    """The curves of all packs in one frame."""
+    """Return the curves of all packs in one frame."""
     return pl.concat([pl.DataFrame(schema=CURVE_SCHEMA), *packs.values()]).sort("member", "step")
 
 
@@ -385,7 +385,7 @@ class SweepRecords:
             self.rows[row["member"]] |= row
 
     def is_done(self, number: int) -> bool:
-        """Whether all of a pack's members have been trained to their end."""
+        """Return whether all of a pack's members have been trained to their end."""
         return all(self.rows[m]["status"] in ENDED for m in self.sweep.packs[number].members)
 
     def fail(self, number: int, reason: str) -> None:

@@ -162,7 +162,7 @@ def _sentence(members: int, groups: int, packs: list[Pack], why: str) -> str:
 
 
 def padding(packs: Sequence[Pack], sizes: Sequence[int]) -> float:
-    """The largest share of training rows that only pad, over the packs."""
+    """Return the largest share of training rows that only pad, over the packs."""
     return max(
         1 - sum(sizes[i] for i in p.members) / (len(p.members) * max(sizes[i] for i in p.members)) for p in packs
     )

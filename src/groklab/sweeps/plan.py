@@ -257,7 +257,7 @@ def _check_trained(key: str) -> None:
 
 
 def points(grid: Grid) -> list[dict[str, Any]]:
-    """Every point of the product, the first key varying slowest; one empty point without keys."""
+    """Return every point of the product, the first key varying slowest; one empty point without keys."""
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ class Study:
         return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
 
     def slice_name(self, i: int) -> str:
-        """What a slice is held at, in words; '' where the grid has no further settings."""
+        """Return what a slice is held at, in words; '' where the grid has no further settings."""
         names = []
         for key, value in self.slices[i].at.items():
             seen = list({json.dumps(s.at[key]): s.at[key] for s in self.slices}.values())
@@ -195,15 +196,14 @@ def curves_of(sweep: Sweep) -> dict[int, pl.DataFrame]:
 
 def phase_counts(part: Slice) -> dict[str, int]:
     """Return the number of cells by the phase of their majority, and of those without one."""
-    counts: dict[str, int] = {p: sum(c.majority == p for c in part.cells) for p in PHASES}
-    counts["no majority"] = sum(len(c.leading) > 1 for c in part.cells)
-    counts["pending"] = sum(not c.leading for c in part.cells)
-    return counts
+    counts = Counter(c.majority or ("no majority" if c.leading else "pending") for c in part.cells)
+    return {name: counts[name] for name in (*PHASES, "no majority", "pending")}
 
 
 def verdict_counts(part: Slice) -> dict[str, int]:
     """Return the number of cells by verdict."""
-    return {v: sum(c.verdict == v for c in part.cells) for v in VERDICTS}
+    counts = Counter(c.verdict for c in part.cells)
+    return {v: counts[v] for v in VERDICTS}
 
 
 def phase_summary(study: Study, part: Slice) -> str:
