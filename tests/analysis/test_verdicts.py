@@ -17,12 +17,12 @@ import groklab as gl
 from corpus import Corpus
 from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitAnalysis
 from groklab.analysis.features import FeatureAnalysis, TurningPoints
+from groklab.analysis.key_frequencies import analyse_operation
 from groklab.analysis.model import Section
 from groklab.analysis.representations import RepresentationAnalysis
 from groklab.cli import main
 from groklab.figures.context import RunContext
 from groklab.measures.grid import grid_of
-from groklab.measures.training_stages import TrainingStages
 from groklab.report import write_report
 from groklab.report.run_page import run_page
 from groklab.tasks.arithmetic import Arithmetic
@@ -87,9 +87,19 @@ def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitAnal
     task = Arithmetic(p=23).build()
     final = {"loss": 0.5, "restricted_loss": 0.25} | ({} if fve is None else {"logit_fve": fve})
     values = {k: np.array([v]) for k, v in final.items()}
-    phases = TrainingStages(None, None, None)
+    grid = grid_of(task)
+    operation = analyse_operation(task.name, grid, task, [0], values, pl.DataFrame())
     return CircuitAnalysis(
-        task, None, grid_of(task), keys, "given", {}, [0], values, pl.DataFrame(), phases, parts={}, left_out={}
+        **vars(operation),
+        task=task,
+        network=None,
+        grid=grid,
+        key_frequencies=keys,
+        rule="given",
+        weights={},
+        metrics=pl.DataFrame(),
+        parts={},
+        left_out={},
     )
 
 

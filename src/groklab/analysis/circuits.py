@@ -16,16 +16,13 @@ from groklab.analysis.key_frequencies import (
     PATIENCE,
     RULES,
     STAGES_RULE,
+    OperationAnalysis,
+    analyse_operation,
     few_stand_out,
     follow,
     key_frequencies_of,
     name_of_rule,
-    restricted_and_excluded,
-    stages_of,
-    stages_sentence,
-    stages_to_dict,
     too_large,
-    trajectory_to_dict,
 )
 from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
 from groklab.errors import InputError
@@ -37,10 +34,9 @@ from groklab.measures.fourier import Spectrum2D, component_norms, embedding_matr
 from groklab.measures.frequencies import Directions, residue_map
 from groklab.measures.grid import Grid, grid_of
 from groklab.measures.neurons import WELL_EXPLAINED, Neurons
-from groklab.measures.training_stages import TrainingStages
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
-from groklab.text import first_of, jsonable, listed, loss_of, percent, times
+from groklab.text import first_of, listed, loss_of, percent, times
 
 Share = Literal["all", "part", "none"]
 
@@ -99,8 +95,8 @@ def label_of(intervention: str, of_sum: str) -> str:
     return LABELS.get(intervention, intervention.replace("_", " ")).replace("SUM", of_sum)
 
 
-@dataclass(frozen=True)
-class CircuitAnalysis(ModelAnalysis):
+@dataclass(frozen=True, kw_only=True)
+class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
     """A network's final model and how it formed, judged by the Fourier components of its logits.
 
     Args:
@@ -110,10 +106,7 @@ class CircuitAnalysis(ModelAnalysis):
         key_frequencies: of the final model, by `rule`.
         rule: a key of `RULES`.
         weights: the final model's.
-        steps: the checkpoints that were measured.
-        trajectory: values of the measure `progress` at these steps, arrays (n_steps, …).
         metrics: the member's evaluations, with the columns step, train_loss, test_loss, test_accuracy and weight_norm.
-        stages: where the stages of training end.
         parts: results of other measures of the final model, by name.
         left_out: the reason of each measure that is missing among them, by name.
     """
@@ -124,10 +117,7 @@ class CircuitAnalysis(ModelAnalysis):
     key_frequencies: tuple[int, ...]
     rule: str
     weights: Weights
-    steps: list[int]
-    trajectory: Mapping[str, np.ndarray]
     metrics: pl.DataFrame
-    stages: TrainingStages
     parts: Mapping[str, Mapping[str, Any]]
     left_out: Mapping[str, str]
 
@@ -159,16 +149,6 @@ class CircuitAnalysis(ModelAnalysis):
         return self.key_frequencies if self.few else ()
 
     @property
-    def uniform(self) -> float:
-        """The loss of guessing evenly among the answers."""
-        return float(np.log(self.task.n_answers))
-
-    @property
-    def sum(self) -> str:
-        """What the answer is a function of, in print."""
-        return "a + b" if self.grid.direction > 0 else "a − b"
-
-    @property
     def logit_fve(self) -> float | None:
         """Share of the variance of the centred logits that the sum of cosines explains.
 
@@ -183,21 +163,15 @@ class CircuitAnalysis(ModelAnalysis):
             return None
         return "all" if self.logit_fve >= COMPUTES else "part" if self.logit_fve >= PARTLY else "none"
 
-    def last(self, name: str) -> float:
-        """Return a number of the final model, NaN where there is none."""
-        return float(self.trajectory[name][-1]) if name in self.trajectory else float("nan")
-
     def to_dict(self) -> dict[str, Any]:
         """Return the final values, the stages of training, and values by step and by frequency."""
         neurons = self.part("neurons", Neurons) if "neurons" in self.parts else None
         return {
             "rule": self.rule,
             "key_frequencies": list(self.key_frequencies),
-            **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
+            **self.values_to_dict(),
             "well_explained_neurons": None if neurons is None else neurons.well_explained_neurons,
             "n_neurons": None if neurons is None else len(neurons.fve),
-            "training_stages": stages_to_dict(self.stages),
-            **trajectory_to_dict(self.steps, self.trajectory),
         }
 
     def verdict(self) -> str:
@@ -265,12 +239,6 @@ class CircuitAnalysis(ModelAnalysis):
             return f"Its key frequencies are {rule}: nearly all there are, so what is written of them says little."
         return f"Its key frequencies, of 1 to {self.p // 2}, are {rule}."
 
-    def losses_sentence(self) -> str:
-        """Return the restricted and the excluded loss."""
-        losses = (self.last(k) for k in ("restricted_loss", "loss", "excluded_loss", "train_loss"))
-        text = restricted_and_excluded(self.sum, *losses)
-        return f"{text[0].upper()}{text[1:]}, even guesses {loss_of(self.uniform)})."
-
     def fit_sentences(self) -> list[str]:
         """Return the coefficients of the cosines and the loss of their sum alone; nothing without such a fit."""
         if "alpha" not in self.trajectory:
@@ -282,13 +250,10 @@ class CircuitAnalysis(ModelAnalysis):
             f"training set, {test} on the test set).",
         ]
 
-    def stages_sentence(self) -> str:
-        """Return where the stages of training end, and when the restricted loss began to fall."""
+    def _stages_note(self) -> str:
         early = self._early()
         note = f"; {early}" if early else ""
-        if not self.few:
-            note += "; with so many key frequencies this says little"
-        return stages_sentence(self.stages, self.steps, note)
+        return note if self.few else f"{note}; with so many key frequencies this says little"
 
     def _early(self) -> str:
         """Return that the restricted loss fell before the test loss, where it did."""
@@ -562,16 +527,14 @@ def analyse_circuit(
         columns = {k: values[k] for k in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")}
         metrics = pl.DataFrame({"step": steps, **columns, "weight_norm": np.sqrt(values["sum_of_squares"])})
     return CircuitAnalysis(
-        task,
-        network,
-        grid,
-        keys,
-        name_of_rule(task, rule, frequencies),
-        final,
-        steps,
-        values,
-        metrics,
-        stages_of(steps, values["excluded_loss"], metrics, "test_accuracy"),
-        parts,
-        left_out,
+        **vars(analyse_operation(task.name, grid, task, steps, values, metrics)),
+        task=task,
+        network=network,
+        grid=grid,
+        key_frequencies=keys,
+        rule=name_of_rule(task, rule, frequencies),
+        weights=final,
+        metrics=metrics,
+        parts=parts,
+        left_out=left_out,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from groklab.analysis.checkpoints import Progress, Weights, no_progress, readabl
 from groklab.analysis.model import NotApplicable, Scope
 from groklab.measures.fourier import check_frequencies
 from groklab.measures.frequencies import default_rule, find_frequencies
+from groklab.measures.grid import Grid
 from groklab.measures.progress import models_at_once, trajectory
 from groklab.measures.training_stages import FEWEST, RULE, TrainingStages, training_stages
 from groklab.store.thinning import thin_evenly
@@ -39,6 +42,114 @@ RULES = {
 STAGES_RULE = f"Stages of training: {RULE}."
 
 
+@dataclass(frozen=True, kw_only=True)
+class OperationAnalysis:
+    """The measure `progress` of one operation, whose answer is a function of a + b or a − b, along checkpoints.
+
+    Args:
+        name: the task's, or in a mixture the operation's.
+        direction: +1 for a + b, -1 for a − b.
+        uniform: the loss of guessing evenly among the answers.
+        steps: the checkpoints that were measured.
+        trajectory: values of the measure at these steps, arrays (n_steps, …).
+        stages: where the stages of training end.
+    """
+
+    name: str
+    direction: int
+    uniform: float
+    steps: list[int]
+    trajectory: Mapping[str, np.ndarray]
+    stages: TrainingStages
+
+    @property
+    def sum(self) -> str:
+        """What the answer is a function of, in print."""
+        return "a + b" if self.direction > 0 else "a − b"
+
+    def last(self, name: str) -> float:
+        """Return a number of the final model, NaN where there is none."""
+        return float(self.trajectory[name][-1]) if name in self.trajectory else float("nan")
+
+    def values_to_dict(self) -> dict[str, Any]:
+        """Return the final values, the stages of training, and values by step and by frequency."""
+        ends = {f"{name}_ends": step for name, step in vars(self.stages).items()}
+        by_step, by_frequency = ({k: v for k, v in self.trajectory.items() if v.ndim == n} for n in (1, 2))
+        return {
+            **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
+            "training_stages": {**ends, "rule": RULE},
+            "trajectory": {"step": list(self.steps), **jsonable(by_step)},
+            "by_frequency": jsonable(by_frequency),
+        }
+
+    def losses_sentence(self, named: bool = False) -> str:
+        """Return the restricted and the excluded loss; named: begin with the operation."""
+        start = f"{self.name}: with" if named else "With"
+        restricted, own, excluded, train = (
+            loss_of(self.last(k)) for k in ("restricted_loss", "loss", "excluded_loss", "train_loss")
+        )
+        return (
+            f"{start} those frequencies of {self.sum} alone in the logits the loss on all pairs is {restricted} "
+            f"(restricted; its own {own}); with all else but them the training loss is {excluded} (excluded; its own "
+            f"{train}, even guesses {loss_of(self.uniform)})."
+        )
+
+    def stages_sentence(self) -> str:
+        """Return where the stages of training end."""
+        ends = {name.replace("_", " "): step for name, step in vars(self.stages).items()}
+        reached = [f"{name} ends at step {step:,}" for name, step in ends.items() if step is not None]
+        if len(self.steps) < FEWEST:
+            kept = "is one" if len(self.steps) == 1 else f"are {len(self.steps)}"
+            return f"The ends of the stages need {FEWEST} checkpoints; there {kept}."
+        last = f"{self.steps[-1]:,}"
+        if not reached:
+            return f"No stage ended by step {last}: excluded loss did not rise and test accuracy did not pass 50%."
+        missing = [name for name, step in ends.items() if step is None]
+        more = f"; the end of {missing[0]} was not reached by step {last}" if missing else ""
+        text = listed(reached)
+        return f"{text[0].upper()}{text[1:]}{self._stages_note()}{more}."
+
+    def _stages_note(self) -> str:
+        """Return what else there is to know of the stages, as clauses with their semicolons."""
+        return ""
+
+
+def analyse_operation(
+    name: str,
+    grid: Grid,
+    task: Task,
+    steps: list[int],
+    values: Mapping[str, np.ndarray],
+    metrics: pl.DataFrame,
+    accuracy: str = "test_accuracy",
+) -> OperationAnalysis:
+    """Return the analysis of one operation.
+
+    Args:
+        name: the task's, or in a mixture the operation's.
+        grid: the operation's.
+        task: the task that holds it.
+        steps: the checkpoints that were measured.
+        values: of the measure `progress` at these steps, arrays (n_steps, …).
+        metrics: the member's evaluations by step.
+        accuracy: the column of the operation's test accuracy, without which there are no stages.
+    """
+    stages = TrainingStages(None, None, None)
+    if accuracy in metrics.columns:
+        columns = {k: metrics[k].cast(pl.Float64).to_numpy() for k in (accuracy, "weight_norm")}
+        evaluated, generalised = metrics["step"].to_numpy(), np.nan_to_num(columns[accuracy])
+        squares = columns["weight_norm"] ** 2
+        stages = training_stages(np.array(steps), values["excluded_loss"], evaluated, generalised, squares)
+    return OperationAnalysis(
+        name=name,
+        direction=grid.direction,
+        uniform=math.log(task.n_answers),
+        steps=steps,
+        trajectory=values,
+        stages=stages,
+    )
+
+
 def few_stand_out(key_frequencies: Sequence[int], p: int) -> bool:
     """Return whether few frequencies stand out, at most half of all; of an unstructured model the rule names most."""
     return 2 * len(key_frequencies) <= p // 2
@@ -62,21 +173,6 @@ def key_frequencies_of(
 def name_of_rule(task: Task, rule: str | None, frequencies: Sequence[int] | None) -> str:
     """Return the rule of the key frequencies, a key of `RULES`."""
     return "given" if frequencies is not None else rule or default_rule(task)
-
-
-def stages_of(steps: Sequence[int], excluded_loss: np.ndarray, metrics: pl.DataFrame, accuracy: str) -> TrainingStages:
-    """Return where the stages of training end; accuracy: the column of the test accuracy."""
-    columns = {k: metrics[k].cast(pl.Float64).to_numpy() for k in (accuracy, "weight_norm")}
-    evaluated, generalised = metrics["step"].to_numpy(), np.nan_to_num(columns[accuracy])
-    return training_stages(np.array(steps), excluded_loss, evaluated, generalised, columns["weight_norm"] ** 2)
-
-
-def trajectory_to_dict(steps: Sequence[int], values: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return numbers by step as `trajectory`, and those that each frequency has as `by_frequency`."""
-    return {
-        "trajectory": {"step": list(steps), **jsonable({k: v for k, v in values.items() if v.ndim == 1})},
-        "by_frequency": jsonable({k: v for k, v in values.items() if v.ndim == 2}),
-    }
 
 
 def follow(
@@ -112,32 +208,3 @@ def follow(
             measured += loaded
         progress(min(i + AT_ONCE, len(steps)), len(steps))
     return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-
-
-def restricted_and_excluded(of_sum: str, restricted: float, own: float, excluded: float, train: float) -> str:
-    """Return how the losses with the key frequencies alone and without them are worded, as the end of a sentence."""
-    return (
-        f"with those frequencies of {of_sum} alone in the logits the loss on all pairs is {loss_of(restricted)} "
-        f"(restricted; its own {loss_of(own)}); with all else but them the training loss is {loss_of(excluded)} "
-        f"(excluded; its own {loss_of(train)}"
-    )
-
-
-def stages_sentence(stages: TrainingStages, steps: Sequence[int], note: str = "") -> str:
-    """Return where the stages of training end; note: a clause that follows, with its semicolon."""
-    ends = {name.replace("_", " "): step for name, step in vars(stages).items()}
-    reached = [f"{name} ends at step {step:,}" for name, step in ends.items() if step is not None]
-    if len(steps) < FEWEST:
-        kept = "is one" if len(steps) == 1 else f"are {len(steps)}"
-        return f"The ends of the stages need {FEWEST} checkpoints; there {kept}."
-    if not reached:
-        return f"No stage ended by step {steps[-1]:,}: excluded loss did not rise and test accuracy did not pass 50%."
-    missing = [name for name, step in ends.items() if step is None]
-    more = f"; the end of {missing[0]} was not reached by step {steps[-1]:,}" if missing else ""
-    text = listed(reached)
-    return f"{text[0].upper()}{text[1:]}{note}{more}."
-
-
-def stages_to_dict(stages: TrainingStages) -> dict[str, Any]:
-    """Return the ends of the stages, and the rule."""
-    return {**{f"{name}_ends": step for name, step in vars(stages).items()}, "rule": RULE}

@@ -19,23 +19,20 @@ from groklab.analysis.key_frequencies import (
     PATIENCE,
     RULES,
     STAGES_RULE,
+    OperationAnalysis,
+    analyse_operation,
     few_stand_out,
     follow,
     key_frequencies_of,
     name_of_rule,
-    restricted_and_excluded,
-    stages_of,
-    stages_sentence,
-    stages_to_dict,
     too_large,
-    trajectory_to_dict,
 )
 from groklab.analysis.model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
 from groklab.errors import InputError
 from groklab.experiment.schema import Experiment
 from groklab.measures import MEASURES
 from groklab.measures.grid import grids_of
-from groklab.measures.training_stages import FEWEST, TrainingStages
+from groklab.measures.training_stages import FEWEST
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
 from groklab.text import jsonable, listed, loss_of, percent
@@ -48,67 +45,6 @@ PARTS: dict[Scope, tuple[str, ...]] = {
     "explanation": ("logits_2d",),
     "page": ("logits_2d", "logit_parts"),
 }
-
-
-@dataclass(frozen=True)
-class OperationAnalysis:
-    """One operation whose answer is a function of a + b or a − b.
-
-    Args:
-        name: its formula.
-        direction: +1 for a + b, -1 for a − b.
-        uniform: the loss of guessing evenly.
-        steps: the checkpoints that were measured.
-        trajectory: values of the measure `progress` at these steps, arrays (n_steps, …).
-        stages: where the stages of training end.
-    """
-
-    name: str
-    direction: int
-    uniform: float
-    steps: list[int]
-    trajectory: Mapping[str, np.ndarray]
-    stages: TrainingStages
-
-    @property
-    def sum(self) -> str:
-        """What the answer is a function of, in print."""
-        return "a + b" if self.direction > 0 else "a − b"
-
-    def last(self, name: str) -> float:
-        """Return a number of the final model."""
-        return float(self.trajectory[name][-1])
-
-    def sentence(self) -> str:
-        """Return the restricted and the excluded loss."""
-        losses = (self.last(k) for k in ("restricted_loss", "loss", "excluded_loss", "train_loss"))
-        text = restricted_and_excluded(self.sum, *losses)
-        return f"{self.name}: {text}, even guesses {loss_of(self.uniform)})."
-
-    def sentences(self) -> list[str]:
-        """Return losses, the fit by cosines, and where the stages of training end."""
-        loss, train, test = (loss_of(self.last(k)) for k in ("loss", "train_loss", "test_loss"))
-        sentences = [
-            self.sentence(),
-            f"Its loss is {loss} on all pairs ({train} on the training set, {test} on the test set), and its test "
-            f"accuracy {percent(self.last('test_accuracy'))}.",
-        ]
-        if "logit_fve" in self.trajectory:
-            fve = percent(self.last("logit_fve"))
-            sentences.append(f"Cosines of {self.sum} less the answer explain {fve} of the variance of its logits.")
-        if len(self.steps) >= FEWEST:
-            sentences.append(stages_sentence(self.stages, self.steps))
-        return sentences
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `CircuitAnalysis.to_dict` gives of a task alone, and the operation's name and direction."""
-        return {
-            "operation": self.name,
-            "direction": self.direction,
-            **jsonable({k: v[-1] for k, v in self.trajectory.items()}),
-            "training_stages": stages_to_dict(self.stages),
-            **trajectory_to_dict(self.steps, self.trajectory),
-        }
 
 
 @dataclass(frozen=True)
@@ -157,7 +93,9 @@ class MixtureAnalysis(ModelAnalysis):
             "rule": self.rule,
             "key_frequencies": list(self.key_frequencies),
             **values,
-            "operations": [operation.to_dict() for operation in self.operations],
+            "operations": [
+                {"operation": one.name, "direction": one.direction, **one.values_to_dict()} for one in self.operations
+            ],
             "left_out": list(self.left_out),
         }
 
@@ -185,7 +123,7 @@ class MixtureAnalysis(ModelAnalysis):
         """Return the verdict, how frequencies were chosen, and the losses of each operation."""
         if self.key_frequencies is None:
             return [self.verdict(), f"{self.reason}."]
-        operations = (one.sentence() for one in self.operations)
+        operations = (one.losses_sentence(named=True) for one in self.operations)
         return [self.verdict(), self.rule_sentence(), *operations, *map(_left_out_sentence, self.left_out)]
 
     def sections(self) -> list[Section]:
@@ -193,7 +131,7 @@ class MixtureAnalysis(ModelAnalysis):
         rule = [] if self.key_frequencies is None else [self.rule_sentence()]
         sections = [Section("Frequencies of the weights", [*rule, *self.sparsity_sentences()])]
         for operation in self.operations:
-            sentences = [*operation.sentences(), *self._components(operation.name)]
+            sentences = [*_operation_sentences(operation), *self._components(operation.name)]
             sections.append(Section(f"Operation {operation.name}", sentences))
         names = self.left_out or (self.task.algebra.operations if self.key_frequencies is None else ())
         for name in names:
@@ -235,6 +173,20 @@ class MixtureAnalysis(ModelAnalysis):
         return [f"The largest components of its logits, of a · of b: {', '.join(largest[:NAMED])}."]
 
 
+def _operation_sentences(operation: OperationAnalysis) -> list[str]:
+    """Return losses, the fit by cosines, and where the stages of training end."""
+    loss, train, test = (loss_of(operation.last(k)) for k in ("loss", "train_loss", "test_loss"))
+    sentences = [
+        operation.losses_sentence(named=True),
+        f"Its loss is {loss} on all pairs ({train} on the training set, {test} on the test set), and its test accuracy "
+        f"{percent(operation.last('test_accuracy'))}.",
+    ]
+    if "logit_fve" in operation.trajectory:
+        fve = percent(operation.last("logit_fve"))
+        sentences.append(f"Cosines of {operation.sum} less the answer explain {fve} of the variance of its logits.")
+    return [*sentences, operation.stages_sentence()] if len(operation.steps) >= FEWEST else sentences
+
+
 def _left_out_sentence(operation: str) -> str:
     return f"{operation} is not a function of a + b or a − b, so it has no restricted loss."
 
@@ -271,12 +223,7 @@ def analyse_mixture(
         for i, (name, grid) in enumerate(grids.items()):
             own = {k: v[:, i] for k, v in values.items() if not np.isnan(v[:, i]).all()}
             accuracy = f"test_accuracy_op{task.algebra.operations.index(name)}"
-            stages = (
-                stages_of(steps, own["excluded_loss"], metrics, accuracy)
-                if accuracy in metrics.columns
-                else TrainingStages(None, None, None)
-            )
-            operations.append(OperationAnalysis(name, grid.direction, math.log(task.n_answers), steps, own, stages))
+            operations.append(analyse_operation(name, grid, task, steps, own, metrics, accuracy))
     parts: dict[str, Mapping[str, Any]] = {}
     for part in PARTS[scope]:
         with contextlib.suppress(InputError):

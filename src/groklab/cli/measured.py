@@ -13,7 +13,6 @@ from rich.text import Text
 from groklab.analysis.analysing import Analysis
 from groklab.analysis.circuits import CircuitAnalysis
 from groklab.analysis.features import FeatureAnalysis
-from groklab.analysis.key_frequencies import stages_sentence
 from groklab.analysis.mixtures import MixtureAnalysis
 from groklab.analysis.model import NotApplicable
 from groklab.text import jsonable
@@ -59,7 +58,7 @@ def print_analysis(analysis: Analysis, console: Console, seed: str = "") -> None
         _print_sentences(model.sparsity_sentences(), console)
         for operation in model.operations:
             console.print(f"\n[underline]{operation.name}[/underline]")
-            _print_sentences([stages_sentence(operation.stages, operation.steps)], console)
+            _print_sentences([operation.stages_sentence()], console)
             _print_trajectory({"step": operation.steps, **operation.trajectory}, COLUMNS, console)
         console.print("\nmore of each operation: --measure logit_parts, --measure logits_2d", style="dim")
     elif isinstance(model, FeatureAnalysis):
