@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from groklab.figures.context import RunContext
-from groklab.figures.panels import axis_suffix, joined_lines, marks
+from groklab.figures.panels import axis_suffix, domain, joined_lines, marks
 from groklab.figures.registry import Drawing, figure
 from groklab.figures.theme import DASHES, GREEN, PINK, SERIES, TEST, TRAIN, Figure, log_axis, log_heights, styled
 from groklab.store.thinning import thin, thin_evenly
@@ -268,7 +268,7 @@ def _in_two_panels(
         if axis.get("type") == "log":
             values = [v for column, *_ in own for v in frame[column].to_list() if v is not None]
             axis = log_heights(values, axis["title"]["text"])
-        layout[f"yaxis{suffix}"] = {**axis, "domain": [[0.54, 1], [0, 0.46]][panel], "anchor": f"x{suffix}"}
+        layout[f"yaxis{suffix}"] = {**axis, "domain": domain(1 - panel, 2, 0.08), "anchor": f"x{suffix}"}
         for column, name, colour in own:
             line = _members_lines(frame, column, name, colour, members)
             # the first panel's legend names the lines of both, where they are the same

@@ -10,14 +10,12 @@ import polars as pl
 
 from groklab.errors import InputError
 from groklab.figures.context import RunContext
-from groklab.figures.panels import axis_suffix, bars_by_step, note, slider_frames
+from groklab.figures.panels import axis_suffix, bars_by_step, domain, note, slider_frames
 from groklab.figures.registry import Drawing, figure
 from groklab.figures.theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, slider, styled
 from groklab.measures import fourier
 from groklab.text import listed, percent
 
-#: A frequency stands out if it carries at least this share of the power and twice an even one.
-STRONG = 0.05
 #: Frequencies that a sentence names; where more carry the embedding, none is.
 MANY = 10
 #: Points of a panel that have their residue in print; the others name it when pointed at.
@@ -73,7 +71,7 @@ def _spectrum_sentence(spectrum: pl.DataFrame, ginis: Sequence[float]) -> str:
     shares = dict(last.select("frequency", "share").iter_rows())
     change = "went from {:.2f} to {:.2f}" if len(ginis) > 1 else "is {:.2f}"
     concentration = f"the Gini coefficient of the components {change.format(*ginis)}"
-    carrying = [k for k, share in shares.items() if share >= STRONG]
+    carrying = [k for k, share in shares.items() if share >= fourier.CARRIES]
     even = f"{1 / len(shares):.0%}"
     if not 0 < len(carrying) <= MANY:
         low, high = percent(min(shares.values()), 0), percent(max(shares.values()), 0)
@@ -124,9 +122,9 @@ def spectrum_frame(embeddings: Mapping[int, np.ndarray]) -> pl.DataFrame:
 
 
 def strong_frequencies(spectrum: pl.DataFrame) -> list[int]:
-    """Return the frequencies that stand out at the last step of a `spectrum_frame`, strongest first."""
+    """Return the frequencies that carry the last step of a `spectrum_frame` and have twice an even share."""
     last = spectrum.filter(pl.col("step") == pl.col("step").max())
-    bar = max(STRONG, 2 / max(len(last), 1))
+    bar = max(fourier.CARRIES, 2 / max(len(last), 1))
     return last.filter(pl.col("share") >= bar).sort("share", descending=True)["frequency"].to_list()
 
 
@@ -224,12 +222,13 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
         frame: as `plane_frame` returns it; the first four frequencies are shown.
     """
     frequencies = frame["frequency"].unique(maintain_order=True).to_list()[:4]
+    n, rows = len(frequencies), -(-len(frequencies) // 2)
     steps = frame["step"].unique().sort().to_list()
     grouped = frame.sort("place").group_by("frequency", "step", maintain_order=True)
     circles = {(k, s): _closed(rows) for (k, s), rows in grouped}
     layout: dict[str, Any] = {
         "width": 760,
-        "height": 420 if len(frequencies) == 2 else 760,
+        "height": 420 if n == 2 else 760,
         "annotations": [],
         "showlegend": False,
         "margin": {"l": 12, "r": 12, "t": 32, "b": 12},
@@ -240,7 +239,7 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
         suffix = axis_suffix(i)
         traces.append({**_points(circles[k, steps[-1]]), "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"})
         reach = 1.18 * max(float(np.nanmax(np.abs(circles[k, s]["xy"]))) for s in steps)
-        across, up = _domains(i, len(frequencies))
+        across, up = domain(i % 2, min(n, 2), 0.04), domain(rows - 1 - i // 2, rows, 0.08)
         blank = {
             "showgrid": False,
             "showline": False,
@@ -296,17 +295,6 @@ def _points(circle: dict[str, np.ndarray]) -> dict[str, Any]:
         "cliponaxis": False,
         "hovertemplate": "residue %{customdata}<extra></extra>",
     }
-
-
-def _domains(panel: int, panels: int) -> tuple[list[float], list[float]]:
-    """Return a panel's [left, right] and [bottom, top], as shares of the figure: two panels in each row."""
-    if panels == 1:
-        return [0.0, 1.0], [0.0, 1.0]
-    row, column = divmod(panel, 2)
-    across = [0.0, 0.48] if column == 0 else [0.52, 1.0]
-    if panels == 2:
-        return across, [0.0, 1.0]
-    return across, [0.54, 1.0] if row == 0 else [0.0, 0.46]
 
 
 def _step(step: int) -> pl.Expr:

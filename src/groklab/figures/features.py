@@ -11,7 +11,7 @@ import polars as pl
 from groklab.analysis.features import block_frame, eigenvalue_frame, matrix_frame, power_frame
 from groklab.figures.context import RunContext
 from groklab.figures.heatmaps import BAR, SCALE, square_axes
-from groklab.figures.panels import axis_suffix, bars_by_step, by_step, note, slider_frames
+from groklab.figures.panels import axis_suffix, bars_by_step, by_step, domain, note, slider_frames
 from groklab.figures.registry import Drawing, feature_figure
 from groklab.figures.theme import DIVERGING, FAINT, GREEN, MUTED, TEST, Figure, slider, styled
 from groklab.store.thinning import thin_evenly
@@ -115,7 +115,7 @@ def feature_matrices(frame: pl.DataFrame, *, reordered: bool = False) -> Figure:
         suffix = axis_suffix(i)
         place = np.concatenate([order, p + order])
         places.append(np.ix_(place, place))
-        x = [0.0, 1.0] if len(orders) == 1 else [0.56 * i, 0.44 + 0.56 * i]
+        x = domain(i, len(orders), 0.12)
         traces.append(
             {
                 "type": "heatmap",

@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.analysis.circuits import CircuitAnalysis
 from groklab.figures.context import RunContext
-from groklab.figures.panels import axis_suffix, note
+from groklab.figures.panels import axis_suffix, domain, note
 from groklab.figures.registry import Drawing, circuit_figure, figure
 from groklab.figures.theme import SEQUENTIAL, Figure, styled
 from groklab.measures import MEASURES
@@ -126,7 +126,7 @@ def input_maps(frame: pl.DataFrame, *, shared: bool = False, percent: bool = Fal
         p = int(len(grid) ** 0.5)
         suffix = axis_suffix(i)
         row, column = divmod(i, across)
-        x, y = _domain(column, across, 0.08), _domain(down - 1 - row, down, 0.2)
+        x, y = domain(column, across, 0.08), domain(down - 1 - row, down, 0.2)
         scale: dict[str, Any] = {"coloraxis": "coloraxis"} if shared else {"colorscale": SCALE, "showscale": False}
         traces.append(
             {
@@ -202,8 +202,3 @@ def components_2d(frame: pl.DataFrame) -> Figure:
         "showlegend": False,
     }
     return styled([cells], layout)
-
-
-def _domain(place: int, places: int, gap: float) -> list[float]:
-    width = (1 - gap * (places - 1)) / places
-    return [place * (width + gap), place * (width + gap) + width]

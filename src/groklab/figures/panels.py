@@ -32,6 +32,12 @@ def axis_suffix(panel: int) -> str:
     return "" if panel == 0 else str(panel + 1)
 
 
+def domain(place: int, places: int, gap: float) -> list[float]:
+    """Return the ends of one of several panels from left to right or from the bottom up, as shares of the figure."""
+    width = (1 - gap * (places - 1)) / places
+    return [place * (width + gap), place * (width + gap) + width]
+
+
 def thinned(frame: pl.DataFrame, points: int = POINTS) -> pl.DataFrame:
     """Return the rows of at most `points` evenly spaced steps, in their order."""
     return frame.filter(pl.col("step").is_in(thin_evenly(frame["step"].unique().sort().to_numpy(), points))).sort(
@@ -140,11 +146,10 @@ def stacked(panels: Sequence[Panel], low: int, high: int, top: int = TOP) -> dic
     """
     n = len(panels)
     gap = max(GAP, ROW / (HEIGHT * n - TOP - BOTTOM))
-    height = (1 - gap * (n - 1)) / n
     layout: dict[str, Any] = {"height": HEIGHT * n, "margin": {"l": 68, "t": top, "b": BOTTOM}, "showlegend": True}
     pad = 0.015 * (high - low)
     for i, (title, lines, axis) in enumerate(panels):
-        suffix, ceiling, last = axis_suffix(i), 1 - i * (height + gap), i == n - 1
+        suffix, ends, last = axis_suffix(i), domain(n - 1 - i, n, gap), i == n - 1
         layout[f"xaxis{suffix}"] = {
             "range": [low - pad, high + pad],
             "tickformat": ",",
@@ -155,11 +160,11 @@ def stacked(panels: Sequence[Panel], low: int, high: int, top: int = TOP) -> dic
         }
         layout[f"yaxis{suffix}"] = {
             **axis,
-            "domain": [max(ceiling - height, 0), ceiling],
+            "domain": ends,
             "anchor": f"x{suffix}",
             "title": {"text": title, "font": {"size": 12}},
         }
-        layout[f"legend{suffix}"] = legend(ceiling)
+        layout[f"legend{suffix}"] = legend(ends[1])
         for line in lines:
             line |= {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "legend": f"legend{suffix}"}
     return layout

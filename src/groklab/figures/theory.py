@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from groklab.analysis.representations import TheoryBesideRun
-from groklab.figures.panels import axis_suffix, note, vertical
+from groklab.figures.panels import axis_suffix, domain, note, vertical
 from groklab.figures.theme import GREEN, PINK, TEST, TRAIN, Figure, log_heights, styled
 
-#: Share of the width between the two panels of `embedding_traces`.
-GAP = 0.08
 #: Symbols labelled at the ends of their lines, at most; more would overlap.
 MOST_LABELS = 20
 
@@ -111,7 +109,7 @@ def embedding_traces(beside: TheoryBesideRun) -> Figure:
     traces = []
     for i, (name, title) in enumerate(titles.items()):
         suffix = axis_suffix(i)
-        across = [0, (1 - GAP) / 2] if i == 0 else [(1 + GAP) / 2, 1]
+        across = domain(i, 2, 0.08)
         rows = panels[name].traces
         every = -(-len(rows) // MOST_LABELS)
         for symbol, row in enumerate(rows):

@@ -19,6 +19,8 @@ from groklab.measures.grid import pair_rows
 from groklab.measures.registry import NamedTable, Result, Weights, cell, measure
 from groklab.tasks.base import Task
 
+#: A frequency carries an embedding if it has at least this share of its power.
+CARRIES = 0.05
 #: How many components of two dimensions are given by name: 2 × 2 of each of five frequencies.
 NAMED = 20
 #: How many of them a table shows.
@@ -152,7 +154,7 @@ class EmbeddingFrequencies(Result):
 def embedding_frequencies(weights: Weights, task: Task) -> EmbeddingFrequencies:
     """The `frequencies` that each carry at least 5% of the embedding's power, strongest first, and their `share`."""
     share = embedding_spectrum(weights, task).share
-    order = [int(i) for i in np.argsort(-share) if share[i] >= 0.05]
+    order = [int(i) for i in np.argsort(-share) if share[i] >= CARRIES]
     return EmbeddingFrequencies([i + 1 for i in order], [float(share[i]) for i in order])
 
 
