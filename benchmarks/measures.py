@@ -26,7 +26,7 @@ def run() -> dict[str, Any]:
             for _ in range(ROUNDS):
                 for name, more in (("without", {}), ("with", ASKED)):
                     trained = gl.train(gl.preset(preset, {**base, **more}), home=home, again=True)
-                    best[name] = min(best[name], float(trained.status["seconds"]))
+                    best[name] = min(best[name], float(trained.status.seconds))
             found["on_line_share"][preset] = best["with"] / best["without"] - 1
             checkpoints = len(trained.checkpoints)
             gl.analyse(trained)  # compiles

@@ -11,7 +11,7 @@ from corpus import RUNS, Corpus
 @pytest.mark.parametrize("name", RUNS)
 def test_every_shared_run_is_finished(corpus: Corpus, name: str) -> None:
     run = corpus[name]
-    assert run.status["status"] == "finished"
+    assert run.status.state == "finished"
     assert run.n_members == (RUNS[name][2] or 1)
 
 

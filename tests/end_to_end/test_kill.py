@@ -66,7 +66,7 @@ def check_all_files_are_whole(run: Run) -> None:
     for step in run.checkpoints:
         run.weights(step)
     # the kill may come between the last word of a run and the end of its process
-    assert run.status["status"] in ("interrupted", "finished")
+    assert run.status.state in ("interrupted", "finished")
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_runs_killed_at_random_moments_end_in_the_same_bits(
         if run is not None:
             check_all_files_are_whole(run)
             reached.append(max((state.step for state in run.states()), default=0))
-            if run.status["status"] == "finished":
+            if run.status.state == "finished":
                 compare(run.summary())
                 shutil.rmtree(run.path)
     # kills have landed in the middle of training, not only before it

@@ -121,10 +121,10 @@ def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(
     assert code == 130
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("groklab: stopped")
-    assert run.status["status"] == "interrupted"
+    assert run.status.state == "interrupted"
     if presses == 1:
         assert f"groklab resume {run.name}" in err
-        assert run.status["reason"] == "ctrl-c"
+        assert run.status.reason == "ctrl-c"
     step = max(state.step for state in run.states())
     goal = f"budget.steps={step + 300}"
     resumed = finished("resume", run.name, goal)
@@ -145,7 +145,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(home: Path, finished: Finished)
     assert said[0].startswith("groklab: the disk is full: ")
     assert "Traceback" not in err
     run = Run(home / f"{expected['run']}-2")
-    assert run.status["status"] == "interrupted"
+    assert run.status.state == "interrupted"
     resumed = finished("resume", run.name)
     assert resumed["weights_sha256"] == expected["weights_sha256"]
     assert run.metrics.equals(Run(Path(expected["path"])).metrics)

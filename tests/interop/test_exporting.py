@@ -87,7 +87,7 @@ def test_there_and_back_to_the_bit(
     folder = export(run, to=to, out=tmp_path / "out", keep_outputs=True)
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     back = import_file(folder)
-    assert back.status["step"] == 20
+    assert back.status.step == 20
     assert back.experiment.identity == run.experiment.identity
     weights = run.weights()
     assert back.weights().keys() == weights.keys()
@@ -169,7 +169,7 @@ def test_an_mlp_and_a_member(corpus: Corpus) -> None:
     folder = export(run, to="safetensors", member=1, step=0)
     assert folder.name == "safetensors-step-0-member-1"
     back = import_file(folder)
-    assert (back.experiment.seed, back.status["step"]) == (run.experiments[1].seed, 0)
+    assert (back.experiment.seed, back.status.step) == (run.experiments[1].seed, 0)
     np.testing.assert_array_equal(back.weights()["unembed.W_U"], run.weights(0, 1)["unembed.W_U"])
 
 

@@ -64,7 +64,7 @@ def released(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def content_of(run: Run, **changes: Any) -> dict[str, Any]:
     """What the released files hold."""
     curves = run.curves()
-    n = run.status["step"]
+    n = run.status.step
     train = np.interp(np.arange(n), curves["step"], curves["train_loss"])
     test = np.interp(np.arange(0, n, 10), curves["step"], curves["test_loss"])
     group = {"lr": 0.01, "initial_lr": 0.01, "betas": (0.9, 0.98), "eps": 1e-8, "weight_decay": 2.0, "params": [0]}
@@ -89,7 +89,7 @@ def written(folder: Path, content: Any, name: str = "file.pth") -> Path:
 def test_a_file_as_they_were_released(trained: Run, tmp_path: Path) -> None:
     run = import_file(written(tmp_path, content_of(trained)))
     e, status = run.experiment, run.status
-    assert (status["status"], status["reason"], status["step"]) == ("finished", "imported", 400)
+    assert (status.state, status.reason, status.step) == ("finished", "imported", 400)
     assert (e.task.p, e.task.expression, e.task.outputs, e.task.layout) == (11, "x + y", "vocabulary", "a b =")
     assert (e.split.method, e.split.seed, e.split.frac_train) == ("python_shuffle", 3, 0.4)
     assert (e.optimiser.weight_decay, e.optimiser.b2, e.optimiser.warmup_steps) == (2.0, 0.98, 10)
@@ -160,13 +160,13 @@ def test_weights_alone(form: str, trained: Run, tmp_path: Path) -> None:
     run = import_file(file, **TOLD)
     for name, array in weights.items():
         np.testing.assert_array_equal(run.weights()[name], array)
-    assert run.status["step"] == 0
+    assert run.status.step == 0
     assert run.summary()["train_accuracy"] == pytest.approx(trained.summary()["train_accuracy"], abs=1e-6)
 
 
 def test_it_goes_on_only_as_a_start(trained: Run, tmp_path: Path) -> None:
     run = import_file(written(tmp_path, content_of(trained)))
-    assert gl.resume(run).status["reason"] == "imported"
+    assert gl.resume(run).status.reason == "imported"
     with pytest.raises(InputError, match=r"was imported without its optimiser's state .* --from .*@400"):
         gl.resume(run, {"budget.steps": 500})
     branch = gl.train(

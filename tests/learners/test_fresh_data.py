@@ -64,7 +64,7 @@ def test_fresh_data_and_dropout_resume_to_the_same_bits(
     with pytest.raises(CrashError):
         training.train(experiment, home=tmp_path / "b", view=view)
     stopped = Run(next((tmp_path / "b").glob("experiment*")))
-    assert 0 < stopped.status["step"] < 40
+    assert 0 < stopped.status.step < 40
     assert same(training.train(experiment, home=tmp_path / "b"), whole)
     assert len(set(whole.curves()["train_loss"].tolist())) > 5
 

@@ -95,7 +95,7 @@ def test_a_run_has_one_page_that_loads_nothing(pages: Pages) -> None:
 def test_the_page_says_what_this_run_did(corpus: Corpus, pages: Pages) -> None:
     run = corpus["mlp"]
     found = words(pages["single"])
-    member = run.status["members"][0]
+    member = run.status.members[0]
     assert f"memorised the training set at step {member['memorised_step']:,}" in found
     assert f"generalised at step {member['grokked_step']:,}" in found
     assert f"{member['grokked_step'] / member['memorised_step']:.1f} times as late" in found
@@ -124,7 +124,7 @@ def test_an_ensemble_shows_its_members_and_when_they_grokked(corpus: Corpus, pag
     assert "3 members, each an MLP" in found
     assert "of 3 generalised" in found
     assert "--seeds 3" in found
-    for member in run.status["members"]:
+    for member in run.status.members:
         assert member["weights_sha256"] in found
 
 
@@ -174,7 +174,7 @@ def test_a_run_before_its_first_evaluation_has_a_page(corpus: Corpus, home: Path
 
 def test_a_diverged_run_has_a_page() -> None:
     run = fast(optimiser__learning_rate=1e30)
-    assert run.status["members"][0]["train_loss"] is None or run.status["status"] == "diverged"
+    assert run.status.members[0]["train_loss"] is None or run.status.state == "diverged"
     found = words(write_report([run]))
     assert "It diverged" in found
     assert "not finite" in found
@@ -298,6 +298,6 @@ def test_what_was_read_is_the_run_itself(corpus: Corpus) -> None:
     facts = RunContext.read(run)
     assert facts.metrics.equals(run.metrics)
     assert facts.problems == []
-    assert facts.typical_step("memorised") == run.status["members"][0]["memorised_step"]
+    assert facts.typical_step("memorised") == run.status.members[0]["memorised_step"]
     assert facts.metrics.filter(pl.col("step") == 0).height == 1
     assert os.fspath(facts.folder.path) == os.fspath(run.path)

@@ -95,7 +95,7 @@ def test_cells_say_what_the_runs_say(swept: Sweep) -> None:
             run, place = swept.run(m.number)
             assert run.experiments[place].to_dict()["task"]["expression"] == found.axes.y_values[c.row]
             assert swept.experiment(m.number).split.frac_train == found.axes.x_values[c.column]
-            told = run.status["members"][place]
+            told = run.status.members[place]
             assert (m.grokked_step, m.memorised_step, m.steps) == (
                 told["grokked_step"],
                 told["memorised_step"],
@@ -164,14 +164,14 @@ def test_the_command_shown_plans_the_same_sweep(swept: Sweep) -> None:
 def test_a_member_is_a_run_of_its_own(swept: Sweep) -> None:
     run, place = swept.run(3)
     # its pack went on without it
-    assert run.status["step"] == 300 > swept.table["steps"][3]
+    assert run.status.step == 300 > swept.table["steps"][3]
     alone = OneMember(run, place, "a member")
     assert (alone.name, alone.n_members, alone.experiments) == ("a member", 1, [swept.experiment(3)])
-    known = run.status["members"][place]
+    known = run.status.members[place]
     assert alone.identities == [swept.table["identity"][3]]
-    assert alone.status["step"] == known["steps"]
-    assert alone.status["members"] == [known]
-    assert alone.status["reason"] == "grokked"
+    assert alone.status.step == known["steps"]
+    assert alone.status.members == [known]
+    assert alone.status.reason == "grokked"
     assert alone.metrics["member"].unique().to_list() == [0]
     assert alone.metrics["step"][-1] == known["steps"]
     assert alone.metrics["test_loss"].to_list() == list(run.curves(place)["test_loss"])

@@ -31,4 +31,4 @@ def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim
 def trained(trainer: Trainer, seed: int) -> Outcome:
     """Half a second of training."""
     run = trainer.train(gl.preset("micro-fast", {"seed": seed, "budget.steps": 400}))
-    return Outcome({"steps": run.status["step"]}, True, f"seed {seed}")
+    return Outcome({"steps": run.status.step}, True, f"seed {seed}")

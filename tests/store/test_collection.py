@@ -132,14 +132,14 @@ def test_what_has_changed_in_a_run_is_seen(collection: Collection) -> None:
     found = next(s for s in collection.summaries() if s["run"] == name)
     assert found["tags"] == ["a", "b"]
     assert found["bytes"] == storage.disk_use(run.path)
-    run.write_status(status="diverged")
+    run.write_status(state="diverged")
     assert next(s for s in collection.summaries() if s["run"] == name)["status"] == "diverged"
 
 
 def test_a_dead_run_is_interrupted_whatever_the_index_says(collection: Collection) -> None:
     run = collection.find(names(collection)[0])
     for status in ("running", "created"):
-        run.write_status(status=status)
+        run.write_status(state=status)
         with locks.locked(run.path):
             assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == status
         assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == "interrupted"

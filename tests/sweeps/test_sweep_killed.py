@@ -80,7 +80,7 @@ def stamps(folders: list[Path]) -> dict[Path, int]:
 
 
 def hashes(sweep: gl.Sweep) -> dict[str, list[str]]:
-    return {pack.path.name: [m["weights_sha256"] for m in gl.Run(pack.path).status["members"]] for pack in sweep.packs}
+    return {pack.path.name: [m["weights_sha256"] for m in gl.Run(pack.path).status.members] for pack in sweep.packs}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def compare_ended(home: Path, undisturbed: gl.Sweep) -> None:
     for folder in finished(home):
         run, other = gl.Run(folder), gl.Run(undisturbed.path / "packs" / folder.name)
         for name in ("weights_sha256", "steps", "grokked_step"):
-            assert [m[name] for m in run.status["members"]] == [m[name] for m in other.status["members"]]
+            assert [m[name] for m in run.status.members] == [m[name] for m in other.status.members]
         assert run.metrics.equals(other.metrics)
 
 
@@ -167,8 +167,8 @@ def stop_by_ctrl_c(process: Program, home: Path, name: str) -> None:
     assert not holders(home)
     for folder in reached(home):
         run = gl.Run(folder)
-        assert run.status["status"] == "interrupted"
-        assert max(state.step for state in run.states()) == run.status["step"]
+        assert run.status.state == "interrupted"
+        assert max(state.step for state in run.states()) == run.status.step
     sweep = gl.Sweep(next(home.glob("sweeps/*")))
     assert sweep.status == "interrupted"
     assert "pending" in set(sweep.table["status"])

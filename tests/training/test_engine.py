@@ -113,7 +113,7 @@ def test_a_crash_at_any_write_resumes_to_the_same_bits(
             training.train(short, home=home)
         # one more write than the crash was at: only the first of two runs crashes
         resumed = training.train(short, home=home)
-        assert resumed.status["status"] == "finished"
+        assert resumed.status.state == "finished"
         assert same(resumed, straight), crash_at
         assert resumed.checkpoints == straight.checkpoints
         assert not list(home.rglob("*.tmp"))
@@ -216,7 +216,7 @@ def test_damaged_metrics_are_rebuilt_by_resume(tmp_path: Path, straight: Run, fi
     assert same(resumed, straight)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert training.resume(run).status["status"] == "finished"
+        assert training.resume(run).status.state == "finished"
 
 
 def test_the_last_checkpoint_of_a_finished_run_is_made_again_from_its_state(tmp_path: Path, straight: Run) -> None:
@@ -270,7 +270,7 @@ def test_a_full_disk_is_one_sentence_and_a_resumable_run(
     assert "\n" not in str(caught.value)
     monkeypatch.setattr(os, "fsync", real)
     for path in tmp_path.glob("*/experiment.json"):
-        assert Run(path.parent).status["status"] == "interrupted"
+        assert Run(path.parent).status.state == "interrupted"
     assert same(training.train(experiment(), home=tmp_path), straight)
 
 
@@ -301,8 +301,8 @@ def test_a_process_that_lost_its_lock_stops_writing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="on elsewhere"):
         training.train(experiment(), home=tmp_path, view=steal)
     run = Run(next(tmp_path.glob("micro-fast*")))
-    assert run.status["step"] < 25 + 5
-    assert run.status["status"] == "running"
+    assert run.status.step < 25 + 5
+    assert run.status.state == "running"
     assert (run.path / "lock.json").exists()
 
 
@@ -323,7 +323,7 @@ def test_a_run_that_is_removed_while_it_trains_is_not_half_made_again(tmp_path: 
 def test_a_longer_budget_gives_the_bits_of_the_straight_run(tmp_path: Path, first: int, second: int) -> None:
     straight = training.train(experiment(budget__steps=second), home=tmp_path / "straight")
     run = training.train(experiment(budget__steps=first), home=tmp_path / "two")
-    assert run.status["step"] == first
+    assert run.status.step == first
     longer = training.train(experiment(budget__steps=second), home=tmp_path / "two")
     assert longer.path == run.path
     assert longer.experiment.budget.steps == second
@@ -357,7 +357,7 @@ def test_the_length_of_chunks_changes_nothing(
     monkeypatch.setattr(engine, "CHUNK_SECONDS", seconds)
     assert same(training.train(experiment(), home=tmp_path / "a"), straight)
     run = training.train(experiment(**UNTIL_GROKKED, budget__extra_steps=70), home=tmp_path / "b")
-    assert (run.status["reason"], run.status["step"]) == ("grokked", 200)
+    assert (run.status.reason, run.status.step) == ("grokked", 200)
     assert 100 < run.summary()["grokked_step"] + 70 <= 200
 
 
@@ -382,34 +382,34 @@ def test_ctrl_c_keeps_what_was_trained_since_the_last_state(
     with pytest.raises(Interrupted):
         training.train(seldom, home=tmp_path, view=lambda progress: seen.append(progress.step))
     run = Run(next(tmp_path.glob("micro-fast*")))
-    assert (run.status["status"], run.status["reason"]) == ("interrupted", "ctrl-c")
-    assert [state.step for state in run.states()] == [run.status["step"]] == [30]
+    assert (run.status.state, run.status.reason) == ("interrupted", "ctrl-c")
+    assert [state.step for state in run.states()] == [run.status.step] == [30]
     monkeypatch.undo()
     assert same(training.resume(run), straight)
 
 
 def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_step(tmp_path: Path) -> None:
     run = training.train(experiment(**UNTIL_GROKKED), home=tmp_path)
-    step, sha, frame = run.status["step"], run.summary()["weights_sha256"], run.metrics
-    run.write_status(status="running", reason=None, step=step - 10)
+    step, sha, frame = run.status.step, run.summary()["weights_sha256"], run.metrics
+    run.write_status(state="running", reason=None, step=step - 10)
     again = training.resume(run)
-    assert (again.status["step"], again.summary()["weights_sha256"]) == (step, sha)
+    assert (again.status.step, again.summary()["weights_sha256"]) == (step, sha)
     assert again.metrics.equals(frame)
 
 
 def test_more_extra_steps_continue_a_run_that_stopped_when_it_had_grokked(tmp_path: Path) -> None:
-    first = training.train(experiment(**UNTIL_GROKKED), home=tmp_path / "a").status["step"]
+    first = training.train(experiment(**UNTIL_GROKKED), home=tmp_path / "a").status.step
     more = experiment(**UNTIL_GROKKED, budget__extra_steps=100)
     longer = training.train(more, home=tmp_path / "a")
-    assert longer.status["step"] > first
+    assert longer.status.step > first
     assert same(longer, training.train(more, home=tmp_path / "b"))
 
 
 def test_a_budget_of_seconds_stops_and_can_be_prolonged(tmp_path: Path, straight: Run) -> None:
     run = training.train(experiment(budget__seconds=1e-6), home=tmp_path)
-    assert run.status["reason"] == "seconds"
-    assert 0 < run.status["step"] < 60
-    assert training.train(experiment(budget__seconds=1e-6), home=tmp_path).status["step"] == run.status["step"]
+    assert run.status.reason == "seconds"
+    assert 0 < run.status.step < 60
+    assert training.train(experiment(budget__seconds=1e-6), home=tmp_path).status.step == run.status.step
     assert same(training.resume(run, {"budget.seconds": None}), straight)
 
 
@@ -420,13 +420,13 @@ def test_a_run_that_diverges_ends_at_the_same_step_as_valid_json(
     monkeypatch.setattr(engine, "CHUNK_SECONDS", chunk)
     lost = {"optimiser__learning_rate": 1e6, "checkpoints__rolling_seconds": 10.0, "evaluation__every": 1}
     long = training.train(experiment(**lost, budget__steps=400), home=tmp_path / "a")
-    assert (long.status["status"], long.status["step"]) == ("diverged", 256)
+    assert (long.status.state, long.status.step) == ("diverged", 256)
     short = training.train(experiment(**lost), home=tmp_path / "b")
-    assert (short.status["status"], short.status["step"]) == ("diverged", 60)
+    assert (short.status.state, short.status.step) == ("diverged", 60)
     found = json.loads(long.to_json(), parse_constant=pytest.fail)
     assert found["train_loss"] is None
     assert found["censored"]
-    assert training.train(experiment(**lost, budget__steps=500), home=tmp_path / "a").status["step"] == 256
+    assert training.train(experiment(**lost, budget__steps=500), home=tmp_path / "a").status.step == 256
 
 
 def test_evaluations_rarer_than_the_budget_are_the_first_and_the_last(tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_no_steps_measure_the_start(tmp_path: Path) -> None:
     run = training.train(experiment(budget__steps=0), home=tmp_path)
     assert run.metrics["step"].to_list() == [0]
     assert run.checkpoints == [0]
-    assert run.status["status"] == "finished"
+    assert run.status.state == "finished"
 
 
 def test_another_cadence_is_not_mixed_into_a_run(tmp_path: Path) -> None:
@@ -489,7 +489,7 @@ def test_training_an_interrupted_experiment_resumes_it(stopped: Run, straight: R
 def test_a_shorter_budget_finds_the_longer_run(tmp_path: Path, straight: Run) -> None:
     run = training.train(experiment(), home=tmp_path)
     assert training.train(experiment(budget__steps=25), home=tmp_path).path == run.path
-    assert run.status["step"] == 60
+    assert run.status.step == 60
     assert Run(run.path).experiment.budget.steps == 60
 
 
@@ -520,7 +520,7 @@ def test_a_branch_resumes_when_its_source_is_gone(tmp_path: Path, straight: Run)
     assert same(training.resume(run, {"budget.steps": 60}), whole)
     for file in (run.path / "state").iterdir():
         file.unlink()
-    run.write_status(status="running")
+    run.write_status(state="running")
     # fresh weights would be another experiment
     with pytest.warns(UserWarning, match="from step 0"), pytest.raises(InputError, match="is not a run"):
         training.resume(run)

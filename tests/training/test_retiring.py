@@ -45,11 +45,11 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_members_stop_one_by_one_and_keep_what_they_had(straight: Run) -> None:
     status = straight.status
-    ends = [m["steps"] for m in status["members"]]
+    ends = [m["steps"] for m in status.members]
     assert ends[2] == 300
-    assert status["members"][2]["grokked_step"] is None
+    assert status.members[2]["grokked_step"] is None
     assert len(set(ends)) > 2, ends
-    for number, (member, end) in enumerate(zip(status["members"], ends, strict=True)):
+    for number, (member, end) in enumerate(zip(status.members, ends, strict=True)):
         curves = straight.curves(number)
         assert curves["step"][-1] == end
         assert np.isfinite(curves["train_loss"]).all()
@@ -65,10 +65,10 @@ def test_members_stop_one_by_one_and_keep_what_they_had(straight: Run) -> None:
 
 def test_a_member_ends_as_it_would_alone(straight: Run, tmp_path: Path) -> None:
     alone = gl.train(members()[0], home=tmp_path)
-    together = straight.status["members"][0]
-    assert alone.status["reason"] == "grokked"
-    assert alone.status["step"] == together["steps"]
-    assert alone.status["members"][0]["grokked_step"] == together["grokked_step"]
+    together = straight.status.members[0]
+    assert alone.status.reason == "grokked"
+    assert alone.status.step == together["steps"]
+    assert alone.status.members[0]["grokked_step"] == together["grokked_step"]
     for name, weight in alone.weights().items():
         assert np.allclose(weight, straight.weights(member=0)[name], atol=2e-2), name
 
@@ -77,7 +77,7 @@ def test_a_member_ends_as_it_would_alone(straight: Run, tmp_path: Path) -> None:
 def test_a_crash_resumes_to_the_same_bits(
     straight: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retired: bool
 ) -> None:
-    first_end = min(m["steps"] for m in straight.status["members"])
+    first_end = min(m["steps"] for m in straight.status.members)
 
     def crash(progress: Any) -> None:
         if progress.step > (first_end if retired else 40):
@@ -96,14 +96,14 @@ def test_a_crash_resumes_to_the_same_bits(
     resumed = gl.resume(broken)
     assert resumed.summary()["weights_sha256"] == straight.summary()["weights_sha256"]
     assert resumed.metrics.equals(straight.metrics)
-    assert [m["steps"] for m in resumed.status["members"]] == [m["steps"] for m in straight.status["members"]]
+    assert [m["steps"] for m in resumed.status.members] == [m["steps"] for m in straight.status.members]
 
 
 def test_a_member_that_diverges_stops(tmp_path: Path) -> None:
     base = gl.preset("micro-fast", {**SETTINGS, "budget.steps": 200, "optimiser.learning_rate": 0.01})
     wild = gl.read(base, {"optimiser.learning_rate": 1e30})
     run = gl.train([base, wild], home=tmp_path)
-    good, bad = run.status["members"]
+    good, bad = run.status.members
     assert bad["diverged"]
     assert not good["diverged"]
     assert bad["steps"] < good["steps"] == 200
@@ -112,8 +112,8 @@ def test_a_member_that_diverges_stops(tmp_path: Path) -> None:
 
 def test_when_all_have_stopped_the_run_is_done(tmp_path: Path) -> None:
     run = gl.train(members()[:2], home=tmp_path)
-    assert run.status["reason"] == "grokked"
-    assert run.status["step"] == max(m["steps"] for m in run.status["members"]) < 300
+    assert run.status.reason == "grokked"
+    assert run.status.step == max(m["steps"] for m in run.status.members) < 300
     before = (run.path / "status.json").stat().st_mtime_ns
     again = gl.train(members()[:2], home=tmp_path)
     assert again.path == run.path
@@ -128,7 +128,7 @@ def test_retiring_needs_the_rule_that_it_follows() -> None:
 def test_members_that_have_all_retired_cannot_go_on() -> None:
     quick = gl.preset("micro-fast", SETTINGS | {"budget.steps": 600, "optimiser.weight_decay": 4.0})
     run = gl.train([quick, gl.read(quick, {"seed": 1})])
-    assert run.status["reason"] == "grokked"
+    assert run.status.reason == "grokked"
     assert gl.resume(run).name == run.name
     with pytest.raises(InputError, match="all its members had retired, of which only the weights are kept"):
         gl.resume(run, {"budget.extra_steps": 5000})

@@ -45,7 +45,7 @@ class Checkpoints(Mapping[int, Weights]):
         last = last_complete_step(run, member)
         self.steps = [step for step in run.checkpoints if step <= last]
         if most is not None:
-            outcomes = run.status["members"][member : member + 1]
+            outcomes = run.status.members[member : member + 1]
             events = [outcome.get(f"{event}_step") for outcome in outcomes for event in ("memorised", "grokked")]
             self.steps = thin(self.steps, most, nearest(self.steps, events))
 

@@ -25,7 +25,7 @@ from groklab.grokking.learning_phases import LearningPhase, phase_of
 from groklab.learners.base import METRICS
 from groklab.measures.feature_matrices import is_kernel_machine
 from groklab.measures.fourier import embedding_matrix
-from groklab.store.run import Run
+from groklab.store.run import Run, Status
 from groklab.store.thinning import thin
 from groklab.tasks.base import Task
 from groklab.tasks.splits import make_split
@@ -45,7 +45,7 @@ class RunContext:
     Args:
         folder: the run on disk.
         experiments: one per member.
-        status: the run's status file.
+        status: how far the run is.
         members: each member's outcome, empty before the first evaluation.
         metrics: one row per evaluation and member.
         environment: versions and machine.
@@ -58,7 +58,7 @@ class RunContext:
 
     folder: Run
     experiments: list[Experiment]
-    status: dict[str, Any]
+    status: Status
     members: list[dict[str, Any]]
     metrics: pl.DataFrame
     environment: dict[str, Any]
@@ -77,10 +77,10 @@ class RunContext:
         """
         problems: list[str] = []
         empty = pl.DataFrame(schema={"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)})
-        status: dict[str, Any] = {"status": "damaged", "reason": None, "step": 0, "seconds": 0.0, "members": []}
+        status = Status("damaged")
         experiments, metrics, environment, tags = run.experiments, empty, {}, []
         try:
-            status |= run.status
+            status = run.status
         except DamagedError as error:
             problems.append(str(error))
         try:
@@ -101,7 +101,7 @@ class RunContext:
             folder=run,
             experiments=experiments,
             status=status,
-            members=list(status["members"]),
+            members=list(status.members),
             metrics=metrics,
             environment=environment,
             changed=changed,
@@ -129,12 +129,12 @@ class RunContext:
     @property
     def step(self) -> int:
         """The last step."""
-        return int(self.status["step"])
+        return int(self.status.step)
 
     @property
     def running(self) -> bool:
         """Whether the run may still continue within its budget."""
-        return self.status["status"] not in ("finished", "diverged")
+        return self.status.state not in ("finished", "diverged")
 
     @property
     def kernel_machine(self) -> bool:

@@ -104,7 +104,7 @@ def import_file(
             run.write_checkpoint(final, {k: v[None] for k, v in weights.items()})
             run.write_metrics(frame)
             # last: until then the import counts as not done
-            run.write_status(status="finished", reason="imported", step=final, seconds=0.0, members=[member])
+            run.write_status(state="finished", reason="imported", step=final, seconds=0.0, members=[member])
     run = Run(folder)
     for sentence in run.imported["warnings"]:
         warnings.warn(sentence, stacklevel=2)
@@ -115,7 +115,7 @@ def _is_complete(folder: Path) -> bool:
     """Whether an import into this folder has ended."""
     try:
         run = Run(folder)
-        return run.status["reason"] == "imported" and bool(run.imported) and bool(run.weights())
+        return run.status.reason == "imported" and bool(run.imported) and bool(run.weights())
     except ValueError:
         return False
 

@@ -60,7 +60,7 @@ def _outcomes(runs: Mapping[str, RunContext]) -> Table:
     rows = []
     for name, run in runs.items():
         memorised, grokked = run.survival("memorised"), run.survival("grokked")
-        status = f"{run.status['status']}, {run.step:,}"
+        status = f"{run.status.state}, {run.step:,}"
         if memorised is None or grokked is None:
             rows.append((name, status, *["–"] * 5))
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from groklab.figures.registry import Section, figures_of
 from groklab.grokking import learning_phases
 from groklab.report import settings, story
 from groklab.report.html import Page, Part, Picture, Table, pictures_of
-from groklab.store.run import Run
+from groklab.store.run import Run, Status
 from groklab.text import duration, loss_of, percent, step_of, times
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
@@ -139,7 +139,7 @@ def _tiles(context: RunContext) -> list[tuple[str, str, str]]:
         accuracies = sorted(m["test_accuracy"] for m in context.members if m.get("test_accuracy") is not None)
         if accuracies:
             tiles.append(("Worst test accuracy", percent(accuracies[0]), f"best {percent(accuracies[-1])}"))
-        return [*tiles, ("Steps", f"{context.step:,}", str(context.status["status"]))]
+        return [*tiles, ("Steps", f"{context.step:,}", str(context.status.state))]
     m = context.members[0]
     memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
     censored = f"censored at {context.step:,}" if not context.running else "so far"
@@ -155,7 +155,7 @@ def _tiles(context: RunContext) -> list[tuple[str, str, str]]:
     return [
         *events,
         ("Delay", *delay),
-        ("Test accuracy", percent(m.get("test_accuracy")), f"at step {context.step:,}, {context.status['status']}"),
+        ("Test accuracy", percent(m.get("test_accuracy")), f"at step {context.step:,}, {context.status.state}"),
         *(("Phase", p.phase, censored if p.censored else "") for p in context.phases),
     ]
 
@@ -177,7 +177,7 @@ def _provenance(context: RunContext) -> list[tuple[str, str]]:
         ("device", str(environment.get("device", "unknown"))),
         ("machine", str(environment.get("platform", "unknown"))),
         ("last written", context.changed.strftime("%Y-%m-%d %H:%M UTC")),
-        ("time training", duration(float(context.status["seconds"]))),
+        ("time training", duration(float(context.status.seconds))),
         ("seed", settings.seeds_of(context.experiments)),
         ("identity", per_member(context.folder.identities)),
         ("weights SHA-256", per_member([str(m.get("weights_sha256")) for m in context.members]) or "none yet"),
@@ -229,22 +229,22 @@ class OneMember(Run):
         return 1
 
     @property
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """The run's status, with the outcome of this member alone, and its share of the time."""
         of_run = self.run.status
-        members = of_run["members"][self.place : self.place + 1]
-        status = {**of_run, "members": members, "seconds": of_run["seconds"] / self.run.n_members}
+        members = of_run.members[self.place : self.place + 1]
+        status = replace(of_run, members=members, seconds=of_run.seconds / self.run.n_members)
         if not members:
             return status
         diverged = bool(members[0].get("diverged"))
-        status["step"] = int(members[0].get("steps", of_run["step"]))
-        if of_run["status"] in ("finished", "diverged"):
-            status["status"] = "diverged" if diverged else "finished"
+        status = replace(status, step=int(members[0].get("steps", of_run.step)))
+        if of_run.state in ("finished", "diverged"):
             # the reason of the last member need not be that of this one
             if diverged:
-                status["reason"] = "diverged"
-            elif status["step"] < of_run["step"] or of_run["reason"] == "diverged":
-                status["reason"] = "grokked"
+                return replace(status, state="diverged", reason="diverged")
+            status = replace(status, state="finished")
+            if status.step < of_run.step or of_run.reason == "diverged":
+                return replace(status, reason="grokked")
         return status
 
     @property
@@ -265,7 +265,7 @@ class OneMember(Run):
     @property
     def checkpoints(self) -> list[int]:
         """The steps whose weights are kept, up to the member's last."""
-        last = self.status["step"]
+        last = self.status.step
         return sorted({min(step, last) for step in self.run.checkpoints})
 
     def weights(self, step: int | None = None, member: int | None = None) -> dict[str, np.ndarray]:

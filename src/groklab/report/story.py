@@ -27,7 +27,7 @@ def summary(run: RunContext) -> list[str]:
     """Return the sentences of one paragraph: what was trained, how it went, how it ended."""
     opening = _opening(run)
     if not run.members or run.metrics.is_empty():
-        return [opening, f"Nothing has been measured yet: the run is {run.status['status']} at step {run.step:,}."]
+        return [opening, f"Nothing has been measured yet: the run is {run.status.state} at step {run.step:,}."]
     return [opening, *(_ensemble(run) if run.several else _single(run)), _stop(run)]
 
 
@@ -112,7 +112,7 @@ def _ensemble(run: RunContext) -> list[str]:
 
 
 def _stop(run: RunContext) -> str:
-    status, reason = run.status["status"], str(run.status["reason"])
+    status, reason = run.status.state, str(run.status.reason)
     ends = {"steps": "its budget of steps", "seconds": "its budget of time", "grokked": "having grokked, as set"}
     if status == "finished":
         return f"The run ended at step {run.step:,} by {ends.get(reason, reason)}."

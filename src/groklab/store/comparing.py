@@ -44,7 +44,7 @@ def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None)
 
 
 def _summaries(runs: Sequence[Run]) -> dict[str, Any]:
-    members = [(m, run.status["step"]) for run in runs for m in run.status["members"]]
+    members = [(m, run.status.step) for run in runs for m in run.status.members]
     if not members:
         return {"grokking": None, "memorising": None}
     ended = [step for _, step in members]

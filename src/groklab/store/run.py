@@ -16,7 +16,7 @@ import json
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +31,31 @@ from groklab.store import locks, storage
 if TYPE_CHECKING:
     from groklab.experiment.schema import Experiment
 
-FRESH: dict[str, Any] = {"status": "created", "reason": None, "step": 0, "seconds": 0.0, "members": []}
-_STATUS = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}
+_TYPES = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is, and its results.
+
+    Attributes:
+        state: 'created', 'running', 'interrupted', 'finished' or 'diverged'; `status` in JSON.
+        reason: why it ended: 'steps', 'seconds', 'grokked', 'diverged', 'imported', or why it was interrupted.
+        step: updates so far.
+        seconds: of training.
+        members: the results of each member, as in JSON; empty before the first evaluation.
+    """
+
+    state: str = "created"
+    reason: str | None = None
+    step: int = 0
+    seconds: float = 0.0
+    members: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of status.json."""
+        fields = vars(self)
+        return {"status": self.state, **{name: fields[name] for name in _TYPES if name != "status"}}
 
 
 @dataclass(frozen=True)
@@ -64,13 +87,13 @@ class Run:
             raise InputError(f"{self.path} is not a run: it holds no experiment.json")
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, {self.status['status']}, step {self.status['step']:,})"
+        return f"Run({self.name!r}, {self.status.state}, step {self.status.step:,})"
 
     @classmethod
     def create(cls, path: Path, experiments: Sequence[Experiment], environment: dict[str, Any]) -> Run:
         """Make the folder of a new run."""
         storage.write_json(path / "environment.json", environment)
-        storage.write_json(path / "status.json", FRESH)
+        storage.write_json(path / "status.json", Status().to_dict())
         # last: a folder without it is not a run yet
         _write_members(path, experiments)
         return cls(path)
@@ -119,19 +142,20 @@ class Run:
         return len(self._description)
 
     @property
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """The content of status.json; 'running' becomes 'interrupted' where no process holds the lock."""
         path = self.path / "status.json"
         try:
-            status = storage.read_json(path)
+            content = storage.read_json(path)
         except FileNotFoundError:
             raise DamagedError(f"{self.path} has lost its status.json; `resume` writes it again") from None
-        complete = isinstance(status, dict) and all(type(status.get(k)) in kinds for k, kinds in _STATUS.items())
-        if not complete or not all(isinstance(m, dict) for m in status["members"]):
+        complete = isinstance(content, dict) and all(type(content.get(k)) in types for k, types in _TYPES.items())
+        if not complete or not all(isinstance(m, dict) for m in content["members"]):
             raise DamagedError(f"{path} is damaged: it lacks what a status holds; `resume` writes it again")
-        if status["status"] in ("running", "created") and locks.holder(self.path) is None:
-            status["status"] = "interrupted"
-        return {**FRESH, **status}
+        state = content["status"]
+        if state in ("running", "created") and locks.holder(self.path) is None:
+            state = "interrupted"
+        return Status(state, *(content[name] for name in _TYPES if name != "status"))
 
     def write_status(self, **changes: Any) -> None:
         """Update status.json, or write it from the start where it is missing or damaged."""
@@ -139,8 +163,8 @@ class Run:
             status = self.status
         except DamagedError as error:
             warnings.warn(str(error), stacklevel=2)
-            status = FRESH
-        storage.write_json(self.path / "status.json", {**status, **changes})
+            status = Status()
+        storage.write_json(self.path / "status.json", replace(status, **changes).to_dict())
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -281,14 +305,14 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Return the run's status and results as one JSON object; of an ensemble, lists over members."""
         status = self.status
-        members = status.get("members", [])
+        members = status.members
         one: dict[str, Any] = {
             "run": self.name,
             "path": str(self.path),
-            "status": status["status"],
-            "reason": status.get("reason"),
-            "steps": status["step"],
-            "seconds": round(status["seconds"], 3),
+            "status": status.state,
+            "reason": status.reason,
+            "steps": status.step,
+            "seconds": round(status.seconds, 3),
         }
         keys = ("memorised_step", "grokked_step", "censored", "train_accuracy", "test_accuracy", "train_loss")
         for key in (*keys, "test_loss", "weights_sha256", "seed"):

@@ -30,7 +30,7 @@ from groklab.experiment.reading import read
 from groklab.experiment.schema import Experiment, Start
 from groklab.grokking.learning_phases import PHASES, learning_phase
 from groklab.store import locks, storage
-from groklab.store.run import Run
+from groklab.store.run import Run, Status
 from groklab.store.thinning import thin
 from groklab.sweeps.packing import Packing
 from groklab.sweeps.plan import Plan, with_start
@@ -278,15 +278,15 @@ def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
     pack = sweep.packs[number]
     run = Run(pack.path)
     status = run.status
-    ended = status["status"] in ENDED
+    ended = status.state in ENDED
     curves = run.metrics.partition_by("member", as_dict=True)
     budgets = [e.budget.steps for e in run.experiments]
     rows, thinned = [], []
     for place, member in enumerate(pack.members):
-        known = status["members"][place] if place < len(status["members"]) else {}
+        known = status.members[place] if place < len(status.members) else {}
         own = curves.get((place,), run.metrics.clear()).sort("step")
         row = _row(known, own, budgets[place])
-        row["seconds"] = status["seconds"] / len(pack.members)
+        row["seconds"] = status.seconds / len(pack.members)
         if ended:
             row["status"] = "diverged" if known.get("diverged") else "finished"
             row["reason"] = _reason(known, row, status)
@@ -318,12 +318,12 @@ def _row(known: dict[str, Any], own: pl.DataFrame, budget: int) -> Row:
     return row | {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
 
 
-def _reason(known: dict[str, Any], row: Row, status: dict[str, Any]) -> str | None:
+def _reason(known: dict[str, Any], row: Row, status: Status) -> str | None:
     if known.get("diverged"):
         return "diverged"
-    if row["steps"] < status["step"]:
+    if row["steps"] < status.step:
         return "grokked"
-    reason = status["reason"]
+    reason = status.reason
     # in a pack whose last member diverged, the others had ended before
     return "grokked" if reason == "diverged" else reason
 

@@ -107,11 +107,11 @@ class _Training:
                 with contextlib.suppress(InputError, OSError):
                     if isinstance(error, CannotContinueError) and len(self.records.steps):
                         self._save("interrupted", str(error))
-                    self.run.write_status(status="interrupted", reason=str(error))
+                    self.run.write_status(state="interrupted", reason=str(error))
             raise
 
     def _go(self, stop_requested: Callable[[], bool]) -> None:
-        self.run.write_status(status="running", reason=None, step=self.step)
+        self.run.write_status(state="running", reason=None, step=self.step)
         self._show(compiling=True)
         # asked before the first chunk, too: a killed process may have saved its last state and not its last status
         self._retire()
@@ -245,7 +245,7 @@ class _Training:
         lanes = self.lanes.blocks if retired else []
         self.run.write_state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
         self.run.write_status(
-            status=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
+            state=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
         )
         self.saved_at = time.monotonic()
 
@@ -314,7 +314,7 @@ class _Training:
 
     def _was_saved(self) -> bool:
         try:
-            return bool(self.run.status["step"] or list(self.run.path.glob("state/*.safetensors")))
+            return bool(self.run.status.step or list(self.run.path.glob("state/*.safetensors")))
         except DamagedError:
             return True
 

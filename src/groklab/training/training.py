@@ -22,7 +22,7 @@ from groklab.experiment.schema import MAX_SEED, Budget, Experiment
 from groklab.lazy import jax, optax
 from groklab.store import locks
 from groklab.store.collection import Collection
-from groklab.store.run import Run
+from groklab.store.run import Run, Status
 from groklab.training import engine
 from groklab.training.ensemble import build_task, default_every, make_ensemble
 from groklab.training.records import View
@@ -175,7 +175,7 @@ def _apply_criterion(run: Run, members: list[Experiment]) -> None:
         return
     default = default_every(members[0], build_task(members[0]))
     cadence = max(had.every or default, default)
-    kept = run.status["members"]
+    kept = run.status.members
     for number, member in enumerate(kept):
         curves = run.curves(number)
         step = grokking.reached_step(curves["step"], curves["test_accuracy"], wanted.criterion, cadence)
@@ -193,23 +193,23 @@ def _is_done(run: Run, budget: Budget) -> bool:
     """
     try:
         status = run.status
-        complete = run.metrics["step"].max() == status["step"]
+        complete = run.metrics["step"].max() == status.step
     except DamagedError:
         return False  # the engine warns, and computes them again
-    if not complete or status["status"] not in ("finished", "diverged"):
+    if not complete or status.state not in ("finished", "diverged"):
         return False
     try:
-        run.weights(status["step"])
+        run.weights(status.step)
     except InputError as error:
         warnings.warn(f"{error}; computing it again", stacklevel=4)
         return False
     done = (
-        status["step"] >= budget.steps
-        or status["reason"] == "diverged"
-        or (status["reason"] == "grokked" and budget.stop_when_grokked and _past_extra(status, budget.extra_steps))
-        or (status["reason"] == "seconds" and budget.seconds is not None and status["seconds"] >= budget.seconds)
+        status.step >= budget.steps
+        or status.reason == "diverged"
+        or (status.reason == "grokked" and budget.stop_when_grokked and _past_extra(status, budget.extra_steps))
+        or (status.reason == "seconds" and budget.seconds is not None and status.seconds >= budget.seconds)
     )
-    if not done and status["reason"] == "grokked" and run.experiment.budget.retire:
+    if not done and status.reason == "grokked" and run.experiment.budget.retire:
         raise InputError(
             f"{run.name} ended when all its members had retired, of which only the weights are kept: it cannot go on "
             "with another budget; --again retrains it"
@@ -217,13 +217,13 @@ def _is_done(run: Run, budget: Budget) -> bool:
     return bool(done)
 
 
-def _past_extra(status: dict[str, Any], extra: int) -> bool:
+def _past_extra(status: Status, extra: int) -> bool:
     def past(member: dict[str, Any]) -> bool:
         grokked = member.get("grokked_step")
-        ended = member.get("steps", status["step"])
+        ended = member.get("steps", status.step)
         return (grokked is not None and ended >= grokked + extra) or bool(member.get("diverged"))
 
-    return all(past(m) for m in status["members"])
+    return all(past(m) for m in status.members)
 
 
 def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | None:

@@ -54,7 +54,7 @@ def trial(run: Any, size: str, **changes: Any) -> Trial:
 def analysis(trainer: Trainer, run: Run) -> dict[str, Any]:
     """Return `analyse` of a run, made once per process."""
     trainer.check_time()
-    return _analysis(str(run.path), int(run.status["step"]))
+    return _analysis(str(run.path), int(run.status.step))
 
 
 @lru_cache(maxsize=32)

@@ -29,12 +29,12 @@ def _vary(trainer: Trainer, size: str, seed: int, what: str, steps: int, **setti
 
 
 def _grokked(run: Run) -> int | None:
-    step: int | None = run.status["members"][0]["grokked_step"]
+    step: int | None = run.status.members[0]["grokked_step"]
     return step
 
 
 def _end(run: Run) -> tuple[int | None, float]:
-    member = run.status["members"][0]
+    member = run.status.members[0]
     return member["memorised_step"], float(member["test_accuracy"])
 
 
@@ -142,7 +142,7 @@ def _widths(trainer: Trainer, size: str, seed: int) -> Outcome:
         name = {"name": f"nanda2023-{size}-width-{d}", "budget.steps": 3_000, "checkpoints.per_decade": 1}
         base = "demo" if size == "quick" else "nanda2023"
         run = trainer.train(preset(base, {**settings, **name, "budget.stop_when_grokked": False}))
-        last = run.status["members"][0]
+        last = run.status.members[0]
         losses.append((float(last["train_loss"]), float(last["test_loss"])))
     narrow, wide = losses[0], losses[-1]
     holds = narrow[0] > 0.1 and wide[0] < 1e-6 < wide[1]
@@ -233,7 +233,7 @@ def _late(name: str, trainer: Trainer, seed: int) -> Outcome:
     curves = trained.curves()
     peak = float(np.nanmax(curves["test_loss"]))
     end = float(np.nanmin(curves["test_loss"][np.nanargmax(curves["test_loss"]) :]))
-    member = trained.status["members"][0]
+    member = trained.status.members[0]
     memorised = member["memorised_step"]
     after = np.flatnonzero((curves["test_loss"] < peak / 2) & (curves["step"] > (memorised or 0)))
     fell = int(curves["step"][after[0]]) if len(after) else None
