@@ -149,8 +149,8 @@ def make_page(
     path = path / f"{command}.html" if path.is_dir() else path
     everyone = range(sweep.n_members)
     texts = everyone if "all" in (members, *members) else members
-    numbers = [n for text in texts for n in (members_at(result, text) if isinstance(text, str) else [int(text)])]
-    own = write_members(sweep, result, path, numbers, view)
+    chosen = [n for text in texts for n in (members_at(result, text) if isinstance(text, str) else [int(text)])]
+    own = write_members(sweep, result, path, chosen, view)
     usual = {"threshold": THRESHOLD, "gap": GAP, "boundary": "grokking"}
     options = {f"--{name}": value for name, value in phases.items() if value != usual[name]}
     if at or options:
