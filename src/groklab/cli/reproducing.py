@@ -85,7 +85,7 @@ def reproduce(
     path = write_page(result, out=page, seeds=seeds)
     saved = verdict.save(result, save) if save is not None else None
     if not quiet:
-        _print(console, result, what, seeds)
+        _print(console, result, what, seeds, plugin or [])
         console.print(f"[bold]page:[/bold] {path}", soft_wrap=True)
         if saved is not None:
             console.print(f"[bold]saved:[/bold] {saved}", soft_wrap=True)
@@ -93,7 +93,7 @@ def reproduce(
         emit(result.to_dict())
 
 
-def _print(console: Console, result: PaperResult, what: str, seeds: int | None) -> None:
+def _print(console: Console, result: PaperResult, what: str, seeds: int | None, plugins: list[Path]) -> None:
     """Print one line per claim, the tally, and how to continue."""
     from rich.text import Text
 
@@ -113,6 +113,7 @@ def _print(console: Console, result: PaperResult, what: str, seeds: int | None) 
     console.print(", ".join(f"{n} {verdict}" for verdict, n in result.tally.items() if n))
     if not result.complete:
         more = f" --seeds {seeds}" if seeds is not None else ""
+        more += "".join(f" --plugin {file}" for file in plugins)
         console.print(
             f"the slice is over; `groklab reproduce {what} --{result.size}{more}` continues "
             f"(by estimate {duration(result.seconds_left)} left)",

@@ -16,13 +16,14 @@ from groklab.papers.furuta2024.claims.runs import (
     ELEMENTARY,
     FRACTION,
     MORE,
-    SIZE_SETTINGS,
     STEPS,
     PerSeed,
     Trained,
     alone,
     cleaned_up,
+    endings,
     grokked_at,
+    settings_of,
     trained,
     trial,
 )
@@ -69,21 +70,18 @@ def _helps(transfer: Transfer, trainer: Trainer, size: Size, seeds: Sequence[int
     helped = transfer.trained(trainer, size, seeds)
     scratch = alone(trainer, size, transfer.operation, seeds)
     for seed in seeds:
-        values: dict[str, Any] = {}
-        sentences = []
-        for what, ran in (("transferred", helped), ("from_scratch", scratch)):
-            step, best = ran.grokked(transfer.operation, seed), ran.best(transfer.operation, seed)
-            values |= {f"{what}_grokked_step": step, f"{what}_best_test_accuracy": best}
-            sentences.append(f"{what.replace('_', ' ')} {grokked_at(step, best)}")
-        holds = values["transferred_grokked_step"] is not None and values["from_scratch_grokked_step"] is None
-        yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
+        runs = {"transferred": helped, "from_scratch": scratch}
+        ends = {name: ran.end(transfer.operation, seed) for name, ran in runs.items()}
+        values, sentence = endings(ends)
+        holds = ends["transferred"][0] is not None and ends["from_scratch"][0] is None
+        yield Outcome(values, holds, f"{sentence.replace('_', ' ')} in {STEPS[size]:,} steps")
 
 
 def _fails(transfer: Transfer, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     """Whether an operation does not grok with a part of the wrong source."""
     ran = transfer.trained(trainer, size, seeds)
     for seed in seeds:
-        step, best = ran.grokked(transfer.operation, seed), ran.best(transfer.operation, seed)
+        step, best = ran.end(transfer.operation, seed)
         values = {"grokked_step": step, "best_test_accuracy": best}
         yield Outcome(values, step is None, f"{grokked_at(step, best)} in {STEPS[size]:,} steps")
 
@@ -108,7 +106,7 @@ def _unused(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outc
         sentence = f"norms up to {norms.max():.1e} after {steps:,} steps, of operands {operands:.2f}"
         sentence += f"; {off:.1e} off pure decay"
         if kept is not None:
-            step, best = kept.grokked("2x_y", seed), kept.best("2x_y", seed)
+            step, best = kept.end("2x_y", seed)
             values["kept_as_they_are_grokked_step"] = step
             sentence += f"; kept as they are, 2x + y {grokked_at(step, best)}"
         yield Outcome(values, len(unused) == 4 and off < 0.01, sentence)
@@ -119,10 +117,8 @@ def _frozen(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outc
     operations = ELEMENTARY if size == "full" else ("add", "multiply")
     ran = trained(trainer, size, "frozen-embedding", operations, seeds, **groups)
     for seed in seeds:
-        values: dict[str, Any] = {f"{o}_grokked_step": ran.grokked(o, seed) for o in operations}
-        values |= {f"{o}_best_test_accuracy": ran.best(o, seed) for o in operations}
-        sentence = ", ".join(f"{o} {grokked_at(values[f'{o}_grokked_step'], ran.best(o, seed))}" for o in operations)
-        yield Outcome(values, all(values[f"{o}_grokked_step"] is not None for o in operations), sentence)
+        ends = {o: ran.end(o, seed) for o in operations}
+        yield Outcome(endings(ends)[0], all(step is not None for step, _ in ends.values()), endings(ends)[1])
 
 
 _QUICK = (
@@ -164,59 +160,43 @@ class Mixed:
         kept = curves["step"] <= self.budget
         return float(np.nanmax(curves[f"test_accuracy_op{self.operations.index(operation)}"][kept]))
 
+    def end(self, operation: str, member: int) -> tuple[int | None, float]:
+        """Return the step at which the operation grokked, or None, and its best test accuracy."""
+        return self.grokked(operation, member), self.best(operation, member)
+
 
 def mixed(trainer: Trainer, size: Size, name: str, seeds: Sequence[int], fraction: float) -> Mixed:
     """Train a mixture of the presets until shortly after it has grokked on average or its steps are over."""
-    settings: dict[str, Any] = {
-        **SIZE_SETTINGS[size],
-        "split.frac_train": fraction,
-        "budget.steps": STEPS[size],
-        "budget.stop_when_grokked": True,
-        "budget.retire": True,
-        "budget.extra_steps": MARGIN[size],
-        "checkpoints.spacing": "none",
-        "measures.names": [],
-        "name": f"furuta2024-{size}-mixture-{name}",
-    }
+    own = {"split.frac_train": fraction, "budget.extra_steps": MARGIN[size]}
+    settings = settings_of(size, f"mixture-{name}") | own
     run = trainer.train([preset(f"furuta2024/mixture-{name}", {**settings, "seed": seed}) for seed in seeds])
     return Mixed(run, MIXTURES[name][0], STEPS[size])
 
 
 def _rescued(name: str, hard: str, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     """Whether an operation groks beside others that does not grok alone."""
-    fraction = FRACTION[size]
-    together = mixed(trainer, size, name, seeds, fraction)
+    together = mixed(trainer, size, name, seeds, FRACTION[size])
     scratch = alone(trainer, size, hard, seeds)
     for i, seed in enumerate(seeds):
-        values: dict[str, Any] = {}
-        sentences = []
-        for operation in together.operations:
-            step, best = together.grokked(operation, i), together.best(operation, i)
-            values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
-            sentences.append(f"{operation} {grokked_at(step, best)}")
-        step, best = scratch.grokked(hard, seed), scratch.best(hard, seed)
-        values |= {"alone_grokked_step": step, "alone_best_test_accuracy": best}
-        holds = values[f"{hard}_grokked_step"] is not None and step is None
-        sentences.append(f"{hard} alone {grokked_at(step, best)}")
-        yield Outcome(values, holds, f"{', '.join(sentences)} in {STEPS[size]:,} steps")
+        ends = {o: together.end(o, i) for o in together.operations}
+        values, sentence = endings(ends | {"alone": scratch.end(hard, seed)})
+        holds = ends[hard][0] is not None and values["alone_grokked_step"] is None
+        yield Outcome(values, holds, f"{sentence.replace('alone', f'{hard} alone')} in {STEPS[size]:,} steps")
 
 
 def _elementary(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
-    runs = {f: mixed(trainer, size, "elementary", seeds, f) for f in (TOGETHER, FRACTION[size])}
+    runs = {f"{f:.0%}": mixed(trainer, size, "elementary", seeds, f) for f in (TOGETHER, FRACTION[size])}
     for i in range(len(seeds)):
+        ends = {share: {o: ran.end(o, i) for o in ran.operations} for share, ran in runs.items()}
         values: dict[str, Any] = {}
-        for fraction, ran in runs.items():
-            values |= {f"{o}_grokked_step_at_{fraction:.0%}": ran.grokked(o, i) for o in ran.operations}
-            values |= {f"{o}_best_test_accuracy_at_{fraction:.0%}": ran.best(o, i) for o in ran.operations}
-        (_, most), *fewer = runs.items()
-        holds = all(most.grokked(o, i) is not None for o in most.operations)
-        holds = holds and all(any(r.grokked(o, i) is None for o in r.operations) for _, r in fewer)
-        sentence = "; ".join(
-            f"from {fraction:.0%} of the pairs "
-            + ", ".join(f"{o} {grokked_at(r.grokked(o, i), r.best(o, i))}" for o in r.operations)
-            for fraction, r in runs.items()
-        )
-        yield Outcome(values, holds, sentence)
+        sentences = []
+        for share, of_share in ends.items():
+            own, sentence = endings(of_share)
+            values |= {f"{name}_at_{share}": value for name, value in own.items()}
+            sentences.append(f"from {share} of the pairs {sentence}")
+        most, *fewer = ([step for step, _ in of_share.values()] for of_share in ends.values())
+        holds = None not in most and all(None in steps for steps in fewer)
+        yield Outcome(values, holds, "; ".join(sentences))
 
 
 def _order(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:

@@ -17,6 +17,7 @@ from groklab.papers.furuta2024.claims.runs import (
     Trained,
     alone,
     cleaned_up,
+    endings,
     grokked_at,
     trained,
     trial,
@@ -58,32 +59,22 @@ def _verdicts(family: Family, trainer: Trainer, size: Size, seeds: Sequence[int]
     """Whether all easy operations of a family grok and no hard one does."""
     ran = family.trained(trainer, size, seeds)
     for seed in seeds:
-        values: dict[str, Any] = {}
-        sentences = []
-        for operation in ran.operations:
-            step, best = ran.grokked(operation, seed), ran.best(operation, seed)
-            values |= {f"{operation}_grokked_step": step, f"{operation}_best_test_accuracy": best}
-            sentences.append(f"{operation} {grokked_at(step, best)}")
-        holds = all(values[f"{o}_grokked_step"] is not None for o in family.easy)
-        holds = holds and all(values[f"{o}_grokked_step"] is None for o in family.hard)
-        yield Outcome(values, holds, f"{', '.join(sentences)} in {ran.budget:,} steps")
+        ends = {operation: ran.end(operation, seed) for operation in ran.operations}
+        values, sentence = endings(ends)
+        holds = all(ends[o][0] is not None for o in family.easy) and all(ends[o][0] is None for o in family.hard)
+        yield Outcome(values, holds, f"{sentence} in {ran.budget:,} steps")
 
 
 def _against(easy: str, hard: str, trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
     """Whether one operation groks, and another does not within as many steps, even where it has more pairs."""
     one, other = cleaned_up(trainer, size, easy, seeds), alone(trainer, size, hard, seeds)
     for seed in seeds:
-        step = one.grokked(easy, seed)
+        step, best = one.end(easy, seed)
         step = step if step is not None and step <= STEPS[size] else None
-        values: dict[str, Any] = {
-            f"{easy}_grokked_step": step,
-            f"{easy}_best_test_accuracy": one.best(easy, seed),
-            f"{hard}_grokked_step": other.grokked(hard, seed),
-            f"{hard}_best_test_accuracy": other.best(hard, seed),
-        }
-        hard_step = other.grokked(hard, seed)
-        sentence = f"{easy} {grokked_at(step)}, {hard} {grokked_at(hard_step, other.best(hard, seed))}"
-        yield Outcome(values, step is not None and hard_step is None, f"{sentence} in {STEPS[size]:,} steps")
+        hard_step, hard_best = other.end(hard, seed)
+        values, _ = endings({easy: (step, best), hard: (hard_step, hard_best)})
+        sentence = f"{easy} {grokked_at(step)}, {hard} {grokked_at(hard_step, hard_best)} in {STEPS[size]:,} steps"
+        yield Outcome(values, step is not None and hard_step is None, sentence)
 
 
 def _embeddings(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
@@ -246,12 +237,11 @@ def _moduli(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outc
         settings = {"task__p": p, "split__frac_train": 0.9}
         ran[p] = trained(trainer, size, f"x3_xy-mod-{p}", ("x3_xy",), seeds, **settings)
     for seed in seeds:
-        values: dict[str, Any] = {f"grokked_step_mod_{p}": t.grokked("x3_xy", seed) for p, t in ran.items()}
-        values |= {f"best_test_accuracy_mod_{p}": t.best("x3_xy", seed) for p, t in ran.items()}
-        holds = [values[f"grokked_step_mod_{p}"] is not None for p in MODULI] == [False, True, False]
-        steps = {p: (t.grokked("x3_xy", seed), t.best("x3_xy", seed)) for p, t in ran.items()}
-        sentence = ", ".join(f"mod {p} {grokked_at(*end)}" for p, end in steps.items())
-        yield Outcome(values, holds, sentence)
+        ends = {p: t.end("x3_xy", seed) for p, t in ran.items()}
+        values: dict[str, Any] = {f"grokked_step_mod_{p}": step for p, (step, _) in ends.items()}
+        values |= {f"best_test_accuracy_mod_{p}": best for p, (_, best) in ends.items()}
+        sentence = ", ".join(f"mod {p} {grokked_at(*end)}" for p, end in ends.items())
+        yield Outcome(values, [step is not None for step, _ in ends.values()] == [False, True, False], sentence)
 
 
 _BUDGET = "Within 100,000 steps, as in the released configurations, where the paper judges within 300,000. "

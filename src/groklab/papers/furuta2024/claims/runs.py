@@ -76,6 +76,10 @@ class Trained:
         """Return its best test accuracy."""
         return float(self.curves(operation, seed)["test_accuracy"].max())
 
+    def end(self, operation: str, seed: int) -> tuple[int | None, float]:
+        """Return the step at which it grokked, or None, and its best test accuracy."""
+        return self.grokked(operation, seed), self.best(operation, seed)
+
     def weights(self, operation: str, seed: int) -> dict[str, np.ndarray]:
         """Return its last weights."""
         return self.run.weights(member=self.member(operation, seed) if self.run.n_members > 1 else None)
@@ -119,17 +123,7 @@ def trained(
     Args:
         changes: settings with `__` for a dot, over those of the size; value i of a `PerSeed` is that of seed i.
     """
-    settings: dict[str, Any] = {
-        **SIZE_SETTINGS[size],
-        "split.frac_train": FRACTION[size],
-        "budget.steps": STEPS[size],
-        "budget.stop_when_grokked": True,
-        "budget.retire": True,
-        "budget.extra_steps": 0,
-        "checkpoints.spacing": "none",
-        "measures.names": [],
-        "name": f"furuta2024-{size}-{what}",
-    }
+    settings = settings_of(size, what)
     if len(operations) > 1:
         settings["task.op_token"] = "="
     settings |= {key.replace("__", "."): value for key, value in changes.items()}
@@ -139,6 +133,31 @@ def trained(
             own = {k: v[i] if isinstance(v, PerSeed) else v for k, v in settings.items()}
             members.append(preset(f"furuta2024/{operation}", {**own, "seed": seed}))
     return Trained(trainer.train(members), tuple(operations), tuple(seeds), settings["budget.steps"])
+
+
+def settings_of(size: Size, what: str) -> dict[str, Any]:
+    """Return the settings of a size for a run named after `what`, which stops once its members have grokked."""
+    budget = {"steps": STEPS[size], "stop_when_grokked": True, "retire": True, "extra_steps": 0}
+    return {
+        **SIZE_SETTINGS[size],
+        **{f"budget.{key}": value for key, value in budget.items()},
+        "split.frac_train": FRACTION[size],
+        "checkpoints.spacing": "none",
+        "measures.names": [],
+        "name": f"furuta2024-{size}-{what}",
+    }
+
+
+def endings(ends: Mapping[str, tuple[int | None, float]]) -> tuple[dict[str, Any], str]:
+    """Return when each of several models grokked, or its best test accuracy, as values and in words.
+
+    Args:
+        ends: by name, the step at which it grokked, None where it did not, and the best test accuracy.
+    """
+    values: dict[str, Any] = {}
+    for name, (step, best) in ends.items():
+        values |= {f"{name}_grokked_step": step, f"{name}_best_test_accuracy": best}
+    return values, ", ".join(f"{name} {grokked_at(*end)}" for name, end in ends.items())
 
 
 class PerSeed(tuple[Any, ...]):
