@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.learners.gradient_descent import draw_batch
+from groklab.learners.gradient_descent import ByGradient, draw_batch
 from groklab.training import ensemble
 from groklab.training.ensemble import make_ensemble
 
@@ -116,3 +116,10 @@ def test_label_noise_is_fitted_and_test_labels_stay_clean() -> None:
     wrong = (split.train_targets != task.targets[split.train]).mean()
     assert wrong == pytest.approx(0.2, abs=0.01)
     np.testing.assert_array_equal(made.raw_data([0])["test_targets"][0], task.targets[split.test])
+
+
+def test_a_learner_limits_the_lanes_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [gl.preset("micro", {"seed": seed}) for seed in range(4)]
+    assert make_ensemble(members).width == 4
+    monkeypatch.setattr(ByGradient, "max_lanes", 2)
+    assert make_ensemble(members).blocks() == [[0, 1], [2, 3]]

@@ -122,7 +122,8 @@ class Ensemble:
             flops = step_flops(self.experiments[0], self.tasks[0], rows)
             e, task = self.experiments[0], self.tasks[0]
             size = 4 * np.dtype(e.dtype).itemsize * parameter_count(e, task)
-            width_limit = min(CPU_LANES, max(1, int(min(CPU_BLOCK_FLOPS / flops, CPU_BLOCK_BYTES / size))))
+            quick = max(1, int(min(CPU_BLOCK_FLOPS / flops, CPU_BLOCK_BYTES / size)))
+            width_limit = min(width_limit, CPU_LANES, quick)
         n_blocks = -(-self.n_members // width_limit)
         return -(-self.n_members // n_blocks)
 
