@@ -95,33 +95,38 @@ class SweepProgress:
 SweepView = Callable[[SweepProgress], None]
 
 
-def train_pack(path: str, number: int) -> dict[str, Any]:
-    """Train a pack to its end, from its last checkpoint on; this runs in a worker.
+@dataclass(frozen=True)
+class PackResult:
+    """How a pack's training ended; everything else is in the pack's run.
 
     Args:
-        path: the sweep's folder.
-
-    Returns:
-        `status`: 'finished', 'interrupted' (the sweep was asked to stop) or 'failed', then with a `reason` of one
-        sentence. Everything else is in the pack's run.
+        status: 'finished', 'interrupted' (the sweep was asked to stop) or 'failed'.
+        reason: why it failed, in one sentence.
     """
+
+    status: str
+    reason: str = ""
+
+
+def train_pack(path: str, number: int) -> PackResult:
+    """Train a pack of the sweep in a folder to its end, from its last checkpoint on; this runs in a worker."""
     _keep_memory()
     sweep = Sweep(path)
     pack = sweep.packs[number]
     try:
         if _wait_for_lock(sweep, pack.path):
-            return {"status": "interrupted", "reason": None}
+            return PackResult("interrupted")
         with contextlib.ExitStack() as stack:
             stop = _stopper(sweep, lambda: stack.enter_context(interrupts.deadline(0.0)))
             training.train(sweep.experiments_of(number), view=_Reporter(pack.progress, stop), home=sweep.path / "packs")
     except Interrupted:
-        return {"status": "interrupted", "reason": None}
+        return PackResult("interrupted")
     except InputError as error:
-        return {"status": "failed", "reason": str(error)}
+        return PackResult("failed", str(error))
     except Exception as error:  # an error in a user's plug-in must not end the sweep; workers.log has the details
         traceback.print_exc()
-        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    return {"status": "finished", "reason": None}
+        return PackResult("failed", f"{type(error).__name__}: {error}")
+    return PackResult("finished")
 
 
 def _keep_memory() -> None:
@@ -244,26 +249,26 @@ def _collect(records: SweepRecords, training: dict[Any, int]) -> bool:
     ended = [future for future in training if future.done()]
     for future in ended:
         number = training.pop(future)
-        answer = future.result() if future.status == "finished" else _lost(future)
+        result = future.result() if future.status == "finished" else _lost(future)
         try:
             records.take(number)
         except (InputError, OSError) as error:
-            if answer["status"] == "finished":
-                answer = {"status": "failed", "reason": str(error)}
-        if answer["status"] == "failed":
-            records.fail(number, answer["reason"])
+            if result.status == "finished":
+                result = PackResult("failed", str(error))
+        if result.status == "failed":
+            records.fail(number, result.reason)
         records.sweep.packs[number].progress.unlink(missing_ok=True)
         future.release()
     return bool(ended)
 
 
-def _lost(future: Any) -> dict[str, Any]:
-    """The answer for a task that gave none; raises InputError where the scheduler has gone."""
+def _lost(future: Any) -> PackResult:
+    """The result of a task that gave none; raises InputError where the scheduler has gone."""
     if future.status != "error":
         raise InputError(GONE)
     error = future.exception()
     reason = DIED if type(error).__name__ == "KilledWorker" else f"{type(error).__name__}: {error}"
-    return {"status": "failed", "reason": reason}
+    return PackResult("failed", reason)
 
 
 def _stop(records: SweepRecords, training: dict[Any, int]) -> None:
