@@ -11,6 +11,7 @@ import abc
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 from collections import UserDict
 from collections.abc import Callable
 from pathlib import Path
@@ -109,29 +110,41 @@ def load_plugin(path: str | Path) -> Path:
     return file
 
 
-#: Packages whose folders fill the discovered tables; `groklab/__init__.py` adds `groklab.papers`.
+#: Packages whose folders fill the tables of presets and claims; `groklab/__init__.py` adds `groklab.papers`.
 SOURCES: list[str] = []
 
 
-class Discovered(UserDict[str, Entry]):
-    """A table that one part of every folder of `SOURCES` fills, imported at the first look.
+def load_all(package: str) -> None:
+    """Import every module of a package, so that all that it registers is there."""
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
 
-    The package that holds the table does not know who fills it: a source is a package with a function `load(part)`.
+
+def load_part(part: str) -> None:
+    """Import one part of every folder of `SOURCES`, such as 'presets': each source has a function `load(part)`."""
+    for source in SOURCES:
+        importlib.import_module(source).load(part)
+
+
+class Discovered(UserDict[str, Entry]):
+    """A table that modules fill when they are imported, which happens at the first look.
 
     Args:
-        part: the module of each folder that adds to the table, such as 'presets'.
+        load: imports these modules.
     """
 
-    def __init__(self, part: str) -> None:
-        self._part = part
+    def __init__(self, load: Callable[[], None]) -> None:
+        self._load = load
         self._table: dict[str, Entry] = {}
         self._loaded = False
 
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        self._table[name] = entry
+
     @property
     def data(self) -> dict[str, Entry]:  # type: ignore[override]
-        """The table, with the part of every folder imported."""
+        """The table, complete."""
         if not self._loaded:
             self._loaded = True
-            for source in SOURCES:
-                importlib.import_module(source).load(self._part)
+            self._load()
         return self._table

@@ -15,7 +15,6 @@ import pytest
 from fenced import ROOT, Reader, blocks
 
 import groklab as gl
-from groklab.figures import load_all
 from groklab.figures.registry import FIGURES
 from groklab.registry import FAMILIES
 from groklab.reproduction import PAPERS, results
@@ -31,7 +30,6 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     folder = tmp_path / "reader"
     folder.mkdir()
     before = {family: dict(kinds) for family, kinds in FAMILIES.items()}
-    load_all()
     measures, papers, figures = dict(gl.MEASURES), dict(PAPERS), dict(FIGURES)
     yield Reader(folder, smaller=SMALLER, seeds=2)
     # what a recipe registers ends with its test

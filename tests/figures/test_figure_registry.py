@@ -10,7 +10,6 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
-from groklab.figures import load_all
 from groklab.figures.context import RunContext
 from groklab.figures.registry import FIGURES, SECTIONS, figures_of
 from groklab.report import write_report
@@ -42,7 +41,6 @@ def empty(run):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    load_all()
     before = dict(FIGURES)
     yield
     FIGURES.clear()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from groklab.errors import InputError
 from groklab.tasks import Algebra, Arithmetic, Group, Task
-from groklab.theory.closure import classes_of, critical_sizes, deducible, latin_square
+from groklab.theory.closure import classes_of, critical_group_sizes, deducible, latin_square
 from groklab.theory.effective_theory import critical_fraction
 
 
@@ -72,7 +72,7 @@ def test_all_answers_are_implied_as_often_as_is_published(size: int, expected: f
 
 
 def test_the_critical_fraction_of_s3() -> None:
-    sizes = critical_sizes(Group(group="S3").build(), 300)
+    sizes = critical_group_sizes(Group(group="S3").build(), 300)
     fraction, error = critical_fraction(sizes, 36)
     assert fraction == pytest.approx(0.47, abs=0.02)
     assert error < 0.01

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab.errors import check_choice
-from groklab.experiment import SIZES
-from groklab.registry import Discovered
+from groklab.registry import Discovered, load_part
 from groklab.text import flattened
 
 if TYPE_CHECKING:
     from groklab.experiment.schema import Experiment
+
+
+#: Settings of how much is trained on: one replaces another.
+SIZES = ("split.frac_train", "split.n_train", "split.rows")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Preset:
         return {key: value() if callable(value) else value for key, value in self.definition.items()}
 
 
-PRESETS: Discovered[Preset] = Discovered("presets")
+PRESETS: Discovered[Preset] = Discovered(partial(load_part, "presets"))
 
 
 def define(

@@ -17,17 +17,20 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from pydantic import Field, TypeAdapter, ValidationError
 
-# importing them registers their kinds
-from groklab import components, learners, networks, objectives, tasks  # noqa: F401
+from groklab import components, objectives  # noqa: F401
 from groklab.errors import InputError, did_you_mean, shorten, unknown
-from groklab.experiment import SIZES
+from groklab.experiment.presets import SIZES
 from groklab.experiment.schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
 from groklab.measures import MEASURES
 from groklab.optimisers import Group
-from groklab.registry import kinds, load_plugin, register
+from groklab.registry import kinds, load_all, load_plugin, register
 from groklab.tasks.splits import Split
 
 __all__ = ["SECTIONS", "component", "read", "register"]
+
+# what an experiment may name; objectives and optimisers are modules, imported above
+for _package in ("tasks", "networks", "learners"):
+    load_all(f"groklab.{_package}")
 
 #: Layers, heads and the like that a network may have.
 MAX_COUNT = 1000

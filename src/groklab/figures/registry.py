@@ -9,9 +9,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from groklab.errors import DamagedError, InputError
-from groklab.figures import load_all
+from groklab.figures.context import RunContext
 from groklab.figures.context import RunContext
 from groklab.measures.registry import NamedTable
+from groklab.registry import Discovered, load_all
 
 if TYPE_CHECKING:
     from plotly.graph_objs._figure import Figure
@@ -83,7 +84,7 @@ class PageFigure:
 
 
 #: All registered figures by name.
-FIGURES: dict[str, PageFigure] = {}
+FIGURES: Discovered[PageFigure] = Discovered(partial(load_all, "groklab.figures"))
 
 
 def figure(
@@ -117,7 +118,6 @@ def figure(
 
 def figures_of(section: Section) -> list[PageFigure]:
     """Return the registered figures of a section, in the order of the page."""
-    load_all()
     return sorted((f for f in FIGURES.values() if f.section == section), key=lambda f: (f.place, f.name))
 
 

@@ -6,11 +6,13 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
 from groklab.errors import InputError
+from groklab.registry import Discovered, load_all
 from groklab.tasks.base import Task
 
 #: A model's weights by name, and rows of a task, such as those trained on.
@@ -104,7 +106,7 @@ class Measure(Generic[Values]):
         return frozenset(list(inspect.signature(self.function).parameters)[2:])
 
 
-MEASURES: dict[str, Measure[Mapping[str, Any]]] = {}
+MEASURES: Discovered[Measure[Mapping[str, Any]]] = Discovered(partial(load_all, "groklab.measures"))
 
 
 def cell(value: float) -> str:

@@ -7,12 +7,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.errors import InputError, OutOfTime, check_choice
 from groklab.experiment.schema import Experiment
-from groklab.registry import Discovered
+from groklab.registry import Discovered, load_part
 from groklab.store.collection import Collection
 from groklab.store.run import Run
 from groklab.training import interrupts, training
@@ -192,7 +193,7 @@ class Paper:
     claims: tuple[Claim, ...]
 
 
-PAPERS: Discovered[Paper] = Discovered("claims")
+PAPERS: Discovered[Paper] = Discovered(partial(load_part, "claims"))
 
 
 def publish(name: str, title: str, claims: Sequence[Claim]) -> Paper:

@@ -66,7 +66,7 @@ def deducible(task: Task, train_rows: npt.ArrayLike) -> Rows:
     return np.asarray(implied[cells])
 
 
-def critical_sizes(task: Task, draws: int, seed: int = 0) -> Integers:
+def critical_group_sizes(task: Task, draws: int, seed: int = 0) -> Integers:
     """Return the least k at which the first k inputs of a random order imply all others, (draws,).
 
     `effective_theory.critical_fraction` makes the critical fraction of them. Raises InputError as `latin_square` does.

@@ -17,7 +17,7 @@ from groklab.papers.liu2022.claims.runs import RETIRING, phase_until
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
 from groklab.store.run import Run
 from groklab.tasks.splits import make_split
-from groklab.theory.closure import critical_sizes
+from groklab.theory.closure import critical_group_sizes
 from groklab.theory.effective_theory import ETA, LINEAR, critical_fraction, flow, grokking_rate
 from groklab.theory.parallelograms import Equations, equations_of
 from groklab.training.ensemble import build_task
@@ -188,7 +188,7 @@ S3_SIZES = (14, 16, 18, 20, 22, 26)
 def _closure(draws: int, trainer: Trainer, seed: int) -> Outcome:
     task = build_task(preset("liu2022/s3"))
     n = structure_of(task, "product").n_parallelograms
-    sizes = critical_sizes(task, draws, seed)
+    sizes = critical_group_sizes(task, draws, seed)
     fraction, error = critical_fraction(sizes, task.n_inputs)
     shares = {f"implied_by_{k}_of_36": float(np.mean(sizes <= k)) for k in S3_SIZES}
     values = {"parallelograms": n, "critical_fraction": fraction, "critical_fraction_error": error, **shares}
