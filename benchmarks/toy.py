@@ -93,8 +93,7 @@ def ensemble(n: int) -> tuple[Callable[[int], None], int]:
     import numpy as np
 
     from groklab import preset
-    from groklab.training.ensemble import make_ensemble
-    from groklab.training.lanes import Lanes
+    from groklab.training import Lanes, make_ensemble
 
     members = [preset("liu2022/diagram", {"seed": seed, "evaluation.every": EVERY}) for seed in range(n)]
     lanes = Lanes(make_ensemble(members))
@@ -120,9 +119,9 @@ def _cpu(function: Callable[[], object]) -> float:
 def _milliseconds() -> dict[str, float]:
     import numpy as np
 
-    from groklab.experiment.reading import component
-    from groklab.measures.representation import rqi
-    from groklab.theory.parallelograms import equations_of
+    from groklab.experiment import component
+    from groklab.measures import rqi
+    from groklab.theory import equations_of
 
     def task(p: int) -> Any:
         described = {"p": p, "expression": "x + y", "modular": False, "pairs": "unordered", "layout": "a b"}

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import clock, floor, peers
 from groklab import preset
-from groklab.training.ensemble import make_ensemble, program_of
+from groklab.training import make_ensemble, program_of
 
 
 class Trainer:

@@ -25,8 +25,7 @@ from groklab.cli import load_commands
 from groklab.cli.app import app
 from groklab.experiment import reading
 from groklab.optimisers import Group
-from groklab.reproduction import PAPERS, SIZES
-from groklab.reproduction.verdict import Spread, label, load
+from groklab.reproduction import PAPERS, SIZES, Spread, label, load
 from groklab.tasks import OPERATIONS, ScheduledSplit, Split
 
 load_commands()

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from groklab.sweeps import local_cluster
-from groklab.sweeps.executors import ENVIRONMENT
+from groklab.sweeps import _local_cluster as local_cluster
+from groklab.sweeps._executors import ENVIRONMENT
 
 
 @contextmanager

@@ -19,7 +19,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu
 import hypothesis
 import jax
 
-import groklab.training.ensemble
+import groklab.training._ensemble
 from clusters import cluster_of
 from corpus import Corpus
 from groklab import lazy
@@ -99,7 +99,7 @@ def cluster() -> Iterator[str]:
 @pytest.fixture
 def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ensembles train member by member, by the compiled program of single runs: for tests of what is measured."""
-    monkeypatch.setattr(groklab.training.ensemble, "CPU_LANES", 1)
+    monkeypatch.setattr(groklab.training._ensemble, "CPU_LANES", 1)
 
 
 @pytest.fixture

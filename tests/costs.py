@@ -60,7 +60,7 @@ class _Recorder:
         self.listens = True
         import jax
 
-        from groklab.training import engine
+        from groklab.training import _engine as engine
 
         def duration(event: str, seconds: float, **_: Any) -> None:
             if event in _DURATIONS:

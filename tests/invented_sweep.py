@@ -13,10 +13,10 @@ import polars as pl
 
 import groklab as gl
 from corpus import Corpus
-from groklab.grokking.learning_phases import learning_phase
+from groklab.grokking import learning_phase
 from groklab.store import storage
-from groklab.sweeps import Sweep, folder, make_plan
-from groklab.sweeps.packing import pack
+from groklab.sweeps import Sweep, make_plan, pack
+from groklab.sweeps import _folder as folder
 
 EXPRESSION, FRACTION = "task.expression", "split.frac_train"
 LR, WD = "optimiser.learning_rate", "optimiser.weight_decay"

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-import groklab.training.ensemble
+import groklab.training._ensemble
 from corpus import TRANSFORMER
-from groklab.experiment.presets import PRESETS
+from groklab.experiment import PRESETS
 from groklab.papers.controls import claims as controls_claims
 from groklab.reproduction import PAPERS, Paper
-from groklab.sweeps import executors
+from groklab.sweeps import _executors as executors
 
 #: A `micro` that groks at step 80 to 150.
 _MICRO = {"optimiser.learning_rate": 0.03, "optimiser.weight_decay": 3.0, "budget.steps": 200}
@@ -49,8 +49,8 @@ def reduced(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
         for name, settings in presets.items():
             preset = PRESETS[name]
             patch.setitem(PRESETS, name, replace(preset, definition={**preset.definition, **settings}))
-        patch.setattr(import_module("groklab.sweeps.scheduler"), "connected", _connected)
-        patch.setattr(groklab.training.ensemble, "CPU_LANES", 1)
+        patch.setattr(import_module("groklab.sweeps._scheduler"), "connected", _connected)
+        patch.setattr(groklab.training._ensemble, "CPU_LANES", 1)
         patch.setitem(PAPERS, "controls", _shorter(PAPERS["controls"]))
         yield
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import groklab as gl
 from corpus import MIXTURE, Corpus
-from groklab.figures.context import RunContext
-from groklab.figures.registry import SECTIONS, figures_of
+from groklab.figures import RunContext, figures_of
+from groklab.figures._registry import SECTIONS
 from groklab.report import write_report
-from groklab.report.html import Picture, pictures_of
+from groklab.report._html import Picture, pictures_of
 
 #: A long formula makes a legend wide.
 LONG_NAMES = {**MIXTURE, "task.expressions": ["add", "subtract", "x2_xy_y2_x"]}

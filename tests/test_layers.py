@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import groklab
@@ -63,6 +64,31 @@ def test_imports_go_down_only() -> None:
             if name != own and RANK[name] >= RANK[own]
         ]
     assert not upward
+
+
+def test_other_packages_are_used_by_their_doors() -> None:
+    """A package's `__init__.pyi` lists what other packages may use; nothing else of it is imported."""
+    around = []
+    for path in SOURCE.rglob("*.py"):
+        own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("groklab."):
+                continue
+            _, package, *inner = str(node.module).split(".")
+            if package == own or not (SOURCE / package).is_dir():
+                continue
+            door = importlib.import_module(f"groklab.{package}").__all__
+            given = inner[0] in door if inner else all(alias.name in door for alias in node.names)
+            if not given or any(alias.name.startswith("_") for alias in node.names):
+                around.append(f"{path.relative_to(SOURCE)}:{node.lineno} {ast.unparse(node)}")
+    assert not around
+
+
+def test_every_door_opens() -> None:
+    """What a door lists is there."""
+    packages = [path.parent.name for path in SOURCE.glob("*/__init__.pyi")]
+    for door in (groklab, *(importlib.import_module(f"groklab.{name}") for name in packages)):
+        assert door.__all__ and all(getattr(door, name) is not None for name in door.__all__)
 
 
 def test_one_module_imports_jax() -> None:

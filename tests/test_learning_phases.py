@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.grokking.learning_phases import LETTERS, PHASES, LearningPhase, learning_phase, phase_of, phase_of_steps
+from groklab.grokking import LETTERS, PHASES, LearningPhase, learning_phase, phase_of, phase_of_steps
 
 STEPS = np.arange(0, 5001, 10)
 

@@ -10,7 +10,7 @@ import pytest
 
 from groklab import InputError
 from groklab.components import hyperparameters_of, with_hyperparameters
-from groklab.experiment.reading import component
+from groklab.experiment import component
 from groklab.registry import kinds
 
 

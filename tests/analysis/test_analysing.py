@@ -9,10 +9,9 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.analysing import to_dict_of_members
-from groklab.measures.frequencies import find_frequencies
-from groklab.measures.grid import grid_of
-from groklab.tasks.splits import make_split
+from groklab.analysis import to_dict_of_members
+from groklab.measures import find_frequencies, grid_of
+from groklab.tasks import make_split
 
 SMALL = {"task.p": 11, "budget.steps": 1500, "checkpoints.per_decade": 5}
 NEEDED = {

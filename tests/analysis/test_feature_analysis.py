@@ -12,17 +12,15 @@ from rich.console import Console
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.analysing import Analysis, to_dict_of_members
-from groklab.analysis.checkpoints import take
+from groklab.analysis import Analysis, take, to_dict_of_members
 from groklab.cli import main
 from groklab.cli.live import LiveView, PlainView
-from groklab.measures import circulance, feature_matrices
-from groklab.measures.feature_alignment import alignment
+from groklab.measures import _circulance as circulance
+from groklab.measures import _feature_matrices as feature_matrices
+from groklab.measures import alignment
 from groklab.report import write_report
-from groklab.tasks.features import ORIENTATIONS
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import estimate
-from groklab.training.records import Progress
+from groklab.tasks import ORIENTATIONS, make_split
+from groklab.training import Progress, estimate
 
 TINY = {"task.p": 11, "budget.steps": 6}
 NEEDED = {

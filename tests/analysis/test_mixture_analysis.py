@@ -9,11 +9,11 @@ import pytest
 
 import groklab as gl
 from corpus import MIXTURE, Corpus
-from groklab.analysis.analysing import to_dict_of_members
-from groklab.measures.frequencies import find_frequencies
-from groklab.tasks.splits import make_split
+from groklab.analysis import to_dict_of_members
+from groklab.measures import find_frequencies
+from groklab.tasks import make_split
 from groklab.text import listed, loss_of
-from groklab.training.ensemble import build_task
+from groklab.training import build_task
 
 
 @pytest.fixture

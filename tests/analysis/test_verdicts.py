@@ -15,19 +15,18 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.circuits import COMPUTES, PARTLY, CircuitAnalysis
-from groklab.analysis.features import FeatureAnalysis, TurningPoints
-from groklab.analysis.key_frequencies import analyse_operation
-from groklab.analysis.model import Section
-from groklab.analysis.representations import RepresentationAnalysis
+from groklab.analysis import CircuitAnalysis, FeatureAnalysis, RepresentationAnalysis
+from groklab.analysis._circuits import COMPUTES, PARTLY
+from groklab.analysis._features import TurningPoints
+from groklab.analysis._key_frequencies import analyse_operation
+from groklab.analysis._model import Section
 from groklab.cli import main
-from groklab.figures.context import RunContext
-from groklab.measures.grid import grid_of
+from groklab.figures import RunContext
+from groklab.measures import grid_of
 from groklab.report import write_report
-from groklab.report.run_page import run_page
-from groklab.tasks.arithmetic import Arithmetic
-from groklab.tasks.features import ORIENTATIONS
-from groklab.theory.effective_theory import REACHED
+from groklab.report._run_page import run_page
+from groklab.tasks import ORIENTATIONS, Arithmetic
+from groklab.theory import REACHED
 
 #: Pages that other tests look at, too.
 PAGES = {"mlp": "single", "rfm-multiply": "machine", "mixture": "plain-mixture"}

@@ -10,7 +10,7 @@ import pytest
 
 import groklab as gl
 from corpus import MIXTURE, Corpus
-from groklab.measures.registry import cell
+from groklab.measures._registry import cell
 
 COMMAND = "measure"
 

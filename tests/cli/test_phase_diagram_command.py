@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from groklab.papers.published import published_map
+from groklab.papers import published_map
 from groklab.sweeps import Sweep
 from invented_sweep import LR, WD, Outcome
 from invented_sweep import written as written_sweep

@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console, Group
 
 from groklab.cli.phase_map import LiveSweep, PlainSweep, draw_map, map_of
-from groklab.sweeps import SweepProgress
-from groklab.sweeps.cells import Axes, Cell, Member
+from groklab.sweeps import Axes, Cell, Member, SweepProgress
 from invented_sweep import LR, WD, Outcome, written
 
 

@@ -13,9 +13,10 @@ import pytest
 from groklab.cli import main
 from groklab.cli.tasks import measured, published
 from groklab.errors import DamagedError
-from groklab.papers import published as tables
-from groklab.papers.task_explanation import MAX_P, explain_task
-from groklab.tasks.operations import FURUTA_OPERATIONS, OPERATIONS
+from groklab.papers import _published as tables
+from groklab.papers import explain_task
+from groklab.papers._task_explanation import MAX_P
+from groklab.tasks import FURUTA_OPERATIONS, OPERATIONS
 
 
 @pytest.fixture

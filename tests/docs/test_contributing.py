@@ -15,7 +15,7 @@ import pytest
 from fenced import ROOT, Reader, blocks
 
 import groklab as gl
-from groklab.figures.registry import FIGURES
+from groklab.figures._registry import FIGURES
 from groklab.registry import FAMILIES
 from groklab.reproduction import PAPERS, results
 from reduced import SMALL

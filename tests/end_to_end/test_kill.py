@@ -14,8 +14,7 @@ import polars as pl
 import pytest
 
 from amounts import amount
-from groklab.store import storage
-from groklab.store.run import Run
+from groklab.store import Run, storage
 from processes import Program
 
 #: A few seconds of training that write all the time.

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from groklab.cli import main
-from groklab.store.run import Run
+from groklab.store import Run
 from processes import Program
 
 Process = Program | subprocess.Popen[str]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import groklab as gl
-from groklab.experiment.presets import description_of
+from groklab.experiment import description_of
 from reduced import SMALL, reduced
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.experiment.reading import read
-from groklab.experiment.schema import MAX_SEED
-from groklab.experiment.yaml_input import load_yaml, parse_overrides
+from groklab.experiment import MAX_SEED, load_yaml, parse_overrides, read
 from groklab.training import training
 
 PLUGIN = """
@@ -191,8 +189,8 @@ def test_the_source_of_a_plugin_is_part_of_the_identity(tmp_path: Path) -> None:
 
 
 def test_start_weights_count_by_content_not_by_path(tmp_path: Path) -> None:
-    from groklab.store.collection import Collection
-    from groklab.training.start import load_start
+    from groklab.store import Collection
+    from groklab.training import load_start
 
     identities = {}
     for name, scale in (("a", 1.0), ("b", 1.0), ("c", 2.0)):

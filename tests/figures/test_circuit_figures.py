@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from groklab import figures
-from groklab.figures import theme
-from groklab.measures.fourier import component_names
+from groklab.figures import _theme as theme
+from groklab.measures import component_names
 
 SPANS = [("memorisation", 0, 300), ("circuit formation", 300, 400), ("cleanup", 400, 900), ("stable", 900, 2000)]
 

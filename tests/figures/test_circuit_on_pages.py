@@ -13,14 +13,12 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.analysing import analyse
-from groklab.analysis.checkpoints import Weights
-from groklab.analysis.circuits import LABELS, CircuitAnalysis, analyse_circuit, label_of
-from groklab.analysis.model import NotApplicable
-from groklab.figures.context import RunContext
-from groklab.figures.registry import FIGURES
+from groklab.analysis import CircuitAnalysis, NotApplicable, Weights, analyse, label_of
+from groklab.analysis._circuits import LABELS, analyse_circuit
+from groklab.figures import RunContext
+from groklab.figures._registry import FIGURES
 from groklab.report import write_report
-from groklab.report.html import Picture
+from groklab.report._html import Picture
 from shared_pages import pictures_by_key
 
 #: Figures of a circuit alone, in the order of the page.
@@ -181,7 +179,7 @@ def test_damaged_metrics_and_checkpoints_leave_a_page(trained: gl.Run, tmp_path:
 
 
 def test_every_intervention_has_a_label() -> None:
-    from groklab.measures.ablations import INTERVENTIONS
+    from groklab.measures._ablations import INTERVENTIONS
 
     assert set(LABELS) == set(INTERVENTIONS) - {"logits_without_k", "neurons_without_k"}
     labels = [label_of(n, "a − b") for n in LABELS]

@@ -10,10 +10,9 @@ import pytest
 
 import groklab as gl
 from groklab import figures
-from groklab.analysis import features as frames
-from groklab.measures.circulance import best, compared, is_ambiguous, is_function_of
-from groklab.tasks.features import ORIENTATIONS, planted_features
-from groklab.tasks.residues import log_order
+from groklab.analysis import _features as frames
+from groklab.measures import best, compared, is_ambiguous, is_function_of
+from groklab.tasks import ORIENTATIONS, log_order, planted_features
 
 P = 7
 RIGHT = {"x + y": "toeplitz", "x - y": "hankel", "x*y": "toeplitz_log", "x/y": "hankel_log"}

@@ -13,11 +13,11 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis.analysing import analyse
-from groklab.analysis.features import FeatureAnalysis, TurningPoints
-from groklab.figures.context import RunContext
+from groklab.analysis import FeatureAnalysis, analyse
+from groklab.analysis._features import TurningPoints
+from groklab.figures import RunContext
 from groklab.report import write_report
-from groklab.report.html import Picture
+from groklab.report._html import Picture
 from shared_pages import Pages, pictures_by_key
 
 TINY = {"task.p": 11, "budget.steps": 5}

@@ -10,8 +10,8 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
-from groklab.figures.context import RunContext
-from groklab.figures.registry import FIGURES, SECTIONS, figures_of
+from groklab.figures import RunContext, figures_of
+from groklab.figures._registry import FIGURES, SECTIONS
 from groklab.report import write_report
 
 PLUGIN = """

@@ -9,8 +9,10 @@ import pytest
 
 from groklab import figures, grokking
 from groklab.errors import InputError
-from groklab.figures import embedding, survival, theme
-from groklab.store.thinning import thin, thin_evenly
+from groklab.figures import _embedding as embedding
+from groklab.figures import _survival as survival
+from groklab.figures import _theme as theme
+from groklab.store import thin, thin_evenly
 
 
 def metrics(members: int = 1, n: int = 5000) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from corpus import MIXTURE, Corpus
 from groklab.measures import MEASURES
-from groklab.report.run_page import run_page
+from groklab.report._run_page import run_page
 
 KERNEL = {"task.kind": "mixture", "task.p": 7, "task.expressions": ["add", "multiply"], "budget.steps": 3}
 

@@ -9,13 +9,11 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.figures.context import RunContext
-from groklab.figures.registry import FIGURES, Drawing
-from groklab.measures.registry import NamedTable
-from groklab.report.run_page import run_page
-from groklab.tasks.arithmetic import Arithmetic
-from groklab.tasks.mixture import Mixture
-from groklab.tasks.splits import make_split
+from groklab.figures import Drawing, RunContext
+from groklab.figures._registry import FIGURES
+from groklab.measures import NamedTable
+from groklab.report._run_page import run_page
+from groklab.tasks import Arithmetic, Mixture, make_split
 from groklab.text import loss_of
 
 

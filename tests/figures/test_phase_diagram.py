@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from groklab.figures.phase_diagram import COLOURS, phase_diagram
-from groklab.grokking.learning_phases import LETTERS, PHASES
-from groklab.sweeps.study import study
+from groklab.figures import COLOURS, phase_diagram
+from groklab.grokking import LETTERS, PHASES
+from groklab.sweeps import study
 from invented_sweep import LR, WD, Outcome, written
 
 

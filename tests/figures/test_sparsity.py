@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from groklab import figures
-from groklab.figures.parts import KEPT
-from groklab.measures.logit_parts import PARTS
+from groklab.figures._parts import KEPT
+from groklab.measures import PARTS
 
 
 def sparsity() -> pl.DataFrame:

@@ -22,10 +22,8 @@ import yaml
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.experiment.reading import SECTIONS, read
-from groklab.experiment.schema import Experiment
-from groklab.experiment.yaml_input import load_yaml, parse_overrides
-from groklab.tasks.expression import parse
+from groklab.experiment import SECTIONS, Experiment, load_yaml, parse_overrides, read
+from groklab.tasks import parse
 
 SYMBOLS = [
     *"xyzabcXw0123456789+-*/^()., \t\n_=[]{}'\"\\é²٣\x00\ud800",

@@ -17,11 +17,10 @@ import groklab as gl
 from corpus import Corpus
 from groklab.cli import main
 from groklab.errors import InputError
-from groklab.interop import transformer_lens
-from groklab.interop.exporting import export
-from groklab.interop.importing import import_file
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import make_ensemble, program_of
+from groklab.interop import _transformer_lens as transformer_lens
+from groklab.interop import export, import_file
+from groklab.tasks import make_split
+from groklab.training import make_ensemble, program_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 #: The shapes of test_importing.py.

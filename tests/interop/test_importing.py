@@ -17,12 +17,13 @@ from corpus import Corpus
 from crafting import Tensor, torch_file
 from groklab.cli import main
 from groklab.errors import InputError
-from groklab.interop import transformer_lens
-from groklab.interop.importing import evaluate, import_file
+from groklab.interop import _transformer_lens as transformer_lens
+from groklab.interop import import_file
+from groklab.interop._importing import evaluate
 from groklab.report import write_report
-from groklab.store.run import Run
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task
+from groklab.store import Run
+from groklab.tasks import make_split
+from groklab.training import build_task
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 SETTINGS = {

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from crafting import Raw, Tensor, name, torch_file
 from groklab.errors import DamagedError, InputError
-from groklab.interop.torch_files import read_torch
+from groklab.interop._torch_files import read_torch
 
 
 def read(tmp_path: Path, content: bytes) -> Any:

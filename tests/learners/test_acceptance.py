@@ -17,7 +17,7 @@ from corpus import Corpus
 from groklab.errors import InputError
 from groklab.registry import kinds
 from groklab.report import write_report
-from groklab.training.ensemble import build_task, make_ensemble, memory_estimate, program_of, step_flops, weight_shapes
+from groklab.training import build_task, make_ensemble, memory_estimate, program_of, step_flops, weight_shapes
 from processes import Program
 
 LEARNERS = sorted(kinds("learner"))

@@ -12,11 +12,11 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.learners.gradient_descent import GradientDescent
-from groklab.networks.mlp import MLP
+from groklab.learners._gradient_descent import GradientDescent
+from groklab.networks import MLP
 from groklab.objectives import CrossEntropy, MeanSquaredError
 from groklab.optimisers import SGD
-from groklab.tasks.base import TaskShape
+from groklab.tasks import TaskShape
 from groklab.training import training
 
 P = 5

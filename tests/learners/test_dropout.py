@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.networks.common import dropping
-from groklab.networks.transformer import Transformer
+from groklab.networks import Transformer
+from groklab.networks._common import dropping
 from groklab.tasks import Arithmetic
 from groklab.training import training
 

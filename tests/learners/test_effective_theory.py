@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from groklab.errors import InputError
-from groklab.learners.effective_theory import EffectiveTheory, Flow, effective_loss
-from groklab.learners.effective_theory import normalised as jax_normalised
-from groklab.measures.representation import normalised, parallelogram_quality, rqi
+from groklab.learners import EffectiveTheory
+from groklab.learners._effective_theory import Flow, effective_loss
+from groklab.learners._effective_theory import normalised as jax_normalised
+from groklab.measures import normalised, parallelogram_quality, rqi
 from groklab.tasks import Arithmetic, Group, Task, TaskShape
-from groklab.theory.effective_theory import flow
-from groklab.theory.parallelograms import equations_of
+from groklab.theory import equations_of, flow
 
 PLAIN = SimpleNamespace(dtype="float64", matmul_precision="highest")
 #: A line of mean 0 and squares that sum to 9.

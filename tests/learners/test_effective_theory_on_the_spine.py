@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.analysis.representations import TheoryBesideRun, beside_run
+from groklab.analysis import TheoryBesideRun, beside_run
 from groklab.errors import InputError
-from groklab.learners.effective_theory import EffectiveTheory
-from groklab.theory import effective_theory as theory
-from groklab.theory.parallelograms import equations_of
+from groklab.learners import EffectiveTheory
+from groklab.theory import _effective_theory as theory
+from groklab.theory import equations_of
 
 THEORY = {
     "name": "theory",

@@ -12,15 +12,14 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.learners.gradient_descent import FRESH
-from groklab.measures.predictions import position_losses
-from groklab.networks.transformer import Transformer
+from groklab.learners._gradient_descent import FRESH
+from groklab.measures._predictions import position_losses
+from groklab.networks import Transformer
 from groklab.objectives import CrossEntropy
-from groklab.store.run import Run
+from groklab.store import Run
 from groklab.tasks import RepeatedSubsequence
-from groklab.training import engine, training
-from groklab.training.ensemble import build_task, estimate, make_ensemble
-from groklab.training.records import Progress
+from groklab.training import Progress, build_task, estimate, make_ensemble, training
+from groklab.training import _engine as engine
 
 SMALL: dict[str, Any] = {
     "task": {"kind": "repeated_subsequence", "vocabulary": 9, "seq_len": 13, "subsequence": 4, "examples": 40},

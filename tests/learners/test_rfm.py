@@ -15,12 +15,9 @@ from hypothesis import strategies as st
 
 from amounts import amount
 from groklab.errors import InputError
-from groklab.experiment.reading import component
-from groklab.learners.rfm import RFM
-from groklab.learners.rfm.kernels import kernel_of
-from groklab.learners.rfm.machine import fit
-from groklab.learners.rfm.points import Pairs, Rows
-from groklab.tasks.base import Task
+from groklab.experiment import component
+from groklab.learners import RFM, Pairs, Rows, fit, kernel_of
+from groklab.tasks import Task
 
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"
 #: How many of the 30 iterations of each known run are followed: by the 15th all four have learnt 75% of the pairs.
@@ -167,7 +164,7 @@ def test_a_singular_system_is_a_sentence_and_a_ridge_mends_it() -> None:
 
 
 def test_lu_takes_over_where_there_is_no_cholesky_factor() -> None:
-    from groklab.learners.rfm.solving import solve
+    from groklab.learners._rfm.solving import solve
 
     indefinite = np.array([[1.0, 2.0, 0.5], [2.0, 1.0, 0.1], [0.5, 0.1, 3.0]])
     right = np.eye(3)[:, :2]

@@ -12,9 +12,10 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
-from groklab.learners.rfm import RFM
-from groklab.store.run import Run
-from groklab.training import engine, training
+from groklab.learners import RFM
+from groklab.store import Run
+from groklab.training import _engine as engine
+from groklab.training import training
 
 SMALL = {"task.p": 11, "split.frac_train": 0.7, "budget.steps": 6, "checkpoints.rolling_seconds": 1e-9}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from groklab.tasks.base import Task
+from groklab.tasks import Task
 
 
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> float:

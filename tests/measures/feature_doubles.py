@@ -12,8 +12,9 @@ import numpy as np
 from tests.measures.models import initial_weights
 
 import groklab as gl
-from groklab.networks import MLP, common
-from groklab.tasks.base import Task
+from groklab.networks import MLP
+from groklab.networks import _common as common
+from groklab.tasks import Task
 
 TASKS = {
     "add": {"p": 5, "expression": "x + y", "layout": "a b"},

@@ -10,7 +10,7 @@ import numpy as np
 
 import groklab as gl
 from groklab.networks import MLP, Transformer
-from groklab.tasks.base import Task
+from groklab.tasks import Task
 
 TASKS = {
     "add": {"p": 7, "expression": "x + y"},

@@ -9,7 +9,9 @@ from tests.measures.models import CASES, TASKS, Model, case, made
 from tests.measures.test_neurons import regression
 
 import groklab as gl
-from groklab.measures import ablations, frequencies, neurons
+from groklab.measures import _ablations as ablations
+from groklab.measures import _frequencies as frequencies
+from groklab.measures import _neurons as neurons
 from groklab.networks import MLP, Transformer
 
 PLAIN = {"d_model": 8, "n_heads": 2, "d_mlp": 12}

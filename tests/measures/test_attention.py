@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.measures.models import TASKS, case, made
 
 import groklab as gl
-from groklab.measures import attention
+from groklab.measures import _attention as attention
 from groklab.networks import Transformer
 
 

@@ -10,10 +10,10 @@ from hypothesis.extra import numpy as arrays
 from tests.measures.feature_doubles import Kernel, metric, network_case, task_of
 
 import groklab as gl
-from groklab.measures import circulance
-from groklab.measures.feature_matrices import blocks, feature_matrix, neural_feature_matrix
-from groklab.tasks.features import ORIENTATIONS, Orientation, circulant, planted_features
-from groklab.tasks.residues import log_order
+from groklab.measures import _circulance as circulance
+from groklab.measures import blocks, feature_matrix
+from groklab.measures._feature_matrices import neural_feature_matrix
+from groklab.tasks import ORIENTATIONS, Orientation, circulant, log_order, planted_features
 
 squares = st.integers(1, 9).flatmap(
     lambda q: arrays.arrays(np.float64, (q, q), elements=st.integers(-999, 999).map(lambda k: k / 10))

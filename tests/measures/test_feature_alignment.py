@@ -13,11 +13,10 @@ from hypothesis.extra import numpy as arrays
 from tests.measures.feature_doubles import NETWORK_CASES, Kernel, metric, network_case, task_of
 
 import groklab as gl
-from groklab.analysis.checkpoints import take
-from groklab.measures.feature_alignment import alignment, correlation
-from groklab.measures.feature_matrices import feature_matrix
-from groklab.measures.registry import MEASURES, measure
-from groklab.tasks.base import Task
+from groklab.analysis import take
+from groklab.measures import MEASURES, alignment, feature_matrix, measure
+from groklab.measures._feature_alignment import correlation
+from groklab.tasks import Task
 
 matrices = arrays.arrays(np.float64, (3, 3), elements=st.integers(-999, 999).map(lambda k: k / 10))
 

@@ -10,10 +10,10 @@ import pytest
 from tests.measures.feature_doubles import NETWORK_CASES, Kernel, metric, network_case, pairs, some_rows, task_of
 
 import groklab as gl
-from groklab.measures import feature_matrices as fm
-from groklab.measures.activity import activity
+from groklab.measures import _feature_matrices as fm
+from groklab.measures import activity
 from groklab.networks import MLP, Transformer
-from groklab.tasks.base import Task
+from groklab.tasks import Task
 
 
 @pytest.mark.parametrize(("task_name", "network_name"), NETWORK_CASES)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tests.measures.feature_doubles import Kernel, metric, network_case, some_rows, task_of
 
 import groklab as gl
-from groklab.measures import feature_spectra as fs
-from groklab.measures.circulance import circulant_deviation
-from groklab.measures.feature_matrices import feature_matrix
-from groklab.tasks.features import circulant, planted_features
+from groklab.measures import _feature_spectra as fs
+from groklab.measures import feature_matrix
+from groklab.measures._circulance import circulant_deviation
+from groklab.tasks import circulant, planted_features
 
 
 @given(rank=st.integers(1, 8), scale=st.floats(1e-200, 1e200))

@@ -8,12 +8,12 @@ from hypothesis.extra import numpy as arrays
 from tests.measures.models import CASES, NETWORKS, case, made
 
 import groklab as gl
-from groklab.measures import fourier
-from groklab.measures.grid import grid_of, pair_rows
+from groklab.measures import _fourier as fourier
+from groklab.measures import grid_of
+from groklab.measures._grid import pair_rows
 from groklab.networks import MLP
-from groklab.tasks.arithmetic import Arithmetic
-from groklab.tasks.mixture import Mixture
-from groklab.training.ensemble import build_task
+from groklab.tasks import Arithmetic, Mixture
+from groklab.training import build_task
 
 
 @given(p=st.integers(2, 40))

@@ -9,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import groklab as gl
-from groklab.measures import fourier_sparsity as sparsity
-from groklab.measures.fourier import fourier_basis, neuron_logit_map
-from groklab.measures.frequencies import RULES, find_frequencies
+from groklab.measures import _fourier_sparsity as sparsity
+from groklab.measures import find_frequencies, fourier_basis, neuron_logit_map
+from groklab.measures._frequencies import RULES
 from groklab.networks import MLP, EmbeddingDecoder, Transformer
-from groklab.tasks.arithmetic import Arithmetic
-from groklab.tasks.base import Task
-from groklab.tasks.mixture import Mixture
+from groklab.tasks import Arithmetic, Mixture, Task
 
 moduli = st.integers(3, 24)
 seeds = st.integers(0, 999)

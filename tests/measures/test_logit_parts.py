@@ -11,11 +11,9 @@ from tests.measures.models import NETWORKS, Model, case, made
 from tests.measures.test_progress import exact_model
 
 import groklab as gl
-from groklab.measures.grid import grid_of
-from groklab.measures.logit_parts import PARTS, frequency_tables
-from groklab.tasks.arithmetic import Arithmetic
-from groklab.tasks.base import Task
-from groklab.tasks.mixture import Mixture
+from groklab.measures import PARTS, grid_of
+from groklab.measures._logit_parts import frequency_tables
+from groklab.tasks import Arithmetic, Mixture, Task
 
 #: g(a − b) with a softmax over the vocabulary, even p, and one-hots: few, since compiling takes the time.
 CASES = [("subtract", "transformer"), ("even", "transformer"), ("add", "mlp")]

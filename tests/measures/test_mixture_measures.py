@@ -10,11 +10,10 @@ import pytest
 from tests.measures.models import NETWORKS, Model, case, made
 
 import groklab as gl
-from groklab.measures.frequencies import default_rule
-from groklab.measures.logit_parts import ROWS
-from groklab.measures.registry import NamedTable, cell
-from groklab.tasks.arithmetic import Arithmetic
-from groklab.tasks.mixture import Mixture
+from groklab.measures import NamedTable, default_rule
+from groklab.measures._logit_parts import ROWS
+from groklab.measures._registry import cell
+from groklab.tasks import Arithmetic, Mixture
 
 P = 7
 SUMS = ("x + y", "x - y", "x*y")

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from tests.measures.models import CASES, case
 
 import groklab as gl
-from groklab.measures import neurons
+from groklab.measures import _neurons as neurons
 
 
 def regressors(p: int, k: int) -> np.ndarray:

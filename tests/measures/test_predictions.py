@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tests.measures.feature_doubles import Constant, Kernel, metric, network_case, some_rows, task_of
 
 import groklab as gl
-from groklab.learners.gradient_descent import accuracy
-from groklab.measures.predictions import is_right, outputs, transpose_is_trained
-from groklab.tasks.base import Task
+from groklab.learners._gradient_descent import accuracy
+from groklab.measures import is_right, outputs
+from groklab.measures._predictions import transpose_is_trained
+from groklab.tasks import Task
 
 
 def test_outputs_are_a_networks_logits_and_a_machines_predictions() -> None:

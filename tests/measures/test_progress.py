@@ -15,8 +15,11 @@ from tests.measures import brute
 from tests.measures.models import initial_weights
 
 import groklab as gl
-from groklab.measures import frequencies, grid, progress, variants
-from groklab.measures.fourier import gini
+from groklab.measures import _frequencies as frequencies
+from groklab.measures import _grid as grid
+from groklab.measures import _progress as progress
+from groklab.measures import _variants as variants
+from groklab.measures import gini
 from groklab.networks import MLP, Transformer
 
 TASKS = {

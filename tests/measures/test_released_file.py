@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.interop.weight_files import read_source
-from groklab.measures.neurons import WELL_EXPLAINED
+from groklab.interop._weight_files import read_source
+from groklab.measures import WELL_EXPLAINED
 from groklab.networks import Transformer
-from groklab.tasks.splits import make_split
+from groklab.tasks import make_split
 
 KEYS = [6, 23, 37, 39, 41]
 DIGITS = 6e-5

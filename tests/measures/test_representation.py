@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groklab.errors import InputError
-from groklab.measures import MEASURES
-from groklab.measures.representation import normalised, parallelogram_quality, rqi, structure_of
+from groklab.measures import MEASURES, normalised, parallelogram_quality, rqi, structure_of
 from groklab.networks import EmbeddingDecoder, Transformer
 from groklab.tasks import Arithmetic, Group, Task
-from groklab.theory.closure import deducible
-from groklab.theory.parallelograms import equations_of
+from groklab.theory import deducible, equations_of
 
 
 def addition(p: int, **settings: Any) -> Task:

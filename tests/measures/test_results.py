@@ -9,8 +9,7 @@ import pytest
 from tests.measures.models import case
 
 import groklab as gl
-from groklab.measures.attention import Attention
-from groklab.measures.registry import Result
+from groklab.measures import Attention, Result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

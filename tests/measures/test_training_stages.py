@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groklab.measures.training_stages import TrainingStages, training_stages
+from groklab.measures import TrainingStages, training_stages
 
 NONE = TrainingStages(None, None, None)
 

@@ -12,7 +12,7 @@ from groklab.errors import InputError
 from groklab.networks import Dense
 from groklab.objectives import MeanSquaredError
 from groklab.optimisers import norm
-from groklab.tasks.base import TaskShape
+from groklab.tasks import TaskShape
 
 PIXELS = TaskShape(0, 0, 10, (), n_features=784)
 SMALL = TaskShape(0, 0, 3, (), n_features=4)

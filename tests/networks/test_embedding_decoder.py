@@ -12,12 +12,12 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.networks.embedding_decoder import EmbeddingDecoder
+from groklab.networks import EmbeddingDecoder
 from groklab.objectives import NearestVector
 from groklab.papers.liu2022.starts import published_layout, published_start
-from groklab.tasks.base import TaskShape
-from groklab.training.ensemble import make_ensemble
-from groklab.training.start import read_weights
+from groklab.tasks import TaskShape
+from groklab.training import make_ensemble
+from groklab.training._start import read_weights
 
 QUICK = {"xla_backend_optimization_level": 0}
 SHAPE = TaskShape(6, 3, 7, (None, 5, None), n_symbols=5)

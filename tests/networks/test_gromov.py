@@ -9,8 +9,8 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.networks.mlp import MLP
-from groklab.tasks.base import TaskShape
+from groklab.networks import MLP
+from groklab.tasks import TaskShape
 from groklab.training import training
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groklab.networks.lookup import (
+from groklab.networks._lookup import (
     BLOCK,
     add_by_product,
     add_by_scatter,

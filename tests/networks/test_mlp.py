@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from groklab.errors import InputError
-from groklab.networks.mlp import MLP
+from groklab.networks import MLP
 from groklab.objectives import CrossEntropy
-from groklab.tasks.base import TaskShape
+from groklab.tasks import TaskShape
 
 #: Compiling takes most of the time here.
 QUICK = {"xla_backend_optimization_level": 0}

@@ -11,10 +11,9 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.networks.mlp import MLP
+from groklab.networks import MLP
 from groklab.objectives import CrossEntropy
-from groklab.tasks.base import TaskShape
-from groklab.tasks.features import matrix_power, planted_features
+from groklab.tasks import TaskShape, matrix_power, planted_features
 from groklab.training import training
 
 QUICK = {"xla_backend_optimization_level": 0}

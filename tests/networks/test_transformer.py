@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from groklab.components import hyperparameters_of, with_hyperparameters
 from groklab.errors import InputError
-from groklab.networks.transformer import Transformer
+from groklab.networks import Transformer
 from groklab.objectives import CrossEntropy
-from groklab.tasks.base import TaskShape
+from groklab.tasks import TaskShape
 
 #: Compiling takes most of the time here.
 QUICK = {"xla_backend_optimization_level": 0}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from groklab.training import ensemble
+from groklab.training import _ensemble as ensemble
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from groklab import papers
 PAPERS = Path(papers.__file__).parent
 SOURCE = PAPERS.parent
 PRESETS = """
-from groklab.experiment.presets import define
+from groklab.experiment._presets import define
 
 define("mine2025", "micro", shows="Mine.", costs="a second", expect="it groks", source="section 1")
 """
@@ -28,9 +28,9 @@ import json, sys
 import groklab.papers
 groklab.papers.__path__.append(sys.argv[1])
 import groklab as gl
-from groklab.papers.published import published_map, published_of
+from groklab.papers import published_map, published_of
 from groklab.reproduction import PAPERS, reproduce
-from groklab.training.start import read_weights
+from groklab.training._start import read_weights
 run = gl.preset("mine2025")
 verdict = reproduce("mine2025").claims[0].verdict
 assert set(groklab.papers.names()) == set(json.loads(sys.argv[2])), groklab.papers.names()

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from groklab.papers import published_of, published_tables
 from groklab.papers.furuta2024.presets import HARD, MIXTURES
-from groklab.papers.published import published_of, published_tables
-from groklab.tasks.operations import FURUTA_OPERATIONS
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task, weight_shapes
+from groklab.tasks import FURUTA_OPERATIONS, make_split
+from groklab.training import build_task, weight_shapes
 
 
 def test_the_setting_has_the_papers_numbers() -> None:

@@ -17,13 +17,13 @@ import pytest
 
 import groklab as gl
 from groklab.errors import OutOfTime
+from groklab.papers import measured_rows, published_tables
 from groklab.papers.furuta2024 import measured_table
 from groklab.papers.furuta2024.claims import combinations, operations, runs, spectra
-from groklab.papers.published import measured_rows, published_tables
 from groklab.reproduction import Claim, Outcome, Trainer, find, reproduce
-from groklab.reproduction.ledger import Record
-from groklab.sweeps import executors
-from groklab.sweeps.executors import Workers
+from groklab.reproduction._ledger import Record
+from groklab.sweeps import _executors as executors
+from groklab.sweeps._executors import Workers
 from groklab.training import interrupts
 
 CLAIMS: dict[str, Claim] = {c.id: c for c in find("furuta2024")[1]}
@@ -55,7 +55,7 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> None:
             yield Workers(client, 1, "cpu", None, "1 worker")
 
     # the package's `sweep` is the function
-    monkeypatch.setattr(sys.modules["groklab.sweeps.scheduler"], "connected", connected)
+    monkeypatch.setattr(sys.modules["groklab.sweeps._scheduler"], "connected", connected)
 
 
 def measured(claim: str, size: str = "quick") -> list[Outcome]:

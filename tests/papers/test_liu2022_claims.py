@@ -13,13 +13,13 @@ import polars as pl
 import pytest
 
 import groklab as gl
-from groklab.experiment.schema import Experiment
-from groklab.grokking.learning_phases import LETTERS
+from groklab.experiment import Experiment
+from groklab.grokking import LETTERS
+from groklab.papers import published_map
 from groklab.papers.liu2022.claims import networks, runs, toy_regression
 from groklab.papers.liu2022.starts import published_start
-from groklab.papers.published import published_map
 from groklab.reproduction import Claim, Outcome, Trainer
-from groklab.training.start import read_weights
+from groklab.training._start import read_weights
 
 CLAIMS: dict[str, Claim] = {c.id: c for m in (toy_regression, networks) for c in m.CLAIMS}
 

@@ -8,7 +8,7 @@ import pytest
 
 from groklab.papers.liu2022.claims import theory
 from groklab.reproduction import Outcome, Trainer
-from groklab.theory.parallelograms import Equations
+from groklab.theory import Equations
 
 CLAIMS = {claim.id: claim for claim in theory.CLAIMS}
 

@@ -7,8 +7,8 @@ import pytest
 
 import groklab as gl
 from groklab.papers.mallinar2024.presets import EPOCH, OPERATIONS, SMALL_EPOCH
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task
+from groklab.tasks import make_split
+from groklab.training import build_task
 
 
 def test_networks_have_the_papers_numbers() -> None:

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.experiment.schema import Experiment
-from groklab.measures.circulance import deviations
-from groklab.measures.feature_matrices import blocks
+from groklab.experiment import Experiment
+from groklab.measures import blocks, deviations
 from groklab.papers.mallinar2024.claims import features, networks, runs, transitions
 from groklab.papers.mallinar2024.claims.features import add_by_fourier, subtract_by_fourier
 from groklab.papers.mallinar2024.presets import OPERATIONS
 from groklab.reproduction import Trainer, find, reproduce
-from groklab.tasks.features import ORIENTATIONS, planted_features
+from groklab.tasks import ORIENTATIONS, planted_features
 
 #: At p = 11 the kernels and networks are there, and learn little: verdicts say nothing, values are all there.
 TINY_MACHINE = {"task.p": 11, "split.frac_train": 0.7}

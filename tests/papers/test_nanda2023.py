@@ -7,7 +7,7 @@ import pytest
 
 import groklab as gl
 from amounts import amount
-from groklab.training.start import read_weights
+from groklab.training._start import read_weights
 
 #: How far the released curve is followed. By step 20 another setting shows: no decay at all, instead of 0.1, is 9 times
 #: as far from the curve as the bound allows, and b2 = 0.999 19 times.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task, weight_shapes
+from groklab.tasks import make_split
+from groklab.training import build_task, weight_shapes
 
 #: Little of everything: 60 digits, narrow layers.
 TINY = {"task.first": 60, "split.n_train": 40, "network.d_hidden": 16, "batch_size": 10, "evaluation.every": 10}

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.experiment.schema import Experiment
+from groklab.experiment import Experiment
 from groklab.papers.omnigrok import claims as omnigrok
-from groklab.reproduction import Claim, Outcome, Trainer
-from groklab.reproduction.claim import Size
+from groklab.reproduction import Claim, Outcome, Size, Trainer
 
 #: 60 digits and narrow layers: verdicts say nothing, values are all there.
 TINY = {"task.first": 60, "split.n_train": 40, "network.d_hidden": 8, "batch_size": 10, "evaluation.every": 5}

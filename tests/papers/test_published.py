@@ -9,7 +9,7 @@ import pytest
 
 from groklab import papers
 from groklab.errors import InputError
-from groklab.papers.published import published_map, published_maps
+from groklab.papers import published_map, published_maps
 
 LR, WD, REPRESENTATION = (
     "optimiser.learning_rate",

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from groklab.figures import theme
+from groklab.figures import _theme as theme
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
 FLAGS = (

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from shared_pages import Pages
 
 pytestmark = pytest.mark.browser

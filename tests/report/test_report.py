@@ -15,14 +15,15 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.experiment.yaml_input import parse_overrides
-from groklab.figures.context import RunContext
-from groklab.figures.registry import FIGURES
-from groklab.grokking import learning_phases
-from groklab.grokking.learning_phases import phase_of
+from groklab.experiment import parse_overrides
+from groklab.figures import RunContext
+from groklab.figures._registry import FIGURES
+from groklab.grokking import learning_phases, phase_of
 from groklab.measures import MEASURES
-from groklab.report import settings, story, write_report
-from groklab.report.run_page import member_table, notes
+from groklab.report import _settings as settings
+from groklab.report import _story as story
+from groklab.report import write_report
+from groklab.report._run_page import member_table, notes
 from shared_pages import Pages
 
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.

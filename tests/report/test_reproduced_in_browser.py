@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from groklab.report.reproduced import write_page
+from groklab.report import write_page
 from groklab.reproduction import PAPERS, Claim, Outcome, Trainer, Trial, publish, reproduce
 
 pytestmark = pytest.mark.browser

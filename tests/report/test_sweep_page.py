@@ -22,18 +22,16 @@ from hypothesis import strategies as st
 import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
-from groklab.experiment.yaml_input import parse_overrides
-from groklab.figures.spark_lines import DASH, HEIGHT, WIDTH, across, spark_lines
+from groklab.experiment import parse_overrides
+from groklab.figures import spark_lines
+from groklab.figures._spark_lines import DASH, HEIGHT, WIDTH, across
 from groklab.report import write_sweep
-from groklab.report.run_page import OneMember
-from groklab.report.sweep_page import argument, members_at, table_csv, write_members
-from groklab.report.sweep_words import experiment_text, page_command, sweep_command
+from groklab.report._run_page import OneMember
+from groklab.report._sweep_page import argument, members_at, table_csv, write_members
+from groklab.report._sweep_words import experiment_text, page_command, sweep_command
 from groklab.store import storage
-from groklab.sweeps import Sweep, make_plan, parse_grid
-from groklab.sweeps.cells import headings
-from groklab.sweeps.packing import pack
-from groklab.sweeps.study import study, verdict_sentence, verdict_summary
-from groklab.tasks.operations import OPERATIONS
+from groklab.sweeps import Sweep, headings, make_plan, pack, parse_grid, study, verdict_sentence, verdict_summary
+from groklab.tasks import OPERATIONS
 from invented_sweep import BUDGET, EXPRESSION, FRACTION, LR, WD, Outcome, trained, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from groklab.papers.published import published_map
+from groklab.papers import published_map
 from groklab.report import write_sweep
 from groklab.sweeps import Sweep
 from invented_sweep import EXPRESSION, FRACTION, LR, WD, Outcome, written

@@ -12,11 +12,10 @@ import polars as pl
 import pytest
 
 from groklab.errors import InputError
-from groklab.papers.published import PublishedTable, published_map, read_published
+from groklab.papers import PublishedTable, published_map, read_published
 from groklab.report import write_sweep
-from groklab.report.sweep_published import as_json, compare, made_with
-from groklab.sweeps import Sweep
-from groklab.sweeps.study import phase_counts, phase_summary, study
+from groklab.report._sweep_published import as_json, compare, made_with
+from groklab.sweeps import Sweep, phase_counts, phase_summary, study
 from invented_sweep import BUDGET, EXPRESSION, FRACTION, LR, WD, Outcome, written
 
 KEYS = {EXPRESSION: ["add", "x*y"], FRACTION: [0.65, 0.8]}

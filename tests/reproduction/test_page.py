@@ -11,9 +11,10 @@ import pytest
 from invented import Counted, claim
 
 from groklab.errors import DamagedError
-from groklab.report.reproduced import strip, write_page
-from groklab.reproduction import PAPERS, SIZES, Paper, reproduce, results
-from groklab.reproduction.verdict import EVIDENCE, Spread, load, save, shown
+from groklab.report import write_page
+from groklab.report._reproduced import strip
+from groklab.reproduction import PAPERS, SIZES, Paper, Spread, load, reproduce, results, shown
+from groklab.reproduction.verdict import EVIDENCE, save
 
 Publish = Callable[..., Paper]
 SAVED = Path(__file__).parent.parent.parent / "docs" / "reproductions"

@@ -14,7 +14,8 @@ from invented import Counted, claim
 
 from groklab.errors import InputError, Interrupted, OutOfTime
 from groklab.reproduction import Outcome, Paper, PaperResult, Trainer, reproduce, results
-from groklab.training.interrupts import ctrl_c, deadline
+from groklab.training import ctrl_c
+from groklab.training.interrupts import deadline
 
 Publish = Callable[..., Paper]
 

@@ -11,8 +11,7 @@ import pytest
 import groklab as gl
 from groklab import Collection
 from groklab.errors import InputError
-from groklab.store import locks, storage
-from groklab.store.run import Run
+from groklab.store import Run, locks, storage
 from groklab.training import training
 
 

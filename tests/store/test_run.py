@@ -11,9 +11,8 @@ import pytest
 
 import groklab as gl
 from groklab.errors import DamagedError, InputError
-from groklab.learners.base import METRICS
-from groklab.store import storage
-from groklab.store.run import Run
+from groklab.learners import METRICS
+from groklab.store import Run, storage
 from groklab.training import training
 
 SHORT = {"budget.steps": 60, "checkpoints.spacing": "listed", "checkpoints.steps": [0, 20, 40]}

@@ -11,19 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groklab.errors import InputError
-from groklab.sweeps.cells import (
-    MOST_SLICES,
-    OUTCOMES,
+from groklab.sweeps import (
     VERDICTS,
     Axes,
     Cell,
     Member,
+    Study,
     choose_axes,
-    formula,
     headings,
+    phase_sentence,
     place_of,
+    study,
+    verdict_sentence,
 )
-from groklab.sweeps.study import Study, phase_sentence, study, verdict_sentence
+from groklab.sweeps._cells import MOST_SLICES, OUTCOMES, formula
 from groklab.text import label, labels
 from invented_sweep import EXPRESSION, FRACTION, LR, WD, Outcome, written
 

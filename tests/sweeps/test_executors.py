@@ -8,11 +8,11 @@ from pathlib import Path
 from distributed import Client
 
 import groklab as gl
-from groklab.sweeps import executors, make_plan
-from groklab.sweeps.executors import Workers
-from groklab.sweeps.folder import Sweep, SweepRecords
-from groklab.sweeps.packing import pack
-from groklab.sweeps.scheduler import drive
+from groklab.sweeps import Sweep, make_plan, pack
+from groklab.sweeps import _executors as executors
+from groklab.sweeps._executors import Workers
+from groklab.sweeps._folder import SweepRecords
+from groklab.sweeps._scheduler import drive
 
 
 def test_workers_compute_in_one_thread(cluster: str) -> None:

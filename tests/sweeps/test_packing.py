@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.sweeps.packing import pack, padding
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import CPU_LANES, build_task, make_ensemble
+from groklab.sweeps import pack
+from groklab.sweeps._packing import padding
+from groklab.tasks import make_split
+from groklab.training import CPU_LANES, build_task, make_ensemble
 
 BASE = gl.preset("micro", {"budget.steps": 20})
 MEMBERS = {

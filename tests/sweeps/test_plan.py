@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groklab.errors import InputError
-from groklab.sweeps.plan import as_grid, parse_grid, parse_values, points
+from groklab.sweeps import parse_grid
+from groklab.sweeps._plan import as_grid, parse_values, points
 
 
 def test_values_are_read_as_settings_are() -> None:

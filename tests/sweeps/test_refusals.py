@@ -12,7 +12,7 @@ import pytest
 import groklab as gl
 from clusters import cluster_of
 from groklab.errors import InputError
-from groklab.sweeps import executors
+from groklab.sweeps import _executors as executors
 
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ("task.p=5", "network.d_mlp=8", "budget.steps=20", "split.frac_train=0.5")

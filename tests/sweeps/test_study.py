@@ -10,7 +10,7 @@ import pytest
 
 from groklab.errors import InputError
 from groklab.store import storage
-from groklab.sweeps.study import phase_counts, phase_summary, study, verdict_counts, verdict_summary
+from groklab.sweeps import phase_counts, phase_summary, study, verdict_counts, verdict_summary
 from invented_sweep import EXPRESSION, FRACTION, LR, WD, Outcome, written
 
 LONG = 100_000

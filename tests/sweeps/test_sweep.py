@@ -16,9 +16,9 @@ from distributed import Client
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.grokking.learning_phases import phase_of
+from groklab.grokking import phase_of
 from groklab.sweeps import SweepProgress
-from groklab.sweeps.folder import LAST
+from groklab.sweeps._folder import LAST
 
 Command = Callable[..., tuple[int, str, str]]
 #: Runs of which some memorise and grok within a few hundred steps.

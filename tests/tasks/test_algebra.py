@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groklab.tasks import OPERATIONS, Arithmetic, parse
-from groklab.tasks.algebra import algebra_of
-from groklab.tasks.algebra.factoring import NotFactored, over_field, over_integers
-from groklab.tasks.algebra.forms import additive, linear_form, product, relabelled
-from groklab.tasks.operations import FURUTA_OPERATIONS
-from groklab.tasks.residues import power
+from groklab.tasks import FURUTA_OPERATIONS, OPERATIONS, Arithmetic, algebra_of, over_field, over_integers, parse, power
+from groklab.tasks._algebra.factoring import NotFactored
+from groklab.tasks._algebra.forms import additive, linear_form, product, relabelled
 
 coefficients = st.integers(-9, 9)
 seeds = st.integers(0, 2**32 - 1)

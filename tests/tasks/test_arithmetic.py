@@ -10,8 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groklab.errors import InputError
 from groklab.registry import kinds
-from groklab.tasks import OPERATIONS, Arithmetic, RandomLabels, parse
-from groklab.tasks.operations import resolve
+from groklab.tasks import OPERATIONS, Arithmetic, RandomLabels, parse, resolve
 
 # Furuta et al. 2024: elementary, linear, cross terms, univariate terms, deep cross terms, powers, factorizable
 PAPER_TABLE = """

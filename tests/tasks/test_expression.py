@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groklab.errors import InputError
-from groklab.tasks.evaluation import invert
-from groklab.tasks.expression import MAX_LENGTH, MAX_NESTING, Expression, find_direction, is_commutative, parse
+from groklab.tasks import Expression, find_direction, parse
+from groklab.tasks._evaluation import invert
+from groklab.tasks._expression import MAX_LENGTH, MAX_NESTING, is_commutative
 
 Reference = Callable[[int, int, int, int], int | None]
 Written = tuple[str, Reference]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.tasks import Group
-from groklab.tasks.groups import checked_table, named_table, not_associative
+from groklab.tasks import Group, not_associative
+from groklab.tasks._groups import checked_table, named_table
 
 ORDERS = {"S3": 6, "S4": 24, "A3": 3, "A4": 12, "D1": 2, "D2": 4, "D5": 10, "C7": 7, "Q8": 8, "C2xC3": 6, "S3xC2": 12}
 

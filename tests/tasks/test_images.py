@@ -16,8 +16,9 @@ from hypothesis.extra.numpy import arrays
 import groklab as gl
 from groklab.cli import main
 from groklab.errors import DamagedError, InputError
-from groklab.tasks import MNIST, images
-from groklab.tasks.images import decode, encode, unpacked
+from groklab.tasks import MNIST, encode
+from groklab.tasks import _images as images
+from groklab.tasks._images import decode, unpacked
 
 DRAWN = np.random.default_rng(0)
 IMAGES = DRAWN.integers(0, 256, (12, 4, 3), dtype=np.uint8)

@@ -11,9 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groklab.errors import InputError
-from groklab.tasks import Arithmetic, Mixture, Split, Task, TeacherStudent, make_split
-from groklab.tasks.label_statistics import divergence, entropy, label_statistics
-from groklab.tasks.operations import FURUTA_OPERATIONS
+from groklab.tasks import (
+    FURUTA_OPERATIONS,
+    Arithmetic,
+    Mixture,
+    Split,
+    Task,
+    TeacherStudent,
+    label_statistics,
+    make_split,
+)
+from groklab.tasks._label_statistics import divergence, entropy
 
 SEEDS = 20
 UNIFORM = "add subtract 2x_y 2x_m_y 2x_3y 2x_m_3y x2_y x2_m_y x3_2y x3_m_2y x5_y5 x7_y7"

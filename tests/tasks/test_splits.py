@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.tasks import Arithmetic, ScheduledSplit, Split, Task, make_split
-from groklab.tasks.splits import _torch_randperm, candidates, find_split
+from groklab.tasks import Arithmetic, ScheduledSplit, Split, Task, find_split, make_split
+from groklab.tasks._splits import _torch_randperm, candidates
 
 P113 = Arithmetic(p=113).build()
 P11 = Arithmetic(p=11).build()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from groklab.errors import InputError
 from groklab.tasks import Algebra, Arithmetic, Group, Task
-from groklab.theory.closure import classes_of, critical_group_sizes, deducible, latin_square
-from groklab.theory.effective_theory import critical_fraction
+from groklab.theory import critical_fraction, critical_group_sizes, deducible
+from groklab.theory._closure import classes_of, latin_square
 
 
 def training_set(n_inputs: int, size: int, seed: int) -> np.ndarray:

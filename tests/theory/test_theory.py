@@ -14,22 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import groklab as gl
-from groklab.analysis.representations import TheoryBesideRun, beside_run
+from groklab.analysis import TheoryBesideRun, beside_run
 from groklab.cli import main
 from groklab.errors import InputError
-from groklab.figures.theory import embedding_traces, theory_by_fraction
-from groklab.measures.representation import normalised, rqi
+from groklab.figures import embedding_traces, theory_by_fraction
+from groklab.measures import normalised, rqi
 from groklab.tasks import Arithmetic
-from groklab.theory.effective_theory import (
-    at_fraction,
+from groklab.theory import (
+    Equations,
     critical_fraction,
     critical_sizes,
+    equations_of,
     flow,
     flow_rates,
     grokking_rate,
     theory,
 )
-from groklab.theory.parallelograms import Equations, equations_of
+from groklab.theory._effective_theory import at_fraction
 
 
 def addition(p: int, modular: bool = False) -> Equations:

@@ -17,11 +17,10 @@ import pytest
 import groklab as gl
 from amounts import amount
 from groklab.errors import DamagedError, InputError, Interrupted
-from groklab.experiment.schema import Checkpoints
-from groklab.store import locks
-from groklab.store.run import Run
-from groklab.training import engine, training
-from groklab.training.records import Progress
+from groklab.experiment._schema import Checkpoints
+from groklab.store import Run, locks
+from groklab.training import Progress, training
+from groklab.training import _engine as engine
 
 #: A run of 60 steps that saves its state after every chunk of one evaluation, of which there are 12.
 OFTEN = {"budget.steps": 60, "evaluation.every": 5, "checkpoints.rolling_seconds": 1e-9}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.learners.gradient_descent import ByGradient, draw_batch
-from groklab.training import ensemble
-from groklab.training.ensemble import make_ensemble
+from groklab.learners._gradient_descent import ByGradient, draw_batch
+from groklab.training import _ensemble as ensemble
+from groklab.training import make_ensemble
 
 VARIED = [
     {"seed": 3, "optimiser.learning_rate": 1e-3},

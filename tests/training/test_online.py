@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import groklab as gl
-from groklab.analysis.checkpoints import take
+from groklab.analysis import take
 
 FAST = {
     "task.p": 11,

@@ -11,11 +11,10 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.store import storage
-from groklab.store.run import Run
-from groklab.training import engine
-from groklab.training.engine import STOP_EVALUATIONS
-from groklab.training.ensemble import make_ensemble
+from groklab.store import Run, storage
+from groklab.training import _engine as engine
+from groklab.training import make_ensemble
+from groklab.training._engine import STOP_EVALUATIONS
 
 #: Decays with which small models grok early, later and never.
 DECAYS = (4.0, 2.0, 0.0, 1.0)

@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from corpus import MIXTURE, Corpus
 from groklab.tasks import make_split
-from groklab.training.ensemble import build_task
+from groklab.training import build_task
 
 P = 7
 SETTINGS: dict[str, Any] = {

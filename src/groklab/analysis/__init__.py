@@ -1,1 +1,5 @@
 """What a trained model does: its measures, in numbers and in words."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

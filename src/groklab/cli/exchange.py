@@ -79,7 +79,7 @@ def export_(
 
       groklab export demo-1a2b3c4d@1000 --to safetensors
     """
-    from groklab.store.collection import Collection
+    from groklab.store import Collection
 
     name, at, step = run.rpartition("@")
     if not at:

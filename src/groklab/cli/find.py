@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from groklab.cli.app import FIND, Json, app, console_for, emit, print_pairs
-from groklab.experiment.presets import PRESETS, find_preset
+from groklab.experiment import PRESETS, find_preset
 
 _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "pydantic", "plotly", "safetensors")
 
@@ -73,9 +73,9 @@ def _examine() -> dict[str, Any]:
 
     import groklab
     from groklab import device
-    from groklab.experiment.presets import preset
+    from groklab.experiment import preset
     from groklab.lazy import jax
-    from groklab.training.ensemble import estimate, matmul_rate
+    from groklab.training import estimate, matmul_rate
 
     home = device.home()
     nearest = next(p for p in (home, *home.parents) if p.exists())

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.text import duration
-from groklab.training.records import Portion, Progress
+from groklab.training import Portion, Progress
 
 if TYPE_CHECKING:
     from groklab.reproduction import ClaimProgress

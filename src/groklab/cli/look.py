@@ -17,7 +17,7 @@ from groklab.text import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.store.run import Run
+    from groklab.store import Run
 
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
 #: Columns of a window from which time, disk use and tags are listed, too.
@@ -52,7 +52,7 @@ def runs(
       groklab runs rm micro-1a2b3c4d
     """
     from groklab.device import readable_bytes
-    from groklab.store.collection import Collection
+    from groklab.store import Collection
 
     if context.invoked_subcommand is not None:
         return
@@ -100,7 +100,7 @@ def remove(
 ) -> None:
     """Delete runs and everything in them."""
     from groklab.device import readable_bytes
-    from groklab.store.collection import Collection
+    from groklab.store import Collection
 
     collection = Collection()
     full_names = [collection.find(name).name for name in names]
@@ -118,7 +118,7 @@ def tag_run(
     as_json: Json = False,
 ) -> None:
     """Add tags to a run, or remove them."""
-    from groklab.store.collection import Collection
+    from groklab.store import Collection
 
     run = Collection().find(name)
     kept = set(run.tags)
@@ -141,7 +141,7 @@ def show(
 ) -> None:
     """Show a run's settings and results."""
     opened = readable_run(run)
-    from groklab.grokking.learning_phases import phase_of
+    from groklab.grokking import phase_of
 
     phases = [phase_of(opened, member) for member in range(opened.n_members)]
     if as_json:
@@ -178,7 +178,7 @@ def compare(
 
       groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
     """
-    from groklab.store.comparing import compare as compare_runs
+    from groklab.store import compare as compare_runs
 
     comparison = compare_runs(runs)
     if as_json:
@@ -292,7 +292,7 @@ def report(
 
 def readable_run(name: str) -> Run:
     """Return a run whose description, status and metrics can be read; raises DamagedError otherwise."""
-    from groklab.store.collection import Collection
+    from groklab.store import Collection
 
     run = Collection().find(name)
     for part in ("experiments", "status", "metrics"):
@@ -331,7 +331,7 @@ def _print_frequencies(run: Run, console: Console) -> None:
     """Print which Fourier frequencies carry the embedding at the end, where the task and network have any."""
     from groklab.errors import InputError
     from groklab.measures import MEASURES
-    from groklab.training.ensemble import build_task
+    from groklab.training import build_task
 
     try:
         result = MEASURES["embedding_frequencies"](run.weights(), build_task(run.experiment))

@@ -10,11 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from groklab.analysis.analysing import Analysis
-from groklab.analysis.circuits import CircuitAnalysis
-from groklab.analysis.features import FeatureAnalysis
-from groklab.analysis.mixtures import MixtureAnalysis
-from groklab.analysis.model import NotApplicable
+from groklab.analysis import Analysis, CircuitAnalysis, FeatureAnalysis, MixtureAnalysis, NotApplicable
 from groklab.text import jsonable
 
 #: Rows of the table of checkpoints.

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from groklab.analysis.checkpoints import Progress as Report
-    from groklab.measures.registry import NamedTable
-    from groklab.store.run import Run
+    from groklab.analysis import Progress as Report
+    from groklab.measures import NamedTable
+    from groklab.store import Run
 
 
 @app.command(rich_help_panel=TAKE_APART)
@@ -55,8 +55,7 @@ def measure(
 
       groklab measure demo --measure neurons --json
     """
-    from groklab.analysis.analysing import analyse, to_dict_of_members
-    from groklab.analysis.checkpoints import take
+    from groklab.analysis import analyse, take, to_dict_of_members
     from groklab.cli.look import readable_run
     from groklab.cli.measured import print_analysis
 
@@ -101,7 +100,7 @@ def measure(
 
 def _print_tables(run: Run, name: str, member: int, keys: list[int] | None, step: int | None, console: Console) -> bool:
     """Print a measure of one checkpoint as tables; return whether it has any."""
-    from groklab.analysis.checkpoints import last_complete_step, take
+    from groklab.analysis import last_complete_step, take
     from groklab.measures import MEASURES
 
     as_tables = MEASURES[name].tables if name in MEASURES else None
@@ -168,7 +167,7 @@ def explain(
 
       groklab explain demo
     """
-    from groklab.analysis.analysing import explain as explained
+    from groklab.analysis import explain as explained
     from groklab.cli.look import readable_run
     from groklab.cli.measured import print_sections
 

@@ -14,9 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.errors import InputError
-from groklab.grokking.learning_phases import LETTERS, PHASES, Phase
-from groklab.sweeps import Sweep, SweepProgress
-from groklab.sweeps.cells import Axes, Cell, Member, arrange, choose_axes, members_of
+from groklab.grokking import LETTERS, PHASES, Phase
+from groklab.sweeps import Axes, Cell, Member, Sweep, SweepProgress, arrange, choose_axes, members_of
 from groklab.text import duration, labels
 
 STYLES: dict[Phase, str] = {

@@ -80,7 +80,7 @@ def reproduce(
         raise Stopped(
             f"everything measured and trained is kept, and the same command continues (by estimate {left} left)"
         ) from None
-    from groklab.report.reproduced import write_page
+    from groklab.report import write_page
 
     path = write_page(result, out=page, seeds=seeds)
     saved = verdict.save(result, save) if save is not None else None
@@ -98,7 +98,7 @@ def _print(console: Console, result: PaperResult, what: str, seeds: int | None, 
     from rich.text import Text
 
     from groklab.cli.live import verdict_text
-    from groklab.reproduction.verdict import label
+    from groklab.reproduction import label
 
     table = plain_table()
     table.add_column("claim", style="bold", overflow="fold")

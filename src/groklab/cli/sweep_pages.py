@@ -11,14 +11,13 @@ import typer
 from groklab.cli.app import LOOK, Json, app, console_for, emit
 from groklab.device import home, readable_bytes
 from groklab.errors import InputError, did_you_mean, shorten
-from groklab.grokking.learning_phases import GAP, THRESHOLD
+from groklab.grokking import GAP, THRESHOLD
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.report.sweep_page import SweepPage
-    from groklab.sweeps import Sweep
-    from groklab.sweeps.cells import Slice
+    from groklab.report import SweepPage
+    from groklab.sweeps import Slice, Sweep
 
 #: Slices that are described one by one.
 MOST_SLICES = 12
@@ -123,8 +122,8 @@ def phase_diagram(
     _check_out(out)
     target = find_sweep(sweep)
     # imported after what can be refused at once
-    from groklab.report.sweep_page import make_page
-    from groklab.sweeps.study import phase_summary
+    from groklab.report import make_page
+    from groklab.sweeps import phase_summary
 
     phases: dict[str, Any] = {"threshold": threshold, "gap": gap, "boundary": boundary}
     settings: dict[str, Any] = {"x": x, "y": y, "at": held, "published": published, **phases}
@@ -151,8 +150,8 @@ def report_sweep(
     as_json: bool,
 ) -> None:
     """Write the page of a sweep, and the members' own pages, and say what it shows."""
-    from groklab.report.sweep_page import make_page
-    from groklab.sweeps.study import verdict_summary
+    from groklab.report import make_page
+    from groklab.sweeps import verdict_summary
 
     _check_out(out)
     console = console_for(as_json)

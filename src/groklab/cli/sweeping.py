@@ -9,7 +9,7 @@ import typer
 
 from groklab.cli.app import TRAIN, Json, Overrides, Quiet, Stopped, app, console_for, emit, view_for
 from groklab.errors import InputError, Interrupted
-from groklab.experiment.presets import check_name
+from groklab.experiment import check_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +61,7 @@ def sweep(
     """
     check_name(what)  # before JAX is imported: a refusal should not take a second
     from groklab.cli.phase_map import LiveSweep, PlainSweep
-    from groklab.experiment.yaml_input import parse_overrides
+    from groklab.experiment import parse_overrides
     from groklab.sweeps import parse_grid
     from groklab.sweeps import sweep as run_sweep
 
@@ -98,8 +98,7 @@ def _show_plan(
     as_json: bool,
 ) -> None:
     from groklab.device import cores
-    from groklab.sweeps import make_plan
-    from groklab.sweeps.packing import pack
+    from groklab.sweeps import make_plan, pack
     from groklab.text import label
 
     plan = make_plan(what, keys, **options)

@@ -13,7 +13,7 @@ from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit,
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.tasks.operations import Operation
+    from groklab.tasks import Operation
 
 #: Digits of entropies and divergences, in nats.
 NATS = ".4f"
@@ -31,7 +31,7 @@ def tasks(context: typer.Context, as_json: Json = False) -> None:
 
       groklab tasks explain "x**2 + x*y + y**2" --p 97
     """
-    from groklab.tasks.operations import OPERATIONS
+    from groklab.tasks import OPERATIONS
 
     if context.invoked_subcommand is not None:
         return
@@ -71,7 +71,7 @@ def explain(
 
       groklab tasks explain x5_y5 --p 59 --json
     """
-    from groklab.papers.task_explanation import explain_task
+    from groklab.papers import explain_task
 
     facts = explain_task(expression, p, frac_train=frac_train, seeds=seeds)
     if as_json:
@@ -98,13 +98,12 @@ def labels(
 
       groklab tasks labels micro split.frac_train=0.7 --json
     """
-    from groklab.experiment.presets import check_name, description_of
+    from groklab.experiment import check_name, description_of
 
     check_name(what)
-    from groklab.experiment.reading import read
-    from groklab.experiment.yaml_input import parse_overrides
-    from groklab.tasks.label_statistics import label_statistics
-    from groklab.training.ensemble import build_task
+    from groklab.experiment import parse_overrides, read
+    from groklab.tasks import label_statistics
+    from groklab.training import build_task
 
     base, settings = description_of(what)
     experiment = read(base, {**settings, **parse_overrides(overrides or [])})
@@ -121,7 +120,7 @@ def labels(
 
 
 def _place(operation: Operation) -> int:
-    from groklab.tasks.operations import OPERATIONS
+    from groklab.tasks import OPERATIONS
 
     groups = list(dict.fromkeys(o.group for o in OPERATIONS.values()))
     return groups.index(operation.group)

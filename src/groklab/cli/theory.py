@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from groklab.tasks import Task
-    from groklab.theory.effective_theory import Normalisation
+    from groklab.theory import Normalisation
 
 MOST_DRAWS = 100_000
 GROUP_NAME = re.compile(r"[SACDQ][0-9]+(x[SACDQ][0-9]+)*")
@@ -79,9 +79,9 @@ def theory(
         _against(_moduli(against), task, modular, draws, seed, path, as_json)
         return
     subject = _task(p, task, modular)
-    from groklab.report.theory_pages import fraction_page
-    from groklab.theory.effective_theory import theory as predict
-    from groklab.theory.parallelograms import equations_of
+    from groklab.report import fraction_page
+    from groklab.theory import equations_of
+    from groklab.theory import theory as predict
 
     prediction = predict(equations_of(subject), draws=draws, normalisation=_of(normalisation), seed=seed)
     result = {"task": subject.name, **prediction}
@@ -94,7 +94,7 @@ def theory(
 
 
 def _task(p: int, expression: str | None, modular: bool) -> Task:
-    from groklab.experiment.reading import component
+    from groklab.experiment import component
 
     if GROUP_NAME.fullmatch(expression or ""):
         raise InputError("TASK", expression, "names a group, and this theory is of formulas in x and y only")
@@ -114,9 +114,8 @@ def _moduli(text: str) -> list[int]:
 def _against(
     moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int, path: Path | None, as_json: bool
 ) -> None:
-    from groklab.report.theory_pages import against_p_page
-    from groklab.theory.effective_theory import against_p
-    from groklab.theory.parallelograms import equations_of
+    from groklab.report import against_p_page
+    from groklab.theory import against_p, equations_of
 
     rows = against_p([equations_of(_task(p, expression, modular)) for p in moduli], draws, seed)
     result = {"draws": draws, "seed": seed, "against_p": rows}
@@ -137,8 +136,8 @@ def _beside(name: str, member: int, normalisation: Normalisation, path: Path | N
     from groklab.cli.look import readable_run
 
     run = readable_run(name)
-    from groklab.analysis.representations import NoTheory, beside_run
-    from groklab.report.theory_pages import beside_run_page
+    from groklab.analysis import NoTheory, beside_run
+    from groklab.report import beside_run_page
 
     result = beside_run(run, member, normalisation)
     drawn = "" if isinstance(result, NoTheory) or path is None else beside_run_page(result)
@@ -205,7 +204,7 @@ def _print_figure(entry: dict[str, str | None]) -> None:
 
 
 def _print(result: dict[str, Any], console: Console) -> None:
-    from groklab.theory.effective_theory import ETA
+    from groklab.theory import ETA
 
     console.print(
         f"[bold]{result['task']}[/bold]: {result['n_pairs']:,} pairs, {result['n_parallelograms']:,} equations"

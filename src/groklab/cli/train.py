@@ -9,14 +9,14 @@ import typer
 
 from groklab.cli.app import TRAIN, Json, Overrides, Quiet, app, console_for, emit, view_for
 from groklab.errors import InputError
-from groklab.experiment.presets import PRESETS, check_name, description_of, find_preset
+from groklab.experiment import PRESETS, check_name, description_of, find_preset
 from groklab.text import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.experiment.schema import Experiment
-    from groklab.store.run import Run
+    from groklab.experiment import Experiment
+    from groklab.store import Run
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -57,8 +57,7 @@ def train(
       groklab train furuta2024/2x_y --from furuta2024-add@8000 --take embedding --freeze
     """
     check_name(what)
-    from groklab.experiment.reading import read
-    from groklab.experiment.yaml_input import parse_overrides
+    from groklab.experiment import parse_overrides, read
 
     settings = parse_overrides(overrides or [])
     if plugin:
@@ -67,7 +66,7 @@ def train(
         run_name, _, step = start.partition("@")
         if not step.isdecimal():
             raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
-        from groklab.store.collection import Collection
+        from groklab.store import Collection
 
         settings |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
     if take:
@@ -85,7 +84,7 @@ def train(
 
     _check_source(experiment, settings)
     if dry_run:
-        from groklab.training.ensemble import estimate
+        from groklab.training import estimate
 
         _print_cost(estimate(training.members_of(experiment, seeds)), as_json)
         return
@@ -99,8 +98,8 @@ def train(
 
 def _check_source(experiment: Experiment, settings: Mapping[str, Any]) -> None:
     """Raise InputError where the run that a preset starts from is not here, with the command that trains it."""
-    from groklab.experiment.reading import read
-    from groklab.store.collection import Collection
+    from groklab.experiment import read
+    from groklab.store import Collection
     from groklab.training import training
 
     name = experiment.start.run if experiment.start else None
@@ -130,8 +129,8 @@ def resume(
 
       groklab resume micro-1a2b3c4d budget.steps=10000
     """
-    from groklab.experiment.yaml_input import parse_overrides
-    from groklab.store.collection import Collection
+    from groklab.experiment import parse_overrides
+    from groklab.store import Collection
 
     settings = parse_overrides(overrides or [])
     Collection().find(run)

@@ -19,12 +19,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from groklab import components, objectives  # noqa: F401
 from groklab.errors import InputError, did_you_mean, shorten, unknown
-from groklab.experiment.presets import SIZES
-from groklab.experiment.schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
+from groklab.experiment._presets import SIZES
+from groklab.experiment._schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
 from groklab.measures import MEASURES
 from groklab.optimisers import Group
 from groklab.registry import kinds, load_all, load_plugin, register
-from groklab.tasks.splits import Split
+from groklab.tasks import Split
 
 __all__ = ["SECTIONS", "component", "read", "register"]
 

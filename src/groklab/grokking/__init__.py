@@ -1,1 +1,5 @@
 """When a model has grokked, and which phase its learning belongs to."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

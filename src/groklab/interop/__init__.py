@@ -1,6 +1,5 @@
 """Runs from files of weights, and files of weights from runs, for other programs."""
 
-from groklab.interop.exporting import export
-from groklab.interop.importing import import_file
+import lazy_loader
 
-__all__ = ["export", "import_file"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

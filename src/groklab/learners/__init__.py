@@ -1,7 +1,5 @@
 """Learners: things that improve step by step."""
 
-from groklab.learners import effective_theory, gradient_descent, rfm
-from groklab.learners.base import Dynamics, Learner, Program
-from groklab.learners.compiled import CompiledProgram
+import lazy_loader
 
-__all__ = ["CompiledProgram", "Dynamics", "Learner", "Program", "effective_theory", "gradient_descent", "rfm"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

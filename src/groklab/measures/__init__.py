@@ -1,5 +1,5 @@
 """Measures: pure functions from weights to named arrays, called by hand, after a run, or online."""
 
-from groklab.measures.registry import MEASURES, Measure, NamedTable, Result, measure
+import lazy_loader
 
-__all__ = ["MEASURES", "Measure", "NamedTable", "Result", "measure"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,35 +2,11 @@
 
 A folder is found by its name alone, so adding or removing one touches nothing else:
 
-- `presets` (a module): experiments, by `groklab.experiment.presets.define`
+- `presets` (a module): experiments, by `groklab.experiment._presets.define`
 - `claims` (a module or package): claims with their trials, by `groklab.reproduction.publish`
-- `data/`: published tables and maps (see `papers.published`), and initial weights for `start.file`
+- `data/`: published tables and maps (see `_published.py`), and initial weights for `start.file`
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib.util
-import pkgutil
-from importlib import resources
-from importlib.resources.abc import Traversable
-
-
-def names() -> list[str]:
-    """Return the names of all papers."""
-    return [paper.name for paper in pkgutil.iter_modules(__path__) if paper.ispkg]
-
-
-def load(part: str) -> None:
-    """Import one part of every paper: 'presets', which define experiments, or 'claims', which test sentences."""
-    for name in names():
-        module = f"{__name__}.{name}.{part}"
-        if importlib.util.find_spec(module):
-            importlib.import_module(module)
-
-
-def data(paper: str, file: str) -> Traversable | None:
-    """Return a file of a paper's data folder, or None where there is no such paper or file."""
-    if paper not in names():
-        return None
-    path = resources.files(f"{__name__}.{paper}") / "data" / file
-    return path if path.is_file() else None
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,36 +1,5 @@
 """Claims of papers, tested: each with its trials, the ledger of their outcomes, and its verdict."""
 
-from groklab.reproduction.claim import (
-    PAPERS,
-    SIZES,
-    Claim,
-    Outcome,
-    Paper,
-    Size,
-    Trainer,
-    Trial,
-    Values,
-    find,
-    publish,
-)
-from groklab.reproduction.runner import ClaimProgress, reproduce, results
-from groklab.reproduction.verdict import ClaimResult, PaperResult
+import lazy_loader
 
-__all__ = [
-    "PAPERS",
-    "SIZES",
-    "Claim",
-    "ClaimProgress",
-    "ClaimResult",
-    "Outcome",
-    "Paper",
-    "PaperResult",
-    "Size",
-    "Trainer",
-    "Trial",
-    "Values",
-    "find",
-    "publish",
-    "reproduce",
-    "results",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groklab.errors import DamagedError, InputError
-from groklab.reproduction.claim import SIZES, Claim, Paper, Size
-from groklab.reproduction.ledger import Ledger, Record, provenance
+from groklab.reproduction._claim import SIZES, Claim, Paper, Size
+from groklab.reproduction._ledger import Ledger, Record, provenance
 from groklab.store import storage
 from groklab.text import in_powers
 

@@ -17,16 +17,13 @@ import numpy as np
 from groklab import grokking
 from groklab.device import cores
 from groklab.errors import DamagedError, InputError
-from groklab.experiment.reading import read
-from groklab.experiment.schema import MAX_SEED, Budget, Experiment
+from groklab.experiment import MAX_SEED, Budget, Experiment, read
 from groklab.lazy import jax, optax
-from groklab.store import locks
-from groklab.store.collection import Collection
-from groklab.store.run import Run, Status
-from groklab.training import engine
-from groklab.training.ensemble import build_task, default_every, make_ensemble
-from groklab.training.records import View
-from groklab.training.start import load_start
+from groklab.store import Collection, Run, Status, locks
+from groklab.training import _engine as engine
+from groklab.training._ensemble import build_task, default_every, make_ensemble
+from groklab.training._records import View
+from groklab.training._start import load_start
 
 #: Members that one run may hold.
 MAX_MEMBERS = 10_000

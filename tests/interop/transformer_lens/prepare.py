@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import groklab as gl
-from groklab.interop.exporting import export
-from groklab.interop.importing import import_file
-from groklab.training.ensemble import build_task
+from groklab.interop import export, import_file
+from groklab.training import build_task
 
 TOLERANCE = 1e-4
 SMALL = {"task.p": 23, "network.d_model": 32, "network.n_heads": 4, "network.d_mlp": 64, "budget.steps": 0}

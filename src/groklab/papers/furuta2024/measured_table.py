@@ -16,7 +16,7 @@ import polars as pl
 
 from groklab.papers.furuta2024.claims.operations import FACTORIZABLE, POWERS
 from groklab.papers.furuta2024.claims.runs import FRACTION, MORE, OWN, SIZE_SETTINGS
-from groklab.reproduction.verdict import load
+from groklab.reproduction import load
 from groklab.store import storage
 
 #: The claims whose quick trials train operations alone: each operation with its share of the pairs.
@@ -63,7 +63,7 @@ def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def rows_of_sweep(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a sweep over operations, one per operation and fraction, with its seeds together."""
     # sweeps know presets by name, so that this package is there before they are
-    from groklab.sweeps.folder import Sweep
+    from groklab.sweeps import Sweep
 
     swept = Sweep(folder)
     best = swept.curves().group_by("member").agg(pl.col("test_accuracy").max().alias("best"))

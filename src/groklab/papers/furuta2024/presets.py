@@ -6,13 +6,13 @@ seed draws initial weights as well as the split; a run stops 2,000 steps after i
 released configurations do (the paper's own bound is 300,000: `budget.steps=300000`).
 """
 
-from groklab.experiment.presets import define, preset
-from groklab.tasks.operations import FURUTA_OPERATIONS, OPERATIONS
+from groklab.experiment import define, preset
+from groklab.tasks import FURUTA_OPERATIONS, OPERATIONS
 
 
 def _run_of(name: str) -> str:
     """The name of the run of another preset."""
-    from groklab.training.training import run_name
+    from groklab.training import run_name
 
     return run_name([preset(name)])
 

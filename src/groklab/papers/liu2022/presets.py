@@ -5,7 +5,7 @@ betas 0.9 and 0.999, rate 1e-3 for the embeddings and 1e-4 for the decoder, full
 of 90% count as reached once; that is the criterion 'first_90'.
 """
 
-from groklab.experiment.presets import define
+from groklab.experiment import define
 from groklab.papers.liu2022.starts import published_start
 
 SOURCE = "Liu et al. 2022 (arXiv 2205.10343)"

@@ -8,7 +8,7 @@ to lose, and a step costs half of that in double, which the published code takes
 
 from typing import Any
 
-from groklab.experiment.presets import define
+from groklab.experiment import define
 
 SOURCE = "Mallinar et al. 2024 (arXiv 2407.20199)"
 #: Operation: its formula, and the orientation of the circulant block that the kernel machine learns.

@@ -11,7 +11,7 @@ endless data they show phase changes, on a fixed set delayed generalisation. The
 published and are groklab's own.
 """
 
-from groklab.experiment.presets import define
+from groklab.experiment import define
 
 SOURCE = "Nanda et al. 2023 (arXiv 2301.05217), section 3 and the released code"
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from groklab.experiment.presets import preset
-from groklab.reproduction import Claim, Outcome, Trainer, Trial, publish
-from groklab.reproduction.claim import Size
-from groklab.store.run import Run
+from groklab.experiment import preset
+from groklab.reproduction import Claim, Outcome, Size, Trainer, Trial, publish
+from groklab.store import Run
 
 Curves = Mapping[str, np.ndarray]
 

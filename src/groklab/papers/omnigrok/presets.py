@@ -6,7 +6,7 @@ trained on (there: the first 1,000 training images, and 10,000 others for test);
 order of batches from groklab's seeds.
 """
 
-from groklab.experiment.presets import define
+from groklab.experiment import define
 
 SOURCE = "Omnigrok (arXiv 2210.01117) and its released code"
 

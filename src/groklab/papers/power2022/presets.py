@@ -4,7 +4,7 @@ arXiv 2201.02177, the first grokking paper. Differences from the paper: learned 
 LayerNorm before each block rather than after, no end-of-sequence tokens around the equation.
 """
 
-from groklab.experiment.presets import define
+from groklab.experiment import define
 
 define(
     "power2022",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.experiment.presets import preset
+from groklab.experiment import preset
 from groklab.lazy import jax
 from groklab.papers.furuta2024.claims.operations import EASY, HARD
 from groklab.papers.furuta2024.claims.runs import (
@@ -29,9 +29,8 @@ from groklab.papers.furuta2024.claims.runs import (
 )
 from groklab.papers.furuta2024.claims.spectra import ELEMENTARY_COST
 from groklab.papers.furuta2024.presets import MIXTURES
-from groklab.reproduction import Claim, Outcome, Trainer
-from groklab.reproduction.claim import Size
-from groklab.store.run import Run
+from groklab.reproduction import Claim, Outcome, Size, Trainer
+from groklab.store import Run
 
 #: What decay leaves of a weight that has no gradient, each step.
 DECAY = 1 - 1e-3

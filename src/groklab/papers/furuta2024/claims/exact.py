@@ -9,19 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from groklab.experiment.presets import preset
+from groklab.experiment import preset
 from groklab.lazy import jax, jnp
 from groklab.measures import MEASURES
+from groklab.papers._published import published_of
 from groklab.papers.furuta2024.claims.runs import of_all
-from groklab.papers.published import published_of
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.tasks.algebra.factoring import over_field, over_integers
-from groklab.tasks.base import Task
-from groklab.tasks.label_statistics import label_statistics
-from groklab.tasks.operations import resolve
-from groklab.tasks.residues import power
-from groklab.tasks.splits import Split, make_split
-from groklab.training.ensemble import build_task
+from groklab.tasks import Split, Task, label_statistics, make_split, over_field, over_integers, power, resolve
+from groklab.training import build_task
 
 PARAMETERS = 222_720
 #: Losses of the published code's own start at seed 0, in two of its runs: it does not seed its weights.

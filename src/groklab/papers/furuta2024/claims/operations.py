@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from groklab.experiment.presets import preset
+from groklab.experiment import preset
+from groklab.papers._published import published_of, published_tables
 from groklab.papers.furuta2024.claims.runs import (
     MORE,
     SIZE_SETTINGS,
@@ -23,10 +24,8 @@ from groklab.papers.furuta2024.claims.runs import (
     trial,
 )
 from groklab.papers.furuta2024.claims.spectra import DENSE, SPARSE
-from groklab.papers.published import published_of, published_tables
-from groklab.reproduction import Claim, Outcome, Trainer
-from groklab.reproduction.claim import Size
-from groklab.tasks.operations import FURUTA_OPERATIONS
+from groklab.reproduction import Claim, Outcome, Size, Trainer
+from groklab.tasks import FURUTA_OPERATIONS
 
 #: Steps that a run goes on after grokking: its embedding is looked at.
 LONGER: dict[Size, int] = {"quick": 500, "full": 2_000}
@@ -95,8 +94,7 @@ def _embeddings(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[
 
 
 def _relabelled(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outcome]:
-    from groklab.measures.fourier import neuron_logit_map
-    from groklab.measures.fourier_sparsity import frequency_sparsity
+    from groklab.measures import frequency_sparsity, neuron_logit_map
 
     fifth = trained(trainer, size, "fifth-power", ("x_plus_y_power_5",), seeds, budget__extra_steps=LONGER[size])
     plus = cleaned_up(trainer, size, "add", seeds)
@@ -167,7 +165,7 @@ def _swept(
 ) -> pl.DataFrame:
     """The table of a sweep over operations, shares and seeds; members stop once they have grokked."""
     # sweeps know presets by name, so that this package is there before they are
-    from groklab.sweeps.scheduler import sweep
+    from groklab.sweeps import sweep
 
     keys = {"task.expression": list(operations), "split.frac_train": list(FRACTIONS), "seed": list(seeds)}
     settings = {**SIZE_SETTINGS["full"], "budget.steps": STEPS["full"], **FIXED, **settings}

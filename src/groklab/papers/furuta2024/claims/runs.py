@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from groklab.experiment.presets import preset
+from groklab.experiment import preset
 from groklab.measures import MEASURES
-from groklab.reproduction import Trainer, Trial
-from groklab.reproduction.claim import Size
-from groklab.store.run import Run
-from groklab.tasks.base import Task
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task
+from groklab.reproduction import Size, Trainer, Trial
+from groklab.store import Run
+from groklab.tasks import Task, make_split
+from groklab.training import build_task
 
 SEEDS = 3
 #: Share of the pairs at which the paper tells easy operations from hard ones, and what stands for it mod 37.

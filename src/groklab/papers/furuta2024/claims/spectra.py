@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from groklab.measures import MEASURES
-from groklab.measures.fourier import embedding_matrix, neuron_logit_map
-from groklab.measures.fourier_sparsity import coefficient_ratio, cosine_led, singular_ratio
-from groklab.measures.logit_parts import PARTS
+from groklab.measures import (
+    MEASURES,
+    PARTS,
+    coefficient_ratio,
+    cosine_led,
+    embedding_matrix,
+    neuron_logit_map,
+    singular_ratio,
+)
 from groklab.papers.furuta2024.claims.runs import Trained, cleaned_up, grokked_at, trial
-from groklab.reproduction import Claim, Outcome, Trainer
-from groklab.reproduction.claim import Size
+from groklab.reproduction import Claim, Outcome, Size, Trainer
 
 #: Below this share of its components a matrix counts as sparse; above `DENSE` it counts as using all frequencies.
 SPARSE, DENSE = 0.5, 0.9

@@ -10,17 +10,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.experiment.presets import preset
-from groklab.grokking.learning_phases import LETTERS
-from groklab.measures.representation import normalised, parallelogram_quality, rqi, structure_of
+from groklab.experiment import preset
+from groklab.grokking import LETTERS
+from groklab.measures import normalised, parallelogram_quality, rqi, structure_of
 from groklab.papers.liu2022.claims.runs import RETIRING, phase_until
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.store.run import Run
-from groklab.tasks.splits import make_split
-from groklab.theory.closure import critical_group_sizes
-from groklab.theory.effective_theory import ETA, LINEAR, critical_fraction, flow, grokking_rate
-from groklab.theory.parallelograms import Equations, equations_of
-from groklab.training.ensemble import build_task
+from groklab.store import Run
+from groklab.tasks import make_split
+from groklab.theory import (
+    ETA,
+    LINEAR,
+    Equations,
+    critical_fraction,
+    critical_group_sizes,
+    equations_of,
+    flow,
+    grokking_rate,
+)
+from groklab.training import build_task
 
 #: Training sets of 55 pairs, as in figure 3.
 SIZES = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 54)

@@ -15,17 +15,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.experiment.presets import preset
-from groklab.experiment.schema import Experiment
-from groklab.grokking.learning_phases import LETTERS, LearningPhase, learning_phase
+from groklab.experiment import Experiment, preset
+from groklab.grokking import LETTERS, LearningPhase, learning_phase
+from groklab.papers._published import PublishedMap
 from groklab.papers.liu2022.starts import Recipe, published_start
-from groklab.papers.published import PublishedMap
 from groklab.reproduction import Trainer
-from groklab.store.collection import Collection
-from groklab.store.run import Run
-from groklab.store.storage import atomic_write, digest
-from groklab.theory.parallelograms import equations_of
-from groklab.training.ensemble import build_task
+from groklab.store import Collection, Run, atomic_write, digest
+from groklab.theory import equations_of
+from groklab.training import build_task
 
 #: The seed of the published diagrams.
 PUBLISHED_SEED = 58

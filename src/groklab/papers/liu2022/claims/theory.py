@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
-from groklab.experiment.reading import component
+from groklab.experiment import component
 from groklab.papers.liu2022.starts import published_start
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.theory.effective_theory import (
+from groklab.theory import (
     LINEAR,
+    ZERO,
+    Equations,
     check_applies,
     critical_fraction,
     critical_sizes,
+    equations_of,
     flow,
     grokking_rate,
 )
-from groklab.theory.parallelograms import ZERO, Equations, equations_of
 
 P = 10
 #: Eigenvalues of G with all pairs at p = 10, and the third one at other p, as the specification's sources print them.

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.experiment.presets import preset
-from groklab.experiment.reading import read
-from groklab.experiment.schema import Experiment
-from groklab.grokking.learning_phases import GAP
-from groklab.measures.representation import parallelogram_quality
+from groklab.experiment import Experiment, preset, read
+from groklab.grokking import GAP
+from groklab.measures import parallelogram_quality
+from groklab.papers._published import published_map
 from groklab.papers.liu2022.claims.runs import (
     FAST,
     NAMED,
@@ -31,11 +30,10 @@ from groklab.papers.liu2022.claims.runs import (
     started,
 )
 from groklab.papers.liu2022.starts import published_start
-from groklab.papers.published import published_map
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.store.run import Run
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task
+from groklab.store import Run
+from groklab.tasks import make_split
+from groklab.training import build_task
 
 #: Published steps count from 0 the updates that have been made before; ours the updates themselves.
 LATER = 1

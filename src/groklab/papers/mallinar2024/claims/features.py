@@ -7,13 +7,9 @@ from typing import Any
 import numpy as np
 
 from groklab.device import threads
-from groklab.experiment.presets import preset
-from groklab.learners.rfm import RFM
-from groklab.learners.rfm.kernels import kernel_of
-from groklab.learners.rfm.machine import fit
-from groklab.learners.rfm.points import Pairs, Rows
-from groklab.measures.feature_alignment import alignment
-from groklab.measures.feature_matrices import blocks
+from groklab.experiment import preset
+from groklab.learners import RFM, Pairs, Rows, fit, kernel_of
+from groklab.measures import alignment, blocks
 from groklab.papers.mallinar2024.claims.runs import (
     ITERATIONS,
     KERNELS,
@@ -31,10 +27,8 @@ from groklab.papers.mallinar2024.claims.runs import (
 )
 from groklab.papers.mallinar2024.presets import OPERATIONS
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.tasks.features import ORIENTATIONS, circulant
-from groklab.tasks.residues import log_order
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task
+from groklab.tasks import ORIENTATIONS, circulant, log_order, make_split
+from groklab.training import build_task
 
 AT = (0, 4, 8, 12, 29)
 

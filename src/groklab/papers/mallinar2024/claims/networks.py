@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.experiment.presets import preset
+from groklab.experiment import preset
 from groklab.lazy import jax
-from groklab.measures.predictions import is_right, outputs
+from groklab.measures import is_right, outputs
 from groklab.papers.mallinar2024.claims.runs import WRONG, data_of, first, of_all
 from groklab.papers.mallinar2024.presets import EPOCH, OPERATIONS, SMALL_EPOCH
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.store.run import Run
-from groklab.training.ensemble import build_task
+from groklab.store import Run
+from groklab.training import build_task
 
 BATCH = 32
 #: Operations whose features are planted into networks, as in the paper.

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.experiment.presets import preset
+from groklab.experiment import preset
 from groklab.papers.mallinar2024.presets import OPERATIONS
 from groklab.reproduction import Trainer, Trial
-from groklab.store.run import Run
-from groklab.tasks.base import Task
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task
+from groklab.store import Run
+from groklab.tasks import Task, make_split
+from groklab.training import build_task
 
 ITERATIONS = 30
 KERNELS = ("quadratic", "gaussian")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.experiment.presets import preset
+from groklab.experiment import preset
 from groklab.papers.mallinar2024.claims.runs import (
     KERNELS,
     accuracy,
@@ -23,8 +23,8 @@ from groklab.papers.mallinar2024.claims.runs import (
 )
 from groklab.papers.mallinar2024.presets import OPERATIONS
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.store.run import Run
-from groklab.tasks.splits import in_transpose
+from groklab.store import Run
+from groklab.tasks import in_transpose
 
 Curves = dict[tuple[str, str], np.ndarray]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from groklab.experiment.presets import preset
-from groklab.interop.importing import import_file
+from groklab.experiment import preset
+from groklab.interop import import_file
 from groklab.lazy import jax
-from groklab.measures.fourier import component_norms, fourier_basis, gini
+from groklab.measures import component_norms, fourier_basis, gini
 from groklab.papers.nanda2023.claims.runs import analysis
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
 

@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.measures.ablations import ablations
-from groklab.measures.attention import attention
-from groklab.measures.frequencies import directions, key_frequencies
-from groklab.measures.progress import progress
+from groklab.measures import ablations, attention, directions, key_frequencies, progress
 from groklab.papers.nanda2023.claims.runs import analysis, chance_loss, final, first_below, mainline, trial
 from groklab.reproduction import Claim, Outcome, Trainer
 

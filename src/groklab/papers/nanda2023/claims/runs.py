@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from groklab.analysis.analysing import analyse
-from groklab.experiment.presets import preset
-from groklab.experiment.schema import Experiment
+from groklab.analysis import analyse
+from groklab.experiment import Experiment, preset
 from groklab.reproduction import Trainer, Trial
-from groklab.store.run import Run
-from groklab.tasks.base import Task
-from groklab.tasks.splits import make_split
-from groklab.training.ensemble import build_task
+from groklab.store import Run
+from groklab.tasks import Task, make_split
+from groklab.training import build_task
 
 #: Seconds on two cores of the runs that many claims share, a seed.
 QUICK_COST, FULL_COST = 50.0, 1000.0

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from groklab.analysis.checkpoints import take
-from groklab.experiment.presets import preset
-from groklab.experiment.reading import read
-from groklab.measures.frequencies import find_frequencies
+from groklab.analysis import take
+from groklab.experiment import preset, read
+from groklab.measures import find_frequencies
 from groklab.papers.nanda2023.claims.runs import final, mainline, trial
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.store.run import Run
+from groklab.store import Run
 
 QUICK_STEPS = 8_000
 SMALL = "Addition mod 59 at decay 2 (the preset demo), where a run takes seconds"

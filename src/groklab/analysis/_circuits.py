@@ -1,0 +1,548 @@
+"""What a network computes of a sum or difference modulo p (Nanda et al. 2023): measured, judged and worded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import polars as pl
+
+from groklab.analysis._checkpoints import Progress, Weights, no_progress
+from groklab.analysis._key_frequencies import (
+    LEAST_P,
+    MANY,
+    PATIENCE,
+    RULES,
+    STAGES_RULE,
+    OperationAnalysis,
+    analyse_operation,
+    few_stand_out,
+    follow,
+    key_frequencies_of,
+    name_of_rule,
+    too_large,
+)
+from groklab.analysis._model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
+from groklab.errors import InputError
+from groklab.experiment import Experiment
+from groklab.measures import (
+    MEASURES,
+    WELL_EXPLAINED,
+    Ablations,
+    Attention,
+    Directions,
+    Grid,
+    Neurons,
+    Result,
+    Spectrum2D,
+    component_norms,
+    embedding_matrix,
+    grid_of,
+    residue_map,
+    rows_of,
+)
+from groklab.tasks import Task, make_split
+from groklab.text import first_of, listed, loss_of, percent, times
+
+Share = Literal["all", "part", "none"]
+
+#: Shares of the logits' variance from which the sum of cosines is nearly all that a model computes, or a part of it.
+COMPUTES, PARTLY = 0.9, 0.5
+#: A gap in the singular values: the last before it is at least this many times the next.
+GAP = 3.0
+#: An intervention does no harm up to this many times the model's own loss.
+HARMLESS = 1.1
+#: The type of a measure's result.
+R = TypeVar("R", bound=Result)
+#: Measures of the final model, by what they are taken for.
+PARTS: dict[Scope, tuple[str, ...]] = {
+    "checkpoints": ("neurons",),
+    "explanation": ("neurons", "directions", "attention", "ablations"),
+    "page": ("neurons", "directions", "attention", "ablations", "logits_2d", "neurons_2d", "logit_parts"),
+}
+CONSTANT = "const · const"
+#: Interventions of the measure `ablations` as labels of a figure or a table; SUM stands for a + b or a − b.
+LABELS = {
+    "base": "nothing changed",
+    "polynomials_well_explained": "well-explained neurons: one frequency only",
+    "polynomials_all": "all neurons: one frequency only",
+    "own_sums_well_explained": "well-explained neurons: cos, sin of SUM only",
+    "key_sums_all": "all neurons: cos, sin of SUM at key k only",
+    "unexplained_neurons_zero": "other neurons set to 0",
+    "unexplained_neurons_mean": "other neurons set to their means",
+    "logits_key_blocks": "logits: blocks of the key frequencies only",
+    "logits_without_keys": "logits without all key frequencies",
+    "directions": "neurons: directions u, v of W_L only",
+    "complement": "neurons without the directions u, v",
+    "directions_W_L_alone": "directions u, v only, no path around the MLP",
+    "complement_W_L_alone": "without u, v, and no path around the MLP",
+    "skip_around_mlp_zero": "path around the MLP set to 0",
+    "skip_around_mlp_mean": "path around the MLP set to its mean",
+    "attention_output_zero": "attention's output set to 0",
+    "skip_around_attention_zero": "path around the attention set to 0",
+    "self_attention_zero": "last position's attention to itself set to 0",
+    "attention_linear": "attention replaced by a linear form",
+}
+#: Interventions that a sentence names.
+NAMED = {
+    "polynomials_all": "every neuron replaced by its polynomial of one frequency",
+    "key_sums_all": "every neuron reduced to cos and sin of wₖ(SUM) at the key frequencies",
+    "complement": "the directions of W_L taken out of the neurons",
+    "attention_output_zero": "attention's output set to 0",
+    "skip_around_mlp_zero": "the path around the MLP set to 0",
+}
+
+
+def label_of(intervention: str, of_sum: str) -> str:
+    """Return the label of an intervention; of_sum: 'a + b' or 'a − b'."""
+    what, _, k = intervention.partition("_without_")
+    if k.isdigit():
+        return f"{what} without k = {k}"
+    return LABELS.get(intervention, intervention.replace("_", " ")).replace("SUM", of_sum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
+    """A network's final model and how it formed, judged by the Fourier components of its logits.
+
+    Args:
+        task: what the network was trained on.
+        network: its settings.
+        grid: the task's pairs (a, b) and the sum or difference of which the answer is a function.
+        key_frequencies: of the final model, by `rule`.
+        rule: a key of `RULES`.
+        weights: the final model's.
+        metrics: the member's evaluations, with the columns step, train_loss, test_loss, test_accuracy and weight_norm.
+        parts: results of other measures of the final model, by name.
+        left_out: the reason of each measure that is missing among them, by name.
+    """
+
+    task: Task
+    network: Any
+    grid: Grid
+    key_frequencies: tuple[int, ...]
+    rule: str
+    weights: Weights
+    metrics: pl.DataFrame
+    parts: Mapping[str, Mapping[str, Any]]
+    left_out: Mapping[str, str]
+
+    def part(self, name: str, kind: type[R]) -> R:
+        """Return a measure's result among `parts`, of its own type.
+
+        Raises:
+            InputError: with the reason where it was left out.
+        """
+        if name not in self.parts:
+            raise InputError(self.left_out[name])
+        result = self.parts[name]
+        assert isinstance(result, kind)
+        return result
+
+    @property
+    def p(self) -> int:
+        """The modulus."""
+        return self.grid.p
+
+    @property
+    def few(self) -> bool:
+        """Whether few frequencies stand out, to be named and coloured."""
+        return few_stand_out(self.key_frequencies, self.p)
+
+    @property
+    def named(self) -> tuple[int, ...]:
+        """The key frequencies where they are few, to be coloured."""
+        return self.key_frequencies if self.few else ()
+
+    @property
+    def logit_fve(self) -> float | None:
+        """Share of the variance of the centred logits that the sum of cosines explains.
+
+        None where residues share answers, so that there is no cosine for each.
+        """
+        return self.last("logit_fve") if "logit_fve" in self.trajectory else None
+
+    @property
+    def share(self) -> Share | None:
+        """How much of what the model computes is the sum of cosines; None where that is not defined."""
+        if self.logit_fve is None:
+            return None
+        return "all" if self.logit_fve >= COMPUTES else "part" if self.logit_fve >= PARTLY else "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the final values, the stages of training, and values by step and by frequency."""
+        neurons = self.part("neurons", Neurons) if "neurons" in self.parts else None
+        return {
+            "rule": self.rule,
+            "key_frequencies": list(self.key_frequencies),
+            **self.values_to_dict(),
+            "well_explained_neurons": None if neurons is None else neurons.well_explained_neurons,
+            "n_neurons": None if neurons is None else len(neurons.fve),
+        }
+
+    def verdict(self) -> str:
+        """Return whether the model computes by a sum of cosines, and with which frequencies."""
+        keys, n = self.key_frequencies, self.p // 2
+        if self.logit_fve is None:
+            return (
+                f"Residues share answers, so there is no cosine for each; functions of {self.sum} at {len(keys)} "
+                f"frequencies ({listed(keys)}) alone have a loss of {loss_of(self.last('restricted_loss'))}, and the "
+                f"complete model {loss_of(self.last('loss'))}."
+            )
+        formula = f"Σ αₖ cos(wₖ({self.grid.formula}))"
+        if self.grid.formula.endswith("s(c)"):
+            formula += ", where s(c) is the sum that c answers,"
+        explains = f"explains {percent(self.logit_fve)} of the variance of its logits"
+        if not self.few:
+            how = {"all": "it computes by that sum", "part": "it computes partly by that sum"}
+            judged = how.get(str(self.share), "it does not compute by that sum")
+            return (
+                f"No small set of frequencies stands out: {len(keys)} of the {n} pass the rule, and {formula} over "
+                f"them {explains}, so {judged}."
+            )
+        which = f"k = {listed(keys)}" if len(keys) <= MANY else f"{len(keys)} of {n} frequencies k"
+        if self.share == "all":
+            return f"It computes {formula} with {which}: that {explains}."
+        if self.share == "part":
+            return f"It computes partly by {formula} with {which}: that {explains}."
+        return f"It does not compute by {formula}: with {which}, the strongest, that {explains}."
+
+    def sentences(self) -> list[str]:
+        """Return the verdict, how frequencies were chosen, neurons, attention, restricted and excluded loss."""
+        sentences = [self.verdict(), self.rule_sentence()]
+        if "neurons" in self.parts:
+            sentences.append(self.neurons_sentence())
+        if "attention" in self.parts:
+            sentences.append(self.heads_sentence())
+        return [*sentences, self.losses_sentence()]
+
+    def sections(self) -> list[Section]:
+        """Return what is measured of the embedding, attention, neurons, logits, of ablations and of training."""
+        parts = self.parts
+        attention = (self.heads_sentence, self.linear_sentence, self.attention_sentence)
+        neurons = (self.neurons_sentence, self.other_clusters_sentence)
+        ablations = (self.ablations_sentence, self.interventions_sentence, self.frequencies_sentence)
+        logits = [self.rule_sentence(), *self.fit_sentences(), self.losses_sentence()]
+        sections = [
+            Section("Embedding", [self.embedding_sentence()]),
+            Section("Attention", [sentence() for sentence in attention] if "attention" in parts else []),
+            Section("Neurons", [sentence() for sentence in neurons] if "neurons" in parts else []),
+            Section(
+                "Output map W_L",
+                [self.readout_sentence(), self.directions_sentence()] if "directions" in parts else [],
+            ),
+            Section("Logits", [*logits, *([self.components_sentence("logits_2d")] if "logits_2d" in parts else [])]),
+            Section("Ablations", [sentence() for sentence in ablations] if "ablations" in parts else []),
+            Section("How it forms", [self.stages_sentence(), STAGES_RULE]),
+        ]
+        kept = [Section(each.title, [s for s in each.sentences if s]) for each in sections]
+        return [section for section in kept if section.sentences]
+
+    def rule_sentence(self) -> str:
+        """Return how the key frequencies were chosen."""
+        rule = RULES.get(self.rule, self.rule)
+        if not self.few:
+            return f"Its key frequencies are {rule}: nearly all there are, so what is written of them says little."
+        return f"Its key frequencies, of 1 to {self.p // 2}, are {rule}."
+
+    def fit_sentences(self) -> list[str]:
+        """Return the coefficients of the cosines and the loss of their sum alone; nothing without such a fit."""
+        if "alpha" not in self.trajectory:
+            return []
+        alone, own, train, test = (loss_of(self.last(k)) for k in ("trig_loss", "loss", "train_loss", "test_loss"))
+        return [
+            self.coefficients_sentence(),
+            f"The sum of cosines alone has a loss of {alone} on all pairs, and the model {own} ({train} on the "
+            f"training set, {test} on the test set).",
+        ]
+
+    def _stages_note(self) -> str:
+        early = self._early()
+        note = f"; {early}" if early else ""
+        return note if self.few else f"{note}; with so many key frequencies this says little"
+
+    def _early(self) -> str:
+        """Return that the restricted loss fell before the test loss, where it did."""
+        bar = 0.5 * self.uniform
+        low = np.flatnonzero(self.trajectory["restricted_loss"] < bar)
+        if not len(low) or not self.few:
+            return ""
+        at = int(low[0])
+        accuracy = float(self.trajectory["test_accuracy"][at])
+        return (
+            f"restricted loss is below half of an even guess's from step {self.steps[at]:,} on, where test accuracy "
+            f"was {percent(accuracy)}"
+            if (self.trajectory["restricted_loss"][at:] < bar).all()
+            else ""
+        )
+
+    def coefficients_sentence(self) -> str:
+        """Return the final coefficients of the key frequencies, and the largest of the others."""
+        alpha = self.trajectory["alpha"][-1]
+        rest = np.delete(np.abs(alpha), [k - 1 for k in self.named])
+        if not self.named:
+            k = int(np.argmax(np.abs(alpha))) + 1
+            return f"No small set of frequencies stands out; the largest coefficient is {alpha[k - 1]:.3g}, of k = {k}."
+        if len(self.named) > MANY:
+            spread = np.abs(alpha[[k - 1 for k in self.named]])
+            values = f"{spread.min():.3g} to {spread.max():.3g} in size for the {len(self.named)} key frequencies"
+        else:
+            values = listed([f"{alpha[k - 1]:.2f} for k = {k}" for k in self.named])
+        more = f", and at most {rest.max():.2g} in size for any other" if len(rest) else ""
+        return f"At step {self.steps[-1]:,} the coefficients are {values}{more}."
+
+    def embedding_sentence(self) -> str:
+        """Return what share of the embedding's power the key frequencies hold."""
+        try:
+            power = component_norms(embedding_matrix(self.weights, self.task)) ** 2
+        except InputError as error:
+            return f"{error}."
+        total = max(float(power.sum()), 1e-300)
+        share = {k: float(power[rows_of([k], self.p)].sum()) / total for k in self.key_frequencies}
+        each = [f"{k} ({percent(v, 0)})" for k, v in sorted(share.items(), key=lambda item: -item[1])]
+        return (
+            f"Of the power of the embedding {percent(sum(share.values()), 0)} is at key frequencies: "
+            f"{first_of(each, MANY)}{self._gini('gini_W_E')}."
+        )
+
+    def readout_sentence(self) -> str:
+        """Return what share of W_L's power the key frequencies hold; nothing where W_L has no row for each residue."""
+        try:
+            power = component_norms(residue_map(self.weights, self.task))[1:] ** 2
+        except InputError:
+            return ""
+        keys, step = self.key_frequencies, self.steps[-1]
+        gini = self._gini("gini_W_L")
+        if not self.few:
+            count = f"{len(keys)} of {self.p // 2} do"
+            return f"No small set of frequencies stands out in W_L at step {step:,}: {count}{gini}."
+        share = float(power[[i - 1 for i in rows_of(keys, self.p)]].sum() / max(power.sum(), 1e-300))
+        which = f"the key frequencies {listed(keys)} hold"
+        if len(keys) == 1:
+            which = f"the key frequency {keys[0]} holds"
+        elif len(keys) > MANY:
+            which = f"{len(keys)} key frequencies hold"
+        return f"At step {step:,} {which} {percent(share)} of the power of W_L{gini}."
+
+    def _gini(self, name: str) -> str:
+        """Return a clause on the Gini coefficient of a matrix's Fourier components."""
+        if name not in self.trajectory:
+            return ""
+        values = self.trajectory[name]
+        moved = f"went from {values[0]:.2f} to {values[-1]:.2f}" if len(values) > 1 else f"is {values[0]:.2f}"
+        return f"; the Gini coefficient of its components {moved}"
+
+    def neurons_sentence(self) -> str:
+        """Return how many neurons one frequency explains, and how they share the frequencies."""
+        neurons = self.part("neurons", Neurons)
+        n, well, dead = len(neurons.fve), neurons.well_explained_neurons, neurons.dead_neurons
+        clusters = neurons.clustered_by_frequency
+        counts = [(int(clusters[k - 1]), k) for k in self.named[:MANY]]
+        named = f", {listed([f'{m} by k = {k}' for m, k in counts])}" if well and 0 < len(self.named) <= MANY else ""
+        gone = f"; {dead} never var{'y' if dead > 1 else 'ies'}" if dead else ""
+        count = f"{well} of {n} neurons {'is' if well == 1 else 'are'}" if well else f"None of the {n} neurons is"
+        each = "one frequency each" if well > 1 else "one frequency"
+        return f"{count} explained to {WELL_EXPLAINED:.0%} or more by {each}{named}{gone}."
+
+    def other_clusters_sentence(self) -> str:
+        """Return which frequencies explain neurons without being key; nothing where there is none."""
+        clusters = self.part("neurons", Neurons).clustered_by_frequency
+        order = [int(i) + 1 for i in np.argsort(-clusters, kind="stable") if clusters[i]]
+        other = [f"{k} ({clusters[k - 1]})" for k in order if k not in self.key_frequencies]
+        if not other:
+            return ""
+        return f"Frequencies that explain neurons and are not key, with the number of neurons: {first_of(other, MANY)}."
+
+    def components_sentence(self, part: str) -> str:
+        """Return how much of the power besides the constant is in the key frequencies' blocks, and what is largest."""
+        components = self.part(part, Spectrum2D)
+        power = components.norm**2
+        power[0, 0] = 0
+        total = float(power.sum())
+        names = [n for n in components.largest if n != CONSTANT]
+        whose = "logits" if part == "logits_2d" else "neurons"
+        if total <= 0 or not names:
+            return f"The {whose} do not vary with a and b."
+        largest = f"the largest single component is {names[0]} (of a · of b)"
+        if not self.few:
+            return f"No small set of frequencies stands out; {largest}."
+        blocks = [np.ix_(rows_of([k], self.p), rows_of([k], self.p)) for k in self.key_frequencies]
+        share = sum(float(power[block].sum()) for block in blocks) / total
+        return (
+            f"{percent(share)} of the power of the {whose}, without their means, is in the products of cos and sin of "
+            f"a with those of b at the same key frequency; {largest}."
+        )
+
+    def attention_sentence(self) -> str:
+        """Return how much attention stays at the last position, and the frequencies of the scores."""
+        attention = self.part("attention", Attention)
+        pattern, share, best = attention.mean_pattern, attention.score_share, attention.score_frequency
+        # the token p stands for '=' in every layout
+        own = "the last position itself" + (", ‘=’" if self.task.shape.constants[-1] == self.p else "")
+        at_end = [percent(float(v)) for v in dict.fromkeys((pattern[:, -1].min(), pattern[:, -1].max()))]
+        scores = [f"k = {k} ({percent(float(share[h].max()), 0)})" if k else "none" for h, k in enumerate(best)]
+        heads = "The one head keeps" if len(best) == 1 else f"The {len(best)} heads keep"
+        return (
+            f"{heads} {' to '.join(dict.fromkeys(at_end))} of attention on {own}, on average; the score for a, as a "
+            f"function of a, is strongest at {listed(scores)}: in brackets the share of its power."
+        )
+
+    def heads_sentence(self) -> str:
+        """Return each head's frequency, and how much of its attention to a that explains."""
+        attention = self.part("attention", Attention)
+        frequency, fve = attention.pattern_frequency, attention.pattern_fve
+        heads = [f"{k} ({percent(float(v), 0)})" if k else "none" for k, v in zip(frequency, fve, strict=True)]
+        if len(heads) == 1:
+            explained = f"{percent(float(fve[0]))} of its variance is at the frequency {frequency[0]}"
+            return f"The one head's attention to a {'varies: ' + explained if frequency[0] else 'does not vary'}."
+        return (
+            f"Heads 0 to {len(heads) - 1} attend to a by the frequencies {listed(heads)}: in brackets the share of the "
+            "variance of their attention that one frequency explains."
+        )
+
+    def linear_sentence(self) -> str:
+        """Return how well a linear form of the operands' waves fits each head; nothing where no attention varies."""
+        attention = self.part("attention", Attention)
+        fits = zip(attention.pattern_frequency, attention.linear_fve, strict=True)
+        shares = [percent(max(float(v), 0.0), 0) for k, v in fits if k]
+        if not shares:
+            return ""
+        return (
+            f"½ + α(cos wₖa − cos wₖb) + β(sin wₖa − sin wₖb) explains {listed(shares)} of the variance of the "
+            f"attention to a that varies, head by head."
+        )
+
+    def directions_sentence(self) -> str:
+        """Return whether W_L has a gap after 2|K| singular values, and how well the neurons write there."""
+        directions = self.part("directions", Directions)
+        rank = len(rows_of(self.key_frequencies, self.p))
+        values, fve = directions.singular_values, np.concatenate([directions.cos_fve, directions.sin_fve])
+        fve = fve[np.isfinite(fve)]
+        low, high = (percent(float(v)) for v in (fve.min(initial=1), fve.max(initial=0)))
+        written = f"{low} to {high}" if low != high else low
+        if not self.few or not 0 < rank < len(values):
+            return (
+                f"With {len(self.key_frequencies)} of {self.p // 2} frequencies as key ones there are no few "
+                f"directions to look for; of what the neurons write on theirs {written} of the variance is cos or sin "
+                f"of wₖ({self.sum})."
+            )
+        ratio = values[rank - 1] / values[rank] if values[rank] > 0 else np.inf
+        gap = f"{times(float(ratio))} times" if np.isfinite(ratio) and ratio < 1e6 else "over a million times"
+        is_gap = (
+            f"The first {rank} singular values of W_L, two per key frequency, end in a gap: the last is {gap} the next"
+            if ratio >= GAP
+            else f"W_L has no gap after {rank} singular values, two per key frequency: the last is {gap} the next"
+        )
+        return (
+            f"{is_gap}; without those frequencies {percent(directions.residual_ratio)} of its norm is left, and of "
+            f"what the neurons write there {written} of the variance is cos or sin of wₖ({self.sum})."
+        )
+
+    def ablations_sentence(self) -> str:
+        """Return how many interventions harm, beside the model's own loss."""
+        ablations = self.part("ablations", Ablations)
+        names, loss = ablations.names, ablations.loss
+        own = float(loss[names.index("base")])
+        if own >= self.uniform:
+            return (
+                f"The model's own loss on all pairs, {loss_of(own)}, is above that of even guesses, "
+                f"{loss_of(self.uniform)}, so what the interventions change says little of how it would generalise."
+            )
+        rest = np.array([v for n, v in zip(names, loss, strict=True) if n != "base"])
+        harmless, ruinous = int((rest <= HARMLESS * own).sum()), int((rest >= self.uniform).sum())
+        keys = float(loss[names.index("logits_without_keys")])
+        return (
+            f"Of {len(rest)} interventions {harmless} leave{'s' if harmless == 1 else ''} the loss of {loss_of(own)} "
+            f"no more than a tenth higher and {ruinous} make{'s' if ruinous == 1 else ''} it worse than even guesses "
+            f"({loss_of(self.uniform)}); without the key frequencies it is {loss_of(keys)}."
+        )
+
+    def interventions_sentence(self) -> str:
+        """Return the loss after a few interventions."""
+        ablations = self.part("ablations", Ablations)
+        loss = dict(zip(ablations.names, ablations.loss, strict=True))
+        each = [f"{loss_of(loss[k])} with {words.replace('SUM', self.sum)}" for k, words in NAMED.items() if k in loss]
+        return f"The loss on all pairs is {loss_of(loss['base'])} with nothing changed, {listed(each)}." if each else ""
+
+    def frequencies_sentence(self) -> str:
+        """Return what taking out a key frequency costs beside any other."""
+        loss = self.part("ablations", Ablations).loss_without_frequency
+        own = self.last("loss")
+        if not self.named:
+            k = int(np.argmax(loss)) + 1
+            return f"The loss on all pairs is {loss_of(own)}; without k = {k} it is highest, {loss_of(loss[k - 1])}."
+        keys = loss[[k - 1 for k in self.named]]
+        rest = np.delete(loss, [k - 1 for k in self.named])
+        each = f"between {loss_of(keys.min())} and {loss_of(keys.max())}" if len(keys) > 1 else loss_of(keys[0])
+        other = f", any other frequency to at most {loss_of(rest.max())}" if len(rest) else ""
+        return f"Taking one key frequency out of the logits brings the loss from {loss_of(own)} to {each}{other}."
+
+
+def analyse_circuit(
+    task: Task,
+    experiment: Experiment,
+    checkpoints: Mapping[int, Weights],
+    metrics: pl.DataFrame,
+    *,
+    scope: Scope = "page",
+    rule: str | None = None,
+    frequencies: Sequence[int] | None = None,
+    progress: Progress = no_progress,
+) -> CircuitAnalysis | NotApplicable:
+    """Measure one member's checkpoints and its final model.
+
+    Args:
+        task: the experiment's.
+        experiment: of the member.
+        checkpoints: weights by step, the last of which is the final model.
+        metrics: the member's evaluations by step; empty ones are replaced by those of the checkpoints.
+        scope: what is measured.
+        rule: how key frequencies are found, None for the task's default.
+        frequencies: take these instead.
+        progress: called as checkpoints are measured.
+
+    Raises:
+        InputError: where a rule or frequencies are given that do not apply.
+    """
+    network, final = experiment.network, checkpoints[max(checkpoints)]
+    try:
+        keys = key_frequencies_of(final, task, network, rule, frequencies)
+        grid = grid_of(task)
+    except (InputError, KeyError) as error:
+        if frequencies is not None or rule is not None:
+            raise
+        return NotApplicable.because(error, sizes_of(final, task, metrics))
+    if grid.p < LEAST_P and scope != "checkpoints":
+        return NotApplicable(f"A modulus of {grid.p} has too few frequencies to tell what the model computes.")
+    if scope == "page" and task.n_inputs * max(task.n_answers, int(getattr(network, "d_mlp", 0) or 0)) > PATIENCE:
+        return too_large(task)
+    if not keys:
+        return NotApplicable(
+            "No frequency of this model is above zero, so there is nothing to say of what it computes."
+        )
+    train = make_split(experiment.split, task, experiment.seed).train
+    steps, values = follow(checkpoints, task, train, network, keys, scope, progress)
+    parts: dict[str, Mapping[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for name in PARTS[scope]:
+        try:
+            parts[name] = MEASURES[name](final, task, train, network=network, frequencies=keys)
+        except (InputError, KeyError) as error:
+            left_out[name] = str(error)
+    if metrics.is_empty():
+        columns = {k: values[k] for k in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")}
+        metrics = pl.DataFrame({"step": steps, **columns, "weight_norm": np.sqrt(values["sum_of_squares"])})
+    return CircuitAnalysis(
+        **vars(analyse_operation(task.name, grid, task, steps, values, metrics)),
+        task=task,
+        network=network,
+        grid=grid,
+        key_frequencies=keys,
+        rule=name_of_rule(task, rule, frequencies),
+        weights=final,
+        metrics=metrics,
+        parts=parts,
+        left_out=left_out,
+    )

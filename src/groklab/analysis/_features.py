@@ -1,0 +1,590 @@
+"""What a model looks at in a pair of operands (Mallinar et al. 2024): its feature matrices, judged and worded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.analysis._checkpoints import Progress, Weights, no_progress, readable
+from groklab.analysis._model import ModelAnalysis, NotApplicable, Scope, Section
+from groklab.errors import InputError
+from groklab.experiment import Experiment
+from groklab.measures import (
+    ALIKE,
+    CIRCULANT,
+    ENTRIES,
+    FAR,
+    MEASURES,
+    NAMES,
+    alignment,
+    best,
+    blocks,
+    circulant_power,
+    compared,
+    deviations,
+    effective_rank,
+    feature_matrix,
+    fit_identity_and_ones,
+    has_two_operands,
+    is_ambiguous,
+    is_function_of,
+    is_kernel_machine,
+    logarithmic,
+    top_share,
+    transformed,
+)
+from groklab.networks import MLP
+from groklab.store import thin
+from groklab.tasks import ORIENTATIONS, Task, as_trained, make_split
+from groklab.text import jsonable, listed, loss_of, percent
+
+#: Floating-point operations that a page waits for, of all checkpoints' feature matrices and of one more solution.
+PATIENCE, PATIENCE_OF_ONE = 4e11, 2e10
+#: Features have come far when the circulant deviation is this much of its first value.
+LOWER = 0.9
+#: The test loss has moved from where it began by this share; test accuracy has risen by this over what it began
+#: with.
+MOVED, RISEN = 0.01, 0.05
+
+
+@dataclass(frozen=True)
+class TurningPoints:
+    """Where test loss and accuracy first move.
+
+    Args:
+        loss_moves_step: the first step whose test loss differs by 1% from the beginning, None where there is none.
+        accuracy_rises_step: the first whose test accuracy is 5 points above the beginning, None where there is none.
+        accuracy_over: the bar that accuracy passes, rounded up to a percent.
+    """
+
+    loss_moves_step: int | None
+    accuracy_rises_step: int | None
+    accuracy_over: float
+
+
+def turning_points(metrics: pl.DataFrame) -> TurningPoints:
+    """Return where test loss and accuracy first move; metrics: columns step, test_loss, test_accuracy."""
+    rows = metrics.sort("step")
+    if rows.is_empty():
+        return TurningPoints(None, None, RISEN)
+    step = rows["step"].to_numpy()
+    loss, accuracy = (rows[k].cast(pl.Float64).fill_null(np.nan).to_numpy() for k in ("test_loss", "test_accuracy"))
+    moved = np.flatnonzero(np.abs(loss / loss[0] - 1) > MOVED) if loss[0] else np.array([], int)
+    begins = accuracy[0] if np.isfinite(accuracy[0]) else 0.0
+    bar = float(np.ceil(100 * (begins + RISEN) - 1e-9) / 100)
+    risen = np.flatnonzero(accuracy > bar)
+    return TurningPoints(
+        int(step[moved[0]]) if len(moved) else None,
+        int(step[risen[0]]) if len(risen) and risen[0] > 0 else None,
+        bar,
+    )
+
+
+@dataclass(frozen=True)
+class FeatureAnalysis(ModelAnalysis):
+    """One member's feature matrices (2p, 2p) through training; a kernel machine's is judged by its off-diagonal block.
+
+    Args:
+        task: what it was trained on.
+        learner: the settings of a kernel machine; None for a network.
+        steps: the checkpoints, those that cannot be read among them.
+        matrices: by step.
+        history: one row per step, as `history_frame` makes it.
+        turning: as `turning_points` gives it.
+        metrics: the member's evaluations.
+        stratified, by_class: the measures `stratified_accuracy` and `class_agops` of the final model, empty where they
+            do not apply or would take too long.
+    """
+
+    task: Task
+    learner: Mapping[str, Any] | None
+    steps: Sequence[int]
+    matrices: Mapping[int, np.ndarray]
+    history: pl.DataFrame
+    turning: TurningPoints
+    metrics: pl.DataFrame
+    stratified: Mapping[str, Any]
+    by_class: Mapping[str, Any]
+
+    @property
+    def kernel_machine(self) -> bool:
+        """Whether it is a kernel machine rather than a network."""
+        return self.learner is not None
+
+    @property
+    def p(self) -> int:
+        """The modulus."""
+        return len(self.final) // 2
+
+    @property
+    def end(self) -> int:
+        """The last step."""
+        return max(self.matrices)
+
+    @property
+    def final(self) -> np.ndarray:
+        """The last feature matrix."""
+        return self.matrices[self.end]
+
+    @property
+    def matrix(self) -> str:
+        """What the feature matrix is called."""
+        return "M" if self.kernel_machine else "√AGOP"
+
+    @property
+    def deviations(self) -> dict[str, float | None]:
+        """How far the final block is from each circulant orientation, 0 to 1; None where it is zero."""
+        return {k: self.history[k][-1] for k in ORIENTATIONS}
+
+    @property
+    def orientation(self) -> str | None:
+        """That of the smallest deviation; None where the block is zero."""
+        return best(self.deviations)
+
+    @property
+    def reordered(self) -> bool:
+        """Whether the block is circulant in the order of logarithms rather than as it is."""
+        return self.orientation is not None and self.orientation.endswith("_log")
+
+    @property
+    def determines_answer(self) -> bool:
+        """Whether the task's answer is a function of what the block compares."""
+        return self.orientation is not None and is_function_of(self.task, self.orientation)
+
+    def last(self, name: str) -> float:
+        """Return a number of `history` or of the metrics at the end, NaN where there is none."""
+        frame = self.history if name in self.history.columns else self.metrics
+        return self._value(frame, name)
+
+    def at(self, name: str, step: int) -> float:
+        """Return a number of `history` or of the metrics at the step nearest to one, NaN where there is none."""
+        frame = self.history if name in self.history.columns else self.metrics
+        return self._value(frame.sort((pl.col("step") - step).abs(), maintain_order=True).head(1), name)
+
+    @staticmethod
+    def _value(frame: pl.DataFrame, name: str) -> float:
+        if name not in frame.columns or frame.is_empty() or frame[name][-1] is None:
+            return float("nan")
+        return float(frame[name][-1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is recorded and measured of a kernel machine at its last checkpoint, and values by step."""
+        trajectory = recorded(self.metrics, self.steps)
+        history = pl.DataFrame({"step": self.steps}).join(self.history, on="step", how="left", maintain_order="left")
+        final = {k: v[-1] for k, v in recorded(self.metrics, [self.end]).items() if k != "step"}
+        one = self.history.row(-1, named=True)
+        values = {
+            "learner": self.learner,
+            **final,
+            "hidden_progress": vars(self.turning),
+            **({"stratified_accuracy": self.stratified} if self.stratified else {}),
+            "circulant_deviation": self.deviations,
+            "orientation": self.orientation,
+            "alignment": {k: history[k].to_list() for k in ("full", "off_block")},
+            "block_structure": {k: one[k] for k in ("c1", "c2", "ratio", "residual", "off_diagonal_share")},
+            **{k: one[k] for k in ("effective_rank", "top_share")},
+            "trajectory": {**trajectory, **{k: history[k].to_list() for k in history.columns if k != "step"}},
+        }
+        return dict(jsonable(values))
+
+    def verdict(self) -> str:
+        """Return what a kernel machine's features compare, or how circulant a network's block is."""
+        if not self.kernel_machine:
+            return self.orientation_sentence()
+        accuracy = self.at("test_accuracy", self.end)
+        right = f"it answers {percent(accuracy)} of the test pairs"
+        if accuracy != accuracy:
+            right = "its accuracy is not recorded"
+        if self.orientation is None:
+            return f"Nothing yet: the off-diagonal block of its feature matrix M is zero, and {right}."
+        deviation = float(self.deviations[self.orientation] or 0.0)
+        if deviation > FAR:
+            return (
+                f"No circulant features: the off-diagonal block of M deviates from every circulant by "
+                f"{deviation:.2f} or more, and {right}."
+            )
+        if is_ambiguous(self.deviations):
+            return f"{ALIKE}: that is the off-diagonal block of M, and {right}."
+        meaning = "which is what the task asks" if self.determines_answer else "which is not what the task asks"
+        how = "It has learnt" if deviation <= CIRCULANT else "In part it has learnt"
+        return (
+            f"{how} features that put together pairs of the same {compared(self.orientation)}, {meaning}: the "
+            f"off-diagonal block of M is {ENTRIES[self.orientation]} but for {percent(deviation)} of its squares, and "
+            f"{right}."
+        )
+
+    def sentences(self) -> list[str]:
+        """Return the verdict, orientation, when it moved, block structure, accuracy on strata, sizes and classes."""
+        verdict = [self.verdict()] if self.kernel_machine else []
+        sentences = [*verdict, self.orientation_sentence(), self.hidden_sentence(), self.structure_sentence()]
+        if self.stratified:
+            sentences.append(self.stratified_sentence())
+        if self.kernel_machine:
+            sentences.append(self.machine_sentence())
+        return [*sentences, self.class_sentence()] if self.by_class else sentences
+
+    def sections(self) -> list[Section]:
+        """Return what is measured of the block, of training, of the matrix, of strata, sizes and classes."""
+        hidden, orientation = [self.tenth_sentence(), self.hidden_sentence()], self.orientation_sentence()
+        commutes = self.stratified or self.task.algebra.commutative
+        strata = self.stratified_sentence() if self.stratified else ""
+        if not commutes:
+            strata = "The order of operands matters, so no test pair follows from its transpose."
+        sections = [
+            Section(f"Off-diagonal block of {self.matrix}", [orientation, self.meaning_sentence()]),
+            Section("Hidden progress of the features", hidden),
+            Section(f"Block structure of {self.matrix}", [self.structure_sentence(), self.spectrum_sentence()]),
+            Section("Commutativity", [strata]),
+            Section("The machine", [self.errors_sentence(), self.machine_sentence()] if self.kernel_machine else []),
+            Section("Classes", [self.class_sentence()] if self.by_class else []),
+        ]
+        kept = [Section(each.title, [s for s in each.sentences if s]) for each in sections]
+        return [section for section in kept if section.sentences]
+
+    def orientation_sentence(self) -> str:
+        """Return how circulant the off-diagonal block is, which way, and what that compares."""
+        if self.orientation is None:
+            return f"The off-diagonal block of {self.matrix} is zero at step {self.end:,}, so nothing is circulant."
+        deviation = float(self.deviations[self.orientation] or 0.0)
+        others = {k: v for k, v in self.deviations.items() if k != self.orientation and v is not None}
+        rest = f" ({listed([f'{v:.2f} as {NAMES[k]}' for k, v in others.items()])})" if others else ""
+        if deviation > FAR:
+            return (
+                f"The off-diagonal block of {self.matrix} is not circulant at step {self.end:,}: it deviates by "
+                f"{deviation:.2f} at best, as {NAMES[self.orientation]}{rest}; 0 is circulant, 1 not at all."
+            )
+        how = "is" if deviation <= CIRCULANT else "is partly"
+        return (
+            f"The off-diagonal block of {self.matrix} {how} {ENTRIES[self.orientation]} at step {self.end:,}: it "
+            f"deviates from a circulant by {deviation:.3g}{rest}."
+        )
+
+    def meaning_sentence(self) -> str:
+        """Return what each orientation of a kernel machine's block compares; nothing of a network or a zero block."""
+        if not self.kernel_machine or self.orientation is None:
+            return ""
+        each = [f"{compared(k)} ({NAMES[k]})" for k, v in self.deviations.items() if v is not None]
+        return (
+            f"A circulant block puts together pairs of the same {', '.join(each[:-1])} or {each[-1]}; log order is "
+            "that of the powers of a generator, without 0."
+        )
+
+    def tenth_sentence(self) -> str:
+        """Return when the circulant deviation is a tenth lower than at first; nothing where one step has it."""
+        if self.orientation is None:
+            return ""
+        rows = self.history.filter(pl.col(self.orientation).is_not_null())
+        if len(rows) < 2:
+            return ""
+        first = rows[self.orientation][0]
+        lower = rows.filter(pl.col(self.orientation) < LOWER * first)["step"]
+        when = f"is a tenth lower from step {lower[0]:,} on" if len(lower) else "never falls by a tenth"
+        return f"The circulant deviation, {first:.2f} at step {rows['step'][0]:,}, the first that has one, {when}."
+
+    def hidden_sentence(self) -> str:
+        """Return how far the features had come when loss and accuracy had hardly moved."""
+        moved, risen = self.turning.loss_moves_step, self.turning.accuracy_rises_step
+        bar = percent(self.turning.accuracy_over, 0)
+        first = self._first()
+        above = len(self.metrics) and self.at("test_accuracy", 0) > self.turning.accuracy_over
+        if moved is None and risen is None:
+            if above:
+                return f"Test accuracy is above {bar} from the start, so there is no flat stretch to look behind."
+            return f"Test loss never moves by 1% and test accuracy never passes {bar} within these steps."
+        parts = []
+        if moved is not None:
+            parts.append(f"test loss first moves by 1% at step {moved:,}")
+        if risen is not None:
+            parts.append(f"test accuracy first passes {bar} at step {risen:,}")
+        head = " and ".join(parts)
+        head = head[0].upper() + head[1:]
+        if risen is None:
+            head += f"; test accuracy {f'is above {bar} from the start' if above else f'never passes {bar}'}"
+        mark = risen if risen is not None else moved
+        if self.orientation is None or first is None or mark is None or mark <= first:
+            return f"{head}."
+        before = self.at(self.orientation, first), self.at(self.orientation, mark)
+        aligned = self.at("off_block", first), self.at("off_block", mark)
+        verb = "falls" if before[1] < before[0] else "rises"
+        change = f"{aligned[0]:.2f} to {aligned[1]:.2f}".replace("-", "−")
+        return (
+            f"{head}; by step {mark:,} the circulant deviation {verb} from {before[0]:.2f} (step {first:,}) to "
+            f"{before[1]:.2f}, and the alignment of the block with the final one goes from {change}."
+        )
+
+    def _first(self) -> int | None:
+        """Return the first step with a deviation."""
+        if self.orientation is None:
+            return None
+        steps = self.history.filter(pl.col(self.orientation).is_not_null())["step"]
+        return int(steps[0]) if len(steps) else None
+
+    def structure_sentence(self) -> str:
+        """Return the diagonal blocks as c1 I + c2 11', and how much is off them."""
+        c1, c2, ratio = (f"{self.last(k):.3g}".replace("-", "−") for k in ("c1", "c2", "ratio"))
+        return (
+            f"The top-left block is c₁ I + c₂ 11' with c₁ = {c1} and c₂ = {c2}, so c₂p/c₁ = {ratio} (−1 takes out the "
+            f"mean), up to {percent(self.last('residual'))} of its norm; {percent(self.last('off_diagonal_share'))} of "
+            f"the squares of {self.matrix} are in the off-diagonal blocks."
+        )
+
+    def spectrum_sentence(self) -> str:
+        """Return how many directions the matrix holds."""
+        first, last = self.history["effective_rank"][0], self.last("effective_rank")
+        start = int(self.history["step"][0])
+        began = f"; at step {start:,} they were {first:.0f}" if first is not None and start < self.end else ""
+        return (
+            f"Of {len(self.final)} directions {self.matrix} holds about {last:.0f} at step {self.end:,} (exp of the "
+            f"entropy of its eigenvalues), the largest with {percent(self.last('top_share'))} of the sum{began}."
+        )
+
+    def stratified_sentence(self) -> str:
+        """Return the accuracy on test pairs whose transpose was not trained on."""
+        s = self.stratified
+        free, other = int(s["n_transpose_free"]), int(s["n_transposed"])
+        if not free:
+            return (
+                f"Every one of the {other:,} test pairs has its transpose in the training set, where symmetry answers "
+                "it."
+            )
+        more = f"; {percent(float(s['transposed_accuracy']))} on the other {other:,}, which symmetry alone would answer"
+        return (
+            f"On the {free:,} test pairs whose transpose was not trained on its accuracy is "
+            f"{percent(float(s['transpose_free_accuracy']))}{more if other else ''}."
+        )
+
+    def errors_sentence(self) -> str:
+        """Return the mean squared errors at the end."""
+        train, test = (loss_of(self.at(k, self.end)) for k in ("train_loss", "test_loss"))
+        return f"Its mean squared error is {train} on the training set and {test} on the test set."
+
+    def machine_sentence(self) -> str:
+        """Return condition number, trace, and the loss on the right class alone, at the beginning and at the end."""
+        if not {"condition", "trace", "test_correct_loss"} <= set(self.metrics.columns) or self.metrics.is_empty():
+            return "No evaluation says how well its kernel matrix was conditioned."
+        began, ended = self.metrics.row(0, named=True), self.metrics.row(-1, named=True)
+        return (
+            f"The condition number of its kernel matrix goes from {loss_of(began['condition'])} to "
+            f"{loss_of(ended['condition'])} and tr M from {began['trace']:.4g} to {ended['trace']:.4g}; the squared "
+            f"error at the right class alone goes from {began['test_correct_loss']:.3g} to "
+            f"{ended['test_correct_loss']:.3g}."
+        )
+
+    def class_sentence(self) -> str:
+        """Return how alike the classes' own AGOPs are."""
+        alike = np.asarray(self.by_class["alignment"], np.float64)
+        alike = alike[np.isfinite(alike)]
+        if not len(alike):
+            return "No class has an AGOP of its own to compare."
+        return (
+            f"The AGOPs of the {len(alike)} classes, one by one, align with their sum by {alike.min():.2f} to "
+            f"{alike.max():.2f}, with a median of {np.median(alike):.2f} (1 is equal)."
+        )
+
+    def matrix_sentence(self) -> str:
+        """Return what a heat map of the matrix shows."""
+        off = np.abs(self.final[~np.eye(len(self.final), dtype=bool)]).max(initial=0.0)
+        order = ""
+        if self.reordered:
+            order = "; on the right residues are in the order of powers of a generator, where products are sums"
+        return (
+            f"Rows and columns are the residues of a, then those of b{order}. At step {self.end:,} the diagonal is "
+            f"{np.mean(np.diag(self.final)):.3g} on average, and the largest other entry {off:.2g}: the colours end "
+            "there."
+        )
+
+    def progress_sentence(self) -> str:
+        """Return hidden progress, and which orientation a figure of it takes."""
+        if self.orientation is None:
+            return self.hidden_sentence()
+        others = any(v is not None for k, v in self.deviations.items() if k != self.orientation)
+        faint = "; the others are drawn faint" if others else ""
+        return (
+            f"{self.hidden_sentence()} Deviation is shown for {NAMES[self.orientation]}, the orientation of the "
+            f"smallest at the end{faint}."
+        )
+
+    def fourier_sentence(self) -> str:
+        """Return where a circulant would show among the Fourier components, and what share is there."""
+        assert self.orientation is not None
+        where = "the diagonal" if self.orientation.startswith("toeplitz") else "the places (k, −k)"
+        order = ", in the order of logarithms," if self.reordered else ""
+        return (
+            f"A circulant of this orientation is on {where} alone: of the block{order} "
+            f"{percent(1 - self.last(self.orientation))} of the squares are there at step {self.end:,}."
+        )
+
+    def power_sentence(self) -> str:
+        """Return whether few frequencies carry the circulant, or all alike."""
+        assert self.orientation is not None
+        power = power_frame({self.end: self.final}, self.orientation)["power"].to_numpy()
+        total = float(power.sum())
+        if total <= 0:
+            return "There is no power in any frequency."
+        order = np.argsort(-power)
+        share = power / total
+        half = int(np.searchsorted(np.cumsum(share[order]), 0.5)) + 1
+        return (
+            f"At step {self.end:,}, {half} of the {len(power) - 1} frequencies besides 0 hold half of the power, the "
+            f"strongest, k = {order[0]}, {percent(share[order[0]])}, where even shares would be "
+            f"{percent(1 / max(len(power) - 1, 1))}."
+        )
+
+
+def analyse_features(
+    task: Task,
+    experiment: Experiment,
+    checkpoints: Mapping[int, Weights],
+    metrics: pl.DataFrame,
+    *,
+    scope: Scope = "page",
+    progress: Progress = no_progress,
+) -> FeatureAnalysis | NotApplicable:
+    """Measure one member's feature matrices; the arguments are those of `circuits.analyse_circuit`."""
+    if not checkpoints:
+        return NotApplicable("There is no checkpoint to measure features in.")
+    model, split = experiment.model, make_split(experiment.split, task, experiment.seed)
+    end = max(checkpoints)
+    train, machine = split.train, is_kernel_machine(checkpoints[end], model)
+    if machine:
+        task = as_trained(task, split)
+    steps = list(checkpoints)
+    if not machine:
+        each = 2.0 * max(len(train), 1) * int(getattr(model, "d_mlp", 0) or 0) ** 2
+        steps = thin(steps, max(2, int(PATIENCE // max(each, 1.0))))
+    costly = (
+        machine and scope == "page" and experiment.learner.flops(experiment, task.shape, len(train)) > PATIENCE_OF_ONE
+    )
+    results: dict[str, Mapping[str, Any]] = {}
+    for name in ("stratified_accuracy", "class_agops"):
+        try:
+            skipped = costly or (name == "class_agops" and scope == "checkpoints")
+            results[name] = {} if skipped else MEASURES[name](checkpoints[end], task, train, network=model)
+        except (InputError, KeyError):
+            results[name] = {}
+    turning = turning_points(metrics)
+    learner = experiment.to_dict()["learner"] if machine else None
+    matrices = {}
+    try:
+        for done, step in enumerate(steps, 1):
+            for _, weights in readable(checkpoints, [step]):
+                matrices[step] = feature_matrix(weights, task, train, model)
+            progress(done, len(steps))
+    except (InputError, KeyError) as error:
+        values = recorded(metrics, steps)
+        sizes = {"learner": learner, **{k: v[-1] for k, v in values.items() if k != "step"}}
+        sizes |= {"hidden_progress": vars(turning)}
+        sizes |= {"stratified_accuracy": results["stratified_accuracy"]} if results["stratified_accuracy"] else {}
+        return NotApplicable(f"The measures of features do not apply: {error}.", str(error), sizes, values)
+    return FeatureAnalysis(
+        task,
+        learner,
+        steps,
+        matrices,
+        history_frame(matrices),
+        turning,
+        metrics,
+        results["stratified_accuracy"],
+        results["class_agops"],
+    )
+
+
+def has_features(experiment: Experiment, task: Task | None) -> bool:
+    """Return whether features are analysed: of a kernel machine, or one hidden layer on one-hot pairs mod p."""
+    network = experiment.network
+    if network is None:
+        return is_kernel_machine({}, experiment.model)
+    if task is None or not task.algebra.p or not has_two_operands(task):
+        return False
+    return isinstance(network, MLP) and network.n_hidden_layers == 1 and network.d_embed is None
+
+
+def recorded(metrics: pl.DataFrame, steps: Sequence[int]) -> dict[str, list[Any]]:
+    """Return the evaluations at some steps by name, None where there is none, with `step` among them."""
+    names = [k for k in metrics.columns if k not in ("step", "member")]
+    at = pl.DataFrame({"step": steps}).join(metrics, on="step", how="left", maintain_order="left")
+    return {"step": list(steps), **{k: at[k].cast(pl.Float64).to_list() for k in names}}
+
+
+def history_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
+    """Return one row per step of feature matrices (2p, 2p), null where there is no number.
+
+    Columns: step; toeplitz, hankel, toeplitz_log, hankel_log: circulant deviation of the bottom-left block; full,
+    off_block: alignment with the last matrix; c1, c2, ratio, residual of the top-left block as c1 I + c2 11';
+    off_diagonal_share of the squares; effective_rank and top_share of the eigenvalues.
+    """
+    final = matrices[max(matrices)]
+    rows: list[dict[str, Any]] = []
+    for _, matrix in sorted(matrices.items()):
+        first, upper, lower, _ = blocks(matrix)
+        c1, c2, residual = fit_identity_and_ones(first)
+        values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+        energy = float(np.sum(matrix**2))
+        rows.append(
+            {
+                **deviations(lower),
+                "full": alignment(matrix, final),
+                "off_block": alignment(lower, blocks(final)[2]),
+                "c1": c1,
+                "c2": c2,
+                "ratio": c2 * len(first) / c1 if c1 else np.nan,
+                "residual": residual,
+                "off_diagonal_share": float(np.sum(upper**2) + np.sum(lower**2)) / energy if energy else np.nan,
+                "effective_rank": effective_rank(values),
+                "top_share": top_share(values),
+            }
+        )
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(rows[0], pl.Float64)).fill_nan(None)
+    return frame.insert_column(0, pl.Series("step", sorted(matrices), pl.Int64))
+
+
+def matrix_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
+    """Return every entry of every matrix, in the columns step, row, column and value."""
+    parts = []
+    for step, matrix in sorted(matrices.items()):
+        row, column = np.indices(matrix.shape, np.int32)
+        columns = {"row": row.ravel(), "column": column.ravel(), "value": matrix.ravel()}
+        parts.append(pl.DataFrame(columns).insert_column(0, _step(step)))
+    return pl.concat(parts)
+
+
+def eigenvalue_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
+    """Return the eigenvalues of each matrix, symmetrised, in the columns step, place (1.., descending) and value."""
+    parts = []
+    for step, matrix in sorted(matrices.items()):
+        values = np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1].copy()
+        columns = {"place": np.arange(1, len(values) + 1, dtype=np.int32), "value": values}
+        parts.append(pl.DataFrame(columns).insert_column(0, _step(step)))
+    return pl.concat(parts)
+
+
+def block_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.DataFrame:
+    """Return `matrix_frame` of |F B F^H|, B the bottom-left block, without 0 and in log order where that is meant."""
+    return matrix_frame({step: transformed(_ordered(matrix, orientation)) for step, matrix in matrices.items()})
+
+
+def power_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.DataFrame:
+    """Return the power of the circulant of this orientation closest to each lower block, by frequency.
+
+    Columns: step, frequency (0..q//2), power.
+    """
+    wrapping: Any = orientation.removesuffix("_log")
+    parts = []
+    for step, matrix in sorted(matrices.items()):
+        power = circulant_power(_ordered(matrix, orientation), wrapping)
+        columns = {"frequency": np.arange(len(power), dtype=np.int32), "power": power}
+        parts.append(pl.DataFrame(columns).insert_column(0, _step(step)))
+    return pl.concat(parts)
+
+
+def _ordered(matrix: np.ndarray, orientation: str) -> np.ndarray:
+    block = blocks(matrix)[2]
+    return logarithmic(block) if orientation.endswith("_log") else np.asarray(block)
+
+
+def _step(step: int) -> pl.Expr:
+    return pl.lit(step, pl.Int64).alias("step")

@@ -1,0 +1,93 @@
+"""What the analysis of any trained model offers: a verdict, sentences, and plain values."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from groklab.analysis._checkpoints import Weights
+from groklab.errors import InputError
+from groklab.measures import component_norms, embedding_matrix, gini
+from groklab.tasks import Task
+from groklab.text import jsonable
+
+#: How much is measured: the checkpoints for `groklab measure`, the final model too for `groklab explain`, and what a
+#: page draws besides, unless that takes longer than a page should.
+Scope = Literal["checkpoints", "explanation", "page"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Sentences on one part of a model, under a title."""
+
+    title: str
+    sentences: Sequence[str]
+
+
+class ModelAnalysis(abc.ABC):
+    """The measures of one trained model, judged and worded."""
+
+    @abc.abstractmethod
+    def verdict(self) -> str:
+        """Return the judgement in one sentence."""
+
+    def sentences(self) -> list[str]:
+        """Return the few sentences that one reads first, the verdict before all others."""
+        return [self.verdict()]
+
+    def sections(self) -> list[Section]:
+        """Return all sentences but the verdict."""
+        return []
+
+    @abc.abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measures as plain JSON values."""
+
+
+@dataclass(frozen=True)
+class NotApplicable(ModelAnalysis):
+    """The analysis of a model to which no other applies.
+
+    Args:
+        sentence: the reason, as the verdict.
+        reason: the measure's own words, without a full stop.
+        sizes: what is known of any model, as `sizes_of` gives it.
+        trajectory: values by step, with `step` among them; empty where there is nothing to follow.
+    """
+
+    sentence: str
+    reason: str = ""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    trajectory: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+
+    @classmethod
+    def because(cls, error: Exception, sizes: Mapping[str, Any] | None = None) -> NotApplicable:
+        """Return the analysis of a model of which no measure holds."""
+        return cls(f"None of groklab's analyses applies: {error}.", str(error), sizes or {})
+
+    def verdict(self) -> str:
+        """Return the reason."""
+        return self.sentence
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reason as `does_not_apply`, and what is known of any model."""
+        values = {"key_frequencies": None, "does_not_apply": self.reason or self.sentence, **jsonable(self.sizes)}
+        return values | ({"trajectory": jsonable(self.trajectory)} if self.trajectory else {})
+
+
+def sizes_of(weights: Weights, task: Task, metrics: pl.DataFrame) -> dict[str, float]:
+    """Return what is known of any network: losses and accuracies as last recorded, and the size of its weights."""
+    last = {} if metrics.is_empty() else metrics.row(-1, named=True)
+    sizes: dict[str, float] = {
+        k: float(v) for k, v in last.items() if k.endswith(("loss", "accuracy")) and v is not None
+    }
+    sizes["sum_of_squares"] = float(sum(np.sum(np.square(w, dtype=np.float64)) for w in weights.values()))
+    with contextlib.suppress(InputError):
+        sizes["gini_W_E"] = gini(component_norms(embedding_matrix(weights, task)))
+    return sizes

@@ -1,0 +1,232 @@
+"""The description of an experiment: typed, frozen, and hashed into its identity.
+
+`groklab.experiment.reading` makes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge, Gt, Le
+
+from groklab import components
+from groklab.learners import Learner
+from groklab.networks import Model
+from groklab.objectives import Objective
+from groklab.optimisers import Optimiser
+from groklab.tasks import Split
+
+#: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
+SEMANTICS = 2
+
+#: Components that hold the hyperparameters in which members of an ensemble may differ.
+PARTS = ("learner", "network", "objective", "optimiser")
+
+#: Compiled programs count steps in 32 bits.
+MAX_STEPS = 1_000_000_000
+#: Random keys are made from 32 bits.
+MAX_SEED = 2**32 - 1
+
+_STRICT: Any = {"extra": "forbid", "allow_inf_nan": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When to stop: at `steps` updates, after `seconds` of training, or when every member has grokked.
+
+    stop_when_grokked: stop once test accuracy has passed the criterion for good in every member;
+    extra_steps: and then this many steps later (clean-up goes on after grokking). retire: with stop_when_grokked, each
+    member stops on its own once its training accuracy has passed the criterion, too, or its loss is not a number; its
+    later records are null.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    steps: Annotated[int, Ge(0), Le(MAX_STEPS)] = 10_000
+    seconds: Annotated[float, Gt(0)] | None = None
+    stop_when_grokked: bool = False
+    extra_steps: Annotated[int, Ge(0)] = 0
+    retire: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How often to measure, and what counts as grokked.
+
+    every: steps between evaluations; None means 10, or 1 for a task of fewer than 1,000 inputs.
+    criterion: 'sustained_99' (at least 99% for 5 evaluations or to the end), 'first_95', 'first_90' (Liu et al.)
+    or 'near_maximum' (within 1% of the run's own maximum).
+    """
+
+    __pydantic_config__ = _STRICT
+
+    every: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
+    criterion: Literal["sustained_99", "first_95", "first_90", "near_maximum"] = "sustained_99"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Which steps' weights to keep: log-spaced (`per_decade`), every `every` steps, or those listed.
+
+    Log-spaced and linear steps are rounded to evaluations. The last step is always kept, and step 0 unless spacing
+    is 'none'.
+    rolling_seconds: how often the full state for resuming is written.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    spacing: Literal["log", "linear", "listed", "none"] = "log"
+    per_decade: Annotated[int, Ge(1), Le(1000)] = 10
+    every: Annotated[int, Ge(1)] = 1000
+    steps: tuple[Annotated[int, Ge(0)], ...] = ()
+    rolling_seconds: Annotated[float, Gt(0)] = 10.0
+
+    def steps_until(self, budget: int, every: int) -> Sequence[int]:
+        """The steps whose weights are kept, ascending, from 0 on; the last step is kept besides, whatever it is."""
+        if self.spacing == "none":
+            return []
+        if self.spacing == "listed":
+            return sorted({0, *(s for s in self.steps if s <= budget)})
+        if self.spacing == "linear":
+            return range(0, budget + 1, -(-self.every // every) * every)
+        decades = int(math.log10(max(budget, 1)) * self.per_decade)
+        rounded = {round(10 ** (k / self.per_decade) / every) * every for k in range(decades + 1)}
+        return sorted({0, *(s for s in rounded if s <= budget)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """What to measure of the weights while training, besides losses, accuracies and norms.
+
+    names: registered measures that can run online. every: steps between them, rounded up to evaluations; None is
+    250. frequencies: key frequencies, for those that need them (the final model's are not known while it trains;
+    `groklab measure` applies them backwards to the checkpoints).
+    """
+
+    __pydantic_config__ = _STRICT
+
+    names: tuple[str, ...] = ()
+    every: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
+    frequencies: tuple[Annotated[int, Ge(1)], ...] | None = None
+
+
+#: Parts of a network by the names under which weights are taken over, and the patterns of their names.
+PARTS_OF_NETWORK = {"embedding": "embed.*", "transformer": "blocks.*", "unembedding": "unembed.*"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Initial weights from elsewhere: a file (.npz or .safetensors), or a checkpoint of another run.
+
+    member: of an ensemble, which model. take: patterns of weights' names, or 'embedding', 'transformer' (attention and
+    MLP), 'unembedding': only these are taken and the others drawn afresh; None takes all. freeze: what is taken stays
+    as it is. unused_rows: what becomes of the embedding's rows of tokens that the source has never seen, the signs of
+    other operations, which decay shrinks to nothing there: 'fresh' draws them again, and freezes them with the others;
+    'train' does so and trains all rows beyond the numbers; 'keep' takes them as they are, as published (Furuta et al.
+    2024). It holds for weights that are chosen by `take`.
+    The identity of the experiment holds the content's hash, not the path.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    file: str | None = None
+    run: str | None = None
+    step: Annotated[int, Ge(0)] | None = None
+    member: Annotated[int, Ge(0)] | None = None
+    sha256: str | None = None
+    take: tuple[str, ...] | None = None
+    freeze: bool = False
+    unused_rows: Literal["fresh", "train", "keep"] = "fresh"
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.run is None):
+            raise ValueError("needs exactly one of `file` and `run`")
+        if self.take is None and (self.freeze or self.unused_rows != "fresh"):
+            raise ValueError("freeze and unused_rows are of weights that `take` names, such as take=[embedding]")
+        if self.take is not None and not self.take:
+            raise ValueError("take needs to name a part; without it all weights are taken")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Patterns of the names of the weights that are taken."""
+        return ("*",) if self.take is None else tuple(PARTS_OF_NETWORK.get(name, name) for name in self.take)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A task, a learner and how long: everything that one model's training depends on.
+
+    seed draws initial weights and, unless split.seed is given, the split. batch_size None is full batch. Sections that
+    the learner does not read (`learner.sections`) are None.
+    dtype is that of weights and activations; matmul_precision is lowered only by asking for it here.
+    """
+
+    name: str = "experiment"
+    task: Any
+    split: Split
+    learner: Learner
+    network: Any = None
+    objective: Objective | None = None
+    optimiser: Optimiser | None = None
+    batch_size: int | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+    matmul_precision: Literal["highest", "tf32", "bfloat16"] = "highest"
+    seed: int = 0
+    start: Start | None = None
+    budget: Budget = field(default_factory=Budget)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    measures: Measures = field(default_factory=Measures)
+    plugins: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole description as plain JSON values; `read` of it gives an equal experiment."""
+        return components.as_json(self)  # type: ignore[no-any-return]
+
+    def to_yaml(self) -> str:
+        """The whole description as YAML."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    @property
+    def model(self) -> Model:
+        """What weights belong to: the network, or a learner without one."""
+        return self.learner if self.network is None else self.network
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over everything that affects the result of training (not budget, cadence, name or packing)."""
+        parts = self.to_dict()
+        for key in ("name", "budget", "evaluation", "checkpoints", "measures", "plugins"):
+            del parts[key]
+        if self.split.seed is None:
+            parts["split"]["seed"] = self.seed
+        if self.start is not None:
+            parts["start"] = self.start.sha256 or [self.start.file, self.start.run, self.start.step]
+            if self.start.take is not None:
+                parts["start"] = [parts["start"], sorted(self.start.patterns), self.start.unused_rows]
+        fingerprint = self.task.fingerprint()
+        if fingerprint:
+            parts["task"] = {**parts["task"], **dict.fromkeys(self.task.paths), "sha256": fingerprint}
+        parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
+        parts["semantics"] = SEMANTICS
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def program(self) -> str:
+        """Canonical text of what decides the compiled program, apart from the sizes of the data."""
+        named = {k: components.static_of(getattr(self, k)) for k in PARTS}
+        named |= {k: getattr(self, k) for k in ("batch_size", "dtype", "matmul_precision")}
+        return json.dumps(named, sort_keys=True)
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """Every hyperparameter that may differ between members of one ensemble, by dotted path."""
+        parts = {k: getattr(self, k) for k in PARTS}
+        return components.hyperparameters_of(parts)

@@ -1,0 +1,116 @@
+"""What the loss becomes when parts of a model are taken out (Nanda et al. 2023, section 4.4)."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from groklab.analysis import label_of
+from groklab.figures._context import RunContext
+from groklab.figures._panels import level, row_layout
+from groklab.figures._registry import Drawing, circuit_figure
+from groklab.figures._theme import INK, SOFT, TEST, TRAIN, Figure, key_colours, log_heights, styled
+from groklab.measures import Ablations, NamedTable
+from groklab.text import loss_of, percent
+
+OWN, EVEN = "its own loss", "even guesses"
+
+
+@circuit_figure("ablations", title="What happens without its parts", place=130, rows=True)
+def ablations(run: RunContext) -> Drawing:
+    """Draw the loss after each intervention."""
+    c = run.circuit
+    part = c.part("ablations", Ablations)
+    names, loss = part.names, part.loss
+    own = float(loss[names.index("base")])
+    # single key frequencies only where they are few
+    shown = [i for i, name in enumerate(names) if c.few or not name.rpartition("_")[2].isdigit()]
+    labels = [label_of(names[i], c.sum) for i in shown]
+    frame = pl.DataFrame({"label": labels, "loss": loss[shown]})
+    rows = []
+    for i, label in zip(shown, labels, strict=True):
+        losses = [loss_of(float(column[i])) for column in (loss, part.train_loss, part.test_loss)]
+        rows.append((label, *losses, percent(float(part.accuracy[i]))))
+    table = NamedTable("Interventions", ("intervention", "loss, all pairs", "train", "test", "accuracy"), rows)
+    return Drawing(c.ablations_sentence(), ablation_losses(frame, own, c.uniform), tables=(table,))
+
+
+@circuit_figure(
+    "frequencies",
+    title="What happens without each frequency",
+    place=140,
+    applies_to=lambda run: run.has_circuit and "ablations" in run.circuit.parts,
+)
+def frequencies(run: RunContext) -> Drawing:
+    """Draw the loss without each frequency."""
+    c = run.circuit
+    part = c.part("ablations", Ablations)
+    loss, own = part.loss_without_frequency, float(part.loss[part.names.index("base")])
+    frame = pl.DataFrame({"frequency": np.arange(1, len(loss) + 1), "loss": loss})
+    return Drawing(c.frequencies_sentence(), frequency_losses(frame, c.named, own, c.uniform))
+
+
+def ablation_losses(frame: pl.DataFrame, own: float, uniform: float) -> Figure:
+    """Draw the loss on all pairs (log) after each intervention, in the order of the frame.
+
+    Args:
+        frame: columns label, loss.
+        own, uniform: the loss of the model itself and of guessing evenly, drawn as lines. Bars no worse than the first,
+            and those worse than the second, have colours of their own.
+    """
+    loss, n = frame["loss"].to_numpy(), len(frame)
+    colour = [TRAIN if v >= uniform else SOFT if v > 1.1 * own else TEST for v in loss]
+    bars = {
+        "type": "bar",
+        "showlegend": False,
+        "orientation": "h",
+        "y": list(range(n)),
+        "x": np.where(loss > 0, loss, np.nan).astype(np.float64),
+        "width": 0.42,
+        "marker": {"color": colour},
+        "customdata": [html.escape(label) for label in frame["label"]],
+        "hovertemplate": "%{customdata}: %{x:.3g}<extra></extra>",
+    }
+    layout = row_layout(frame["label"].to_list(), [*loss, own, uniform], "loss on all pairs (nats)", 38)
+    return styled([bars, *_levels(own, uniform, [-1, n], along="y")], layout)
+
+
+def frequency_losses(frame: pl.DataFrame, keys: Sequence[int], own: float, uniform: float) -> Figure:
+    """Draw the loss (log) without each frequency in the logits, those of key frequencies coloured.
+
+    Args:
+        frame: columns frequency, loss.
+        own, uniform: the loss of the model itself and of guessing evenly, drawn as lines.
+    """
+    colours = key_colours(keys)
+    loss, frequency = frame["loss"].to_numpy(), frame["frequency"].to_list()
+    positive = [v for v in [*loss, own, uniform] if v > 0 and np.isfinite(v)]
+    floor, top = min(positive, default=1e-3) / 3, 2 * max(positive, default=1.0)
+    layout = {
+        "height": 380,
+        "xaxis": {"title": {"text": "frequency taken out of the logits"}, "showgrid": False},
+        "yaxis": log_heights(positive, "loss on all pairs (nats)") | {"range": [np.log10(floor), np.log10(top)]},
+        "bargap": 0.2,
+        "margin": {"l": 68, "t": 40},
+        "showlegend": True,
+    }
+    uncoloured_keys = set(keys) if not colours else set()
+    bars = {
+        "type": "bar",
+        "showlegend": False,
+        "x": frequency,
+        "y": np.where(loss > 0, loss, np.nan).astype(np.float32),
+        "marker": {"color": [colours.get(k, TEST if k in uncoloured_keys else SOFT) for k in frequency]},
+        "hovertemplate": "without k = %{x}: %{y:.3g}<extra></extra>",
+    }
+    ends = [min(frequency, default=1) - 0.5, max(frequency, default=1) + 0.5]
+    return styled([bars, *_levels(own, uniform, ends, along="x")], layout)
+
+
+def _levels(own: float, uniform: float, ends: Sequence[float], along: str) -> list[dict[str, object]]:
+    """Return lines at the model's own loss and at that of even guesses, if they are positive."""
+    lines = [level(own, OWN, ends, along=along, colour=INK), level(uniform, EVEN, ends, along=along)]
+    return [line for line, value in zip(lines, (own, uniform), strict=True) if value > 0 and np.isfinite(value)]

@@ -1,0 +1,141 @@
+"""What the heads attend to from the last position (Nanda et al. 2023, appendix C.1)."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.figures._context import RunContext
+from groklab.figures._heatmaps import PANELS, input_frame, input_maps
+from groklab.figures._panels import axis_suffix, note
+from groklab.figures._registry import Drawing, circuit_figure
+from groklab.figures._theme import GREEN, SERIES, Figure, legend, styled
+from groklab.measures import Attention, operand_positions, pattern_on_grid
+from groklab.text import percent
+
+#: Heads that have a panel of their own.
+HEADS = PANELS
+
+
+@circuit_figure("attention", title="Attention from the last position", place=100, rows=True)
+def attention(run: RunContext) -> Drawing:
+    """Draw the mean attention of each head, and its scores for the first operand."""
+    c = run.circuit
+    part = c.part("attention", Attention)
+    first, second = operand_positions(c.task)
+    mean, score = part.mean_pattern, part.score
+    n_heads, n_ctx = mean.shape
+    positions = [f"position {i}" for i in range(n_ctx)]
+    # the token p is '=' in every layout
+    positions[-1] = "=" if c.task.shape.constants[-1] == c.p else "the last position"
+    positions[first], positions[second] = "a", "b"
+    pattern = pl.DataFrame(
+        {"head": np.repeat(np.arange(n_heads), n_ctx), "position": positions * n_heads, "weight": mean.ravel()}
+    )
+    best = part.score_frequency
+    labels = [f"head {h}" + (f" · mostly k = {k}" if k else "") for h, k in enumerate(best)]
+    scores = pl.DataFrame(
+        {
+            "head": np.repeat(np.arange(n_heads), c.p),
+            "residue": np.tile(np.arange(c.p), n_heads),
+            "score": score.ravel(),
+            "label": np.repeat(labels, c.p).tolist(),
+        }
+    )
+    return Drawing(c.attention_sentence(), attention_heads(pattern, scores))
+
+
+@circuit_figure(
+    "heads",
+    title="Attention to a, head by head",
+    place=110,
+    applies_to=lambda run: run.has_circuit and "attention" in run.circuit.parts,
+)
+def heads(run: RunContext) -> Drawing:
+    """Draw each head's attention to the first operand over the inputs."""
+    c = run.circuit
+    part = c.part("attention", Attention)
+    frequency, fve = part.pattern_frequency, part.pattern_fve
+    pattern = pattern_on_grid(c.weights, c.task, c.network)[..., operand_positions(c.task)[0]]
+    n = pattern.shape[-1]
+    maps = {}
+    for h in range(min(n, HEADS)):
+        explained = f"<br>k = {frequency[h]} · {percent(float(fve[h]), 0)}" if frequency[h] else ""
+        maps[f"head {h}{explained}"] = pattern[:, :, h]
+    sentence = c.heads_sentence() + (f" The first {HEADS} are shown." if n > HEADS else "")
+    return Drawing(sentence, input_maps(input_frame(maps), shared=True, percent=True))
+
+
+def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
+    """Draw the mean attention of each head to each position, above its scores for the first operand in panels.
+
+    Args:
+        pattern: columns head, position (its name), weight.
+        score: columns head, residue, score, label (the title of the head's panel); the first six heads have one.
+    """
+    traces: list[dict[str, Any]] = []
+    for i, ((position,), rows) in enumerate(pattern.group_by("position", maintain_order=True)):
+        name = html.escape(str(position))
+        traces.append(
+            {
+                "type": "bar",
+                "name": f"to {name}",
+                "x": [f"head {h}" for h in rows["head"]],
+                "y": rows["weight"].to_numpy().astype(np.float32),
+                "marker": {"color": SERIES[i % len(SERIES)]},
+                "hovertemplate": f"%{{x}} to {name}: %{{y:.2%}}<extra></extra>",
+            }
+        )
+    shown = [rows for _, rows in score.sort("head", "residue").group_by("head", maintain_order=True)][:HEADS]
+    height = 250 + 110 * len(shown)
+    layout: dict[str, Any] = {
+        "height": height,
+        "xaxis": {"type": "category", "showgrid": False, "anchor": "y"},
+        "yaxis": {
+            "title": {"text": "mean attention"},
+            "tickformat": ".0%",
+            "range": [0, 1.02],
+            "domain": [1 - 150 / (height - 92), 1],
+            "anchor": "x",
+        },
+        "legend": legend(1.0),
+        "barmode": "group",
+        "bargap": 0.3,
+        "margin": {"t": 44, "b": 48},
+        "showlegend": True,
+        "annotations": [],
+    }
+    for i, rows in enumerate(shown):
+        suffix, last = axis_suffix(i + 1), i == len(shown) - 1
+        bottom = (len(shown) - 1 - i) * 110 / (height - 92)
+        domain = [bottom, bottom + 78 / (height - 92)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": rows["residue"].to_numpy(),
+                "y": rows["score"].to_numpy().astype(np.float32),
+                "line": {"color": GREEN, "width": 1.75},
+                "xaxis": f"x{suffix}",
+                "yaxis": f"y{suffix}",
+                "showlegend": False,
+                "hovertemplate": "a = %{x}: %{y:.3g}<extra></extra>",
+            }
+        )
+        layout[f"xaxis{suffix}"] = {
+            "title": {"text": "a" if last else ""},
+            "anchor": f"y{suffix}",
+            "showticklabels": last,
+            **({"matches": "x2"} if i else {}),
+        }
+        layout[f"yaxis{suffix}"] = {
+            "title": {"text": "score", "font": {"size": 12}},
+            "domain": domain,
+            "anchor": f"x{suffix}",
+            "nticks": 4,
+        }
+        layout["annotations"].append(note(html.escape(str(rows["label"][0])), 0, domain[1], xanchor="left"))
+    return styled(traces, layout)

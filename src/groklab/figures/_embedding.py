@@ -1,0 +1,310 @@
+"""Structure of the embedding: its Fourier spectrum, and its circles in planes (Nanda et al. 2023, figure 3 and 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.errors import InputError
+from groklab.figures._context import RunContext
+from groklab.figures._panels import axis_suffix, bars_by_step, domain, note, slider_frames
+from groklab.figures._registry import Drawing, figure
+from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, slider, styled
+from groklab.measures import CARRIES, component_norms, fourier_basis, frequency_norms, gini
+from groklab.text import listed, percent
+
+#: Frequencies that a sentence names; where more carry the embedding, none is.
+MANY = 10
+#: Points of a panel that have their residue in print; the others name it when pointed at.
+LABELS = 12
+#: Where a label is, by eighths of a turn.
+_AROUND = (
+    "middle right",
+    "top right",
+    "top center",
+    "top left",
+    "middle left",
+    "bottom left",
+    "bottom center",
+    "bottom right",
+)
+
+
+def has_embedding(run: RunContext) -> bool:
+    """Return whether the run has a network, whose embedding can be looked at."""
+    return run.experiment.network is not None
+
+
+@figure("spectrum", title="Fourier spectrum of the embedding", section="computes", place=30, applies_to=has_embedding)
+def spectrum(run: RunContext) -> Drawing:
+    """Draw the power of each frequency in the embedding, through the checkpoints."""
+    embeddings = run.embeddings()
+    frame = spectrum_frame(embeddings)
+    steps = dict.fromkeys((min(embeddings), max(embeddings)))
+    ginis = [gini(component_norms(embeddings[step])) for step in steps]
+    return Drawing(run.whose + _spectrum_sentence(frame, ginis), embedding_spectrum(frame))
+
+
+@figure("planes", title="Circles in the embedding", section="computes", place=50, applies_to=has_embedding)
+def planes(run: RunContext) -> Drawing | None:
+    """Draw the embedding in the planes of its strongest frequencies, or of a circuit's key ones."""
+    try:
+        embeddings = run.embeddings()
+    except InputError:
+        return None  # the spectrum says why
+    p, d = embeddings[max(embeddings)].shape
+    if p < 3:
+        return Drawing("With a modulus below 3 there is no plane of a cosine and a sine to show.")
+    keys = run.circuit.named if run.has_circuit else ()
+    # the frequency p/2 has no plane
+    frame = plane_frame(embeddings, frequencies=[k for k in keys if 2 * k < p])
+    return Drawing(run.whose + _planes_sentence(frame, p, d), embedding_planes(frame))
+
+
+def _spectrum_sentence(spectrum: pl.DataFrame, ginis: Sequence[float]) -> str:
+    """Return what stands out; ginis: Gini coefficients of the first and the last checkpoint, or of the only one."""
+    end = int(spectrum["step"].max())  # type: ignore[arg-type]
+    last = spectrum.filter(pl.col("step") == end).sort("share", descending=True)
+    shares = dict(last.select("frequency", "share").iter_rows())
+    change = "went from {:.2f} to {:.2f}" if len(ginis) > 1 else "is {:.2f}"
+    concentration = f"the Gini coefficient of the components {change.format(*ginis)}"
+    carrying = [k for k, share in shares.items() if share >= CARRIES]
+    even = f"{1 / len(shares):.0%}"
+    if not 0 < len(carrying) <= MANY:
+        low, high = percent(min(shares.values()), 0), percent(max(shares.values()), 0)
+        return (
+            f"At step {end:,} no frequency stands out: the {len(shares)} of them carry {low} to {high} of the "
+            f"embedding's power each, where even shares would be {even}; {concentration}."
+        )
+    parts = listed([f"{k} ({shares[k]:.0%})" for k in carrying])
+    strong = [k for k in carrying if k in strong_frequencies(spectrum)]
+    doubled = ""
+    if strong != carrying:
+        verb = f"of these {listed(strong)} stand{'s' if len(strong) == 1 else ''} out"
+        doubled = f"; {verb if strong else 'none of them stands out'} with twice an even share of {even}"
+    if 1 < len(carrying) == len(shares):
+        every = f"all {len(carrying)} frequencies, {parts}, carry"
+        return f"At step {end:,} {every} the embedding{doubled}; {concentration}."
+    some = f"the frequenc{'y' if len(carrying) == 1 else 'ies'} {parts} carr{'ies' if len(carrying) == 1 else 'y'}"
+    total = f"{sum(shares[k] for k in carrying):.0%}"
+    return f"At step {end:,} {some} the embedding, {total} of its power{doubled}; {concentration}."
+
+
+def _planes_sentence(frame: pl.DataFrame, p: int, d: int) -> str:
+    turning = turning_share(frame)
+    first, end = int(turning["step"].min()), int(turning["step"].max())  # type: ignore[arg-type]
+    ranges = {}
+    for step in (first, end):
+        shares = turning.filter(pl.col("step") == step)["turning"].to_list()
+        ranges[step] = " to ".join(dict.fromkeys(percent(s, 0) for s in (min(shares), max(shares))))
+    before = f"; at step {first:,} it was {ranges[first]}" if first < end else ""
+    ks = frame["frequency"].unique(maintain_order=True).to_list()
+    return (
+        f"In the plane{'s' if len(ks) > 1 else ''} of k = {listed(ks)}, {ranges[end]} of the points' spread at "
+        f"step {end:,} is a pure turn by k residues at a time (a perfect circle has 100%; random weights of this "
+        f"shape, in planes chosen so, about {chance_turning(p, d):.0%}){before}."
+    )
+
+
+def spectrum_frame(embeddings: Mapping[int, np.ndarray]) -> pl.DataFrame:
+    """Return columns step, frequency (1..p//2), norm and share of the power, from embeddings (p, d) by step."""
+    parts = []
+    for step, matrix in sorted(embeddings.items()):
+        norm = frequency_norms(matrix)
+        power = norm**2
+        share = power / max(float(power.sum()), 1e-300)
+        frequency = np.arange(1, len(norm) + 1, dtype=np.int32)
+        parts.append(pl.DataFrame({"frequency": frequency, "norm": norm, "share": share}).insert_column(0, _step(step)))
+    return pl.concat(parts)
+
+
+def strong_frequencies(spectrum: pl.DataFrame) -> list[int]:
+    """Return the frequencies that carry the last step of a `spectrum_frame` and have twice an even share."""
+    last = spectrum.filter(pl.col("step") == pl.col("step").max())
+    bar = max(CARRIES, 2 / max(len(last), 1))
+    return last.filter(pl.col("share") >= bar).sort("share", descending=True)["frequency"].to_list()
+
+
+def plane_frame(
+    embeddings: Mapping[int, np.ndarray], panels: int = 4, frequencies: Sequence[int] | None = None
+) -> pl.DataFrame:
+    """Return the embedding's points in the planes of the strongest frequencies of the last step, at every step.
+
+    The plane of frequency k is spanned by the embedding's cosine and sine components at k at the last step, so that
+    one sees points move into a fixed plane.
+
+    Args:
+        embeddings: arrays (p, d) by step.
+        panels: the most frequencies.
+        frequencies: choose among these, such as the key frequencies of a model; None or empty chooses among all.
+
+    Returns:
+        Columns step, frequency, share (at the last step), residue, place (along the circle: the multiples of 1/k
+        mod p), x, y; strongest frequency first.
+
+    Raises:
+        InputError: where p < 3, which leaves no frequency with a sine.
+    """
+    last = np.asarray(embeddings[max(embeddings)], np.float64)
+    p = len(last)
+    share = frequency_norms(last) ** 2
+    share /= max(float(share.sum()), 1e-300)
+    # the frequency p/2 of an even p has no sine, so no plane
+    order = [int(i) + 1 for i in np.argsort(-share[: (p - 1) // 2], kind="stable")]
+    order = [k for k in order if not frequencies or k in frequencies][:panels]
+    if not order:
+        raise InputError(f"a plane needs a cosine and a sine, so a modulus of at least 3, not {p}")
+    basis = fourier_basis(p)
+    residue = np.arange(p, dtype=np.int32)
+    parts = []
+    for k in order:
+        axes = _plane(basis[2 * k - 1 : 2 * k + 1] @ last)
+        place = np.argsort(np.argsort(k * np.arange(p) % p, kind="stable")).astype(np.int32)
+        for step, matrix in sorted(embeddings.items()):
+            centred = np.asarray(matrix, np.float64) - np.mean(matrix, axis=0, dtype=np.float64)
+            x, y = (centred @ axes.T).T
+            columns = {"residue": residue, "place": place, "x": x, "y": y}
+            head = [_step(step), pl.lit(k, pl.Int32).alias("frequency"), pl.lit(float(share[k - 1])).alias("share")]
+            parts.append(pl.DataFrame(columns).select(*head, *columns))
+    return pl.concat(parts)
+
+
+def turning_share(planes: pl.DataFrame) -> pl.DataFrame:
+    """Return columns frequency, step, turning: how much of the points' spread in a plane turns with its frequency.
+
+    A circle of k turns in p residues has 1; points at random 2 / (p - 1).
+
+    Args:
+        planes: as `plane_frame` returns it.
+    """
+    rows = []
+    for (k, step), points in planes.sort("residue").group_by("frequency", "step", maintain_order=True):
+        xy = points.select("x", "y").to_numpy()
+        basis = fourier_basis(len(xy))[2 * int(str(k)) - 1 : 2 * int(str(k)) + 1]
+        rows.append((k, step, float(np.sum((basis @ xy) ** 2) / max(np.sum(xy**2), 1e-300))))
+    return pl.DataFrame(rows, schema={"frequency": pl.Int32, "step": pl.Int64, "turning": pl.Float64}, orient="row")
+
+
+def chance_turning(p: int, d: int) -> float:
+    """Return about what `turning_share` is for random weights (p, d) in the planes of their own components.
+
+    Directions in many dimensions are nearly at right angles, so a plane chosen by its frequency shows mostly that
+    frequency, whatever the weights: a circle alone proves little where d is much larger than p.
+    """
+    return d / (d + max(p - 3, 0))
+
+
+def embedding_spectrum(frame: pl.DataFrame) -> Figure:
+    """Draw bars by frequency with a slider, at first at the last checkpoint; frequencies that stand out are coloured.
+
+    Args:
+        frame: columns step, frequency, and share of the power or norm (the share is shown where there are both).
+    """
+    shares = "share" in frame.columns
+    column, title = ("share", "share of the embedding's power") if shares else ("norm", "norm of the frequency")
+    strong = strong_frequencies(frame) if shares else []
+    frequencies = frame["frequency"].unique().sort().to_list()
+    bars = {
+        "marker": {"color": [GREEN if k in strong else SOFT for k in frequencies], "line": {"width": 0}},
+        "hovertemplate": "frequency %{x}: %{y" + (":.1%" if shares else ":.3g") + "}<extra></extra>",
+    }
+    titles = ("frequency k (turns per p residues)", title)
+    return bars_by_step(frame, column, {"": bars}, titles, tickformat=".1~%" if shares else "")
+
+
+def embedding_planes(frame: pl.DataFrame) -> Figure:
+    """Draw points coloured by residue and joined along the circle, with one panel per frequency and a slider.
+
+    Args:
+        frame: as `plane_frame` returns it; the first four frequencies are shown.
+    """
+    frequencies = frame["frequency"].unique(maintain_order=True).to_list()[:4]
+    n, rows = len(frequencies), -(-len(frequencies) // 2)
+    steps = frame["step"].unique().sort().to_list()
+    grouped = frame.sort("place").group_by("frequency", "step", maintain_order=True)
+    circles = {(k, s): _closed(rows) for (k, s), rows in grouped}
+    layout: dict[str, Any] = {
+        "width": 760,
+        "height": 420 if n == 2 else 760,
+        "annotations": [],
+        "showlegend": False,
+        "margin": {"l": 12, "r": 12, "t": 32, "b": 12},
+        "sliders": [slider(steps)],
+    }
+    traces = []
+    for i, k in enumerate(frequencies):
+        suffix = axis_suffix(i)
+        traces.append({**_points(circles[k, steps[-1]]), "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"})
+        reach = 1.18 * max(float(np.nanmax(np.abs(circles[k, s]["xy"]))) for s in steps)
+        across, up = domain(i % 2, min(n, 2), 0.04), domain(rows - 1 - i // 2, rows, 0.08)
+        blank = {
+            "showgrid": False,
+            "showline": False,
+            "showticklabels": False,
+            "zeroline": True,
+            "range": [-reach, reach],
+            "automargin": False,
+            "constrain": "domain",
+        }
+        layout[f"xaxis{suffix}"] = {**blank, "domain": across, "anchor": f"y{suffix}"}
+        layout[f"yaxis{suffix}"] = {**blank, "domain": up, "anchor": f"x{suffix}", "scaleanchor": f"x{suffix}"}
+        share = frame.filter(pl.col("frequency") == k)["share"][0]
+        layout["annotations"].append(note(f"<b>k = {k}</b> · {share:.0%}", sum(across) / 2, up[1]))
+    changes = {s: [{"type": "scatter", **_xy(circles[k, s])} for k in frequencies] for s in steps}
+    return styled(traces, layout, slider_frames(changes))
+
+
+def _closed(rows: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Return points in the order of the circle, the first again at the end: xy (p + 1, 2), residue (p + 1,)."""
+    around = [*range(len(rows)), 0]
+    xy = np.stack([rows["x"].to_numpy(), rows["y"].to_numpy()], axis=1).astype(np.float32)[around]
+    return {"xy": xy, "residue": rows["residue"].to_numpy()[around]}
+
+
+def _xy(circle: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"x": np.ascontiguousarray(circle["xy"][:, 0]), "y": np.ascontiguousarray(circle["xy"][:, 1])}
+
+
+def _points(circle: dict[str, np.ndarray]) -> dict[str, Any]:
+    residue = circle["residue"]
+    p = len(residue) - 1
+    every = -(-p // LABELS)
+    shown = [f"{n}" if i % every == 0 and i < p else "" for i, n in enumerate(residue)]
+    angle = np.arctan2(circle["xy"][:, 1], circle["xy"][:, 0])
+    outward = [_AROUND[round(float(a) / (np.pi / 4)) % 8] if np.isfinite(a) else _AROUND[0] for a in angle]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers+text",
+        **_xy(circle),
+        "text": shown,
+        "textposition": outward,
+        "textfont": {"size": 10, "color": MUTED},
+        "customdata": residue,
+        "line": {"color": FAINT, "width": 1},
+        "marker": {
+            "color": residue,
+            "cmin": 0,
+            "cmax": p,
+            "colorscale": [list(stop) for stop in CYCLE],
+            "size": 7 if p <= 64 else 5.5,
+            "line": {"width": 0.5, "color": PAPER},
+        },
+        "cliponaxis": False,
+        "hovertemplate": "residue %{customdata}<extra></extra>",
+    }
+
+
+def _step(step: int) -> pl.Expr:
+    return pl.lit(step, pl.Int64).alias("step")
+
+
+def _plane(components: np.ndarray) -> np.ndarray:
+    """Orthonormal axes (2, d) of the plane of the rows (2, d), the first along the first row; rank 1 pads with 0."""
+    first, second = components
+    first = first / max(float(np.linalg.norm(first)), 1e-300)
+    second = second - (second @ first) * first
+    length = float(np.linalg.norm(second))
+    return np.array([first, second / length if length > 1e-12 else np.zeros_like(second)])

@@ -1,0 +1,203 @@
+"""Heat maps over the inputs (a, b), and of Fourier components over a and b (Nanda et al. 2023, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.analysis import CircuitAnalysis
+from groklab.figures._context import RunContext
+from groklab.figures._panels import axis_suffix, domain, note
+from groklab.figures._registry import Drawing, circuit_figure, figure
+from groklab.figures._theme import SEQUENTIAL, Figure, styled
+from groklab.measures import MEASURES, Spectrum2D, component_names
+from groklab.text import percent
+
+#: Rows and columns up to which components are named on the axes.
+NAMED = 26
+#: Rows of components are left out if they hold no more than this share of the largest component shown.
+SMALL = 0.1
+#: Panels of `input_maps`.
+PANELS = 6
+SCALE = [list(stop) for stop in SEQUENTIAL]
+#: A colour bar below a heat map, where it takes none of a phone's width.
+BAR = {"orientation": "h", "y": 0, "yanchor": "top", "thickness": 10, "len": 0.7, "outlinewidth": 0, "tickangle": 0}
+TITLE = "The {} over a and b, in Fourier components"
+
+
+def has_components(run: RunContext) -> bool:
+    """Return whether the logits of the run's network have components: its task has a modulus."""
+    return run.experiment.network is not None and run.task is not None and bool(run.task.algebra.p)
+
+
+@figure("logits2d", title=TITLE.format("logits"), section="computes", place=80, applies_to=has_components)
+def logits_2d(run: RunContext) -> Drawing | Iterator[Drawing]:
+    """Draw the logits of the final model in Fourier components, of each operation of a mixture."""
+    if run.has_circuit:
+        return _circuit_components(run.circuit, "logits")
+    return _operation_components(run) if run.checkpoints else iter(())
+
+
+@circuit_figure("neurons2d", title=TITLE.format("neurons"), place=90)
+def neurons_2d(run: RunContext) -> Drawing:
+    """Draw the neurons of the final model in Fourier components."""
+    return _circuit_components(run.circuit, "neurons")
+
+
+def _circuit_components(c: CircuitAnalysis, what: str) -> Drawing:
+    """Return the components of a model whose key frequencies are known."""
+    name = f"{what}_2d"
+    norm = c.part(name, Spectrum2D).norm
+    return Drawing(c.components_sentence(name), components_2d(component_frame(norm)))
+
+
+def _operation_components(run: RunContext) -> Iterator[Drawing]:
+    """Yield the components of each operation's logits."""
+    assert run.task is not None
+    p, step = run.task.modulus, max(run.checkpoints)
+    norm = np.asarray(MEASURES["logits_2d"](run.final_weights, run.task, network=run.experiment.model)["norm"])
+    for operation, values in zip(run.operations or [""], norm if run.operations else norm[None], strict=True):
+        power = np.sort((values**2).ravel())
+        share = float(power[-20:].sum()) / max(float(power.sum()), 1e-300)
+        of = f" of {operation}" if operation else ""
+        sentence = f"At step {step:,} the 20 largest of {p**2:,} components{of} hold {percent(share)} of the power."
+        yield Drawing(sentence, components_2d(component_frame(values)), title=TITLE.format("logits") + of)
+
+
+def component_frame(norm: np.ndarray) -> pl.DataFrame:
+    """Return columns of_a, of_b (names of components) and norm from an array (p, p)."""
+    p = len(norm)
+    names = component_names(p)
+    return pl.DataFrame(
+        {"of_a": np.repeat(names, p).tolist(), "of_b": np.tile(names, p).tolist(), "norm": norm.ravel()}
+    )
+
+
+def input_frame(maps: Mapping[str, np.ndarray]) -> pl.DataFrame:
+    """Return columns panel, a, b, value from arrays (p, p) by title."""
+    parts = []
+    for title, values in maps.items():
+        a, b = np.indices(values.shape)
+        columns = {"a": a.ravel(), "b": b.ravel(), "value": values.ravel()}
+        parts.append(pl.DataFrame(columns).insert_column(0, pl.lit(title).alias("panel")))
+    return pl.concat(parts)
+
+
+def square_axes(suffix: str, size: int, x: Sequence[float] = (0, 1), **settings: Any) -> dict[str, Any]:
+    """Return the axes of a heat map of size × size squares with row 0 at the top; x: its left and right end."""
+    plain: dict[str, Any] = {
+        "showgrid": False,
+        "zeroline": False,
+        "constrain": "domain",
+        "ticks": "outside",
+        **settings,
+    }
+    across = {"domain": list(x), "anchor": f"y{suffix}", "range": [-0.5, size - 0.5]}
+    down = {"anchor": f"x{suffix}", "range": [size - 0.5, -0.5], "scaleanchor": f"x{suffix}"}
+    return {f"xaxis{suffix}": plain | across, f"yaxis{suffix}": plain | down}
+
+
+def input_maps(frame: pl.DataFrame, *, shared: bool = False, percent: bool = False) -> Figure:
+    """Draw small heat maps over the inputs beside each other, at most six.
+
+    Args:
+        frame: columns panel (its title, of one or two short lines), a, b, value, each pair (a, b) of a panel once.
+        shared: one scale from 0 to 1 with a colour bar; else each panel has its own.
+        percent: values are shares.
+    """
+    titles = frame["panel"].unique(maintain_order=True).to_list()[:PANELS]
+    n = len(titles)
+    across = 1 if n == 1 else 2 if n in (2, 4) else 3
+    down = -(-n // across)
+    layout: dict[str, Any] = {
+        "width": 60 + 320 * across,
+        "height": (110 if shared else 60) + 340 * down,
+        "annotations": [],
+        "showlegend": False,
+        "margin": {"l": 44, "r": 12, "t": 44, "b": 96 if shared else 44},
+    }
+    traces = []
+    for i, title in enumerate(titles):
+        grid = frame.filter(pl.col("panel") == title).sort("a", "b")
+        p = int(len(grid) ** 0.5)
+        suffix = axis_suffix(i)
+        row, column = divmod(i, across)
+        x, y = domain(column, across, 0.08), domain(down - 1 - row, down, 0.2)
+        scale: dict[str, Any] = {"coloraxis": "coloraxis"} if shared else {"colorscale": SCALE, "showscale": False}
+        traces.append(
+            {
+                "type": "heatmap",
+                "z": grid["value"].to_numpy().astype(np.float32).reshape(p, p),
+                "xaxis": f"x{suffix}",
+                "yaxis": f"y{suffix}",
+                **scale,
+                "hovertemplate": "a = %{y}, b = %{x}: %{z" + (":.1%" if percent else ":.3g") + "}<extra></extra>",
+            }
+        )
+        name = {"standoff": 2, "font": {"size": 12}}
+        lowest = i + across >= n
+        layout |= square_axes(suffix, p, x, nticks=5)
+        # the panels of a column have the same ticks, and their room is the next one's title's
+        layout[f"xaxis{suffix}"] |= {"showticklabels": lowest, "title": {"text": "b" if lowest else "", **name}}
+        layout[f"yaxis{suffix}"] |= {"domain": y, "title": {"text": "a" if column == 0 else "", **name}}
+        layout["annotations"].append(note(title, sum(x) / 2, y[1]))
+    if shared:
+        bar = {**BAR, "ypad": 44, "tickformat": ".0%" if percent else ""}
+        layout["coloraxis"] = {"colorscale": SCALE, "cmin": 0, "cmax": 1, "colorbar": bar}
+    return styled(traces, layout)
+
+
+def components_2d(frame: pl.DataFrame) -> Figure:
+    """Draw a heat map of the norms of Fourier components over a (down) and b (across).
+
+    Rows and columns with no component above a tenth of the largest are left out, where at most 26 remain. The scale
+    ends at the largest component besides the constant one, so that a large mean hides nothing.
+
+    Args:
+        frame: columns of_a, of_b (their names, in the order of the basis), norm.
+    """
+    names = frame["of_a"].unique(maintain_order=True).to_list()
+    norm = frame["norm"].to_numpy().reshape(len(names), len(names))
+    rest = norm.copy()
+    rest[0, 0] = 0
+    largest = float(rest.max(initial=0.0))
+    of_either = np.maximum(rest.max(axis=0, initial=0.0), rest.max(axis=1, initial=0.0))
+    kept = np.flatnonzero(of_either > SMALL * largest) if largest > 0 else np.arange(len(names))
+    if not 2 <= len(kept) <= NAMED:
+        kept = np.arange(len(names))
+    shown = [names[i] for i in kept]
+    named = len(kept) <= NAMED
+    left_out = f" (the others are below {SMALL:.0%})" if len(kept) < len(names) else ""
+    axis = {
+        "type": "category",
+        "showgrid": False,
+        "constrain": "domain",
+        "tickfont": {"size": 11 if named else 10},
+        **({"dtick": 1} if named else {"nticks": 12}),
+    }
+    bar = {**BAR, "y": 1, "yanchor": "bottom", "nticks": 5}
+    cells = {
+        "type": "heatmap",
+        "z": norm[np.ix_(kept, kept)].astype(np.float32),
+        "x": shown,
+        "y": shown,
+        "zmin": 0,
+        "zmax": largest or 1.0,
+        "colorscale": SCALE,
+        "xgap": 1 if named else 0,
+        "ygap": 1 if named else 0,
+        "colorbar": {**bar, "title": {"text": "norm", "side": "right", "font": {"size": 12}}},
+        "hovertemplate": "%{y} of a · %{x} of b: %{z:.3g}<extra></extra>",
+    }
+    layout = {
+        "width": 700,
+        "height": 740,
+        "xaxis": {**axis, "title": {"text": "of b" + left_out}, "tickangle": -90},
+        "yaxis": {**axis, "title": {"text": "of a"}, "autorange": "reversed", "scaleanchor": "x"},
+        "margin": {"r": 8, "t": 56, "b": 64},
+        "showlegend": False,
+    }
+    return styled([cells], layout)

@@ -1,0 +1,130 @@
+"""How the logits are read from the neurons: spectrum and rank of the neuron-logit map W_L (Nanda et al. 2023, 4.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.figures._context import RunContext
+from groklab.figures._panels import bars_by_step, note, vertical
+from groklab.figures._registry import Drawing, circuit_figure
+from groklab.figures._theme import SOFT, TEST, TRAIN, Figure, legend, log_heights, styled
+from groklab.measures import Directions, component_names, component_norms, residue_map, rows_of
+
+WAVES = {"cos": TEST, "sin": TRAIN}
+
+
+@circuit_figure("readout", title="Fourier spectrum of the neuron-logit map", place=40)
+def readout(run: RunContext) -> Drawing:
+    """Draw the spectrum of W_L through the checkpoints."""
+    c = run.circuit
+    waves, frequencies = zip(*(name.split() for name in component_names(c.p)[1:]), strict=True)
+    norms = {s: component_norms(residue_map(run.checkpoints[s], c.task))[1:] for s in run.slider_steps}
+    columns = {"frequency": np.array(frequencies, np.int32), "wave": waves}
+    frame = pl.concat([pl.DataFrame({"step": [s] * len(waves), **columns, "norm": norm}) for s, norm in norms.items()])
+    return Drawing(c.readout_sentence(), neuron_logit_spectrum(frame))
+
+
+@circuit_figure("directions", title="Directions that the logits are read from", place=120)
+def readout_directions(run: RunContext) -> Drawing:
+    """Draw the rank of W_L, and what the neurons write on its directions."""
+    c = run.circuit
+    part = c.part("directions", Directions)
+    values = part.singular_values
+    singular = pl.DataFrame({"place": np.arange(1, len(values) + 1), "value": values})
+    keys = part.frequencies
+    written = pl.concat(
+        pl.DataFrame({"frequency": keys, "wave": [wave] * len(keys), "fve": fve})
+        for wave, fve in zip(WAVES, (part.cos_fve, part.sin_fve), strict=True)
+    )
+    return Drawing(c.directions_sentence(), directions(singular, written, len(rows_of(c.key_frequencies, c.p))))
+
+
+def neuron_logit_spectrum(frame: pl.DataFrame) -> Figure:
+    """Draw the norms of W_L's cosine and sine components by frequency, with a slider, at first at the last step.
+
+    Args:
+        frame: columns step, frequency, wave ('cos' or 'sin'), norm.
+    """
+    bars = {
+        wave: {
+            "name": f"{wave}(w<sub>k</sub> c)",
+            "marker": {"color": colour, "line": {"width": 0}},
+            "hovertemplate": f"{wave} %{{x}}: %{{y:.3g}}<extra></extra>",
+        }
+        for wave, colour in WAVES.items()
+    }
+    titles = ("frequency k (turns per p residues)", "norm of the component of W<sub>L</sub>")
+    return bars_by_step(frame, "norm", bars, titles, by="wave")
+
+
+def directions(singular: pl.DataFrame, written: pl.DataFrame, rank: int) -> Figure:
+    """Draw singular values of W_L (log) above how well the neurons write cos(w_k s) and sin(w_k s) on its directions.
+
+    Args:
+        singular: columns place (1..), value.
+        written: columns frequency, wave ('cos' or 'sin'), fve (null: no such direction).
+        rank: 2|K|, after which a line is drawn.
+    """
+    values = singular["value"].to_numpy()
+    largest = float(values.max(initial=0.0))
+    # what is rounding alone would push everything else to the top of a logarithmic axis
+    shown = np.where(values > 1e-8 * largest, values, np.nan) if largest > 0 else np.full(len(values), np.nan)
+    place = singular["place"].to_numpy()
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": place,
+            "y": shown.astype(np.float32),
+            "marker": {"size": 6, "color": [TEST if i <= rank else SOFT for i in place]},
+            "showlegend": False,
+            "hovertemplate": "singular value %{x}: %{y:.3g}<extra></extra>",
+        }
+    ]
+    for wave, colour in WAVES.items():
+        rows = written.filter(pl.col("wave") == wave).sort("frequency")
+        traces.append(
+            {
+                "type": "bar",
+                "name": f"{wave}(w<sub>k</sub> s)",
+                "x": [str(k) for k in rows["frequency"]],
+                "y": rows["fve"].to_numpy().astype(np.float32),
+                "marker": {"color": colour},
+                "xaxis": "x2",
+                "yaxis": "y2",
+                "hovertemplate": f"{wave}, k = %{{x}}: %{{y:.1%}} of the variance<extra></extra>",
+            }
+        )
+    inside = 0 < rank < len(values)
+    after = {"xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "top", "xshift": 4}
+    layout = {
+        "height": 560,
+        "xaxis": {"title": {"text": "singular value of W<sub>L</sub>, in order"}, "anchor": "y"},
+        "yaxis": {"domain": [0.6, 1], "anchor": "x"} | log_heights(shown.tolist(), "size"),
+        "xaxis2": {
+            "anchor": "y2",
+            "type": "category",
+            "title": {"text": "frequency k"},
+            "showgrid": False,
+            "tickangle": 0,
+            "nticks": 16,
+        },
+        "yaxis2": {
+            "domain": [0, 0.38],
+            "anchor": "x2",
+            "range": [0, 1.03],
+            "tickformat": ".0%",
+            "title": {"text": "variance explained"},
+        },
+        "legend": legend(0.385),
+        "barmode": "group",
+        "bargap": 0.3,
+        "margin": {"l": 68, "t": 24},
+        "shapes": [vertical(rank + 0.5)] if inside else [],
+        "annotations": [note(f"after 2|K| = {rank}", rank + 0.5, 1, **after)] if inside else [],
+        "showlegend": True,
+    }
+    return styled(traces, layout)

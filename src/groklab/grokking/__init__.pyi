@@ -1,0 +1,17 @@
+from . import learning_phases as learning_phases
+from ._definition import DEFINITION as DEFINITION
+from ._definition import Survival as Survival
+from ._definition import default_every as default_every
+from ._definition import reached_step as reached_step
+from ._definition import survival as survival
+from .learning_phases import GAP as GAP
+from .learning_phases import LETTERS as LETTERS
+from .learning_phases import PHASES as PHASES
+from .learning_phases import RULE as RULE
+from .learning_phases import THRESHOLD as THRESHOLD
+from .learning_phases import LearningPhase as LearningPhase
+from .learning_phases import Phase as Phase
+from .learning_phases import check as check
+from .learning_phases import learning_phase as learning_phase
+from .learning_phases import phase_of as phase_of
+from .learning_phases import phase_of_steps as phase_of_steps

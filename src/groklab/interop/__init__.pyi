@@ -1,0 +1,2 @@
+from ._exporting import export as export
+from ._importing import import_file as import_file

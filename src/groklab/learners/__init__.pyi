@@ -1,0 +1,14 @@
+from ._base import MAX_RECORDS as MAX_RECORDS
+from ._base import METRICS as METRICS
+from ._base import CannotContinueError as CannotContinueError
+from ._base import Dynamics as Dynamics
+from ._base import Learner as Learner
+from ._base import Program as Program
+from ._base import Span as Span
+from ._compiled import CompiledProgram as CompiledProgram
+from ._effective_theory import EffectiveTheory as EffectiveTheory
+from ._rfm import RFM as RFM
+from ._rfm.kernels import kernel_of as kernel_of
+from ._rfm.machine import fit as fit
+from ._rfm.points import Pairs as Pairs
+from ._rfm.points import Rows as Rows

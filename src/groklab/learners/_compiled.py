@@ -1,0 +1,112 @@
+"""The program of a learner that JAX can trace: many steps and evaluations of many members in one compiled call.
+
+Both bounds of a call are data, so that a chunk of any length, a resume and the last evaluation all run the same
+compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from groklab.lazy import Array, jax, jnp
+from groklab.learners._base import MAX_RECORDS, Dynamics, Hyperparameters, Outputs, Program, Span, State
+
+
+class CompiledProgram(Program):
+    """A program of the dynamics of one member, each of its parts compiled when it is first called."""
+
+    def __init__(self, dynamics: Dynamics, matmul_precision: str) -> None:
+        self.dynamics = dynamics
+        self.metrics = dynamics.metrics
+        self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
+        self._compiled_init = self._jit(_lift(lambda key, h: dynamics.init(jax.random.fold_in(key, 0), h)))
+        self._compiled_prepare = self._jit(_lift(dynamics.prepare))
+        self._compiled_advance = self._jit(self._advance_all, donate_argnums=0)
+
+    def init(self, keys: jax.Array, hyperparameters: Hyperparameters) -> State:
+        """Return fresh states."""
+        return self._compiled_init(keys, hyperparameters)
+
+    def template(self, keys: jax.Array, hyperparameters: Hyperparameters) -> State:
+        """Return the shapes and types of `init`."""
+        return jax.eval_shape(self._compiled_init, keys, hyperparameters)
+
+    def prepare(self, raw: dict[str, np.ndarray], n_blocks: int = 1) -> Any:
+        """Compute what the dynamics need once of each lane's rows."""
+        return self._compiled_prepare(raw)
+
+    def advance(
+        self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, span: Span
+    ) -> tuple[State, dict[str, Any]]:
+        """Take states, which are consumed, through a span; the records are padded to MAX_RECORDS rows."""
+        moved, records = self._compiled_advance(states, data, hyperparameters, keys, span)
+        return moved, records
+
+    def _jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        def precise(*arguments: Any) -> Any:
+            # XLA's own default would let a GPU round float32 products to TF32
+            with jax.default_matmul_precision(self.precision):
+                return function(*arguments)
+
+        return jax.jit(precise, **options)
+
+    def _advance_all(self, *arguments: Any) -> tuple[State, Outputs]:
+        # lifted as a whole: what is squeezed inside a loop is copied in each of its turns
+        moved, records = _lift(self._advance, shared=1)(*arguments)
+        return moved, {k: jnp.moveaxis(v, 0, 1) for k, v in records.items()}
+
+    def _advance(
+        self, state: State, data: Any, hyperparameters: Hyperparameters, key: Array, span: Span
+    ) -> tuple[State, Outputs]:
+        """Take one member through a span: its state, and MAX_RECORDS rows of records."""
+        start, stop, every = span
+        stepping = jax.random.fold_in(key, 1)
+
+        # as functions of their own, these are traced once for the places they have in the program
+        update, evaluate = jax.jit(self.dynamics.step), jax.jit(self.dynamics.evaluate)
+
+        def step(state: Any, s: jax.Array) -> Any:
+            return update(state, data, hyperparameters, stepping, s)
+
+        def measure(state: Any, s: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+            measured = evaluate(state, data, hyperparameters, s)
+            moved, outputs = step(state, s)
+            return moved, {**measured, **outputs}
+
+        kinds = jax.eval_shape(measure, state, start)[1]
+        blank = {k: jnp.zeros((MAX_RECORDS, *v.shape), v.dtype) for k, v in kinds.items()}
+
+        def block(carry: Any) -> Any:
+            state, s, i, records = carry
+            until = jnp.minimum((s // every + 1) * every, stop)
+            moved, outputs = measure(state, s)
+            records = {k: v.at[i].set(outputs[k]) for k, v in records.items()}
+            go = until > s
+            state = jax.tree.map(lambda a, b: jnp.where(go, a, b), moved, state)
+            state = jax.lax.fori_loop(s + 1, until, lambda j, current: step(current, j)[0], state)
+            return state, until, i + 1, records
+
+        # (state, step, records so far, records)
+        carry = state, start, jnp.zeros((), jnp.int32), blank
+        state, _, _, records = jax.lax.while_loop(lambda c: jnp.logical_or(c[1] < stop, c[2] == 0), block, carry)
+        return state, records
+
+
+def _lift(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
+    """Map over the lane axis of all arguments but the last `shared`; a single lane is not mapped but squeezed.
+
+    (A mapped width of one compiles to batched products, which XLA's CPU backend runs slower.)
+    """
+
+    def lifted(*arguments: Any) -> Any:
+        lanes = jax.tree.leaves(arguments[0])[0].shape[0]
+        n_mapped = len(arguments) - shared
+        if lanes == 1:
+            squeezed = jax.tree.map(lambda x: x[0], arguments[:n_mapped])
+            return jax.tree.map(lambda x: x[None], function(*squeezed, *arguments[n_mapped:]))
+        return jax.vmap(function, in_axes=(0,) * n_mapped + (None,) * shared)(*arguments)
+
+    return lifted

@@ -1,5 +1,0 @@
-"""Recursive Feature Machines: kernel machines that learn features (Mallinar et al. 2024)."""
-
-from groklab.learners.rfm.learner import RFM, Iterations
-
-__all__ = ["RFM", "Iterations"]

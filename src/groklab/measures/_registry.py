@@ -1,0 +1,137 @@
+"""The registered measures, and how a user adds one."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from groklab.errors import InputError
+from groklab.registry import Discovered, load_all
+from groklab.tasks import Task
+
+#: A model's weights by name, and rows of a task, such as those trained on.
+Weights: TypeAlias = Mapping[str, Any]
+Rows: TypeAlias = np.ndarray | None
+#: Measures that also apply to networks that read real inputs.
+WITHOUT_TOKENS = ("weight_norms",)
+
+
+class Result(Mapping[str, Any]):
+    """Named arrays and numbers: the fields of a frozen dataclass, which can also be read as a mapping.
+
+    Code reads attributes. Storage and tables, which treat all measures alike, read the mapping; it leaves out the
+    fields that are None. A measure without a fixed set of names returns a plain dictionary.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in list(self):
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        fields: tuple[Any, ...] = dataclasses.fields(self)  # type: ignore[arg-type]
+        return (field.name for field in fields if getattr(self, field.name) is not None)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+#: What a measure returns.
+Values = TypeVar("Values", bound=Mapping[str, Any], covariant=True)
+
+
+@dataclass(frozen=True)
+class NamedTable:
+    """A small table of text; its first column names the rows."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+#: From a measure's result to tables, for people.
+Tables = Callable[[Mapping[str, Any]], list[NamedTable]]
+
+
+@dataclass(frozen=True)
+class Measure(Generic[Values]):
+    """A registered measure.
+
+    Attributes:
+        function: takes weights by name, the task, and those of train_rows, network, frequencies and final that it
+            names.
+        online: whether it can run during training; its outputs then have fixed shapes.
+        tables: shows a result as tables, where its arrays are nested.
+    """
+
+    name: str
+    about: str
+    function: Callable[..., Values]
+    online: bool
+    tables: Tables | None = None
+
+    def __call__(
+        self,
+        weights: Weights,
+        task: Task,
+        train_rows: Rows = None,
+        *,
+        network: Any = None,
+        frequencies: Sequence[int] | None = None,
+        final: Weights | None = None,
+    ) -> Values:
+        """Take the measure of one set of weights.
+
+        Args:
+            train_rows: rows of the task that were trained on.
+            network: what the weights belong to; None recognises it from their names and shapes.
+            frequencies: the key frequencies, such as those of the final model; None finds them in these weights.
+            final: the final model's weights, for a measure that compares with them.
+        """
+        of_features = network is not None and network.reads_features and not network.is_kernel_machine
+        if task.n_ctx == 0 and of_features and self.name not in WITHOUT_TOKENS:
+            raise InputError(f"the measure {self.name} needs tokens, and {task.name} has none")
+        given = {"train_rows": train_rows, "network": network, "frequencies": frequencies, "final": final}
+        return self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Names of the function's arguments besides weights and task."""
+        return frozenset(list(inspect.signature(self.function).parameters)[2:])
+
+
+MEASURES: Discovered[Measure[Mapping[str, Any]]] = Discovered(partial(load_all, "groklab.measures"))
+
+
+def cell(value: float) -> str:
+    """Format a number for a table: four figures, a dash for what is not finite."""
+    return f"{value:.4g}" if np.isfinite(value) else "–"
+
+
+def measure(
+    name: str, *, online: bool = False, tables: Tables | None = None
+) -> Callable[[Callable[..., Values]], Measure[Values]]:
+    """Register the decorated function as a measure; its docstring's first line describes it.
+
+    Args:
+        tables: shows a result as small tables, which the command line prints.
+
+    Raises:
+        InputError: if an online measure names `final`: during training there is no final model yet.
+    """
+
+    def decorate(function: Callable[..., Values]) -> Measure[Values]:
+        about = (function.__doc__ or "").strip().split("\n")[0]
+        made = Measure(name, about, function, online, tables)
+        if online and "final" in made.takes:
+            raise InputError(f"the measure {name!r} takes the final model's weights, so it cannot run online")
+        MEASURES[name] = made
+        return made
+
+    return decorate

@@ -1,0 +1,11 @@
+from ._common import ACTIVATIONS as ACTIVATIONS
+from ._common import LAYER_NORM_EPSILON as LAYER_NORM_EPSILON
+from ._common import Model as Model
+from ._common import Network as Network
+from ._dense import Dense as Dense
+from ._embedding_decoder import EmbeddingDecoder as EmbeddingDecoder
+from ._hooks import activations as activations
+from ._hooks import patch as patch
+from ._hooks import recognise as recognise
+from ._mlp import MLP as MLP
+from ._transformer import Transformer as Transformer

@@ -1,0 +1,17 @@
+from ._folders import data as data
+from ._folders import load as load
+from ._folders import names as names
+from ._published import GROKKED as GROKKED
+from ._published import NOT as NOT
+from ._published import Agreement as Agreement
+from ._published import Place as Place
+from ._published import PublishedMap as PublishedMap
+from ._published import PublishedTable as PublishedTable
+from ._published import located as located
+from ._published import measured_rows as measured_rows
+from ._published import published_map as published_map
+from ._published import published_maps as published_maps
+from ._published import published_of as published_of
+from ._published import published_tables as published_tables
+from ._published import read_published as read_published
+from ._task_explanation import explain_task as explain_task

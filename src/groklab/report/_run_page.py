@@ -1,0 +1,277 @@
+"""The page of one run: a single model or an ensemble."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from groklab import grokking
+from groklab.experiment import Experiment
+from groklab.figures import RunContext, Section, figures_of
+from groklab.grokking import learning_phases
+from groklab.report import _settings as settings
+from groklab.report import _story as story
+from groklab.report._html import Page, Part, Picture, Table, pictures_of
+from groklab.store import Run, Status
+from groklab.text import duration, loss_of, percent, step_of, times
+
+#: Members of an ensemble whose hashes are written out; the files of the run hold all.
+MEMBERS = 12
+PHASE = (
+    f"Phases (Liu et al. 2022), with a threshold of {learning_phases.THRESHOLD:.0%} and a gap of "
+    f"{learning_phases.GAP:,} steps. {learning_phases.RULE[0].upper()}{learning_phases.RULE[1:]}. They rest on other "
+    "accuracies than the definitions above, so a run that has grokked can be of the phase comprehension."
+)
+SUMMED = (
+    "The training and test loss of this mixture are the sum of the mean losses of its {n} operations, not their mean "
+    "(task.losses=mean takes that), so even guesses have {n} times the loss that they have of one operation."
+)
+EMBEDDING = (
+    " A frequency carries the embedding if it has at least 5% of its power; it stands out if it has twice an even "
+    "share besides."
+)
+MACHINE = (
+    "Step s is the kernel machine whose M has gone through s iterations; step 0 is the plain kernel machine with its "
+    "first M, mostly the identity."
+)
+
+
+def run_page(run: Run) -> Page:
+    """Return the page of a run, with all registered figures that apply to it."""
+    context = RunContext.read(run)
+    pictures: dict[Section, list[Picture]] = {"training": [], "computes": [], "features": []}
+    tables: list[Table] = []
+    definitions: list[str] = []
+    for section in pictures:
+        for figure in figures_of(section):
+            drawings = figure.drawings(context)
+            pictures[section] += pictures_of(figure, drawings)
+            tables += [Table(t.title, t.head, t.rows) for drawing in drawings for t in drawing.tables]
+            definitions += figure.definitions if drawings else []
+    computed, looks_at = context.model.sentences(), context.feature_analysis
+    if context.several and (len(computed) > 1 or any(p.spec for p in pictures["computes"])):
+        whose = f"This, and the figures below that look into a model, is of member 0 (seed {context.experiment.seed})."
+        computed = [whose, *computed]
+    return Page(
+        title=run.name,
+        kind="Ensemble" if context.several else "Run",
+        tags=context.tags,
+        summary=story.summary(context),
+        tiles=_tiles(context),
+        problems=context.problems,
+        parts=[
+            Part("computes", "What it computes", computed, [*pictures["training"], *pictures["computes"]]),
+            Part(
+                "looks-at",
+                "Features",
+                looks_at.sentences() if looks_at is not None and looks_at is not context.model else [],
+                pictures["features"],
+            ),
+        ],
+        tables=[*([member_table(context)] if context.several else []), *tables, settings.settings_table(context)],
+        provenance=_provenance(context),
+        remake=_remake(context),
+        notes=[*notes(context), *dict.fromkeys(definitions)],
+    )
+
+
+def member_table(context: RunContext) -> Table:
+    """Return the outcome of each member, with the settings in which they differ."""
+    different = {k: v for k, v in settings.differing(context.experiments).items() if k != "seed"}
+    head = (
+        "member",
+        "seed",
+        *different,
+        "phase",
+        "memorised",
+        "grokked",
+        "times as late",
+        "test accuracy",
+        f"test loss, sum of {context.summed}" if context.summed else "test loss",
+    )
+    phases = [str(p.phase) for p in context.phases] or ["–"] * len(context.members)
+    censored = f"not by {context.step:,}"
+    rows = []
+    for i, m in enumerate(context.members):
+        memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
+        rows.append(
+            (
+                str(i),
+                str(context.experiments[i].seed),
+                *(values[i] for values in different.values()),
+                phases[i],
+                censored if memorised is None else step_of(memorised),
+                censored if grokked is None else step_of(grokked),
+                times(grokked / memorised) if grokked and memorised else "–",
+                percent(m.get("test_accuracy")),
+                loss_of(m.get("test_loss")),
+            )
+        )
+    return Table("Members", head, rows)
+
+
+def notes(context: RunContext) -> list[str]:
+    """Return the definitions of the words on the page, besides those of its figures."""
+    criterion = context.experiment.evaluation.criterion
+    return [
+        f"Memorised, by training accuracy: {story.CRITERIA['sustained_99']}.",
+        f"Generalised, or grokked, by test accuracy: {story.CRITERIA[criterion]} "
+        f"(definition {grokking.DEFINITION}, criterion {criterion}).",
+        PHASE,
+        *([SUMMED.format(n=context.summed)] if context.summed else []),
+        MACHINE if context.kernel_machine else "Step s is the state after s updates." + EMBEDDING,
+    ]
+
+
+def _tiles(context: RunContext) -> list[tuple[str, str, str]]:
+    """Return the few numbers that one looks for first: label, value, remark."""
+    if not context.members:
+        return []
+    if context.several:
+        tiles = []
+        for label, event in (("Memorised", "memorised"), ("Grokked", "grokked")):
+            summary = context.survival(event)
+            assert summary is not None
+            median = f"median step {summary.median:,.0f}" if summary.median is not None else "median not reached"
+            tiles.append((label, f"{summary.n_grokked} of {summary.n}", median))
+        accuracies = sorted(m["test_accuracy"] for m in context.members if m.get("test_accuracy") is not None)
+        if accuracies:
+            tiles.append(("Worst test accuracy", percent(accuracies[0]), f"best {percent(accuracies[-1])}"))
+        return [*tiles, ("Steps", f"{context.step:,}", str(context.status.state))]
+    m = context.members[0]
+    memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
+    censored = f"censored at {context.step:,}" if not context.running else "so far"
+    delay = ("–", "not defined")
+    if grokked is not None and memorised:
+        delay = f"{times(grokked / memorised)} ×", f"{grokked - memorised:,} steps"
+    elif grokked is not None and memorised == 0:
+        delay = f"{grokked:,}", "steps: memorised at once"
+    events = [
+        (label, "not yet" if step is None else f"{step:,}", "step" if step is not None else censored)
+        for label, step in (("Memorised", memorised), ("Grokked", grokked))
+    ]
+    return [
+        *events,
+        ("Delay", *delay),
+        ("Test accuracy", percent(m.get("test_accuracy")), f"at step {context.step:,}, {context.status.state}"),
+        *(("Phase", p.phase, censored if p.censored else "") for p in context.phases),
+    ]
+
+
+def _provenance(context: RunContext) -> list[tuple[str, str]]:
+    environment = context.environment
+    packages = ("jax", "jaxlib", "optax", "numpy", "python")
+    versions = ", ".join(f"{k} {environment[k]}" for k in packages if k in environment)
+
+    def per_member(values: list[str]) -> str:
+        if len(values) == 1:
+            return values[0]
+        shown = [f"{i}: {v}" for i, v in enumerate(values[:MEMBERS])]
+        return "\n".join([*shown, f"and {len(values) - MEMBERS} more"] if len(values) > MEMBERS else shown)
+
+    return [
+        ("groklab", str(environment.get("groklab", "unknown"))),
+        ("other versions", versions or "unknown"),
+        ("device", str(environment.get("device", "unknown"))),
+        ("machine", str(environment.get("platform", "unknown"))),
+        ("last written", context.changed.strftime("%Y-%m-%d %H:%M UTC")),
+        ("time training", duration(float(context.status.seconds))),
+        ("seed", settings.seeds_of(context.experiments)),
+        ("identity", per_member(context.folder.identities)),
+        ("weights SHA-256", per_member([str(m.get("weights_sha256")) for m in context.members]) or "none yet"),
+    ]
+
+
+def _remake(context: RunContext) -> dict[str, str]:
+    command, yaml = settings.remake(context.experiments)
+    remark = ""
+    if not settings.counted_up(context.experiments):
+        remark = "This makes the first member; the others differ from it as the table of members shows."
+    return {"command": command, "yaml": yaml, "remark": remark}
+
+
+class OneMember(Run):
+    """One member of a run, as a run of its own that can only be read.
+
+    A member that stopped before the others keeps its last weights in all later checkpoints of the run; here they are
+    those of the step at which it stopped.
+
+    Args:
+        run: the ensemble.
+        place: the member's.
+        title: the name of the run that it becomes.
+    """
+
+    def __init__(self, run: Run, place: int, title: str) -> None:
+        super().__init__(run.path)
+        self.run, self.place, self.title = run, place, title
+
+    @property
+    def name(self) -> str:
+        """The title."""
+        return self.title
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """The member's experiment alone."""
+        return [self.run.experiments[self.place]]
+
+    @property
+    def identities(self) -> list[str]:
+        """The member's identity alone."""
+        return [self.run.identities[self.place]]
+
+    @property
+    def n_members(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def status(self) -> Status:
+        """The run's status, with the outcome of this member alone, and its share of the time."""
+        of_run = self.run.status
+        members = of_run.members[self.place : self.place + 1]
+        status = replace(of_run, members=members, seconds=of_run.seconds / self.run.n_members)
+        if not members:
+            return status
+        diverged = bool(members[0].get("diverged"))
+        status = replace(status, step=int(members[0].get("steps", of_run.step)))
+        if of_run.state in ("finished", "diverged"):
+            # the reason of the last member need not be that of this one
+            if diverged:
+                return replace(status, state="diverged", reason="diverged")
+            status = replace(status, state="finished")
+            if status.step < of_run.step or of_run.reason == "diverged":
+                return replace(status, reason="grokked")
+        return status
+
+    @property
+    def metrics(self) -> pl.DataFrame:
+        """The member's evaluations, as member 0."""
+        return self._own(self.run.metrics)
+
+    @property
+    def measured(self) -> pl.DataFrame | None:
+        """What online measures give of the member, as member 0."""
+        measured = self.run.measured
+        return None if measured is None else self._own(measured)
+
+    def _own(self, frame: pl.DataFrame) -> pl.DataFrame:
+        own = frame.filter(pl.col("member") == self.place)
+        return own.with_columns(pl.lit(0, frame.schema["member"]).alias("member"))
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """The steps whose weights are kept, up to the member's last."""
+        last = self.status.step
+        return sorted({min(step, last) for step in self.run.checkpoints})
+
+    def weights(self, step: int | None = None, member: int | None = None) -> dict[str, np.ndarray]:
+        """Return the member's weights at a kept step, without a member axis."""
+        place = self.place if self.run.n_members > 1 else None
+        kept = self.run.checkpoints
+        if step is not None and step not in kept and step in self.checkpoints:
+            step = next(s for s in kept if s > step)
+        return self.run.weights(step, place)

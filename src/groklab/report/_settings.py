@@ -1,0 +1,132 @@
+"""Settings of an experiment as a short table, and the command that trains the run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from groklab.components import as_json
+from groklab.errors import InputError
+from groklab.experiment import PRESETS, Experiment, parse_overrides, preset
+from groklab.figures import RunContext
+from groklab.report._html import Table
+from groklab.text import flattened
+
+#: Settings that are shown even at their defaults.
+ALWAYS = {"n_layers", "n_heads", "d_model", "d_mlp", "activation", "form", "learning_rate", "weight_decay"}
+ALWAYS |= {"kernel", "ridge", "agop_power", "centre"}
+
+
+def plain(value: Any) -> str:
+    """Return a setting as one writes it in YAML or after `=`."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    return str(text).removesuffix("\n...\n").strip()
+
+
+def settings_table(run: RunContext) -> Table:
+    """Return the settings that matter most, and all of them folded away."""
+    e, task = run.experiment, run.task
+    if task is None:
+        rows = [("task", _section(e.task)), ("split", _section(e.split))]
+    else:
+        inputs = f"{run.n_train:,} of {task.n_inputs:,} inputs ({run.n_train / task.n_inputs:.0%})"
+        rows = [("task", task.name), ("training set", inputs if task.draw is None else "fresh inputs at each step")]
+    if e.split.label_noise:
+        rows.append(("label noise", f"{e.split.label_noise:.0%} of the training labels"))
+    size = run.count_weights()
+    weights = ("weights", f"{size:,}" if size is not None else "not kept")
+    if e.network is None:
+        rows += [("learner", _section(e.learner)), weights]
+    else:
+        rows += [
+            ("network", _section(e.network)),
+            weights,
+            ("objective", _section(e.objective)),
+            ("optimiser", _section(e.optimiser)),
+            ("batch", "all training inputs" if e.batch_size is None else f"{e.batch_size:,} inputs"),
+        ]
+    products = f"; matrix products: {e.matmul_precision}" if e.network is not None else ""
+    rows += [
+        ("seeds" if run.several else "seed", seeds_of(run.experiments)),
+        ("precision", f"{e.dtype}{products}"),
+        ("budget", f"{e.budget.steps:,} steps" + (", or until grokked" if e.budget.stop_when_grokked else "")),
+    ]
+    return Table("Settings", ("setting", "value"), rows, full=e.to_yaml())
+
+
+def differing(experiments: Sequence[Experiment]) -> dict[str, list[str]]:
+    """Return the settings, by dotted name, in which experiments differ, with the value of each in order."""
+    flats = [flattened(e.to_dict()) for e in experiments]
+    keys = list(dict.fromkeys(k for f in flats for k in f))
+    values = {k: [plain(f[k]) if k in f else "–" for f in flats] for k in keys}
+    return {k: v for k, v in values.items() if len(set(v)) > 1}
+
+
+def remake(experiments: Sequence[Experiment]) -> tuple[str, str]:
+    """Return the command that trains the run again, and the YAML file that it reads ('' where a preset serves)."""
+    first = experiments[0]
+    members = f"--seeds {len(experiments)}" if len(experiments) > 1 and counted_up(experiments) else ""
+    overrides = _overrides(first)
+    if overrides is None:
+        return f"groklab train experiment.yaml {members}".strip(), first.to_yaml()
+    plugins = [f"--plugin {shlex.quote(p)}" for p in first.plugins]
+    return " ".join(filter(None, ["groklab train", first.name, *map(shlex.quote, overrides), members, *plugins])), ""
+
+
+def counted_up(experiments: Sequence[Experiment]) -> bool:
+    """Return whether the members differ in nothing but seeds counted up, so that one command makes them all."""
+    first = experiments[0]
+    return all(e == dataclasses.replace(first, seed=first.seed + i) for i, e in enumerate(experiments))
+
+
+def _overrides(experiment: Experiment) -> list[str] | None:
+    """Return `key=value` arguments that turn the preset of this name into the experiment; None where none do."""
+    if experiment.name not in PRESETS:
+        return None
+    wanted = _comparable(experiment)
+    kinds = {k: v for k, v in flattened(wanted).items() if k.endswith(".kind")}
+    try:
+        base = flattened(_comparable(preset(experiment.name, kinds)))
+        presets = flattened(_comparable(preset(experiment.name)))
+        changed = {k: v for k, v in flattened(wanted).items() if k not in base or base[k] != v}
+        changed = {k: v for k, v in kinds.items() if presets.get(k) != v} | changed
+        # what is unset mostly follows from what is set, such as n_train unsetting frac_train
+        for attempt in ({k: v for k, v in changed.items() if v is not None}, changed):
+            arguments = [f"{k}={plain(v)}" for k, v in attempt.items()]
+            given = parse_overrides(arguments) | ({"plugins": list(experiment.plugins)} if experiment.plugins else {})
+            if _comparable(preset(experiment.name, given)) == wanted:
+                return [a for a in arguments if not a.startswith("plugins=")]
+    except InputError:
+        return None
+    return None
+
+
+def _comparable(experiment: Experiment) -> dict[str, Any]:
+    """Return the description without the hash of start weights, which training fills in."""
+    described = experiment.to_dict()
+    if described.get("start"):
+        described["start"] = {**described["start"], "sha256": None}
+    return described
+
+
+def _section(component: Any) -> str:
+    """Return a component in one line: its kind, the settings of ALWAYS, and those that are not the default."""
+    settings = []
+    for f in dataclasses.fields(component):
+        value = getattr(component, f.name)
+        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+        if value is not None and (f.name in ALWAYS or value != default):
+            settings.append(f"{f.name} {plain(as_json(value))}")
+    return ": ".join(part for part in (getattr(component, "kind", ""), ", ".join(settings)) if part)
+
+
+def seeds_of(experiments: Sequence[Experiment]) -> str:
+    """Return the members' seeds, as a range where they are counted up."""
+    seeds = [e.seed for e in experiments]
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,121 @@
+"""What the page of a sweep says of the sweep in general, and the commands that make both again."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import groklab
+from groklab import device
+from groklab.errors import DamagedError, InputError
+from groklab.report._settings import plain, remake
+from groklab.store import Run
+from groklab.sweeps import Study, Sweep, swept
+from groklab.text import duration, listed
+
+
+def opening(study: Study, sweep: Sweep) -> str:
+    """Say what was swept."""
+    keys = " × ".join(f"{len(values)} of {key}" for key, values in swept(sweep.keys).items())
+    seeds = sorted({len(c.members) for part in study.slices for c in part.cells})
+    each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    plural = "" if seeds == [1] else "s"
+    text = f"{keys}, {each} seed{plural} each: {sweep.n_members:,} members of the experiment {experiment_text(sweep)}."
+    return text if sweep.status == "finished" else f"{text} The sweep is {sweep.status}, so this may change."
+
+
+def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
+    """Return the most important numbers: label, value, remark."""
+    counts = dict(sweep.table["status"].value_counts().iter_rows())
+    ended = counts.get("finished", 0) + counts.get("diverged", 0)
+    grokked = len(sweep.table) - sweep.table["grokked_step"].null_count()
+    budget = sweep.experiment(0).budget
+    return [
+        ("Grokked", f"{grokked:,}", f"of {sweep.n_members:,} members"),
+        ("Finished", f"{ended:,}", f"{counts['diverged']:,} of them diverged" if counts.get("diverged") else ""),
+        *(
+            (name.capitalize(), f"{counts[name]:,}", "")
+            for name in ("running", "interrupted", "pending", "failed")
+            if counts.get(name)
+        ),
+        ("Budget", f"{budget.steps:,}", "steps, or until grokked" if budget.retire else "steps"),
+    ]
+
+
+def provenance(sweep: Sweep) -> list[tuple[str, str]]:
+    """Return where the runs come from: label and value."""
+    versions: dict[str, Any] = {}
+    for pack in sweep.packs:
+        try:
+            versions = Run(pack.path).environment
+            break
+        except (DamagedError, InputError, OSError):
+            continue
+    names = [f"{k} {versions[k]}" for k in ("jax", "jaxlib", "optax", "numpy", "python") if k in versions]
+    written = [p.stat().st_mtime for p in (sweep.path / "table.parquet", sweep.path / "sweep.json") if p.is_file()]
+    return [
+        ("sweep", str(sweep.path)),
+        ("trained with groklab", str(versions.get("groklab", "unknown"))),
+        ("other versions", ", ".join(names) or "unknown"),
+        ("device", str(versions.get("device", "unknown"))),
+        ("page made by groklab", groklab.__version__),
+        ("last written", datetime.datetime.fromtimestamp(written[0], datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("time training", duration(float(sweep.table["seconds"].sum()))),
+        ("packing", sweep.packing),
+    ]
+
+
+def experiment_given(sweep: Sweep) -> tuple[list[str], str]:
+    """Return what all members were trained with: a preset and settings laid over it, or a file and its YAML."""
+    first = sweep.experiment(0)
+    command, yaml = remake([first])
+    words = shlex.split(command)[2:]
+    # settings that a sweep gives its members by itself
+    own = {"checkpoints.spacing=none", "budget.stop_when_grokked=true", "budget.retire=true"}
+    kept = [words[0]]
+    for word in words[1:]:
+        key = word.split("=")[0]
+        varied = key in sweep.keys or any(k.startswith(f"{key}.") or key.startswith(f"{k}.") for k in sweep.keys)
+        if word not in own and not varied:
+            kept.append(word)
+    return kept, yaml
+
+
+def experiment_text(sweep: Sweep) -> str:
+    """Return the experiment's name, with what was laid over its preset."""
+    words, yaml = experiment_given(sweep)
+    name = sweep.experiment(0).name
+    if yaml:
+        return f"{name}, whose settings are below"
+    given = [word for word in words[1:] if "=" in word and not word.startswith("-")]
+    return f"{name} with {listed(given)}" if given else name
+
+
+def sweep_command(sweep: Sweep) -> tuple[str, str]:
+    """Return the command that trains the sweep again, and the YAML file that it reads ('' where a preset serves)."""
+    first = sweep.experiment(0)
+    kept, yaml = experiment_given(sweep)
+    for key, values in sweep.keys.items():
+        kept += ["--grid", f"{key}={','.join(plain(v) for v in values)}"]
+    per_point = sweep.n_members // max(len(sweep.points), 1)
+    kept += ["--seeds", str(per_point)] if per_point > 1 else []
+    kept += [] if first.budget.retire else ["--no-retire"]
+    name = sweep.name.rpartition("-")[0]
+    kept += ["--name", name] if name not in ("", first.name) else []
+    return f"groklab sweep {shlex.join(kept)}", yaml
+
+
+def page_command(sweep: Sweep, command: str = "report", options: Mapping[str, Any] | None = None) -> str:
+    """Return the command that makes a page of the sweep.
+
+    Args:
+        options: values by option; those that are None are left out, lists are options given several times.
+    """
+    at_home = sweep.path.parent == (device.home() / "sweeps").resolve()
+    words = ["groklab", command, sweep.name if at_home else str(sweep.path)]
+    for option, value in (options or {}).items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [] if one is None else [option, str(one)]
+    return shlex.join(words)

@@ -1,0 +1,178 @@
+"""The outcomes of trials, kept one by one in `<home>/reproductions/PAPER.json`."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import math
+import os
+import platform
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from groklab import device
+from groklab.errors import DamagedError, InputError
+from groklab.lazy import jax
+from groklab.reproduction._claim import Claim, Outcome, Size, Values
+from groklab.store import storage
+from groklab.text import jsonable
+
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of one seed, as it is kept.
+
+    Args:
+        digest: what was tested, see `Claim.digest`.
+        values, holds, sentence: the outcome.
+        seconds: what it took, with interrupted attempts.
+        date, hardware, groklab: when, where and with which version.
+    """
+
+    seed: int
+    digest: str
+    values: Values
+    holds: bool
+    sentence: str
+    seconds: float
+    date: str
+    hardware: str
+    groklab: str
+
+    @classmethod
+    def of(cls, seed: int, digest: str, outcome: Outcome, seconds: float) -> Record:
+        """Return the record of an outcome of today, on this machine."""
+        about: dict[str, Any] = provenance()
+        return cls(
+            seed,
+            digest,
+            jsonable(outcome.values),
+            bool(outcome.holds),
+            str(outcome.sentence),
+            round(seconds, 3),
+            **about,
+        )
+
+    @classmethod
+    def read(cls, seed: int, content: dict[str, Any]) -> Record | None:
+        """Return the record that JSON holds, None where it is incomplete or damaged."""
+        kinds: dict[str, Any] = {"digest": str, "values": dict, "holds": bool, "sentence": str}
+        kinds |= {"seconds": int | float, "date": str, "hardware": str, "groklab": str}
+        try:
+            json.dumps(content, allow_nan=False)
+        except ValueError:
+            return None
+        if set(content) != set(kinds) or not all(isinstance(content[key], kind) for key, kind in kinds.items()):
+            return None
+        return cls(seed, **content)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values, with the seed first."""
+        return dict(vars(self))
+
+
+class Ledger:
+    """The outcomes of one paper on disk. Every write takes in what other processes have written since."""
+
+    def __init__(self, paper: str, home: str | Path | None = None) -> None:
+        self.path = folder(home) / f"{paper}.json"
+
+    def records(self, claim: Claim, size: Size, seeds: tuple[int, ...]) -> dict[int, Record]:
+        """Return the complete records of a claim's present trial, by seed."""
+        kept, digest = self._read(), claim.digest(size, seeds)
+        records = {seed: Record.read(seed, kept.get(_key(claim, size, seed), {})) for seed in seeds}
+        return {seed: r for seed, r in records.items() if r is not None and r.digest == digest}
+
+    def spent(self, claim: Claim, size: Size, seed: int, digest: str) -> float:
+        """Return the seconds already spent on a seed that was interrupted."""
+        content = self._read().get(_key(claim, size, seed), {})
+        interrupted = content.get("digest") == digest and Record.read(seed, content) is None
+        seconds = content.get("seconds") if interrupted else None
+        return float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0
+
+    def add(self, claim: Claim, size: Size, records: list[Record]) -> None:
+        """Keep some records."""
+        self._write({_key(claim, size, r.seed): {k: v for k, v in vars(r).items() if k != "seed"} for r in records})
+
+    def add_time(self, claim: Claim, size: Size, seed: int, digest: str, seconds: float) -> None:
+        """Keep the time spent on a seed that was interrupted."""
+        self._write({_key(claim, size, seed): {"digest": digest, "seconds": round(seconds, 3)}})
+
+    def forget(self, claim: Claim, size: Size, seeds: tuple[int, ...]) -> None:
+        """Drop the records of some seeds."""
+        self._write({_key(claim, size, seed): None for seed in seeds})
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        """Return all records by 'claim/size/seed'; a damaged file is set aside with a warning."""
+        try:
+            content = storage.read_json(self.path)
+            if not isinstance(content, dict) or not isinstance(content.get("outcomes"), dict):
+                raise DamagedError(f"{self.path} is damaged: it holds no outcomes")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
+        except DamagedError as error:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
+            with contextlib.suppress(OSError):
+                os.replace(self.path, aside)
+            warnings.warn(f"{error}; set aside as {aside.name}, its claims are measured again", stacklevel=2)
+            return {}
+        return {key: record for key, record in content["outcomes"].items() if isinstance(record, dict)}
+
+    def _write(self, changes: dict[str, dict[str, Any]] | dict[str, None]) -> None:
+        """Change records by key, None to drop one."""
+        with self._locked():
+            before = self._read()
+            after = {k: v for k, v in {**before, **changes}.items() if v is not None}
+            if after != before:
+                storage.write_json(self.path, {"format": 1, "outcomes": after})
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path.parent / ".lock", "w")  # noqa: SIM115  (closed below; failing to open is refused)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written: {error.strerror or error}") from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def folder(home: str | Path | None = None) -> Path:
+    """Return the folder of outcomes and their pages."""
+    return (Path(home) if home is not None else device.home()) / "reproductions"
+
+
+def provenance() -> dict[str, str]:
+    """Return today's `date` (UTC), this machine as `hardware`, and the version of `groklab`."""
+    import groklab
+
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"date": today, "hardware": hardware(), "groklab": groklab.__version__}
+
+
+@lru_cache(maxsize=1)
+def hardware() -> str:
+    """Describe the machine, such as '2 cores of Intel(R) Xeon(R) …, trained on cpu'."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass  # not Linux
+    first = jax.devices()[0]
+    kind = first.device_kind if first.platform != "cpu" else "the CPU"
+    n = device.cores()
+    return f"{n} core{'s' if n > 1 else ''} of {name} ({platform.machine()}), trained on {kind}"
+
+
+def _key(claim: Claim, size: Size, seed: int) -> str:
+    return f"{claim.id}/{size}/{seed}"

@@ -1,0 +1,192 @@
+"""The work of `groklab reproduce`: claim after claim, seed after seed, one slice of time after another."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from groklab.errors import InputError, Interrupted, OutOfTime, check_choice
+from groklab.reproduction._claim import MAX_SEEDS, SIZES, Claim, Size, Trainer, Trial, find
+from groklab.reproduction._ledger import Ledger, Record
+from groklab.reproduction.verdict import ClaimResult, PaperResult
+from groklab.training import Portion, Progress, interrupts
+
+#: Default minutes of one slice of a full reproduction, so that it has saved within eight; a quick one has no limit.
+FULL_MINUTES = 7.5
+
+
+@dataclass(frozen=True)
+class ClaimProgress:
+    """Progress of a reproduction: when a claim begins, after each chunk of training, after each outcome.
+
+    Args:
+        seeds: those being worked on, none between claims.
+        done, left: number of outcomes made and still to make, of all claims asked for.
+        seconds_left: by estimate.
+        slice: counted from 1.
+        training: progress of the run or sweep being trained, None while nothing is trained.
+        record: the outcome just made.
+    """
+
+    claim: Claim
+    seeds: tuple[int, ...]
+    done: int
+    left: int
+    seconds_left: float
+    slice: int
+    training: Progress | Portion | None = None
+    record: Record | None = None
+
+
+ProgressView = Callable[[ClaimProgress], None]
+#: A claim with its trial and seeds.
+_Task = tuple[Claim, Trial, tuple[int, ...]]
+
+
+def reproduce(
+    what: str,
+    size: Size = "quick",
+    *,
+    seeds: int | None = None,
+    again: bool = False,
+    minutes: float | None = None,
+    slices: int = 1,
+    view: ProgressView | None = None,
+    home: str | Path | None = None,
+) -> PaperResult:
+    """Test the claims of a paper (`nanda2023`) or one of them (`nanda2023/key-frequencies`).
+
+    Outcomes are kept, and not measured again unless `again` asks for it.
+
+    Args:
+        size: `quick` for the smallest honest settings, `full` for the paper's.
+        seeds: number of seeds instead of each trial's own.
+        minutes: work stops after this time (by default 7.5 for full, no limit for quick), with the training under way
+            saved; the same call continues from there another day.
+        slices: number of such slices in a row.
+
+    Raises:
+        InputError: for what cannot be done as asked.
+        Interrupted: on Ctrl-C, with everything kept.
+    """
+    request = _Request(what, size, seeds, home)
+    limit = FULL_MINUTES if minutes is None and size == "full" else math.inf if minutes is None else minutes
+    if not limit > 0:
+        raise InputError("slice", minutes, "needs a number of minutes above 0")
+    if slices < 1:
+        raise InputError("slices", slices, "needs an integer of at least 1")
+    if again:
+        for claim, _, claim_seeds in request.tasks():
+            request.ledger.forget(claim, size, claim_seeds)
+    for number in range(1, slices + 1):
+        with interrupts.deadline(time.monotonic() + 60 * limit):
+            if _Slice(request, number, view, home).work():
+                break
+    return request.result()
+
+
+def results(
+    what: str, size: Size = "quick", *, seeds: int | None = None, home: str | Path | None = None
+) -> PaperResult:
+    """Return the results so far, as `reproduce` does, without training."""
+    return _Request(what, size, seeds, home).result()
+
+
+class _Request:
+    """What was asked for, and how far it is."""
+
+    def __init__(self, what: str, size: Size, seeds: int | None, home: str | Path | None) -> None:
+        check_choice("size", size, SIZES)
+        if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
+            raise InputError("seeds", seeds, f"needs an integer from 1 to {MAX_SEEDS:,}")
+        self.paper, self.claims = find(what)
+        self.size, self.seeds = size, seeds
+        self.ledger = Ledger(self.paper.name, home)
+
+    def tasks(self) -> list[_Task]:
+        """Return each claim that has a trial of this size, with the seeds asked for."""
+        trials = ((claim, claim.trial(self.size)) for claim in self.claims)
+        return [(claim, trial, trial.seeds_for(self.seeds)) for claim, trial in trials if trial is not None]
+
+    def remaining(self) -> list[_Task]:
+        """Return what is not measured yet: a claim with one seed, or with all where they are trained together."""
+        remaining: list[_Task] = []
+        for claim, trial, seeds in self.tasks():
+            measured = self.ledger.records(claim, self.size, seeds)
+            missing = [s for s in seeds if s not in measured]
+            if trial.together:
+                remaining += [(claim, trial, seeds)] if missing else []
+            else:
+                remaining += [(claim, trial, (s,)) for s in missing]
+        return remaining
+
+    def seconds_left(self) -> float:
+        """Estimate the seconds of what is not measured yet; what several claims train counts once."""
+        costs: dict[tuple[str, int], float] = {}
+        for claim, trial, seeds in self.remaining():
+            spent = self.ledger.spent(claim, self.size, seeds[0], claim.digest(self.size, seeds))
+            each = trial.cost / len(trial.own_seeds)
+            left = max(each * len(seeds) - spent, 0.05 * each * len(seeds))
+            for seed in seeds:
+                key = trial.shares or f"{claim.id}/", seed
+                costs[key] = max(costs.get(key, 0.0), left / len(seeds))
+        for claim, trial, seeds in self.tasks():
+            if trial.shares:
+                for seed in self.ledger.records(claim, self.size, seeds):
+                    costs.pop((trial.shares, seed), None)
+        return sum(costs.values())
+
+    def result(self) -> PaperResult:
+        """Return the claims with their results so far."""
+        claims = (ClaimResult.of(self.paper, c, self.size, self.seeds, self.ledger) for c in self.claims)
+        return PaperResult(self.paper, self.size, tuple(claims), self.seconds_left())
+
+
+class _Slice:
+    """One slice of work."""
+
+    def __init__(self, request: _Request, number: int, view: ProgressView | None, home: str | Path | None) -> None:
+        self.request, self.number, self.view = request, number, view
+        watch = self._watch_training if view is not None else None
+        self.trainer = Trainer(home, watch, watch)
+        self.latest: ClaimProgress | None = None
+
+    def work(self) -> bool:
+        """Work until the slice is over; return whether everything is measured."""
+        for claim, trial, seeds in self.request.remaining():
+            if interrupts.out_of_time():
+                return False
+            self._show(claim, seeds)
+            began = time.monotonic()
+            ledger, size, digest = self.request.ledger, self.request.size, claim.digest(self.request.size, seeds)
+            spent = ledger.spent(claim, size, seeds[0], digest)
+            try:
+                outcomes = trial.outcomes(self.trainer, seeds)
+            except Interrupted as stop:
+                ledger.add_time(claim, size, seeds[0], digest, spent + time.monotonic() - began)
+                if isinstance(stop, OutOfTime):
+                    return False
+                raise
+            seconds = (spent + time.monotonic() - began) / len(seeds)
+            records = [Record.of(s, digest, outcome, seconds) for s, outcome in zip(seeds, outcomes, strict=True)]
+            ledger.add(claim, size, records)
+            for record in records:
+                self._show(claim, (), record)
+        return True
+
+    def _show(self, claim: Claim, seeds: tuple[int, ...], record: Record | None = None) -> None:
+        if self.view is None:
+            return
+        left = sum(len(s) for _, _, s in self.request.remaining())
+        total = sum(len(s) for _, _, s in self.request.tasks())
+        seconds = self.request.seconds_left()
+        self.latest = ClaimProgress(claim, seeds, total - left, left, seconds, self.number, record=record)
+        self.view(self.latest)
+
+    def _watch_training(self, training: Progress | Portion) -> None:
+        now = self.latest
+        if now is not None and self.view is not None:
+            self.view(ClaimProgress(now.claim, now.seeds, now.done, now.left, now.seconds_left, self.number, training))

@@ -1,0 +1,14 @@
+from . import locks as locks
+from . import storage as storage
+from ._collection import Collection as Collection
+from ._collection import runs as runs
+from ._comparing import compare as compare
+from ._run import Run as Run
+from ._run import State as State
+from ._run import Status as Status
+from ._thinning import thin as thin
+from ._thinning import thin_evenly as thin_evenly
+from .storage import atomic_write as atomic_write
+from .storage import digest as digest
+from .storage import read_json as read_json
+from .storage import write_json as write_json

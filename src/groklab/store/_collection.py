@@ -1,0 +1,171 @@
+"""All runs of one folder, and the SQLite index that makes listing thousands of them quick.
+
+The index is only a cache of the directories: rows are refreshed where a run's status is newer, and the file is built
+again where it is missing or damaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from groklab import device
+from groklab.errors import InputError, did_you_mean, shorten
+from groklab.store import locks, storage
+from groklab.store._run import Run
+
+#: What SQLite's binding raises for an incomplete database.
+_DAMAGE = (sqlite3.Error, ValueError, OverflowError)
+_SCHEMA = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
+
+
+class Collection:
+    """The runs below one folder (by default `GROKLAB_HOME`)."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else device.home()
+
+    def find(self, name: str | Path) -> Run:
+        """Return a run by its name, an unambiguous beginning of it, or its path; raises InputError otherwise."""
+        given = str(name)
+        for path in (self.folder / given, Path(given).expanduser()):
+            if given and (path / "experiment.json").is_file():
+                return Run(path)
+        if os.sep in given or given in (".", ".."):
+            raise InputError(f"{given!r} is not a run: a run's folder holds experiment.json")
+        starts = [p for p in self.paths() if given and p.name.startswith(given)]
+        # a name in full, of which other names are longer versions
+        starts = [p for p in starts if p.name.rpartition("-")[0] == given] or starts
+        if len(starts) == 1:
+            return Run(starts[0])
+        if starts:
+            raise InputError(f"{given!r} could be {', '.join(p.name for p in starts[:5])}; write more of the name")
+        if given and ((self.folder / given).is_dir() or Path(given).is_dir()):
+            raise InputError(f"{given!r} is not a run: the folder holds no experiment.json")
+        names = [path.name for path in self.paths()]
+        hint = did_you_mean(given, names)
+        raise InputError(f"no run is called {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
+
+    def paths(self) -> list[Path]:
+        """Return the folders of all runs, by name."""
+        if not self.folder.is_dir():
+            return []
+        with os.scandir(self.folder) as entries:
+            return sorted(Path(e.path) for e in entries if e.is_dir() and (Path(e.path) / "experiment.json").is_file())
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return every run's summary with its disk use, newest last; a damaged run has a `reason`."""
+        with self._index() as (index, rows):
+            known = {name: (stamp, text) for name, stamp, text in rows}
+            listed = []
+            for path in self.paths():
+                stamp = _stamp(path)
+                old = known.get(path.name)
+                summary = _recalled(old[1]) if old is not None and old[0] == stamp else None
+                if summary is None:
+                    try:
+                        summary = _summarise(path)
+                    except FileNotFoundError:  # removed since it was listed
+                        continue
+                    row = (path.name, stamp, json.dumps(summary))
+                    # an index that cannot be written only makes the next listing slower
+                    with contextlib.suppress(sqlite3.Error):
+                        index.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", row)
+                if summary["status"] in ("running", "created") and locks.holder(path) is None:
+                    summary["status"] = "interrupted"
+                # the whole collection may have been moved since
+                listed.append({**summary, "run": path.name, "path": str(path)})
+            gone = set(known) - {s["run"] for s in listed}
+            with contextlib.suppress(sqlite3.Error):
+                index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
+        return sorted(listed, key=lambda s: s["changed"])
+
+    def remove(self, name: str) -> int:
+        """Delete a run and everything in it, and return the bytes freed; refuses one that is being written."""
+        run = self.find(name)
+        if locks.holder(run.path) is not None:
+            raise InputError(f"{run.name} is being trained; stop it before removing it")
+        freed = storage.disk_use(run.path)
+        # without this file the folder is not a run any more, so a crash halfway leaves no half-run
+        (run.path / "experiment.json").unlink()
+        shutil.rmtree(run.path)
+        return freed
+
+    @contextlib.contextmanager
+    def _index(self) -> Iterator[tuple[sqlite3.Connection, list[Any]]]:
+        path = self.folder / "index.sqlite"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            index, rows = _open(path)
+        except _DAMAGE:
+            # damaged, or a folder that may only be read: rebuild, else keep it in memory
+            with contextlib.suppress(OSError):
+                path.unlink()
+            try:
+                index, rows = _open(path)
+            except _DAMAGE:
+                index, rows = _open(":memory:")
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be used for runs: {error.strerror}") from None
+        try:
+            yield index, rows
+            with contextlib.suppress(sqlite3.Error):
+                index.commit()
+        finally:
+            index.close()
+
+
+def _open(path: Path | str) -> tuple[sqlite3.Connection, list[Any]]:
+    """Return a connection to an index that is not damaged, and all of its rows."""
+    index = sqlite3.connect(path, timeout=10)
+    try:
+        index.execute(_SCHEMA)
+        rows = index.execute("SELECT name, stamp, summary FROM runs").fetchall()
+        if index.execute("PRAGMA quick_check").fetchall() != [("ok",)]:
+            raise sqlite3.DatabaseError("the index is damaged")
+        return index, rows
+    except _DAMAGE:
+        index.close()
+        raise
+
+
+def _stamp(path: Path) -> str:
+    stamps = []
+    for name in (".", "experiment.json", "status.json", "tags.json"):
+        try:
+            stamps.append(str((path / name).stat().st_mtime_ns))
+        except OSError:
+            stamps.append("-")
+    return ".".join(stamps)
+
+
+def _recalled(text: Any) -> dict[str, Any] | None:
+    try:
+        summary = json.loads(text)
+        return summary if {"status", "tags", "bytes", "changed"} <= summary.keys() else None
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _summarise(path: Path) -> dict[str, Any]:
+    try:
+        changed = (path / "status.json").stat().st_mtime
+    except OSError:
+        changed = path.stat().st_mtime
+    try:
+        summary = Run(path).summary()
+    except (InputError, OSError) as error:
+        summary = {"run": path.name, "path": str(path), "status": "damaged", "reason": str(error), "tags": []}
+    return {**summary, "bytes": storage.disk_use(path), "changed": changed}
+
+
+def runs(home: str | None = None) -> list[Run]:
+    """Return every run that is kept, the one changed last at the end."""
+    collection = Collection(Path(home) if home else None)
+    return [collection.find(s["run"]) for s in collection.summaries() if s["status"] != "damaged"]

@@ -1,0 +1,54 @@
+"""Runs side by side, with grokking steps summarised as censored data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from groklab import grokking
+from groklab.errors import InputError
+from groklab.store._collection import Collection
+from groklab.store._run import Run
+from groklab.text import flattened
+
+#: Settings that make a run another sample rather than another experiment.
+_CHANCE = ("seed", "split.seed", "split.noise_seed", "name")
+
+
+def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None) -> dict[str, Any]:
+    """Compare runs by their summaries and by censored statistics of the grokking step over the members of each.
+
+    Args:
+        runs: runs, their names, or their folders.
+        home: the folder of runs in which names are looked up.
+
+    Returns:
+        Plain JSON values. `runs`: the summary of each run with `grokking` and `memorising` (Kaplan–Meier: n, n_grokked,
+        which counts the members with the event, median, low, high). `pooled`: the same over runs that differ in nothing
+        but their seeds. `differences`: by dotted name the settings in which the runs differ.
+    """
+    if isinstance(runs, (Run, str, Path)):
+        raise InputError("compare needs a list of runs")
+    collection = Collection(Path(home) if home is not None else None)
+    opened = [r if isinstance(r, Run) else collection.find(r) for r in runs]
+    rows = [{**run.summary(), **_summaries([run])} for run in opened]
+    settings = [flattened(run.experiment.to_dict()) for run in opened]
+    keys = {k for s in settings for k in s}
+    differences = {k: [s.get(k) for s in settings] for k in sorted(keys) if len({repr(s.get(k)) for s in settings}) > 1}
+    alike: dict[str, list[Run]] = {}
+    for run, setting in zip(opened, settings, strict=True):
+        alike.setdefault(repr([setting.get(k) for k in sorted(keys) if k not in _CHANCE]), []).append(run)
+    pooled = [{"runs": [r.name for r in group], **_summaries(group)} for group in alike.values() if len(group) > 1]
+    return {"runs": rows, "pooled": pooled, "differences": differences}
+
+
+def _summaries(runs: Sequence[Run]) -> dict[str, Any]:
+    members = [(m, run.status.step) for run in runs for m in run.status.members]
+    if not members:
+        return {"grokking": None, "memorising": None}
+    ended = [step for _, step in members]
+    return {
+        what: grokking.survival([m.get(key) for m, _ in members], ended).to_dict()
+        for what, key in (("grokking", "grokked_step"), ("memorising", "memorised_step"))
+    }

@@ -1,0 +1,343 @@
+"""A run on disk: a directory that explains itself, readable with no groklab installed.
+
+experiment.json      the settings: a list of members with their identities
+environment.json     machine and versions
+status.json          how far it is, how it ended, the results of each member
+metrics.parquet      step, member, losses, accuracies, norms
+measures.parquet     step, member, and the arrays of online measures
+checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble)
+state/               the two newest full states, for resuming
+tags.json, report.html, lock.json (while a process writes it)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from groklab import grokking
+from groklab.errors import DamagedError, InputError
+from groklab.lazy import pl
+from groklab.store import locks, storage
+
+if TYPE_CHECKING:
+    from groklab.experiment import Experiment
+
+_TYPES = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is, and its results.
+
+    Attributes:
+        state: 'created', 'running', 'interrupted', 'finished' or 'diverged'; `status` in JSON.
+        reason: why it ended: 'steps', 'seconds', 'grokked', 'diverged', 'imported', or why it was interrupted.
+        step: updates so far.
+        seconds: of training.
+        members: the results of each member, as in JSON; empty before the first evaluation.
+    """
+
+    state: str = "created"
+    reason: str | None = None
+    step: int = 0
+    seconds: float = 0.0
+    members: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of status.json."""
+        fields = vars(self)
+        return {"status": self.state, **{name: fields[name] for name in _TYPES if name != "status"}}
+
+
+@dataclass(frozen=True)
+class State:
+    """A full state for resuming: after `step` updates and `seconds` of training, evaluated every `every` steps.
+
+    Attributes:
+        lanes: the members of each block, by lane; empty: as they were packed at first.
+        retired: for members that stopped on their own, the step.
+    """
+
+    step: int
+    seconds: float
+    every: int
+    arrays: dict[str, np.ndarray]
+    lanes: list[list[int]] = field(default_factory=list)
+    retired: dict[int, int] = field(default_factory=dict)
+
+
+class Run:
+    """One run: a member, or an ensemble of them, and everything kept of its training.
+
+    Raises InputError where the folder is not a run, DamagedError where one of its files was altered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "experiment.json").is_file():
+            raise InputError(f"{self.path} is not a run: it holds no experiment.json")
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, {self.status.state}, step {self.status.step:,})"
+
+    @classmethod
+    def create(cls, path: Path, experiments: Sequence[Experiment], environment: dict[str, Any]) -> Run:
+        """Make the folder of a new run."""
+        storage.write_json(path / "environment.json", environment)
+        storage.write_json(path / "status.json", Status().to_dict())
+        # last: a folder without it is not a run yet
+        _write_members(path, experiments)
+        return cls(path)
+
+    def write_experiments(self, experiments: Sequence[Experiment]) -> None:
+        """Record members' experiments again, as when their budget has grown; identities stay."""
+        _write_members(self.path, experiments)
+        self.__dict__.pop("_description", None)
+        self.__dict__.pop("experiments", None)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @cached_property
+    def _description(self) -> list[dict[str, Any]]:
+        content = storage.read_json(self.path / "experiment.json")
+        try:
+            return [{"identity": str(m["identity"]), "experiment": dict(m["experiment"])} for m in content["members"]]
+        except (KeyError, TypeError, ValueError):
+            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members") from None
+
+    @cached_property
+    def experiments(self) -> list[Experiment]:
+        """The members' experiments, in order."""
+        if not self._description:
+            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members")
+        from groklab.experiment import read  # listing runs takes less time without
+
+        return [read(m["experiment"]) for m in self._description]
+
+    @property
+    def experiment(self) -> Experiment:
+        """The first member's experiment."""
+        return self.experiments[0]
+
+    @property
+    def identities(self) -> list[str]:
+        """The members' identities, in order."""
+        return [m["identity"] for m in self._description]
+
+    @property
+    def n_members(self) -> int:
+        """How many models this run trains."""
+        return len(self._description)
+
+    @property
+    def status(self) -> Status:
+        """The content of status.json; 'running' becomes 'interrupted' where no process holds the lock."""
+        path = self.path / "status.json"
+        try:
+            content = storage.read_json(path)
+        except FileNotFoundError:
+            raise DamagedError(f"{self.path} has lost its status.json; `resume` writes it again") from None
+        complete = isinstance(content, dict) and all(type(content.get(k)) in types for k, types in _TYPES.items())
+        if not complete or not all(isinstance(m, dict) for m in content["members"]):
+            raise DamagedError(f"{path} is damaged: it lacks what a status holds; `resume` writes it again")
+        state = content["status"]
+        if state in ("running", "created") and locks.holder(self.path) is None:
+            state = "interrupted"
+        return Status(state, *(content[name] for name in _TYPES if name != "status"))
+
+    def write_status(self, **changes: Any) -> None:
+        """Update status.json, or write it from the start where it is missing or damaged."""
+        try:
+            status = self.status
+        except DamagedError as error:
+            warnings.warn(str(error), stacklevel=2)
+            status = Status()
+        storage.write_json(self.path / "status.json", replace(status, **changes).to_dict())
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Machine and versions at the start."""
+        return dict(storage.read_json(self.path / "environment.json"))
+
+    @property
+    def imported(self) -> dict[str, Any]:
+        """The file that the run was imported from: name, sha256, options, warnings; {} for runs trained here."""
+        try:
+            return dict(self.environment.get("imported", {}))
+        except (DamagedError, FileNotFoundError):
+            return {}
+
+    # -- metrics ------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> pl.DataFrame:
+        """One row per evaluation and member: step, member, then losses, accuracies and norms."""
+        metrics = self._read_table("metrics.parquet")
+        if metrics is None:
+            from groklab.learners import METRICS
+
+            schema = {"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)}
+            return pl.DataFrame(schema=schema)
+        return metrics
+
+    def write_metrics(self, frame: pl.DataFrame) -> None:
+        """Replace the metrics."""
+        storage.write_table(self.path / "metrics.parquet", frame)
+
+    @property
+    def measured(self) -> pl.DataFrame | None:
+        """Online measures: step, member, and one column `measure.array` per array; None where there are none."""
+        return self._read_table("measures.parquet")
+
+    def write_measured(self, frame: pl.DataFrame) -> None:
+        """Replace the arrays of online measures."""
+        storage.write_table(self.path / "measures.parquet", frame)
+
+    def _read_table(self, name: str) -> pl.DataFrame | None:
+        path = self.path / name
+        return storage.read_table(path, "`resume` rebuilds it by training again") if path.exists() else None
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """The steps whose weights are kept, ascending."""
+        matches = (re.fullmatch(r"step_(\d+)\.safetensors", p.name) for p in (self.path / "checkpoints").glob("step_*"))
+        return sorted(int(m.group(1)) for m in matches if m)
+
+    def weights(self, step: int | None = None, member: int | None = None) -> dict[str, np.ndarray]:
+        """Return the weights by name at a kept step, without member axis for a single model.
+
+        Args:
+            step: None is the last whose file is complete.
+            member: which model of an ensemble; None gives all, with a leading member axis.
+
+        Raises:
+            InputError: for a step that was not kept.
+            DamagedError: for a damaged file, if it was named by its step.
+        """
+        kept = self.checkpoints
+        if step is not None and step not in kept:
+            near = f" (the nearest is {min(kept, key=lambda s: abs(s - step))})" if kept else ""
+            known = ", ".join(map(str, kept)) or "none"
+            raise InputError(f"{self.name} keeps no checkpoint of step {step}{near}; kept: {known}")
+        if member is not None and not 0 <= member < self.n_members:
+            raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
+        for candidate in [step] if step is not None else reversed(kept):
+            path = self.path / "checkpoints" / f"step_{candidate:09d}.safetensors"
+            try:
+                arrays, header = storage.load_arrays(path)
+            except DamagedError as error:
+                if step is not None:
+                    raise
+                warnings.warn(f"{error}; using the one before", stacklevel=2)
+                continue
+            if header.get("identities") != self.identities:
+                raise DamagedError(f"{path} belongs to another experiment")
+            if self.n_members > 1 and member is not None:
+                return {k: v[member] for k, v in arrays.items()}
+            return arrays
+        raise InputError(f"{self.name} has no complete checkpoint yet")
+
+    def write_checkpoint(self, step: int, weights: dict[str, np.ndarray]) -> None:
+        """Keep the weights of a step; `weights` come with a member axis."""
+        arrays = {k: v[0] for k, v in weights.items()} if self.n_members == 1 else weights
+        path = self.path / "checkpoints" / f"step_{step:09d}.safetensors"
+        storage.save_arrays(path, arrays, {"step": step, "identities": self.identities})
+
+    def write_state(self, state: State) -> None:
+        """Keep a full state for resuming, over the older of the two that are kept."""
+        slots = [self.path / "state" / f"rolling_{i}.safetensors" for i in (0, 1)]
+        oldest = min(slots, key=lambda p: p.stat().st_mtime_ns if p.exists() else -1)
+        header = {"step": state.step, "seconds": state.seconds, "every": state.every, "identities": self.identities}
+        if state.lanes:
+            header |= {"lanes": state.lanes, "retired": sorted(state.retired.items())}
+        storage.save_arrays(oldest, state.arrays, header)
+
+    def states(self) -> list[State]:
+        """Return the states for resuming, newest first; damaged ones are left out with a warning."""
+        states = []
+        for path in sorted((self.path / "state").glob("rolling_*.safetensors")):
+            try:
+                arrays, header = storage.load_arrays(path)
+            except DamagedError as error:
+                warnings.warn(f"{error}; going back to the one before", stacklevel=2)
+                continue
+            if header.get("identities") != self.identities:
+                raise DamagedError(f"{path} belongs to another experiment")
+            retired = {int(m): int(s) for m, s in header.get("retired", [])}
+            step, seconds, every = int(header["step"]), float(header["seconds"]), int(header["every"])
+            states.append(State(step, seconds, every, arrays, header.get("lanes", []), retired))
+        return sorted(states, key=lambda state: -state.step)
+
+    # -- results ------------------------------------------------------------------------------------------
+
+    @property
+    def tags(self) -> list[str]:
+        """The run's tags, sorted."""
+        path = self.path / "tags.json"
+        tags = storage.read_json(path) if path.exists() else []
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise DamagedError(f"{path} is damaged: it is not a list of tags")
+        return sorted(tags)
+
+    def set_tags(self, tags: Sequence[str]) -> None:
+        """Replace the run's tags."""
+        storage.write_json(self.path / "tags.json", sorted(set(tags)))
+
+    def curves(self, member: int = 0) -> dict[str, np.ndarray]:
+        """Return one member's metrics as arrays by column."""
+        frame = self.metrics.filter(pl.col("member") == member).sort("step")
+        return {name: frame[name].to_numpy() for name in frame.columns if name != "member"}
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run's status and results as one JSON object; of an ensemble, lists over members."""
+        status = self.status
+        members = status.members
+        one: dict[str, Any] = {
+            "run": self.name,
+            "path": str(self.path),
+            "status": status.state,
+            "reason": status.reason,
+            "steps": status.step,
+            "seconds": round(status.seconds, 3),
+        }
+        keys = ("memorised_step", "grokked_step", "censored", "train_accuracy", "test_accuracy", "train_loss")
+        for key in (*keys, "test_loss", "weights_sha256", "seed"):
+            values = [m.get(key) for m in members] or [None] * self.n_members
+            one[key] = values if self.n_members > 1 else values[0]
+        if any("operations" in m for m in members):
+            one["operations"] = [m["operations"] for m in members] if self.n_members > 1 else members[0]["operations"]
+        one["definition"] = grokking.DEFINITION
+        one["criterion"] = self._criterion
+        one["tags"] = self.tags
+        return one
+
+    @property
+    def _criterion(self) -> str:
+        """The criterion of grokking, without reading the experiment as a whole."""
+        try:
+            return str(self._description[0]["experiment"]["evaluation"]["criterion"])
+        except (IndexError, KeyError, TypeError):
+            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it names no criterion") from None
+
+    def to_json(self) -> str:
+        """`summary()` on one line."""
+        return json.dumps(self.summary())
+
+
+def _write_members(path: Path, experiments: Sequence[Experiment]) -> None:
+    members = [{"identity": e.identity, "experiment": e.to_dict()} for e in experiments]
+    storage.write_json(path / "experiment.json", {"format": 1, "members": members})

@@ -1,0 +1,408 @@
+"""A sweep's folder: what it trains, and one table of what its members did.
+
+sweep.json                what was asked for: keys with their values, points, members with seed, identity and pack
+packs/NAME/               one run each, trained as an ensemble
+table.parquet             one row per member
+curves.parquet            thinned curves of every member
+failures.json             packs that could not be trained, and why
+progress/, workers.log    what workers report while they train
+
+Table and curves are derived from the packs, and can be written again at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.errors import DamagedError, InputError
+from groklab.experiment import Experiment, Start, read
+from groklab.grokking import PHASES, learning_phase
+from groklab.store import Run, Status, locks, storage, thin
+from groklab.sweeps._packing import Packing
+from groklab.sweeps._plan import Plan, with_start
+from groklab.training import run_name
+
+FORMAT = 1
+#: Statuses of members whose training is over.
+ENDED = ("finished", "diverged")
+#: About how many points of a member's curves are kept.
+CURVE_POINTS = 200
+LAST = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "weight_norm")
+CURVES = LAST[:4]
+#: Columns of the table besides the grid's keys, which follow `seed`. `reason`: why the member ended or failed;
+#: `phase_reason`: why its phase is undefined, censored or doubtful.
+SCHEMA: dict[str, Any] = {
+    "member": pl.Int32,
+    "point": pl.Int32,
+    "seed": pl.Int64,
+    "identity": pl.String,
+    "pack": pl.String,
+    "status": pl.String,
+    "reason": pl.String,
+    "steps": pl.Int64,
+    "seconds": pl.Float64,
+    **dict.fromkeys(("memorised_step", "grokked_step", "train_step", "test_step"), pl.Int64),
+    "phase": pl.String,
+    "censored": pl.Boolean,
+    "phase_reason": pl.String,
+    **dict.fromkeys((*LAST, "best_test_accuracy"), pl.Float32),
+}
+CURVE_SCHEMA: dict[str, Any] = {"member": pl.Int32, "step": pl.Int64, **dict.fromkeys(CURVES, pl.Float32)}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PackFolder:
+    """A pack on disk: the folder of its run, its members by number, and the file where its worker reports progress."""
+
+    path: Path
+    members: tuple[int, ...]
+    progress: Path
+
+
+class Sweep:
+    """A sweep on disk: its grid, its members and their results.
+
+    Table and curves are read from their files, or from the packs where those are missing or damaged.
+
+    Raises:
+        InputError: the folder is not a sweep; DamagedError: its description is damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).resolve()
+        if not (self.path / "sweep.json").is_file():
+            raise InputError(f"{self.path} is not a sweep: it holds no sweep.json")
+        content = storage.read_json(self.path / "sweep.json")
+        try:
+            self.description: dict[str, Any] = dict(content)
+            self.keys: dict[str, list[Any]] = dict(content["keys"])
+            self.points: list[dict[str, Any]] = list(content["points"])
+            self.members: list[dict[str, Any]] = [dict(m) for m in content["members"]]
+            names = [str(p["name"]) for p in content["packs"]]
+            of_packs = [tuple(int(m) for m in p["members"]) for p in content["packs"]]
+        except (KeyError, TypeError, ValueError):
+            raise DamagedError(f"{self.path / 'sweep.json'} is damaged: it lists no members and packs") from None
+        self._of_points: dict[int, Experiment] = {}
+        self._starts: dict[Start, Start] = {}
+        self.packs = [
+            PackFolder(self.path / "packs" / name, members, self.path / "progress" / f"{name}.json")
+            for name, members in zip(names, of_packs, strict=True)
+        ]
+
+    @classmethod
+    def create(cls, path: Path, plan: Plan, packing: Packing) -> Sweep:
+        """Write a new sweep's description; the folder is a sweep once this has been done."""
+        pack_of = {m: number for number, pack in enumerate(packing.packs) for m in pack.members}
+        members = [
+            {"point": point, "seed": e.seed, "identity": identity, "pack": pack_of[number]}
+            for number, (point, e, identity) in enumerate(
+                zip(plan.member_points, plan.experiments, plan.identities, strict=True)
+            )
+        ]
+        packs = [
+            {"name": run_name([plan.experiments[m] for m in pack.members]), "members": list(pack.members)}
+            for pack in packing.packs
+        ]
+        content = {
+            "format": FORMAT,
+            "base": plan.base,
+            "overrides": plan.overrides,
+            "keys": plan.keys,
+            "points": plan.points,
+            "packing": packing.description,
+            "packs": packs,
+            "members": members,
+        }
+        storage.write_json(path / "sweep.json", content)
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"Sweep({self.name!r}, {self.n_members} members, {self.status})"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def n_members(self) -> int:
+        """How many members there are: points times seeds."""
+        return len(self.members)
+
+    @property
+    def packing(self) -> str:
+        """How the members are packed, and why, in one sentence."""
+        return str(self.description["packing"])
+
+    def experiment(self, member: int) -> Experiment:
+        """Return a member's experiment; raises InputError for one that does not exist."""
+        self._check(member)
+        return self._experiments([member])[0]
+
+    def run(self, member: int) -> tuple[Run, int]:
+        """Return the run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
+        self._check(member)
+        its_pack = self.packs[self.members[member]["pack"]]
+        return Run(its_pack.path), its_pack.members.index(member)
+
+    def _check(self, member: int) -> None:
+        if not 0 <= member < self.n_members:
+            raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
+
+    def experiments_of(self, pack: int) -> list[Experiment]:
+        """Return the experiments of a pack's members, in the pack's order."""
+        experiments = self._experiments(self.packs[pack].members)
+        if run_name(experiments) != self.packs[pack].path.name:
+            raise InputError(
+                f"{self.path.name} was planned from another description: a plug-in, a task's file or this program "
+                "has changed since; start a new sweep with --name"
+            )
+        return experiments
+
+    def _experiments(self, members: Sequence[int]) -> list[Experiment]:
+        experiments = []
+        for number in members:
+            member = self.members[number]
+            point = int(member["point"])
+            if point not in self._of_points:
+                overrides = {**self.description["overrides"], **self.points[point]}
+                made = read(self.description["base"], overrides)
+                self._of_points[point] = with_start(made, self._starts, self.path.parent.parent)
+            experiments.append(replace(self._of_points[point], seed=int(member["seed"])))
+        return experiments
+
+    @property
+    def stop_file(self) -> Path:
+        """The file that asks workers to stop."""
+        return self.path / "stop"
+
+    @property
+    def stopping(self) -> bool:
+        """Whether workers were asked to stop, or the sweep was removed."""
+        return self.stop_file.exists() or not (self.path / "sweep.json").exists()
+
+    def failures(self) -> dict[str, str]:
+        """Return why packs failed, by the name of their run."""
+        path = self.path / "failures.json"
+        try:
+            return {str(k): str(v) for k, v in dict(storage.read_json(path)).items()} if path.exists() else {}
+        except (DamagedError, TypeError, ValueError):
+            return {}  # they are tried again, and fail again
+
+    @cached_property
+    def _records(self) -> SweepRecords:
+        return SweepRecords(self)
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """One row per member: point, seed, one column for each key, status, steps, phase, losses and accuracies."""
+        table = read_table(self.path / "table.parquet", SCHEMA)
+        return table_of(self, self._records.rows) if table is None else table
+
+    def curves(self, member: int | None = None) -> pl.DataFrame:
+        """Return columns member, step, losses and accuracies of one member or of all, thinned to some 200 steps."""
+        curves = read_table(self.path / "curves.parquet", CURVE_SCHEMA)
+        if curves is None:
+            curves = curves_of(self._records.curves)
+        if member is None:
+            return curves
+        self._check(member)
+        return curves.filter(pl.col("member") == member)
+
+    @property
+    def status(self) -> str:
+        """'running', 'interrupted', 'finished', or 'failed' where no member could be trained."""
+        if locks.holder(self.path) is not None:
+            return "running"
+        states = set(self.table["status"])
+        if states == {"failed"}:
+            return "failed"
+        return "finished" if states <= {*ENDED, "failed"} else "interrupted"
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts of members that finished, diverged and failed, and of each phase, as JSON values."""
+        rows = self.table
+        counts = dict(rows["status"].value_counts().iter_rows())
+        ended = rows.filter(pl.col("status").is_in(ENDED))
+        phases = dict(ended["phase"].value_counts().iter_rows())
+        reasons = rows.filter(pl.col("status") == "failed")["reason"].unique().sort().to_list()
+        return {
+            "sweep": self.name,
+            "path": str(self.path),
+            "status": self.status,
+            "members": self.n_members,
+            "finished": counts.get("finished", 0) + counts.get("diverged", 0),
+            "diverged": counts.get("diverged", 0),
+            "failed": counts.get("failed", 0),
+            "phases": {phase: phases.get(phase, 0) for phase in PHASES},
+            "steps": int(rows["steps"].sum()),
+            "seconds": round(float(rows["seconds"].sum()), 3),
+            "keys": self.keys,
+            "packs": len(self.packs),
+            "packing": self.packing,
+            "failures": reasons,
+        }
+
+
+def empty_rows(sweep: Sweep) -> list[Row]:
+    """Return the rows of a sweep before anything is trained."""
+    rows = []
+    for number, member in enumerate(sweep.members):
+        row: Row = dict.fromkeys(SCHEMA)
+        row |= {"member": number, "status": "pending", **{k: member[k] for k in ("point", "seed", "identity")}}
+        rows.append(row | {"pack": sweep.packs[member["pack"]].path.name})
+    return rows
+
+
+def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
+    """Return a pack's results, one row per member (without the grid's keys), and the members' thinned curves.
+
+    Raises:
+        InputError: the pack has no run; DamagedError: its run is damaged.
+    """
+    pack = sweep.packs[number]
+    run = Run(pack.path)
+    status = run.status
+    ended = status.state in ENDED
+    curves = run.metrics.partition_by("member", as_dict=True)
+    budgets = [e.budget.steps for e in run.experiments]
+    rows, thinned = [], []
+    for place, member in enumerate(pack.members):
+        known = status.members[place] if place < len(status.members) else {}
+        own = curves.get((place,), run.metrics.clear()).sort("step")
+        row = _row(known, own, budgets[place])
+        row["seconds"] = status.seconds / len(pack.members)
+        if ended:
+            row["status"] = "diverged" if known.get("diverged") else "finished"
+            row["reason"] = _reason(known, row, status)
+        else:
+            row["status"] = "running" if locks.holder(pack.path) is not None else "interrupted"
+        rows.append(row | {"member": member})
+        kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
+        # of float64 runs too: these curves are only drawn
+        thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(pl.Schema(CURVE_SCHEMA)))
+    return rows, pl.concat(thinned)
+
+
+def _row(known: dict[str, Any], own: pl.DataFrame, budget: int) -> Row:
+    steps = own["step"].to_numpy()
+    if not len(steps):
+        return {"steps": 0}  # it has begun, and saved nothing yet
+    # a loss that is not finite ends a member, whatever its accuracy is counted as
+    finite = np.isfinite(own["train_loss"].to_numpy())
+    accuracies = (np.where(finite, own[f"{s}_accuracy"].to_numpy(), np.nan) for s in ("train", "test"))
+    phase = learning_phase(steps, *accuracies, budget=budget)
+    row: Row = {"steps": known.get("steps", int(steps[-1]))}
+    row |= {name: known.get(name) for name in ("memorised_step", "grokked_step")}
+    row |= {name: getattr(phase, name) for name in ("train_step", "test_step", "phase", "censored")}
+    row["phase_reason"] = phase.reason
+    last = own.tail(1).to_dicts()[0]
+    # of all evaluations: the kept curves may miss the highest one
+    best = own.filter(pl.col("test_accuracy").is_finite())["test_accuracy"].max()
+    values: Row = {**{name: last.get(name) for name in LAST}, "best_test_accuracy": best}
+    return row | {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
+
+
+def _reason(known: dict[str, Any], row: Row, status: Status) -> str | None:
+    if known.get("diverged"):
+        return "diverged"
+    if row["steps"] < status.step:
+        return "grokked"
+    reason = status.reason
+    # in a pack whose last member diverged, the others had ended before
+    return "grokked" if reason == "diverged" else reason
+
+
+def table_of(sweep: Sweep, rows: Sequence[Row]) -> pl.DataFrame:
+    """Return rows as a frame, with one column for each key of the grid."""
+    frame = pl.DataFrame([{k: row.get(k) for k in SCHEMA} for row in rows], schema=SCHEMA)
+    keys = [
+        pl.Series(key, _column([sweep.points[row["point"]][key] for row in rows]), strict=False)
+        for key in sweep.keys
+        if key not in SCHEMA
+    ]
+    place = frame.columns.index("seed") + 1
+    return frame.select(*frame.columns[:place], *keys, *frame.columns[place:])
+
+
+def curves_of(packs: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
+    """Return the curves of all packs in one frame."""
+    return pl.concat([pl.DataFrame(schema=CURVE_SCHEMA), *packs.values()]).sort("member", "step")
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Values of one type: numbers, strings or booleans as they are, anything mixed or nested as JSON."""
+    for kinds in ((bool,), (int,), (int, float), (str,)):
+        if all(v is None or type(v) in kinds for v in values):
+            return [float(v) if v is not None and kinds == (int, float) else v for v in values]
+    return [None if v is None else json.dumps(v) for v in values]
+
+
+def read_table(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
+    """Read a table of a sweep; None where it is missing, damaged or lacks columns, and is built again."""
+    try:
+        frame = storage.read_table(path)
+    except (DamagedError, OSError):
+        return None
+    return frame if schema.keys() <= set(frame.columns) else None
+
+
+class SweepRecords:
+    """The rows and curves of all members, read from the packs, and the files that hold them."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self.rows = empty_rows(sweep)
+        self.curves: dict[int, pl.DataFrame] = {}
+        self.failures = sweep.failures()
+        self.written_at = 0.0
+        for number, pack in enumerate(sweep.packs):
+            if (pack.path / "experiment.json").is_file():
+                with contextlib.suppress(InputError, OSError):
+                    self.take(number)
+            if pack.path.name in self.failures and not self.is_done(number):
+                self.fail(number, self.failures[pack.path.name])
+
+    def take(self, number: int) -> None:
+        """Read a pack; raises InputError where it has no run, DamagedError where its run is damaged."""
+        rows, self.curves[number] = rows_of_pack(self.sweep, number)
+        for row in rows:
+            self.rows[row["member"]] |= row
+
+    def is_done(self, number: int) -> bool:
+        """Return whether all of a pack's members have been trained to their end."""
+        return all(self.rows[m]["status"] in ENDED for m in self.sweep.packs[number].members)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Record that a pack could not be trained."""
+        pack = self.sweep.packs[number]
+        for member in pack.members:
+            self.rows[member] |= {"status": "failed", "reason": reason}
+        self.failures[pack.path.name] = reason
+
+    def forget_failures(self) -> None:
+        """Let packs that failed be tried again."""
+        for row in self.rows:
+            if row["status"] == "failed":
+                row |= {"status": "pending", "reason": None}
+        self.failures = {}
+
+    def write(self) -> None:
+        """Write table, curves and failures."""
+        path = self.sweep.path
+        storage.write_json(path / "failures.json", self.failures)
+        storage.write_table(path / "curves.parquet", curves_of(self.curves))
+        storage.write_table(path / "table.parquet", table_of(self.sweep, self.rows))
+        self.written_at = time.monotonic()

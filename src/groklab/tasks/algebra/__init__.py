@@ -1,5 +1,0 @@
-"""What algebra says of an operation on two numbers mod p, and which operations of a paper it resembles."""
-
-from groklab.tasks.algebra.facts import algebra_of
-
-__all__ = ["algebra_of"]

@@ -1,0 +1,342 @@
+"""Drives a learner: evaluate, record, checkpoint, stop, resume."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from groklab.errors import DamagedError, InputError, Interrupted
+from groklab.experiment import Experiment
+from groklab.lazy import jax
+from groklab.learners import MAX_RECORDS, CannotContinueError, Span
+from groklab.store import Run, State, locks, storage
+from groklab.text import jsonable
+from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
+from groklab.training._lanes import Lanes, check_weights
+from groklab.training._online import OnlineMeasures
+from groklab.training._records import Progress, Records, View
+from groklab.training.interrupts import ctrl_c, out_of_time
+
+#: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is noticed.
+CHUNK_SECONDS = 0.4
+#: Stops that depend on metrics are looked for only at multiples of this many evaluations, so that where a run
+#: stops does not depend on the machine's speed.
+STOP_EVALUATIONS = 50
+DIVERGED_EVALUATIONS = MAX_RECORDS
+
+
+#: Gives the weights that each member starts from, or None for fresh ones; asked only at step 0.
+StartWeights = Callable[[], list[dict[str, np.ndarray]] | None]
+
+
+def drive(
+    run: Run,
+    view: View | None = None,
+    start: StartWeights = lambda: None,
+    experiments: Sequence[Experiment] | None = None,
+) -> Run:
+    """Train a run from its last state to its budget, keeping everything on disk.
+
+    Args:
+        experiments: the run's experiments with another budget; None: those of the run.
+
+    Raises:
+        InputError: if another process holds the run, or the disk is full.
+        Interrupted: on Ctrl-C. In each case what is on disk is complete, and `resume` goes on to the same bits.
+    """
+    with locks.locked(run.path) as lock, ctrl_c() as stop_requested:
+        for folder in (run.path, run.path / "checkpoints", run.path / "state"):
+            storage.sweep(folder)
+        try:
+            training = _Training(run, lock, make_ensemble(experiments or run.experiments), view, start)
+            # not before all that may be refused
+            if experiments is not None:
+                run.write_experiments(experiments)
+            training.go(stop_requested)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise InputError(f"{run.name} does not fit into the memory of {jax.devices()[0].device_kind}") from None
+    return run
+
+
+def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None:
+    """Raise InputError for what training would refuse, before its run is made."""
+    lanes = ensemble.blocks()[0]
+    program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
+    keys, hyperparameters = ensemble.keys(lanes), ensemble.hyperparameters(lanes)
+    state = program.template(keys, hyperparameters)
+    program.check(keys, hyperparameters, lambda: ensemble.raw_data(lanes))
+    if start is not None:
+        check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
+    measures = OnlineMeasures(ensemble, 1)
+    if measures.names:
+        fresh = program.init(keys, hyperparameters)
+        measures.check({name: np.asarray(leaf[0]) for name, leaf in fresh["weights"].items()})
+
+
+class _Training:
+    def __init__(self, run: Run, lock: locks.Lock, ensemble: Ensemble, view: View | None, start: StartWeights) -> None:
+        self.run, self.lock, self.ensemble, self.view = run, lock, ensemble, view
+        e = ensemble.experiments[0]
+        self.budget, self.checkpoints, self.criterion = e.budget, e.checkpoints, e.evaluation.criterion
+        default = default_every(e, ensemble.tasks[0])
+        self.every = e.evaluation.every or default
+        self.cadence = max(self.every, default)
+        self.measures = OnlineMeasures(ensemble, self.every)
+        self.lanes = Lanes(ensemble)
+        self.records = Records(self.lanes.program.metrics, ensemble.n_members)
+        self.step, self.seconds, self.rate, self.shown_rate, self.saved_at = 0, 0.0, 0.0, 0.0, time.monotonic()
+        self._restore(start)
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def go(self, stop_requested: Callable[[], bool]) -> None:
+        try:
+            self._go(stop_requested)
+        except InputError as error:
+            if self.lock.mine():
+                with contextlib.suppress(InputError, OSError):
+                    if isinstance(error, CannotContinueError) and len(self.records.steps):
+                        self._save("interrupted", str(error))
+                    self.run.write_status(state="interrupted", reason=str(error))
+            raise
+
+    def _go(self, stop_requested: Callable[[], bool]) -> None:
+        self.run.write_status(state="running", reason=None, step=self.step)
+        self._show(compiling=True)
+        # asked before the first chunk, too: a killed process may have saved its last state and not its last status
+        self._retire()
+        reason = self._why_stop()
+        while reason is None:
+            self._chunk()
+            self._retire()
+            self._show()
+            reason = self._why_stop()
+            if stop_requested() and reason is None:
+                self._save("interrupted", "slice" if out_of_time() else "ctrl-c")
+                raise Interrupted(self.run.name)
+            if reason is None and time.monotonic() - self.saved_at > self.checkpoints.rolling_seconds:
+                self._save("running", None)
+        if reason == "steps" and self.step < self.budget.steps:
+            # the last leg ends between two evaluations; a longer budget will go on from before it
+            if self.step:
+                self._save("running", None)
+            self._advance(self.budget.steps)
+        if self.records.alive:
+            self._advance(self.step)
+        self._measure_due()
+        if not np.isfinite(self.records.last("train_loss")).any():
+            reason = "diverged"
+        self._keep_weights(self.step, self.lanes.weights())
+        self._save("diverged" if reason == "diverged" else "finished", reason)
+        self._show()
+
+    def _chunk(self) -> None:
+        goal = self._next_boundary()
+        evaluations = int(self.rate * CHUNK_SECONDS / self.every) if self.rate else 1
+        wish = (self.step // self.every + min(max(evaluations, 1), MAX_RECORDS)) * self.every
+        before, began = self.step, time.monotonic()
+        self._advance(min(goal, wish))
+        took = time.monotonic() - began
+        # the first chunk holds the compilation, and says nothing of the speed
+        if before != self.started_at:
+            self.rate = self.shown_rate = (self.step - before) / max(took, 1e-9)
+        elif self.step > before:
+            self.rate = max(self.rate, self.every / CHUNK_SECONDS)
+        began = time.monotonic()
+        self._keep_due()
+        self._measure_due()
+        self.seconds += took + time.monotonic() - began
+
+    def _advance(self, stop: int) -> None:
+        """Take all blocks to `stop` and append their records; stop == self.step measures without a step."""
+        rows = self.lanes.advance(self.step, stop, self.every)
+        first = self.step // self.every * self.every
+        later = first + self.every * np.arange(1, Span(self.step, stop, self.every).n_records)
+        self.records.append(np.array([self.step, *later], np.int64), rows)
+        self.step = stop
+
+    def _next_boundary(self) -> int:
+        """Return where a chunk must end: always at an evaluation.
+
+        A chunk that ended elsewhere would send some steps through another part of the compiled program, and so round
+        them otherwise.
+        """
+        ahead = bisect_right(self.keep, self.step + self.every - 1)
+        bounds = [s // self.every * self.every for s in (self.budget.steps, *self.keep[ahead : ahead + 1])]
+        strides = [DIVERGED_EVALUATIONS, *([STOP_EVALUATIONS] if self.budget.stop_when_grokked else [])]
+        strides = [n * self.every for n in strides] + ([self.measures.every] if self.measures.every else [])
+        bounds += [(self.step // stride + 1) * stride for stride in strides]
+        return min(bounds)
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    def _retire(self) -> None:
+        """Let members that are done stop.
+
+        This is decided at multiples of STOP_EVALUATIONS from records before this step, so that a resumed run takes the
+        same programs of the same widths, and ends in the same bits.
+        """
+        n = self.records.before(self.step)
+        if not self.budget.retire or not n or self.step % (STOP_EVALUATIONS * self.every):
+            return
+        memorised = self._reached("train_accuracy", ended=False, n=n, criterion=self.criterion)
+        grokked = self._reached("test_accuracy", ended=False, n=n)
+        lost = ~np.isfinite(self.records.metrics["train_loss"][n - 1])
+        done = []
+        for m in self.records.alive:
+            both = None if memorised[m] is None else grokked[m]
+            if lost[m] or (both is not None and self.step >= both + self.budget.extra_steps):
+                done.append(m)
+        if done:
+            # their last record is that of the weights that are kept
+            self._advance(self.step)
+            self.lanes.retire(done)
+            self.records.retired |= dict.fromkeys(done, self.step)
+
+    def _why_stop(self) -> str | None:
+        if not self.records.alive:
+            return "grokked"
+        n = self.records.before(self.step)
+        lost = n > 0 and not np.isfinite(self.records.metrics["train_loss"][n - 1]).any()
+        if lost and self.step % (DIVERGED_EVALUATIONS * self.every) == 0:
+            return "diverged"
+        if self.budget.stop_when_grokked and not self.budget.retire and not self.step % (STOP_EVALUATIONS * self.every):
+            grokked = self._reached("test_accuracy", ended=False, n=n)
+            if all(g is not None and self.step >= g + self.budget.extra_steps for g in grokked):
+                return "grokked"
+        if self.step + self.every > self.budget.steps:
+            return "steps"
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            return "seconds"
+        return None
+
+    def _reached(
+        self, metric: str, ended: bool, n: int | None = None, criterion: str | None = None
+    ) -> list[int | None]:
+        """Return the step at which each member met a criterion, by its first n records (None: all)."""
+        criterion = criterion or (self.criterion if metric == "test_accuracy" else "sustained_99")
+        return self.records.reached(metric, criterion, self.cadence, ended, n)
+
+    # -- disk ---------------------------------------------------------------------------------------------------
+
+    def _check_mine(self) -> None:
+        if not (self.run.path / "experiment.json").is_file():
+            raise InputError(f"the run {self.run.path} was removed while it was being trained")
+        self.lock.check()
+
+    def _save(self, status: str, reason: str | None) -> None:
+        self._check_mine()
+        # metrics first: a state on disk never runs ahead of them
+        self.run.write_metrics(self.records.frame())
+        measured = self.measures.frame()
+        if measured is not None:
+            self.run.write_measured(measured)
+        retired = self.records.retired
+        lanes = self.lanes.blocks if retired else []
+        self.run.write_state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
+        self.run.write_status(
+            state=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
+        )
+        self.saved_at = time.monotonic()
+
+    def _members(self, status: str) -> list[dict[str, Any]]:
+        ended = status in ("finished", "diverged")
+        memorised, grokked = (self._reached(f"{s}_accuracy", ended) for s in ("train", "test"))
+        weights = self.lanes.weights()
+        rows: list[dict[str, Any]] = []
+        ends = {k: self.records.last(k) for k in self.records.metrics}
+        for m, experiment in enumerate(self.ensemble.experiments):
+            last = {k: jsonable(v[m]) for k, v in ends.items()} | {"steps": self.records.retired.get(m, self.step)}
+            sha = storage.digest({k: v[m] for k, v in weights.items()})
+            seen = {"memorised_step": memorised[m], "grokked_step": grokked[m], "censored": grokked[m] is None}
+            diverged = not np.isfinite(ends["train_loss"][m])
+            rows.append({**seen, **last, "diverged": diverged, "weights_sha256": sha, "seed": experiment.seed})
+            names = self.ensemble.tasks[m].algebra.operations
+            if f"test_accuracy_op{len(names) - 1}" in ends:
+                rows[-1]["operations"] = [{"operation": n} | self._operation(i, m, ended) for i, n in enumerate(names)]
+        return rows
+
+    def _operation(self, i: int, m: int, ended: bool) -> dict[str, Any]:
+        """Return when a member memorised and grokked one operation of a mixture, and its last accuracy on it."""
+        steps = {}
+        for name, part, criterion in (("memorised", "train", "sustained_99"), ("grokked", "test", self.criterion)):
+            steps[f"{name}_step"] = self._reached(f"{part}_accuracy_op{i}", ended, criterion=criterion)[m]
+        return steps | {"test_accuracy": jsonable(self.records.last(f"test_accuracy_op{i}")[m])}
+
+    def _keep_due(self) -> None:
+        """Keep the weights of the checkpoints from here to the next evaluation."""
+        first = bisect_left(self.keep, self.step)
+        for step in self.keep[first : bisect_left(self.keep, self.step + self.every)]:
+            # between two evaluations by a side trip
+            weights = self.lanes.weights() if step == self.step else self.lanes.weights_at(self.step, step, self.every)
+            self._keep_weights(step, weights)
+
+    def _measure_due(self) -> None:
+        if self.measures.is_due(self.step):
+            self.measures.take(self.step, self.lanes.weights(), self.records.alive)
+
+    def _keep_weights(self, step: int, weights: dict[str, np.ndarray]) -> None:
+        self._check_mine()
+        self.run.write_checkpoint(step, weights)
+
+    def _restore(self, start: StartWeights) -> None:
+        saved, frame = self.run.states(), None
+        try:
+            frame = self.run.metrics
+        except DamagedError as error:
+            warnings.warn(str(error), stacklevel=5)
+        for state in saved:
+            if frame is not None and self._restore_metrics(frame, state):
+                self.lanes.restore(state.arrays, state.lanes)
+                self.step, self.seconds = state.step, state.seconds
+                self._restore_measures()
+                break
+        else:
+            only_ends = saved and all(state.step % self.every for state in saved)
+            if frame is not None and not only_ends and self._was_saved():
+                warnings.warn(f"{self.run.name}: no complete state is left; training again from step 0", stacklevel=5)
+            self.lanes.begin(start())
+        self.started_at = self.step
+        self.keep = self.checkpoints.steps_until(self.budget.steps, self.every)
+        if self.step == 0:
+            self._keep_due()
+        self._measure_due()
+
+    def _was_saved(self) -> bool:
+        try:
+            return bool(self.run.status.step or list(self.run.path.glob("state/*.safetensors")))
+        except DamagedError:
+            return True
+
+    def _restore_measures(self) -> None:
+        try:
+            self.measures.restore(self.run.measured, self.step)
+        except DamagedError as error:
+            warnings.warn(f"{error}; what was measured before step {self.step:,} is lost", stacklevel=6)
+
+    def _restore_metrics(self, frame: pl.DataFrame, state: State) -> bool:
+        """Take the records up to a state from those on disk; return whether they are there and the state fits."""
+        if self.every != state.every:
+            name = self.run.name
+            allowed = f"{name} is measured every {state.every} steps: keep that, or retrain it with --again"
+            raise InputError("evaluation.every", self.every, allowed)
+        if state.step % self.every and state.step != self.budget.steps:
+            # the end of a shorter budget, between two evaluations
+            return False
+        return self.records.restore(frame, state.step, self.every, state.retired)
+
+    def _show(self, compiling: bool = False) -> None:
+        if self.view is None:
+            return
+        speed, records = (self.seconds, self.shown_rate, compiling), (self.records.steps, self.records.metrics)
+        reached = [self._reached(f"{s}_accuracy", False) for s in ("train", "test")]
+        self.view(Progress(self.run.name, self.step, self.budget.steps, *speed, *records, *reached))
