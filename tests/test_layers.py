@@ -88,7 +88,8 @@ def test_every_door_opens() -> None:
     """What a door lists is there."""
     packages = [path.parent.name for path in SOURCE.glob("*/__init__.pyi")]
     for door in (groklab, *(importlib.import_module(f"groklab.{name}") for name in packages)):
-        assert door.__all__ and all(getattr(door, name) is not None for name in door.__all__)
+        assert door.__all__
+        assert all(getattr(door, name) is not None for name in door.__all__)
 
 
 def test_one_module_imports_jax() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.measures.models import NETWORKS, Model, case, made
 
 import groklab as gl
-from groklab.measures import NamedTable, default_rule
+from groklab.measures import NamedTable, default_rule, find_frequencies
 from groklab.measures._logit_parts import ROWS
 from groklab.measures._registry import cell
 from groklab.tasks import Arithmetic, Mixture
@@ -65,7 +65,7 @@ def test_the_default_rule_of_a_mixture_reads_what_its_operations_share() -> None
     given = take("progress", model, train, frequencies=own["furuta"])
     np.testing.assert_array_equal(take("progress", model, train)["restricted_loss"], given["restricted_loss"])
     with pytest.raises(gl.InputError, match="a mixture needs one of embedding, furuta, furuta_union"):
-        gl.measures.frequencies.find_frequencies(model.weights, model.task, model.network, "neurons")
+        find_frequencies(model.weights, model.task, model.network, "neurons")
     with pytest.raises(gl.InputError, match="to no operation of"):
         default_rule(Mixture(p=P, expressions=("x*y", "x*y + x")).build())
 

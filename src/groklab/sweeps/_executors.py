@@ -91,7 +91,7 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
 @contextlib.contextmanager
 def _processes(count: int, folder: Path) -> Iterator[str]:
     """Start a cluster of worker processes and give its address; they write to workers.log in the folder."""
-    program = Path(__file__).with_name("local_cluster.py")
+    program = Path(__file__).with_name("_local_cluster.py")
     with open(folder / "workers.log", "a", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", str(program), str(count)],

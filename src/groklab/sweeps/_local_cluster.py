@@ -1,4 +1,4 @@
-"""A dask cluster of this machine, as a program of its own: `python -P local_cluster.py WORKERS`.
+"""A dask cluster of this machine, as a program of its own: `python -P _local_cluster.py WORKERS`.
 
 It prints its scheduler's address on standard output and ends, with all workers, as soon as its standard input does,
 even if the process that started it was killed. As a program of its own it needs no `if __name__ == "__main__"` in the
