@@ -6,6 +6,7 @@ from ._curves import accuracy_overlay as accuracy_overlay
 from ._curves import machine_sizes as machine_sizes
 from ._curves import mean_at as mean_at
 from ._curves import norms as norms
+from ._curves import operation_curves as operation_curves
 from ._curves import training_curves as training_curves
 from ._embedding import embedding_planes as embedding_planes
 from ._embedding import embedding_spectrum as embedding_spectrum
@@ -18,7 +19,6 @@ from ._features import feature_matrices as feature_matrices
 from ._heatmaps import components_2d as components_2d
 from ._heatmaps import input_maps as input_maps
 from ._neurons import neuron_clusters as neuron_clusters
-from ._operations import operation_curves as operation_curves
 from ._parts import logit_parts as logit_parts
 from ._phase_diagram import COLOURS as COLOURS
 from ._phase_diagram import ON as ON

@@ -1,18 +1,49 @@
-"""The page of several runs beside each other."""
+"""The page of several runs beside each other, and writing the page of one run or several."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
+from groklab.errors import InputError
 from groklab.figures import RunContext, accuracy_overlay
 from groklab.report import _settings as settings
 from groklab.report import _story as story
-from groklab.report._html import Page, Part, Picture, Table, picture
-from groklab.report._run_page import notes
-from groklab.store import Run
+from groklab.report._html import Page, Part, Picture, Table, picture, render_page
+from groklab.report._run_page import notes, run_page
+from groklab.store import Run, storage
 from groklab.text import listed, percent
+
+
+def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
+    """Write the page of one run, or of several beside each other, and return its path.
+
+    The page needs no network and no other file.
+
+    Args:
+        runs: one run, or those to compare.
+        out: the file, or a folder for it; by default `report.html` in the run's folder, or, for several runs,
+            `compare-….html` beside their folders.
+
+    Raises:
+        InputError: for no runs.
+        DamagedError: for a run that cannot be read at all.
+    """
+    if not runs:
+        raise InputError("a report needs at least one run")
+    several = len(runs) > 1
+    key = hashlib.sha256("\n".join(run.name for run in runs).encode()).hexdigest()[:8]
+    name = f"compare-{key}.html" if several else "report.html"
+    path = (runs[0].path.parent if several else runs[0].path) / name
+    if out is not None:
+        path = Path(out).expanduser()
+        path = path / name if path.is_dir() else path
+    page = comparison_page(runs) if several else run_page(runs[0])
+    storage.atomic_write(path, render_page(page).encode())
+    return path
 
 
 def comparison_page(runs: Sequence[Run]) -> Page:
