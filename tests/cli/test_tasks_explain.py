@@ -81,7 +81,9 @@ def test_the_list_for_people_has_its_families(program: Any) -> None:
 
 def test_what_is_said_of_the_quadratic(program: Any) -> None:
     found = as_json(program, "tasks", "explain", "x**2+x*y+y**2", "--p", "97", "--seeds", "3")
-    assert found == json.loads(json.dumps(explain_task("x2_xy_y2", seeds=3))) | {"expression": "x**2+x*y+y**2"}
+    assert found == json.loads(json.dumps(explain_task("x2_xy_y2", seeds=3).to_dict())) | {
+        "expression": "x**2+x*y+y**2"
+    }
     assert (found["formula"], found["operation"], found["p"]) == ("x^2 + x*y + y^2", "x2_xy_y2", 97)
     assert found["algebra"]["field"]["text"] == "(x + 36*y)*(x - 35*y)"
     assert found["labels"]["largest_count"] == 193
@@ -152,42 +154,40 @@ def test_what_cannot_be_explained(program: Any, arguments: list[str], message: s
 
 def test_an_operation_resembles_those_that_share_most() -> None:
     found = explain_task("x^3 + 2*x*y", seeds=1)
-    first = found["resembles"][0]
-    assert (first["operation"], first["shared"], first["differs"]) == ("x3_xy", 11, [])
-    shared = [row["shared"] for row in found["resembles"]]
+    first = found.resembles[0]
+    assert (first.operation, first.shared, first.differs) == ("x3_xy", 11, [])
+    shared = [row.shared for row in found.resembles]
     assert shared == sorted(shared, reverse=True)
-    for row in found["resembles"]:
-        assert row["shared"] + len(row["differs"]) + len(row["unknown"]) == row["of"] == len(found["properties"])
-        assert {*row["differs"], *row["unknown"]} <= set(found["properties"])
+    for row in found.resembles:
+        assert row.shared + len(row.differs) + len(row.unknown) == row.of == len(found.properties)
+        assert {*row.differs, *row.unknown} <= set(found.properties)
         by_operation = tables.published_tables("furuta2024")["grokked"]["operations"]
-        assert row["published"]["by_fraction"] == by_operation[row["operation"]]
+        assert row.published["by_fraction"] == by_operation[row.operation]
 
 
 def test_what_resembles_is_another_operation() -> None:
     for expression in ("add", "y + x"):
         found = explain_task(expression, seeds=1, most=35)
-        assert len(found["resembles"]) == 34
-        assert "add" not in [row["operation"] for row in found["resembles"]]
-    assert explain_task("y + x", seeds=1)["same_answers"] == ["add"]
-    assert explain_task("add", seeds=1)["same_answers"] == []
+        assert len(found.resembles) == 34
+        assert "add" not in [row.operation for row in found.resembles]
+    assert explain_task("y + x", seeds=1).same_answers == ["add"]
+    assert explain_task("add", seeds=1).same_answers == []
     # x^5 is x mod 5
-    assert explain_task("x5_y5", 5, frac_train=0.5, seeds=1)["same_answers"] == ["add", "x_plus_y_power_5"]
+    assert explain_task("x5_y5", 5, frac_train=0.5, seeds=1).same_answers == ["add", "x_plus_y_power_5"]
 
 
 def test_what_cannot_be_told_is_not_shared() -> None:
-    rows = explain_task("x/y", seeds=1)["resembles"]
-    assert all({"total degree", "factors over the integers", "factors mod p"} <= set(row["unknown"]) for row in rows)
-    assert rows[0]["operation"] in ("xy_y", "xy_m_y")
-    rows = explain_task("x + 5*y", 96, seeds=1)["resembles"]
-    assert all({"a product g(x)*h(y) + c", "factors mod p"} == set(row["unknown"]) for row in rows)
+    rows = explain_task("x/y", seeds=1).resembles
+    assert all({"total degree", "factors over the integers", "factors mod p"} <= set(row.unknown) for row in rows)
+    assert rows[0].operation in ("xy_y", "xy_m_y")
+    rows = explain_task("x + 5*y", 96, seeds=1).resembles
+    assert all({"a product g(x)*h(y) + c", "factors mod p"} == set(row.unknown) for row in rows)
 
 
 def test_the_modulus_changes_what_resembles() -> None:
     def renamed(p: int) -> bool:
-        first = next(
-            r for r in explain_task("x^3 + 5*y^3", p, seeds=1, most=35)["resembles"] if r["operation"] == "add"
-        )
-        return "addition or multiplication renamed" not in first["differs"]
+        first = next(r for r in explain_task("x^3 + 5*y^3", p, seeds=1, most=35).resembles if r.operation == "add")
+        return "addition or multiplication renamed" not in first.differs
 
     assert renamed(59)
     assert not renamed(97)
@@ -235,16 +235,16 @@ ROWS = [
 def test_what_was_measured_here_is_told_apart_from_what_was_published(content: Any, tmp_path: Path) -> None:
     table = tmp_path / "table.json"
     assert tables.measured_rows(table) == []
-    assert explain_task("x2_xy_y2", seeds=1, table=table)["measured"] == []
+    assert explain_task("x2_xy_y2", seeds=1, table=table).measured == []
     table.write_text(json.dumps(content))
     found = explain_task("x2_xy_y2", seeds=1, table=table)
-    assert [row["frac_train"] for row in found["measured"]] == [0.3, 0.5]
-    assert measured(found["measured"]) == (
+    assert [row["frac_train"] for row in found.measured] == [0.3, 0.5]
+    assert measured(found.measured) == (
         "1 of 3 grokked at 0.3 (best test accuracy 34.1%); 0 of 3 grokked at 0.5 (best test accuracy 56.0%) (p = 97)"
     )
-    assert found["published"]["by_fraction"]["0.3"] == 34
-    close = explain_task("x + 5*y", seeds=1, most=35, table=table)["resembles"]
-    assert [bool(row["measured"]) for row in close if row["operation"] in ("add", "subtract")] == [True, False]
+    assert found.published["by_fraction"]["0.3"] == 34
+    close = explain_task("x + 5*y", seeds=1, most=35, table=table).resembles
+    assert [bool(row.measured) for row in close if row.operation in ("add", "subtract")] == [True, False]
     assert measured([]) == "nothing yet"
 
 
@@ -259,7 +259,7 @@ def test_a_damaged_table_is_refused(content: str, tmp_path: Path) -> None:
 def test_small_moduli_can_be_explained() -> None:
     for p in (2, 3, 4, 5):
         for expression in ("x + y", "x*y", "x^2 + x*y", "(x + y)^3", "y", "x/y"):
-            found = explain_task(expression, p, frac_train=0.5, seeds=2)
+            found = explain_task(expression, p, frac_train=0.5, seeds=2).to_dict()
             assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 

@@ -9,15 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groklab.tasks import FURUTA_OPERATIONS, OPERATIONS, Arithmetic, algebra_of, over_field, over_integers, parse, power
+from groklab.tasks import (
+    FURUTA_OPERATIONS,
+    OPERATIONS,
+    Arithmetic,
+    Facts,
+    algebra_of,
+    over_field,
+    over_integers,
+    parse,
+    power,
+)
 from groklab.tasks._algebra.factoring import NotFactored
-from groklab.tasks._algebra.forms import additive, linear_form, product, relabelled
+from groklab.tasks._algebra.forms import Parts, Relabelling, additive, linear_form, product, relabelled
+from groklab.tasks._residues import Power
 
 coefficients = st.integers(-9, 9)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def facts(text: str, p: int) -> dict:
+def facts(text: str, p: int) -> Facts:
     expression = parse(text)
     return algebra_of(expression, expression.table(p), p)
 
@@ -47,10 +58,10 @@ def polynomials(draw) -> str:
 def test_factors_multiply_to_the_formula(text: str, p: int) -> None:
     tree, table = parse(text).tree, parse(text).table(p)
     for found in (over_integers(tree), over_field(tree, p)):
-        np.testing.assert_array_equal(parse(f"{found['text']} + 0*x*y").table(p), table)
-        listed = "*".join([found["unit"], *(f"({f['polynomial']})^{f['multiplicity']}" for f in found["factors"])])
+        np.testing.assert_array_equal(parse(f"{found.text} + 0*x*y").table(p), table)
+        listed = "*".join([found.unit, *(f"({f.polynomial})^{f.multiplicity}" for f in found.factors)])
         np.testing.assert_array_equal(parse(f"{listed} + 0*x*y").table(p), table)
-        assert found["irreducible"] == (sum(f["multiplicity"] for f in found["factors"]) == 1)
+        assert found.irreducible == (sum(f.multiplicity for f in found.factors) == 1)
 
 
 def test_a_quadratic_mod_3_is_irreducible_where_no_two_lines_multiply_to_it() -> None:
@@ -66,7 +77,7 @@ def test_a_quadratic_mod_3_is_irreducible_where_no_two_lines_multiply_to_it() ->
     verdicts = []
     for a, b, c, d, e, f in quadratics:
         text = f"{a}*x^2 + {b}*x*y + {c}*y^2 + {d}*x + {e}*y + {f}"
-        verdicts.append(over_field(parse(text).tree, 3)["irreducible"])
+        verdicts.append(over_field(parse(text).tree, 3).irreducible)
         assert verdicts[-1] == ((a, b, c, d, e, f) not in reducible), text
     assert set(verdicts) == {True, False}
 
@@ -84,8 +95,8 @@ def test_a_quadratic_mod_3_is_irreducible_where_no_two_lines_multiply_to_it() ->
 )
 def test_what_is_irreducible_over_the_integers_may_factor_over_the_field(text: str, p: int, factors: set) -> None:
     found = facts(text, p)
-    assert found["integers"]["irreducible"]
-    assert {f["polynomial"] for f in found["field"]["factors"]} == factors
+    assert found.integers.irreducible
+    assert {f.polynomial for f in found.field.factors} == factors
 
 
 @pytest.mark.parametrize(
@@ -102,7 +113,7 @@ def test_what_is_irreducible_over_the_integers_may_factor_over_the_field(text: s
     ],
 )
 def test_factors_are_written_as_by_hand(text: str, written: str) -> None:
-    assert over_integers(parse(text).tree)["text"] == written
+    assert over_integers(parse(text).tree).text == written
 
 
 @pytest.mark.parametrize(
@@ -135,11 +146,11 @@ def test_a_function_of_one_form_is_found_with_its_form(p: int, seed: int) -> Non
         assert found is None
         return
     assert found is not None
-    a, b = found["coefficients"]
+    a, b = found.coefficients
     assert (a * v - b * u) % p == 0
     assert (a % p, b % p) != (0, 0)
-    assert found["values"] == len(np.unique(answer_of))
-    assert found["bijective"] == (len(np.unique(answer_of)) == p)
+    assert found.values == len(np.unique(answer_of))
+    assert found.bijective == (len(np.unique(answer_of)) == p)
     table[0, 0] = (table[0, 0] + 1) % p
     if p > 3:
         assert linear_form(table, p) is None
@@ -158,8 +169,8 @@ def test_a_function_of_one_form_is_found_with_its_form(p: int, seed: int) -> Non
     ],
 )
 def test_forms_are_written_with_small_multiples(text: str, p: int, form: str | None) -> None:
-    found = facts(text, p)["linear_form"]
-    assert (found and found["form"]) == form
+    found = facts(text, p).linear_form
+    assert (found and found.form) == form
 
 
 @given(st.sampled_from([5, 7, 31]), seeds)
@@ -170,13 +181,13 @@ def test_sums_and_products_are_found_and_nothing_near_them(p: int, seed: int) ->
     values = [p, len(np.unique(h))]
     total, times = (g[:, None] + h) % p, (g[:, None] * h + c) % p
     found = additive(total, p)
-    assert found == {"values": values, "bijective": [True, values[1] == p]}
+    assert found == Parts(values, [True, values[1] == p])
     assert product(total, p) is None
     if values[1] > 1:
         found = product(times, p)
         assert found is not None
-        assert found["constant"] % p == c
-        assert found["values"] == values
+        assert found.constant % p == c
+        assert found.values == values
         assert additive(times, p) is None
     for table in (total, times):
         table[0, 0] = (table[0, 0] + 1) % p
@@ -191,14 +202,14 @@ def test_addition_and_multiplication_are_known_by_other_names(p: int, seed: int)
     total = names[(g[:, None] + h) % p]
     found = relabelled(total, p)
     assert found is not None
-    assert found["of"] == "addition"
+    assert found.of == "addition"
     times = names[g[:, None] * h % p]
     found = relabelled(times, p)
     assert found is not None
-    assert found["of"] == "multiplication"
+    assert found.of == "multiplication"
     if p > 2:
-        assert found["zeros"] == [int(np.argmin(g)), int(np.argmin(h))]
-        assert found["zero"] == names[0]
+        assert found.zeros == [int(np.argmin(g)), int(np.argmin(h))]
+        assert found.zero == names[0]
         total[0, 0] = total[0, 1]
         times[g == 1, h == 1] = names[2]
         assert relabelled(total, p) is None
@@ -216,17 +227,16 @@ def test_a_latin_square_that_is_no_cyclic_group_is_not_addition() -> None:
 
 def test_division_is_multiplication_where_it_is_defined() -> None:
     found = facts("x/y", 13)
-    assert found["relabelled"] == {"of": "multiplication", "zeros": [0, None], "zero": 0, "undefined": [None, 0]}
-    assert found["product"]["constant"] == 0
-    assert found["one_to_one"] == [True, False]
+    assert found.relabelled == Relabelling("multiplication", [0, None], 0, [None, 0])
+    assert found.product.constant == 0
+    assert found.one_to_one == [True, False]
     task = Arithmetic(p=13, expression="multiply_non_zero", layout="a b").build()
     table = np.full((13, 13), -1, np.int64)
     table[tuple(task.inputs.T)] = task.targets
-    assert relabelled(table, 13) == {"of": "multiplication", "zeros": [None, None], "zero": None, "undefined": [0, 0]}
-    sums = {"of": "addition", "zeros": [None, None], "zero": None}
-    assert facts("x^-1 + 2*y", 13)["relabelled"] == {**sums, "undefined": [0, None]}
-    assert facts("3 - x^-1 + y^-5", 13)["relabelled"] == {**sums, "undefined": [0, 0]}
-    assert facts("x^-2 + y", 13)["relabelled"] is None
+    assert relabelled(table, 13) == Relabelling("multiplication", [None, None], None, [0, 0])
+    assert facts("x^-1 + 2*y", 13).relabelled == Relabelling("addition", [None, None], None, [0, None])
+    assert facts("3 - x^-1 + y^-5", 13).relabelled == Relabelling("addition", [None, None], None, [0, 0])
+    assert facts("x^-2 + y", 13).relabelled is None
 
 
 # --- the operations of Furuta et al. 2024 ----------------------------------------------------------------------------
@@ -242,7 +252,7 @@ CUBES = {"x3_y3", "x3_2y", "x3_m_2y", "x_plus_y_power_3", "x_minus_y_power_3"}
 )
 def test_which_are_addition_or_multiplication_in_disguise(p: int, addition: set[str]) -> None:
     def named(kind: str) -> set[str]:
-        return operations_that(p, lambda f: f["relabelled"] and f["relabelled"]["of"] == kind)
+        return operations_that(p, lambda f: f.relabelled and f.relabelled.of == kind)
 
     fifth = {"x_plus_y_power_5"} if p == 113 else set()
     assert named("addition") == addition | fifth
@@ -251,14 +261,14 @@ def test_which_are_addition_or_multiplication_in_disguise(p: int, addition: set[
 
 def test_families_are_what_their_names_say() -> None:
     group = {name: OPERATIONS[name].group for name in FURUTA_OPERATIONS}
-    of_x_and_y = operations_that(97, lambda f: f["linear_form"] and f["linear_form"]["form"] in ("x + y", "x - y"))
+    of_x_and_y = operations_that(97, lambda f: f.linear_form and f.linear_form.form in ("x + y", "x - y"))
     assert of_x_and_y == {n for n in group if group[n] == "factorizable"} | {"add", "subtract"}
-    sums = operations_that(97, lambda f: f["additive"])
+    sums = operations_that(97, lambda f: f.additive)
     assert sums == {n for n in group if group[n] in ("sums of powers", "univariate terms", "linear")} | {
         "add",
         "subtract",
     }
-    nothing = operations_that(97, lambda f: not (f["linear_form"] or f["additive"] or f["product"]))
+    nothing = operations_that(97, lambda f: not (f.linear_form or f.additive or f.product))
     assert nothing == {n for n in group if group[n] == "cross terms of degree n"}
 
 
@@ -272,41 +282,41 @@ def test_families_are_what_their_names_say() -> None:
 )
 def test_how_many_powers_there_are(p: int, counts: list[int]) -> None:
     found = [power(n, p) for n in range(2, 8)]
-    assert [f["values"] for f in found] == counts
-    assert [f["bijective"] for f in found] == [n == p for n in counts]
-    assert [1 + (p - 1) // f["gcd"] for f in found] == counts
+    assert [f.values for f in found] == counts
+    assert [f.bijective for f in found] == [n == p for n in counts]
+    assert [1 + (p - 1) // f.gcd for f in found] == counts
 
 
 def test_the_powers_that_occur() -> None:
     def exponents(text: str) -> list[int]:
-        return [f["exponent"] for f in facts(text, 97)["powers"]]
+        return [f.exponent for f in facts(text, 97).powers]
 
     assert exponents("(x + y)^5") == [5]
     assert exponents("x^3 + x*y^2 + y") == [2, 3]
     assert exponents("x*x + 2*x*y + y*y") == [2]
     assert exponents("x*y") == []
     assert exponents("x^-2*y") == [-2]
-    assert facts("x^999999999 + y", 97)["powers"][0]["values"] == power(999_999_999 % 96, 97)["values"]
+    assert facts("x^999999999 + y", 97).powers[0].values == power(999_999_999 % 96, 97).values
 
 
 def test_symmetry() -> None:
-    assert (facts("x*y", 97)["symmetric"], facts("x*y", 97)["antisymmetric"]) == (True, False)
-    assert (facts("(x - y)^3", 97)["symmetric"], facts("(x - y)^3", 97)["antisymmetric"]) == (False, True)
-    assert (facts("(x - y)^3", 2)["symmetric"], facts("(x - y)^3", 2)["antisymmetric"]) == (True, True)
-    assert facts("x^2 + y", 97)["one_to_one"] == [False, True]
+    assert (facts("x*y", 97).symmetric, facts("x*y", 97).antisymmetric) == (True, False)
+    assert (facts("(x - y)^3", 97).symmetric, facts("(x - y)^3", 97).antisymmetric) == (False, True)
+    assert (facts("(x - y)^3", 2).symmetric, facts("(x - y)^3", 2).antisymmetric) == (True, True)
+    assert facts("x^2 + y", 97).one_to_one == [False, True]
 
 
 def test_what_is_undefined_says_why_and_is_none() -> None:
     found = facts("x^2 + 3*y", 12)
-    assert set(found["undefined"]) == {"product", "field"}
-    assert all("12 is not a prime" in why for why in found["undefined"].values())
-    assert found["powers"] == [{"exponent": 2, "gcd": None, "values": 4, "bijective": False}]
+    assert set(found.undefined) == {"product", "field"}
+    assert all("12 is not a prime" in why for why in found.undefined.values())
+    assert found.powers == [Power(exponent=2, gcd=None, values=4, bijective=False)]
     found = facts("x/(x + y)", 11)
-    assert set(found["undefined"]) == {"additive", "product", "relabelled", "integers", "field"}
-    assert all(found[key] is None for key in found["undefined"])
+    assert set(found.undefined) == {"additive", "product", "relabelled", "integers", "field"}
+    assert all(getattr(found, key) is None for key in found.undefined)
     expression = parse("x + y")
     found = algebra_of(expression, expression.evaluate({"x": np.arange(5)[:, None], "y": np.arange(5)}, None), 5, False)
-    assert found["symmetric"]
-    assert {"linear_form", "relabelled", "antisymmetric"} < set(found["undefined"])
-    assert facts("97*x + 0*y", 97)["constant"]
-    assert facts("97*x + 0*y", 97)["field"]["text"] == "0"
+    assert found.symmetric
+    assert {"linear_form", "relabelled", "antisymmetric"} < set(found.undefined)
+    assert facts("97*x + 0*y", 97).constant
+    assert facts("97*x + 0*y", 97).field.text == "0"

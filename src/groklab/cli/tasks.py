@@ -13,7 +13,8 @@ from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit,
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.tasks import Operation
+    from groklab.papers import TaskExplanation
+    from groklab.tasks import Factors, Facts, LinearForm, Operation, Parts, Relabelling
 
 #: Digits of entropies and divergences, in nats.
 NATS = ".4f"
@@ -75,7 +76,7 @@ def explain(
 
     facts = explain_task(expression, p, frac_train=frac_train, seeds=seeds)
     if as_json:
-        emit(facts)
+        emit(facts.to_dict())
         return
     _print(facts, console_for(False))
 
@@ -149,91 +150,86 @@ def _print_facts(rows: Iterable[tuple[str, str]], console: Console) -> None:
     console.print(table, markup=False)
 
 
-def _print(facts: dict[str, Any], console: Console) -> None:
-    modulus = f"mod {facts['p']}" if facts["modular"] else f"on 0..{facts['p'] - 1}"
-    console.print(f"[bold]{facts['formula']} {modulus}[/bold]: {facts['inputs']:,} inputs")
+def _print(facts: TaskExplanation, console: Console) -> None:
+    modulus = f"mod {facts.p}" if facts.modular else f"on 0..{facts.p - 1}"
+    console.print(f"[bold]{facts.formula} {modulus}[/bold]: {facts.inputs:,} inputs")
     _print_facts(facts_in_words(facts), console)
     console.print(
         "It resembles most, of the 35 operations of Furuta et al. 2024, by the number of properties they share:"
     )
-    console.print(f"({', '.join(facts['properties'])})", style="dim", markup=False)
-    for row in facts["resembles"]:
-        differs = f"; differs in: {', '.join(row['differs'])}" if row["differs"] else ""
-        undecided = f"; undecided: {', '.join(row['unknown'])}" if row["unknown"] else ""
-        console.print(f"  [bold]{row['operation']}[/bold] ({row['formula']}; {row['group']})", soft_wrap=True)
-        console.print(f"    shares {row['shared']} of {row['of']}{differs}{undecided}", soft_wrap=True, markup=False)
-        console.print(f"    published: {published(row['published'])}", soft_wrap=True, markup=False)
-        console.print(f"    measured here: {measured(row['measured'])}", soft_wrap=True, markup=False)
+    console.print(f"({', '.join(facts.properties)})", style="dim", markup=False)
+    for row in facts.resembles:
+        differs = f"; differs in: {', '.join(row.differs)}" if row.differs else ""
+        undecided = f"; undecided: {', '.join(row.unknown)}" if row.unknown else ""
+        console.print(f"  [bold]{row.operation}[/bold] ({row.formula}; {row.group})", soft_wrap=True)
+        console.print(f"    shares {row.shared} of {row.of}{differs}{undecided}", soft_wrap=True, markup=False)
+        console.print(f"    published: {published(row.published)}", soft_wrap=True, markup=False)
+        console.print(f"    measured here: {measured(row.measured)}", soft_wrap=True, markup=False)
 
 
 # -- facts in words ------------------------------------------------------------------------------------------------
 
 
-def facts_in_words(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def facts_in_words(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
     """Yield the facts of `explain_task` on the operation itself: what each is about, and what it says."""
     yield from _names(facts)
     yield from _algebra(facts)
-    yield from labels_in_words(facts["labels"])
-    if facts["published"]:
-        yield "published", published(facts["published"])
-    if facts["published"] or facts["measured"]:
-        yield "measured here", measured(facts["measured"])
+    yield from labels_in_words(facts.labels)
+    if facts.published:
+        yield "published", published(facts.published)
+    if facts.published or facts.measured:
+        yield "measured here", measured(facts.measured)
 
 
-def _names(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    if facts["operation"]:
-        papers = ", ".join(facts["papers"]) or "no paper"
-        yield "operation", f"{facts['operation']}, {facts['group']} ({papers})"
-    if facts["same_answers"]:
-        yield "same answers", ", ".join(facts["same_answers"])
+def _names(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
+    if facts.operation:
+        papers = ", ".join(facts.papers) or "no paper"
+        yield "operation", f"{facts.operation}, {facts.group} ({papers})"
+    if facts.same_answers:
+        yield "same answers", ", ".join(facts.same_answers)
 
 
-def _algebra(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    a, p = facts["algebra"], facts["p"]
+def _algebra(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
+    a, p = facts.algebra, facts.p
 
     def fact(key: str, yes: str, no: str) -> str:
-        if key in a["undefined"]:
-            return f"undefined: {a['undefined'][key]}"
-        return yes if a[key] else no
+        if key in a.undefined:
+            return f"undefined: {a.undefined[key]}"
+        return yes or no
 
-    if a["constant"]:
+    if a.constant:
         yield "constant", "all its answers are the same, so that it is a function of any form"
         return
-    form = a["linear_form"] or {}
-    one = "one-to-one" if form.get("bijective") else "not one-to-one"
-    tried = "no form u*x + v*y" if facts["prime"] else "none of x, y, x + y and x - y"
-    yield (
-        "depends on",
-        fact("linear_form", f"{form.get('form')} alone, {one}: {form.get('values')} answers", f"{tried} alone"),
-    )
-    yield "sum", fact("additive", _parts("g(x) + h(y)", a["additive"], p), "no g(x) + h(y)")
-    c = a["product"]["constant"] if a["product"] else 0
+    tried = "no form u*x + v*y" if facts.prime else "none of x, y, x + y and x - y"
+    yield "depends on", fact("linear_form", _depends(a.linear_form), f"{tried} alone")
+    yield "sum", fact("additive", _parts("g(x) + h(y)", a.additive, p), "no g(x) + h(y)")
+    c = a.product.constant if a.product else 0
     constant = f" {'-' if c < 0 else '+'} {abs(c)}" if c else ""
-    yield "product", fact("product", _parts(f"g(x)*h(y){constant}", a["product"], p), "no g(x)*h(y) + c")
-    yield (
-        "in disguise",
-        fact(
-            "relabelled",
-            _renamed(a["relabelled"]),
-            "neither addition nor multiplication with operands and answers renamed",
-        ),
-    )
+    yield "product", fact("product", _parts(f"g(x)*h(y){constant}", a.product, p), "no g(x)*h(y) + c")
+    neither = "neither addition nor multiplication with operands and answers renamed"
+    yield "in disguise", fact("relabelled", _renamed(a.relabelled), neither)
     yield "symmetry", _symmetry(a)
     yield (
         "one-to-one",
-        f"in {_operands(a['one_to_one'])}, whatever the other is" if any(a["one_to_one"]) else "in no operand",
+        f"in {_operands(a.one_to_one)}, whatever the other is" if any(a.one_to_one) else "in no operand",
     )
-    yield "over Z", fact("integers", _factors(a["integers"]), "")
-    yield f"mod {p}", fact("field", _factors(a["field"]), "")
-    for n in a["powers"]:
-        gcd = f"; gcd({abs(n['exponent'])}, {p - 1}) = {n['gcd']}" if n["gcd"] is not None else ""
-        yield "power", f"x^{n['exponent']}: {n['values']} of {p} values{', one-to-one' if n['bijective'] else ''}{gcd}"
+    yield "over Z", fact("integers", _factors(a.integers), "")
+    yield f"mod {p}", fact("field", _factors(a.field), "")
+    for n in a.powers:
+        gcd = f"; gcd({abs(n.exponent)}, {p - 1}) = {n.gcd}" if n.gcd is not None else ""
+        yield "power", f"x^{n.exponent}: {n.values} of {p} values{', one-to-one' if n.bijective else ''}{gcd}"
 
 
-def _parts(text: str, parts: dict[str, Any] | None, p: int) -> str:
+def _depends(form: LinearForm | None) -> str:
+    if form is None:
+        return ""
+    return f"{form.form} alone, {'one-to-one' if form.bijective else 'not one-to-one'}: {form.values} answers"
+
+
+def _parts(text: str, parts: Parts | None, p: int) -> str:
     if parts is None:
         return ""
-    (g, h), (g_one, h_one) = parts["values"], parts["bijective"]
+    (g, h), (g_one, h_one) = parts.values, parts.bijective
     texts = (
         f"{name} takes {n} of {p} values{', one-to-one' if one else ''}"
         for name, n, one in (("g", g, g_one), ("h", h, h_one))
@@ -241,19 +237,21 @@ def _parts(text: str, parts: dict[str, Any] | None, p: int) -> str:
     return f"{text}: {'; '.join(texts)}"
 
 
-def _renamed(form: dict[str, Any] | None) -> str:
+def _renamed(form: Relabelling | None) -> str:
     if form is None:
         return ""
-    zeros = [f"{name} = {n}" for name, n in zip("xy", form["zeros"], strict=True) if n is not None]
-    absent = [f"{name} = {n}" for name, n in zip("xy", form["undefined"], strict=True) if n is not None]
-    parts = [f"zero is {' and '.join(zeros)}, and the answer {form['zero']}"] if zeros else []
+    zeros = [f"{name} = {n}" for name, n in zip("xy", form.zeros, strict=True) if n is not None]
+    absent = [f"{name} = {n}" for name, n in zip("xy", form.undefined, strict=True) if n is not None]
+    parts = [f"zero is {' and '.join(zeros)}, and the answer {form.zero}"] if zeros else []
     parts += [f"undefined at {' and '.join(absent)}"] if absent else []
-    return f"{form['of']} with operands and answers renamed" + (f" ({'; '.join(parts)})" if parts else "")
+    return f"{form.of} with operands and answers renamed" + (f" ({'; '.join(parts)})" if parts else "")
 
 
-def _symmetry(a: dict[str, Any]) -> str:
+def _symmetry(a: Facts) -> str:
     texts = [
-        text for key, text in (("symmetric", "f(y, x) = f(x, y)"), ("antisymmetric", "f(y, x) = -f(x, y)")) if a[key]
+        text
+        for key, text in (("symmetric", "f(y, x) = f(x, y)"), ("antisymmetric", "f(y, x) = -f(x, y)"))
+        if getattr(a, key)
     ]
     return ", ".join(texts) or "none between x and y"
 
@@ -262,10 +260,10 @@ def _operands(one_to_one: list[bool]) -> str:
     return " and in ".join(name for name, one in zip("xy", one_to_one, strict=True) if one)
 
 
-def _factors(form: dict[str, Any] | None) -> str:
+def _factors(form: Factors | None) -> str:
     if form is None:
         return ""
-    return f"{form['text']}{', irreducible' if form['irreducible'] else ''}"
+    return f"{form.text}{', irreducible' if form.irreducible else ''}"
 
 
 def labels_in_words(statistics: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -14,4 +14,5 @@ from ._published import published_maps as published_maps
 from ._published import published_of as published_of
 from ._published import published_tables as published_tables
 from ._published import read_published as read_published
+from ._task_explanation import TaskExplanation as TaskExplanation
 from ._task_explanation import explain_task as explain_task

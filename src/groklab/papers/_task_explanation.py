@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from groklab.papers._published import measured_of, published_of
 from groklab.tasks import (
     PROPERTIES,
     Arithmetic,
+    Facts,
     Integers,
+    Resemblance,
     Split,
     Task,
     algebra_of,
@@ -28,6 +31,50 @@ MAX_P = 500
 OPERANDS = 2
 
 
+@dataclass(frozen=True)
+class Similar(Resemblance):
+    """An operation of the paper that shares properties with one, and its results: published, and measured here."""
+
+    published: dict[str, Any] | None
+    measured: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TaskExplanation:
+    """What algebra and label statistics show of an operation, and results of similar operations.
+
+    Attributes:
+        modular: whether its answers are mod p.
+        inputs: number of pairs at which it is defined.
+        operation: its name if it has one, with its group and the papers that use it.
+        same_answers: other operations of Furuta et al. 2024 with the same answers mod p.
+        labels: as of `label_statistics`.
+        published, measured: results of this very operation.
+        properties: those by which `resembles` is ranked.
+    """
+
+    expression: str
+    formula: str
+    p: int
+    prime: bool
+    modular: bool
+    inputs: int
+    operation: str | None
+    group: str | None
+    papers: list[str]
+    same_answers: list[str]
+    algebra: Facts
+    labels: dict[str, Any]
+    published: dict[str, Any] | None
+    measured: list[dict[str, Any]]
+    properties: list[str]
+    resembles: list[Similar]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON values."""
+        return asdict(self)
+
+
 def explain_task(
     expression: str,
     p: int = 97,
@@ -36,7 +83,7 @@ def explain_task(
     seeds: int = 100,
     most: int = 5,
     table: Path | None = None,
-) -> dict[str, Any]:
+) -> TaskExplanation:
     """Return what algebra and label statistics show of an operation on two operands mod p, before any training.
 
     Args:
@@ -45,12 +92,6 @@ def explain_task(
         seeds: number of these splits.
         most: number of similar operations of the paper.
         table: a file of measured rows, by default those of the papers (see `papers.measured_rows`).
-
-    Returns:
-        `formula`, `p`, `prime`, `inputs`; `operation`, its name if it has one, with `group` and `papers`;
-        `same_answers`, the operations of Furuta et al. 2024 with the same answers mod p; `algebra` as of
-        `tasks.algebra.algebra_of`; `labels` as of `tasks.label_statistics`; `published` and `measured` results of this
-        very operation; `properties`, by which `resembles` is ranked, each with its own `published` and `measured`.
 
     Raises:
         InputError: the formula cannot be read or has other than two operands, p is outside 2..500, a constant
@@ -72,28 +113,27 @@ def explain_task(
     same = same_answers(answers, p) if modular else []
     name = operation.name if operation else None
     itself = name or next(iter(same), None)
-    likest = resembling(algebra, answers, p, most)
-    return {
-        "expression": expression,
-        "formula": str(parsed),
-        "p": p,
-        "prime": is_prime(p),
-        "modular": modular,
-        "inputs": task.n_inputs,
-        "operation": name,
-        "group": operation.group if operation else None,
-        "papers": list(operation.papers) if operation else [],
-        "same_answers": [other for other in same if other != name],
-        "algebra": algebra,
-        "labels": label_statistics(task, Split(frac_train=frac_train), seeds=seeds),
-        "published": published_of(itself) if itself else None,
-        "measured": measured_of(itself, table) if itself else [],
-        "properties": list(PROPERTIES),
-        "resembles": [
-            {**row, "published": published_of(row["operation"]), "measured": measured_of(row["operation"], table)}
-            for row in likest
+    return TaskExplanation(
+        expression=expression,
+        formula=str(parsed),
+        p=p,
+        prime=is_prime(p),
+        modular=modular,
+        inputs=task.n_inputs,
+        operation=name,
+        group=operation.group if operation else None,
+        papers=list(operation.papers) if operation else [],
+        same_answers=[other for other in same if other != name],
+        algebra=algebra,
+        labels=label_statistics(task, Split(frac_train=frac_train), seeds=seeds),
+        published=published_of(itself) if itself else None,
+        measured=measured_of(itself, table) if itself else [],
+        properties=list(PROPERTIES),
+        resembles=[
+            Similar(**vars(row), published=published_of(row.operation), measured=measured_of(row.operation, table))
+            for row in resembling(algebra, answers, p, most)
         ],
-    }
+    )
 
 
 def _table(task: Task, p: int) -> Integers:

@@ -1,7 +1,13 @@
+from ._algebra import Facts as Facts
 from ._algebra import algebra_of as algebra_of
+from ._algebra.factoring import Factors as Factors
 from ._algebra.factoring import over_field as over_field
 from ._algebra.factoring import over_integers as over_integers
+from ._algebra.forms import LinearForm as LinearForm
+from ._algebra.forms import Parts as Parts
+from ._algebra.forms import Relabelling as Relabelling
 from ._algebra.resembling import PROPERTIES as PROPERTIES
+from ._algebra.resembling import Resemblance as Resemblance
 from ._algebra.resembling import resembling as resembling
 from ._algebra.resembling import same_answers as same_answers
 from ._arithmetic import Arithmetic as Arithmetic

@@ -7,12 +7,29 @@ renamed, and x^n + y^n addition with its operands renamed.
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from groklab.errors import InputError
+
+
+@dataclass(frozen=True)
+class Power:
+    """What is known of x^n mod p.
+
+    Attributes:
+        exponent: n, which may be negative.
+        gcd: of |n| with p - 1, None where p is not a prime and it means nothing.
+        values: how many |n|-th powers there are, zero among them.
+        bijective: whether every number is one.
+    """
+
+    exponent: int
+    gcd: int | None
+    values: int
+    bijective: bool
 
 
 def primitive_root(p: int) -> int:
@@ -45,16 +62,8 @@ def log_order(p: int, generator: int | None = None) -> npt.NDArray[np.int64]:
     return np.array(order, np.int64)
 
 
-def power(exponent: int, p: int) -> dict[str, Any]:
-    """Count the n-th powers mod p, zero among them, for n = |exponent|.
-
-    `exponent`; `gcd` with p - 1, None where p is not a prime and it means nothing; `values`; `bijective`.
-    """
+def power(exponent: int, p: int) -> Power:
+    """Count the n-th powers mod p, zero among them, for n = |exponent|."""
     n = abs(exponent)
     values = len({pow(x, n, p) for x in range(p)})
-    return {
-        "exponent": exponent,
-        "gcd": math.gcd(n, p - 1) if is_prime(p) else None,
-        "values": values,
-        "bijective": values == p,
-    }
+    return Power(exponent, math.gcd(n, p - 1) if is_prime(p) else None, values, values == p)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from groklab.tasks._evaluation import NAMES, Node, divides, is_constant
@@ -26,12 +27,37 @@ class NotFactored(Exception):
     """Why a formula was not factored, as the end of a sentence."""
 
 
-def over_integers(tree: Node) -> dict[str, Any]:
-    """Factor a formula in x and y over the integers.
+@dataclass(frozen=True)
+class Factor:
+    """An irreducible polynomial, as text, and how often it divides a formula."""
 
-    `unit` is the constant in front, as text; `factors` lists {'polynomial', 'multiplicity'} of the irreducible ones
-    that are not constant; `text` is their product; `irreducible` whether there is exactly one; `degree` is the total
-    degree and `degrees` those in x and in y, -1 for zero.
+    polynomial: str
+    multiplicity: int
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A factored formula.
+
+    Attributes:
+        text: the product of everything.
+        unit: the constant in front, as text.
+        factors: the irreducible factors that are not constant.
+        irreducible: whether there is exactly one.
+        degree: the total degree, -1 for zero.
+        degrees: those in x and in y.
+    """
+
+    text: str
+    unit: str
+    factors: list[Factor]
+    irreducible: bool
+    degree: int
+    degrees: list[int]
+
+
+def over_integers(tree: Node) -> Factors:
+    """Factor a formula in x and y over the integers.
 
     Raises:
         NotFactored: for a formula that divides by a variable, or is too large once multiplied out.
@@ -45,10 +71,10 @@ def over_integers(tree: Node) -> dict[str, Any]:
         scale = math.lcm(*(int(c.denominator) for c in coefficients.values()))
         terms.append((_terms({k: int(scale * c) for k, c in coefficients.items()}), int(n)))
         unit /= scale**n
-    return _described(str(unit), terms, _terms(polynomial.to_dict()))
+    return _factors(str(unit), terms, _terms(polynomial.to_dict()))
 
 
-def over_field(tree: Node, p: int) -> dict[str, Any]:
+def over_field(tree: Node, p: int) -> Factors:
     """Factor a formula over the field of p elements, p a prime, as `over_integers` does.
 
     Coefficients are written from -(p-1)/2 to p/2. A polynomial that vanishes mod p has no factors, and `text` is '0'.
@@ -64,14 +90,14 @@ def over_field(tree: Node, p: int) -> dict[str, Any]:
     residues = {k: int(c.numerator) * pow(int(c.denominator), -1, p) % p for k, c in rational.items()}
     reduced: dict[tuple[int, ...], int] = {k: c for k, c in residues.items() if c}
     if not reduced:
-        return _described("0", [], {})
+        return _factors("0", [], {})
     context = nmod_mpoly_ctx.get(NAMES[:2], modulus=p, ordering=Ordering.lex)
     unit, factors = context.from_dict(reduced).factor()
     terms = [(_signed(_terms(factor.to_dict()), p), int(n)) for factor, n in factors]
     if sum(n for _, n in terms) == 1:
         # an irreducible one stays as it is, instead of becoming monic
-        return _described("1", [(_signed(_terms(reduced), p), 1)], _terms(reduced))
-    return _described(str(_signed({(0, 0): int(unit)}, p)[0, 0]), terms, _terms(reduced))
+        return _factors("1", [(_signed(_terms(reduced), p), 1)], _terms(reduced))
+    return _factors(str(_signed({(0, 0): int(unit)}, p)[0, 0]), terms, _terms(reduced))
 
 
 def _terms(coefficients: Mapping[Any, Any]) -> dict[tuple[int, int], Any]:
@@ -82,7 +108,7 @@ def _signed(terms: Mapping[tuple[int, int], Any], p: int) -> Terms:
     return {k: int(c) if int(c) <= p // 2 else int(c) - p for k, c in terms.items()}
 
 
-def _described(unit: str, factors: list[tuple[Terms, int]], all_terms: Mapping[tuple[int, int], Any]) -> dict[str, Any]:
+def _factors(unit: str, factors: list[tuple[Terms, int]], all_terms: Mapping[tuple[int, int], Any]) -> Factors:
     # short ones first and x before y, as one would write them by hand
     ordered = sorted(factors, key=lambda f: (_degree(f[0]), len(f[0]), [(-i, -j, -c) for (i, j), c in _by_hand(f[0])]))
     written = [(_written(terms), n) for terms, n in ordered]
@@ -93,14 +119,8 @@ def _described(unit: str, factors: list[tuple[Terms, int]], all_terms: Mapping[t
         parts = [(f"({t})" if " " in t else t) + (f"^{n}" if n > 1 else "") for t, n in written]
         sign = "-" if unit == "-1" and parts else ""
         text = sign + "*".join(parts if parts and unit in ("1", "-1") else [unit, *parts])
-    return {
-        "text": text,
-        "unit": unit,
-        "factors": [{"polynomial": polynomial, "multiplicity": n} for polynomial, n in written],
-        "irreducible": alone,
-        "degree": _degree(all_terms),
-        "degrees": [max((k[i] for k in all_terms), default=-1) for i in (0, 1)],
-    }
+    degrees = [max((k[i] for k in all_terms), default=-1) for i in (0, 1)]
+    return Factors(text, unit, [Factor(*f) for f in written], alone, _degree(all_terms), degrees)
 
 
 def _by_hand(terms: Terms) -> list[tuple[tuple[int, int], int]]:

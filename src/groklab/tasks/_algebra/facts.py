@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from groklab.tasks._algebra.factoring import NotFactored, over_field, over_integers
-from groklab.tasks._algebra.forms import additive, linear_form, product, rectangle, relabelled
+from groklab.tasks._algebra.factoring import Factors, NotFactored, over_field, over_integers
+from groklab.tasks._algebra.forms import (
+    LinearForm,
+    Parts,
+    Product,
+    Relabelling,
+    additive,
+    linear_form,
+    product,
+    rectangle,
+    relabelled,
+)
 from groklab.tasks._evaluation import Integers, Node
 from groklab.tasks._expression import Expression, is_commutative
-from groklab.tasks._residues import is_prime, power
+from groklab.tasks._residues import Power, is_prime, power
 
 
-def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = True) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Facts:
+    """What algebra says of an operation on two numbers mod p; None for no, and for what is unknown.
+
+    Attributes:
+        constant: whether all answers are the same.
+        linear_form, additive, product, relabelled: see the functions of those names.
+        symmetric: whether f(y, x) = f(x, y).
+        antisymmetric: whether f(y, x) = -f(x, y).
+        one_to_one: whether in x for every y, and in y for every x.
+        integers, field: the formula's factors over the integers, and mod p.
+        powers: one entry for each exponent that is written or is the degree in an operand.
+        undefined: by the name of a fact, why it is unknown.
+    """
+
+    constant: bool
+    linear_form: LinearForm | None
+    additive: Parts | None
+    product: Product | None
+    relabelled: Relabelling | None
+    symmetric: bool
+    antisymmetric: bool | None
+    one_to_one: list[bool]
+    integers: Factors | None
+    field: Factors | None
+    powers: list[Power]
+    undefined: dict[str, str]
+
+
+def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = True) -> Facts:
     """Return what algebra says of an operation before any training.
-
-    `constant`; `linear_form`, `additive`, `product` and `relabelled`: see the functions of those names, None for no;
-    `symmetric`: f(y, x) = f(x, y), `antisymmetric`: f(y, x) = -f(x, y); `one_to_one`: in x for every y, and in y for
-    every x; `integers` and `field`: its factors; `powers`: one entry for each exponent that is written or is the degree
-    in an operand. `undefined` says, by the name of such a fact, why it is unknown; that fact is then None.
 
     Args:
         table: (p, p) its answers, the first operand down, -1 where it is not defined.
@@ -36,30 +70,31 @@ def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = 
     if modular and rectangle(table) is None:
         why = "the inputs at which it is defined are not all pairs of some x and some y"
         undefined |= dict.fromkeys(("additive", "product", "relabelled"), why)
-    facts: dict[str, Any] = {
-        "constant": len(np.unique(table[table >= 0])) == 1,
-        "linear_form": linear_form(table, p) if "linear_form" not in undefined else None,
-        "additive": additive(table, p) if "additive" not in undefined else None,
-        "product": product(table, p) if "product" not in undefined else None,
-        "relabelled": relabelled(table, p) if "relabelled" not in undefined else None,
-        "symmetric": is_commutative(table),
-        "antisymmetric": np.array_equal(table.T, np.where(table < 0, -1, -table % p)) if modular else None,
-        "one_to_one": [_one_to_one(table), _one_to_one(table.T)],
-        "integers": None,
-        "field": None,
-    }
+    integers = field = None
     exponents = written_exponents(expression.tree)
     try:
-        facts["integers"] = over_integers(expression.tree)
-        exponents |= {*facts["integers"]["degrees"], *(f["multiplicity"] for f in facts["integers"]["factors"])}
+        integers = over_integers(expression.tree)
+        exponents |= {*integers.degrees, *(f.multiplicity for f in integers.factors)}
         if "field" not in undefined:
-            facts["field"] = over_field(expression.tree, p)
+            field = over_field(expression.tree, p)
     except NotFactored as reason:
-        if facts["integers"] is None:
+        if integers is None:
             undefined["integers"] = str(reason)
         undefined.setdefault("field", str(reason))
-    powers = [power(n, p) for n in sorted(exponents) if abs(n) > 1]
-    return {**facts, "powers": powers, "undefined": undefined}
+    return Facts(
+        constant=len(np.unique(table[table >= 0])) == 1,
+        linear_form=linear_form(table, p) if "linear_form" not in undefined else None,
+        additive=additive(table, p) if "additive" not in undefined else None,
+        product=product(table, p) if "product" not in undefined else None,
+        relabelled=relabelled(table, p) if "relabelled" not in undefined else None,
+        symmetric=is_commutative(table),
+        antisymmetric=np.array_equal(table.T, np.where(table < 0, -1, -table % p)) if modular else None,
+        one_to_one=[_one_to_one(table), _one_to_one(table.T)],
+        integers=integers,
+        field=field,
+        powers=[power(n, p) for n in sorted(exponents) if abs(n) > 1],
+        undefined=undefined,
+    )
 
 
 def written_exponents(tree: Node) -> set[int]:

@@ -6,7 +6,7 @@ Every answer is exact, from the full table of an operation: (p, p) int64 of answ
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,60 @@ from groklab.tasks._residues import is_prime
 _PROBE = 4
 
 
-def linear_form(table: Integers, p: int) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class LinearForm:
+    """A form u*x + v*y mod p on which alone an answer depends.
+
+    Attributes:
+        form: written with the smallest multiples, such as '2*x - 3*y'.
+        coefficients: its u and v.
+        values: how many answers occur.
+        bijective: whether the function of the form takes each of p answers once.
+    """
+
+    form: str
+    coefficients: list[int]
+    values: int
+    bijective: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Functions g of x and h of y: how many values each takes, and whether it takes every value once."""
+
+    values: list[int]
+    bijective: list[bool]
+
+
+@dataclass(frozen=True)
+class Product(Parts):
+    """The factors of g(x)*h(y) + c, with c in -(p-1)/2..p/2."""
+
+    constant: int
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """How a table is addition or multiplication mod p but for the names of operands and answers.
+
+    Attributes:
+        of: 'addition' or 'multiplication'.
+        zeros: the operands x and y that play the part of zero in a multiplication, None where there is none.
+        zero: the answer that they give.
+        undefined: the operands x and y that are left out, each at most one.
+    """
+
+    of: str
+    zeros: list[int | None]
+    zero: int | None
+    undefined: list[int | None]
+
+
+def linear_form(table: Integers, p: int) -> LinearForm | None:
     """Return the form u*x + v*y mod p on which alone the answer depends, or None.
 
-    All p + 1 directions (u, v) are tried; unless p is a prime only x, y, x + y and x - y. `form` is written with the
-    smallest multiples, such as '2*x - 3*y'; `coefficients` are its u and v; `values`: how many answers occur;
-    `bijective`: whether the function of the form takes each of p answers once. A constant depends on no form: None.
+    All p + 1 directions (u, v) are tried; unless p is a prime only x, y, x + y and x - y. A constant depends on no
+    form: None.
     """
     x, y = np.nonzero(table >= 0)
     answers = table[x, y]
@@ -41,26 +89,25 @@ def linear_form(table: Integers, p: int) -> dict[str, Any] | None:
         return None
     u, v = _smallest(int(directions[0, 0]), int(directions[0, 1]), p)
     n = len(np.unique(answers))
-    return {"form": _form(u, v), "coefficients": [u, v], "values": n, "bijective": n == p}
+    return LinearForm(_form(u, v), [u, v], n, n == p)
 
 
-def additive(table: Integers, p: int) -> dict[str, Any] | None:
-    """Return g and h with answer = g(x) + h(y) mod p, as counts of their values, or None.
+def additive(table: Integers, p: int) -> Parts | None:
+    """Return g and h with answer = g(x) + h(y) mod p, or None.
 
-    `values`: how many values g and h take; `bijective`: whether each takes every value once. The operation needs to be
-    defined on a rectangle of operands, see `rectangle`.
+    The operation needs to be defined on a rectangle of operands, see `rectangle`.
     """
     inside = rectangle(table)
     if inside is None or _mixed(inside, p).any():
         return None
-    return _parts(inside[:, 0] - inside[0, 0], inside[0], p)
+    return Parts(*_counts(inside[:, 0] - inside[0, 0], inside[0], p))
 
 
-def product(table: Integers, p: int) -> dict[str, Any] | None:
+def product(table: Integers, p: int) -> Product | None:
     """Return g, h and a constant c with answer = g(x)*h(y) + c mod p, or None; c is determined by the table.
 
     p needs to be a prime. None for what is already g(x) + h(y), which is a product of that kind only where it ignores
-    an operand. `constant` is c in -(p-1)/2..p/2; the rest as in `additive`.
+    an operand.
     """
     inside = rectangle(table)
     if inside is None:
@@ -76,7 +123,7 @@ def product(table: Integers, p: int) -> dict[str, Any] | None:
     i, j = (int(k) for k in np.argwhere(rest)[0])
     if ((rest * rest[i, j] - np.outer(rest[:, j], rest[i])) % p).any():
         return None
-    return {**_parts(rest[:, j], rest[i], p), "constant": constant if constant <= p // 2 else constant - p}
+    return Product(*_counts(rest[:, j], rest[i], p), constant if constant <= p // 2 else constant - p)
 
 
 def rectangle(table: Integers) -> Integers | None:
@@ -122,27 +169,22 @@ def _mixed(inside: Integers, p: int) -> Integers:
     return left
 
 
-def _parts(g: Integers, h: Integers, p: int) -> dict[str, Any]:
+def _counts(g: Integers, h: Integers, p: int) -> tuple[list[int], list[bool]]:
     values = [len(np.unique(part % p)) for part in (g, h)]
-    return {"values": values, "bijective": [n == len(part) == p for n, part in zip(values, (g, h), strict=True)]}
+    return values, [n == len(part) == p for n, part in zip(values, (g, h), strict=True)]
 
 
 def _inverse(value: int, p: int) -> int:
     return int(invert(np.array([value], np.int64), p)[0])
 
 
-def relabelled(table: Integers, p: int) -> dict[str, Any] | None:
-    """Return whether a table is addition or multiplication mod p but for the names of operands and answers.
+def relabelled(table: Integers, p: int) -> Relabelling | None:
+    """Return how a table is addition or multiplication mod p but for the names of operands and answers, or None.
 
     A Latin square is a relabelled group exactly if the loop that it becomes when its first row and column are taken for
     the identity is that group (Albert 1943), so that no relabelling needs to be searched for. Products of the non-zero
     numbers mod a prime are a cyclic group of order p - 1, and sums one of order p. Of sums with an operand left out,
     such as 1/x + y, only those with the answers' own names are recognised.
-
-    Returns:
-        None if it is neither. `of`: 'addition' or 'multiplication'; `zeros`: the operands x and y that play the part of
-        zero in a multiplication, None where there is none; `zero`: the answer that they give; `undefined`: the operands
-        x and y that are left out, each at most one.
     """
     inside = rectangle(table)
     if inside is None:
@@ -153,12 +195,12 @@ def relabelled(table: Integers, p: int) -> dict[str, Any] | None:
     zeros: list[int | None] = [None, None]
     zero: int | None = None
     if len(inside) == p and inside.shape[1] == p and _cyclic(inside):
-        return {"of": "addition", "zeros": zeros, "zero": None, "undefined": [None, None]}
+        return Relabelling("addition", zeros, None, [None, None])
     if any(len(m) > 1 for m in missing):
         return None
     undefined = [int(m[0]) if len(m) else None for m in missing]
     if any(len(m) for m in missing) and _sums(inside, p):
-        return {"of": "addition", "zeros": zeros, "zero": None, "undefined": undefined}
+        return Relabelling("addition", zeros, None, undefined)
     if not is_prime(p):
         return None
     rest = inside
@@ -170,7 +212,7 @@ def relabelled(table: Integers, p: int) -> dict[str, Any] | None:
             rest = np.delete(rest, constant, axis)
     if rest.shape != (p - 1, p - 1) or (zero is not None and (rest == zero).any()) or not _cyclic(rest):
         return None
-    return {"of": "multiplication", "zeros": zeros, "zero": zero, "undefined": undefined}
+    return Relabelling("multiplication", zeros, zero, undefined)
 
 
 def _sums(inside: Integers, p: int) -> bool:

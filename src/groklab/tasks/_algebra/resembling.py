@@ -6,38 +6,38 @@ two operations is not shared by them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from groklab.tasks._algebra import algebra_of
+from groklab.tasks._algebra.facts import Facts, algebra_of
 from groklab.tasks._evaluation import Integers
 from groklab.tasks._expression import parse
 from groklab.tasks._operations import FURUTA_OPERATIONS, OPERATIONS
 
 
-def _kind_of_form(facts: Mapping[str, Any]) -> str:
-    form = facts["linear_form"]
+def _kind_of_form(facts: Facts, counts: bytes) -> str:
+    form = facts.linear_form
     if form is None:
         return "none"
-    return str(form["form"]) if form["form"] in ("x + y", "x - y", "x", "y") else "another"
+    return form.form if form.form in ("x + y", "x - y", "x", "y") else "another"
 
 
-#: Name -> what it is of an operation's facts (see `algebra_of`), which are the same for operations that share it.
-PROPERTIES: dict[str, Callable[[Mapping[str, Any]], object]] = {
-    "total degree": lambda f: f["integers"] and f["integers"]["degree"],
-    "symmetry": lambda f: (f["symmetric"], f["antisymmetric"]),
+#: Name -> what it is of an operation's facts and counts of its labels, which are the same for operations that share it.
+PROPERTIES: dict[str, Callable[[Facts, bytes], object]] = {
+    "total degree": lambda f, _: f.integers and f.integers.degree,
+    "symmetry": lambda f, _: (f.symmetric, f.antisymmetric),
     "a function of x + y or x - y": _kind_of_form,
-    "a sum g(x) + h(y)": lambda f: f["additive"] is not None,
-    "a product g(x)*h(y) + c": lambda f: f["product"] is not None,
-    "addition or multiplication renamed": lambda f: f["relabelled"] and f["relabelled"]["of"],
-    "operands in which it is one-to-one": lambda f: sum(f["one_to_one"]),
-    "factors over the integers": lambda f: f["integers"] and f["integers"]["irreducible"],
-    "factors mod p": lambda f: f["field"] and f["field"]["irreducible"],
-    "one-to-one powers": lambda f: all(n["bijective"] for n in f["powers"]) if f["powers"] else "no powers",
-    "how often labels occur": lambda f: f["label_counts"],
+    "a sum g(x) + h(y)": lambda f, _: f.additive is not None,
+    "a product g(x)*h(y) + c": lambda f, _: f.product is not None,
+    "addition or multiplication renamed": lambda f, _: f.relabelled and f.relabelled.of,
+    "operands in which it is one-to-one": lambda f, _: sum(f.one_to_one),
+    "factors over the integers": lambda f, _: f.integers and f.integers.irreducible,
+    "factors mod p": lambda f, _: f.field and f.field.irreducible,
+    "one-to-one powers": lambda f, _: all(n.bijective for n in f.powers) if f.powers else "no powers",
+    "how often labels occur": lambda _, counts: counts,
 }
 #: The fact that a property comes from; where that is undefined, so is the property.
 _FROM = {
@@ -52,11 +52,30 @@ _FROM = {
 }
 
 
-def resembling(facts: Mapping[str, Any], table: Integers, p: int, most: int = 5) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Resemblance:
+    """How far an operation of the paper shares the properties of another.
+
+    Attributes:
+        shared: number of shared properties.
+        of: number of all properties.
+        differs: those that are not shared.
+        unknown: those that are unknown of one of the two.
+    """
+
+    operation: str
+    formula: str
+    group: str
+    shared: int
+    of: int
+    differs: list[str]
+    unknown: list[str]
+
+
+def resembling(facts: Facts, table: Integers, p: int, most: int = 5) -> list[Resemblance]:
     """Return the paper's operations that share most properties with one, best first, in the paper's order where equal.
 
-    An operation with the very same answers is left out. Each row has `operation`, `formula`, `group`, `shared` of `of`
-    properties; `differs` names those that it does not share, `unknown` those that are unknown of one of the two.
+    An operation with the very same answers is left out.
 
     Args:
         facts: of `algebra_of`.
@@ -69,19 +88,10 @@ def resembling(facts: Mapping[str, Any], table: Integers, p: int, most: int = 5)
             continue
         unknown = [key for key in PROPERTIES if own[key] is None or other.properties[key] is None]
         differs = [key for key in PROPERTIES if key not in unknown and own[key] != other.properties[key]]
-        operation = OPERATIONS[name]
-        ranked.append(
-            {
-                "operation": name,
-                "formula": operation.expression,
-                "group": operation.group,
-                "shared": len(PROPERTIES) - len(differs) - len(unknown),
-                "of": len(PROPERTIES),
-                "differs": differs,
-                "unknown": unknown,
-            }
-        )
-    return sorted(ranked, key=lambda row: -int(str(row["shared"])))[:most]
+        operation, total = OPERATIONS[name], len(PROPERTIES)
+        shared = total - len(differs) - len(unknown)
+        ranked.append(Resemblance(name, operation.expression, operation.group, shared, total, differs, unknown))
+    return sorted(ranked, key=lambda row: -row.shared)[:most]
 
 
 def same_answers(table: Integers, p: int) -> list[str]:
@@ -89,10 +99,10 @@ def same_answers(table: Integers, p: int) -> list[str]:
     return [name for name, other in _of_the_paper(p).items() if np.array_equal(other.table, table)]
 
 
-def _properties(facts: Mapping[str, Any], table: Integers) -> dict[str, object]:
-    known = {**facts, "label_counts": label_counts(table).tobytes()}
+def _properties(facts: Facts, table: Integers) -> dict[str, object]:
+    counts = label_counts(table).tobytes()
     return {
-        name: None if _FROM.get(name) in facts["undefined"] else ("known", derive(known))
+        name: None if _FROM.get(name) in facts.undefined else ("known", derive(facts, counts))
         for name, derive in PROPERTIES.items()
     }
 

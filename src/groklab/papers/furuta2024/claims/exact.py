@@ -113,8 +113,8 @@ def _split(trainer: Trainer, seed: int) -> Outcome:
 
 
 def _powers(trainer: Trainer, seed: int) -> Outcome:
-    counts_by_modulus = {p: tuple(power(n, p)["values"] for n in range(2, 8)) for p in POWERS}
-    one_to_one = {p: [n for n in range(2, 8) if power(n, p)["bijective"]] for p in POWERS}
+    counts_by_modulus = {p: tuple(power(n, p).values for n in range(2, 8)) for p in POWERS}
+    one_to_one = {p: [n for n in range(2, 8) if power(n, p).bijective] for p in POWERS}
     values: dict[str, Any] = {f"powers_mod_{p}": list(counts) for p, counts in counts_by_modulus.items()}
     values |= {f"one_to_one_mod_{p}": exponents for p, exponents in one_to_one.items()}
     holds = counts_by_modulus == POWERS and one_to_one == {97: [5, 7], 59: [3, 5, 7], 113: [3, 5]}
@@ -127,11 +127,11 @@ def _factors(trainer: Trainer, seed: int) -> Outcome:
     holds = True
     for operation, moduli in IRREDUCIBLE.items():
         tree = resolve(operation)[1].tree
-        holds = holds and over_integers(tree)["irreducible"]
+        holds = holds and over_integers(tree).irreducible
         for p, irreducible in moduli.items():
             factors = over_field(tree, p)
-            values[f"{operation}_mod_{p}"] = factors["text"]
-            holds = holds and factors["irreducible"] == irreducible
+            values[f"{operation}_mod_{p}"] = factors.text
+            holds = holds and factors.irreducible == irreducible
     sentence = f"x² + xy + y² is {values['x2_xy_y2_mod_97']} mod 97, x² + y² is {values['x2_y2_mod_97']}"
     return Outcome(values, bool(holds), sentence)
 
