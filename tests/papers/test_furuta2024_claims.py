@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,8 +54,7 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> None:
         with executors._inside() as client:
             yield Workers(client, 1, "cpu", None, "1 worker")
 
-    # the package's `sweep` is the function
-    monkeypatch.setattr(sys.modules["groklab.sweeps._scheduler"], "connected", connected)
+    monkeypatch.setattr(importlib.import_module("groklab.sweeps._scheduler"), "connected", connected)
 
 
 def measured(claim: str, size: str = "quick") -> list[Outcome]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from groklab.errors import InputError
 from groklab.tasks import (
     FURUTA_OPERATIONS,
     Arithmetic,
+    LabelCounts,
     Mixture,
     Split,
     Task,
@@ -49,15 +50,15 @@ def test_reference_values(row: tuple) -> None:
     names, labels, largest, smallest, whole, (low, high), train, test = row
     for name in names.split():
         found = label_statistics(Arithmetic(p=97, expression=name, layout="a b").build(), seeds=SEEDS)
-        assert (found["inputs"], found["n_train"], found["n_test"]) == (9409, 2822, 6587)
-        assert (found["labels"], found["largest_count"], found["smallest_count"]) == (labels, largest, smallest)
-        assert found["entropy"] == pytest.approx(whole, abs=5e-5), name
+        assert (found.inputs, found.n_train, found.n_test) == (9409, 2822, 6587)
+        assert (found.labels, found.largest_count, found.smallest_count) == (labels, largest, smallest)
+        assert found.entropy == pytest.approx(whole, abs=5e-5), name
         # both means are of random splits; the last digit of the reference is rounded
         noise = 4 * np.sqrt(1 / SEEDS + 1 / 100)
-        assert low - noise * found["kl"]["sd"] - 5e-5 <= found["kl"]["mean"] <= high + noise * found["kl"]["sd"] + 5e-5
-        for part, value in (("train_entropy", train), ("test_entropy", test)):
-            assert found[part]["mean"] == pytest.approx(value, abs=noise * found[part]["sd"] + 5e-4), (name, part)
-        assert found["infinite"] == 0
+        assert low - noise * found.kl.sd - 5e-5 <= found.kl.mean <= high + noise * found.kl.sd + 5e-5
+        for part, value in ((found.train_entropy, train), (found.test_entropy, test)):
+            assert part.mean == pytest.approx(value, abs=noise * part.sd + 5e-4), name
+        assert found.infinite == 0
 
 
 def test_the_reference_covers_every_operation_of_the_paper() -> None:
@@ -84,58 +85,58 @@ def test_a_label_absent_from_the_test_set_makes_the_divergence_infinite() -> Non
     for seed in range(12):
         rows = make_split(split, task, seed)
         one_sided += not set(task.targets[rows.train].tolist()) <= set(task.targets[rows.test].tolist())
-    assert found["infinite"] == one_sided > 0
-    assert found["kl"] is None
+    assert found.infinite == one_sided > 0
+    assert found.kl is None
     smooth = label_statistics(task, split, seeds=12, smoothing=1.0)
-    assert smooth["infinite"] == 0
+    assert smooth.infinite == 0
     by_hand = []
     for seed in range(12):
         rows = make_split(split, task, seed)
         train, test = (np.bincount(task.targets[part], minlength=13) + 1 for part in (rows.train, rows.test))
         by_hand.append(scipy.stats.entropy(train, test))
-    assert smooth["kl"]["mean"] == pytest.approx(np.mean(by_hand))
-    assert smooth["kl"]["sd"] == pytest.approx(np.std(by_hand, ddof=1))
-    assert (smooth["kl"]["low"], smooth["kl"]["high"]) == pytest.approx((min(by_hand), max(by_hand)))
+    assert smooth.kl.mean == pytest.approx(np.mean(by_hand))
+    assert smooth.kl.sd == pytest.approx(np.std(by_hand, ddof=1))
+    assert (smooth.kl.low, smooth.kl.high) == pytest.approx((min(by_hand), max(by_hand)))
 
 
 def test_chance_says_what_random_splits_give() -> None:
     for expression in ("x + y", "(x + y)^2", "x*y"):
         found = label_statistics(Arithmetic(p=97, expression=expression).build(), Split(frac_train=0.5), seeds=40)
         # terms of second order are the share of one label's count in training
-        tolerance = 0.03 * found["kl_by_chance"] + 4 * found["kl"]["sd"] / np.sqrt(40)
-        assert found["kl"]["mean"] == pytest.approx(found["kl_by_chance"], abs=tolerance)
+        tolerance = 0.03 * found.kl_by_chance + 4 * found.kl.sd / np.sqrt(40)
+        assert found.kl.mean == pytest.approx(found.kl_by_chance, abs=tolerance)
 
 
 def test_each_operation_of_a_mixture_is_counted_as_it_is_alone() -> None:
     expressions = ("x + y", "x^2 + y^2", "x*y")
     found = label_statistics(Mixture(p=11, expressions=expressions).build(), seeds=4)
-    assert list(found["by_operation"]) == list(expressions)
-    for expression, own in found["by_operation"].items():
+    assert list(found.by_operation) == list(expressions)
+    for expression, own in found.by_operation.items():
         alone = label_statistics(Arithmetic(p=11, expression=expression).build(), seeds=4)
-        assert own == {key: alone[key] for key in own}
-    assert found["inputs"] == 3 * 121
-    assert found["kl_by_chance"] is None
+        assert own == LabelCounts(**{field.name: getattr(alone, field.name) for field in fields(LabelCounts)})
+    assert found.inputs == 3 * 121
+    assert found.kl_by_chance is None
 
 
 def test_operands_that_run_over_the_vocabulary() -> None:
     task = Arithmetic(p=97, expression="add", layout="a op b", outputs="vocabulary", operand_range="vocabulary").build()
     found = label_statistics(task, Split(frac_train=0.3, method="python_shuffle"), seeds=1)
-    assert (found["inputs"], found["n_train"], found["n_test"]) == (10404, 3121, 7283)
-    assert found["labels"] == 97
+    assert (found.inputs, found.n_train, found.n_test) == (10404, 3121, 7283)
+    assert found.labels == 97
     counts = np.bincount((np.arange(102)[:, None] + np.arange(102)).ravel() % 97)
-    assert (found["largest_count"], found["smallest_count"]) == (counts.max(), counts.min())
-    assert found["kl"]["sd"] is None
+    assert (found.largest_count, found.smallest_count) == (counts.max(), counts.min())
+    assert found.kl.sd is None
 
 
 def test_label_noise_counts_as_it_is_trained_on() -> None:
     task = Arithmetic(p=11, expression="(x + y)^2").build()
     plain = label_statistics(task, Split(frac_train=0.5), seeds=3)
     noisy = label_statistics(task, Split(frac_train=0.5, label_noise=0.5), seeds=3)
-    assert noisy["test_entropy"] == plain["test_entropy"]
-    assert noisy["train_entropy"]["low"] > plain["train_entropy"]["high"]
+    assert noisy.test_entropy == plain.test_entropy
+    assert noisy.train_entropy.low > plain.train_entropy.high
     # answers that are no squares are trained on and never tested
-    assert noisy["infinite"] == 3
-    assert label_statistics(task, Split(frac_train=0.5, label_noise=0.5), seeds=3, smoothing=0.5)["infinite"] == 0
+    assert noisy.infinite == 3
+    assert label_statistics(task, Split(frac_train=0.5, label_noise=0.5), seeds=3, smoothing=0.5).infinite == 0
 
 
 def test_several_answers_a_row_all_count() -> None:
@@ -144,11 +145,11 @@ def test_several_answers_a_row_all_count() -> None:
     inputs = np.arange(12, dtype=np.int32).reshape(4, 3)
     task = Task("two answers", inputs, answers, d_vocab=12, n_classes=3, reads=(1, 3), mask=mask)
     found = label_statistics(task, Split(rows=(0, 1)), seeds=2)
-    assert found["entropy"] == pytest.approx(entropy([2, 3, 2]))
-    assert found["train_entropy"]["mean"] == pytest.approx(entropy([1, 2]))
-    assert found["test_entropy"]["mean"] == pytest.approx(entropy([1, 1, 2]))
-    assert found["kl"]["mean"] == pytest.approx(scipy.stats.entropy([1, 2, 0], [1, 1, 2]))
-    assert found["kl_by_chance"] is None
+    assert found.entropy == pytest.approx(entropy([2, 3, 2]))
+    assert found.train_entropy.mean == pytest.approx(entropy([1, 2]))
+    assert found.test_entropy.mean == pytest.approx(entropy([1, 1, 2]))
+    assert found.kl.mean == pytest.approx(scipy.stats.entropy([1, 2, 0], [1, 1, 2]))
+    assert found.kl_by_chance is None
 
 
 def test_what_has_no_such_statistics_is_refused() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from groklab.papers import TaskExplanation
-    from groklab.tasks import Factors, Facts, LinearForm, Operation, Parts, Relabelling
+    from groklab.tasks import Factors, Facts, LabelCounts, LinearForm, Operation, Parts, Relabelling, Spread
 
 #: Digits of entropies and divergences, in nats.
 NATS = ".4f"
@@ -111,13 +111,12 @@ def labels(
     task = build_task(experiment)
     statistics = label_statistics(task, experiment.split, seeds=seeds, first_seed=experiment.seed)
     if as_json:
-        emit({"task": task.name, **statistics})
+        emit({"task": task.name, **statistics.to_dict()})
         return
     console = console_for(False)
-    for name, own in {task.name: statistics, **statistics.get("by_operation", {})}.items():
-        one = {**statistics, **own}
-        console.print(f"[bold]{name}[/bold]: {one['inputs']:,} inputs", highlight=False)
-        _print_facts(labels_in_words(one), console)
+    for name, own in {task.name: statistics, **statistics.by_operation}.items():
+        console.print(f"[bold]{name}[/bold]: {own.inputs:,} inputs", highlight=False)
+        _print_facts(labels_in_words(own, seeds), console)
 
 
 def _place(operation: Operation) -> int:
@@ -174,7 +173,7 @@ def facts_in_words(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
     """Yield the facts of `explain_task` on the operation itself: what each is about, and what it says."""
     yield from _names(facts)
     yield from _algebra(facts)
-    yield from labels_in_words(facts.labels)
+    yield from labels_in_words(facts.labels, facts.labels.seeds)
     if facts.published:
         yield "published", published(facts.published)
     if facts.published or facts.measured:
@@ -266,26 +265,26 @@ def _factors(form: Factors | None) -> str:
     return f"{form.text}{', irreducible' if form.irreducible else ''}"
 
 
-def labels_in_words(statistics: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def labels_in_words(statistics: LabelCounts, seeds: int) -> Iterator[tuple[str, str]]:
     """Yield label statistics: what each is about, and what it says."""
-    often = f"{statistics['smallest_count']} to {statistics['largest_count']} times"
-    if statistics["smallest_count"] == statistics["largest_count"]:
-        often = f"each {statistics['largest_count']} times"
-    yield "labels", f"{statistics['labels']}, {often}; entropy {statistics['entropy']:{NATS}} nats"
-    train, test = (_spread(statistics[f"{part}_entropy"]) for part in ("train", "test"))
-    yield f"{statistics['n_train']:,} trained on", f"entropy {train} in training, {test} in test"
-    if statistics["kl"] is None:
-        often = f"{statistics['infinite']} of {statistics['seeds']} splits"
+    often = f"{statistics.smallest_count} to {statistics.largest_count} times"
+    if statistics.smallest_count == statistics.largest_count:
+        often = f"each {statistics.largest_count} times"
+    yield "labels", f"{statistics.labels}, {often}; entropy {statistics.entropy:{NATS}} nats"
+    train, test = (_spread(part) for part in (statistics.train_entropy, statistics.test_entropy))
+    yield f"{statistics.n_train:,} trained on", f"entropy {train} in training, {test} in test"
+    if statistics.kl is None:
+        often = f"{statistics.infinite} of {seeds} splits"
         kl = f"infinite in {often}, where a label is trained on but never tested"
     else:
-        chance = statistics["kl_by_chance"]
-        kl = _spread(statistics["kl"])
+        chance = statistics.kl_by_chance
+        kl = _spread(statistics.kl)
         kl += "" if chance is None else f"; a random split of so many labels gives {chance:{NATS}}"
     yield "KL(train||test)", kl
 
 
-def _spread(values: dict[str, Any]) -> str:
-    return f"{values['mean']:{NATS}}" + ("" if values["sd"] is None else f" ± {values['sd']:{NATS}}")
+def _spread(values: Spread) -> str:
+    return f"{values.mean:{NATS}}" + ("" if values.sd is None else f" ± {values.sd:{NATS}}")
 
 
 def published(result: dict[str, Any] | None) -> str:

@@ -15,6 +15,7 @@ from groklab.tasks import (
     Arithmetic,
     Facts,
     Integers,
+    LabelStatistics,
     Resemblance,
     Split,
     Task,
@@ -64,7 +65,7 @@ class TaskExplanation:
     papers: list[str]
     same_answers: list[str]
     algebra: Facts
-    labels: dict[str, Any]
+    labels: LabelStatistics
     published: dict[str, Any] | None
     measured: list[dict[str, Any]]
     properties: list[str]
@@ -72,7 +73,7 @@ class TaskExplanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
-        return asdict(self)
+        return asdict(self) | {"labels": self.labels.to_dict()}
 
 
 def explain_task(

@@ -32,6 +32,9 @@ from ._images import MNIST as MNIST
 from ._images import SHIPPED as SHIPPED
 from ._images import SHIPPED_SHA256 as SHIPPED_SHA256
 from ._images import encode as encode
+from ._label_statistics import LabelCounts as LabelCounts
+from ._label_statistics import LabelStatistics as LabelStatistics
+from ._label_statistics import Spread as Spread
 from ._label_statistics import label_statistics as label_statistics
 from ._layouts import Layout as Layout
 from ._layouts import vocabulary_size as vocabulary_size

@@ -6,7 +6,7 @@ splits. The divergence of a random split depends on little besides the number of
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,18 +22,72 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 Counts: TypeAlias = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Of a value over splits its mean, standard deviation (None for one split), and least and largest."""
+
+    mean: float
+    sd: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """Statistics of labels over random splits, in nats.
+
+    Attributes:
+        inputs, labels: how many rows there are, and how many labels occur.
+        largest_count, smallest_count: of the labels that occur.
+        entropy: of all rows.
+        train_entropy, test_entropy: of either set, over the splits.
+        kl: KL(train||test) over the splits; None if it is infinite for one, as a label is trained on and absent from
+            the test set.
+        infinite: number of such splits.
+        kl_by_chance: what to expect of a random split, (labels - 1)/2 * (1/n_train + 1/n_test) to first order; None for
+            all of a mixture and for a task with several answers per row, whose labels are not drawn one by one.
+    """
+
+    inputs: int
+    n_train: int
+    n_test: int
+    labels: int
+    largest_count: int
+    smallest_count: int
+    entropy: float
+    train_entropy: Spread
+    test_entropy: Spread
+    kl: Spread | None
+    infinite: int
+    kl_by_chance: float | None
+
+
+@dataclass(frozen=True)
+class LabelStatistics(LabelCounts):
+    """Label statistics of a task, and how they were taken.
+
+    Attributes:
+        split: how rows were divided.
+        by_operation: for a mixture, the counts of each operation by name, on the same splits.
+    """
+
+    split: dict[str, Any]
+    seeds: int
+    first_seed: int
+    smoothing: float
+    by_operation: dict[str, LabelCounts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON values; `by_operation` only for a mixture."""
+        values = asdict(self)
+        settings = {name: values.pop(name) for name in ("split", "seeds", "first_seed", "smoothing")}
+        return settings | {name: value for name, value in values.items() if name != "by_operation" or value}
+
+
 def label_statistics(
     task: Task, split: Split | None = None, *, seeds: int = 100, first_seed: int = 0, smoothing: float = 0.0
-) -> dict[str, Any]:
-    """Compute label statistics of a task over random splits, in nats.
-
-    `inputs`, `labels` (how many occur), `largest_count` and `smallest_count` (of those that occur) and `entropy` are of
-    all rows. `train_entropy`, `test_entropy` and `kl`, the divergence KL(train||test) of the appendix, are each
-    {'mean', 'sd', 'low', 'high'} over the splits, sd being None for one. A label that is trained on and absent from the
-    test set makes the divergence infinite: `infinite` counts such splits, and where there is one, `kl` is None.
-    `kl_by_chance`: what to expect of a random split, (labels - 1)/2 * (1/n_train + 1/n_test) to first order; None for
-    all of a mixture and for a task with several answers per row, whose labels are not drawn one by one. `by_operation`:
-    for a mixture, the same of each operation by name, on the same splits.
+) -> LabelStatistics:
+    """Compute label statistics of a task over random splits.
 
     Args:
         split: how the rows are divided, by default 30% for training. Its own seed is not used, but first_seed,
@@ -54,10 +108,13 @@ def label_statistics(
         divided = make_split(replace(split, seed=first_seed + i), task, 0)
         for part in (full, *parts):
             part.count(i, divided, smoothing)
-    settings = {"split": _settings(split), "seeds": seeds, "first_seed": first_seed, "smoothing": smoothing}
-    result = {**settings, **full.statistics()}
-    return (
-        result | {"by_operation": {n: p.statistics() for n, p in zip(names, parts, strict=True)}} if names else result
+    return LabelStatistics(
+        **vars(full.statistics()),
+        split=_settings(split),
+        seeds=seeds,
+        first_seed=first_seed,
+        smoothing=smoothing,
+        by_operation={name: part.statistics() for name, part in zip(names, parts, strict=True)},
     )
 
 
@@ -118,26 +175,25 @@ class _Part:
         self.kl[i] = divergence(train + added, test + added)
         self.sizes = len(rows), len(others)
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> LabelCounts:
         """Return everything, once all splits are counted."""
         n_train, n_test = self.sizes
         occur = self.counts[self.counts > 0]
         infinite = int(np.isinf(self.kl).sum())
-        chance = (len(occur) - 1) / 2 * (1 / n_train + 1 / n_test) if self.one_by_one else None
-        return {
-            "inputs": int(self.rows.sum()),
-            "n_train": n_train,
-            "n_test": n_test,
-            "labels": len(occur),
-            "largest_count": int(occur.max()),
-            "smallest_count": int(occur.min()),
-            "entropy": entropy(occur),
-            "train_entropy": _spread(self.entropies[0]),
-            "test_entropy": _spread(self.entropies[1]),
-            "kl": None if infinite else _spread(self.kl),
-            "infinite": infinite,
-            "kl_by_chance": chance,
-        }
+        return LabelCounts(
+            inputs=int(self.rows.sum()),
+            n_train=n_train,
+            n_test=n_test,
+            labels=len(occur),
+            largest_count=int(occur.max()),
+            smallest_count=int(occur.min()),
+            entropy=entropy(occur),
+            train_entropy=_spread(self.entropies[0]),
+            test_entropy=_spread(self.entropies[1]),
+            kl=None if infinite else _spread(self.kl),
+            infinite=infinite,
+            kl_by_chance=(len(occur) - 1) / 2 * (1 / n_train + 1 / n_test) if self.one_by_one else None,
+        )
 
 
 def _labels(task: Task, rows: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Labels:
@@ -147,10 +203,6 @@ def _labels(task: Task, rows: npt.NDArray[Any], targets: npt.NDArray[Any]) -> La
     return targets.ravel().astype(np.int64)
 
 
-def _spread(values: Counts) -> dict[str, float | None]:
-    return {
-        "mean": float(values.mean()),
-        "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "low": float(values.min()),
-        "high": float(values.max()),
-    }
+def _spread(values: Counts) -> Spread:
+    sd = float(values.std(ddof=1)) if len(values) > 1 else None
+    return Spread(float(values.mean()), sd, float(values.min()), float(values.max()))

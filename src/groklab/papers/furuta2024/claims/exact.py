@@ -144,18 +144,21 @@ def _labels(trainer: Trainer, seed: int) -> Outcome:
     for operation, (n, most, least, entropy, kl, of_train, of_test) in LABELS.items():
         trainer.check_time()
         statistics = label_statistics(build_task(preset(f"furuta2024/{operation}")), seeds=100)
-        own = tuple(statistics[key] for key in ("labels", "largest_count", "smallest_count"))
-        counts = counts and own == (n, most, least) and abs(statistics["entropy"] - entropy) < 1e-4
-        for name, reference, digits in (
-            ("kl", kl, 8e-4),
-            ("train_entropy", of_train, 5e-4),
-            ("test_entropy", of_test, 5e-4),
+        own = statistics.labels, statistics.largest_count, statistics.smallest_count
+        counts = counts and own == (n, most, least) and abs(statistics.entropy - entropy) < 1e-4
+        own_kl = statistics.kl
+        assert own_kl is not None
+        for measured, reference, digits in (
+            (own_kl, kl, 8e-4),
+            (statistics.train_entropy, of_train, 5e-4),
+            (statistics.test_entropy, of_test, 5e-4),
         ):
             # two means of 100 splits each, the reference rounded as it was written (of KL a range)
-            error = statistics[name]["sd"] * math.sqrt(2 / 100)
-            off = max(off, (abs(statistics[name]["mean"] - reference) - digits) / error)
-        values[f"{operation}_kl"] = statistics["kl"]["mean"]
-        spread[operation] = statistics["kl"]["mean"], statistics["kl"]["sd"]
+            assert measured.sd is not None
+            off = max(off, (abs(measured.mean - reference) - digits) / (measured.sd * math.sqrt(2 / 100)))
+        values[f"{operation}_kl"] = own_kl.mean
+        assert own_kl.sd is not None
+        spread[operation] = own_kl.mean, own_kl.sd
     grokking, others = ([spread[o] for o in of] for of in (GROKKING, NOT_GROKKING))
     apart = max(abs(a - b) / max(s, t) for a, s in grokking for b, t in others)
     values["largest_deviation_in_standard_errors"] = off
