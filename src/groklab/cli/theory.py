@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from groklab.tasks import Task
-    from groklab.theory import Normalisation
+    from groklab.theory import NoPrediction, Normalisation, Prediction
 
 MOST_DRAWS = 100_000
 GROUP_NAME = re.compile(r"[SACDQ][0-9]+(x[SACDQ][0-9]+)*")
@@ -80,16 +81,16 @@ def theory(
         return
     subject = _task(p, task, modular)
     from groklab.report import fraction_page
-    from groklab.theory import equations_of
+    from groklab.theory import Prediction, equations_of
     from groklab.theory import theory as predict
 
-    prediction = predict(equations_of(subject), draws=draws, normalisation=_of(normalisation), seed=seed)
-    result = {"task": subject.name, **prediction}
-    figure_entry = _write_figure(path, result, fraction_page)
+    result = predict(equations_of(subject), draws=draws, normalisation=_of(normalisation), seed=seed)
+    page = partial(fraction_page, subject.name, result) if isinstance(result, Prediction) else None
+    figure_entry = _write_figure(path, page)
     if as_json:
-        emit({**result, **figure_entry})
+        emit({"task": subject.name, **result.to_dict(), **figure_entry})
         return
-    _print(result, console_for(False))
+    _print(subject.name, result, console_for(False))
     _print_figure(figure_entry)
 
 
@@ -118,16 +119,15 @@ def _against(
     from groklab.theory import against_p, equations_of
 
     rows = against_p([equations_of(_task(p, expression, modular)) for p in moduli], draws, seed)
-    result = {"draws": draws, "seed": seed, "against_p": rows}
     name = f"{expression or 'x + y'}{' modulo p' if modular else ''}"
-    figure_entry = _write_figure(path, result, lambda _: against_p_page(rows, name))
+    figure_entry = _write_figure(path, partial(against_p_page, rows, name))
     if as_json:
-        emit({**result, **figure_entry})
+        emit({"draws": draws, "seed": seed, "against_p": [vars(row) for row in rows], **figure_entry})
         return
     table = plain_table(("p", "pairs", "critical fraction", "pairs per symbol"), padding=(0, 1), pad_edge=True)
     for row in rows:
-        fraction = f"{row['critical_fraction']:.4f} ± {row['critical_fraction_se']:.4f}"
-        table.add_row(str(row["p"]), f"{row['n_pairs']:,}", fraction, f"{row['pairs_per_symbol']:.2f}")
+        fraction = f"{row.critical_fraction:.4f} ± {row.critical_fraction_se:.4f}"
+        table.add_row(str(row.p), f"{row.n_pairs:,}", fraction, f"{row.pairs_per_symbol:.2f}")
     console_for(False).print(table)
     _print_figure(figure_entry)
 
@@ -140,8 +140,7 @@ def _beside(name: str, member: int, normalisation: Normalisation, path: Path | N
     from groklab.report import beside_run_page
 
     result = beside_run(run, member, normalisation)
-    drawn = "" if isinstance(result, NoTheory) or path is None else beside_run_page(result)
-    figure_entry = _write_figure(path, result.to_dict(), lambda _: drawn)
+    figure_entry = _write_figure(path, None if isinstance(result, NoTheory) else partial(beside_run_page, result))
     if as_json:
         emit({**result.to_dict(), **figure_entry})
         return
@@ -183,17 +182,15 @@ def _page_path(figure: str | None) -> Path | None:
     return path
 
 
-def _write_figure(
-    path: Path | None, result: dict[str, Any], page: Callable[[dict[str, Any]], str]
-) -> dict[str, str | None]:
+def _write_figure(path: Path | None, page: Callable[[], str] | None) -> dict[str, str | None]:
     """Write the page, if there is a path; return its entry for JSON: None where the theory does not apply."""
     from groklab.store import storage
 
     if path is None:
         return {}
-    if "does_not_apply" in result:
+    if page is None:
         return {"figure": None}
-    storage.atomic_write(path, page(result).encode())
+    storage.atomic_write(path, page().encode())
     return {"figure": str(path)}
 
 
@@ -203,34 +200,32 @@ def _print_figure(entry: dict[str, str | None]) -> None:
         console_for(False).print(f"figure: {where}", soft_wrap=True, markup=False)
 
 
-def _print(result: dict[str, Any], console: Console) -> None:
-    from groklab.theory import ETA
+def _print(task: str, result: Prediction | NoPrediction, console: Console) -> None:
+    from groklab.theory import NoPrediction
 
-    console.print(
-        f"[bold]{result['task']}[/bold]: {result['n_pairs']:,} pairs, {result['n_parallelograms']:,} equations"
-    )
-    values = ", ".join(f"{v:.4g}" for v in result["eigenvalues_full"][:10])
-    more = ", …" if len(result["eigenvalues_full"]) > 10 else ""
-    console.print(f"with all pairs they leave {result['null_space_dimension']} dimension(s) free")
+    console.print(f"[bold]{task}[/bold]: {result.n_pairs:,} pairs, {result.n_parallelograms:,} equations")
+    values = ", ".join(f"{v:.4g}" for v in result.eigenvalues_full[:10])
+    more = ", …" if len(result.eigenvalues_full) > 10 else ""
+    console.print(f"with all pairs they leave {result.null_space_dimension} dimension(s) free")
     console.print(f"eigenvalues of G: {values}{more}", style="dim")
-    if "does_not_apply" in result:
-        console.print(result["does_not_apply"])
+    if isinstance(result, NoPrediction):
+        console.print(result.does_not_apply)
         return
     console.print(
-        f"critical fraction {result['critical_fraction']:.4f} ± {result['critical_fraction_se']:.4f}: from there on "
+        f"critical fraction {result.critical_fraction:.4f} ± {result.critical_fraction_se:.4f}: from there on "
         f"half of all training sets force a linear representation"
     )
-    headings = ("pairs", "fraction", "force a line", "", "ideal acc.", "λ₃", f"steps at η={ETA:g}")
+    headings = ("pairs", "fraction", "force a line", "", "ideal acc.", "λ₃", f"steps at η={result.eta:g}")
     table = plain_table(headings, left=("",), padding=(0, 1), pad_edge=True)
-    for row in result["by_fraction"]:
-        steps = "never" if row["steps"] is None else f"{row['steps']:,.0f}"
+    for row in result.by_fraction:
+        steps = "never" if row.steps is None else f"{row.steps:,.0f}"
         table.add_row(
-            f"{row['n_train']}",
-            f"{row['fraction']:.1%}",
-            f"{row['p_linear']:.1%}",
-            "█" * round(12 * row["p_linear"]),
-            f"{row['ideal_accuracy']:.1%}",
-            f"{row['lambda_3']:.4g}",
+            f"{row.n_train}",
+            f"{row.fraction:.1%}",
+            f"{row.p_linear:.1%}",
+            "█" * round(12 * row.p_linear),
+            f"{row.ideal_accuracy:.1%}",
+            f"{row.lambda_3:.4g}",
             steps,
         )
     console.print(table)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.analysis import TheoryBesideRun
 from groklab.figures._panels import axis_suffix, domain, note, vertical
 from groklab.figures._theme import GREEN, PINK, TEST, TRAIN, Figure, log_heights, styled
 
+if TYPE_CHECKING:
+    from groklab.theory import CriticalFraction, Prediction
+
 #: Symbols labelled at the ends of their lines, at most; more would overlap.
 MOST_LABELS = 20
 
 
-def critical_fraction_by_p(rows: list[dict[str, Any]]) -> Figure:
-    """Draw the critical training fraction over p, on logarithmic axes; rows: as `against_p` returns them."""
+def critical_fraction_by_p(rows: Sequence[CriticalFraction]) -> Figure:
+    """Draw the critical training fraction over p, on logarithmic axes."""
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [row["p"] for row in rows],
-        "y": [row["critical_fraction"] for row in rows],
-        "error_y": {"type": "data", "array": [row["critical_fraction_se"] for row in rows]},
+        "x": [row.p for row in rows],
+        "y": [row.critical_fraction for row in rows],
+        "error_y": {"type": "data", "array": [row.critical_fraction_se for row in rows]},
         "line": {"color": TEST, "width": 2.25},
         "hovertemplate": "p = %{x}: %{y:.1%}<extra></extra>",
     }
@@ -32,17 +36,14 @@ def critical_fraction_by_p(rows: list[dict[str, Any]]) -> Figure:
     return styled([trace], layout)
 
 
-def theory_by_fraction(prediction: dict[str, Any]) -> Figure:
+def theory_by_fraction(prediction: Prediction) -> Figure:
     """Draw what a random training set of each size forces, how fast, and with which answers.
 
     From above: the share of training sets that force the linear representation and the ideal accuracy; lambda_3; and
     the steps 1/(lambda_3 eta), with a gap where they are infinite.
-
-    Args:
-        prediction: as `theory` returns it of a task that it applies to.
     """
-    rows = prediction["by_fraction"]
-    x = [row["fraction"] for row in rows]
+    rows = prediction.by_fraction
+    x = [row.fraction for row in rows]
 
     def line(key: str, name: str, colour: str, axis: str, form: str) -> dict[str, Any]:
         return {
@@ -50,7 +51,7 @@ def theory_by_fraction(prediction: dict[str, Any]) -> Figure:
             "mode": "lines+markers",
             "name": name,
             "x": x,
-            "y": [row[key] for row in rows],
+            "y": [getattr(row, key) for row in rows],
             "connectgaps": False,
             "showlegend": axis == "y",
             "line": {"color": colour, "width": 2.25},
@@ -65,8 +66,8 @@ def theory_by_fraction(prediction: dict[str, Any]) -> Figure:
         line("lambda_3", "λ₃ (median)", TRAIN, "y2", ".3g"),
         line("steps", "1/(λ₃ η) (median), steps:", PINK, "y3", ",.0f"),
     ]
-    half = prediction["critical_fraction"]
-    finite = [row["steps"] for row in rows if row["steps"] is not None]
+    half = prediction.critical_fraction
+    finite = [row.steps for row in rows if row.steps is not None]
     # a narrow span may hold one power of ten only
     wide = bool(finite) and max(finite) > 300 * min(finite)
     ticks = {"tickformat": ",", "dtick": 1 if wide else "D2"}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from groklab.analysis import TheoryBesideRun
 from groklab.figures import Figure, critical_fraction_by_p, embedding_traces, theory_by_fraction
 from groklab.report._html import Page, Part, picture, render_page
 from groklab.text import listed
+from groklab.theory import CriticalFraction, Prediction
 
 KIND = "Effective theory"
 CRITICAL = (
@@ -26,30 +26,30 @@ CENSORED = "Censored: not by the last step there is, which does not mean that it
 SOURCE = "The theory is that of Liu et al. 2022, arXiv:2205.10343."
 
 
-def fraction_page(prediction: dict[str, Any]) -> str:
-    """Return the page of one task over training fractions; prediction: as `effective_theory.theory` returns it."""
+def fraction_page(task: str, prediction: Prediction) -> str:
+    """Return the page of one task over training fractions."""
     summary = (
-        f"{prediction['task']}: {prediction['n_pairs']:,} pairs of {prediction['p']} symbols with "
-        f"{prediction['n_parallelograms']:,} parallelogram equations between them. Half of all training sets force a "
-        f"linear representation from a fraction of {prediction['critical_fraction']:.3f} ± "
-        f"{prediction['critical_fraction_se']:.3f} on."
+        f"{task}: {prediction.n_pairs:,} pairs of {prediction.p} symbols with "
+        f"{prediction.n_parallelograms:,} parallelogram equations between them. Half of all training sets force a "
+        f"linear representation from a fraction of {prediction.critical_fraction:.3f} ± "
+        f"{prediction.critical_fraction_se:.3f} on."
     )
     sentence = (
         "Above, the share of random training sets that force a linear representation, and the mean share of answers "
-        f"that they imply. Below, medians over training sets: λ₃, and the steps 1/(λ₃ η) at η = {prediction['eta']:g}; "
+        f"that they imply. Below, medians over training sets: λ₃, and the steps 1/(λ₃ η) at η = {prediction.eta:g}; "
         "a gap is an infinite time. The dotted line is the critical fraction."
     )
-    plot, title = theory_by_fraction(prediction), prediction["task"]
-    return _page(title, summary, "By training fraction", sentence, plot, (CRITICAL, IDEAL, RATE))
+    plot = theory_by_fraction(prediction)
+    return _page(task, summary, "By training fraction", sentence, plot, (CRITICAL, IDEAL, RATE))
 
 
-def against_p_page(rows: list[dict[str, Any]], task: str) -> str:
-    """Return the page of the critical fraction by number of symbols; rows: as `effective_theory.against_p` returns."""
+def against_p_page(rows: Sequence[CriticalFraction], task: str) -> str:
+    """Return the page of the critical fraction by number of symbols."""
     first, last = rows[0], rows[-1]
     summary = (
-        f"{task} with {listed([row['p'] for row in rows])} symbols. "
-        f"The critical fraction is {first['critical_fraction']:.3f} at p = {first['p']} "
-        f"and {last['critical_fraction']:.3f} at p = {last['p']}."
+        f"{task} with {listed([row.p for row in rows])} symbols. "
+        f"The critical fraction is {first.critical_fraction:.3f} at p = {first.p} "
+        f"and {last.critical_fraction:.3f} at p = {last.p}."
     )
     sentence = "The critical training fraction with its standard error by number of symbols p, on logarithmic axes."
     plot, title = critical_fraction_by_p(rows), f"Critical fraction of {task}"

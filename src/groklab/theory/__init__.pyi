@@ -3,7 +3,10 @@ from ._closure import deducible as deducible
 from ._effective_theory import ETA as ETA
 from ._effective_theory import LINEAR as LINEAR
 from ._effective_theory import REACHED as REACHED
+from ._effective_theory import CriticalFraction as CriticalFraction
+from ._effective_theory import NoPrediction as NoPrediction
 from ._effective_theory import Normalisation as Normalisation
+from ._effective_theory import Prediction as Prediction
 from ._effective_theory import against_p as against_p
 from ._effective_theory import check_applies as check_applies
 from ._effective_theory import critical_fraction as critical_fraction

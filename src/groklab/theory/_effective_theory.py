@@ -8,7 +8,7 @@ other mode decays, and 1 / (lambda_3 eta) steps of rate eta the predicted time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ class AtFraction:
     Attributes:
         p_linear: share that force the linear representation.
         ideal_accuracy: mean.
-        lambda_3, steps: medians; steps is infinite where lambda_3 is 0.
+        lambda_3, steps: medians; steps, 1 / (lambda_3 eta), is None where lambda_3 is 0.
     """
 
     n_train: int
@@ -43,7 +43,59 @@ class AtFraction:
     p_linear: float
     ideal_accuracy: float
     lambda_3: float
-    steps: float
+    steps: float | None
+
+
+@dataclass(frozen=True)
+class CriticalFraction:
+    """The critical fraction of p symbols, with its standard error and the pairs per symbol that it comes to."""
+
+    p: int
+    n_pairs: int
+    critical_fraction: float
+    critical_fraction_se: float
+    pairs_per_symbol: float
+
+
+@dataclass(frozen=True)
+class TaskEquations:
+    """What the equations of a task are, and how predictions are drawn from them.
+
+    Attributes:
+        eigenvalues_full: of G with all data, ascending, not normalised.
+        eta: learning rate behind `steps`.
+        draws, seed: of random training sets.
+    """
+
+    p: int
+    n_pairs: int
+    n_parallelograms: int
+    null_space_dimension: int
+    eigenvalues_full: list[float]
+    normalisation: Normalisation
+    eta: float
+    draws: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class NoPrediction(TaskEquations):
+    """Why the theory says nothing of a task."""
+
+    does_not_apply: str
+
+
+@dataclass(frozen=True)
+class Prediction(TaskEquations):
+    """What the theory says of a task."""
+
+    critical_fraction: float
+    critical_fraction_se: float
+    by_fraction: list[AtFraction]
 
 
 def critical_sizes(equations: Equations, draws: int, seed: int = 0) -> np.ndarray:
@@ -97,9 +149,8 @@ def critical_fraction(sizes: np.ndarray, n_pairs: int) -> tuple[float, float]:
     return half / n_pairs, float(0.5 / np.sqrt(len(sizes)) / slope / n_pairs)
 
 
-def against_p(equations: Sequence[Equations], draws: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Return the critical fraction of each: `p`, `n_pairs`, `critical_fraction`, `critical_fraction_se`,
-    `pairs_per_symbol`.
+def against_p(equations: Sequence[Equations], draws: int, seed: int = 0) -> list[CriticalFraction]:
+    """Return the critical fraction of each.
 
     It depends on p: some two to three pairs per symbol are enough, of p(p + 1)/2. Raises InputError where the theory
     does not apply.
@@ -107,8 +158,7 @@ def against_p(equations: Sequence[Equations], draws: int, seed: int = 0) -> list
     rows = []
     for one in equations:
         fraction, error = critical_fraction(critical_sizes(one, draws, seed), one.n_pairs)
-        row = {"p": one.p, "n_pairs": one.n_pairs, "critical_fraction": fraction, "critical_fraction_se": error}
-        rows.append({**row, "pairs_per_symbol": fraction * one.n_pairs / one.p})
+        rows.append(CriticalFraction(one.p, one.n_pairs, fraction, error, fraction * one.n_pairs / one.p))
     return rows
 
 
@@ -132,7 +182,7 @@ def at_fraction(
         float(np.mean(linear)),
         float(np.mean(ideal)),
         rate,
-        1 / (rate * ETA) if rate > 0 else np.inf,
+        1 / (rate * ETA) if rate > 0 else None,
     )
 
 
@@ -195,15 +245,9 @@ def theory(
     draws: int = 1000,
     normalisation: Normalisation = "one",
     seed: int = 0,
-) -> dict[str, Any]:
-    """Return all predictions for a task, as plain JSON values.
-
-    `n_pairs`, `n_parallelograms`, `null_space_dimension` and `eigenvalues_full` (of G with all data, ascending, not
-    normalised); and, where it applies, `critical_fraction` with `critical_fraction_se`, and `by_fraction`: a list of
-    `n_train`, `fraction`, `p_linear`, `ideal_accuracy`, `lambda_3` and `steps` (None where infinite). Where it does not
-    apply `does_not_apply` says why.
-    """
-    result: dict[str, Any] = {
+) -> Prediction | NoPrediction:
+    """Return all predictions for a task."""
+    common: dict[str, Any] = {
         "p": equations.p,
         "n_pairs": equations.n_pairs,
         "n_parallelograms": equations.count(),
@@ -217,14 +261,9 @@ def theory(
     try:
         sizes = critical_sizes(equations, draws, seed)
     except InputError as error:
-        return {**result, "does_not_apply": str(error)}
+        return NoPrediction(**common, does_not_apply=str(error))
     fraction, error_of = critical_fraction(sizes, equations.n_pairs)
     shares = np.linspace(0.1, 1, 19) if fractions is None else np.asarray(fractions, float)
     n_train = sorted({max(2, round(f * equations.n_pairs)) for f in shares})
     rows = [at_fraction(equations, k, min(draws, 200), normalisation, seed) for k in n_train]
-    return {
-        **result,
-        "critical_fraction": fraction,
-        "critical_fraction_se": error_of,
-        "by_fraction": [{**vars(r), "steps": r.steps if np.isfinite(r.steps) else None} for r in rows],
-    }
+    return Prediction(**common, critical_fraction=fraction, critical_fraction_se=error_of, by_fraction=rows)
