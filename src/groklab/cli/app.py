@@ -94,11 +94,13 @@ def plain_table(headings: Sequence[str] = (), left: Iterable[str] = (), **option
     return table
 
 
-def print_pairs(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names in bold with a sentence on each."""
+def print_pairs(
+    rows: Iterable[tuple[str, str]], *, style: str = "bold", right: bool = False, markup: bool | None = None
+) -> None:
+    """Print names in a style with a sentence on each; right: align the names to the right."""
     table = plain_table(show_header=False)
-    table.add_column(no_wrap=True, style="bold")
+    table.add_column(no_wrap=True, style=style, justify="right" if right else "left")
     table.add_column()
     for row in rows:
         table.add_row(*row)
-    console_for(False).print(table)
+    console_for(False).print(table, markup=markup)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from rich.console import Console, Group
@@ -114,28 +114,44 @@ class PlainView:
         )
 
 
-class LiveView:
-    """Curves of loss and accuracy over log steps, redrawn during training."""
+class LivePicture:
+    """A picture of work in progress that is redrawn in a terminal."""
+
+    #: The least time between two pictures.
+    seconds = 0.1
+    #: Whether the last picture goes away at the end.
+    transient = False
 
     def __init__(self, console: Console) -> None:
-        self.live = Live(console=console, auto_refresh=False, transient=False)
         self.console = console
+        self.live = Live(console=console, auto_refresh=False, transient=self.transient)
         self.drawn = 0.0
 
-    def __enter__(self) -> LiveView:
+    def __enter__(self) -> Self:
         self.live.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.live.__exit__(None, None, None)
 
+    def picture(self, progress: Any) -> Group:
+        """Return the view as a renderable."""
+        raise NotImplementedError
+
+    def redraw(self, progress: Any, *, at_once: bool) -> None:
+        """Redraw, unless the last picture is too new and this one need not be drawn at once."""
+        now = time.monotonic()
+        if at_once or now - self.drawn >= self.seconds:
+            self.drawn = now
+            self.live.update(self.picture(progress), refresh=True)
+
+
+class LiveView(LivePicture):
+    """Curves of loss and accuracy over log steps, redrawn during training."""
+
     def __call__(self, progress: Progress) -> None:
         """Redraw, at most ten times a second."""
-        now = time.monotonic()
-        if now - self.drawn < 0.1 and progress.step < progress.budget:
-            return
-        self.drawn = now
-        self.live.update(self.picture(progress), refresh=True)
+        self.redraw(progress, at_once=progress.step >= progress.budget)
 
     def picture(self, progress: Progress) -> Group:
         """Return the view as a renderable."""
@@ -266,36 +282,26 @@ class PlainClaims:
         self.console.print(line, markup=False, soft_wrap=True)
 
 
-class LiveClaims:
+class LiveClaims(LivePicture):
     """A table of claims with their outcomes so far, and the training under way below it."""
 
+    transient = True
+
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self.live = Live(console=console, auto_refresh=False, transient=True)
+        super().__init__(console)
         self.holding: dict[str, list[bool]] = {}
         self.sentences: dict[str, str] = {}
-        self.began, self.drawn, self.estimate = time.monotonic(), 0.0, (0.0, 0.0)
-
-    def __enter__(self) -> LiveClaims:
-        self.live.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.live.__exit__(None, None, None)
+        self.began, self.estimate = time.monotonic(), (0.0, 0.0)
 
     def __call__(self, progress: ClaimProgress) -> None:
         """Add what is new and redraw, at most ten times a second."""
-        now = time.monotonic()
         if progress.training is None:
-            self.estimate = (progress.seconds_left, now)
+            self.estimate = (progress.seconds_left, time.monotonic())
             holding = self.holding.setdefault(progress.claim.id, [])
             if progress.record is not None:
                 holding.append(progress.record.holds)
                 self.sentences[progress.claim.id] = f"seed {progress.record.seed}: {progress.record.sentence}"
-        elif now - self.drawn < 0.1:
-            return
-        self.drawn = now
-        self.live.update(self.picture(progress), refresh=True)
+        self.redraw(progress, at_once=progress.training is None)
 
     def picture(self, progress: ClaimProgress) -> Group:
         """Return the view as a renderable."""
@@ -317,8 +323,6 @@ class LiveClaims:
             f"{progress.done} of {total} outcomes, {duration(time.monotonic() - self.began)} so far, "
             f"about {duration(left)} left",
         )
-        return Group(table, Text(""), grid, self._training(progress.training))
-
-    def _training(self, progress: Progress | Portion | None) -> Text:
-        text = "" if progress is None else training_text(progress)
-        return Text(text, style="dim", overflow="ellipsis", no_wrap=True)
+        training = "" if progress.training is None else training_text(progress.training)
+        below = Text(training, style="dim", overflow="ellipsis", no_wrap=True)
+        return Group(table, Text(""), grid, below)

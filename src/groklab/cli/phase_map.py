@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from groklab.cli.live import LivePicture
 from groklab.errors import InputError
 from groklab.grokking import LETTERS, PHASES, Phase
 from groklab.sweeps import Axes, Cell, Member, Sweep, SweepProgress, arrange, choose_axes, members_of
@@ -150,28 +149,14 @@ class PlainSweep:
             self.next = progress.share + LINE_SHARE if progress.share < 1 else 2.0
 
 
-class LiveSweep:
+class LiveSweep(LivePicture):
     """The bar and the map, redrawn while the sweep trains."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.live = Live(console=console, auto_refresh=False, transient=False)
-        self.drawn = 0.0
-
-    def __enter__(self) -> LiveSweep:
-        self.live.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.live.__exit__(None, None, None)
+    seconds = 0.25
 
     def __call__(self, progress: SweepProgress) -> None:
         """Redraw, at most four times a second."""
-        now = time.monotonic()
-        if now - self.drawn < 0.25 and progress.share < 1:
-            return
-        self.drawn = now
-        self.live.update(self.picture(progress), refresh=True)
+        self.redraw(progress, at_once=progress.share >= 1)
 
     def picture(self, progress: SweepProgress) -> Group:
         """Return the view as a renderable."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit, plain_table
+from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit, plain_table, print_pairs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +42,9 @@ def tasks(context: typer.Context, as_json: Json = False) -> None:
     table = plain_table(show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column()
-    for group, operations in groupby(sorted(OPERATIONS.values(), key=_place), key=lambda o: o.group):
+    groups = list(dict.fromkeys(o.group for o in OPERATIONS.values()))
+    in_order = sorted(OPERATIONS.values(), key=lambda o: groups.index(o.group))
+    for group, operations in groupby(in_order, key=lambda o: o.group):
         table.add_row(f"[not bold]{group}[/not bold]", style="cyan")
         for o in operations:
             table.add_row(f"  {o.name}", f"{o.expression}   [dim]{o.description}; {o.source}[/dim]")
@@ -116,43 +118,23 @@ def labels(
     console = console_for(False)
     for name, own in {task.name: statistics, **statistics.by_operation}.items():
         console.print(f"[bold]{name}[/bold]: {own.inputs:,} inputs", highlight=False)
-        _print_facts(labels_in_words(own, seeds), console)
-
-
-def _place(operation: Operation) -> int:
-    from groklab.tasks import OPERATIONS
-
-    groups = list(dict.fromkeys(o.group for o in OPERATIONS.values()))
-    return groups.index(operation.group)
+        _print_facts(labels_in_words(own, seeds))
 
 
 def _operation(o: Operation) -> dict[str, Any]:
-    return {
-        "name": o.name,
-        "formula": o.expression,
-        "group": o.group,
-        "papers": list(o.papers),
-        "expression": o.expression,
-        "description": o.description,
-        "source": o.source,
-        "spellings": list(o.spellings),
-    }
+    names = ("group", "papers", "expression", "description", "source", "spellings")
+    return {"name": o.name, "formula": o.expression, **{name: getattr(o, name) for name in names}}
 
 
-def _print_facts(rows: Iterable[tuple[str, str]], console: Console) -> None:
+def _print_facts(rows: Iterable[tuple[str, str]]) -> None:
     """Print facts: what each is about, and what it says."""
-    table = plain_table(show_header=False)
-    table.add_column(no_wrap=True, style="dim", justify="right")
-    table.add_column()
-    for row in rows:
-        table.add_row(*row)
-    console.print(table, markup=False)
+    print_pairs(rows, style="dim", right=True, markup=False)
 
 
 def _print(facts: TaskExplanation, console: Console) -> None:
     modulus = f"mod {facts.p}" if facts.modular else f"on 0..{facts.p - 1}"
     console.print(f"[bold]{facts.formula} {modulus}[/bold]: {facts.inputs:,} inputs")
-    _print_facts(facts_in_words(facts), console)
+    _print_facts(facts_in_words(facts))
     console.print(
         "It resembles most, of the 35 operations of Furuta et al. 2024, by the number of properties they share:"
     )
@@ -171,21 +153,17 @@ def _print(facts: TaskExplanation, console: Console) -> None:
 
 def facts_in_words(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
     """Yield the facts of `explain_task` on the operation itself: what each is about, and what it says."""
-    yield from _names(facts)
+    if facts.operation:
+        papers = ", ".join(facts.papers) or "no paper"
+        yield "operation", f"{facts.operation}, {facts.group} ({papers})"
+    if facts.same_answers:
+        yield "same answers", ", ".join(facts.same_answers)
     yield from _algebra(facts)
     yield from labels_in_words(facts.labels, facts.labels.seeds)
     if facts.published:
         yield "published", published(facts.published)
     if facts.published or facts.measured:
         yield "measured here", measured(facts.measured)
-
-
-def _names(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
-    if facts.operation:
-        papers = ", ".join(facts.papers) or "no paper"
-        yield "operation", f"{facts.operation}, {facts.group} ({papers})"
-    if facts.same_answers:
-        yield "same answers", ", ".join(facts.same_answers)
 
 
 def _algebra(facts: TaskExplanation) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from groklab.theory import NoPrediction, Normalisation, Prediction
 
 MOST_DRAWS = 100_000
+#: Values for JSON, how their page is made where there is one, and how they are printed.
+Shown: TypeAlias = "tuple[dict[str, Any], Callable[[], str] | None, Callable[[Console], None]]"
 GROUP_NAME = re.compile(r"[SACDQ][0-9]+(x[SACDQ][0-9]+)*")
 
 
@@ -74,24 +76,35 @@ def theory(
     if run is not None:
         if task is not None or modular:
             raise InputError("--run", run, "brings its own task; leave TASK and --modular out")
-        _beside(run, member or 0, _of(normalisation), path, as_json)
+        values, page, show = _beside(run, member or 0, _of(normalisation))
+    elif against is not None:
+        values, page, show = _against(_moduli(against), task, modular, draws, seed)
+    else:
+        values, page, show = _of_task(_task(p, task, modular), draws, _of(normalisation), seed)
+    if path is not None:
+        from groklab.store import storage
+
+        values["figure"] = None if page is None else str(path)
+        if page is not None:
+            storage.atomic_write(path, page().encode())
+    if as_json:
+        emit(values)
         return
-    if against is not None:
-        _against(_moduli(against), task, modular, draws, seed, path, as_json)
-        return
-    subject = _task(p, task, modular)
+    console = console_for(False)
+    show(console)
+    if path is not None:
+        where = values["figure"] or "none is drawn, as the theory does not apply"
+        console.print(f"figure: {where}", soft_wrap=True, markup=False)
+
+
+def _of_task(task: Task, draws: int, normalisation: Normalisation, seed: int) -> Shown:
     from groklab.report import fraction_page
     from groklab.theory import Prediction, equations_of
     from groklab.theory import theory as predict
 
-    result = predict(equations_of(subject), draws=draws, normalisation=_of(normalisation), seed=seed)
-    page = partial(fraction_page, subject.name, result) if isinstance(result, Prediction) else None
-    figure_entry = _write_figure(path, page)
-    if as_json:
-        emit({"task": subject.name, **result.to_dict(), **figure_entry})
-        return
-    _print(subject.name, result, console_for(False))
-    _print_figure(figure_entry)
+    result = predict(equations_of(task), draws=draws, normalisation=normalisation, seed=seed)
+    page = partial(fraction_page, task.name, result) if isinstance(result, Prediction) else None
+    return {"task": task.name, **result.to_dict()}, page, partial(_print, task.name, result)
 
 
 def _task(p: int, expression: str | None, modular: bool) -> Task:
@@ -112,27 +125,25 @@ def _moduli(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _against(
-    moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int, path: Path | None, as_json: bool
-) -> None:
+def _against(moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int) -> Shown:
     from groklab.report import against_p_page
     from groklab.theory import against_p, equations_of
 
     rows = against_p([equations_of(_task(p, expression, modular)) for p in moduli], draws, seed)
     name = f"{expression or 'x + y'}{' modulo p' if modular else ''}"
-    figure_entry = _write_figure(path, partial(against_p_page, rows, name))
-    if as_json:
-        emit({"draws": draws, "seed": seed, "against_p": [vars(row) for row in rows], **figure_entry})
-        return
-    table = plain_table(("p", "pairs", "critical fraction", "pairs per symbol"), padding=(0, 1), pad_edge=True)
-    for row in rows:
-        fraction = f"{row.critical_fraction:.4f} ± {row.critical_fraction_se:.4f}"
-        table.add_row(str(row.p), f"{row.n_pairs:,}", fraction, f"{row.pairs_per_symbol:.2f}")
-    console_for(False).print(table)
-    _print_figure(figure_entry)
+
+    def show(console: Console) -> None:
+        table = plain_table(("p", "pairs", "critical fraction", "pairs per symbol"), padding=(0, 1), pad_edge=True)
+        for row in rows:
+            fraction = f"{row.critical_fraction:.4f} ± {row.critical_fraction_se:.4f}"
+            table.add_row(str(row.p), f"{row.n_pairs:,}", fraction, f"{row.pairs_per_symbol:.2f}")
+        console.print(table)
+
+    values = {"draws": draws, "seed": seed, "against_p": [vars(row) for row in rows]}
+    return values, partial(against_p_page, rows, name), show
 
 
-def _beside(name: str, member: int, normalisation: Normalisation, path: Path | None, as_json: bool) -> None:
+def _beside(name: str, member: int, normalisation: Normalisation) -> Shown:
     from groklab.cli.look import readable_run
 
     run = readable_run(name)
@@ -140,27 +151,24 @@ def _beside(name: str, member: int, normalisation: Normalisation, path: Path | N
     from groklab.report import beside_run_page
 
     result = beside_run(run, member, normalisation)
-    figure_entry = _write_figure(path, None if isinstance(result, NoTheory) else partial(beside_run_page, result))
-    if as_json:
-        emit({**result.to_dict(), **figure_entry})
-        return
-    console = console_for(False)
-    console.print(f"[bold]{result.run}[/bold], member {member}: {result.task}")
-    if isinstance(result, NoTheory):
-        console.print(result.does_not_apply)
-        _print_figure(figure_entry)
-        return
-    rows = {
-        "dimensions left free": f"{result.null_dimension}, by {result.n_train} training pairs; 2 force a line",
-        "λ₃": f"{result.lambda_3:.4g}",
-        f"1/(λ₃ η), η={result.eta:g}": _steps(result.n_h),
-        "RQI > 0.95, theory": result.when("theory"),
-        "RQI > 0.95, run": f"{result.when('network')}, from {result.observed_from}",
-        "RQI at the end, run": f"{result.network.rqi[-1]:.3f}",
-    }
-    for key, value in rows.items():
-        console.print(f"{key:>24}  {value}", markup=False)
-    _print_figure(figure_entry)
+
+    def show(console: Console) -> None:
+        console.print(f"[bold]{result.run}[/bold], member {member}: {result.task}")
+        if isinstance(result, NoTheory):
+            console.print(result.does_not_apply)
+            return
+        rows = {
+            "dimensions left free": f"{result.null_dimension}, by {result.n_train} training pairs; 2 force a line",
+            "λ₃": f"{result.lambda_3:.4g}",
+            f"1/(λ₃ η), η={result.eta:g}": _steps(result.n_h),
+            "RQI > 0.95, theory": result.when("theory"),
+            "RQI > 0.95, run": f"{result.when('network')}, from {result.observed_from}",
+            "RQI at the end, run": f"{result.network.rqi[-1]:.3f}",
+        }
+        for key, value in rows.items():
+            console.print(f"{key:>24}  {value}", markup=False)
+
+    return result.to_dict(), None if isinstance(result, NoTheory) else partial(beside_run_page, result), show
 
 
 def _steps(value: float | None) -> str:
@@ -180,24 +188,6 @@ def _page_path(figure: str | None) -> Path | None:
     if not path.parent.is_dir():
         raise InputError("--figure", figure, "needs a folder that exists")
     return path
-
-
-def _write_figure(path: Path | None, page: Callable[[], str] | None) -> dict[str, str | None]:
-    """Write the page, if there is a path; return its entry for JSON: None where the theory does not apply."""
-    from groklab.store import storage
-
-    if path is None:
-        return {}
-    if page is None:
-        return {"figure": None}
-    storage.atomic_write(path, page().encode())
-    return {"figure": str(path)}
-
-
-def _print_figure(entry: dict[str, str | None]) -> None:
-    if "figure" in entry:
-        where = entry["figure"] or "none is drawn, as the theory does not apply"
-        console_for(False).print(f"figure: {where}", soft_wrap=True, markup=False)
 
 
 def _print(task: str, result: Prediction | NoPrediction, console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from groklab.analysis import label_of
 from groklab.figures._context import RunContext
 from groklab.figures._panels import level, row_layout
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import INK, SOFT, TEST, TRAIN, Figure, key_colours, log_heights, styled
+from groklab.figures._theme import INK, SOFT, TEST, TRAIN, Figure, axis, key_colours, log_heights, styled, trace
 from groklab.measures import Ablations, NamedTable
 from groklab.text import loss_of, percent
 
@@ -63,17 +64,10 @@ def ablation_losses(frame: pl.DataFrame, own: float, uniform: float) -> Figure:
     """
     loss, n = frame["loss"].to_numpy(), len(frame)
     colour = [TRAIN if v >= uniform else SOFT if v > 1.1 * own else TEST for v in loss]
-    bars = {
-        "type": "bar",
-        "showlegend": False,
-        "orientation": "h",
-        "y": list(range(n)),
-        "x": np.where(loss > 0, loss, np.nan).astype(np.float64),
-        "width": 0.42,
-        "marker": {"color": colour},
-        "customdata": [html.escape(label) for label in frame["label"]],
-        "hovertemplate": "%{customdata}: %{x:.3g}<extra></extra>",
-    }
+    labels = [html.escape(label) for label in frame["label"]]
+    x = np.where(loss > 0, loss, np.nan).astype(np.float64)
+    look: dict[str, Any] = {"orientation": "h", "width": 0.42, "customdata": labels}
+    bars = trace("bar", x, list(range(n)), "%{customdata}: %{x:.3g}", colour, **look)
     layout = row_layout(frame["label"].to_list(), [*loss, own, uniform], "loss on all pairs (nats)", 38)
     return styled([bars, *_levels(own, uniform, [-1, n], along="y")], layout)
 
@@ -91,21 +85,16 @@ def frequency_losses(frame: pl.DataFrame, keys: Sequence[int], own: float, unifo
     floor, top = min(positive, default=1e-3) / 3, 2 * max(positive, default=1.0)
     layout = {
         "height": 380,
-        "xaxis": {"title": {"text": "frequency taken out of the logits"}, "showgrid": False},
+        "xaxis": axis("frequency taken out of the logits", showgrid=False),
         "yaxis": log_heights(positive, "loss on all pairs (nats)") | {"range": [np.log10(floor), np.log10(top)]},
         "bargap": 0.2,
         "margin": {"l": 68, "t": 40},
         "showlegend": True,
     }
     uncoloured_keys = set(keys) if not colours else set()
-    bars = {
-        "type": "bar",
-        "showlegend": False,
-        "x": frequency,
-        "y": np.where(loss > 0, loss, np.nan).astype(np.float32),
-        "marker": {"color": [colours.get(k, TEST if k in uncoloured_keys else SOFT) for k in frequency]},
-        "hovertemplate": "without k = %{x}: %{y:.3g}<extra></extra>",
-    }
+    colour = [colours.get(k, TEST if k in uncoloured_keys else SOFT) for k in frequency]
+    y = np.where(loss > 0, loss, np.nan).astype(np.float32)
+    bars = trace("bar", frequency, y, "without k = %{x}: %{y:.3g}", colour)
     ends = [min(frequency, default=1) - 0.5, max(frequency, default=1) + 0.5]
     return styled([bars, *_levels(own, uniform, ends, along="x")], layout)
 

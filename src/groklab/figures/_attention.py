@@ -10,9 +10,9 @@ import polars as pl
 
 from groklab.figures._context import RunContext
 from groklab.figures._heatmaps import PANELS, input_frame, input_maps
-from groklab.figures._panels import axis_suffix, note
+from groklab.figures._panels import note
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import GREEN, SERIES, Figure, legend, styled
+from groklab.figures._theme import GREEN, SERIES, Figure, axis, axis_suffix, legend, styled, trace
 from groklab.measures import Attention, operand_positions, pattern_on_grid
 from groklab.text import percent
 
@@ -79,28 +79,16 @@ def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
     traces: list[dict[str, Any]] = []
     for i, ((position,), rows) in enumerate(pattern.group_by("position", maintain_order=True)):
         name = html.escape(str(position))
-        traces.append(
-            {
-                "type": "bar",
-                "name": f"to {name}",
-                "x": [f"head {h}" for h in rows["head"]],
-                "y": rows["weight"].to_numpy().astype(np.float32),
-                "marker": {"color": SERIES[i % len(SERIES)]},
-                "hovertemplate": f"%{{x}} to {name}: %{{y:.2%}}<extra></extra>",
-            }
-        )
+        heads, weight = [f"head {h}" for h in rows["head"]], rows["weight"].to_numpy().astype(np.float32)
+        colour = SERIES[i % len(SERIES)]
+        traces.append(trace("bar", heads, weight, f"%{{x}} to {name}: %{{y:.2%}}", colour, f"to {name}"))
     shown = [rows for _, rows in score.sort("head", "residue").group_by("head", maintain_order=True)][:HEADS]
     height = 250 + 110 * len(shown)
+    plot = height - 92
     layout: dict[str, Any] = {
         "height": height,
         "xaxis": {"type": "category", "showgrid": False, "anchor": "y"},
-        "yaxis": {
-            "title": {"text": "mean attention"},
-            "tickformat": ".0%",
-            "range": [0, 1.02],
-            "domain": [1 - 150 / (height - 92), 1],
-            "anchor": "x",
-        },
+        "yaxis": axis("mean attention", tickformat=".0%", range=[0, 1.02], domain=[1 - 150 / plot, 1], anchor="x"),
         "legend": legend(1.0),
         "barmode": "group",
         "bargap": 0.3,
@@ -110,32 +98,14 @@ def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
     }
     for i, rows in enumerate(shown):
         suffix, last = axis_suffix(i + 1), i == len(shown) - 1
-        bottom = (len(shown) - 1 - i) * 110 / (height - 92)
-        domain = [bottom, bottom + 78 / (height - 92)]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": rows["residue"].to_numpy(),
-                "y": rows["score"].to_numpy().astype(np.float32),
-                "line": {"color": GREEN, "width": 1.75},
-                "xaxis": f"x{suffix}",
-                "yaxis": f"y{suffix}",
-                "showlegend": False,
-                "hovertemplate": "a = %{x}: %{y:.3g}<extra></extra>",
-            }
-        )
-        layout[f"xaxis{suffix}"] = {
-            "title": {"text": "a" if last else ""},
-            "anchor": f"y{suffix}",
-            "showticklabels": last,
-            **({"matches": "x2"} if i else {}),
-        }
-        layout[f"yaxis{suffix}"] = {
-            "title": {"text": "score", "font": {"size": 12}},
-            "domain": domain,
-            "anchor": f"x{suffix}",
-            "nticks": 4,
-        }
+        bottom = (len(shown) - 1 - i) * 110 / plot
+        domain = [bottom, bottom + 78 / plot]
+        residue, values = rows["residue"].to_numpy(), rows["score"].to_numpy().astype(np.float32)
+        line = trace("lines", residue, values, "a = %{x}: %{y:.3g}", GREEN, panel=i + 1, line={"width": 1.75})
+        traces.append(line)
+        shared = {"matches": "x2"} if i else {}
+        layout[f"xaxis{suffix}"] = axis("a" if last else "", anchor=f"y{suffix}", showticklabels=last, **shared)
+        title = {"text": "score", "font": {"size": 12}}
+        layout[f"yaxis{suffix}"] = {"title": title, "domain": domain, "anchor": f"x{suffix}", "nticks": 4}
         layout["annotations"].append(note(html.escape(str(rows["label"][0])), 0, domain[1], xanchor="left"))
     return styled(traces, layout)

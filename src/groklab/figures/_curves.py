@@ -13,7 +13,6 @@ from groklab.figures._context import RunContext
 from groklab.figures._panels import (
     ACCURACY,
     Panel,
-    axis_suffix,
     domain,
     first_and_last_step,
     in_panels,
@@ -23,7 +22,21 @@ from groklab.figures._panels import (
     thinned,
 )
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import DASHES, GREEN, PINK, SERIES, TEST, TRAIN, Figure, log_axis, log_heights, styled
+from groklab.figures._theme import (
+    DASHES,
+    GREEN,
+    PINK,
+    SERIES,
+    TEST,
+    TRAIN,
+    Figure,
+    axis,
+    axis_suffix,
+    log_axis,
+    log_heights,
+    styled,
+    trace,
+)
 from groklab.store import thin, thin_evenly
 from groklab.text import listed, loss_of, percent
 
@@ -194,8 +207,8 @@ def training_curves(
         for panel, what in enumerate(("loss", "accuracy"))
         for split, colour in (("train", TRAIN), ("test", TEST))
     ]
-    upper = _axis(loss, rangemode="tozero") if linear else _axis(loss, type="log")
-    axes = (upper, _axis("accuracy", tickformat=".0%", range=[-0.03, 1.05]))
+    upper = axis(loss, rangemode="tozero") if linear else axis(loss, type="log")
+    axes = (upper, axis("accuracy", tickformat=".0%", range=[-0.03, 1.05]))
     return _in_two_panels(metrics, (memorised, grokked), lines, axes, linear=linear, height=560)
 
 
@@ -206,7 +219,7 @@ def norms(metrics: pl.DataFrame, memorised: int | None = None, grokked: int | No
         metrics: columns step, member, weight_norm, grad_norm.
     """
     lines = [("weight_norm", "weights", GREEN, 0), ("grad_norm", "gradient", PINK, 1)]
-    axes = (_axis("norm of weights", rangemode="tozero"), _axis("norm of gradient", type="log"))
+    axes = (axis("norm of weights", rangemode="tozero"), axis("norm of gradient", type="log"))
     plot = _in_two_panels(metrics, (memorised, grokked), lines, axes)
     plot.layout.showlegend = False
     return plot
@@ -220,7 +233,7 @@ def machine_sizes(metrics: pl.DataFrame, memorised: int | None = None, grokked: 
     """
     lines = [("trace", "trace of M", GREEN, 0), ("weight_norm", "norm of M", TEST, 0)]
     lines.append(("condition", "condition number", PINK, 1))
-    axes = (_axis("size of M", rangemode="tozero"), _axis("condition number", type="log"))
+    axes = (axis("size of M", rangemode="tozero"), axis("condition number", type="log"))
     return _in_two_panels(metrics, (memorised, grokked), lines, axes, linear=True)
 
 
@@ -237,25 +250,15 @@ def accuracy_overlay(frame: pl.DataFrame, points: int = POINTS) -> Figure:
     for i, ((run,), rows) in enumerate(after.group_by("run", maintain_order=True)):
         members, name = rows["member"].n_unique(), html.escape(str(run))
         kept = thin(rows["step"].unique().sort().to_numpy(), max(150, points // members))
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                **joined_lines(rows.filter(pl.col("step").is_in(kept)), "test_accuracy", "member"),
-                "line": {
-                    "color": SERIES[i % len(SERIES)],
-                    "dash": DASHES[i % len(DASHES)],
-                    "width": 2.25 if members == 1 else 1.25,
-                },
-                "opacity": 1 if members == 1 else 0.75,
-                "hovertemplate": name + "<br>step %{x:,}: %{y:.2%}<extra></extra>",
-            }
-        )
+        line = {"dash": DASHES[i % len(DASHES)], "width": 2.25 if members == 1 else 1.25}
+        points_of = joined_lines(rows.filter(pl.col("step").is_in(kept)), "test_accuracy", "member")
+        hover, opacity = name + "<br>step %{x:,}: %{y:.2%}", 1 if members == 1 else 0.75
+        colour = SERIES[i % len(SERIES)]
+        traces.append(trace("lines", **points_of, hover=hover, colour=colour, name=name, line=line, opacity=opacity))
     layout = {
         "height": 420,
         "xaxis": log_axis(low, max(high, low + 1), STEP),
-        "yaxis": {"title": {"text": "test accuracy"}, "tickformat": ".0%", "range": [-0.03, 1.05]},
+        "yaxis": axis("test accuracy", tickformat=".0%", range=[-0.03, 1.05]),
         "margin": {"t": 40},
         "showlegend": True,
     }
@@ -326,7 +329,7 @@ def _in_two_panels(
     frame = metrics.filter(pl.col("step").is_in(kept)).sort("member", "step")
     half, pad = "half " if members > 1 else "", 0.015 * (high - low)
     even = {"range": [low - pad, high + pad], "tickformat": ","}
-    lower = {**even, "title": {"text": "step"}} if linear else log_axis(low, high, STEP)
+    lower = axis("step", **even) if linear else log_axis(low, high, STEP)
     layout: dict[str, Any] = {
         "height": height,
         "xaxis": {**(even if linear else log_axis(low, high)), "anchor": "y", "matches": "x2", "showticklabels": False},
@@ -338,21 +341,23 @@ def _in_two_panels(
         **marks({f"{half}memorised": events[0], f"{half}grokked": events[1]}, low, high, 2, linear=linear),
     }
     traces = []
-    for panel, axis in enumerate(axes):
+    for panel, scale in enumerate(axes):
         suffix = axis_suffix(panel)
         own = [(column, name, colour) for column, name, colour, place in lines if place == panel]
-        if axis.get("type") == "log":
+        if scale.get("type") == "log":
             values = [v for column, *_ in own for v in frame[column].to_list() if v is not None]
-            axis = log_heights(values, axis["title"]["text"])
-        layout[f"yaxis{suffix}"] = {**axis, "domain": domain(1 - panel, 2, 0.08), "anchor": f"x{suffix}"}
+            scale = log_heights(values, scale["title"]["text"])
+        layout[f"yaxis{suffix}"] = {**scale, "domain": domain(1 - panel, 2, 0.08), "anchor": f"x{suffix}"}
         for column, name, colour in own:
-            line = _members_lines(frame, column, name, colour, members)
+            line = _members_lines(frame, column, name, colour, members, panel)
             # the first panel's legend names the lines of both, where they are the same
-            traces.append({**line, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": panel == 0})
+            traces.append({**line, "showlegend": panel == 0})
     return styled(traces, layout)
 
 
-def _members_lines(frame: pl.DataFrame, column: str, name: str, colour: str, members: int) -> dict[str, Any]:
+def _members_lines(
+    frame: pl.DataFrame, column: str, name: str, colour: str, members: int, panel: int
+) -> dict[str, Any]:
     """Return all members' lines of a metric as one trace."""
     several = members > 1
     points: dict[str, Any] = joined_lines(frame, column, "member")
@@ -363,17 +368,7 @@ def _members_lines(frame: pl.DataFrame, column: str, name: str, colour: str, mem
         points["y"] = np.where(points["y"] > 0, points["y"], np.float32(np.nan))
     value = "%{y:.2%}" if column.endswith("accuracy") else "%{y:.4g}"
     whose = "<br>member %{customdata}, step %{x:,}" if several else ""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "legendgroup": name,
-        **points,
-        "line": {"color": colour, "width": 1.25 if several else 2.25},
-        "opacity": max(0.3, 0.9 - 0.02 * members) if several else 1,
-        "hovertemplate": f"{name} {value}{whose}<extra></extra>",
-    }
-
-
-def _axis(title: str, **settings: Any) -> dict[str, Any]:
-    return {"title": {"text": title}, **settings}
+    look = {"color": colour, "width": 1.25 if several else 2.25}
+    opacity = max(0.3, 0.9 - 0.02 * members) if several else 1
+    settings: dict[str, Any] = {"name": name, "panel": panel, "legendgroup": name, "line": look, "opacity": opacity}
+    return trace("lines", hover=f"{name} {value}{whose}", **settings, **points)

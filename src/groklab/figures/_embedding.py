@@ -10,9 +10,9 @@ import polars as pl
 
 from groklab.errors import InputError
 from groklab.figures._context import RunContext
-from groklab.figures._panels import axis_suffix, bars_by_step, domain, note, slider_frames
+from groklab.figures._panels import bars_by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, slider, styled
+from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, axis_suffix, slider, styled
 from groklab.measures import CARRIES, component_norms, fourier_basis, frequency_norms, gini
 from groklab.text import listed, percent
 

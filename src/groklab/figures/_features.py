@@ -10,10 +10,22 @@ import polars as pl
 
 from groklab.analysis import block_frame, eigenvalue_frame, matrix_frame, power_frame
 from groklab.figures._context import RunContext
-from groklab.figures._heatmaps import BAR, SCALE, square_axes
-from groklab.figures._panels import axis_suffix, bars_by_step, by_step, domain, note, slider_frames
+from groklab.figures._heatmaps import BAR, SCALE, heatmap, square_axes
+from groklab.figures._panels import bars_by_step, by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, feature_figure
-from groklab.figures._theme import DIVERGING, FAINT, GREEN, MUTED, TEST, Figure, slider, styled
+from groklab.figures._theme import (
+    DIVERGING,
+    FAINT,
+    GREEN,
+    MUTED,
+    TEST,
+    Figure,
+    axis,
+    axis_suffix,
+    slider,
+    styled,
+    trace,
+)
 from groklab.store import thin_evenly
 from groklab.tasks import log_order
 
@@ -116,16 +128,8 @@ def feature_matrices(frame: pl.DataFrame, *, reordered: bool = False) -> Figure:
         place = np.concatenate([order, p + order])
         places.append(np.ix_(place, place))
         x = domain(i, len(orders), 0.12)
-        traces.append(
-            {
-                "type": "heatmap",
-                "z": integers[-1][places[-1]],
-                "xaxis": f"x{suffix}",
-                "yaxis": f"y{suffix}",
-                "coloraxis": "coloraxis",
-                "hovertemplate": f"row %{{y}}, column %{{x}}: %{{z}} × 10<sup>−{exponent}</sup><extra></extra>",
-            }
-        )
+        hover = f"row %{{y}}, column %{{x}}: %{{z}} × 10<sup>−{exponent}</sup>"
+        traces.append(heatmap(integers[-1][places[-1]], hover, i, coloraxis="coloraxis"))
         layout |= square_axes(suffix, d, x, **_ticks(p, powers=i == 1))
         layout["shapes"] += _cross(suffix, p)
         layout["annotations"].append(note(title, sum(x) / 2, 1, yshift=4))
@@ -146,15 +150,9 @@ def block_fourier(frame: pl.DataFrame) -> Figure:
     q = values.shape[1]
     integers, unit, exponent = _rounded(values)
     end = float(values.max(initial=0.0)) or 1.0
-    cells = {
-        "type": "heatmap",
-        "z": integers[-1],
-        "colorscale": SCALE,
-        "zmin": 0,
-        "zmax": end / unit,
-        "colorbar": {**BAR, "ypad": 48, "tickvals": [0, end / unit], "ticktext": ["0", f"{end:.2g}"]},
-        "hovertemplate": f"frequencies %{{y}}, %{{x}}: %{{z}} × 10<sup>−{exponent}</sup><extra></extra>",
-    }
+    bar = {**BAR, "ypad": 48, "tickvals": [0, end / unit], "ticktext": ["0", f"{end:.2g}"]}
+    hover = f"frequencies %{{y}}, %{{x}}: %{{z}} × 10<sup>−{exponent}</sup>"
+    cells = heatmap(integers[-1], hover, colorscale=SCALE, zmin=0, zmax=end / unit, colorbar=bar)
     layout: dict[str, Any] = {
         "width": 560,
         "height": 630,
@@ -190,20 +188,13 @@ def feature_eigenvalues(frame: pl.DataFrame) -> Figure:
     """
     values = by_step(frame, "place", "value")
     place, last = values[max(values)]
-    points = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": place,
-        "y": last,
-        "marker": {"color": TEST, "size": 5},
-        "hovertemplate": "eigenvalue %{x}: %{y:.3g}<extra></extra>",
-    }
+    points = trace("markers", place, last, "eigenvalue %{x}: %{y:.3g}", TEST, marker={"size": 5})
     low, top = (float(end or 0.0) for end in (frame["value"].min(), frame["value"].max()))  # type: ignore[arg-type]
     top = top or 1.0
     layout = {
         "height": 380,
-        "xaxis": {"title": {"text": "eigenvalue, in descending order"}, "showgrid": False, "range": [0, len(last) + 1]},
-        "yaxis": {"title": {"text": "size"}, "range": [min(low, 0) - 0.03 * top, 1.05 * top]},
+        "xaxis": axis("eigenvalue, in descending order", showgrid=False, range=[0, len(last) + 1]),
+        "yaxis": axis("size", range=[min(low, 0) - 0.03 * top, 1.05 * top]),
         "showlegend": False,
         "sliders": [slider(list(values))],
     }

@@ -10,9 +10,9 @@ import polars as pl
 
 from groklab.analysis import CircuitAnalysis
 from groklab.figures._context import RunContext
-from groklab.figures._panels import axis_suffix, domain, note
+from groklab.figures._panels import domain, note
 from groklab.figures._registry import Drawing, circuit_figure, figure
-from groklab.figures._theme import SEQUENTIAL, Figure, styled
+from groklab.figures._theme import SEQUENTIAL, Figure, axis, axis_suffix, styled, trace
 from groklab.measures import MEASURES, Spectrum2D, component_names
 from groklab.text import percent
 
@@ -86,6 +86,13 @@ def input_frame(maps: Mapping[str, np.ndarray]) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def heatmap(
+    z: np.ndarray, hover: str, panel: int = 0, *, x: Any = None, y: Any = None, **settings: Any
+) -> dict[str, Any]:
+    """Return a heat map of a panel, whose rows and columns are numbered unless x and y name them."""
+    return trace("heatmap", x, y, hover, panel=panel, z=z, **settings)
+
+
 def square_axes(suffix: str, size: int, x: Sequence[float] = (0, 1), **settings: Any) -> dict[str, Any]:
     """Return the axes of a heat map of size × size squares with row 0 at the top; x: its left and right end."""
     plain: dict[str, Any] = {
@@ -127,16 +134,8 @@ def input_maps(frame: pl.DataFrame, *, shared: bool = False, percent: bool = Fal
         row, column = divmod(i, across)
         x, y = domain(column, across, 0.08), domain(down - 1 - row, down, 0.2)
         scale: dict[str, Any] = {"coloraxis": "coloraxis"} if shared else {"colorscale": SCALE, "showscale": False}
-        traces.append(
-            {
-                "type": "heatmap",
-                "z": grid["value"].to_numpy().astype(np.float32).reshape(p, p),
-                "xaxis": f"x{suffix}",
-                "yaxis": f"y{suffix}",
-                **scale,
-                "hovertemplate": "a = %{y}, b = %{x}: %{z" + (":.1%" if percent else ":.3g") + "}<extra></extra>",
-            }
-        )
+        z, form = grid["value"].to_numpy().astype(np.float32).reshape(p, p), ":.1%" if percent else ":.3g"
+        traces.append(heatmap(z, "a = %{y}, b = %{x}: %{z" + form + "}", i, **scale))
         name = {"standoff": 2, "font": {"size": 12}}
         lowest = i + across >= n
         layout |= square_axes(suffix, p, x, nticks=5)
@@ -171,32 +170,19 @@ def components_2d(frame: pl.DataFrame) -> Figure:
     shown = [names[i] for i in kept]
     named = len(kept) <= NAMED
     left_out = f" (the others are below {SMALL:.0%})" if len(kept) < len(names) else ""
-    axis = {
-        "type": "category",
-        "showgrid": False,
-        "constrain": "domain",
-        "tickfont": {"size": 11 if named else 10},
-        **({"dtick": 1} if named else {"nticks": 12}),
-    }
-    bar = {**BAR, "y": 1, "yanchor": "bottom", "nticks": 5}
-    cells = {
-        "type": "heatmap",
-        "z": norm[np.ix_(kept, kept)].astype(np.float32),
-        "x": shown,
-        "y": shown,
-        "zmin": 0,
-        "zmax": largest or 1.0,
-        "colorscale": SCALE,
-        "xgap": 1 if named else 0,
-        "ygap": 1 if named else 0,
-        "colorbar": {**bar, "title": {"text": "norm", "side": "right", "font": {"size": 12}}},
-        "hovertemplate": "%{y} of a · %{x} of b: %{z:.3g}<extra></extra>",
-    }
+    ticks = {"dtick": 1, "tickfont": {"size": 11}} if named else {"nticks": 12, "tickfont": {"size": 10}}
+    names_of = {"type": "category", "showgrid": False, "constrain": "domain", **ticks}
+    bar: dict[str, Any] = {**BAR, "y": 1, "yanchor": "bottom", "nticks": 5}
+    gap = 1 if named else 0
+    scale: dict[str, Any] = {"zmin": 0, "zmax": largest or 1.0, "colorscale": SCALE, "xgap": gap, "ygap": gap}
+    bar["title"] = {"text": "norm", "side": "right", "font": {"size": 12}}
+    z, hover = norm[np.ix_(kept, kept)].astype(np.float32), "%{y} of a · %{x} of b: %{z:.3g}"
+    cells = heatmap(z, hover, x=shown, y=shown, colorbar=bar, **scale)
     layout = {
         "width": 700,
         "height": 740,
-        "xaxis": {**axis, "title": {"text": "of b" + left_out}, "tickangle": -90},
-        "yaxis": {**axis, "title": {"text": "of a"}, "autorange": "reversed", "scaleanchor": "x"},
+        "xaxis": axis("of b" + left_out, tickangle=-90, **names_of),
+        "yaxis": axis("of a", autorange="reversed", scaleanchor="x", **names_of),
         "margin": {"r": 8, "t": 56, "b": 64},
         "showlegend": False,
     }

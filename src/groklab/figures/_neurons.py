@@ -12,7 +12,7 @@ from groklab.figures._context import RunContext
 from groklab.figures._heatmaps import input_frame, input_maps
 from groklab.figures._panels import note, vertical
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import FAINT, SOFT, TEST, Figure, key_colours, legend, styled
+from groklab.figures._theme import FAINT, SOFT, TEST, Figure, axis, key_colours, legend, styled, trace
 from groklab.measures import WELL_EXPLAINED, Neurons, activity
 from groklab.text import percent
 
@@ -88,55 +88,24 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
     named = [(f"explained to less than {share}", FAINT)]
     if not colours:
         named.insert(0, (f"explained to {share} or more", TEST))
-    traces: list[dict[str, Any]] = [
-        {
-            "type": "bar",
-            "x": middle,
-            "y": counts,
-            "width": 0.92 * WIDTH,
-            "marker": {"color": [TEST if m > WELL_EXPLAINED else SOFT for m in middle]},
-            "customdata": [f"{a:.0%} to {a + WIDTH:.0%}" for a in edges[:-1]],
-            "hovertemplate": "%{y} neurons: %{customdata} explained<extra></extra>",
-            "showlegend": False,
-        },
-        *(
-            {
-                "type": "bar",
-                "name": name,
-                "x": [str(k) for k in frequencies],
-                "y": np.array(values, np.int32),
-                "marker": {"color": colour},
-                "hovertemplate": f"k = %{{x}}: %{{y}} neurons, {name}<extra></extra>",
-                "xaxis": "x2",
-                "yaxis": "y2",
-                "showlegend": False,
-            }
-            for name, values, colour in (
-                (f"explained to {share}", well, [colours.get(k, TEST) for k in frequencies]),
-                ("less", rest, FAINT),
-            )
-        ),
-        *(_swatch(name, colour) for name, colour in named),
+    well_or_not = [TEST if m > WELL_EXPLAINED else SOFT for m in middle]
+    ends = [f"{a:.0%} to {a + WIDTH:.0%}" for a in edges[:-1]]
+    look: dict[str, Any] = {"width": 0.92 * WIDTH, "customdata": ends}
+    traces = [trace("bar", middle, counts, "%{y} neurons: %{customdata} explained", well_or_not, **look)]
+    stacked: list[tuple[str, list[int], Any]] = [
+        (f"explained to {share}", well, [colours.get(k, TEST) for k in frequencies]),
+        ("less", rest, FAINT),
     ]
+    for name, values, colour in stacked:
+        hover = f"k = %{{x}}: %{{y}} neurons, {name}"
+        traces.append(trace("bar", [str(k) for k in frequencies], np.array(values, np.int32), hover, colour, panel=1))
+    traces += [_swatch(name, colour) for name, colour in named]
     layout = {
         "height": 560,
-        "xaxis": {
-            "title": {"text": "variance in its best frequency"},
-            "tickformat": ".0%",
-            "range": [0, 1],
-            "anchor": "y",
-            "showgrid": False,
-        },
-        "yaxis": {"title": {"text": "neurons"}, "domain": [0.64, 1], "anchor": "x"},
-        "xaxis2": {
-            "title": {"text": "frequency k"},
-            "anchor": "y2",
-            "type": "category",
-            "showgrid": False,
-            "tickangle": 0,
-            "nticks": 20,
-        },
-        "yaxis2": {"title": {"text": "neurons"}, "domain": [0, 0.34], "anchor": "x2"},
+        "xaxis": axis("variance in its best frequency", tickformat=".0%", range=[0, 1], anchor="y", showgrid=False),
+        "yaxis": axis("neurons", domain=[0.64, 1], anchor="x"),
+        "xaxis2": axis("frequency k", anchor="y2", type="category", showgrid=False, tickangle=0, nticks=20),
+        "yaxis2": axis("neurons", domain=[0, 0.34], anchor="x2"),
         "barmode": "stack",
         "bargap": 0.25,
         "shapes": [vertical(WELL_EXPLAINED)],

@@ -10,7 +10,20 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
-from groklab.figures._theme import GRID, INK, MUTED, PAPER, Figure, legend, log_heights, slider, styled
+from groklab.figures._theme import (
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    Figure,
+    axis,
+    axis_suffix,
+    legend,
+    log_heights,
+    slider,
+    styled,
+    trace,
+)
 from groklab.store import thin_evenly
 
 #: A title, its lines, and settings of the vertical axis.
@@ -25,11 +38,6 @@ HEIGHT, TOP, BOTTOM = 210, 76, 52
 NARROW, LETTER = 260, 6.5
 #: Points of one line.
 POINTS = 1200
-
-
-def axis_suffix(panel: int) -> str:
-    """Return what follows 'x' and 'y' in the names of a panel's axes: '' for panel 0, '2' for panel 1."""
-    return "" if panel == 0 else str(panel + 1)
 
 
 def domain(place: int, places: int, gap: float) -> list[float]:
@@ -72,20 +80,13 @@ def metric_line(
     """
     y = frame[column].cast(pl.Float64).to_numpy().astype(np.float32)
     value = "%{y:.1%}" if "accuracy" in column else "%{y:.3g}"
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if len(frame) <= markers else "lines",
-        "name": name,
-        "x": frame["step"].to_numpy(),
-        "y": np.where(y > 0, y, np.float32(np.nan)) if positive else y,
-        "line": {"color": colour, "width": width, "dash": dash},
-        "marker": {"size": 4, "color": colour},
-        "hovertemplate": f"{name} {value} at step %{{x:,}}<extra></extra>",
-        **settings,
-    }
+    y = np.where(y > 0, y, np.float32(np.nan)) if positive else y
+    kind = "lines+markers" if len(frame) <= markers else "lines"
+    settings |= {"line": {"width": width, "dash": dash}, "marker": {"size": 4, "color": colour}}
+    return trace(kind, frame["step"].to_numpy(), y, f"{name} {value} at step %{{x:,}}", colour, name, **settings)
 
 
-def joined_lines(frame: pl.DataFrame, column: str, by: str) -> dict[str, np.ndarray]:
+def joined_lines(frame: pl.DataFrame, column: str, by: str) -> dict[str, Any]:
     """Return the lines of all values of `by` as one trace with gaps; a page slows down with its number of traces.
 
     Returns:
@@ -148,22 +149,14 @@ def stacked(panels: Sequence[Panel], low: int, high: int, top: int = TOP) -> dic
     gap = max(GAP, ROW / (HEIGHT * n - TOP - BOTTOM))
     layout: dict[str, Any] = {"height": HEIGHT * n, "margin": {"l": 68, "t": top, "b": BOTTOM}, "showlegend": True}
     pad = 0.015 * (high - low)
-    for i, (title, lines, axis) in enumerate(panels):
+    for i, (title, lines, scale) in enumerate(panels):
         suffix, ends, last = axis_suffix(i), domain(n - 1 - i, n, gap), i == n - 1
         layout[f"xaxis{suffix}"] = {
-            "range": [low - pad, high + pad],
-            "tickformat": ",",
-            "anchor": f"y{suffix}",
-            "showticklabels": last,
-            "title": {"text": "step" if last else ""},
-            **({} if i == 0 else {"matches": "x"}),
+            **axis("step" if last else "", range=[low - pad, high + pad], tickformat=",", showticklabels=last),
+            **{"anchor": f"y{suffix}", **({} if i == 0 else {"matches": "x"})},
         }
-        layout[f"yaxis{suffix}"] = {
-            **axis,
-            "domain": ends,
-            "anchor": f"x{suffix}",
-            "title": {"text": title, "font": {"size": 12}},
-        }
+        titled = {"title": {"text": title, "font": {"size": 12}}}
+        layout[f"yaxis{suffix}"] = {**scale, "domain": ends, "anchor": f"x{suffix}", **titled}
         layout[f"legend{suffix}"] = legend(ends[1])
         for line in lines:
             line |= {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "legend": f"legend{suffix}"}
@@ -194,7 +187,7 @@ def bars_by_step(
     titles: tuple[str, str],
     *,
     by: str | None = None,
-    **axis: Any,
+    **heights: Any,
 ) -> Figure:
     """Return bars over frequencies with a slider, at first at the last step.
 
@@ -202,7 +195,7 @@ def bars_by_step(
         frame: columns step, frequency, the column y and, for several groups of bars, the column `by`.
         bars: settings of the bars by their values of `by`; with no `by`, those of the only ones.
         titles: of the axes.
-        axis: more settings of the vertical axis.
+        heights: more settings of the vertical axis.
     """
     groups = {key: frame if by is None else frame.filter(pl.col(by) == key) for key in bars}
     values = {key: by_step(rows, "frequency", y) for key, rows in groups.items() if len(rows)}
@@ -212,9 +205,9 @@ def bars_by_step(
     top = float(np.nanmax(frame[y].to_numpy())) or 1.0
     layout = {
         "height": 380,
-        "xaxis": {"title": {"text": titles[0]}, "showgrid": False},
+        "xaxis": axis(titles[0], showgrid=False),
         # one scale for all checkpoints, or nothing would seem to grow
-        "yaxis": {"title": {"text": titles[1]}, "range": [0, 1.05 * top], **axis},
+        "yaxis": axis(titles[1], **{"range": [0, 1.05 * top], **heights}),
         "bargap": 0.25,
         "barmode": "group",
         "margin": {"t": 16 if by is None else 40},
@@ -231,16 +224,11 @@ def row_layout(names: Sequence[str], losses: Sequence[float], title: str, height
     floor, top = min(positive, default=1e-3) / 4, 4 * max(positive, default=1.0)
     n = len(names)
     place = {"yref": "y", "xanchor": "left", "yshift": 7, "bgcolor": PAPER, "borderpad": 0}
+    rows = {"range": [n - 0.4, -0.95], "tickvals": list(range(n))}
     return {
         "height": 90 + height * n,
         "xaxis": log_heights(positive, title) | {"range": [log10(floor), log10(top)]},
-        "yaxis": {
-            "range": [n - 0.4, -0.95],
-            "tickvals": list(range(n)),
-            "showticklabels": False,
-            "gridcolor": GRID,
-            "zeroline": False,
-        },
+        "yaxis": {**rows, "showticklabels": False, "gridcolor": GRID, "zeroline": False},
         "annotations": [note(html.escape(name), 0, i, **place) for i, name in enumerate(names)],
         "legend": legend(1.0),
         "margin": {"l": 16, "t": 32},
@@ -250,12 +238,6 @@ def row_layout(names: Sequence[str], losses: Sequence[float], title: str, height
 
 def level(value: float, name: str, ends: Sequence[float], *, along: str = "x", colour: str = MUTED) -> dict[str, Any]:
     """Return a line at a loss from one end to the other, along an axis."""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        along: list(ends),
-        "y" if along == "x" else "x": [value, value],
-        "line": {"color": colour, "width": 1.5, "dash": "dot" if colour == MUTED else "dash"},
-        "hovertemplate": f"{value:.3g}<extra></extra>",
-    }
+    ends, dash = list(ends), "dot" if colour == MUTED else "dash"
+    x, y = (ends, [value, value]) if along == "x" else ([value, value], ends)
+    return trace("lines", x, y, f"{value:.3g}", colour, name, line={"width": 1.5, "dash": dash})

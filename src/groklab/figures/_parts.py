@@ -11,7 +11,7 @@ import polars as pl
 from groklab.figures._context import RunContext
 from groklab.figures._panels import level, row_layout
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import TEST, TRAIN, Figure, styled
+from groklab.figures._theme import TEST, TRAIN, Figure, styled, trace
 from groklab.measures import LogitParts, parts_tables
 from groklab.text import loss_of
 
@@ -86,17 +86,10 @@ def logit_parts(frame: pl.DataFrame, uniform: float) -> Figure:
     losses = {name: frame[f"{name}_loss"].cast(pl.Float64).to_numpy() for name in ("train", "test")}
     traces: list[dict[str, Any]] = [level(uniform, "even guesses", [-1, len(frame)], along="y")] if uniform > 0 else []
     for name, colour, symbol in (("train", TRAIN, "circle"), ("test", TEST, "diamond-open")):
+        x = np.where(losses[name] > 0, losses[name], np.nan)
+        look: dict[str, Any] = {"customdata": names, "marker": {"size": 10, "symbol": symbol}}
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": name,
-                "x": np.where(losses[name] > 0, losses[name], np.nan),
-                "y": list(range(len(frame))),
-                "customdata": names,
-                "marker": {"size": 10, "color": colour, "symbol": symbol},
-                "hovertemplate": f"%{{customdata}}: %{{x:.3g}} ({name})<extra></extra>",
-            }
+            trace("markers", x, list(range(len(frame))), f"%{{customdata}}: %{{x:.3g}} ({name})", colour, name, **look)
         )
     layout = row_layout(names, [*losses["train"], *losses["test"], uniform], "loss of what is kept (nats)")
     return styled(traces, layout)

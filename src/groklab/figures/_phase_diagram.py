@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.figures._theme import INK, MUTED, PAPER, Figure, styled
+from groklab.figures._theme import INK, MUTED, PAPER, Figure, axis, styled, trace
 from groklab.grokking import LETTERS, PHASES
 from groklab.text import labels
 
@@ -61,23 +61,10 @@ def phase_diagram(frame: pl.DataFrame, x: str, y: str | None = None) -> Figure:
             notes.append({**place, "text": text, "font": font, "opacity": 0.9})
     shades = [*(COLOURS[p] for p in PHASES), TIED]
     n = len(shades)
-    traces = [
-        {
-            "type": "heatmap",
-            "x": list(range(n_x)),
-            "y": list(range(n_y)),
-            "z": z,
-            "text": hover,
-            "hovertemplate": "%{text}<extra></extra>",
-            "hoverongaps": False,
-            "colorscale": [[edge / n, c] for i, c in enumerate(shades) for edge in (i, i + 1)],
-            "zmin": -0.5,
-            "zmax": n - 0.5,
-            "xgap": 1,
-            "ygap": 1,
-            "showscale": False,
-        }
-    ]
+    cells: dict[str, Any] = {"z": z, "zmin": -0.5, "zmax": n - 0.5, "xgap": 1, "ygap": 1, "showscale": False}
+    cells |= {"text": hover, "hoverongaps": False}
+    scale = [[edge / n, c] for i, c in enumerate(shades) for edge in (i, i + 1)]
+    traces = [trace("heatmap", list(range(n_x)), list(range(n_y)), "%{text}", colorscale=scale, **cells)]
     # one mark outside the picture for each phase that occurs, so that the legend names them
     for phase in [p for p in PHASES if any(p in phases for phases in frame["phases"])]:
         mark = {"symbol": "square", "size": 12, "color": COLOURS[phase], "line": {"color": MUTED, "width": 1}}
@@ -97,12 +84,5 @@ def phase_diagram(frame: pl.DataFrame, x: str, y: str | None = None) -> Figure:
 def _axis(title: str, names: list[str], **settings: Any) -> dict[str, Any]:
     every = max(1, -(-len(names) // 24))
     ticks = list(range(0, len(names), every))
-    return {
-        "title": {"text": title},
-        "tickvals": ticks,
-        "ticktext": [names[i] for i in ticks],
-        "range": [-0.5, len(names) - 0.5],
-        "showgrid": False,
-        "zeroline": False,
-        **settings,
-    }
+    texts, span = [names[i] for i in ticks], [-0.5, len(names) - 0.5]
+    return axis(title, tickvals=ticks, ticktext=texts, range=span, showgrid=False, zeroline=False, **settings)

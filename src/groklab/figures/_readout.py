@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
 from groklab.figures._panels import bars_by_step, note, vertical
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import SOFT, TEST, TRAIN, Figure, legend, log_heights, styled
+from groklab.figures._theme import SOFT, TEST, TRAIN, Figure, axis, legend, log_heights, styled, trace
 from groklab.measures import Directions, component_names, component_norms, residue_map, rows_of
 
 WAVES = {"cos": TEST, "sin": TRAIN}
@@ -73,52 +71,22 @@ def directions(singular: pl.DataFrame, written: pl.DataFrame, rank: int) -> Figu
     # what is rounding alone would push everything else to the top of a logarithmic axis
     shown = np.where(values > 1e-8 * largest, values, np.nan) if largest > 0 else np.full(len(values), np.nan)
     place = singular["place"].to_numpy()
-    traces: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": place,
-            "y": shown.astype(np.float32),
-            "marker": {"size": 6, "color": [TEST if i <= rank else SOFT for i in place]},
-            "showlegend": False,
-            "hovertemplate": "singular value %{x}: %{y:.3g}<extra></extra>",
-        }
-    ]
-    for wave, colour in WAVES.items():
+    colour = [TEST if i <= rank else SOFT for i in place]
+    hover = "singular value %{x}: %{y:.3g}"
+    traces = [trace("markers", place, shown.astype(np.float32), hover, colour, marker={"size": 6})]
+    for wave, of_wave in WAVES.items():
         rows = written.filter(pl.col("wave") == wave).sort("frequency")
-        traces.append(
-            {
-                "type": "bar",
-                "name": f"{wave}(w<sub>k</sub> s)",
-                "x": [str(k) for k in rows["frequency"]],
-                "y": rows["fve"].to_numpy().astype(np.float32),
-                "marker": {"color": colour},
-                "xaxis": "x2",
-                "yaxis": "y2",
-                "hovertemplate": f"{wave}, k = %{{x}}: %{{y:.1%}} of the variance<extra></extra>",
-            }
-        )
+        x, y = [str(k) for k in rows["frequency"]], rows["fve"].to_numpy().astype(np.float32)
+        hover = f"{wave}, k = %{{x}}: %{{y:.1%}} of the variance"
+        traces.append(trace("bar", x, y, hover, of_wave, f"{wave}(w<sub>k</sub> s)", panel=1))
     inside = 0 < rank < len(values)
     after = {"xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "top", "xshift": 4}
     layout = {
         "height": 560,
-        "xaxis": {"title": {"text": "singular value of W<sub>L</sub>, in order"}, "anchor": "y"},
+        "xaxis": axis("singular value of W<sub>L</sub>, in order", anchor="y"),
         "yaxis": {"domain": [0.6, 1], "anchor": "x"} | log_heights(shown.tolist(), "size"),
-        "xaxis2": {
-            "anchor": "y2",
-            "type": "category",
-            "title": {"text": "frequency k"},
-            "showgrid": False,
-            "tickangle": 0,
-            "nticks": 16,
-        },
-        "yaxis2": {
-            "domain": [0, 0.38],
-            "anchor": "x2",
-            "range": [0, 1.03],
-            "tickformat": ".0%",
-            "title": {"text": "variance explained"},
-        },
+        "xaxis2": axis("frequency k", anchor="y2", type="category", showgrid=False, tickangle=0, nticks=16),
+        "yaxis2": axis("variance explained", domain=[0, 0.38], anchor="x2", range=[0, 1.03], tickformat=".0%"),
         "legend": legend(0.385),
         "barmode": "group",
         "bargap": 0.3,

@@ -14,7 +14,6 @@ from groklab.figures._panels import (
     LETTER,
     NARROW,
     Panel,
-    axis_suffix,
     first_and_last_step,
     in_panels,
     joined_lines,
@@ -33,10 +32,13 @@ from groklab.figures._theme import (
     TEST,
     TRAIN,
     Figure,
+    axis,
+    axis_suffix,
     key_colours,
     legend,
     log_heights,
     styled,
+    trace,
 )
 
 SHADES = {"memorisation": OLIVE, "circuit formation": PINK, "cleanup": GREEN}
@@ -129,23 +131,17 @@ def coefficients(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
     rest = frame.filter(~pl.col("frequency").is_in(list(colours)))
     traces: list[dict[str, Any]] = []
     if len(rest):
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "others" if colours else "every frequency",
-                **joined_lines(rest, "alpha", "frequency"),
-                "line": {"color": FAINT if colours else GREY, "width": 1},
-                "hovertemplate": "k = %{customdata}: %{y:.3g} at step %{x:,}<extra></extra>",
-            }
-        )
+        name, colour = ("others", FAINT) if colours else ("every frequency", GREY)
+        hover = "k = %{customdata}: %{y:.3g} at step %{x:,}"
+        lines = joined_lines(rest, "alpha", "frequency")
+        traces.append(trace("lines", **lines, hover=hover, colour=colour, name=name, line={"width": 1}))
     for k, colour in colours.items():
         rows = frame.filter(pl.col("frequency") == k).sort("step")
         traces.append(metric_line(rows, "alpha", f"k = {k}", colour, width=2.25, markers=0))
     layout = {
         "height": 380,
-        "xaxis": {"title": {"text": "training step"}, "tickformat": ",", "range": [low - pad, high + pad]},
-        "yaxis": {"title": {"text": "α<sub>k</sub>"}, "zerolinecolor": FAINT},
+        "xaxis": axis("training step", tickformat=",", range=[low - pad, high + pad]),
+        "yaxis": axis("α<sub>k</sub>", zerolinecolor=FAINT),
         "legend": legend(1.0, entrywidth=64 if colours else 0),
         "margin": {"t": 48},
         "showlegend": True,

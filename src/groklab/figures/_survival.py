@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.figures._context import RunContext
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import GREEN, TEST, TRAIN, Figure, log_axis, styled
+from groklab.figures._theme import GREEN, TEST, TRAIN, Figure, axis, log_axis, styled, trace
 from groklab.grokking import Survival
 
 COLOURS = {"memorised": TRAIN, "grokked": TEST}
@@ -82,33 +82,16 @@ def reached_share(frame: pl.DataFrame, low: float | None = None, high: float | N
         colour = COLOURS.get(str(event), GREEN)
         steps = np.maximum(np.concatenate([[start], rows["step"].to_numpy(), [last]]), start)
         shares = np.concatenate([[0.0], rows["share"].to_numpy(), rows["share"].to_numpy()[-1:]])
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": str(event),
-                "legendgroup": str(event),
-                "x": steps,
-                "y": shares,
-                "line": {"color": colour, "width": 2.25, "shape": "hv"},
-                "hovertemplate": "%{y:.0%} " + str(event) + " by step %{x:,}<extra></extra>",
-            }
-        )
+        line = {"width": 2.25, "shape": "hv"}
+        hover = "%{y:.0%} " + str(event) + " by step %{x:,}"
+        traces.append(trace("lines", steps, shares, hover, colour, str(event), legendgroup=str(event), line=line))
         ticks = rows.filter(pl.col("censored") > 0)
         if len(ticks):
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": f"ended before having {event}",
-                    "x": ticks["step"].to_numpy(),
-                    "y": ticks["share"].to_numpy(),
-                    "customdata": ticks["censored"].to_numpy(),
-                    "marker": {"symbol": "line-ns-open", "size": 16, "color": colour, "line": {"width": 2.5}},
-                    "cliponaxis": False,
-                    "hovertemplate": f"%{{customdata}} ended at step %{{x:,}}, not {event}<extra></extra>",
-                }
-            )
+            x, y, n = (ticks[column].to_numpy() for column in ("step", "share", "censored"))
+            name, hover = f"ended before having {event}", f"%{{customdata}} ended at step %{{x:,}}, not {event}"
+            marker = {"symbol": "line-ns-open", "size": 16, "line": {"width": 2.5}}
+            look: dict[str, Any] = {"customdata": n, "marker": marker, "cliponaxis": False}
+            traces.append(trace("markers", x, y, hover, colour, name, **look))
     shapes = []
     if low is not None:
         band = {"xref": "x", "yref": "y", "x0": low, "x1": high if high is not None else last, "y0": 0, "y1": 1}
@@ -117,7 +100,7 @@ def reached_share(frame: pl.DataFrame, low: float | None = None, high: float | N
     layout = {
         "height": 380,
         "xaxis": log_axis(start, last, "training step (log scale)"),
-        "yaxis": {"title": {"text": "share of members"}, "tickformat": ".0%", "range": [-0.03, 1.06]},
+        "yaxis": axis("share of members", tickformat=".0%", range=[-0.03, 1.06]),
         "shapes": shapes,
         "margin": {"t": 36},
     }

@@ -71,19 +71,52 @@ def styled(
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": CLEAR},
         "dragmode": "zoom",
     }
-    axis = {
+    look = {
         "gridcolor": GRID,
         "linecolor": FAINT,
         "zerolinecolor": GRID,
         "tickfont": {"color": MUTED},
         "automargin": True,
     }
-    merged = {k: {**axis, **v} if k.startswith(("xaxis", "yaxis")) else v for k, v in layout.items()}
+    merged = {k: {**look, **v} if k.startswith(("xaxis", "yaxis")) else v for k, v in layout.items()}
     for name in ("xaxis", "yaxis"):
-        merged.setdefault(name, axis)
+        merged.setdefault(name, look)
     if "margin" in layout:
         merged["margin"] = {**shared["margin"], **layout["margin"]}
     return Figure({"data": list(traces), "layout": {**shared, **merged}, "frames": list(frames)})
+
+
+def trace(
+    kind: str, x: Any, y: Any, hover: str, colour: Any = None, name: str = "", panel: int = 0, **settings: Any
+) -> dict[str, Any]:
+    """Return bars or points of a panel, which the legend names if they have a name.
+
+    Args:
+        kind: 'bar', 'heatmap', or a mode of points such as 'lines'.
+        hover: what is shown at a point, in Plotly's format.
+        colour: of the bars, lines or points.
+        settings: others of Plotly's; those of `line` or `marker` are added to the colour.
+    """
+    shape: dict[str, Any] = {"type": kind} if kind in ("bar", "heatmap") else {"type": "scatter", "mode": kind}
+    if colour is not None:
+        shape["line" if kind.startswith("lines") else "marker"] = {"color": colour}
+    for part in ("line", "marker"):
+        if part in settings:
+            shape[part] = shape.get(part, {}) | settings.pop(part)
+    suffix = axis_suffix(panel)
+    shape |= {"name": name} if name else {"showlegend": False}
+    place = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+    return {**shape, "x": x, "y": y, **place, "hovertemplate": f"{hover}<extra></extra>", **settings}
+
+
+def axis_suffix(panel: int) -> str:
+    """Return what follows 'x' and 'y' in the names of a panel's axes: '' for panel 0, '2' for panel 1."""
+    return "" if panel == 0 else str(panel + 1)
+
+
+def axis(title: str, **settings: Any) -> dict[str, Any]:
+    """Return an axis with a title."""
+    return {"title": {"text": title}, **settings}
 
 
 def log_axis(low: float, high: float, title: str = "", **settings: Any) -> dict[str, Any]:
@@ -93,7 +126,7 @@ def log_axis(low: float, high: float, title: str = "", **settings: Any) -> dict[
     return {
         "type": "log",
         "range": [log10(low) - pad, log10(high) + pad],
-        "title": {"text": title},
+        **axis(title),
         "dtick": 1 if decades > 2 else "D2",
         "tickformat": ",",
         "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 3, "tickcolor": FAINT},
@@ -111,7 +144,7 @@ def log_heights(values: Iterable[float], title: str) -> dict[str, Any]:
     ticks = "D2" if decades < 1.5 else max(1, ceil(decades / 5))
     # Plotly writes powers of ten a quarter larger than the size of the font
     font = {"color": MUTED, "size": 10 if isinstance(ticks, int) else 12}
-    return {"type": "log", "title": {"text": title}, "exponentformat": "power", "dtick": ticks, "tickfont": font}
+    return axis(title, type="log", exponentformat="power", dtick=ticks, tickfont=font)
 
 
 def slider(steps: Sequence[int]) -> dict[str, Any]:

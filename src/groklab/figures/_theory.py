@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.analysis import TheoryBesideRun
-from groklab.figures._panels import axis_suffix, domain, note, vertical
-from groklab.figures._theme import GREEN, PINK, TEST, TRAIN, Figure, log_heights, styled
+from groklab.figures._panels import domain, note, vertical
+from groklab.figures._theme import GREEN, PINK, TEST, TRAIN, Figure, axis, axis_suffix, log_heights, styled, trace
 
 if TYPE_CHECKING:
     from groklab.theory import CriticalFraction, Prediction
@@ -18,22 +18,16 @@ MOST_LABELS = 20
 
 def critical_fraction_by_p(rows: Sequence[CriticalFraction]) -> Figure:
     """Draw the critical training fraction over p, on logarithmic axes."""
-    trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": [row.p for row in rows],
-        "y": [row.critical_fraction for row in rows],
-        "error_y": {"type": "data", "array": [row.critical_fraction_se for row in rows]},
-        "line": {"color": TEST, "width": 2.25},
-        "hovertemplate": "p = %{x}: %{y:.1%}<extra></extra>",
-    }
+    x, y = [row.p for row in rows], [row.critical_fraction for row in rows]
+    errors = {"type": "data", "array": [row.critical_fraction_se for row in rows]}
+    line = trace("lines+markers", x, y, "p = %{x}: %{y:.1%}", TEST, line={"width": 2.25}, error_y=errors)
     layout = {
         "height": 380,
-        "xaxis": {"title": {"text": "p"}, "type": "log"},
-        "yaxis": {"title": {"text": "critical training fraction"}, "type": "log", "tickformat": ".0%"},
+        "xaxis": axis("p", type="log"),
+        "yaxis": axis("critical training fraction", type="log", tickformat=".0%"),
         "margin": {"t": 24},
     }
-    return styled([trace], layout)
+    return styled([line], layout)
 
 
 def theory_by_fraction(prediction: Prediction) -> Figure:
@@ -45,48 +39,31 @@ def theory_by_fraction(prediction: Prediction) -> Figure:
     rows = prediction.by_fraction
     x = [row.fraction for row in rows]
 
-    def line(key: str, name: str, colour: str, axis: str, form: str) -> dict[str, Any]:
-        return {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": name,
-            "x": x,
-            "y": [getattr(row, key) for row in rows],
-            "connectgaps": False,
-            "showlegend": axis == "y",
-            "line": {"color": colour, "width": 2.25},
-            "xaxis": "x",
-            "yaxis": axis,
-            "hovertemplate": f"{name} %{{y:{form}}} at %{{x:.0%}}<extra></extra>",
-        }
+    def line(key: str, name: str, colour: str, panel: int, form: str) -> dict[str, Any]:
+        hover, y = f"{name} %{{y:{form}}} at %{{x:.0%}}", [getattr(row, key) for row in rows]
+        look: dict[str, Any] = {"connectgaps": False, "showlegend": panel == 0, "line": {"width": 2.25}}
+        return {**trace("lines+markers", x, y, hover, colour, name, panel, **look), "xaxis": "x"}
 
     traces = [
-        line("p_linear", "training sets that force a line", TEST, "y", ".1%"),
-        line("ideal_accuracy", "ideal accuracy", GREEN, "y", ".1%"),
-        line("lambda_3", "λ₃ (median)", TRAIN, "y2", ".3g"),
-        line("steps", "1/(λ₃ η) (median), steps:", PINK, "y3", ",.0f"),
+        line("p_linear", "training sets that force a line", TEST, 0, ".1%"),
+        line("ideal_accuracy", "ideal accuracy", GREEN, 0, ".1%"),
+        line("lambda_3", "λ₃ (median)", TRAIN, 1, ".3g"),
+        line("steps", "1/(λ₃ η) (median), steps:", PINK, 2, ",.0f"),
     ]
     half = prediction.critical_fraction
     finite = [row.steps for row in rows if row.steps is not None]
     # a narrow span may hold one power of ten only
     wide = bool(finite) and max(finite) > 300 * min(finite)
+    side = "left" if half < 0.3 else "right" if half > 0.7 else "center"
     ticks = {"tickformat": ",", "dtick": 1 if wide else "D2"}
     layout = {
         "height": 680,
-        "xaxis": {"title": {"text": "training fraction"}, "tickformat": ".0%", "range": [0, 1.02], "anchor": "y3"},
-        "yaxis": {"title": {"text": "share"}, "tickformat": ".0%", "range": [-0.03, 1.06], "domain": [0.7, 1]},
-        "yaxis2": {"title": {"text": "λ₃"}, "rangemode": "tozero", "domain": [0.35, 0.65]},
+        "xaxis": axis("training fraction", tickformat=".0%", range=[0, 1.02], anchor="y3"),
+        "yaxis": axis("share", tickformat=".0%", range=[-0.03, 1.06], domain=[0.7, 1]),
+        "yaxis2": axis("λ₃", rangemode="tozero", domain=[0.35, 0.65]),
         "yaxis3": {**log_heights(finite, "steps 1/(λ₃ η)"), **ticks, "domain": [0, 0.3]},
         "shapes": [vertical(half, dash="dot") | {"yref": "paper"}],
-        "annotations": [
-            note(
-                f"critical fraction {half:.3f}",
-                half,
-                1,
-                xref="x",
-                xanchor="left" if half < 0.3 else "right" if half > 0.7 else "center",
-            )
-        ],
+        "annotations": [note(f"critical fraction {half:.3f}", half, 1, xref="x", xanchor=side)],
         "legend": {"orientation": "h", "y": 1.05, "yanchor": "bottom"},
         "margin": {"l": 68, "t": 84},
     }
@@ -116,30 +93,18 @@ def embedding_traces(beside: TheoryBesideRun) -> Figure:
         for symbol, row in enumerate(rows):
             colour = shade(symbol / max(len(rows) - 1, 1))
             label = str(symbol) if symbol % every == 0 else ""
-            traces.append(
-                {
-                    "type": "scatter",
-                    "name": f"symbol {symbol}",
-                    "mode": "lines+text" if len(row) > 1 else "markers+text",
-                    "x": panels[name].step,
-                    "y": row,
-                    "text": [""] * (len(row) - 1) + [f" {label}"],
-                    "textposition": "middle right",
-                    "textfont": {"size": 11, "color": colour},
-                    "cliponaxis": False,
-                    "line": {"color": colour, "width": 2},
-                    "xaxis": f"x{suffix}",
-                    "yaxis": f"y{suffix}",
-                    "hovertemplate": f"symbol {symbol}: %{{y:.3f}} at step %{{x:,}}<extra></extra>",
-                }
-            )
-        layout[f"xaxis{suffix}"] = {
-            "domain": across,
-            "range": [0, last],
-            "tickformat": ",",
-            "anchor": f"y{suffix}",
-            "title": {"text": "step"},
-        }
+            ends = {
+                "text": [""] * (len(row) - 1) + [f" {label}"],
+                "textposition": "middle right",
+                "textfont": {"size": 11, "color": colour},
+            }
+            kind = "lines+text" if len(row) > 1 else "markers+text"
+            name_of = f"symbol {symbol}"
+            look: dict[str, Any] = {"cliponaxis": False, "line": {"color": colour, "width": 2}, **ends}
+            hover = f"{name_of}: %{{y:.3f}} at step %{{x:,}}"
+            traces.append(trace(kind, panels[name].step, row, hover, name=name_of, panel=i, **look))
+        steps = axis("step", domain=across, range=[0, last], tickformat=",", anchor=f"y{suffix}")
+        layout[f"xaxis{suffix}"] = steps
         own = {"title": {"text": "embedding, normalised"}} if i == 0 else {"matches": "y", "showticklabels": False}
         layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", **own}
         step = marks[name]
