@@ -2,6 +2,7 @@ from . import learning_phases as learning_phases
 from ._definition import DEFINITION as DEFINITION
 from ._definition import Survival as Survival
 from ._definition import default_every as default_every
+from ._definition import first_step as first_step
 from ._definition import reached_step as reached_step
 from ._definition import survival as survival
 from .learning_phases import GAP as GAP

@@ -47,8 +47,13 @@ def reached_step(
         # chance-level flatlines are within 1% of their own maximum too
         if bar < 0.5:
             return None
-    hits = np.flatnonzero(accuracy >= bar)
-    return int(steps[hits[0]]) if len(hits) else None
+    return first_step(steps, accuracy >= bar)
+
+
+def first_step(steps: np.ndarray, reached: np.ndarray) -> int | None:
+    """Return the first of steps (n,) at which something is true, as reached (n,) has it; None if it never is."""
+    places = np.flatnonzero(reached)
+    return int(steps[places[0]]) if len(places) else None
 
 
 @dataclass(frozen=True)

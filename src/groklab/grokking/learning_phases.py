@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from groklab.errors import InputError, check_choice
+from groklab.grokking._definition import first_step
 from groklab.lazy import np
 
 Phase = Literal["comprehension", "grokking", "memorisation", "confusion", "undefined"]
@@ -124,7 +125,8 @@ def learning_phase(
     check(threshold=threshold, gap=gap, boundary=boundary)
     at = np.asarray(steps)
     train, test = (_curve(name, c, len(at)) for name, c in (("train", train_accuracy), ("test", test_accuracy)))
-    train_step, test_step = (_first(at, c, threshold) for c in (train, test))
+    # accuracies are kept in single precision, where 0.9 is a little below the threshold
+    train_step, test_step = (first_step(at, c >= threshold - 1e-7) for c in (train, test))
     lost = _undefined(train, test, train_step, test_step)
     if lost:
         return LearningPhase("undefined", train_step, test_step, False, lost)
@@ -190,12 +192,6 @@ def _curve(name: str, accuracy: Any, n: int) -> np.ndarray:
     if curve.shape != (n,):
         raise InputError(f"{name}_accuracy has shape {curve.shape} for {n} steps")
     return curve
-
-
-def _first(steps: np.ndarray, accuracy: np.ndarray, threshold: float | int) -> int | None:
-    # accuracies are kept in single precision, where 0.9 is a little below the threshold
-    hits = np.flatnonzero(accuracy >= threshold - 1e-7)
-    return int(steps[hits[0]]) if len(hits) else None
 
 
 def _undefined(train: np.ndarray, test: np.ndarray, train_step: int | None, test_step: int | None) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from groklab.grokking import first_step
+
 #: Cleanup has ended when the sum of squares falls at less than this share of its steepest fall.
 STILL = 0.05
 #: Fewer checkpoints do not show where the excluded loss is least.
@@ -61,8 +63,7 @@ def training_stages(
         checkpoints, excluded_loss: (m,) on the training set, without the key frequencies of the final model.
         steps, test_accuracy, sum_of_squares: (n,) of each evaluation.
     """
-    above = np.flatnonzero(test_accuracy > 0.5)
-    generalised = int(steps[above[0]]) if len(above) else None
+    generalised = first_step(steps, test_accuracy > 0.5)
     seen = np.isfinite(excluded_loss)
     if np.count_nonzero(seen) < FEWEST:
         return TrainingStages(None, None, None)
@@ -89,5 +90,4 @@ def _stillness(steps: np.ndarray, sum_of_squares: np.ndarray, since: int, after:
     if steepest <= 0:
         return None
     begin = max(int(np.argmax(fall)), int(np.searchsorted(edges, after)))
-    still = np.flatnonzero(fall[begin:] < STILL * steepest)
-    return int(edges[begin + still[0]]) if len(still) else None
+    return first_step(edges[begin:-1], fall[begin:] < STILL * steepest)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from groklab.experiment import preset
+from groklab.grokking import first_step
 from groklab.reproduction import Claim, Outcome, Size, Trainer, Trial, publish
 from groklab.store import Run
 
@@ -53,8 +54,7 @@ def until(run: Run, budget: int, member: int = 0) -> Curves:
 def first(curves: Curves, name: str, bar: float) -> int | None:
     """Return the first step at which an accuracy reaches a bar."""
     # accuracies are kept in single precision, where 0.9 is a little less
-    hits = np.flatnonzero(curves[name] >= bar - 1e-7)
-    return int(curves["step"][hits[0]]) if len(hits) else None
+    return first_step(curves["step"], curves[name] >= bar - 1e-7)
 
 
 def at(curves: Curves, name: str, step: int | None) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from groklab.experiment import preset
-from groklab.grokking import LETTERS
+from groklab.grokking import LETTERS, first_step
 from groklab.measures import normalised, parallelogram_quality, rqi, structure_of
 from groklab.papers.liu2022.claims.runs import RETIRING, phase_until
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
@@ -151,18 +151,13 @@ def _points(row: list[list[float]]) -> np.ndarray:
     return np.array(row)[:, :2]
 
 
-def _first(curve: np.ndarray, steps: np.ndarray, bar: float) -> int | None:
-    reached = np.flatnonzero(curve >= bar)
-    return int(steps[reached[0]]) if len(reached) else None
-
-
 def _grokking_embedding(name: str, steps: int, trainer: Trainer, seed: int) -> Outcome:
     trained = trainer.train(preset(name, {"seed": seed, "budget.steps": steps}))
     curves, measured = trained.curves(), _measured(trained, steps)
     kept = curves["step"] <= steps
     at, right = curves["step"][kept], curves["test_accuracy"][kept]
-    values: dict[str, Any] = {"memorised_at": _first(curves["train_accuracy"][kept], at, 0.99)}
-    values |= {f"test_{bar:.0%}_at": _first(right, at, bar) for bar in (0.1, 0.5, 0.9)}
+    values: dict[str, Any] = {"memorised_at": first_step(at, curves["train_accuracy"][kept] >= 0.99)}
+    values |= {f"test_{bar:.0%}_at": first_step(at, right >= bar) for bar in (0.1, 0.5, 0.9)}
     dimension = measured["embedding_components.effective_dimension"].to_numpy()
     measured_at = measured["step"].to_numpy()
     peak = int(dimension.argmax())

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from groklab.experiment import Experiment, preset, read
-from groklab.grokking import GAP
+from groklab.grokking import GAP, first_step
 from groklab.measures import parallelogram_quality
 from groklab.papers._published import published_map
 from groklab.papers.liu2022.claims.runs import (
@@ -39,11 +39,10 @@ from groklab.training import build_task
 LATER = 1
 
 
-def first_step(run: Run, metric: str, member: int = 0, threshold: float = 0.9) -> int | None:
-    """Return the first step at which a metric reaches the threshold, as published steps are counted."""
+def published_step(run: Run, metric: str, member: int = 0) -> int | None:
+    """Return the first step at which a metric reaches 0.9, as published steps are counted."""
     curves = run.curves(member)
-    reached = np.flatnonzero(curves[metric] >= threshold)
-    return int(curves["step"][reached[0]]) - LATER if len(reached) else None
+    return first_step(curves["step"] - LATER, curves[metric] >= 0.9)
 
 
 def _seed58(trainer: Trainer, seed: int) -> Outcome:
@@ -57,8 +56,8 @@ def _seed58(trainer: Trainer, seed: int) -> Outcome:
     curves = run.curves()
     values: dict[str, Any] = {
         "initial_loss": float(curves["train_loss"][0]),
-        "train_step": first_step(run, "train_accuracy"),
-        "test_step": first_step(run, "test_accuracy"),
+        "train_step": published_step(run, "train_accuracy"),
+        "test_step": published_step(run, "test_accuracy"),
         "rqi_step": int(good[0]) - LATER if len(good) else None,
         "test_accuracy": float(curves["test_accuracy"][-1]),
         **{k: last[k] for k in ("rqi", "n_parallelograms_train", "null_dimension", "ideal_accuracy")},
@@ -83,7 +82,7 @@ def _column(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
     worst = 0
     for i, rate in enumerate(rates):
-        train, test = first_step(run, "train_accuracy", i), first_step(run, "test_accuracy", i)
+        train, test = published_step(run, "train_accuracy", i), published_step(run, "test_accuracy", i)
         cell = published_cells.place({"optimiser.learning_rate": rate, "optimiser.weight_decay": 0.0})
         assert cell is not None
         theirs = (published_cells.train_steps[cell], published_cells.test_steps[cell])

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from groklab.experiment import preset
+from groklab.grokking import first_step
 from groklab.papers.mallinar2024.presets import OPERATIONS
 from groklab.reproduction import Trainer, Trial
 from groklab.store import Run
@@ -65,8 +66,7 @@ def after_updates(run: Run, column: str, member: int = 0) -> np.ndarray:
 
 def first(reached: Sequence[bool] | np.ndarray) -> int | None:
     """Return the first iteration at which something is true."""
-    places = np.flatnonzero(reached)
-    return int(places[0]) if len(places) else None
+    return first_step(np.arange(len(reached)), np.asarray(reached))
 
 
 def data_of(run: Run, member: int = 0) -> tuple[Task, np.ndarray, np.ndarray]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from groklab.grokking import first_step
 from groklab.measures import ablations, attention, directions, key_frequencies, progress
-from groklab.papers.nanda2023.claims.runs import analysis, chance_loss, final, first_below, mainline, trial
+from groklab.papers.nanda2023.claims.runs import analysis, chance_loss, final, mainline, trial
 from groklab.reproduction import Claim, Outcome, Trainer
 
 PAPER_KEYS = [14, 35, 41, 42, 52]
@@ -105,9 +106,10 @@ def _restricted_first(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
     path = analysis(trainer, run)["trajectory"]
     half = chance_loss(final(run)[1].modulus) / 2
-    restricted = first_below(path["step"], path["restricted_loss"], half)
-    after_peak = int(np.argmax(np.asarray(path["test_loss"], float)))
-    test = first_below(path["step"][after_peak:], path["test_loss"][after_peak:], half)
+    steps, restricted_loss, test_loss = (np.asarray(path[k], float) for k in ("step", "restricted_loss", "test_loss"))
+    restricted = first_step(steps, restricted_loss < half)
+    after_peak = int(np.argmax(test_loss))
+    test = first_step(steps[after_peak:], test_loss[after_peak:] < half)
     values = {"restricted_below_half_uniform": restricted, "test_below_half_uniform": test}
     holds = restricted is not None and test is not None and restricted < 0.9 * test
     return Outcome(values, holds, f"restricted loss at step {restricted}, test loss at step {test}")

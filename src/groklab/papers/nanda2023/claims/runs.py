@@ -67,13 +67,6 @@ def final(run: Run) -> tuple[dict[str, np.ndarray], Task, np.ndarray, Experiment
     return run.weights(), task, make_split(experiment.split, task, experiment.seed).train, experiment
 
 
-def first_below(steps: Any, values: Any, bar: float) -> int | None:
-    """Return the first step at which a value is below a bar."""
-    steps, values = np.asarray(steps), np.asarray(values, float)
-    below = np.flatnonzero(values < bar)
-    return int(steps[below[0]]) if len(below) else None
-
-
 def chance_loss(p: int) -> float:
     """Return the loss of the uniform answer, ln p."""
     return float(np.log(p))

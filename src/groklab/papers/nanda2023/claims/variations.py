@@ -10,6 +10,7 @@ import numpy as np
 
 from groklab.analysis import take
 from groklab.experiment import preset, read
+from groklab.grokking import first_step
 from groklab.measures import find_frequencies
 from groklab.papers.nanda2023.claims.runs import final, mainline, trial
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
@@ -192,21 +193,12 @@ def _run(trainer: Trainer, name: str, seed: int) -> Run:
     return trainer.train(read(base, {**settings, "checkpoints.spacing": "linear", "checkpoints.every": every}))
 
 
-def _halfway(steps: np.ndarray, losses: np.ndarray) -> list[int | None]:
-    """For each column of losses (n, m), the first step at which it has fallen below half of its start."""
-    half_steps: list[int | None] = []
-    for column in losses.T:
-        below = np.flatnonzero(column < column[0] / 2)
-        half_steps.append(int(steps[below[0]]) if len(below) else None)
-    return half_steps
-
-
 def _apart(name: str, column: str, what: str, trainer: Trainer, seed: int) -> Outcome:
     """A trial: the answers (`answer_loss`) or their positions (`loss`) are learnt at different times."""
     frame = take(_run(trainer, name, seed), "position_losses")
     losses = np.array(frame[column].to_list(), float)
     losses = losses[:, np.isfinite(losses[0])]
-    steps = _halfway(frame["step"].to_numpy(), losses)
+    steps = [first_step(frame["step"].to_numpy(), column < column[0] / 2) for column in losses.T]
     known = [s for s in steps if s is not None]
     spread = max(known) / max(min(known), 1) if len(known) > 1 else None
     values = {f"half_loss_at_{what}_{i}": s for i, s in enumerate(steps)} | {"spread": spread}
@@ -234,8 +226,7 @@ def _late(name: str, trainer: Trainer, seed: int) -> Outcome:
     end = float(np.nanmin(curves["test_loss"][np.nanargmax(curves["test_loss"]) :]))
     member = trained.status.members[0]
     memorised = member["memorised_step"]
-    after = np.flatnonzero((curves["test_loss"] < peak / 2) & (curves["step"] > (memorised or 0)))
-    fell = int(curves["step"][after[0]]) if len(after) else None
+    fell = first_step(curves["step"], (curves["test_loss"] < peak / 2) & (curves["step"] > (memorised or 0)))
     values = {
         "memorised_step": memorised,
         "test_loss_peak": peak,
