@@ -12,18 +12,21 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import threading
 from collections import UserDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 
 T = TypeVar("T", bound=type)
 
 #: What a discovered table holds.
 Entry = TypeVar("Entry")
 
+#: What components there are.
+COMPONENT_FAMILIES = ("task", "learner", "network", "objective", "optimiser")
 #: family -> kind -> component class
 FAMILIES: dict[str, dict[str, type]] = {}
 #: family -> the abstract class that says what its components offer, with defaults
@@ -52,8 +55,10 @@ def register(family: str, kind: str) -> Callable[[T], T]:
     A class that does not subclass its family's base, such as `groklab.networks.Network`, takes the base's defaults.
 
     Raises:
-        InputError: if another class has this kind already, or the class lacks a method that the family needs.
+        InputError: if there is no such family, another class has this kind already, or the class lacks a method that
+            the family needs.
     """
+    check_choice("family", family, COMPONENT_FAMILIES)
 
     def decorate(cls: T) -> T:
         made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
@@ -105,7 +110,7 @@ def load_plugin(path: str | Path) -> Path:
         spec.loader.exec_module(module)
     except InputError:
         raise
-    except Exception as error:  # a stranger's code may raise anything; the user wants one sentence
+    except (Exception, SystemExit) as error:  # a stranger's code may raise anything; the user wants one sentence
         raise InputError(f"plugin {file.name} failed to import: {type(error).__name__}: {error}") from error
     return file
 
@@ -136,15 +141,22 @@ class Discovered(UserDict[str, Entry]):
     def __init__(self, load: Callable[[], None]) -> None:
         self._load = load
         self._table: dict[str, Entry] = {}
-        self._loaded = False
+        self._complete = self._loading = False
+        self._lock = threading.RLock()
 
     def __setitem__(self, name: str, entry: Entry) -> None:
         self._table[name] = entry
 
     @property
     def data(self) -> dict[str, Entry]:  # type: ignore[override]
-        """The table, complete."""
-        if not self._loaded:
-            self._loaded = True
-            self._load()
+        """The table, complete for all but the thread whose modules are filling it."""
+        if not self._complete:
+            with self._lock:
+                if not (self._complete or self._loading):
+                    self._loading = True
+                    try:
+                        self._load()
+                        self._complete = True
+                    finally:
+                        self._loading = False
         return self._table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from corpus import Corpus
 from groklab.cli import main
+from groklab.registry import FAMILIES
 from processes import Program
 
 TRAIN = ["train", "micro", "budget.steps=20"]
@@ -61,6 +63,7 @@ OVERRIDES = {
     "task.p=&a [*a]": "task.p",
     "task.layout=b a": "task.layout",
     "seed=true": "seed",
+    "budget=3": "budget = 3: needs to be a section of settings",
     "seed=-1": "seed",
     "seed=4294967296": "seed",
     "seed=1e30": "seed",
@@ -183,10 +186,10 @@ COMMANDS = [
     (["train"], "Missing argument"),
     (["train", "mikro"], "did you mean micro?"),
     (["train", "furuta2024/pt-e"], "`groklab train furuta2024/add` makes it"),
-    (["train", ""], ""),
+    (["train", ""], "preset = ''"),
     (["train", "x" * 5000], ""),
     (["train", "nowhere.yaml"], "no such file"),
-    (["train", "/"], "cannot be read"),
+    (["train", "/"], "preset = '/'"),
     (["train", "/dev/null"], "keys and values"),
     (["presets", "mikro"], "did you mean micro?"),
     (["nothing"], "nothing"),
@@ -270,6 +273,8 @@ def test_a_bad_file(
         ("import nowhere_at_all", "nowhere_at_all"),
         ("raise ValueError('two\\nlines')", "two lines"),
         ("\0", "plugin"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import groklab as gl; gl.register('tasks', 'mine')", "did you mean task?"),
     ],
 )
 def test_a_bad_plugin(
@@ -283,6 +288,43 @@ def test_a_bad_plugin(
     (tmp_path / "idea.py").write_text(source)
     assert part in refusal([*TRAIN, "--plugin", str(tmp_path / "idea.py")], monkeypatch, capsys)
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "returned", "part"),
+    [
+        ("p: int", 3, "needs a build() that returns a Task, not int"),
+        ("p: 'Unknown'", None, "has a setting whose type"),
+        ("p: object()", None, "has a setting whose type"),
+    ],
+)
+def test_a_plugin_whose_task_is_none(
+    setting: str,
+    returned: object,
+    part: str,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    restored_kinds: None,
+) -> None:
+    lines = [
+        "import groklab as gl",
+        "@gl.register('task', 'idle')",
+        "class Idle:",
+        f"    {setting} = 5",
+        "    def build(self):",
+        f"        return {returned}",
+    ]
+    (tmp_path / "idle.py").write_text("\n".join(lines))
+    arguments = [*TRAIN, "--plugin", str(tmp_path / "idle.py"), "task.kind=idle"]
+    assert part in refusal(arguments, monkeypatch, capsys)
+
+
+@pytest.fixture
+def restored_kinds() -> Iterator[None]:
+    yield
+    FAMILIES["task"].pop("idle", None)
 
 
 def test_bad_start_weights(

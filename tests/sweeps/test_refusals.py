@@ -60,6 +60,7 @@ def refusal(command: Command, home: Path, *arguments: str) -> str:
         ([*DECAYS, "--max-members", "0"], "max_members = 0"),
         (["--grid", "optimiser.weight_decay=0:1:99999", "--grid", "task.p=2:99999:99998"], "more than max_members"),
         ([*DECAYS, "--workers", "0"], "workers = 0"),
+        ([*DECAYS, "--workers", "99999"], "workers = 99999: needs a number from 1 to"),
         ([*DECAYS, "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "workers = 2"),
         ([*DECAYS, "--plugin", "nowhere.py"], "nowhere.py"),
         ([*DECAYS, "task.q=3"], "task.q"),

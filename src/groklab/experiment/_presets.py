@@ -65,7 +65,8 @@ def find_preset(name: str) -> Preset:
 
 def check_name(what: str) -> None:
     """Raise InputError, naming the nearest preset, for what is neither a preset's name nor a file of settings."""
-    if Path(what).suffix not in (".yaml", ".yml") and not Path(what).exists():
+    path = Path(what)
+    if path.suffix not in (".yaml", ".yml") and (path.is_dir() or not path.exists()):
         find_preset(what)
 
 

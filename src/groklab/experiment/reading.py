@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, PydanticUserError, TypeAdapter, ValidationError
 
 from groklab import components, objectives  # noqa: F401
 from groklab.errors import InputError, did_you_mean, shorten, unknown
@@ -287,6 +287,10 @@ def _validate(path: str, annotation: Any, raw: Any) -> Any:
         raise error if known else InputError(f"{path}.{error}") from None
     except ValidationError as error:
         raise _sentence(path, annotation, error) from None
+    except PydanticUserError:
+        kind = getattr(annotation, "kind", "")
+        allowed = "has a setting whose type is none of int, float, str, bool, tuple and the like"
+        raise InputError(f"the {path} {kind!r} {allowed}") from None
 
 
 def _check_plain(path: str, raw: Any, value: Any) -> None:
@@ -324,6 +328,8 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
         if message.startswith(f"{path}."):
             return InputError(message)  # a component that names its own field in full
         return InputError(f"{path}: {message}" if not first["loc"] else f"{where} = {first['input']!r}: {message}")
+    if kind in ("dataclass_type", "dict_type"):
+        return InputError(where, value, "needs to be a section of settings")
     if kind == "tuple_type":
         return InputError(where, value, "needs to be a list in brackets, such as [one,two]")
     return InputError(where, value, f"needs to be {message}")

@@ -23,6 +23,8 @@ from groklab.store import storage
 
 #: Seconds that a scheduler may take to answer, and the first worker to come.
 ANSWER_SECONDS, WORKER_SECONDS = 10, 60
+#: Worker processes per core of this machine, at most.
+MAX_PER_CORE = 8
 #: Seconds that the processes of this machine may take to start.
 START_SECONDS = 300
 #: host:port, or the same behind the name of one of dask's protocols; IPv6 hosts are in brackets.
@@ -71,8 +73,8 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
         _check_address(scheduler)
         with _client(scheduler) as client:
             yield _checked(client, folder, scheduler)
-    elif workers is not None and workers < 1:
-        raise InputError("workers", workers, "needs to be 1 or more")
+    elif workers is not None and not 1 <= workers <= (most := MAX_PER_CORE * device.cores()):
+        raise InputError("workers", workers, f"needs a number from 1 to {most} on this machine")
     elif jax.devices()[0].platform != "cpu":
         with _inside() as client:
             description = f"1 worker on {jax.devices()[0].device_kind}"

@@ -186,7 +186,10 @@ def build_task(experiment: Experiment) -> Task:
 @lru_cache(maxsize=32)
 def _build_task(description: str, fingerprint: str) -> Task:
     settings: TaskSettings = component("task", json.loads(description))
-    return settings.build()
+    task = settings.build()
+    if not isinstance(task, Task):
+        raise InputError(f"the task {settings.kind!r} needs a build() that returns a Task, not {type(task).__name__}")
+    return task
 
 
 @lru_cache(maxsize=64)
