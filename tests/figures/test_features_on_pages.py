@@ -79,7 +79,7 @@ def test_sentences_say_what_was_measured(machine: gl.Run) -> None:
     assert "the same a + b, which is what the task asks" in said[0]
     said = said[1:]
     assert "wrapped Toeplitz" in said[0]
-    assert f"{f.last('toeplitz'):.3g}" in said[0]
+    assert f"{f.at('toeplitz'):.3g}" in said[0]
     assert f"step {f.turning.accuracy_rises_step}" in said[1]
     assert "c₂p/c₁ = −1" in said[2]
     assert f"On the {f.stratified['n_transpose_free']} test pairs" in said[3]

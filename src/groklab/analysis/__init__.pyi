@@ -7,6 +7,7 @@ from ._checkpoints import Progress as Progress
 from ._checkpoints import Weights as Weights
 from ._checkpoints import is_finite as is_finite
 from ._checkpoints import last_complete_step as last_complete_step
+from ._checkpoints import nearest as nearest
 from ._checkpoints import take as take
 from ._circuits import CircuitAnalysis as CircuitAnalysis
 from ._circuits import label_of as label_of

@@ -13,7 +13,7 @@ from groklab.analysis._circuits import analyse_circuit
 from groklab.analysis._features import FeatureAnalysis, analyse_features, has_features
 from groklab.analysis._key_frequencies import key_frequencies_of
 from groklab.analysis._mixtures import analyse_mixture
-from groklab.analysis._model import ModelAnalysis, NotApplicable, Scope, Section
+from groklab.analysis._model import PAGE, ModelAnalysis, NotApplicable, Options, Section
 from groklab.analysis._representations import analyse_representation
 from groklab.device import threads
 from groklab.errors import InputError
@@ -100,8 +100,7 @@ def analyse(
     Raises:
         InputError: where nothing can be measured, or for a member that the run does not have.
     """
-    options: dict[str, Any] = {"scope": "checkpoints", "rule": rule, "frequencies": frequencies}
-    return _analysis(run, member, None, progress=progress, **options)
+    return _analysis(run, member, None, Options("checkpoints", rule, frequencies, progress))
 
 
 def explain(run: Run, member: int = 0, progress: Progress = no_progress) -> Analysis:
@@ -109,19 +108,19 @@ def explain(run: Run, member: int = 0, progress: Progress = no_progress) -> Anal
 
     `verdict()` and `sections()` say it in sentences. The arguments and errors are those of `analyse`.
     """
-    return _analysis(run, member, MEASURED, scope="explanation", progress=progress)
+    return _analysis(run, member, MEASURED, Options("explanation", progress=progress))
 
 
-def _analysis(run: Run, member: int, most: int | None, **options: Any) -> Analysis:
+def _analysis(run: Run, member: int, most: int | None, options: Options) -> Analysis:
     if not 0 <= member < run.n_members:
         raise InputError("member", member, f"{run.name} has members 0 to {run.n_members - 1}")
     experiment = run.experiments[member]
     task, metrics = build_task(experiment), run.metrics.filter(pl.col("member") == member).sort("step")
     checkpoints = Checkpoints(run, member, most)
-    model = analyse_model(task, experiment, checkpoints, metrics, **options)
+    model = analyse_model(task, experiment, checkpoints, metrics, options)
     features = None
-    if options["scope"] == "explanation" and not isinstance(model, FeatureAnalysis) and has_features(experiment, task):
-        features = analyse_features(task, experiment, checkpoints, metrics, scope="explanation")
+    if options.scope == "explanation" and not isinstance(model, FeatureAnalysis) and has_features(experiment, task):
+        features = analyse_features(task, experiment, checkpoints, metrics, Options("explanation"))
     return Analysis(
         run.name,
         member,
@@ -139,48 +138,35 @@ def analyse_model(
     experiment: Experiment,
     checkpoints: Mapping[int, Weights],
     metrics: pl.DataFrame,
-    *,
-    scope: Scope = "page",
-    rule: str | None = None,
-    frequencies: Sequence[int] | None = None,
-    progress: Progress = no_progress,
+    options: Options = PAGE,
 ) -> ModelAnalysis:
-    """Take the analysis that applies to a model; the arguments are those of `circuits.analyse_circuit`."""
+    """Take the analysis that applies to a model; the arguments are those of `analyse_circuit`."""
     if not checkpoints:
         return NotApplicable("There is no checkpoint to measure what the model computes.")
     final = checkpoints[max(checkpoints)]
-    given = rule is not None or frequencies is not None
     refused: ModelAnalysis | None = None
     if is_kernel_machine(final, experiment.model):
-        if given:
-            field, value = ("rule", rule) if frequencies is None else ("frequencies", list(frequencies))
+        if options.given:
+            frequencies = options.frequencies
+            field, value = ("rule", options.rule) if frequencies is None else ("frequencies", list(frequencies))
             allowed = "applies to networks; a kernel machine has features instead of frequencies"
             raise InputError(field, value, allowed)
         # small matrices: threads would only wait for each other
         with threads(1):
-            refused = analyse_features(task, experiment, checkpoints, metrics, scope=scope, progress=progress)
+            refused = analyse_features(task, experiment, checkpoints, metrics, options)
         if not isinstance(refused, NotApplicable):
             return refused
     representation = analyse_representation(task, experiment, final, metrics)
     if representation is not None:
-        if given:
-            key_frequencies_of(final, task, experiment.network, rule, frequencies)
+        if options.given:
+            key_frequencies_of(final, task, experiment.network, options)
         return representation
     if refused is not None:
         return refused
     if experiment.network is None:
         return NotApplicable("This learner has no network, so there is no circuit to look for.")
     measure = analyse_mixture if task.algebra.operations else analyse_circuit
-    return measure(
-        task,
-        experiment,
-        checkpoints,
-        metrics,
-        scope=scope,
-        rule=rule,
-        frequencies=frequencies,
-        progress=progress,
-    )
+    return measure(task, experiment, checkpoints, metrics, options)
 
 
 def to_dict_of_members(analyses: Sequence[Analysis]) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
 
-from groklab.analysis._checkpoints import Progress, Weights, no_progress
+from groklab.analysis._checkpoints import Weights
 from groklab.analysis._key_frequencies import (
     LEAST_P,
     MANY,
@@ -24,11 +24,20 @@ from groklab.analysis._key_frequencies import (
     name_of_rule,
     too_large,
 )
-from groklab.analysis._model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
+from groklab.analysis._model import (
+    PAGE,
+    ModelAnalysis,
+    NotApplicable,
+    Options,
+    Scope,
+    Section,
+    sections_of,
+    sizes_of,
+    take_parts,
+)
 from groklab.errors import InputError
 from groklab.experiment import Experiment
 from groklab.measures import (
-    MEASURES,
     WELL_EXPLAINED,
     Ablations,
     Attention,
@@ -224,21 +233,19 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         attention = (self.heads_sentence, self.linear_sentence, self.attention_sentence)
         neurons = (self.neurons_sentence, self.other_clusters_sentence)
         ablations = (self.ablations_sentence, self.interventions_sentence, self.frequencies_sentence)
-        logits = [self.rule_sentence(), *self.fit_sentences(), self.losses_sentence()]
-        sections = [
-            Section("Embedding", [self.embedding_sentence()]),
-            Section("Attention", [sentence() for sentence in attention] if "attention" in parts else []),
-            Section("Neurons", [sentence() for sentence in neurons] if "neurons" in parts else []),
-            Section(
-                "Output map W_L",
-                [self.readout_sentence(), self.directions_sentence()] if "directions" in parts else [],
-            ),
-            Section("Logits", [*logits, *([self.components_sentence("logits_2d")] if "logits_2d" in parts else [])]),
-            Section("Ablations", [sentence() for sentence in ablations] if "ablations" in parts else []),
-            Section("How it forms", [self.stages_sentence(), STAGES_RULE]),
-        ]
-        kept = [Section(each.title, [s for s in each.sentences if s]) for each in sections]
-        return [section for section in kept if section.sentences]
+        readout = [self.readout_sentence(), self.directions_sentence()] if "directions" in parts else []
+        components = [self.components_sentence("logits_2d")] if "logits_2d" in parts else []
+        return sections_of(
+            {
+                "Embedding": [self.embedding_sentence()],
+                "Attention": [sentence() for sentence in attention] if "attention" in parts else [],
+                "Neurons": [sentence() for sentence in neurons] if "neurons" in parts else [],
+                "Output map W_L": readout,
+                "Logits": [self.rule_sentence(), *self.fit_sentences(), self.losses_sentence(), *components],
+                "Ablations": [sentence() for sentence in ablations] if "ablations" in parts else [],
+                "How it forms": [self.stages_sentence(), STAGES_RULE],
+            }
+        )
 
     def rule_sentence(self) -> str:
         """Return how the key frequencies were chosen."""
@@ -259,23 +266,17 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         ]
 
     def _stages_note(self) -> str:
-        early = self._early()
-        note = f"; {early}" if early else ""
-        return note if self.few else f"{note}; with so many key frequencies this says little"
-
-    def _early(self) -> str:
         """Return that the restricted loss fell before the test loss, where it did."""
-        bar = 0.5 * self.uniform
-        low = np.flatnonzero(self.trajectory["restricted_loss"] < bar)
-        if not len(low) or not self.few:
+        if not self.few:
+            return "; with so many key frequencies this says little"
+        restricted, bar = self.trajectory["restricted_loss"], 0.5 * self.uniform
+        low = np.flatnonzero(restricted < bar)
+        if not len(low) or not (restricted[low[0] :] < bar).all():
             return ""
-        at = int(low[0])
-        accuracy = float(self.trajectory["test_accuracy"][at])
+        accuracy = float(self.trajectory["test_accuracy"][low[0]])
         return (
-            f"restricted loss is below half of an even guess's from step {self.steps[at]:,} on, where test accuracy "
-            f"was {percent(accuracy)}"
-            if (self.trajectory["restricted_loss"][at:] < bar).all()
-            else ""
+            f"; restricted loss is below half of an even guess's from step {self.steps[int(low[0])]:,} on, where test "
+            f"accuracy was {percent(accuracy)}"
         )
 
     def coefficients_sentence(self) -> str:
@@ -485,11 +486,7 @@ def analyse_circuit(
     experiment: Experiment,
     checkpoints: Mapping[int, Weights],
     metrics: pl.DataFrame,
-    *,
-    scope: Scope = "page",
-    rule: str | None = None,
-    frequencies: Sequence[int] | None = None,
-    progress: Progress = no_progress,
+    options: Options = PAGE,
 ) -> CircuitAnalysis | NotApplicable:
     """Measure one member's checkpoints and its final model.
 
@@ -498,20 +495,17 @@ def analyse_circuit(
         experiment: of the member.
         checkpoints: weights by step, the last of which is the final model.
         metrics: the member's evaluations by step; empty ones are replaced by those of the checkpoints.
-        scope: what is measured.
-        rule: how key frequencies are found, None for the task's default.
-        frequencies: take these instead.
-        progress: called as checkpoints are measured.
+        options: what is measured, and by which key frequencies.
 
     Raises:
         InputError: where a rule or frequencies are given that do not apply.
     """
-    network, final = experiment.network, checkpoints[max(checkpoints)]
+    network, final, scope = experiment.network, checkpoints[max(checkpoints)], options.scope
     try:
-        keys = key_frequencies_of(final, task, network, rule, frequencies)
+        keys = key_frequencies_of(final, task, network, options)
         grid = grid_of(task)
     except (InputError, KeyError) as error:
-        if frequencies is not None or rule is not None:
+        if options.given:
             raise
         return NotApplicable.because(error, sizes_of(final, task, metrics))
     if grid.p < LEAST_P and scope != "checkpoints":
@@ -523,14 +517,8 @@ def analyse_circuit(
             "No frequency of this model is above zero, so there is nothing to say of what it computes."
         )
     train = make_split(experiment.split, task, experiment.seed).train
-    steps, values = follow(checkpoints, task, train, network, keys, scope, progress)
-    parts: dict[str, Mapping[str, Any]] = {}
-    left_out: dict[str, str] = {}
-    for name in PARTS[scope]:
-        try:
-            parts[name] = MEASURES[name](final, task, train, network=network, frequencies=keys)
-        except (InputError, KeyError) as error:
-            left_out[name] = str(error)
+    steps, values = follow(checkpoints, task, train, network, keys, options)
+    parts, left_out = take_parts(PARTS[scope], final, task, train, network=network, frequencies=keys)
     if metrics.is_empty():
         columns = {k: values[k] for k in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")}
         metrics = pl.DataFrame({"step": steps, **columns, "weight_norm": np.sqrt(values["sum_of_squares"])})
@@ -540,7 +528,7 @@ def analyse_circuit(
         network=network,
         grid=grid,
         key_frequencies=keys,
-        rule=name_of_rule(task, rule, frequencies),
+        rule=name_of_rule(task, options),
         weights=final,
         metrics=metrics,
         parts=parts,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from groklab.analysis._checkpoints import Progress, Weights, no_progress, readable
-from groklab.analysis._model import ModelAnalysis, NotApplicable, Scope, Section
+from groklab.analysis._checkpoints import Weights, readable
+from groklab.analysis._model import PAGE, ModelAnalysis, NotApplicable, Options, Section, sections_of, take_parts
 from groklab.errors import InputError
 from groklab.experiment import Experiment
 from groklab.measures import (
@@ -18,7 +18,6 @@ from groklab.measures import (
     CIRCULANT,
     ENTRIES,
     FAR,
-    MEASURES,
     NAMES,
     alignment,
     best,
@@ -155,21 +154,13 @@ class FeatureAnalysis(ModelAnalysis):
         """Whether the task's answer is a function of what the block compares."""
         return self.orientation is not None and is_function_of(self.task, self.orientation)
 
-    def last(self, name: str) -> float:
-        """Return a number of `history` or of the metrics at the end, NaN where there is none."""
+    def at(self, name: str, step: int | None = None) -> float:
+        """Return a number of `history` or of the metrics at the step nearest to one, or the last; NaN where none is."""
         frame = self.history if name in self.history.columns else self.metrics
-        return self._value(frame, name)
-
-    def at(self, name: str, step: int) -> float:
-        """Return a number of `history` or of the metrics at the step nearest to one, NaN where there is none."""
-        frame = self.history if name in self.history.columns else self.metrics
-        return self._value(frame.sort((pl.col("step") - step).abs(), maintain_order=True).head(1), name)
-
-    @staticmethod
-    def _value(frame: pl.DataFrame, name: str) -> float:
-        if name not in frame.columns or frame.is_empty() or frame[name][-1] is None:
-            return float("nan")
-        return float(frame[name][-1])
+        if step is not None:
+            frame = frame.sort((pl.col("step") - step).abs(), maintain_order=True).head(1)
+        known = name in frame.columns and not frame.is_empty() and frame[name][-1] is not None
+        return float(frame[name][-1]) if known else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is recorded and measured of a kernel machine at its last checkpoint, and values by step."""
@@ -234,16 +225,16 @@ class FeatureAnalysis(ModelAnalysis):
         strata = self.stratified_sentence() if self.stratified else ""
         if not commutes:
             strata = "The order of operands matters, so no test pair follows from its transpose."
-        sections = [
-            Section(f"Off-diagonal block of {self.matrix}", [orientation, self.meaning_sentence()]),
-            Section("Hidden progress of the features", hidden),
-            Section(f"Block structure of {self.matrix}", [self.structure_sentence(), self.spectrum_sentence()]),
-            Section("Commutativity", [strata]),
-            Section("The machine", [self.errors_sentence(), self.machine_sentence()] if self.kernel_machine else []),
-            Section("Classes", [self.class_sentence()] if self.by_class else []),
-        ]
-        kept = [Section(each.title, [s for s in each.sentences if s]) for each in sections]
-        return [section for section in kept if section.sentences]
+        return sections_of(
+            {
+                f"Off-diagonal block of {self.matrix}": [orientation, self.meaning_sentence()],
+                "Hidden progress of the features": hidden,
+                f"Block structure of {self.matrix}": [self.structure_sentence(), self.spectrum_sentence()],
+                "Commutativity": [strata],
+                "The machine": [self.errors_sentence(), self.machine_sentence()] if self.kernel_machine else [],
+                "Classes": [self.class_sentence()] if self.by_class else [],
+            }
+        )
 
     def orientation_sentence(self) -> str:
         """Return how circulant the off-diagonal block is, which way, and what that compares."""
@@ -325,21 +316,21 @@ class FeatureAnalysis(ModelAnalysis):
 
     def structure_sentence(self) -> str:
         """Return the diagonal blocks as c1 I + c2 11', and how much is off them."""
-        c1, c2, ratio = (f"{self.last(k):.3g}".replace("-", "−") for k in ("c1", "c2", "ratio"))
+        c1, c2, ratio = (f"{self.at(k):.3g}".replace("-", "−") for k in ("c1", "c2", "ratio"))
         return (
             f"The top-left block is c₁ I + c₂ 11' with c₁ = {c1} and c₂ = {c2}, so c₂p/c₁ = {ratio} (−1 takes out the "
-            f"mean), up to {percent(self.last('residual'))} of its norm; {percent(self.last('off_diagonal_share'))} of "
+            f"mean), up to {percent(self.at('residual'))} of its norm; {percent(self.at('off_diagonal_share'))} of "
             f"the squares of {self.matrix} are in the off-diagonal blocks."
         )
 
     def spectrum_sentence(self) -> str:
         """Return how many directions the matrix holds."""
-        first, last = self.history["effective_rank"][0], self.last("effective_rank")
+        first, last = self.history["effective_rank"][0], self.at("effective_rank")
         start = int(self.history["step"][0])
         began = f"; at step {start:,} they were {first:.0f}" if first is not None and start < self.end else ""
         return (
             f"Of {len(self.final)} directions {self.matrix} holds about {last:.0f} at step {self.end:,} (exp of the "
-            f"entropy of its eigenvalues), the largest with {percent(self.last('top_share'))} of the sum{began}."
+            f"entropy of its eigenvalues), the largest with {percent(self.at('top_share'))} of the sum{began}."
         )
 
     def stratified_sentence(self) -> str:
@@ -415,7 +406,7 @@ class FeatureAnalysis(ModelAnalysis):
         order = ", in the order of logarithms," if self.reordered else ""
         return (
             f"A circulant of this orientation is on {where} alone: of the block{order} "
-            f"{percent(1 - self.last(self.orientation))} of the squares are there at step {self.end:,}."
+            f"{percent(1 - self.at(self.orientation))} of the squares are there at step {self.end:,}."
         )
 
     def power_sentence(self) -> str:
@@ -440,11 +431,9 @@ def analyse_features(
     experiment: Experiment,
     checkpoints: Mapping[int, Weights],
     metrics: pl.DataFrame,
-    *,
-    scope: Scope = "page",
-    progress: Progress = no_progress,
+    options: Options = PAGE,
 ) -> FeatureAnalysis | NotApplicable:
-    """Measure one member's feature matrices; the arguments are those of `circuits.analyse_circuit`."""
+    """Measure one member's feature matrices; the arguments are those of `analyse_circuit`."""
     if not checkpoints:
         return NotApplicable("There is no checkpoint to measure features in.")
     model, split = experiment.model, make_split(experiment.split, task, experiment.seed)
@@ -456,16 +445,11 @@ def analyse_features(
     if not machine:
         each = 2.0 * max(len(train), 1) * int(getattr(model, "d_mlp", 0) or 0) ** 2
         steps = thin(steps, max(2, int(PATIENCE // max(each, 1.0))))
-    costly = (
-        machine and scope == "page" and experiment.learner.flops(experiment, task.shape, len(train)) > PATIENCE_OF_ONE
-    )
-    results: dict[str, Mapping[str, Any]] = {}
-    for name in ("stratified_accuracy", "class_agops"):
-        try:
-            skipped = costly or (name == "class_agops" and scope == "checkpoints")
-            results[name] = {} if skipped else MEASURES[name](checkpoints[end], task, train, network=model)
-        except (InputError, KeyError):
-            results[name] = {}
+    flops = experiment.learner.flops(experiment, task.shape, len(train)) if machine and options.scope == "page" else 0
+    names = [] if options.scope == "checkpoints" else ["class_agops"]
+    names = [] if flops > PATIENCE_OF_ONE else ["stratified_accuracy", *names]
+    results, _ = take_parts(names, checkpoints[end], task, train, network=model)
+    stratified = results.get("stratified_accuracy", {})
     turning = turning_points(metrics)
     learner = experiment.to_dict()["learner"] if machine else None
     matrices = {}
@@ -473,12 +457,12 @@ def analyse_features(
         for done, step in enumerate(steps, 1):
             for _, weights in readable(checkpoints, [step]):
                 matrices[step] = feature_matrix(weights, task, train, model)
-            progress(done, len(steps))
+            options.progress(done, len(steps))
     except (InputError, KeyError) as error:
         values = recorded(metrics, steps)
         sizes = {"learner": learner, **{k: v[-1] for k, v in values.items() if k != "step"}}
         sizes |= {"hidden_progress": vars(turning)}
-        sizes |= {"stratified_accuracy": results["stratified_accuracy"]} if results["stratified_accuracy"] else {}
+        sizes |= {"stratified_accuracy": stratified} if stratified else {}
         return NotApplicable(f"The measures of features do not apply: {error}.", str(error), sizes, values)
     return FeatureAnalysis(
         task,
@@ -488,8 +472,8 @@ def analyse_features(
         history_frame(matrices),
         turning,
         metrics,
-        results["stratified_accuracy"],
-        results["class_agops"],
+        stratified,
+        results.get("class_agops", {}),
     )
 
 
@@ -544,22 +528,22 @@ def history_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
 
 def matrix_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
     """Return every entry of every matrix, in the columns step, row, column and value."""
-    parts = []
-    for step, matrix in sorted(matrices.items()):
+
+    def entries(matrix: np.ndarray) -> dict[str, np.ndarray]:
         row, column = np.indices(matrix.shape, np.int32)
-        columns = {"row": row.ravel(), "column": column.ravel(), "value": matrix.ravel()}
-        parts.append(pl.DataFrame(columns).insert_column(0, _step(step)))
-    return pl.concat(parts)
+        return {"row": row.ravel(), "column": column.ravel(), "value": matrix.ravel()}
+
+    return _by_step(matrices, entries)
 
 
 def eigenvalue_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
     """Return the eigenvalues of each matrix, symmetrised, in the columns step, place (1.., descending) and value."""
-    parts = []
-    for step, matrix in sorted(matrices.items()):
+
+    def ordered(matrix: np.ndarray) -> dict[str, np.ndarray]:
         values = np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1].copy()
-        columns = {"place": np.arange(1, len(values) + 1, dtype=np.int32), "value": values}
-        parts.append(pl.DataFrame(columns).insert_column(0, _step(step)))
-    return pl.concat(parts)
+        return {"place": np.arange(1, len(values) + 1, dtype=np.int32), "value": values}
+
+    return _by_step(matrices, ordered)
 
 
 def block_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.DataFrame:
@@ -573,12 +557,12 @@ def power_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.Data
     Columns: step, frequency (0..q//2), power.
     """
     wrapping: Any = orientation.removesuffix("_log")
-    parts = []
-    for step, matrix in sorted(matrices.items()):
+
+    def by_frequency(matrix: np.ndarray) -> dict[str, np.ndarray]:
         power = circulant_power(_ordered(matrix, orientation), wrapping)
-        columns = {"frequency": np.arange(len(power), dtype=np.int32), "power": power}
-        parts.append(pl.DataFrame(columns).insert_column(0, _step(step)))
-    return pl.concat(parts)
+        return {"frequency": np.arange(len(power), dtype=np.int32), "power": power}
+
+    return _by_step(matrices, by_frequency)
 
 
 def _ordered(matrix: np.ndarray, orientation: str) -> np.ndarray:
@@ -586,5 +570,9 @@ def _ordered(matrix: np.ndarray, orientation: str) -> np.ndarray:
     return logarithmic(block) if orientation.endswith("_log") else np.asarray(block)
 
 
-def _step(step: int) -> pl.Expr:
-    return pl.lit(step, pl.Int64).alias("step")
+def _by_step(
+    matrices: Mapping[int, np.ndarray], columns: Callable[[np.ndarray], Mapping[str, np.ndarray]]
+) -> pl.DataFrame:
+    """Return the columns of each matrix, one below the other, behind its step."""
+    frames = {step: pl.DataFrame(columns(matrix)) for step, matrix in sorted(matrices.items())}
+    return pl.concat(frame.insert_column(0, pl.lit(s, pl.Int64).alias("step")) for s, frame in frames.items())

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.analysis._checkpoints import Progress, Weights, no_progress, readable
-from groklab.analysis._model import NotApplicable, Scope
+from groklab.analysis._checkpoints import Weights, readable
+from groklab.analysis._model import NotApplicable, Options
 from groklab.measures import (
     FEWEST,
     RULE,
@@ -168,18 +168,16 @@ def too_large(task: Task) -> NotApplicable:
     return NotApplicable(f"{size}; groklab measure takes them.")
 
 
-def key_frequencies_of(
-    weights: Weights, task: Task, network: Any, rule: str | None, frequencies: Sequence[int] | None
-) -> tuple[int, ...]:
+def key_frequencies_of(weights: Weights, task: Task, network: Any, options: Options) -> tuple[int, ...]:
     """Return the key frequencies that are given, or those of a rule; raises InputError where they do not apply."""
-    if frequencies is not None:
-        return check_frequencies(frequencies, int(task.algebra.p or 0))
-    return find_frequencies(weights, task, network, rule)
+    if options.frequencies is not None:
+        return check_frequencies(options.frequencies, int(task.algebra.p or 0))
+    return find_frequencies(weights, task, network, options.rule)
 
 
-def name_of_rule(task: Task, rule: str | None, frequencies: Sequence[int] | None) -> str:
+def name_of_rule(task: Task, options: Options) -> str:
     """Return the rule of the key frequencies, a key of `RULES`."""
-    return "given" if frequencies is not None else rule or default_rule(task)
+    return "given" if options.frequencies is not None else options.rule or default_rule(task)
 
 
 def follow(
@@ -188,8 +186,7 @@ def follow(
     train: np.ndarray,
     network: Any,
     keys: Sequence[int],
-    scope: Scope,
-    progress: Progress = no_progress,
+    options: Options,
 ) -> tuple[list[int], dict[str, np.ndarray]]:
     """Take the measure `progress` along checkpoints, some at a time.
 
@@ -198,7 +195,7 @@ def follow(
         the scope is every checkpoint, so many are measured as a page waits for.
     """
     steps = list(checkpoints)
-    if scope != "checkpoints":
+    if options.scope != "checkpoints":
         steps = thin_evenly(steps, max(2, PATIENCE_OF_ALL // (task.n_inputs * task.n_answers)))
     measured: list[int] = []
     parts = []
@@ -213,5 +210,5 @@ def follow(
             values = trajectory(stack, task, train, network, keys)
             parts.append({k: v[: len(loaded)] for k, v in values.items()})
             measured += loaded
-        progress(min(i + AT_ONCE, len(steps)), len(steps))
+        options.progress(min(i + AT_ONCE, len(steps)), len(steps))
     return measured, {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}

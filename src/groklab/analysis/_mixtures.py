@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.analysis._checkpoints import Progress, Weights, no_progress
+from groklab.analysis._checkpoints import Weights
 from groklab.analysis._circuits import CONSTANT
 from groklab.analysis._key_frequencies import (
     LEAST_P,
@@ -27,7 +27,7 @@ from groklab.analysis._key_frequencies import (
     name_of_rule,
     too_large,
 )
-from groklab.analysis._model import ModelAnalysis, NotApplicable, Scope, Section, sizes_of
+from groklab.analysis._model import PAGE, ModelAnalysis, NotApplicable, Options, Scope, Section, sizes_of, take_parts
 from groklab.errors import InputError
 from groklab.experiment import Experiment
 from groklab.measures import FEWEST, MEASURES, grids_of
@@ -193,14 +193,10 @@ def analyse_mixture(
     experiment: Experiment,
     checkpoints: Mapping[int, Weights],
     metrics: pl.DataFrame,
-    *,
-    scope: Scope = "page",
-    rule: str | None = None,
-    frequencies: Sequence[int] | None = None,
-    progress: Progress = no_progress,
+    options: Options = PAGE,
 ) -> MixtureAnalysis | NotApplicable:
-    """Measure one member's operations; the arguments are those of `circuits.analyse_circuit`."""
-    network, final = experiment.network, checkpoints[max(checkpoints)]
+    """Measure one member's operations; the arguments are those of `analyse_circuit`."""
+    network, final, scope = experiment.network, checkpoints[max(checkpoints)], options.scope
     if task.modulus < LEAST_P and scope != "checkpoints":
         return NotApplicable(f"A modulus of {task.modulus} has too few frequencies to tell what the model computes.")
     if scope == "page" and task.n_inputs * task.n_answers > PATIENCE:
@@ -209,29 +205,26 @@ def analyse_mixture(
     keys, reason, operations = None, "", []
     left_out: Sequence[str] = ()
     try:
-        keys = key_frequencies_of(final, task, network, rule, frequencies)
+        keys = key_frequencies_of(final, task, network, options)
         grids, left_out = grids_of(task)
     except InputError as error:
-        if rule is not None or frequencies is not None:
+        if options.given:
             raise
         keys, reason = None, str(error)
     if keys is not None:
-        steps, values = follow(checkpoints, task, train, network, keys, scope, progress)
+        steps, values = follow(checkpoints, task, train, network, keys, options)
         for i, (name, grid) in enumerate(grids.items()):
             own = {k: v[:, i] for k, v in values.items() if not np.isnan(v[:, i]).all()}
             accuracy = f"test_accuracy_op{task.algebra.operations.index(name)}"
             operations.append(analyse_operation(name, grid, task, steps, own, metrics, accuracy))
-    parts: dict[str, Mapping[str, Any]] = {}
-    for part in PARTS[scope]:
-        with contextlib.suppress(InputError):
-            parts[part] = MEASURES[part](final, task, train, network=network)
+    parts, _ = take_parts(PARTS[scope], final, task, train, network=network)
     sparsity: dict[str, float] = {}
     with contextlib.suppress(InputError):
         sparsity = {k: float(v) for k, v in MEASURES["fourier_sparsity"](final, task).items() if np.ndim(v) == 0}
     return MixtureAnalysis(
         task,
         keys,
-        "" if keys is None else name_of_rule(task, rule, frequencies),
+        "" if keys is None else name_of_rule(task, options),
         reason,
         tuple(operations),
         tuple(left_out),

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from groklab.analysis._checkpoints import Weights
+from groklab.analysis._checkpoints import Progress, Weights, no_progress
 from groklab.errors import InputError
-from groklab.measures import component_norms, embedding_matrix, gini
+from groklab.measures import MEASURES, component_norms, embedding_matrix, gini
 from groklab.tasks import Task
 from groklab.text import jsonable
 
@@ -23,11 +23,42 @@ Scope = Literal["checkpoints", "explanation", "page"]
 
 
 @dataclass(frozen=True)
+class Options:
+    """How a model is measured.
+
+    Args:
+        scope: what is measured.
+        rule: how key frequencies are found, None for the task's default.
+        frequencies: take these instead.
+        progress: called as checkpoints are measured.
+    """
+
+    scope: Scope = "page"
+    rule: str | None = None
+    frequencies: Sequence[int] | None = None
+    progress: Progress = no_progress
+
+    @property
+    def given(self) -> bool:
+        """Whether key frequencies are asked for by a rule or by themselves."""
+        return self.rule is not None or self.frequencies is not None
+
+
+PAGE = Options()
+
+
+@dataclass(frozen=True)
 class Section:
     """Sentences on one part of a model, under a title."""
 
     title: str
     sentences: Sequence[str]
+
+
+def sections_of(sentences: Mapping[str, Sequence[str]]) -> list[Section]:
+    """Return sections from sentences by title, without empty ones."""
+    kept = {title: [sentence for sentence in each if sentence] for title, each in sentences.items()}
+    return [Section(title, each) for title, each in kept.items() if each]
 
 
 class ModelAnalysis(abc.ABC):
@@ -79,6 +110,20 @@ class NotApplicable(ModelAnalysis):
         """Return the reason as `does_not_apply`, and what is known of any model."""
         values = {"key_frequencies": None, "does_not_apply": self.reason or self.sentence, **jsonable(self.sizes)}
         return values | ({"trajectory": jsonable(self.trajectory)} if self.trajectory else {})
+
+
+def take_parts(
+    names: Sequence[str], weights: Weights, task: Task, train: np.ndarray, **settings: Any
+) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    """Return measures of a final model by name, and the reason of each that does not apply."""
+    parts: dict[str, Mapping[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        try:
+            parts[name] = MEASURES[name](weights, task, train, **settings)
+        except (InputError, KeyError) as error:
+            left_out[name] = str(error)
+    return parts, left_out
 
 
 def sizes_of(weights: Weights, task: Task, metrics: pl.DataFrame) -> dict[str, float]:

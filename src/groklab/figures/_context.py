@@ -22,6 +22,7 @@ from groklab.analysis import (
     analyse_model,
     has_features,
     is_finite,
+    nearest,
 )
 from groklab.device import threads
 from groklab.errors import DamagedError, InputError
@@ -79,24 +80,19 @@ class RunContext:
         """
         problems: list[str] = []
         empty = pl.DataFrame(schema={"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)})
-        status = Status("damaged")
-        experiments, metrics, environment, tags = run.experiments, empty, {}, []
-        try:
-            status = run.status
-        except DamagedError as error:
-            problems.append(str(error))
-        try:
-            metrics = run.metrics
-        except DamagedError as error:
-            problems.append(str(error))
-        try:
-            environment = run.environment
-        except (DamagedError, FileNotFoundError) as error:
-            problems.append(f"environment.json cannot be read: {error}")
-        try:
-            tags = run.tags
-        except DamagedError as error:
-            problems.append(str(error))
+        experiments = run.experiments
+
+        def read(part: str, otherwise: Any, about: str = "") -> Any:
+            try:
+                return getattr(run, part)
+            except (DamagedError, FileNotFoundError) as error:
+                problems.append(f"{about}{error}")
+                return otherwise
+
+        status = read("status", Status("damaged"))
+        metrics = read("metrics", empty)
+        environment = read("environment", {}, "environment.json cannot be read: ")
+        tags = read("tags", [])
         written = [run.path / name for name in ("status.json", "experiment.json")]
         changed = datetime.datetime.fromtimestamp(next(p for p in written if p.is_file()).stat().st_mtime, datetime.UTC)
         context = cls(
@@ -243,8 +239,8 @@ class RunContext:
 
     def _marked(self, kept: list[int]) -> list[int | None]:
         """The steps nearest to where the first member memorised and grokked."""
-        marked = [self.event_steps(e)[0] if self.members and kept else None for e in ("memorised", "grokked")]
-        return [None if step is None else min(kept, key=lambda s: abs(s - step)) for step in marked]
+        events = [self.event_steps(e)[0] if self.members and kept else None for e in ("memorised", "grokked")]
+        return nearest(kept, events)
 
     @property
     def loss_unit(self) -> str:
