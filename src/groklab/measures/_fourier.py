@@ -163,12 +163,11 @@ def transform_2d(values: Shaped[np.ndarray, "p p *rest"]) -> Float64[np.ndarray,
 
     [f, g] = Σ_ab F[f, a] F[g, b] values[a, b]; the sum of squares is the same (Parseval).
     """
-    return _along_both(fourier_basis(len(values)), values)
-
-
-def inverse_2d(components: Shaped[np.ndarray, "p p *rest"]) -> Float64[np.ndarray, "p p *rest"]:
-    """Return values (p, p, …) on the grid from their components: the inverse of `transform_2d`."""
-    return _along_both(fourier_basis(len(components)).T, components)
+    p, basis = len(values), fourier_basis(len(values))
+    # two products of whole matrices: NumPy's stacked ones are several times slower
+    along_a = (basis @ np.asarray(values, np.float64).reshape(p, -1)).reshape(p, p, -1)
+    along_b = (basis @ along_a.transpose(1, 0, 2).reshape(p, -1)).reshape(p, p, -1)
+    return np.asarray(along_b.transpose(1, 0, 2).reshape(values.shape))
 
 
 def component_names(p: int) -> list[str]:
@@ -251,14 +250,6 @@ def _over_pairs(values: np.ndarray, task: Task) -> Spectrum2D:
 def _spectrum(values: np.ndarray) -> Spectrum2D:
     norm = np.linalg.norm(transform_2d(values), axis=2)
     return Spectrum2D(norm, *largest_components(norm))
-
-
-def _along_both(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
-    p = len(values)
-    # two products of whole matrices: NumPy's stacked ones are several times slower
-    along_a = (matrix @ np.asarray(values, np.float64).reshape(p, -1)).reshape(p, p, -1)
-    along_b = (matrix @ along_a.transpose(1, 0, 2).reshape(p, -1)).reshape(p, p, -1)
-    return np.asarray(along_b.transpose(1, 0, 2).reshape(values.shape))
 
 
 def _modulus(task: Task) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 Recipe = Literal["trainer", "notebook"]
 P, D_OUT, D_MLP = 10, 30, 200
-N_CLASSES, N_PAIRS = 2 * P - 1, P * (P + 1) // 2
+N_CLASSES, N_PAIRS, N_TRAIN = 2 * P - 1, P * (P + 1) // 2, 45
 
 
 class _Torch:
@@ -38,32 +38,25 @@ class _Torch:
         return layers
 
 
-def published_start(
-    seed: int, n_train: int = 45, recipe: Recipe = "trainer", head: Literal["vectors", "classes"] = "vectors"
-) -> tuple[dict[str, np.ndarray[Any, Any]], list[int]]:
+def published_start(seed: int, recipe: Recipe = "trainer") -> tuple[dict[str, np.ndarray[Any, Any]], list[int]]:
     """Return weights by name and the training rows of unordered addition on 0..9, for the toy of p = 10, d = 1."""
     twister = np.random.RandomState(seed)
-    n_out = D_OUT if head == "vectors" else N_CLASSES
     if recipe == "notebook":
-        twister.normal(0, 1, (P, n_out))
-    vectors = None
-    if head == "vectors" or recipe == "trainer":
-        vectors = twister.normal(0, 1, (N_CLASSES, n_out))
-    rows = sorted(int(i) for i in twister.choice(N_PAIRS, n_train, replace=False))
+        twister.normal(0, 1, (P, D_OUT))
+    vectors = twister.normal(0, 1, (N_CLASSES, D_OUT))
+    rows = sorted(int(i) for i in twister.choice(N_PAIRS, N_TRAIN, replace=False))
     torch = _Torch(seed)
     if recipe == "notebook":
         torch.linear((P, D_MLP, D_MLP, 1))  # an encoder that the last version does not have
-        layers = torch.linear((1, D_MLP, D_MLP, n_out))
+        layers = torch.linear((1, D_MLP, D_MLP, D_OUT))
         table = torch.uniform((P, 1), 0, 1) - np.float32(0.5)
     else:
         table = torch.uniform((P, 1), 0, 1) - np.float32(0.5)
-        layers = torch.linear((1, D_MLP, D_MLP, n_out))
-    arrays: dict[str, np.ndarray[Any, Any]] = {"E": table, "targets": np.zeros((0, 0)) if vectors is None else vectors}
+        layers = torch.linear((1, D_MLP, D_MLP, D_OUT))
+    arrays: dict[str, np.ndarray[Any, Any]] = {"E": table, "targets": vectors}
     for i, (w, b) in enumerate(layers, 1):
         arrays |= {f"W{i}": w, f"b{i}": b}
     weights = published_layout(arrays)
-    if head == "classes":
-        del weights["targets.Y"]
     return {k: np.ascontiguousarray(v, np.float32) for k, v in weights.items()}, rows
 
 

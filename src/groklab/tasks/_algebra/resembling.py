@@ -25,30 +25,20 @@ def _kind_of_form(facts: Facts, counts: bytes) -> str:
     return form.form if form.form in ("x + y", "x - y", "x", "y") else "another"
 
 
-#: Name -> what it is of an operation's facts and counts of its labels, which are the same for operations that share it.
-PROPERTIES: dict[str, Callable[[Facts, bytes], object]] = {
-    "total degree": lambda f, _: f.integers and f.integers.degree,
-    "symmetry": lambda f, _: (f.symmetric, f.antisymmetric),
-    "a function of x + y or x - y": _kind_of_form,
-    "a sum g(x) + h(y)": lambda f, _: f.additive is not None,
-    "a product g(x)*h(y) + c": lambda f, _: f.product is not None,
-    "addition or multiplication renamed": lambda f, _: f.relabelled and f.relabelled.of,
-    "operands in which it is one-to-one": lambda f, _: sum(f.one_to_one),
-    "factors over the integers": lambda f, _: f.integers and f.integers.irreducible,
-    "factors mod p": lambda f, _: f.field and f.field.irreducible,
-    "one-to-one powers": lambda f, _: all(n.bijective for n in f.powers) if f.powers else "no powers",
-    "how often labels occur": lambda _, counts: counts,
-}
-#: The fact that a property comes from; where that is undefined, so is the property.
-_FROM = {
-    "total degree": "integers",
-    "symmetry": "antisymmetric",
-    "a function of x + y or x - y": "linear_form",
-    "a sum g(x) + h(y)": "additive",
-    "a product g(x)*h(y) + c": "product",
-    "addition or multiplication renamed": "relabelled",
-    "factors over the integers": "integers",
-    "factors mod p": "field",
+#: Name -> the fact that it comes from, where that may be undefined, and its value from an operation's facts and the
+#: counts of its labels; operations of equal values share it.
+PROPERTIES: dict[str, tuple[str | None, Callable[[Facts, bytes], object]]] = {
+    "total degree": ("integers", lambda f, _: f.integers and f.integers.degree),
+    "symmetry": ("antisymmetric", lambda f, _: (f.symmetric, f.antisymmetric)),
+    "a function of x + y or x - y": ("linear_form", _kind_of_form),
+    "a sum g(x) + h(y)": ("additive", lambda f, _: f.additive is not None),
+    "a product g(x)*h(y) + c": ("product", lambda f, _: f.product is not None),
+    "addition or multiplication renamed": ("relabelled", lambda f, _: f.relabelled and f.relabelled.of),
+    "operands in which it is one-to-one": (None, lambda f, _: sum(f.one_to_one)),
+    "factors over the integers": ("integers", lambda f, _: f.integers and f.integers.irreducible),
+    "factors mod p": ("field", lambda f, _: f.field and f.field.irreducible),
+    "one-to-one powers": (None, lambda f, _: all(n.bijective for n in f.powers) if f.powers else "no powers"),
+    "how often labels occur": (None, lambda _, counts: counts),
 }
 
 
@@ -102,8 +92,8 @@ def same_answers(table: Integers, p: int) -> list[str]:
 def _properties(facts: Facts, table: Integers) -> dict[str, object]:
     counts = label_counts(table).tobytes()
     return {
-        name: None if _FROM.get(name) in facts.undefined else ("known", derive(facts, counts))
-        for name, derive in PROPERTIES.items()
+        name: None if fact in facts.undefined else ("known", derive(facts, counts))
+        for name, (fact, derive) in PROPERTIES.items()
     }
 
 

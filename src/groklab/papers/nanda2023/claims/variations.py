@@ -116,13 +116,10 @@ def _p401(trainer: Trainer, size: str, seed: int) -> Outcome:
     more = {"evaluation.every": 20, "checkpoints.spacing": "none", "budget.stop_when_grokked": True}
     run = trainer.train(preset("nanda2023", {"task.p": 401, **settings, **more}))
     curves = run.curves()
-    both = [
-        next((int(s) for s, a in zip(curves["step"], curves[k], strict=True) if a > 0.9), None)
-        for k in ("train_accuracy", "test_accuracy")
-    ]
-    holds = None not in both and both[1] <= 2 * both[0]  # type: ignore[operator]
-    values = {"train_at_90": both[0], "test_at_90": both[1]}
-    return Outcome(values, holds, f"90% of the training set at step {both[0]}, of the test set at {both[1]}")
+    train, test = (first_step(curves["step"], curves[f"{part}_accuracy"] > 0.9) for part in ("train", "test"))
+    holds = train is not None and test is not None and test <= 2 * train
+    values = {"train_at_90": train, "test_at_90": test}
+    return Outcome(values, holds, f"90% of the training set at step {train}, of the test set at {test}")
 
 
 def _seeds(trainer: Trainer, size: str, seed: int) -> Outcome:
@@ -156,16 +153,8 @@ def _slingshots(trainer: Trainer, size: str, seed: int) -> Outcome:
     steps = QUICK_STEPS if size == "quick" else 40_000
     spikes = {}
     for form in ("float32", "exact"):
-        run = _vary(
-            trainer,
-            size,
-            seed,
-            f"loss-{form}",
-            steps,
-            objective__form=form,
-            budget__stop_when_grokked=False,
-        )
-        curves = run.curves()
+        settings = {"objective__form": form, "budget__stop_when_grokked": False}
+        curves = _vary(trainer, size, seed, f"loss-{form}", steps, **settings).curves()
         late = curves["step"] > 1000
         losses = curves["train_loss"][late]
         # how far above its least so far the loss jumps, where that is not below what single precision resolves
