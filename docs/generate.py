@@ -246,8 +246,8 @@ def reproductions(path: Path) -> str:
     parts = [
         f"# {paper.title}, reproduced\n",
         f"The claims that `groklab reproduce {paper.name}` tests, as they stood on {content['date']} "
-        f"([the same as JSON](../../reproductions/{path.name})). Quick trials use the smallest honest setting, full "
-        "ones the paper's; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n",
+        f"([the same as JSON](../../reproductions/{path.name})). Quick trials use the smallest setting that tests "
+        "the claim, full ones the paper's; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n",
         _table(("claim", *SIZES, "what is claimed"), rows),
     ]
     for c in content["claims"]:

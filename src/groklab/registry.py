@@ -34,7 +34,7 @@ BASES: dict[str, type[abc.ABC]] = {}
 
 
 def kinds(family: str) -> dict[str, type]:
-    """The registered components of a family ('task', 'network', 'optimiser', 'objective')."""
+    """Return the registered components of a family ('task', 'network', 'optimiser', 'objective')."""
     return FAMILIES.setdefault(family, {})
 
 

@@ -22,12 +22,12 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def short_percent(value: float | None) -> str:
-    """A share as tables of the field print it: 3.1%, 34%."""
+    """Return a share as tables of the field print it: 3.1%, 34%."""
     return percent(value, 1 if value is not None and value < 0.0995 else 0)
 
 
 def label(value: Any, digits: int = 2) -> str:
-    """A setting's value as an axis shows it: 1e-5, 3.2e-5, 0.01, 5."""
+    """Return a setting's value as an axis shows it: 1e-5, 3.2e-5, 0.01, 5."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value if isinstance(value, str) else json.dumps(value, default=str)
     if value == 0 or (value == int(value) and abs(value) < 10_000):
@@ -40,7 +40,7 @@ def label(value: Any, digits: int = 2) -> str:
 
 
 def labels(values: Sequence[Any]) -> list[str]:
-    """A setting's values as an axis shows them, with as few digits as tell them apart."""
+    """Return a setting's values as an axis shows them, with as few digits as tell them apart."""
     for digits in range(2, 17):
         texts = [label(v, digits) for v in values]
         if len(set(texts)) == len(texts):

@@ -110,7 +110,7 @@ def test_damaged_checkpoints_are_passed_over(corpus: Corpus) -> None:
 
 def test_an_explanation_says_what_was_learnt_and_since_when(run: gl.Run) -> None:
     numbers, told = gl.analyse(run).to_dict(), gl.explain(run)
-    assert "pairs of the same a + b, which is what the task asks" in told.verdict()
+    assert "pairs with the same a + b, as the task requires" in told.verdict()
     assert f"{numbers['test_accuracy']:.1%}" in told.verdict()
     titles = [s.title for s in told.sections()]
     assert titles == [
@@ -119,13 +119,14 @@ def test_an_explanation_says_what_was_learnt_and_since_when(run: gl.Run) -> None
     ]
     text = text_of(told)
     assert f"at step {numbers['hidden_progress']['accuracy_rises_step']}" in text
-    assert f"On the {numbers['stratified_accuracy']['n_transpose_free']} test pairs" in text
+    free = numbers["stratified_accuracy"]["n_transpose_free"]
+    assert f"on the {free} test pairs whose transpose is not in the training set" in text
     assert "nan" not in text.replace("nance", "")
 
 
 def test_words_follow_the_operation() -> None:
     product = tiny(**{"split.frac_train": 0.8, "task.p": 23, "budget.steps": 8})
-    assert "pairs of the same a·b" in gl.explain(product).verdict()
+    assert "pairs with the same a·b" in gl.explain(product).verdict()
     quotient = gl.train(gl.preset("mallinar2024/divide-gaussian", {"task.p": 11, "budget.steps": 2}))
     assert "order of operands matters" in text_of(gl.explain(quotient))
     start = gl.train(gl.preset("mallinar2024/multiply-gaussian", {"task.p": 11, "budget.steps": 0}))

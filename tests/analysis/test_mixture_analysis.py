@@ -71,9 +71,11 @@ def test_an_explanation_has_a_section_for_each_operation(run: gl.Run) -> None:
         assert f"{one['operation']} has a loss of {loss_of(one['restricted_loss'])}" in told["verdict"]
         lines = " ".join(next(s["lines"] for s in told["sections"] if s["title"] == f"Operation {one['operation']}"))
         sign = "+" if one["direction"] > 0 else "−"
-        assert f"with those frequencies of a {sign} b alone in the logits the loss on all pairs is" in lines
-        assert f"is {loss_of(one['restricted_loss'])} (restricted; its own {loss_of(one['loss'])})" in lines
-        assert f"{loss_of(one['excluded_loss'])} (excluded; its own {loss_of(one['train_loss'])}" in lines
+        assert f"with only the key frequencies of a {sign} b in the logits the loss on all pairs is" in lines
+        assert (
+            f"is {loss_of(one['restricted_loss'])} (restricted loss; complete model: {loss_of(one['loss'])})" in lines
+        )
+        assert f"{loss_of(one['excluded_loss'])} (excluded loss; complete model: {loss_of(one['train_loss'])}" in lines
     shared, product = told["sections"][0]["lines"], told["sections"][3]["lines"]
     assert f"the key frequencies {listed(found['key_frequencies'])} of 1 to 3" in shared[0]
     assert "not a function of a + b or a − b" in product[0]

@@ -137,12 +137,12 @@ def features_of(deviations: dict[str, float | None], accuracy: float | None) -> 
 
 def test_features_are_judged_by_their_block() -> None:
     near = {"toeplitz": 0.01, "hankel": 0.9, "toeplitz_log": 0.9, "hankel_log": 0.9}
-    assert "pairs of the same a + b, which is what the task asks" in features_of({**near}, 1.0).verdict()
+    assert "pairs with the same a + b, as the task requires" in features_of({**near}, 1.0).verdict()
     other = {**near, "toeplitz": 0.9, "hankel": 0.01}
-    assert "which is not what the task asks" in features_of({**other}, None).verdict()
+    assert "which is not what the task requires" in features_of({**other}, None).verdict()
     assert "its accuracy is not recorded" in features_of({**other}, None).verdict()
     assert features_of(dict.fromkeys(ORIENTATIONS, 0.9), 0.1).verdict().startswith("No circulant features")
-    assert features_of(dict.fromkeys(ORIENTATIONS), 0.1).verdict().startswith("Nothing yet")
+    assert features_of(dict.fromkeys(ORIENTATIONS), 0.1).verdict().startswith("No features yet")
     assert "circulant in more than one way" in features_of({**near, "hankel": 0.01}, 0.1).verdict()
 
 

@@ -67,7 +67,7 @@ def test_one_checkpoint_can_be_asked_for(program: Any, alone: gl.Run) -> None:
             ("--step", "3", "--measure", "logits_2d"),
             "keeps no checkpoint of step 3 (the nearest is 0); kept: 0, 10, 20",
         ),
-        (("--step", "10"), "goes with --measure only"),
+        (("--step", "10"), "needs --measure"),
         (("--measure", "eyes", "--step", "10"), "unknown; `groklab measures` lists them"),
     ],
 )

@@ -155,7 +155,7 @@ def test_interventions_are_bars_beside_the_models_own_loss() -> None:
     drawn = figures.ablation_losses(frame, 1e-6, 4.7)
     assert drawn.data[0].x.tolist() == [1e-6, 0.3, 9.0]
     assert drawn.layout.annotations[1].text == "a &lt;part&gt;"
-    assert [(t.name, set(t.x)) for t in drawn.data[1:]] == [("its own loss", {1e-6}), ("even guesses", {4.7})]
+    assert [(t.name, set(t.x)) for t in drawn.data[1:]] == [("complete model", {1e-6}), ("uniform guessing", {4.7})]
     assert len(set(drawn.data[0].marker.color)) == 3
     poor = figures.ablation_losses(frame.with_columns(loss=pl.lit(0.0)), 0.0, math.nan)
     assert len(poor.data) == 1

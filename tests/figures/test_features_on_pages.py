@@ -76,13 +76,13 @@ def test_sentences_say_what_was_measured(machine: gl.Run) -> None:
     f = analysis_of(machine)
     said = f.sentences()
     assert said[0] == f.verdict()
-    assert "the same a + b, which is what the task asks" in said[0]
+    assert "the same a + b, as the task requires" in said[0]
     said = said[1:]
     assert "wrapped Toeplitz" in said[0]
     assert f"{f.at('toeplitz'):.3g}" in said[0]
     assert f"step {f.turning.accuracy_rises_step}" in said[1]
     assert "c₂p/c₁ = −1" in said[2]
-    assert f"On the {f.stratified['n_transpose_free']} test pairs" in said[3]
+    assert f"on the {f.stratified['n_transpose_free']} test pairs whose transpose is not in the training set" in said[3]
     assert "condition number" in said[4]
     assert "31 classes" in said[5]
 

@@ -45,7 +45,7 @@ def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
     (drawing,), (_, losses, *_) = parts_of(context)
     assert losses.head == ("what is kept", "train loss")
     assert drawing.plot is not None
-    assert [line.name for line in drawing.plot.data] == ["even guesses", "train", "test"]
+    assert [line.name for line in drawing.plot.data] == ["uniform guessing", "train", "test"]
     without = {k: v for k, v in c.parts.items() if k != "logit_parts"}
     context.model = dataclasses.replace(c, parts=without, left_out={"logit_parts": "no reason"})
     (drawing,), tables = parts_of(context)
@@ -65,8 +65,11 @@ def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
     sentences, place = " ".join(page.parts[0].sentences), {name: i for i, name in enumerate(found["parts"])}
     for i, (operation, direction) in enumerate((("x + y", "a + b"), ("x - y", "a − b"))):
         loss, in_training = found["loss"][i, 0], found["train_loss"][i, 0]
-        assert f"{operation}: with those frequencies of {direction} alone" in sentences
-        assert f"{loss_of(loss[place['key_mean']])} (restricted; its own {loss_of(loss[place['all']])})" in sentences
+        assert f"{operation}: with only the key frequencies of {direction} in the logits" in sentences
+        assert (
+            f"{loss_of(loss[place['key_mean']])} (restricted loss; complete model: {loss_of(loss[place['all']])})"
+            in sentences
+        )
         assert f"{loss_of(in_training[place['non_key_residual']])} (excluded" in sentences
     assert "x*y is not a function of a + b or a − b" in sentences
     assert "not measured" not in sentences

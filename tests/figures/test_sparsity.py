@@ -44,7 +44,7 @@ def test_each_combination_of_parts_has_a_row_in_words() -> None:
     losses = 10.0 ** np.arange(-7, 1)
     frame = pl.DataFrame({"part": list(PARTS), "train_loss": losses, "test_loss": 2 * losses})
     drawn = figures.logit_parts(frame, math.log(97))
-    assert [t.name for t in drawn.data] == ["even guesses", "train", "test"]
+    assert [t.name for t in drawn.data] == ["uniform guessing", "train", "test"]
     np.testing.assert_allclose(drawn.data[1].x, losses)
     np.testing.assert_allclose(drawn.data[2].x, 2 * losses)
     assert [a.text for a in drawn.layout.annotations] == list(KEPT.values())

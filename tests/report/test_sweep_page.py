@@ -111,7 +111,7 @@ def test_one_page_holds_all_and_loads_nothing(swept: Sweep) -> None:
     assert len(page.ids) == len(set(page.ids))
     words = " ".join(page.text.split())
     for told in (
-        "2 of task.expression × 2 of split.frac_train, 2 seeds each: 8 members",
+        "task.expression (2 values) × split.frac_train (2 values), 2 seeds each: 8 members",
         str(swept.path),
     ):
         assert told in words
@@ -331,7 +331,7 @@ def test_a_key_seed_is_the_seeds_of_a_cell(home: Path, place: int) -> None:
     assert len(members_at(by_key, "add,0.65")) == 3
     page = write_sweep(sweep, published={"add": {"0.65": True, "0.8": True}})
     words = " ".join(outline(page).text.split())
-    assert "2 of task.expression × 2 of split.frac_train, 3 seeds each: 12 members" in words
+    assert "task.expression (2 values) × split.frac_train (2 values), 3 seeds each: 12 members" in words
     assert words.count("2 of 2 cells agree") == 2
     assert [len(part["cells"]) for part in data_of(page)["slices"]] == [4]
     # the command trains this sweep, whose seeds are a key

@@ -251,7 +251,7 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         """Return how the key frequencies were chosen."""
         rule = RULES.get(self.rule, self.rule)
         if not self.few:
-            return f"Its key frequencies are {rule}: nearly all there are, so what is written of them says little."
+            return f"Its key frequencies are {rule}: nearly all pass, so statements about them mean little."
         return f"Its key frequencies, of 1 to {self.p // 2}, are {rule}."
 
     def fit_sentences(self) -> list[str]:
@@ -261,22 +261,22 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         alone, own, train, test = (loss_of(self.last(k)) for k in ("trig_loss", "loss", "train_loss", "test_loss"))
         return [
             self.coefficients_sentence(),
-            f"The sum of cosines alone has a loss of {alone} on all pairs, and the model {own} ({train} on the "
+            f"On all pairs the sum of cosines alone has a loss of {alone}, the complete model {own} ({train} on the "
             f"training set, {test} on the test set).",
         ]
 
     def _stages_note(self) -> str:
         """Return that the restricted loss fell before the test loss, where it did."""
         if not self.few:
-            return "; with so many key frequencies this says little"
+            return "; with so many key frequencies this means little"
         restricted, bar = self.trajectory["restricted_loss"], 0.5 * self.uniform
         low = np.flatnonzero(restricted < bar)
         if not len(low) or not (restricted[low[0] :] < bar).all():
             return ""
         accuracy = float(self.trajectory["test_accuracy"][low[0]])
         return (
-            f"; restricted loss is below half of an even guess's from step {self.steps[int(low[0])]:,} on, where test "
-            f"accuracy was {percent(accuracy)}"
+            f"; restricted loss is below half that of uniform guessing from step {self.steps[int(low[0])]:,} on, when "
+            f"test accuracy was {percent(accuracy)}"
         )
 
     def coefficients_sentence(self) -> str:
@@ -304,7 +304,7 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         share = {k: float(power[rows_of([k], self.p)].sum()) / total for k in self.key_frequencies}
         each = [f"{k} ({percent(v, 0)})" for k, v in sorted(share.items(), key=lambda item: -item[1])]
         return (
-            f"Of the power of the embedding {percent(sum(share.values()), 0)} is at key frequencies: "
+            f"Key frequencies hold {percent(sum(share.values()), 0)} of the power of the embedding: "
             f"{first_of(each, MANY)}{self._gini('gini_W_E')}."
         )
 
@@ -317,7 +317,7 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         keys, step = self.key_frequencies, self.steps[-1]
         gini = self._gini("gini_W_L")
         if not self.few:
-            count = f"{len(keys)} of {self.p // 2} do"
+            count = f"{len(keys)} of {self.p // 2} pass the rule"
             return f"No small set of frequencies stands out in W_L at step {step:,}: {count}{gini}."
         share = float(power[[i - 1 for i in rows_of(keys, self.p)]].sum() / max(power.sum(), 1e-300))
         which = f"the key frequencies {listed(keys)} hold"
@@ -387,7 +387,7 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         heads = "The one head keeps" if len(best) == 1 else f"The {len(best)} heads keep"
         return (
             f"{heads} {' to '.join(dict.fromkeys(at_end))} of attention on {own}, on average; the score for a, as a "
-            f"function of a, is strongest at {listed(scores)}: in brackets the share of its power."
+            f"function of a, is strongest at {listed(scores)}; in brackets is its share of the power."
         )
 
     def heads_sentence(self) -> str:
@@ -399,8 +399,8 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
             explained = f"{percent(float(fve[0]))} of its variance is at the frequency {frequency[0]}"
             return f"The one head's attention to a {'varies: ' + explained if frequency[0] else 'does not vary'}."
         return (
-            f"Heads 0 to {len(heads) - 1} attend to a by the frequencies {listed(heads)}: in brackets the share of the "
-            "variance of their attention that one frequency explains."
+            f"Heads 0 to {len(heads) - 1} attend to a by the frequencies {listed(heads)}; in brackets is the share of "
+            "the variance of their attention that one frequency explains."
         )
 
     def linear_sentence(self) -> str:
@@ -425,9 +425,9 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         written = f"{low} to {high}" if low != high else low
         if not self.few or not 0 < rank < len(values):
             return (
-                f"With {len(self.key_frequencies)} of {self.p // 2} frequencies as key ones there are no few "
-                f"directions to look for; of what the neurons write on theirs {written} of the variance is cos or sin "
-                f"of wₖ({self.sum})."
+                f"With {len(self.key_frequencies)} of {self.p // 2} frequencies as key ones there is no small set of "
+                f"directions to look for; cos or sin of wₖ({self.sum}) explains {written} of the variance of what the "
+                f"neurons write along theirs."
             )
         ratio = values[rank - 1] / values[rank] if values[rank] > 0 else np.inf
         gap = f"{times(float(ratio))} times" if np.isfinite(ratio) and ratio < 1e6 else "over a million times"
@@ -437,8 +437,8 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
             else f"W_L has no gap after {rank} singular values, two per key frequency: the last is {gap} the next"
         )
         return (
-            f"{is_gap}; without those frequencies {percent(directions.residual_ratio)} of its norm is left, and of "
-            f"what the neurons write there {written} of the variance is cos or sin of wₖ({self.sum})."
+            f"{is_gap}; without those frequencies {percent(directions.residual_ratio)} of its norm is left. Along "
+            f"these directions cos or sin of wₖ({self.sum}) explains {written} of the variance of the neurons' output."
         )
 
     def ablations_sentence(self) -> str:
@@ -448,15 +448,15 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         own = float(loss[names.index("base")])
         if own >= self.uniform:
             return (
-                f"The model's own loss on all pairs, {loss_of(own)}, is above that of even guesses, "
-                f"{loss_of(self.uniform)}, so what the interventions change says little of how it would generalise."
+                f"The model's own loss on all pairs, {loss_of(own)}, is above that of uniform guessing, "
+                f"{loss_of(self.uniform)}, so the interventions say little about how it would generalise."
             )
         rest = np.array([v for n, v in zip(names, loss, strict=True) if n != "base"])
         harmless, ruinous = int((rest <= HARMLESS * own).sum()), int((rest >= self.uniform).sum())
         keys = float(loss[names.index("logits_without_keys")])
         return (
-            f"Of {len(rest)} interventions {harmless} leave{'s' if harmless == 1 else ''} the loss of {loss_of(own)} "
-            f"no more than a tenth higher and {ruinous} make{'s' if ruinous == 1 else ''} it worse than even guesses "
+            f"Of {len(rest)} interventions, {harmless} leave{'s' if harmless == 1 else ''} the loss of {loss_of(own)} "
+            f"at most 10% higher and {ruinous} make{'s' if ruinous == 1 else ''} it worse than uniform guessing "
             f"({loss_of(self.uniform)}); without the key frequencies it is {loss_of(keys)}."
         )
 

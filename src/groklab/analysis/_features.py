@@ -191,7 +191,7 @@ class FeatureAnalysis(ModelAnalysis):
         if accuracy != accuracy:
             right = "its accuracy is not recorded"
         if self.orientation is None:
-            return f"Nothing yet: the off-diagonal block of its feature matrix M is zero, and {right}."
+            return f"No features yet: the off-diagonal block of its feature matrix M is zero, and {right}."
         deviation = float(self.deviations[self.orientation] or 0.0)
         if deviation > FAR:
             return (
@@ -199,12 +199,12 @@ class FeatureAnalysis(ModelAnalysis):
                 f"{deviation:.2f} or more, and {right}."
             )
         if is_ambiguous(self.deviations):
-            return f"{ALIKE}: that is the off-diagonal block of M, and {right}."
-        meaning = "which is what the task asks" if self.determines_answer else "which is not what the task asks"
-        how = "It has learnt" if deviation <= CIRCULANT else "In part it has learnt"
+            return f"The off-diagonal block of M is {ALIKE}; {right}."
+        meaning = "as the task requires" if self.determines_answer else "which is not what the task requires"
+        how = "It has learnt" if deviation <= CIRCULANT else "It has partly learnt"
         return (
-            f"{how} features that put together pairs of the same {compared(self.orientation)}, {meaning}: the "
-            f"off-diagonal block of M is {ENTRIES[self.orientation]} but for {percent(deviation)} of its squares, and "
+            f"{how} features that group pairs with the same {compared(self.orientation)}, {meaning}: the off-diagonal "
+            f"block of M is {ENTRIES[self.orientation]} except for {percent(deviation)} of its squared entries, and "
             f"{right}."
         )
 
@@ -260,7 +260,7 @@ class FeatureAnalysis(ModelAnalysis):
             return ""
         each = [f"{compared(k)} ({NAMES[k]})" for k, v in self.deviations.items() if v is not None]
         return (
-            f"A circulant block puts together pairs of the same {', '.join(each[:-1])} or {each[-1]}; log order is "
+            f"A circulant block groups pairs with the same {', '.join(each[:-1])} or {each[-1]}; log order is "
             "that of the powers of a generator, without 0."
         )
 
@@ -274,7 +274,9 @@ class FeatureAnalysis(ModelAnalysis):
         first = rows[self.orientation][0]
         lower = rows.filter(pl.col(self.orientation) < LOWER * first)["step"]
         when = f"is a tenth lower from step {lower[0]:,} on" if len(lower) else "never falls by a tenth"
-        return f"The circulant deviation, {first:.2f} at step {rows['step'][0]:,}, the first that has one, {when}."
+        return (
+            f"The circulant deviation is first defined at step {rows['step'][0]:,}, where it is {first:.2f}; it {when}."
+        )
 
     def hidden_sentence(self) -> str:
         """Return how far the features had come when loss and accuracy had hardly moved."""
@@ -284,7 +286,7 @@ class FeatureAnalysis(ModelAnalysis):
         above = len(self.metrics) and self.at("test_accuracy", 0) > self.turning.accuracy_over
         if moved is None and risen is None:
             if above:
-                return f"Test accuracy is above {bar} from the start, so there is no flat stretch to look behind."
+                return f"Test accuracy is above {bar} from the start, so there is no plateau with hidden progress."
             return f"Test loss never moves by 1% and test accuracy never passes {bar} within these steps."
         parts = []
         if moved is not None:
@@ -318,19 +320,19 @@ class FeatureAnalysis(ModelAnalysis):
         """Return the diagonal blocks as c1 I + c2 11', and how much is off them."""
         c1, c2, ratio = (f"{self.at(k):.3g}".replace("-", "−") for k in ("c1", "c2", "ratio"))
         return (
-            f"The top-left block is c₁ I + c₂ 11' with c₁ = {c1} and c₂ = {c2}, so c₂p/c₁ = {ratio} (−1 takes out the "
-            f"mean), up to {percent(self.at('residual'))} of its norm; {percent(self.at('off_diagonal_share'))} of "
-            f"the squares of {self.matrix} are in the off-diagonal blocks."
+            f"The top-left block is c₁ I + c₂ 11' with c₁ = {c1} and c₂ = {c2}, so c₂p/c₁ = {ratio} (−1 removes the "
+            f"mean), up to {percent(self.at('residual'))} of its norm; the off-diagonal blocks hold "
+            f"{percent(self.at('off_diagonal_share'))} of the squared entries of {self.matrix}."
         )
 
     def spectrum_sentence(self) -> str:
         """Return how many directions the matrix holds."""
         first, last = self.history["effective_rank"][0], self.at("effective_rank")
         start = int(self.history["step"][0])
-        began = f"; at step {start:,} they were {first:.0f}" if first is not None and start < self.end else ""
+        began = f"; at step {start:,} it was {first:.0f}" if first is not None and start < self.end else ""
         return (
-            f"Of {len(self.final)} directions {self.matrix} holds about {last:.0f} at step {self.end:,} (exp of the "
-            f"entropy of its eigenvalues), the largest with {percent(self.at('top_share'))} of the sum{began}."
+            f"The largest eigenvalue of {self.matrix} holds {percent(self.at('top_share'))} of their sum at step "
+            f"{self.end:,}; the effective rank (exp of their entropy) is {last:.0f} of {len(self.final)}{began}."
         )
 
     def stratified_sentence(self) -> str:
@@ -339,13 +341,14 @@ class FeatureAnalysis(ModelAnalysis):
         free, other = int(s["n_transpose_free"]), int(s["n_transposed"])
         if not free:
             return (
-                f"Every one of the {other:,} test pairs has its transpose in the training set, where symmetry answers "
-                "it."
+                f"Every one of the {other:,} test pairs has its transpose in the training set, so symmetry alone could "
+                "answer it."
             )
-        more = f"; {percent(float(s['transposed_accuracy']))} on the other {other:,}, which symmetry alone would answer"
+        known = percent(float(s["transposed_accuracy"]))
+        more = f", and {known} on the other {other:,}, which symmetry alone could answer"
         return (
-            f"On the {free:,} test pairs whose transpose was not trained on its accuracy is "
-            f"{percent(float(s['transpose_free_accuracy']))}{more if other else ''}."
+            f"Accuracy is {percent(float(s['transpose_free_accuracy']))} on the {free:,} test pairs whose transpose is "
+            f"not in the training set{more if other else ''}."
         )
 
     def errors_sentence(self) -> str:
@@ -356,12 +359,12 @@ class FeatureAnalysis(ModelAnalysis):
     def machine_sentence(self) -> str:
         """Return condition number, trace, and the loss on the right class alone, at the beginning and at the end."""
         if not {"condition", "trace", "test_correct_loss"} <= set(self.metrics.columns) or self.metrics.is_empty():
-            return "No evaluation says how well its kernel matrix was conditioned."
+            return "No evaluation recorded the condition number of its kernel matrix."
         began, ended = self.metrics.row(0, named=True), self.metrics.row(-1, named=True)
         return (
             f"The condition number of its kernel matrix goes from {loss_of(began['condition'])} to "
             f"{loss_of(ended['condition'])} and tr M from {began['trace']:.4g} to {ended['trace']:.4g}; the squared "
-            f"error at the right class alone goes from {began['test_correct_loss']:.3g} to "
+            f"error at the correct class alone goes from {began['test_correct_loss']:.3g} to "
             f"{ended['test_correct_loss']:.3g}."
         )
 
@@ -372,8 +375,8 @@ class FeatureAnalysis(ModelAnalysis):
         if not len(alike):
             return "No class has an AGOP of its own to compare."
         return (
-            f"The AGOPs of the {len(alike)} classes, one by one, align with their sum by {alike.min():.2f} to "
-            f"{alike.max():.2f}, with a median of {np.median(alike):.2f} (1 is equal)."
+            f"The alignment of each of the {len(alike)} classes' AGOPs with their sum is {alike.min():.2f} to "
+            f"{alike.max():.2f}, with a median of {np.median(alike):.2f} (1: identical)."
         )
 
     def matrix_sentence(self) -> str:
@@ -384,8 +387,8 @@ class FeatureAnalysis(ModelAnalysis):
             order = "; on the right residues are in the order of powers of a generator, where products are sums"
         return (
             f"Rows and columns are the residues of a, then those of b{order}. At step {self.end:,} the diagonal is "
-            f"{np.mean(np.diag(self.final)):.3g} on average, and the largest other entry {off:.2g}: the colours end "
-            "there."
+            f"{np.mean(np.diag(self.final)):.3g} on average, and the largest other entry is {off:.2g}, where the "
+            "colour scale ends."
         )
 
     def progress_sentence(self) -> str:
@@ -405,8 +408,8 @@ class FeatureAnalysis(ModelAnalysis):
         where = "the diagonal" if self.orientation.startswith("toeplitz") else "the places (k, −k)"
         order = ", in the order of logarithms," if self.reordered else ""
         return (
-            f"A circulant of this orientation is on {where} alone: of the block{order} "
-            f"{percent(1 - self.at(self.orientation))} of the squares are there at step {self.end:,}."
+            f"A circulant of this orientation has power only on {where}: {percent(1 - self.at(self.orientation))} "
+            f"of the block's power{order} is there at step {self.end:,}."
         )
 
     def power_sentence(self) -> str:
@@ -420,9 +423,9 @@ class FeatureAnalysis(ModelAnalysis):
         share = power / total
         half = int(np.searchsorted(np.cumsum(share[order]), 0.5)) + 1
         return (
-            f"At step {self.end:,}, {half} of the {len(power) - 1} frequencies besides 0 hold half of the power, the "
-            f"strongest, k = {order[0]}, {percent(share[order[0]])}, where even shares would be "
-            f"{percent(1 / max(len(power) - 1, 1))}."
+            f"At step {self.end:,}, {half} of the {len(power) - 1} frequencies above 0 hold half of the power; the "
+            f"strongest, k = {order[0]}, holds {percent(share[order[0]])} (equal shares would be "
+            f"{percent(1 / max(len(power) - 1, 1))})."
         )
 
 

@@ -96,9 +96,9 @@ class OperationAnalysis:
             loss_of(self.last(k)) for k in ("restricted_loss", "loss", "excluded_loss", "train_loss")
         )
         return (
-            f"{start} those frequencies of {self.sum} alone in the logits the loss on all pairs is {restricted} "
-            f"(restricted; its own {own}); with all else but them the training loss is {excluded} (excluded; its own "
-            f"{train}, even guesses {loss_of(self.uniform)})."
+            f"{start} only the key frequencies of {self.sum} in the logits the loss on all pairs is {restricted} "
+            f"(restricted loss; complete model: {own}); without them the training loss is {excluded} (excluded loss; "
+            f"complete model: {train}, uniform guessing: {loss_of(self.uniform)})."
         )
 
     def stages_sentence(self) -> str:

@@ -110,11 +110,12 @@ class MixtureAnalysis(ModelAnalysis):
             else f"{len(keys)} of {n} frequencies, which is not few"
         )
         losses = [
-            f"{one.name} has a loss of {loss_of(one.last('restricted_loss'))} (its own {loss_of(one.last('loss'))})"
+            f"{one.name} has a loss of {loss_of(one.last('restricted_loss'))} (complete model: "
+            f"{loss_of(one.last('loss'))})"
             for one in self.operations
         ]
         even = loss_of(self.uniform)
-        return f"Restricted to functions of its sum at {which}, {listed(losses)}; the uniform answer has {even}."
+        return f"With only functions of its sum at {which}, {listed(losses)}; uniform guessing has {even}."
 
     def sentences(self) -> list[str]:
         """Return the verdict, how frequencies were chosen, and the losses of each operation."""
@@ -141,7 +142,7 @@ class MixtureAnalysis(ModelAnalysis):
         """Return how the key frequencies were chosen."""
         keys = self.key_frequencies or ()
         named = listed(keys) if len(keys) <= MANY else f"{len(keys)} frequencies"
-        few = "" if few_stand_out(keys, self.p) else "; so many say little"
+        few = "" if few_stand_out(keys, self.p) else "; with so many this means little"
         return (
             f"Its operations share W_L, and with it the key frequencies {named} of 1 to {self.p // 2} "
             f"({RULES.get(self.rule, self.rule)}){few}."

@@ -25,7 +25,7 @@ TRAIN, LOOK, TAKE_APART, EXCHANGE, FIND = "Train", "Look", "Take apart", "Exchan
 HELP: dict[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}}
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on one line, last; everything else to standard error.")
+    bool, typer.Option("--json", help="Print one JSON object as the last line; everything else goes to standard error.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 split.frac_train=0.5 seed=3.")

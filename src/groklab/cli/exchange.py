@@ -25,7 +25,7 @@ def import_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a run from weights from elsewhere, with what their file records of the training.
+    """Import weights trained elsewhere as a run, with what their file records about the training.
 
     PyTorch's files are read without PyTorch and without running anything in them. Options give
     what the file does not record.
@@ -64,10 +64,12 @@ def export_(
     to: Annotated[
         str, typer.Option("--to", help="transformer-lens (2, 3), transformer-lens-bridge (4) or safetensors.")
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder; by default within the run's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The output folder; by default inside the run's.")
+    ] = None,
     member: Annotated[int | None, typer.Option(help="Which member of an ensemble.")] = None,
     keep_outputs: Annotated[
-        bool, typer.Option("--keep-outputs", help="Keep outputs that are not answers, as that of the sign '='.")
+        bool, typer.Option("--keep-outputs", help="Keep outputs that are not answers, such as that of the sign '='.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -19,7 +19,7 @@ _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "pydantic", "plotly", 
 def presets(
     name: Annotated[str | None, typer.Argument(help="Show this preset's page.")] = None, as_json: Json = False
 ) -> None:
-    """List the named experiments, or show one's page: what it shows, costs, should give, and its source."""
+    """List the presets, or show one: its purpose, cost, expected result and source."""
     if name is not None:
         p = find_preset(name)
         page = {"shows": p.shows, "costs": p.costs, "expect": p.expect, "source": p.source}
@@ -41,7 +41,7 @@ def presets(
 
 @app.command(rich_help_panel=FIND)
 def measures(as_json: Json = False) -> None:
-    """List the measures that can be taken of a model's weights."""
+    """List the measures of a model's weights."""
     from groklab.measures import MEASURES
 
     if as_json:

@@ -38,10 +38,10 @@ def runs(
         str | None, typer.Option(help="Only this status: finished, interrupted, running, diverged, damaged.")
     ] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
-    grokked: Annotated[bool, typer.Option("--grokked", help="Only runs of which a member has grokked.")] = False,
+    grokked: Annotated[bool, typer.Option("--grokked", help="Only runs with a member that has grokked.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the runs that are kept, with their results and the disk they use.
+    """List the saved runs, with their results and disk usage.
 
     Examples:
 
@@ -218,37 +218,38 @@ def report(
         list[str], typer.Argument(metavar="RUN…|SWEEP", help="Runs to put on the page, or one sweep: name or folder.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write; by default into the run's or sweep's folder.")
+        Path | None, typer.Option("--out", "-o", help="Where to write; by default in the run's or sweep's folder.")
     ] = None,
     rows: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Of a sweep: the setting of the rows; by default task.expression if swept."),
+        typer.Option(metavar="KEY", help="For a sweep: the setting of the rows; by default task.expression if swept."),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="Of a sweep: the setting of the columns; by default split.frac_train beside operations."
+            metavar="KEY", help="For a sweep: the setting of the columns; by default split.frac_train with operations."
         ),
     ] = None,
     published: Annotated[
         str | None,
         typer.Option(
-            metavar="TABLE", help="Of a sweep: compare with a table, FILE.json or such as furuta2024/grokked, or a map."
+            metavar="TABLE",
+            help="For a sweep: compare with a table (FILE.json, or a name like furuta2024/grokked) or a map.",
         ),
     ] = None,
     members: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ROW,COLUMN|all",
-            help="Of a sweep: write the own pages of that cell's runs too, some megabytes each. May be repeated.",
+            help="For a sweep: also write the pages of this cell's runs, a few megabytes each. May be repeated.",
         ),
     ] = None,
     plugin: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A Python file with figures of your own.")
+        list[Path] | None, typer.Option(metavar="FILE", help="A Python file with your own figures.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page of runs, or of a sweep, and print its path.
+    """Write a self-contained HTML page for runs or a sweep, and print its path.
 
     The page of a sweep has cells over two of its settings, coloured by verdict, phase, time or accuracy, with the
     curves of every cell.

@@ -49,7 +49,8 @@ COLUMNS = {
 def measure(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     name: Annotated[
-        str | None, typer.Option("--measure", help="Only this measure, over all checkpoints; `measures` lists them.")
+        str | None,
+        typer.Option("--measure", help="Only this measure, at all checkpoints; `groklab measures` lists them."),
     ] = None,
     rule: Annotated[
         str | None,
@@ -58,19 +59,19 @@ def measure(
         ),
     ] = None,
     frequencies: Annotated[
-        str | None, typer.Option(metavar="K,K,…", help="Take these key frequencies instead of the final model's own.")
+        str | None, typer.Option(metavar="K,K,…", help="Use these key frequencies instead of the final model's own.")
     ] = None,
     member: Annotated[int | None, typer.Option(help="With --measure: which model of an ensemble.")] = None,
     step: Annotated[
         int | None,
-        typer.Option(help="With --measure: only this checkpoint; without it tables are of the last."),
+        typer.Option(help="With --measure: only this checkpoint; by default tables show the last."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Take the progress measures of a run over all of its checkpoints; of a kernel machine those of its features.
+    """Compute the progress measures of a run, or a kernel machine's feature measures, at all of its checkpoints.
 
     Key frequencies are those of the final model, applied backwards. The restricted loss is over all pairs, the excluded
-    loss over the training set. Of a mixture of operations each has its own.
+    loss over the training set. In a mixture each operation has its own.
 
     Examples:
 
@@ -92,9 +93,9 @@ def measure(
             "--rule", rule, f"cannot go with {other}: the frequencies of a rule are those of `measure RUN`"
         )
     if member is not None and name is None:
-        raise InputError("--member", member, "goes with --measure only: without it all members are measured")
+        raise InputError("--member", member, "needs --measure: without it all members are measured")
     if step is not None and name is None:
-        raise InputError("--step", step, "goes with --measure only: without it all checkpoints are measured")
+        raise InputError("--step", step, "needs --measure: without it all checkpoints are measured")
     member = member or 0
     if name is not None:
         if not 0 <= member < trained.n_members:

@@ -22,11 +22,13 @@ def reproduce(
     what: Annotated[
         str | None, typer.Argument(metavar="PAPER[/CLAIM]", help="A paper or one of its claims; without it, a list.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The smallest honest settings; this is the default.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The smallest settings that test the claim (default).")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="The paper's own settings, in slices of time.")] = False,
-    seeds: Annotated[int | None, typer.Option(help="Take this many seeds instead of each claim's own.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Use this many seeds instead of each claim's own.")] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Measure again what is measured already, from the runs that are kept.")
+        bool, typer.Option("--again", help="Measure again from the saved runs, without retraining.")
     ] = False,
     minutes: Annotated[
         float | None,
@@ -34,18 +36,18 @@ def reproduce(
     ] = None,
     slices: Annotated[int, typer.Option(help="Work this many slices in a row.")] = 1,
     plugin: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A Python file with claims or components of your own.")
+        list[Path] | None, typer.Option(metavar="FILE", help="A Python file with your own claims or components.")
     ] = None,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the HTML page goes.")] = None,
     save: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write the results to FOLDER/PAPER.json, to be published.")
+        Path | None, typer.Option(metavar="FOLDER", help="Write the results to FOLDER/PAPER.json, for publication.")
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Test the claims of a paper by training for them, and show which are reproduced.
 
-    Outcomes are kept, claim by claim and seed by seed: the same command continues where it was stopped.
+    Outcomes are saved for each claim and seed: the same command continues where it was stopped.
 
     Examples:
 

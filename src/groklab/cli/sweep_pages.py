@@ -74,35 +74,36 @@ def _is_sweep(name: str) -> bool:
 def phase_diagram(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's name, the beginning of it, or its folder.")],
     x: Annotated[
-        str | None, typer.Option("--x", metavar="KEY", help="The setting to the right; by default the grid's first.")
+        str | None, typer.Option("--x", metavar="KEY", help="The setting of the x axis; by default the grid's first.")
     ] = None,
     y: Annotated[
         str | None,
-        typer.Option("--y", metavar="KEY", help="The setting of the rows; by default operations, or the grid's next."),
+        typer.Option(
+            "--y", metavar="KEY", help="The setting of the y axis; by default operations, or the grid's next."
+        ),
     ] = None,
     at: Annotated[
-        list[str] | None, typer.Option("--at", metavar="KEY=VALUE", help="Hold another setting of the grid at a value.")
+        list[str] | None, typer.Option("--at", metavar="KEY=VALUE", help="Fix another setting of the grid at a value.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Accuracy from which training and test count as reached.")] = (
-        THRESHOLD
-    ),
-    gap: Annotated[float, typer.Option(help="Steps between the two from which on it is grokking.")] = GAP,
+    threshold: Annotated[float, typer.Option(help="Accuracy that training and test must reach.")] = (THRESHOLD),
+    gap: Annotated[float, typer.Option(help="Delay in steps from which it counts as grokking.")] = GAP,
     boundary: Annotated[
-        str, typer.Option(help="What a delay of exactly --gap is: 'grokking', as the paper says, or 'comprehension'.")
+        str, typer.Option(help="What a delay of exactly --gap is: 'grokking', as in the paper, or 'comprehension'.")
     ] = "grokking",
     published: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Compare cell by cell with a published map, such as data_add_r, or a table."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE.html", help="Where to write; by default in the sweep.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.html", help="Where to write; by default in the sweep's folder."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw a sweep's learning phases: a map of letters here, and a page with the curves of every cell.
 
     Comprehension, grokking, memorisation and confusion (Liu et al. 2022), by the majority over the seeds, without
-    smoothing. The page is that of `groklab report SWEEP`, coloured by phases at first. Settings of the grid beyond two
+    smoothing. The page is that of `groklab report SWEEP`, first coloured by phase. Settings of the grid beyond two
     can be chosen on the page.
 
     Examples:

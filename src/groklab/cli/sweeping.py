@@ -29,27 +29,27 @@ def sweep(
             "Once for each setting; the first varies slowest.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Members at each point, with seeds counted up.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Members at each point, with consecutive seeds.")] = 1,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes of this machine.", show_default="one per core")
+        int | None, typer.Option(help="Worker processes on this machine.", show_default="one per core")
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Train on the dask cluster there, such as tcp://host:8786.")
+        str | None, typer.Option(metavar="ADDRESS", help="Train on this dask cluster, such as tcp://host:8786.")
     ] = None,
-    max_members: Annotated[int, typer.Option(help="Refuse a sweep of more members.")] = 10_000,
+    max_members: Annotated[int, typer.Option(help="Refuse a sweep with more members.")] = 10_000,
     no_retire: Annotated[
-        bool, typer.Option("--no-retire", help="Train every member to the end of its budget, also once it has grokked.")
+        bool, typer.Option("--no-retire", help="Train every member to the end of its budget, even after grokking.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the folder, instead of the experiment's.")] = None,
-    plugin: Annotated[list[str] | None, typer.Option(help="A Python file with kinds of your own.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how it would be packed, and train nothing.")] = False,
+    plugin: Annotated[list[str] | None, typer.Option(help="A Python file with your own components.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show how it would be packed, without training.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train an experiment over a grid of settings, with several seeds at each point.
 
     Members of one shape train together; each stops once it has grokked. A sweep that was stopped continues when the
-    same command is given again. Everything is kept in GROKLAB_HOME/sweeps, one row a member in table.parquet.
+    same command is given again. Everything is kept in GROKLAB_HOME/sweeps, one row per member in table.parquet.
 
     Examples:
 

@@ -61,7 +61,7 @@ def explain(
     seeds: Annotated[int, typer.Option(help="Random splits behind the label statistics.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Show what algebra says of an operation, and which operations of Furuta et al. 2024 it resembles.
+    """Show the algebraic properties of an operation, and the operations of Furuta et al. 2024 most like it.
 
     Whether it is a function of a form such as x + y, a sum g(x) + h(y), a product, or addition or multiplication with
     operands and answers renamed; its factors over the integers and mod p; its symmetry; which powers are one-to-one;
@@ -135,9 +135,7 @@ def _print(facts: TaskExplanation, console: Console) -> None:
     modulus = f"mod {facts.p}" if facts.modular else f"on 0..{facts.p - 1}"
     console.print(f"[bold]{facts.formula} {modulus}[/bold]: {facts.inputs:,} inputs")
     _print_facts(facts_in_words(facts))
-    console.print(
-        "It resembles most, of the 35 operations of Furuta et al. 2024, by the number of properties they share:"
-    )
+    console.print("Most similar of the 35 operations of Furuta et al. 2024, by the number of shared properties:")
     console.print(f"({', '.join(facts.properties)})", style="dim", markup=False)
     for row in facts.resembles:
         differs = f"; differs in: {', '.join(row.differs)}" if row.differs else ""
@@ -184,7 +182,7 @@ def _algebra(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
     constant = f" {'-' if c < 0 else '+'} {abs(c)}" if c else ""
     yield "product", fact("product", _parts(f"g(x)*h(y){constant}", a.product, p), "no g(x)*h(y) + c")
     neither = "neither addition nor multiplication with operands and answers renamed"
-    yield "in disguise", fact("relabelled", _renamed(a.relabelled), neither)
+    yield "equivalent to", fact("relabelled", _renamed(a.relabelled), neither)
     yield "symmetry", _symmetry(a)
     yield (
         "one-to-one",
@@ -250,14 +248,14 @@ def labels_in_words(statistics: LabelCounts, seeds: int) -> Iterator[tuple[str, 
         often = f"each {statistics.largest_count} times"
     yield "labels", f"{statistics.labels}, {often}; entropy {statistics.entropy:{NATS}} nats"
     train, test = (_spread(part) for part in (statistics.train_entropy, statistics.test_entropy))
-    yield f"{statistics.n_train:,} trained on", f"entropy {train} in training, {test} in test"
+    yield f"{statistics.n_train:,} in training", f"entropy {train} in the training set, {test} in the test set"
     if statistics.kl is None:
         often = f"{statistics.infinite} of {seeds} splits"
         kl = f"infinite in {often}, where a label is trained on but never tested"
     else:
         chance = statistics.kl_by_chance
         kl = _spread(statistics.kl)
-        kl += "" if chance is None else f"; a random split of so many labels gives {chance:{NATS}}"
+        kl += "" if chance is None else f"; random labels would give {chance:{NATS}}"
     yield "KL(train||test)", kl
 
 

@@ -29,33 +29,33 @@ GROUP_NAME = re.compile(r"[SACDQ][0-9]+(x[SACDQ][0-9]+)*")
 def theory(
     task: Annotated[
         str | None,
-        typer.Argument(metavar="TASK", help="A formula or operation; without one, unordered addition unreduced."),
+        typer.Argument(metavar="TASK", help="A formula or operation; by default x + y, unordered, no modulus."),
     ] = None,
     p: Annotated[int, typer.Option("--p", help="Number of symbols.")] = 10,
     modular: Annotated[bool, typer.Option("--modular", help="Reduce the answers of TASK modulo p.")] = False,
-    draws: Annotated[int, typer.Option(help="Random training sets behind the critical fraction.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the random training sets.")] = 0,
+    draws: Annotated[int, typer.Option(help="Number of random training sets for the critical fraction.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the random training sets.")] = 0,
     normalisation: Annotated[
-        str, typer.Option(help="nu in the loss: 'one', as the published code, or 'parallelograms', as the paper.")
+        str, typer.Option(help="nu in the loss: 'one', as in the published code, or 'parallelograms', as in the paper.")
     ] = "one",
     against: Annotated[
         str | None,
         typer.Option(
-            "--against-p", metavar="P1,P2,…", help="Instead: the critical fraction of these numbers of symbols."
+            "--against-p", metavar="P1,P2,…", help="Show the critical fraction for these numbers of symbols instead."
         ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="Instead of a task: the theory beside a run.")
+        str | None, typer.Option("--run", metavar="RUN", help="Compare the theory with this run, instead of a task.")
     ] = None,
     member: Annotated[int | None, typer.Option(help="With --run: which model of an ensemble.")] = None,
-    figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Draw the curves into a page.")] = None,
+    figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write the curves to an HTML page.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the effective theory of representation learning predicts of a task, before any training.
+    """Show what the effective theory of representation learning predicts for a task, before any training.
 
     Liu et al. 2022: the null space of the parallelogram equations, the training fraction from which they force a
     linear representation, and the grokking rate lambda_3 with the time it predicts. With --run the theory's flow starts
-    from that run's first embedding, and is shown beside the run's own.
+    from that run's initial embedding, and is compared with the run's own.
 
     Examples:
 
@@ -195,15 +195,15 @@ def _print(task: str, result: Prediction | NoPrediction, console: Console) -> No
 
     console.print(f"[bold]{task}[/bold]: {result.n_pairs:,} pairs, {result.n_parallelograms:,} equations")
     values = ", ".join(f"{v:.4g}" for v in result.eigenvalues_full[:10])
-    more = ", …" if len(result.eigenvalues_full) > 10 else ""
-    console.print(f"with all pairs they leave {result.null_space_dimension} dimension(s) free")
+    more, free = ", …" if len(result.eigenvalues_full) > 10 else "", result.null_space_dimension
+    console.print(f"with all pairs they leave {free} dimension{'' if free == 1 else 's'} free")
     console.print(f"eigenvalues of G: {values}{more}", style="dim")
     if isinstance(result, NoPrediction):
         console.print(result.does_not_apply)
         return
     console.print(
-        f"critical fraction {result.critical_fraction:.4f} ± {result.critical_fraction_se:.4f}: from there on "
-        f"half of all training sets force a linear representation"
+        f"critical fraction {result.critical_fraction:.4f} ± {result.critical_fraction_se:.4f}: from there on, "
+        "at least half of all training sets force a linear representation"
     )
     headings = ("pairs", "fraction", "force a line", "", "ideal acc.", "λ₃", f"steps at η={result.eta:g}")
     table = plain_table(headings, left=("",), padding=(0, 1), pad_edge=True)

@@ -24,25 +24,25 @@ def train(
     what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name, or a YAML file.")],
     overrides: Overrides = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Train this many members, seeds counted up, as one ensemble.")
+        int | None, typer.Option(help="Train this many members, with consecutive seeds, as one ensemble.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train again even if this was trained before.")] = False,
     start: Annotated[str | None, typer.Option("--from", metavar="RUN@STEP", help="Start from a run's weights.")] = None,
     take: Annotated[
         list[str] | None,
-        typer.Option(help="With --from: take only embedding, transformer, unembedding, or weights of a name."),
+        typer.Option(help="With --from: take only embedding, transformer, unembedding, or named weights."),
     ] = None,
-    freeze: Annotated[bool, typer.Option("--freeze", help="With --take: what is taken stays as it is.")] = False,
-    plugin: Annotated[list[str] | None, typer.Option(help="A Python file with kinds of your own.")] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --take: do not train the weights taken.")] = False,
+    plugin: Annotated[list[str] | None, typer.Option(help="A Python file with your own components.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag for the run.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, without training.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Write the run's HTML page when it is done.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train an experiment until its budget ends, watching it.
+    """Train an experiment to the end of its budget, and show its progress.
 
-    An experiment that was interrupted is resumed; one that is finished is shown.
+    If this experiment was interrupted, it is resumed; if it has finished, its results are shown.
 
     Examples:
 

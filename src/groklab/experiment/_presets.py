@@ -71,7 +71,7 @@ def check_name(what: str) -> None:
 
 
 def preset(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
-    """The experiment of a preset, with dotted overrides laid over it."""
+    """Return the experiment of a preset, with dotted overrides laid over it."""
     from groklab.experiment.reading import read  # listing presets takes less time without
 
     return read(read({}, find_preset(name).settings), overrides)

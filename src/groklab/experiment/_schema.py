@@ -89,7 +89,7 @@ class Checkpoints:
     rolling_seconds: Annotated[float, Gt(0)] = 10.0
 
     def steps_until(self, budget: int, every: int) -> Sequence[int]:
-        """The steps whose weights are kept, ascending, from 0 on; the last step is kept besides, whatever it is."""
+        """Return the steps whose weights are kept, ascending from 0; the last step is always kept besides."""
         if self.spacing == "none":
             return []
         if self.spacing == "listed":
@@ -187,11 +187,11 @@ class Experiment:
     plugins: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole description as plain JSON values; `read` of it gives an equal experiment."""
+        """Return the complete description as plain JSON values; `read` of it gives an equal experiment."""
         return components.as_json(self)  # type: ignore[no-any-return]
 
     def to_yaml(self) -> str:
-        """The whole description as YAML."""
+        """Return the complete description as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
     @property

@@ -332,7 +332,7 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
         return InputError(where, value, "needs to be a section of settings")
     if kind == "tuple_type":
         return InputError(where, value, "needs to be a list in brackets, such as [one,two]")
-    return InputError(where, value, f"needs to be {message}")
+    return InputError(where, value, f"needs to be {message.partition(', unable to')[0]}")
 
 
 def _short(value: Any) -> Any:

@@ -17,7 +17,7 @@ from groklab.figures._theme import INK, SOFT, TEST, TRAIN, Figure, axis, key_col
 from groklab.measures import Ablations, NamedTable
 from groklab.text import loss_of, percent
 
-OWN, EVEN = "its own loss", "even guesses"
+OWN, EVEN = "complete model", "uniform guessing"
 
 
 @circuit_figure("ablations", title="What happens without its parts", place=130, rows=True)
@@ -100,6 +100,6 @@ def frequency_losses(frame: pl.DataFrame, keys: Sequence[int], own: float, unifo
 
 
 def _levels(own: float, uniform: float, ends: Sequence[float], along: str) -> list[dict[str, object]]:
-    """Return lines at the model's own loss and at that of even guesses, if they are positive."""
+    """Return lines at the model's own loss and at that of uniform guessing, if they are positive."""
     lines = [level(own, OWN, ends, along=along, colour=INK), level(uniform, EVEN, ends, along=along)]
     return [line for line, value in zip(lines, (own, uniform), strict=True) if value > 0 and np.isfinite(value)]

@@ -238,7 +238,7 @@ class RunContext:
         return None
 
     def _marked(self, kept: list[int]) -> list[int | None]:
-        """The steps nearest to where the first member memorised and grokked."""
+        """Return the steps nearest to where the first member memorised and grokked."""
         events = [self.event_steps(e)[0] if self.members and kept else None for e in ("memorised", "grokked")]
         return nearest(kept, events)
 

@@ -77,14 +77,14 @@ def _spectrum_sentence(spectrum: pl.DataFrame, ginis: Sequence[float]) -> str:
         low, high = percent(min(shares.values()), 0), percent(max(shares.values()), 0)
         return (
             f"At step {end:,} no frequency stands out: the {len(shares)} of them carry {low} to {high} of the "
-            f"embedding's power each, where even shares would be {even}; {concentration}."
+            f"embedding's power each, where equal shares would be {even}; {concentration}."
         )
     parts = listed([f"{k} ({shares[k]:.0%})" for k in carrying])
     strong = [k for k in carrying if k in strong_frequencies(spectrum)]
     doubled = ""
     if strong != carrying:
         verb = f"of these {listed(strong)} stand{'s' if len(strong) == 1 else ''} out"
-        doubled = f"; {verb if strong else 'none of them stands out'} with twice an even share of {even}"
+        doubled = f"; {verb if strong else 'none of them stands out'} with twice an equal share of {even}"
     if 1 < len(carrying) == len(shares):
         every = f"all {len(carrying)} frequencies, {parts}, carry"
         return f"At step {end:,} {every} the embedding{doubled}; {concentration}."

@@ -84,7 +84,9 @@ def logit_parts(frame: pl.DataFrame, uniform: float) -> Figure:
     """
     names = [KEPT.get(part, part) for part in frame["part"]]
     losses = {name: frame[f"{name}_loss"].cast(pl.Float64).to_numpy() for name in ("train", "test")}
-    traces: list[dict[str, Any]] = [level(uniform, "even guesses", [-1, len(frame)], along="y")] if uniform > 0 else []
+    traces: list[dict[str, Any]] = (
+        [level(uniform, "uniform guessing", [-1, len(frame)], along="y")] if uniform > 0 else []
+    )
     for name, colour, symbol in (("train", TRAIN, "circle"), ("test", TEST, "diamond-open")):
         x = np.where(losses[name] > 0, losses[name], np.nan)
         look: dict[str, Any] = {"customdata": names, "marker": {"size": 10, "symbol": symbol}}

@@ -207,7 +207,7 @@ def _undefined(train: np.ndarray, test: np.ndarray, train_step: int | None, test
 
 
 def _near(steps: np.ndarray, train_step: int | None, test_step: int | None, gap: float | int, boundary: str) -> str:
-    """What makes a phase of two reached steps doubtful, in one sentence, or ''."""
+    """Return what makes a phase of two reached steps doubtful, in one sentence, or ''."""
     assert train_step is not None
     assert test_step is not None
     doubts = []
@@ -225,6 +225,6 @@ def _near(steps: np.ndarray, train_step: int | None, test_step: int | None, gap:
 
 
 def _before(steps: np.ndarray, step: int) -> int:
-    """The recorded step before, or the step itself where that is the first."""
+    """Return the recorded step before, or the step itself where that is the first."""
     place = int(np.searchsorted(steps, step))
     return int(steps[max(place - 1, 0)])

@@ -135,7 +135,7 @@ def _equal_to(experiment: Experiment | None, network: dict[str, Any], full: bool
 
 
 def _is_of(run: Run, step: int, member: int | None, weights: Mapping[str, np.ndarray]) -> bool:
-    """Whether the checkpoint of a step holds these weights; the newest ones may be damaged."""
+    """Return whether the checkpoint of a step holds these weights; the newest ones may be damaged."""
     try:
         return digest(run.weights(step, member if run.n_members > 1 else None)) == digest(weights)
     except InputError:

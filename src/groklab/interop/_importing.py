@@ -107,7 +107,7 @@ def import_file(
 
 
 def _is_complete(folder: Path) -> bool:
-    """Whether an import into this folder has ended."""
+    """Return whether an import into this folder has ended."""
     try:
         run = Run(folder)
         return run.status.reason == "imported" and bool(run.imported) and bool(run.weights())

@@ -144,7 +144,7 @@ class _Archive:
         raise DamagedError(f"it calls {name.text} with arguments that this never has")
 
     def _storage(self, identity: Any) -> np.ndarray:
-        """The elements (n,) of a storage."""
+        """Return the elements (n,) of a storage."""
         match identity:
             case ("storage", Name(text=kind), str() as key, str(), int() as count):
                 pass
@@ -169,7 +169,7 @@ class _Archive:
         return self.storages[key, kind]
 
     def _tensor(self, storage: np.ndarray, offset: Any, size: Any, stride: Any) -> np.ndarray:
-        """A view of a storage, inside its bounds."""
+        """Return a view of a storage, inside its bounds."""
         if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride):
             raise DamagedError("it has a tensor whose sizes and strides are not integers, or not equally many")
         if len(size) > MOST_DIMENSIONS:

@@ -38,7 +38,7 @@ _TRANSPOSED = ("W_in", "W_out", "W_U")
 
 
 def export_weights(weights: Mapping[str, np.ndarray], network: Mapping[str, Any], n_classes: int) -> Weights:
-    """Every weight of the HookedTransformer that computes the same: absent biases zero, `output_scale` folded in.
+    """Return the weights of a HookedTransformer that computes the same: absent biases 0, `output_scale` folded in.
 
     network: the settings of ours. n_classes: outputs to keep, the first ones. Raises InputError for a network that
     TransformerLens has no equal of.
@@ -95,7 +95,7 @@ def activation_of(config: Mapping[str, Any]) -> str:
 
 
 def to_bridge(weights: Mapping[str, np.ndarray]) -> Weights:
-    """The state dict of `TransformerBridge.boot_native` from that of a HookedTransformer."""
+    """Return the state dict of `TransformerBridge.boot_native` from that of a HookedTransformer."""
     made = {}
     for name, array in weights.items():
         short = name.rsplit(".", 1)[-1]
@@ -112,12 +112,12 @@ def to_bridge(weights: Mapping[str, np.ndarray]) -> Weights:
 
 
 def is_bridge(weights: Collection[str]) -> bool:
-    """Whether these names are those of a TransformerBridge's state dict."""
+    """Return whether these names are those of a TransformerBridge's state dict."""
     return "embed.weight" in weights and "unembed.weight" in weights
 
 
 def from_bridge(weights: Mapping[str, np.ndarray], n_heads: int) -> Weights:
-    """The inverse of `to_bridge`; raises InputError where the heads do not divide the attention's width."""
+    """Return the inverse of `to_bridge`; raises InputError where the heads do not divide the attention's width."""
     names = {_bridge_name(name): name for name in _property_names(weights)}
     made = {}
     for theirs, array in weights.items():
@@ -187,7 +187,7 @@ def _bridge_name(name: str) -> str:
 
 
 def _property_names(names: Collection[str]) -> list[str]:
-    """Every name of ours that a model with as many layers as these names speak of can have."""
+    """Return every name of groklab's that a model with the layers of these names can have."""
     layers = {part[1] for part in (name.split(".") for name in names) if part[0] == "blocks" and len(part) > 2}
     inside = [*_IN_BLOCK, *(f"attn.{x}" for x in _ATTENTION), "mlp.W_in", "mlp.b_in", "mlp.W_out", "mlp.b_out"]
     return [*_SINGLE, *(f"blocks.{layer}.{name}" for layer in layers for name in inside)]

@@ -90,7 +90,7 @@ def _read_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, 
 
 
 def _weights_in(content: Any, path: Path) -> dict[str, np.ndarray]:
-    """The state dict in what a file of PyTorch's holds."""
+    """Return the state dict in the contents of a PyTorch file."""
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, not weights")
     weights = next((content[k] for k in _NAMES_OF_WEIGHTS if isinstance(content.get(k), dict)), content)

@@ -42,7 +42,7 @@ ENTRIES = {
 }
 _COMPARED = {"toeplitz": "a + b", "hankel": "a − b", "toeplitz_log": "a·b", "hankel_log": "a/b"}
 #: The sentence for a block that is circulant in more than one way.
-ALIKE = "It is circulant in more than one way, as a multiple of the identity is, which says little of the operation"
+ALIKE = "circulant in more than one way, as a multiple of the identity is, which says little about the operation"
 
 
 def diagonal_means(block: Float64[np.ndarray, "q q"], wrapping: Wrapping) -> Float64[np.ndarray, " q"]:

@@ -20,7 +20,7 @@ WIDTH, HEIGHT, MARGIN = 240, 26, 8
 NOTES = (
     "Reproduced: the claim holds in every seed. Partly: in some. Not reproduced: in none.",
     "Not run: there is no trial of this size, or not all of its seeds are measured yet.",
-    "Quick trials use the smallest honest setting; full ones the paper's.",
+    "Quick trials use the smallest setting that tests the claim; full ones the paper's.",
     "A value is the median over the seeds, with the smallest and the largest in parentheses. In the strips each dot is "
     "a seed, hollow where the claim fails, and the line is the median.",
 )

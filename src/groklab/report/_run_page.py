@@ -26,7 +26,7 @@ PHASE = (
 )
 SUMMED = (
     "The training and test loss of this mixture are the sum of the mean losses of its {n} operations, not their mean "
-    "(task.losses=mean takes that), so even guesses have {n} times the loss that they have of one operation."
+    "(task.losses=mean takes that), so uniform guessing has {n} times its loss on one operation."
 )
 EMBEDDING = (
     " A frequency carries the embedding if it has at least 5% of its power; it stands out if it has twice an even "

@@ -243,7 +243,7 @@ def render(
 
 
 def _modes(bar: str, comparison: Comparison | None) -> list[tuple[Colouring, str, str]]:
-    """What the cells can be coloured by: key, name, and the summary that goes with it."""
+    """Return what the cells can be coloured by: key, name, and the summary that goes with it."""
     modes: list[tuple[Colouring, str, str]] = [
         ("phase", "Phases", "phase"),
         ("verdict", "Verdicts", "verdict"),
@@ -352,7 +352,7 @@ def _cell(cell: Cell, comparison: Comparison | None) -> dict[str, Any]:
 
 
 def _marks(cell: Cell) -> tuple[str, str]:
-    """A cell's verdict as two short texts."""
+    """Return a cell's verdict as two short texts."""
     n, k = len(cell.members), cell.count("grokked")
     step = "" if cell.median_step is None else f"{cell.median_step:,.0f}"
     best = "" if cell.best is None else short_percent(cell.best)
@@ -373,7 +373,7 @@ def _member(m: Member, pages: dict[int, str]) -> list[Any]:
 
 
 def _free(study: Study) -> list[dict[str, Any]]:
-    """The settings of the slices that take several values, with those values in the order of the slices."""
+    """Return the settings of the slices that take several values, with those values in the order of the slices."""
     free = []
     for key in study.slices[0].at:
         values = list({json.dumps(part.at[key]): part.at[key] for part in study.slices}.values())
@@ -383,7 +383,7 @@ def _free(study: Study) -> list[dict[str, Any]]:
 
 
 def _row(study: Study, at: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
-    """A cell as a row of the page's table."""
+    """Return a cell as a row of the page's table."""
     values = study.axes.values(cell, {})
     done = len(cell.members) - cell.pending
     times = (cell.train_step, cell.test_step, cell.gap)
@@ -442,7 +442,7 @@ def _plain(value: Any) -> str:
 
 
 def _members_option(study: Study, pages: dict[int, str]) -> str:
-    """The options that ask for the members' pages that exist."""
+    """Return the options that ask for the members' pages that exist."""
     cells = [cell for part in study.slices for cell in part.cells]
     if pages and all(m.number in pages for cell in cells for m in cell.members if m.has_page):
         return " --members all"

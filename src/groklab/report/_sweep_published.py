@@ -179,7 +179,7 @@ def made_with(source: str) -> dict[str, Any]:
 
 
 def difference(sweep: Sweep, at: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Say in one sentence what differs between a sweep's settings and `theirs`; '' where nothing known does.
+    """Return in one sentence what differs between a sweep's settings and `theirs`; '' where nothing known does.
 
     Args:
         at: values at which keys of the grid are held.

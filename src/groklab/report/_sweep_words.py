@@ -17,8 +17,8 @@ from groklab.text import duration, listed
 
 
 def opening(study: Study, sweep: Sweep) -> str:
-    """Say what was swept."""
-    keys = " × ".join(f"{len(values)} of {key}" for key, values in swept(sweep.keys).items())
+    """Return what was swept, in a sentence."""
+    keys = " × ".join(f"{key} ({len(values)} values)" for key, values in swept(sweep.keys).items())
     seeds = sorted({len(c.members) for part in study.slices for c in part.cells})
     each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     plural = "" if seeds == [1] else "s"

@@ -106,7 +106,7 @@ class Trial:
     """How a claim is tested.
 
     Args:
-        setting: what is trained and, for a quick trial, why this is the smallest honest setting.
+        setting: what is trained and, for a quick trial, why this is the smallest setting that tests the claim.
         seeds: the default seeds; a number n means 0 to n - 1.
         cost: estimated seconds on two cores for these seeds.
         run: `run(trainer, seed) -> Outcome`, or with together=True, where the seeds share an ensemble,
@@ -154,7 +154,7 @@ class Claim:
         claim: the sentence.
         source: section, figure or table.
         expected: the paper's value in words.
-        quick: the trial at the smallest honest setting, None where there is none.
+        quick: the trial at the smallest setting that tests the claim, None where there is none.
         full: the trial at the paper's setting.
         counter: evidence of the literature against it.
         version: raised when what a trial does changes, so that it is measured again.

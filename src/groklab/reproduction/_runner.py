@@ -62,7 +62,7 @@ def reproduce(
     Outcomes are kept, and not measured again unless `again` asks for it.
 
     Args:
-        size: `quick` for the smallest honest settings, `full` for the paper's.
+        size: `quick` for the smallest settings that test the claim, `full` for the paper's.
         seeds: number of seeds instead of each trial's own.
         minutes: work stops after this time (by default 7.5 for full, no limit for quick), with the training under way
             saved; the same call continues from there another day.

@@ -43,7 +43,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
 
 
 def _alive(content: dict[str, Any], fresh: bool) -> bool:
-    """Whether the process of this host that took a lock is alive; `fresh` decides where that cannot be seen."""
+    """Return whether the process of this host that took a lock is alive; `fresh` decides where that cannot be seen."""
     try:
         number = int(content["pid"])
         process = psutil.Process(number)
@@ -94,7 +94,7 @@ class Lock:
             raise InputError(f"{self.folder} cannot be written: {error.strerror or error}") from None
 
     def mine(self) -> bool:
-        """Whether the lock on disk is still this one."""
+        """Return whether the lock on disk is still this one."""
         try:
             return self.path.read_bytes() == self.content
         except OSError:

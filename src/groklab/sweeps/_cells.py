@@ -406,7 +406,7 @@ def place_of(text: Any, values: Sequence[Any]) -> int | None:
 
 
 def _same_operations(text: str, value: list[Any]) -> bool:
-    """Whether a text names the operations of a mixture, as JSON has them or between commas."""
+    """Return whether a text names the operations of a mixture, as JSON has them or between commas."""
     names = [name.strip().strip("\"'") for name in text.strip().strip("[]").split(",")]
     if len(names) != len(value):
         return False
@@ -423,7 +423,7 @@ def _near(text: Any, value: Any) -> bool:
 
 
 def _operation(text: str) -> tuple[str, str] | None:
-    """What tells an operation from others: its name, if it has one, and its formula."""
+    """Return what tells an operation from others: its name, if it has one, and its formula."""
     try:
         operation, expression = resolve(text)
     except InputError:

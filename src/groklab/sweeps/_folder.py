@@ -343,7 +343,7 @@ def curves_of(packs: Mapping[int, pl.DataFrame]) -> pl.DataFrame:
 
 
 def _column(values: list[Any]) -> list[Any]:
-    """Values of one type: numbers, strings or booleans as they are, anything mixed or nested as JSON."""
+    """Return values of one type: numbers, strings or booleans as they are, anything mixed or nested as JSON."""
     for kinds in ((bool,), (int,), (int, float), (str,)):
         if all(v is None or type(v) in kinds for v in values):
             return [float(v) if v is not None and kinds == (int, float) else v for v in values]

@@ -69,7 +69,7 @@ def pack(
 
 
 def _shared(experiment: Experiment) -> Hashable:
-    """What members of one pack need to have in common."""
+    """Return the settings that members of one pack need to have in common."""
     e, task = experiment, build_task(experiment)
     own_data = "" if task.draw is None else json.dumps(e.to_dict()["task"], sort_keys=True)
     kinds = tuple(part is None for part in (task.mask, task.features, task.values, task.reads, e.start))
@@ -92,7 +92,7 @@ class _Splits:
 
 
 def _limit(experiment: Experiment, rows: SplitRows, platform: str, memory: int | None) -> int:
-    """The most lanes that a pack of such members may have."""
+    """Return the largest number of lanes that a pack of such members may have."""
     if experiment.learner.max_lanes is not None:
         return int(experiment.learner.max_lanes)
     task = build_task(experiment)
@@ -128,7 +128,7 @@ def _cut(group: list[int], experiments: Sequence[Experiment], sizes: Sequence[in
 
 
 def _evened(packs: list[Pack], workers: int) -> list[Pack]:
-    """The packs with the largest halved until none of the workers is idle for long."""
+    """Return the packs with the largest halved until none of the workers is idle for long."""
     while len(packs) <= EVEN * workers and len(packs) % workers:
         # the one of most members among the most expensive
         largest = max(packs, key=lambda p: (len(p.members) > 1, p.cost))

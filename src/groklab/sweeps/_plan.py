@@ -98,7 +98,7 @@ def make_plan(
 
 
 def _of_members(retire: bool) -> dict[str, Any]:
-    """How a sweep's members differ from single runs: they stop once they have grokked, and keep their last step."""
+    """Return the settings of a sweep's members that differ from single runs': stop once grokked, keep the last step."""
     return {"checkpoints.spacing": "none"} | (
         {"budget.stop_when_grokked": True, "budget.retire": True} if retire else {}
     )
@@ -120,7 +120,7 @@ def _check_count(grid: Grid, seeds: int, max_members: int) -> None:
 
 
 def _canonical(grid: Grid, made: list[tuple[dict[str, Any], Experiment]]) -> tuple[list[dict[str, Any]], Grid]:
-    """The points, and the grid, with values as the experiments hold them: 1e-5 as a number rather than a text."""
+    """Return the points and the grid with values as in the experiments: 1e-5 as a number, not as text."""
     canonical = []
     for point, experiment in made:
         settings = experiment.to_dict()

@@ -261,7 +261,7 @@ def _collect(records: SweepRecords, training: dict[Any, int]) -> bool:
 
 
 def _lost(future: Any) -> PackResult:
-    """The result of a task that gave none; raises InputError where the scheduler has gone."""
+    """Return the result of a task that returned nothing; raises InputError where the scheduler has gone."""
     if future.status != "error":
         raise InputError(GONE)
     error = future.exception()
@@ -279,7 +279,7 @@ def _stop(records: SweepRecords, training: dict[Any, int]) -> None:
 
 
 def _reported(sweep: Sweep, number: int) -> dict[str, Any]:
-    """What a pack's worker has written of its progress; empty where there is nothing usable yet."""
+    """Return the progress that a pack's worker has written; empty where there is nothing usable yet."""
     try:
         report = storage.read_json(sweep.packs[number].progress)
         n = len(sweep.packs[number].members)
@@ -369,7 +369,7 @@ def sweep(
 
 
 def _is_finished(path: Path) -> bool:
-    """Whether the folder holds a sweep with nothing left to do."""
+    """Return whether the folder holds a sweep with nothing left to do."""
     try:
         return Sweep(path).status == "finished" and "failed" not in set(Sweep(path).table["status"])
     except (InputError, OSError):

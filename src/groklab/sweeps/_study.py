@@ -207,7 +207,7 @@ def verdict_counts(part: Slice) -> dict[str, int]:
 
 
 def phase_summary(study: Study, part: Slice) -> str:
-    """Say in two or three sentences what is trained, the cells of each phase, and how far the seeds agree."""
+    """Return in two or three sentences what is trained, the cells of each phase, and how far the seeds agree."""
     n, seeds = len(part.cells), max((len(c.members) for c in part.cells), default=0)
     axes = study.axes
     size = f"{len(axes.x_values)} × {len(axes.y_values)}" if axes.y is not None else f"{n:,}"
@@ -226,7 +226,7 @@ def phase_summary(study: Study, part: Slice) -> str:
 
 
 def verdict_summary(part: Slice) -> str:
-    """Say in one sentence how many cells have which verdict."""
+    """Return in one sentence how many cells have which verdict."""
     words = {
         "grokked": "grokked in every seed",
         "some": "grokked in some",
@@ -239,7 +239,7 @@ def verdict_summary(part: Slice) -> str:
 
 
 def phase_sentence(cell: Cell) -> str:
-    """Say a cell's phase, how many seeds agree, its median times and what is doubtful."""
+    """Return a cell's phase, how many seeds agree, its median times and what is doubtful."""
     done = len(cell.members) - cell.pending
     if not done:
         return "no run of this cell is trained yet"
@@ -258,7 +258,7 @@ def phase_sentence(cell: Cell) -> str:
 
 
 def verdict_sentence(cell: Cell) -> str:
-    """Say a cell's verdict."""
+    """Return a cell's verdict in words."""
     n, k = len(cell.members), cell.count("grokked")
     best = f", best test accuracy {short_percent(cell.best)}" if cell.best is not None else ""
     step = "" if cell.median_step is None else f", {'median ' if n > 1 else ''}step {cell.median_step:,.0f}"

@@ -276,7 +276,7 @@ def _compared(trainer: Trainer, seed: int) -> Outcome:
 def _machine(
     p: int, wanted: np.ndarray, generator: np.random.Generator, adds: bool, conditions: list[float]
 ) -> dict[str, float]:
-    """How far quadratic kernel machines, one a class on all p² pairs, are from the theorem's closed forms.
+    """How far quadratic kernel machines, one per class on all p² pairs, are from the theorem's closed forms.
 
     wanted: (p, p, p) what the Fourier algorithm gives on pairs. Appends the condition of the kernel matrix over p + 1.
     """

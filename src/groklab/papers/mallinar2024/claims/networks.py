@@ -34,7 +34,7 @@ def _epochs(run: Run) -> np.ndarray:
 
 
 def _measured(run: Run, column: str) -> np.ndarray:
-    """An on-line measure's values, five epochs from one to the next."""
+    """An online measure's values, five epochs from one to the next."""
     assert run.measured is not None
     kept = run.measured.filter(pl.col("step") <= 50 * EPOCH).sort("step")
     return np.asarray(kept[column].to_numpy(), float)
