@@ -73,8 +73,8 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
         _check_address(scheduler)
         with _client(scheduler) as client:
             yield _checked(client, folder, scheduler)
-    elif workers is not None and not 1 <= workers <= (most := MAX_PER_CORE * device.cores()):
-        raise InputError("workers", workers, f"needs a number from 1 to {most} on this machine")
+    elif workers is not None and workers not in (allowed := range(1, MAX_PER_CORE * device.cores() + 1)):
+        raise InputError("workers", workers, f"needs a number from 1 to {allowed[-1]} on this machine")
     elif jax.devices()[0].platform != "cpu":
         with _inside() as client:
             description = f"1 worker on {jax.devices()[0].device_kind}"
