@@ -162,7 +162,7 @@ def test_an_operation_resembles_those_that_share_most() -> None:
         assert row.shared + len(row.differs) + len(row.unknown) == row.of == len(found.properties)
         assert {*row.differs, *row.unknown} <= set(found.properties)
         by_operation = tables.published_tables("furuta2024")["grokked"]["operations"]
-        assert row.published["by_fraction"] == by_operation[row.operation]
+        assert row.published.by_fraction == by_operation[row.operation]
 
 
 def test_what_resembles_is_another_operation() -> None:
@@ -238,11 +238,11 @@ def test_what_was_measured_here_is_told_apart_from_what_was_published(content: A
     assert explain_task("x2_xy_y2", seeds=1, table=table).measured == []
     table.write_text(json.dumps(content))
     found = explain_task("x2_xy_y2", seeds=1, table=table)
-    assert [row["frac_train"] for row in found.measured] == [0.3, 0.5]
+    assert [row.frac_train for row in found.measured] == [0.3, 0.5]
     assert measured(found.measured) == (
         "1 of 3 grokked at 0.3 (best test accuracy 34.1%); 0 of 3 grokked at 0.5 (best test accuracy 56.0%) (p = 97)"
     )
-    assert found.published["by_fraction"]["0.3"] == 34
+    assert found.published.by_fraction["0.3"] == 34
     close = explain_task("x + 5*y", seeds=1, most=35, table=table).resembles
     assert [bool(row.measured) for row in close if row.operation in ("add", "subtract")] == [True, False]
     assert measured([]) == "nothing yet"

@@ -35,7 +35,7 @@ run = gl.preset("mine2025")
 verdict = reproduce("mine2025").claims[0].verdict
 assert set(groklab.papers.names()) == set(json.loads(sys.argv[2])), groklab.papers.names()
 assert published_map("mine_map").phases().tolist() == [["comprehension"]]
-assert published_of("mine_operation")["by_fraction"] == {"0.3": True}
+assert published_of("mine_operation").by_fraction == {"0.3": True}
 weights = read_weights("groklab:mine2025/start.npz")
 print(json.dumps([run.name, verdict, sorted(weights)]))
 """

@@ -39,7 +39,7 @@ def test_hard_operations_are_those_of_the_published_table() -> None:
     for operation in FURUTA_OPERATIONS:
         said = published_of(operation)
         assert said is not None
-        grokked = [float(f) for f, v in said["by_fraction"].items() if v is True]
+        grokked = [float(f) for f, v in said.by_fraction.items() if v is True]
         assert (operation in HARD) == (0.3 not in grokked)
         if operation in HARD:
             assert HARD[operation] == (f"{min(grokked):.0%}" if grokked else "more than 90%")

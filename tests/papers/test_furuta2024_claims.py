@@ -17,7 +17,7 @@ import pytest
 
 import groklab as gl
 from groklab.errors import OutOfTime
-from groklab.papers import measured_rows, published_tables
+from groklab.papers import MeasuredOperation, measured_rows, published_tables
 from groklab.papers.furuta2024 import measured_table
 from groklab.papers.furuta2024.claims import combinations, operations, runs, spectra
 from groklab.reproduction import Claim, Outcome, Trainer, find, reproduce
@@ -118,7 +118,7 @@ def test_families_are_judged_by_their_published_difficulty() -> None:
             for operation in names:
                 published = operations.published_of(operation)
                 assert published is not None
-                assert (published["by_fraction"]["0.3"] is True) == groks, operation
+                assert (published.by_fraction["0.3"] is True) == groks, operation
 
 
 def test_verdicts_and_embeddings_come_from_the_same_runs(tiny: None) -> None:
@@ -218,12 +218,12 @@ def test_the_packaged_table_is_made_of_saved_results_and_sweeps(tmp_path: Path, 
     measured_table.main([str(tmp_path / "saved.json"), str(swept.path), "--out", str(tmp_path / "table.json")])
     rows = measured_rows(tmp_path / "table.json")
     assert rows[:3] == [
-        {"operation": "add", "frac_train": 0.6, "p": 37, "seeds": 2, "grokked": 1, "best_test_accuracy": 1.0},
-        {"operation": "2x_y", "frac_train": 0.75, "p": 37, "seeds": 2, "grokked": 0, "best_test_accuracy": 0.03},
-        {"operation": "x2_y2", "frac_train": 0.35, "p": 73, "seeds": 1, "grokked": 1, "best_test_accuracy": None},
+        MeasuredOperation("add", 0.6, p=37, seeds=2, grokked=1, best_test_accuracy=1.0),
+        MeasuredOperation("2x_y", 0.75, p=37, seeds=2, grokked=0, best_test_accuracy=0.03),
+        MeasuredOperation("x2_y2", 0.35, p=73, seeds=1, grokked=1, best_test_accuracy=None),
     ]
-    assert [(r["operation"], r["p"], r["frac_train"], r["seeds"]) for r in rows[3:]] == [
+    assert [(r.operation, r.p, r.frac_train, r.seeds) for r in rows[3:]] == [
         ("add", 7, 0.6, 1),
         ("x2_y2", 7, 0.6, 1),
     ]
-    assert rows[3]["best_test_accuracy"] == swept.curves(0)["test_accuracy"].max()
+    assert rows[3].best_test_accuracy == swept.curves(0)["test_accuracy"].max()

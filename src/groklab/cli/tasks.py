@@ -13,7 +13,7 @@ from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit,
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.papers import TaskExplanation
+    from groklab.papers import MeasuredOperation, PublishedOperation, TaskExplanation
     from groklab.tasks import Factors, Facts, LabelCounts, LinearForm, Operation, Parts, Relabelling, Spread
 
 #: Digits of entropies and divergences, in nats.
@@ -263,26 +263,26 @@ def _spread(values: Spread) -> str:
     return f"{values.mean:{NATS}}" + ("" if values.sd is None else f" ± {values.sd:{NATS}}")
 
 
-def published(result: dict[str, Any] | None) -> str:
+def published(result: PublishedOperation | None) -> str:
     """Return the published result in words: where it grokked, and the best test accuracy where not."""
     if result is None:
         return "nothing"
-    below = {r: v for r, v in result["by_fraction"].items() if v is not True}
-    grokked = [r for r in result["by_fraction"] if r not in below]
+    below = {r: v for r, v in result.by_fraction.items() if v is not True}
+    grokked = [r for r in result.by_fraction if r not in below]
     short = ", ".join(f"{v}% at {r}" for r, v in below.items())
     where = f"grokked from a fraction of {grokked[0]}" if grokked else "did not grok at any fraction up to 0.9"
-    return where + (f"; best test accuracy {short}" if short else "") + f" (p = {result['p']})"
+    return where + (f"; best test accuracy {short}" if short else "") + f" (p = {result.p})"
 
 
-def measured(rows: list[dict[str, Any]]) -> str:
+def measured(rows: list[MeasuredOperation]) -> str:
     """Return what was measured here in words."""
     if not rows:
         return "nothing yet"
-    moduli = {row["p"] for row in rows}
+    moduli = {row.p for row in rows}
     texts = (
-        f"{row['grokked']} of {row['seeds']} grokked at {row['frac_train']:g}"
-        + (f", p = {row['p']}" if len(moduli) > 1 else "")
-        + ("" if row["best_test_accuracy"] is None else f" (best test accuracy {row['best_test_accuracy']:.1%})")
+        f"{row.grokked} of {row.seeds} grokked at {row.frac_train:g}"
+        + (f", p = {row.p}" if len(moduli) > 1 else "")
+        + ("" if row.best_test_accuracy is None else f" (best test accuracy {row.best_test_accuracy:.1%})")
         for row in rows
     )
     return "; ".join(texts) + (f" (p = {moduli.pop()})" if len(moduli) == 1 else "")

@@ -4,8 +4,10 @@ from ._folders import names as names
 from ._published import GROKKED as GROKKED
 from ._published import NOT as NOT
 from ._published import Agreement as Agreement
+from ._published import MeasuredOperation as MeasuredOperation
 from ._published import Place as Place
 from ._published import PublishedMap as PublishedMap
+from ._published import PublishedOperation as PublishedOperation
 from ._published import PublishedTable as PublishedTable
 from ._published import located as located
 from ._published import measured_rows as measured_rows

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -336,32 +336,56 @@ def published_tables(paper: str) -> dict[str, Any]:
     return tables
 
 
-def published_of(operation: str) -> dict[str, Any] | None:
-    """Return what a paper publishes of an operation, or None.
+@dataclass(frozen=True)
+class PublishedOperation:
+    """What a paper publishes of an operation.
 
-    `by_fraction`: for '0.3', ..., '0.9' True where it grokked, otherwise its best test accuracy in percent;
-    `smallest_fraction`: with parts of other models frozen, where the paper tried, otherwise None; `source`, `p`,
-    `seeds`.
+    Attributes:
+        by_fraction: for '0.3', ..., '0.9' True where it grokked, otherwise its best test accuracy in percent.
+        smallest_fraction: with parts of other models frozen, where the paper tried, otherwise None.
     """
+
+    source: str
+    p: int
+    seeds: int
+    by_fraction: dict[str, bool | float]
+    smallest_fraction: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class MeasuredOperation:
+    """What was measured here of an operation.
+
+    Attributes:
+        grokked: how many of the seeds.
+        best_test_accuracy: from 0 to 1, None where it was not kept.
+    """
+
+    operation: str
+    frac_train: float
+    p: int
+    seeds: int
+    grokked: int
+    best_test_accuracy: float | None
+
+
+def published_of(operation: str) -> PublishedOperation | None:
+    """Return what a paper publishes of an operation, or None."""
     for tables in _of_all_papers("published_tables.json"):
         if operation in tables["grokked"]["operations"]:
             smallest = tables.get("smallest_fraction", {"operations": {}})["operations"].get(operation)
             by_fraction = tables["grokked"]["operations"][operation]
-            about = {key: tables[key] for key in ("source", "p", "seeds")}
-            return {**about, "by_fraction": by_fraction, "smallest_fraction": smallest}
+            return PublishedOperation(tables["source"], tables["p"], tables["seeds"], by_fraction, smallest)
     return None
 
 
-def measured_rows(file: Path | None = None) -> list[dict[str, Any]]:
+def measured_rows(file: Path | None = None) -> list[MeasuredOperation]:
     """Return the rows of the tables of what was measured here, or of another file, which may be absent.
 
-    Each row: `operation`, `frac_train`, `p`, `seeds`, `grokked` (how many of the seeds) and `best_test_accuracy`, from
-    0 to 1, None where it was not kept. A file is a JSON list of them, or an object that holds it as `rows`.
-    Raises DamagedError if it is not.
+    A file is a JSON list of rows, or an object that holds it as `rows`. Raises DamagedError if it is not.
     """
     if file is None:
-        tables = list(_of_all_papers("measured_table.json"))
-        return [row for table in tables for row in table["rows"]]
+        return [MeasuredOperation(**row) for table in _of_all_papers("measured_table.json") for row in table["rows"]]
     if not file.exists():
         return []
     try:
@@ -369,16 +393,16 @@ def measured_rows(file: Path | None = None) -> list[dict[str, Any]]:
     except ValueError as error:
         raise DamagedError(str(file), file.name, f"cannot be read as a table ({error})") from None
     rows = rows.get("rows") if isinstance(rows, dict) else rows
-    keys = ("operation", "frac_train", "p", "seeds", "grokked", "best_test_accuracy")
+    keys = [field.name for field in fields(MeasuredOperation)]
     if not isinstance(rows, list) or not all(isinstance(row, dict) and set(keys) <= set(row) for row in rows):
         raise DamagedError(str(file), file.name, f"needs rows that hold {', '.join(keys)}")
-    return [{key: row[key] for key in keys} for row in rows]
+    return [MeasuredOperation(**{key: row[key] for key in keys}) for row in rows]
 
 
-def measured_of(operation: str, file: Path | None = None) -> list[dict[str, Any]]:
+def measured_of(operation: str, file: Path | None = None) -> list[MeasuredOperation]:
     """Return the measured rows of one operation, by modulus and fraction; raises as `measured_rows`."""
-    rows = [row for row in measured_rows(file) if row["operation"] == operation]
-    return sorted(rows, key=lambda row: (row["p"], row["frac_train"]))
+    rows = [row for row in measured_rows(file) if row.operation == operation]
+    return sorted(rows, key=lambda row: (row.p, row.frac_train))
 
 
 def _rows(value: Any) -> dict[str, Any] | None:

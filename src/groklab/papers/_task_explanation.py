@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
-from groklab.papers._published import measured_of, published_of
+from groklab.papers._published import MeasuredOperation, PublishedOperation, measured_of, published_of
 from groklab.tasks import (
     PROPERTIES,
     Arithmetic,
@@ -36,8 +36,8 @@ OPERANDS = 2
 class Similar(Resemblance):
     """An operation of the paper that shares properties with one, and its results: published, and measured here."""
 
-    published: dict[str, Any] | None
-    measured: list[dict[str, Any]]
+    published: PublishedOperation | None
+    measured: list[MeasuredOperation]
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class TaskExplanation:
     same_answers: list[str]
     algebra: Facts
     labels: LabelStatistics
-    published: dict[str, Any] | None
-    measured: list[dict[str, Any]]
+    published: PublishedOperation | None
+    measured: list[MeasuredOperation]
     properties: list[str]
     resembles: list[Similar]
 

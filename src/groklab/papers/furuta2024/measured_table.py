@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from groklab.papers._published import MeasuredOperation
 from groklab.papers.furuta2024.claims.operations import FACTORIZABLE, POWERS
 from groklab.papers.furuta2024.claims.runs import FRACTION, MORE, OWN, SIZE_SETTINGS
 from groklab.reproduction import load
@@ -37,14 +39,15 @@ TABLE = Path(__file__).parent / "data" / "measured_table.json"
 P = SIZE_SETTINGS["quick"]["task.p"]
 
 
-def _row(operation: str, frac_train: float, p: int, steps: Sequence[int | None], best: float | None) -> dict[str, Any]:
+def _row(
+    operation: str, frac_train: float, p: int, steps: Sequence[int | None], best: float | None
+) -> MeasuredOperation:
     grokked = sum(step is not None for step in steps)
-    row: dict[str, Any] = {"operation": operation, "frac_train": frac_train, "p": p, "seeds": len(steps)}
-    return {**row, "grokked": grokked, "best_test_accuracy": best}
+    return MeasuredOperation(operation, frac_train, p, len(steps), grokked, best)
 
 
-def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `published.measured_rows` in saved results, one per operation of the quick trials."""
+def rows_of(saved: dict[str, Any]) -> Iterator[MeasuredOperation]:
+    """Yield the rows of `papers.measured_rows` in saved results, one per operation of the quick trials."""
     for claim in saved["claims"]:
         evidence = claim.get("quick")
         if evidence is None or claim["id"] not in {*COMPARED, *LOOKED_AT}:
@@ -60,7 +63,7 @@ def rows_of(saved: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield _row(operation, fraction, p, measured[steps], None)
 
 
-def rows_of_sweep(folder: Path) -> Iterator[dict[str, Any]]:
+def rows_of_sweep(folder: Path) -> Iterator[MeasuredOperation]:
     """Yield the rows of a sweep over operations, one per operation and fraction, with its seeds together."""
     # sweeps know presets by name, so that this package is there before they are
     from groklab.sweeps import Sweep
@@ -83,13 +86,13 @@ def main(arguments: Sequence[str]) -> None:
     path = Path(given.pop(given.index("--out") + 1)) if "--out" in given else TABLE
     file, *sweeps = [word for word in given if word != "--out"]
     rows = [*rows_of(load(Path(file))), *(row for name in sweeps for row in rows_of_sweep(Path(name)))]
-    kept: dict[Any, dict[str, Any]] = {}
+    kept: dict[Any, MeasuredOperation] = {}
     for row in rows:
-        key = (row["operation"], row["p"], row["frac_train"])
-        if key not in kept or row["seeds"] > kept[key]["seeds"]:
+        key = (row.operation, row.p, row.frac_train)
+        if key not in kept or row.seeds > kept[key].seeds:
             kept[key] = row
     made_by = "python -m groklab.papers.furuta2024.measured_table"
-    storage.write_json(path, {"made_by": made_by, "rows": [*kept.values()]})
+    storage.write_json(path, {"made_by": made_by, "rows": [asdict(row) for row in kept.values()]})
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def _histograms(p: int, trainer: Trainer, seed: int) -> Outcome:
         task = build_task(preset(f"furuta2024/{operation}", {"task.p": p}))
         counts[operation] = sorted(np.bincount(task.targets, minlength=p)[:p].tolist(), reverse=True)
     same = [o for o, c in counts.items() if c == counts["multiply"]]
-    published = {o: (published_of(o) or {})["by_fraction"] for o in same}
+    published = {o: entry.by_fraction for o in same if (entry := published_of(o)) is not None}
     easy = [o for o, by in published.items() if all(v is True for v in by.values())]
     never = [o for o, by in published.items() if not any(v is True for v in by.values())]
     values: dict[str, Any] = {"same_counts": len(same), "largest_count": counts["multiply"][0]}

@@ -196,7 +196,7 @@ def _table_5(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Out
             values[f"{operation}_grokked_steps"] = [own[f] for f in FRACTIONS]
             if published is None:
                 continue
-            agrees = [(own[f] is not None) == (published["by_fraction"][str(f)] is True) for f in FRACTIONS]
+            agrees = [(own[f] is not None) == (published.by_fraction[str(f)] is True) for f in FRACTIONS]
             same, cells = same + sum(agrees), cells + len(agrees)
             differing += [operation] if not all(agrees) else []
         values |= {"cells": cells, "cells_as_published": same}
