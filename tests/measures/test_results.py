@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.measures.models import case
 
 import groklab as gl
-from groklab.measures import Attention, Result
+from groklab.measures import Attention, Measure, Result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,3 +53,15 @@ def test_a_users_measure_may_return_a_plain_dictionary() -> None:
         assert gl.MEASURES["largest_weight"].about == "The largest weight of each matrix."
     finally:
         del gl.MEASURES["largest_weight"]
+
+
+def test_a_measure_that_cannot_be_taken_is_refused() -> None:
+    def needy(weights: Any, task: Any, fourier: Any) -> dict[str, Any]:
+        return {}
+
+    with pytest.raises(gl.InputError, match="argument of the measure needy = 'fourier': unknown; allowed: train_rows"):
+        gl.measure("needy")(needy)
+    assert "needy" not in gl.MEASURES
+    unnamed: Any = Measure("unnamed", "", lambda weights, task: 3, online=False)
+    with pytest.raises(gl.InputError, match="the measure unnamed needs to return arrays by name, not int"):
+        unnamed({}, gl.preset("micro").task.build())

@@ -11,13 +11,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.registry import Discovered, load_all
 from groklab.tasks import Task
 
 #: A model's weights by name, and rows of a task, such as those trained on.
 Weights: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = np.ndarray | None
+#: What a measure's function may take besides weights and task.
+ARGUMENTS = ("train_rows", "network", "frequencies", "final")
 #: Measures that also apply to networks that read real inputs.
 WITHOUT_TOKENS = ("weight_norms",)
 
@@ -98,7 +100,10 @@ class Measure(Generic[Values]):
         if task.n_ctx == 0 and of_features and self.name not in WITHOUT_TOKENS:
             raise InputError(f"the measure {self.name} needs tokens, and {task.name} has none")
         given = {"train_rows": train_rows, "network": network, "frequencies": frequencies, "final": final}
-        return self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
+        values = self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
+        if not isinstance(values, Mapping):
+            raise InputError(f"the measure {self.name} needs to return arrays by name, not {type(values).__name__}")
+        return values
 
     @property
     def takes(self) -> frozenset[str]:
@@ -123,12 +128,16 @@ def measure(
         tables: shows a result as small tables, which the command line prints.
 
     Raises:
-        InputError: if an online measure names `final`: during training there is no final model yet.
+        InputError: if the function needs an unknown argument, or an online measure names `final`: during training there
+            is no final model yet.
     """
 
     def decorate(function: Callable[..., Values]) -> Measure[Values]:
         about = (function.__doc__ or "").strip().split("\n")[0]
         made = Measure(name, about, function, online, tables)
+        for argument in list(inspect.signature(function).parameters.values())[2:]:
+            if argument.default is argument.empty and not argument.kind.name.startswith("VAR"):
+                check_choice(f"argument of the measure {name}", argument.name, ARGUMENTS)
         if online and "final" in made.takes:
             raise InputError(f"the measure {name!r} takes the final model's weights, so it cannot run online")
         MEASURES[name] = made
