@@ -86,9 +86,7 @@ def _examine() -> dict[str, Any]:
         advice.append("an NVIDIA driver is here but JAX uses the CPU: pip install 'groklab[cuda]'")
     if not os.access(nearest, os.W_OK):
         advice.append(f"{home} cannot be written: set GROKLAB_HOME to a folder that can")
-    speeds = {}
-    for name in ("micro", "demo", "nanda2023"):
-        speeds[name] = f"{1 / estimate([preset(name)])['seconds_per_step']:,.0f} steps/s"
+    seconds = {name: estimate([preset(name)])["seconds_per_step"] for name in ("micro", "demo", "nanda2023")}
     return {
         "groklab": groklab.__version__,
         "cores": device.cores(),
@@ -99,7 +97,7 @@ def _examine() -> dict[str, Any]:
         "gpu_used": gpu,
         "matmul_float32": f"{matmul_rate('float32') / 1e9:,.0f} GFLOP/s",
         "matmul_float64": f"{matmul_rate('float64') / 1e9:,.0f} GFLOP/s",
-        "training_estimate": speeds,
+        "training_estimate": {name: f"{1 / each:,.0f} steps/s" for name, each in seconds.items()},
         "runs_folder": str(home),
         "disk_free": device.readable_bytes(shutil.disk_usage(nearest).free),
         "cache_folder": device.compiled_programs(),

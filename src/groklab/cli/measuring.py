@@ -179,14 +179,15 @@ def _print_sentences(sentences: Sequence[str], console: Console) -> None:
 
 def _print_trajectory(trajectory: Mapping[str, Any], columns: Mapping[str, str], console: Console) -> None:
     """Print some rows of a trajectory, those columns that hold a number."""
+    from groklab.store import thin_evenly
+
     values = jsonable({k: trajectory[k] for k in ("step", *columns) if k in trajectory})
     table = plain_table(padding=(0, 1, 0, 0))
     table.add_column("step", justify="right", no_wrap=True)
     shown = {k: v for k, v in columns.items() if any(x is not None for x in values.get(k, []))}
     for heading in shown.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    n = len(values["step"])
-    for i in sorted({round(j * (n - 1) / max(ROWS - 1, 1)) for j in range(ROWS)}):
+    for i in thin_evenly(range(len(values["step"])), ROWS):
         row = [values[k][i] for k in shown]
         cells = ["–" if v is None else f"{v:.1e}" if v and not 0.01 <= abs(v) < 1e4 else f"{v:.3g}" for v in row]
         table.add_row(f"{values['step'][i]:,}", *cells)

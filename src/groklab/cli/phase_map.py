@@ -14,6 +14,7 @@ from rich.text import Text
 from groklab.cli.live import LivePicture
 from groklab.errors import InputError
 from groklab.grokking import LETTERS, PHASES, Phase
+from groklab.store import thin_evenly
 from groklab.sweeps import Axes, Cell, Member, Sweep, SweepProgress, arrange, choose_axes, members_of
 from groklab.text import duration, labels
 
@@ -58,12 +59,12 @@ def draw_map(axes: Axes, cells: Iterable[Cell], width: int) -> Group:
     across = labels(axes.x_values) if axes.x else [""]
     rows = labels(axes.y_values) if axes.y is not None else [""]
     margin = max(map(len, rows)) + 1
-    visible = _spread(len(rows), MOST_ROWS)
+    visible = thin_evenly(range(len(rows)), MOST_ROWS)
     wide = max(map(len, across))
     # every column has its label where there is room for that, and a letter's width where there is not
     all_labelled = margin + (wide + 1) * len(across) <= width
     wide = wide if all_labelled else 1
-    columns = _spread(len(across), max(1, (width - margin) // (wide + 1)))
+    columns = thin_evenly(range(len(across)), max(1, (width - margin) // (wide + 1)))
     lines: list[Text] = []
     if axes.x:
         direction = "" if axes.y is None else f", {axes.y} {'upwards' if axes.upwards else 'downwards'}"
@@ -107,13 +108,6 @@ def _letter(cell: Cell) -> Text:
 def _centred(text: str, width: int) -> str:
     left = (width - len(text)) // 2
     return " " * left + text + " " * (width - len(text) - left)
-
-
-def _spread(n: int, most: int) -> list[int]:
-    """At most `most` of n places, evenly, with the first and the last."""
-    if n <= most:
-        return list(range(n))
-    return [round(i * (n - 1) / max(most - 1, 1)) for i in range(most)]
 
 
 def _state(progress: SweepProgress) -> str:

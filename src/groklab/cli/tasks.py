@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from groklab.papers import MeasuredOperation, PublishedOperation, TaskExplanation
-    from groklab.tasks import Factors, Facts, LabelCounts, LinearForm, Operation, Parts, Relabelling, Spread
+    from groklab.tasks import Factors, LabelCounts, LinearForm, Operation, Parts, Relabelling, Spread
 
 #: Digits of entropies and divergences, in nats.
 NATS = ".4f"
@@ -183,11 +183,10 @@ def _algebra(facts: TaskExplanation) -> Iterator[tuple[str, str]]:
     yield "product", fact("product", _parts(f"g(x)*h(y){constant}", a.product, p), "no g(x)*h(y) + c")
     neither = "neither addition nor multiplication with operands and answers renamed"
     yield "equivalent to", fact("relabelled", _renamed(a.relabelled), neither)
-    yield "symmetry", _symmetry(a)
-    yield (
-        "one-to-one",
-        f"in {_operands(a.one_to_one)}, whatever the other is" if any(a.one_to_one) else "in no operand",
-    )
+    symmetries = {"symmetric": "f(y, x) = f(x, y)", "antisymmetric": "f(y, x) = -f(x, y)"}
+    yield "symmetry", ", ".join(text for key, text in symmetries.items() if getattr(a, key)) or "none between x and y"
+    operands = " and in ".join(name for name, one in zip("xy", a.one_to_one, strict=True) if one)
+    yield "one-to-one", f"in {operands}, whatever the other is" if operands else "in no operand"
     yield "over Z", fact("integers", _factors(a.integers), "")
     yield f"mod {p}", fact("field", _factors(a.field), "")
     for n in a.powers:
@@ -220,19 +219,6 @@ def _renamed(form: Relabelling | None) -> str:
     parts = [f"zero is {' and '.join(zeros)}, and the answer {form.zero}"] if zeros else []
     parts += [f"undefined at {' and '.join(absent)}"] if absent else []
     return f"{form.of} with operands and answers renamed" + (f" ({'; '.join(parts)})" if parts else "")
-
-
-def _symmetry(a: Facts) -> str:
-    texts = [
-        text
-        for key, text in (("symmetric", "f(y, x) = f(x, y)"), ("antisymmetric", "f(y, x) = -f(x, y)"))
-        if getattr(a, key)
-    ]
-    return ", ".join(texts) or "none between x and y"
-
-
-def _operands(one_to_one: list[bool]) -> str:
-    return " and in ".join(name for name, one in zip("xy", one_to_one, strict=True) if one)
 
 
 def _factors(form: Factors | None) -> str:

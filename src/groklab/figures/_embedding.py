@@ -12,7 +12,7 @@ from groklab.errors import InputError
 from groklab.figures._context import RunContext
 from groklab.figures._panels import bars_by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, axis_suffix, slider, styled
+from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, axis_suffix, slider, styled, trace
 from groklab.measures import CARRIES, component_norms, fourier_basis, frequency_norms, gini
 from groklab.text import listed, percent
 
@@ -207,10 +207,8 @@ def embedding_spectrum(frame: pl.DataFrame) -> Figure:
     column, title = ("share", "share of the embedding's power") if shares else ("norm", "norm of the frequency")
     strong = strong_frequencies(frame) if shares else []
     frequencies = frame["frequency"].unique().sort().to_list()
-    bars = {
-        "marker": {"color": [GREEN if k in strong else SOFT for k in frequencies], "line": {"width": 0}},
-        "hovertemplate": "frequency %{x}: %{y" + (":.1%" if shares else ":.3g") + "}<extra></extra>",
-    }
+    colour = [GREEN if k in strong else SOFT for k in frequencies]
+    bars = ("", colour, "frequency %{x}: %{y" + (":.1%}" if shares else ":.3g}"))
     titles = ("frequency k (turns per p residues)", title)
     return bars_by_step(frame, column, {"": bars}, titles, tickformat=".1~%" if shares else "")
 
@@ -237,7 +235,7 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
     traces = []
     for i, k in enumerate(frequencies):
         suffix = axis_suffix(i)
-        traces.append({**_points(circles[k, steps[-1]]), "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"})
+        traces.append(_points(circles[k, steps[-1]], i))
         reach = 1.18 * max(float(np.nanmax(np.abs(circles[k, s]["xy"]))) for s in steps)
         across, up = domain(i % 2, min(n, 2), 0.04), domain(rows - 1 - i // 2, rows, 0.08)
         blank = {
@@ -268,33 +266,25 @@ def _xy(circle: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"x": np.ascontiguousarray(circle["xy"][:, 0]), "y": np.ascontiguousarray(circle["xy"][:, 1])}
 
 
-def _points(circle: dict[str, np.ndarray]) -> dict[str, Any]:
+def _points(circle: dict[str, np.ndarray], panel: int) -> dict[str, Any]:
     residue = circle["residue"]
     p = len(residue) - 1
     every = -(-p // LABELS)
     shown = [f"{n}" if i % every == 0 and i < p else "" for i, n in enumerate(residue)]
     angle = np.arctan2(circle["xy"][:, 1], circle["xy"][:, 0])
     outward = [_AROUND[round(float(a) / (np.pi / 4)) % 8] if np.isfinite(a) else _AROUND[0] for a in angle]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers+text",
-        **_xy(circle),
+    turn = {"color": residue, "cmin": 0, "cmax": p, "colorscale": [list(stop) for stop in CYCLE]}
+    look: dict[str, Any] = {
         "text": shown,
         "textposition": outward,
         "textfont": {"size": 10, "color": MUTED},
         "customdata": residue,
-        "line": {"color": FAINT, "width": 1},
-        "marker": {
-            "color": residue,
-            "cmin": 0,
-            "cmax": p,
-            "colorscale": [list(stop) for stop in CYCLE],
-            "size": 7 if p <= 64 else 5.5,
-            "line": {"width": 0.5, "color": PAPER},
-        },
+        "line": {"width": 1},
+        "marker": {**turn, "size": 7 if p <= 64 else 5.5, "line": {"width": 0.5, "color": PAPER}},
         "cliponaxis": False,
-        "hovertemplate": "residue %{customdata}<extra></extra>",
     }
+    x, y = _xy(circle).values()
+    return trace("lines+markers+text", x, y, "residue %{customdata}", FAINT, panel=panel, **look)
 
 
 def _step(step: int) -> pl.Expr:

@@ -173,11 +173,8 @@ def block_power(frame: pl.DataFrame) -> Figure:
     Args:
         frame: columns step, frequency, power (`feature_frames.power_frame`).
     """
-    bars = {
-        "marker": {"color": GREEN, "line": {"width": 0}},
-        "hovertemplate": "frequency %{x}: %{y:.3g}<extra></extra>",
-    }
-    return bars_by_step(frame, "power", {"": bars}, ("frequency k", "power in the circulant"))
+    bars = {"": ("", GREEN, "frequency %{x}: %{y:.3g}")}
+    return bars_by_step(frame, "power", bars, ("frequency k", "power in the circulant"))
 
 
 def feature_eigenvalues(frame: pl.DataFrame) -> Figure:

@@ -183,7 +183,7 @@ def slider_frames(changes: Mapping[int, Sequence[dict[str, Any]]]) -> list[dict[
 def bars_by_step(
     frame: pl.DataFrame,
     y: str,
-    bars: Mapping[str, dict[str, Any]],
+    bars: Mapping[str, tuple[str, Any, str]],
     titles: tuple[str, str],
     *,
     by: str | None = None,
@@ -193,7 +193,7 @@ def bars_by_step(
 
     Args:
         frame: columns step, frequency, the column y and, for several groups of bars, the column `by`.
-        bars: settings of the bars by their values of `by`; with no `by`, those of the only ones.
+        bars: name, colour and text where the pointer is, by the values of `by`; with no `by`, of the only ones.
         titles: of the axes.
         heights: more settings of the vertical axis.
     """
@@ -201,7 +201,11 @@ def bars_by_step(
     values = {key: by_step(rows, "frequency", y) for key, rows in groups.items() if len(rows)}
     steps = list(next(iter(values.values())))
     last = {key: heights[steps[-1]] for key, heights in values.items()}
-    traces = [{"type": "bar", "x": last[key][0], "y": last[key][1], **bars[key]} for key in values]
+    traces = [
+        trace("bar", *last[key], hover, colour, name, marker={"line": {"width": 0}})
+        for key, (name, colour, hover) in bars.items()
+        if key in values
+    ]
     top = float(np.nanmax(frame[y].to_numpy())) or 1.0
     layout = {
         "height": 380,

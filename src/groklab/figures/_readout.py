@@ -46,14 +46,7 @@ def neuron_logit_spectrum(frame: pl.DataFrame) -> Figure:
     Args:
         frame: columns step, frequency, wave ('cos' or 'sin'), norm.
     """
-    bars = {
-        wave: {
-            "name": f"{wave}(w<sub>k</sub> c)",
-            "marker": {"color": colour, "line": {"width": 0}},
-            "hovertemplate": f"{wave} %{{x}}: %{{y:.3g}}<extra></extra>",
-        }
-        for wave, colour in WAVES.items()
-    }
+    bars = {wave: (f"{wave}(w<sub>k</sub> c)", colour, f"{wave} %{{x}}: %{{y:.3g}}") for wave, colour in WAVES.items()}
     titles = ("frequency k (turns per p residues)", "norm of the component of W<sub>L</sub>")
     return bars_by_step(frame, "norm", bars, titles, by="wave")
 
