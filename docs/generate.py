@@ -326,9 +326,14 @@ def _described(cls: type, left_out: Iterable[str] = (), numbers: bool = False) -
 
 
 def _prose(text: str) -> str:
-    """A docstring as Markdown: indented tables become code, stars and underscores stay as they are."""
+    """Return a docstring as Markdown: attributes as a list, indented tables as code, stars and underscores escaped."""
     parts = []
     for paragraph in text.split("\n\n"):
+        if paragraph.startswith("Attributes:\n"):
+            joined = re.sub(r"\n {8,}", " ", paragraph).splitlines()[1:]
+            items = (line.strip().partition(": ") for line in joined)
+            parts.append("\n".join(f"- {_escape(f'`{names}`: {words}')}" for names, _, words in items))
+            continue
         lines = paragraph.splitlines()
         plain = [line for line in lines if not line.startswith("  ")]
         aligned = [line for line in lines if line.startswith("  ")]

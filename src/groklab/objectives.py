@@ -48,13 +48,15 @@ class Objective(abc.ABC):
 class CrossEntropy(Objective):
     """Cross-entropy of the answer's class.
 
-    form: 'exact' is log1p(sum_{j!=y} exp(l_j - l_y)) in the logits' own precision, whose loss and gradient keep full
-    relative accuracy at any margin; 'float32' is the usual log-softmax in the logits' own precision, which rounds to
-    zero at margins beyond 17; 'float64' casts the logits first (Nanda et al. 2023); 'stablemax' replaces exp by
-    s(x) = x + 1 for x >= 0, 1 / (1 - x) for x < 0 (Prieto et al. 2025, arXiv 2501.04697, eq. 5).
-    temperature: the logits are divided by it. agop_penalty: training adds this times the mean over the batch of the
-    squared norm of the logits' Jacobian in the one-hot inputs, the trace of their average gradient outer product
-    (Mallinar et al. 2024, arXiv 2407.20199, appendix H); losses are reported without it.
+    Attributes:
+        form: 'exact' is log1p(sum_{j!=y} exp(l_j - l_y)) in the logits' own precision, whose loss and gradient keep
+            full relative accuracy at any margin; 'float32' is the usual log-softmax in that precision, which rounds to
+            zero at margins beyond 17; 'float64' casts the logits first (Nanda et al. 2023); 'stablemax' replaces exp by
+            s(x) = x + 1 for x >= 0, 1 / (1 - x) for x < 0 (Prieto et al. 2025, arXiv 2501.04697, eq. 5).
+        temperature: the logits are divided by it.
+        agop_penalty: training adds this times the mean over the batch of the squared norm of the logits' Jacobian in
+            the one-hot inputs, the trace of their average gradient outer product (Mallinar et al. 2024, arXiv
+            2407.20199, appendix H); losses are reported without it.
     """
 
     form: Literal["exact", "float32", "float64", "stablemax"] = "exact"
@@ -76,8 +78,10 @@ class CrossEntropy(Objective):
 class MeanSquaredError(Objective):
     """Mean over the outputs of the squared difference from the one-hot answer, or from a task's real answers.
 
-    agop_penalty: as of cross-entropy. tolerance: real answers count as right where their own loss is below this
-    (1e-3 in Omnigrok's teacher-student runs).
+    Attributes:
+        agop_penalty: as for cross-entropy.
+        tolerance: real answers count as correct where their loss is below this (1e-3 in Omnigrok's teacher-student
+            runs).
     """
 
     takes_real_answers: ClassVar[bool] = True
@@ -97,10 +101,12 @@ class MeanSquaredError(Objective):
 
 @register("objective", "nearest_vector")
 class NearestVector(Objective):
-    """Squared error to the answer's fixed vector, for a network that gives minus that of each class as its logits.
+    """Squared error to the answer's fixed vector, for a network whose logits are minus the errors to all classes.
 
-    So the class of the nearest vector has the largest logit (Liu et al. 2022, the toy regression). embedding_l1:
-    training adds this times the mean absolute entry of `embed.W_E`; losses are reported without it.
+    The class of the nearest vector has the largest logit (Liu et al. 2022, the toy regression).
+
+    Attributes:
+        embedding_l1: training adds this times the mean absolute entry of `embed.W_E`; losses are reported without it.
     """
 
     takes_distances: ClassVar[bool] = True

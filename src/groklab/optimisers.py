@@ -33,8 +33,10 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 class Group:
     """Settings of the weights whose names match a pattern such as `embed.*` or `*.b_*`.
 
-    learning_rate, weight_decay: in place of the optimiser's own; the factors multiply either. frozen: they stay as
-    they are; frozen_rows: so do their first rows, such as the numbers' rows of `embed.W_E`, and the others are trained.
+    Attributes:
+        learning_rate, weight_decay: in place of the optimiser's own; the factors multiply either.
+        frozen: these weights are not trained.
+        frozen_rows: their first so many rows are not trained, such as the numbers' rows of `embed.W_E`.
     """
 
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # noqa: RUF012
@@ -51,11 +53,13 @@ class Group:
 class Optimiser:
     """What all optimisers share. Later groups win where several patterns match one weight.
 
-    warmup_steps: the rate is multiplied by min(s / warmup_steps, 1), so the first update has rate 0 (as published
-    by Nanda et al.). schedule: multiplies by a half cosine, a line, or 1/sqrt over `decay_steps` steps down to
-    `final_factor`. clamp_norm: after each update all weights that are not frozen are rescaled together to
-    this Euclidean norm (`clamp` fixed, as Omnigrok) or to at most this (at_most); without a clamp_norm, `clamp` initial
-    rescales them to the norm that they had before the update, and so at the start.
+    Attributes:
+        warmup_steps: the rate is multiplied by min(s / warmup_steps, 1), so the first update has rate 0 (as published
+            by Nanda et al.).
+        schedule: a half cosine, a line, or 1/sqrt over `decay_steps` steps down to `final_factor` times the rate.
+        clamp_norm: after each update all trained weights are rescaled together to this Euclidean norm (`clamp` fixed,
+            as in Omnigrok) or to at most this (at_most).
+        clamp: without a clamp_norm, 'initial' rescales the trained weights to their norm at the start.
     """
 
     kind: ClassVar[str]
@@ -169,7 +173,7 @@ class AdamW(Optimiser):
 
 @register("optimiser", "adam")
 class Adam(AdamW):
-    """Adam (Kingma & Ba 2015), with PyTorch's betas. Decay, if asked for, is decoupled; `l2` is the coupled kind."""
+    """Adam (Kingma & Ba 2015), with PyTorch's betas. Weight decay is decoupled; `l2` is the coupled kind."""
 
     b2: Fraction = 0.999
 
@@ -210,7 +214,7 @@ class AdaMax(AdamW):
 
 @register("optimiser", "sgd")
 class SGD(Optimiser):
-    """(Stochastic) gradient descent, with momentum if asked for."""
+    """(Stochastic) gradient descent, optionally with momentum."""
 
     momentum: Fraction = 0.0
     nesterov: bool = False

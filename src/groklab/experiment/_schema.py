@@ -41,10 +41,11 @@ _STRICT: Any = {"extra": "forbid", "allow_inf_nan": False}
 class Budget:
     """When to stop: at `steps` updates, after `seconds` of training, or when every member has grokked.
 
-    stop_when_grokked: stop once test accuracy has passed the criterion for good in every member;
-    extra_steps: and then this many steps later (clean-up goes on after grokking). retire: with stop_when_grokked, each
-    member stops on its own once its training accuracy has passed the criterion, too, or its loss is not a number; its
-    later records are null.
+    Attributes:
+        stop_when_grokked: stop once test accuracy has passed the criterion for good in every member.
+        extra_steps: with stop_when_grokked, stop this many steps later (clean-up goes on after grokking).
+        retire: with stop_when_grokked, each member stops on its own once its training accuracy has passed the
+            criterion, too, or its loss is not a number; its later records are null.
     """
 
     __pydantic_config__ = _STRICT
@@ -60,9 +61,10 @@ class Budget:
 class Evaluation:
     """How often to measure, and what counts as grokked.
 
-    every: steps between evaluations; None means 10, or 1 for a task of fewer than 1,000 inputs.
-    criterion: 'sustained_99' (at least 99% for 5 evaluations or to the end), 'first_95', 'first_90' (Liu et al.)
-    or 'near_maximum' (within 1% of the run's own maximum).
+    Attributes:
+        every: steps between evaluations; None means 10, or 1 for a task of fewer than 1,000 inputs.
+        criterion: 'sustained_99' (at least 99% for 5 evaluations or to the end), 'first_95', 'first_90' (Liu et al.)
+            or 'near_maximum' (within 1% of the run's own maximum).
     """
 
     __pydantic_config__ = _STRICT
@@ -77,7 +79,9 @@ class Checkpoints:
 
     Log-spaced and linear steps are rounded to evaluations. The last step is always kept, and step 0 unless spacing
     is 'none'.
-    rolling_seconds: how often the full state for resuming is written.
+
+    Attributes:
+        rolling_seconds: how often the full state for resuming is written.
     """
 
     __pydantic_config__ = _STRICT
@@ -105,9 +109,11 @@ class Checkpoints:
 class Measures:
     """What to measure of the weights while training, besides losses, accuracies and norms.
 
-    names: registered measures that can run online. every: steps between them, rounded up to evaluations; None is
-    250. frequencies: key frequencies, for those that need them (the final model's are not known while it trains;
-    `groklab measure` applies them backwards to the checkpoints).
+    Attributes:
+        names: registered measures that can run online.
+        every: steps between them, rounded up to evaluations; None is 250.
+        frequencies: key frequencies, for those that need them (the final model's are not known while it trains;
+            `groklab measure` applies them backwards to the checkpoints).
     """
 
     __pydantic_config__ = _STRICT
@@ -125,13 +131,17 @@ PARTS_OF_NETWORK = {"embedding": "embed.*", "transformer": "blocks.*", "unembedd
 class Start:
     """Initial weights from elsewhere: a file (.npz or .safetensors), or a checkpoint of another run.
 
-    member: of an ensemble, which model. take: patterns of weights' names, or 'embedding', 'transformer' (attention and
-    MLP), 'unembedding': only these are taken and the others drawn afresh; None takes all. freeze: what is taken stays
-    as it is. unused_rows: what becomes of the embedding's rows of tokens that the source has never seen, the signs of
-    other operations, which decay shrinks to nothing there: 'fresh' draws them again, and freezes them with the others;
-    'train' does so and trains all rows beyond the numbers; 'keep' takes them as they are, as published (Furuta et al.
-    2024). It holds for weights that are chosen by `take`.
     The identity of the experiment holds the content's hash, not the path.
+
+    Attributes:
+        member: which model of an ensemble.
+        take: patterns of weights' names, or 'embedding', 'transformer' (attention and MLP), 'unembedding': only these
+            are taken and the others newly drawn; None takes all.
+        freeze: weights that are taken are not trained.
+        unused_rows: the embedding's rows of tokens that the source has never seen, the signs of other operations,
+            which weight decay shrinks to zero there: 'fresh' draws them again, and freezes them with the others;
+            'train' does so and trains all rows beyond the numbers; 'keep' takes them unchanged, as published (Furuta
+            et al. 2024). It applies to weights that are chosen by `take`.
     """
 
     __pydantic_config__ = _STRICT

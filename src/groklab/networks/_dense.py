@@ -17,10 +17,14 @@ from groklab.tasks import TaskShape
 class Dense(Network):
     """Dense layers on real inputs, such as the pixels of images, with one activation between them.
 
-    d_hidden: width of each of the n_hidden_layers hidden layers. Weights are 'hidden.i.W' (inputs first) and
-    'unembed.W_U', and with `biases` 'hidden.i.b' and 'unembed.b_U'. All, biases too, are drawn uniformly within
-    +-1/sqrt(fan-in), as PyTorch does, times `init_scale`: the alpha of Omnigrok (Liu, Michaud & Tegmark 2023, arXiv
-    2210.01117), whose large values delay generalisation. output_scale multiplies the logits.
+    Weights are 'hidden.i.W' (inputs first) and 'unembed.W_U', and with `biases` 'hidden.i.b' and 'unembed.b_U'. All of
+    them, biases too, are drawn uniformly within +-1/sqrt(fan-in), as in PyTorch, times `init_scale`.
+
+    Attributes:
+        d_hidden: width of each of the n_hidden_layers hidden layers.
+        init_scale: alpha of Omnigrok (Liu, Michaud & Tegmark 2023, arXiv 2210.01117); large values delay
+            generalisation.
+        output_scale: a factor on the logits.
     """
 
     reads_features: ClassVar[bool] = True

@@ -16,16 +16,18 @@ from groklab.tasks import TaskShape
 
 @register("network", "embedding_decoder")
 class EmbeddingDecoder(Network):
-    """(i, j) -> decoder(E_i + E_j); which operation it is to learn is not known to it, but that it is a sum.
+    """A decoder of the sum of two embeddings, (i, j) -> decoder(E_i + E_j) (Liu et al. 2022).
 
-    d_embed: dimension d of the table 'embed.W_E' (p, d). combine: the decoder sees the 'sum' E_i + E_j, their 'mean',
-    or, for groups, the 'product' of the two k x k matrices that they are with d = k * k, flattened.
-    The decoder has n_hidden_layers of width d_mlp: 'hidden.i.W', 'hidden.i.b', 'unembed.W_U', 'unembed.b_U'.
-    head: 'vectors' regresses on one fixed random vector a class, the rows of 'targets.Y' (n_classes, d_out), drawn
-    from N(0, 1) times label_scale and never trained; logits are then minus the mean squared distance to each class's
-    vector, and the objective 'nearest_vector' descends the answer's. 'classes' gives logits as they are.
-    Embeddings start uniform in ±embed_scale/2; the decoder, biases too, uniform in ±init_scale/sqrt(fan-in), which is
-    PyTorch's default at 1.
+    Attributes:
+        d_embed: dimension d of the table 'embed.W_E' (p, d).
+        combine: the decoder sees the 'sum' E_i + E_j, their 'mean', or, for groups, the flattened 'product' of the two
+            as k x k matrices, with d = k * k.
+        d_mlp: width of the decoder's n_hidden_layers: 'hidden.i.W', 'hidden.i.b', 'unembed.W_U', 'unembed.b_U'.
+        head: 'vectors' regresses on one fixed random vector per class, the rows of 'targets.Y' (n_classes, d_out),
+            drawn from N(0, 1) times label_scale and never trained; logits are minus the mean squared distances to
+            these vectors, for the objective 'nearest_vector'. 'classes' returns logits directly.
+        embed_scale: embeddings start uniform in ±embed_scale/2.
+        init_scale: the decoder, biases too, starts uniform in ±init_scale/sqrt(fan-in), PyTorch's default at 1.
     """
 
     d_embed: int = 1

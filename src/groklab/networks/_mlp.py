@@ -23,22 +23,24 @@ from groklab.tasks import Orientation, TaskShape, log_order, matrix_power, plant
 class MLP(Network):
     """Dense layers on the tokens at the positions that are not constant.
 
-    d_mlp: width N of each of the n_hidden_layers hidden layers. d_embed: None means one-hot tokens, so that the first
-    layer is f1 = phi(sum_i W_i[token_i]) with one table a position, 'embed.0.W', 'embed.1.W', ... (numbered over the
-    non-constant positions); a number means one shared table 'embed.W_E' (d_vocab, d_embed), whose rows are
-    concatenated over positions and go through 'hidden.0.W'. Then 'hidden.i.W' and 'unembed.W_U'; biases: 'hidden.i.b'
-    and 'unembed.b_U'.
-    init_scheme: 'micro' draws every matrix with standard deviation 0.5 / (2N)^(1/3) (the scaling of Kumar et al. 2023
-    and Gromov 2023 for quadratic networks); 'fan_in' with 1/sqrt(fan-in); 'torch' draws matrices uniformly from
-    +-1/sqrt(fan-in). The fan-in of one-hot tables is the number of tokens times that of positions; a shared embedding
-    has deviation 1/sqrt(d_embed). 'gromov' is not random but the solution of addition (Gromov 2023, arXiv
-    2301.02679; `gromov_waves`), every entry (2/N)^(1/3) cos(…): logits are 1 at the answer and -1/(p-1) elsewhere, plus
-    noise of variance about 5/N; 'gromov_log' that of multiplication of non-zero numbers.
-    init_std, init_scale, output_scale: as in the transformer.
-    features: what the first layer sees of a pair of one-hot tokens x: x itself, or T x with the fixed transform T of
-    random circulant features, drawn from `features_seed` (Mallinar et al. 2024, arXiv 2407.20199, section 4; see
-    `transform`). Which orientation carries the answer depends on the operation: 'toeplitz' for addition, 'hankel' for
-    subtraction, 'toeplitz_log' for multiplication, 'hankel_log' for division.
+    Attributes:
+        d_mlp: width N of each of the n_hidden_layers hidden layers.
+        d_embed: None means one-hot tokens, so that the first layer is phi(sum_i W_i[token_i]) with one table per
+            position, 'embed.0.W', 'embed.1.W', ... (numbered over the non-constant positions); a number means one
+            shared table 'embed.W_E' (d_vocab, d_embed), whose rows are concatenated over positions and go through
+            'hidden.0.W'. Then follow 'hidden.i.W' and 'unembed.W_U'.
+        biases: adds 'hidden.i.b' and 'unembed.b_U'.
+        init_scheme: 'micro' draws every matrix with standard deviation 0.5 / (2N)^(1/3) (the scaling of Kumar et al.
+            2023 and Gromov 2023 for quadratic networks); 'fan_in' with 1/sqrt(fan-in); 'torch' uniformly within
+            +-1/sqrt(fan-in). The fan-in of one-hot tables is the number of tokens times that of positions; a shared
+            embedding has deviation 1/sqrt(d_embed). 'gromov' is the written-down solution of addition (Gromov 2023,
+            arXiv 2301.02679; `gromov_waves`), every entry (2/N)^(1/3) cos(…): logits are 1 at the answer and -1/(p-1)
+            elsewhere, plus noise of variance about 5/N; 'gromov_log' that of multiplication of non-zero numbers.
+        init_std, init_scale, output_scale: as in the transformer.
+        features: what the first layer sees of a pair of one-hot tokens x: x itself, or T x with the fixed transform T
+            of random circulant features, drawn from `features_seed` (Mallinar et al. 2024, arXiv 2407.20199, section
+            4; see `transform`). The orientation that carries the answer is 'toeplitz' for addition, 'hankel' for
+            subtraction, 'toeplitz_log' for multiplication and 'hankel_log' for division.
     """
 
     d_mlp: int = 128

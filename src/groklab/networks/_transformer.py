@@ -31,21 +31,26 @@ from groklab.tasks import TaskShape
 class Transformer(Network):
     """A decoder-only transformer, read at the last position, or at several if the task asks for it.
 
-    d_head: None is d_model // n_heads. d_mlp: None is 4 * d_model, 0 leaves the MLPs out. positional_embedding: added
-    to the tokens' ('learned') or absent. layer_norm: 'pre' (before attention, MLP and unembedding) or 'post' (after
-    each sum). biases: 'mlp' means b_in and b_out only.
-    attention_rate r: the pattern is r * softmax + (1 - r) * 1, with ones wherever attention is allowed (Zhong et al.
-    2023, arXiv 2306.17844, section 4: 1 is an ordinary transformer, 0 adds the values up).
-    init_scheme: standard deviations of the initial weights; D is d_model:
-      nanda2023         1/sqrt(D), W_U 1/sqrt(d_vocab)  (arXiv 2301.05217, the authors' code)
-      furuta2024        1/sqrt(D), W_E 1/sqrt(d_vocab)  (arXiv 2402.16726, the authors' code)
-      transformer_lens  0.8/sqrt(D)
-      fan_in            1/sqrt(number of inputs summed); 1/sqrt(D) for the embeddings
-    init_std: a matrix's name, or the last part of it, and its own standard deviation. init_scale: a factor on all
-    matrices. Biases start at zero, gains at one. output_scale: a factor on the logits.
-    dropout: in training, each entry of what an attention or an MLP adds to the residual stream is dropped with this
-    probability; None leaves dropout out (and is faster than 0). doubled_residual: each block's input is added once
-    more to its output, x <- 2x + attention, as in the released induction models of Nanda et al. 2023.
+    Biases start at zero, gains at one.
+
+    Attributes:
+        d_head: None is d_model // n_heads.
+        d_mlp: None is 4 * d_model, 0 leaves the MLPs out.
+        positional_embedding: added to the tokens' ('learned') or absent.
+        layer_norm: 'pre' (before attention, MLP and unembedding) or 'post' (after each sum).
+        biases: 'mlp' means b_in and b_out only.
+        attention_rate: r, where the pattern is r * softmax + (1 - r) * 1, with ones wherever attention is allowed
+            (Zhong et al. 2023, arXiv 2306.17844, section 4): 1 is an ordinary transformer, 0 sums the values.
+        init_scheme: standard deviations of the initial weights, with D = d_model: 'nanda2023' 1/sqrt(D), W_U
+            1/sqrt(d_vocab) (arXiv 2301.05217, the authors' code); 'furuta2024' 1/sqrt(D), W_E 1/sqrt(d_vocab)
+            (arXiv 2402.16726, the authors' code); 'transformer_lens' 0.8/sqrt(D); 'fan_in' 1/sqrt(number of inputs
+            summed), and 1/sqrt(D) for the embeddings.
+        init_std: standard deviations of single matrices, by their name or its last part.
+        init_scale, output_scale: factors on all initial matrices, and on the logits.
+        dropout: the probability with which, in training, each entry of an attention's or MLP's output is dropped;
+            None leaves dropout out (and is faster than 0).
+        doubled_residual: each block's input is added once more to its output, x <- 2x + attention, as in the released
+            induction models of Nanda et al. 2023.
     """
 
     reads_positions: ClassVar[bool] = True
