@@ -21,11 +21,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from groklab import grokking
 from groklab.errors import DamagedError, InputError
-from groklab.lazy import pl
+from groklab.lazy import np, pl
 from groklab.store import locks, storage
 
 if TYPE_CHECKING:

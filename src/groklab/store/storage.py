@@ -13,11 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors.numpy
-
 from groklab.errors import DamagedError, InputError
-from groklab.lazy import pl
+from groklab.lazy import np, pl
 
 _MARK = b"groklab_sha256:"
 #: What a file holds in the place of its own checksum until `seal` replaces it.
@@ -85,17 +82,21 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
     """Write arrays as safetensors, with `header` and checksums of the arrays and of itself in the file's metadata."""
+    from safetensors.numpy import save
+
     plain = {k: np.array(v, order="C", ndmin=0) for k, v in arrays.items()}
     text = json.dumps({**header, "sha256": digest(plain)})
     metadata = {"groklab": text, "groklab_sha256": hashlib.sha256(text.encode()).hexdigest()}
-    atomic_write(path, safetensors.numpy.save(plain, metadata=metadata))
+    atomic_write(path, save(plain, metadata=metadata))
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `save_arrays` wrote; raises DamagedError if it is truncated or altered."""
+    from safetensors.numpy import load
+
     try:
         content = path.read_bytes()
-        arrays = safetensors.numpy.load(content)
+        arrays = load(content)
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         header = json.loads(metadata["groklab"])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from groklab.errors import InputError
+from groklab.lazy import np
 
-Integers: TypeAlias = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Integers: TypeAlias = "npt.NDArray[np.int64]"
 
 _LARGEST = 2**63 - 1
 _LEVELS = {"+": 1, "-": 1, "*": 2, "/": 2, "negate": 3, "^": 4, "number": 5, "variable": 5}

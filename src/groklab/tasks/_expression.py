@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, NoReturn
 
 from groklab.errors import InputError
+from groklab.lazy import np
 from groklab.tasks._evaluation import Evaluation, Integers, Node, check_bounds, divides, write
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MAX_LENGTH = 200  # characters, spaces not counted
 MAX_NESTING = 50

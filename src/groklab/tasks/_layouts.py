@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from groklab.errors import InputError, check_choice
+from groklab.lazy import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 Layout = Literal["a b =", "a op b", "a op b =", "a b"]
 Sign = Literal["=", "+", "-", "*", "/"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
+from groklab.lazy import np
 
 Recipe = Literal["trainer", "notebook"]
 P, D_OUT, D_MLP = 10, 30, 200
