@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-#: What stands in the place of a hyperparameter in a static description.
+#: What stands in place of a hyperparameter in a static description.
 HYPERPARAMETER = "<hyperparameter>"
 
 

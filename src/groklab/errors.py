@@ -68,7 +68,7 @@ def unknown(field: str, value: object, choices: Iterable[str], help: str = "", k
         field: what was set.
         value: what it was set to.
         choices: the closed set.
-        help: the command that lists the set, as '`groklab presets` lists them', in the place of a long list.
+        help: the command that lists the set, as '`groklab presets` lists them', in place of a long list.
         known: the word before the list.
     """
     names = [str(choice) for choice in choices]

@@ -95,7 +95,7 @@ def duration(seconds: float) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """Return plain JSON values: arrays as lists, None in the place of a number that is not finite.
+    """Return plain JSON values: arrays as lists, None in place of a number that is not finite.
 
     Raises TypeError for what JSON has no value for.
     """

@@ -60,6 +60,8 @@ def doctor(as_json: Json = False) -> None:
     console = console_for(False)
     for key, value in facts.items():
         label = key.replace("_", " ")
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
         if isinstance(value, dict):
             value = ", ".join(f"{k} {v}" for k, v in value.items())
         if isinstance(value, list):

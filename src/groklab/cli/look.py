@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -158,13 +159,18 @@ def show(
         console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}", highlight=False)
     e = opened.experiment.to_dict()
     settings = {
-        "task": f"{e['task']}",
-        **{k: f"{e[k]}" for k in ("network", "optimiser") if e[k]},
-        **({} if e["network"] else {"learner": f"{e['learner']}"}),
+        **{k: _one_line(e[k]) for k in ("task", "network", "optimiser") if e[k]},
+        **({} if e["network"] else {"learner": _one_line(e["learner"])}),
         "checkpoints": f"{len(opened.checkpoints)} kept, the last at step {max(opened.checkpoints, default=0):,}",
     }
     for key, value in settings.items():
         console.print(f"{key:>12}  {value}", style="dim", markup=False)
+
+
+def _one_line(section: Mapping[str, Any]) -> str:
+    """Return a section's kind and settings on one line, without those that are empty."""
+    named = [f"{k}={v}" for k, v in section.items() if k != "kind" and v not in (None, {}, [])]
+    return ", ".join([str(section["kind"]), *named])
 
 
 @app.command(rich_help_panel=LOOK)

@@ -64,7 +64,7 @@ class Ablations(Result):
     """Cross-entropy (nats) and accuracy after each of n interventions.
 
     Attributes:
-        names: those of `INTERVENTIONS` that the network and task have, with each key frequency in the place of k.
+        names: those of `INTERVENTIONS` that the network and task have, with each key frequency in place of k.
         loss, accuracy: (n,) on all pairs.
         train_loss, test_loss: (n,) on either set, NaN without train_rows.
         loss_without_frequency: (p//2,) on all pairs, of the logits without cos(w_k s) and sin(w_k s) of each frequency

@@ -17,7 +17,7 @@ from groklab.errors import DamagedError, InputError
 from groklab.lazy import np, pl
 
 _MARK = b"groklab_sha256:"
-#: What a file holds in the place of its own checksum until `seal` replaces it.
+#: What a file holds in place of its own checksum until `seal` replaces it.
 SEAL = _MARK + b"0" * 64
 
 

@@ -177,13 +177,14 @@ class _Parser:
     def where(self) -> str:
         """The current token and its place, for a sentence."""
         if not self.token:
-            return "the end"
-        return f"{self.token!r} at character {self.tokens[self.index][1]}"
+            return "at the end"
+        return f"at character {self.tokens[self.index][1]}, before {self.token!r}"
 
     def read(self) -> Node:
         tree = self.sum_or_product(1)
         if self.token:
-            self.refuse(f"has {self.where} where an operator or the end belongs")
+            unopened = "closes a parenthesis that was not opened,"
+            self.refuse(f"{unopened if self.token == ')' else 'needs an operator'} {self.where}")
         return tree
 
     def sum_or_product(self, level: int) -> Node:
@@ -205,9 +206,9 @@ class _Parser:
 
     def _check_unsigned_product(self, previous: str) -> None:
         if not (self.token == "(" or self.token in _LETTERS):
-            self.refuse(f"has {self.where} where an operator belongs; write * for a product and ^ for a power")
+            self.refuse(f"needs an operator {self.where}; write * for a product and ^ for a power")
         if previous == "/":
-            self.refuse(f"is ambiguous before {self.where}; write x/(2*y) or (x/2)*y")
+            self.refuse(f"is ambiguous {self.where}; write x/(2*y) or (x/2)*y")
 
     def signed(self) -> Node:
         if self.token != "-":
@@ -220,7 +221,7 @@ class _Parser:
     def _descend(self) -> None:
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            self.refuse(f"is nested too deeply at {self.where}; at most {MAX_NESTING} levels are allowed")
+            self.refuse(f"is nested too deeply {self.where}; at most {MAX_NESTING} levels are allowed")
         self.index += 1
 
     def power(self) -> Node:
@@ -230,7 +231,7 @@ class _Parser:
         self.index += 1
         node = Node("^", (base,), self._exponent())
         if self.token in ("^", "**"):
-            self.refuse(f"has a power of a power without parentheses, {self.where}; write (x^2)^3")
+            self.refuse(f"has a power of a power without parentheses {self.where}; write (x^2)^3")
         return node
 
     def _exponent(self) -> int:
@@ -239,7 +240,7 @@ class _Parser:
         sign = -1 if self.token == "-" else 1
         self.index += sign < 0
         if not self.token.isdigit():
-            self.refuse(f"has {self.where} where an exponent belongs; allowed is an integer, as in x^2 or x^-1")
+            self.refuse(f"needs an exponent {self.where}; allowed is an integer, as in x^2 or x^-1")
         value = sign * self._integer()
         if enclosed:
             self._close()
@@ -247,7 +248,7 @@ class _Parser:
 
     def _close(self) -> None:
         if self.token != ")":
-            self.refuse(f"has {self.where} where a closing parenthesis belongs")
+            self.refuse(f"needs a closing parenthesis {self.where}")
         self.index += 1
 
     def _integer(self) -> int:
@@ -265,7 +266,7 @@ class _Parser:
             self.index += 1
             return Node("variable", value=_LETTERS[token])
         if token != "(":
-            self.refuse(f"has {self.where} where a number, a variable or an opening parenthesis belongs")
+            self.refuse(f"needs a number, a variable or an opening parenthesis {self.where}")
         self._descend()
         inner = self.sum_or_product(1)
         self._close()

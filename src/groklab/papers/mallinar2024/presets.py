@@ -179,7 +179,7 @@ _REGULARISED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str]] = 
         "all test pairs right in three seeds",
     ),
     "agop-penalty": (
-        "The same descent groks with a penalty on the trace of the AGOP in the place of weight decay.",
+        "The same descent groks with a penalty on the trace of the AGOP in place of weight decay.",
         {"objective__agop_penalty": 1e-3},
         {"objective__agop_penalty": 6e-4},
         "all test pairs right",

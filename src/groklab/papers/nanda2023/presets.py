@@ -3,7 +3,7 @@
 ICLR 2023, arXiv 2301.05217. Differences from the paper: `nanda2023` draws weights and split from groklab's portable
 generator and trains in float32 with the exact cross-entropy. `nanda2023/paper-seed0` has the published code's own
 initial weights and split for seed 0, and trains in float64: rounding decides between close rivals among the
-frequencies within the first few hundred steps (in float32 this program ends with 55 in the place of 41), so the one
+frequencies within the first few hundred steps (in float32 this program ends with 55 in place of 41), so the one
 trajectory that does not depend on how a program rounds is that of the mathematics.
 
 The other tasks of the paper (appendix D) are addition of long numbers, repeated subsequences and skip trigrams. On
@@ -137,8 +137,8 @@ define(
 define(
     "nanda2023/dropout",
     "nanda2023",
-    shows="Dropout in the place of weight decay: it groks, too.",
-    costs="40,000 steps, three times as dear as without dropout: about 40 minutes on two cores",
+    shows="Dropout in place of weight decay also groks.",
+    costs="40,000 steps, three times the cost without dropout: about 40 minutes on two cores",
     expect="grokked at dropout 0.2 as at 0.5, 3 seeds each (the paper's figures)",
     source=SOURCE + ", appendix D.1",
     network__dropout=0.2,

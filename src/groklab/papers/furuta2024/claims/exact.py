@@ -223,7 +223,7 @@ CLAIMS = [
         2,
         "The published code's split itself.",
         id="published-split",
-        claim="In the published code operands run over all 102 tokens, so that it trains on more pairs than are told.",
+        claim="In the published code operands run over all 102 tokens, so it trains on more pairs than it reports.",
         source="the published code",
         expected="seed 0 begins with (58, 84), (31, 88), (25, 27), (23, 96), (92, 98); 3,121 and 7,283 pairs where the "
         "paper's r of p² gives 2,822 and 6,587; 995 pairs hold a sign",

@@ -235,7 +235,7 @@ CLAIMS = [
     _claim(
         _multiplication,
         id="multiplication-spectrum",
-        claim="Multiplication keeps all frequencies, and comes to be biased to cosines.",
+        claim="Multiplication keeps all frequencies, and becomes biased towards cosines.",
         source="figures 3 and 10",
         expected="FFS stays 1 in W_E and W_L; FCR of W_E falls (reference: from .932 to .702); cosines lead all 48 "
         "frequencies of either matrix",
