@@ -138,8 +138,12 @@ def embedding_spectrum(weights: Weights, task: Task) -> EmbeddingSpectrum:
     """Fourier spectrum of the embedding: `norm` of each frequency 1..p//2, their `share` of the power, `gini_W_E`."""
     matrix = embedding_matrix(weights, task)
     norms = frequency_norms(matrix)
+    return EmbeddingSpectrum(norms, _shares(norms), gini(component_norms(matrix)))
+
+
+def _shares(norms: np.ndarray) -> np.ndarray:
     power = norms**2
-    return EmbeddingSpectrum(norms, power / max(power.sum(), 1e-300), gini(component_norms(matrix)))
+    return np.asarray(power / max(power.sum(), 1e-300))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +157,7 @@ class EmbeddingFrequencies(Result):
 @measure("embedding_frequencies")
 def embedding_frequencies(weights: Weights, task: Task) -> EmbeddingFrequencies:
     """The `frequencies` that each carry at least 5% of the embedding's power, strongest first, and their `share`."""
-    share = embedding_spectrum(weights, task).share
+    share = _shares(frequency_norms(embedding_matrix(weights, task)))
     order = [int(i) for i in np.argsort(-share) if share[i] >= CARRIES]
     return EmbeddingFrequencies([i + 1 for i in order], [float(share[i]) for i in order])
 
