@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import time
 from collections.abc import Sequence
@@ -114,7 +115,7 @@ class PlainView:
         )
 
 
-class LivePicture:
+class LivePicture(abc.ABC):
     """A picture of work in progress that is redrawn in a terminal."""
 
     #: The least time between two pictures.
@@ -134,9 +135,9 @@ class LivePicture:
     def __exit__(self, *exception: object) -> None:
         self.live.__exit__(None, None, None)
 
+    @abc.abstractmethod
     def picture(self, progress: Any) -> Group:
         """Return the view as a renderable."""
-        raise NotImplementedError
 
     def redraw(self, progress: Any, *, at_once: bool) -> None:
         """Redraw, unless the last picture is too new and this one need not be drawn at once."""

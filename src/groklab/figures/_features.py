@@ -90,7 +90,7 @@ def feature_matrices(frame: pl.DataFrame, *, reordered: bool = False) -> Figure:
     entries are rounded to about four figures.
 
     Args:
-        frame: columns step, row, column, value (`feature_frames.matrix_frame`).
+        frame: columns step, row, column, value (`matrix_frame`).
         reordered: draw beside it the same matrix with each operand's residues in the order 0, g, g², … = 1 of powers of
             the smallest generator.
 
@@ -144,7 +144,7 @@ def block_fourier(frame: pl.DataFrame) -> Figure:
     """Draw the magnitudes |F B F^H| of a block's Fourier transform with a slider, at first at the last step.
 
     Args:
-        frame: columns step, row, column, value (`feature_frames.block_frame`): frequencies 0..q−1.
+        frame: columns step, row, column, value (`block_frame`): frequencies 0..q−1.
     """
     values, steps = _stacked(frame)
     q = values.shape[1]
@@ -171,7 +171,7 @@ def block_power(frame: pl.DataFrame) -> Figure:
     """Draw the power of each frequency in a block's closest circulant with a slider, at first at the last step.
 
     Args:
-        frame: columns step, frequency, power (`feature_frames.power_frame`).
+        frame: columns step, frequency, power (`power_frame`).
     """
     bars = {"": ("", GREEN, "frequency %{x}: %{y:.3g}")}
     return bars_by_step(frame, "power", bars, ("frequency k", "power in the circulant"))
@@ -181,7 +181,7 @@ def feature_eigenvalues(frame: pl.DataFrame) -> Figure:
     """Draw the eigenvalues of a feature matrix in order with a slider, at first at the last step.
 
     Args:
-        frame: columns step, place (1.., descending), value (`feature_frames.eigenvalue_frame`).
+        frame: columns step, place (1.., descending), value (`eigenvalue_frame`).
     """
     values = by_step(frame, "place", "value")
     place, last = values[max(values)]

@@ -51,7 +51,7 @@ def hidden_progress(
 
     Args:
         metrics: columns step, train_loss, test_loss, train_accuracy, test_accuracy.
-        history: columns step, full, off_block and the deviations (`feature_frames.history_frame`).
+        history: columns step, full, off_block and the deviations (`FeatureAnalysis.history`).
         orientation: the deviation that is drawn in colour; the others are faint.
         marked: steps by their names, each a line across all panels.
         loss: what the loss is, with its unit.

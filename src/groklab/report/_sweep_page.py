@@ -185,7 +185,8 @@ def render(
         pages: addresses of the members' own pages, as seen from this one.
     """
     bar = f"{100 * study.threshold:g}%"
-    free = {f["key"] for f in _free(study)}
+    free = _free(study)
+    chosen = {setting["key"] for setting in free}
     modes = _modes(bar, comparison)
     criterion = sweep.experiment(0).evaluation.criterion
     remake, yaml = sweep_command(sweep)
@@ -197,8 +198,8 @@ def render(
         name=study.name,
         study=study,
         modes=modes,
-        free=_free(study),
-        held=", ".join(f"{k} = {label(v)}" for k, v in study.slices[0].at.items() if k not in free),
+        free=free,
+        held=", ".join(f"{k} = {label(v)}" for k, v in study.slices[0].at.items() if k not in chosen),
         slices=[
             {
                 "name": study.slice_name(i),
