@@ -13,9 +13,10 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.analysis import CircuitAnalysis, NotApplicable, Weights, analyse, label_of
-from groklab.analysis._circuits import LABELS, analyse_circuit
+from groklab.analysis import CircuitAnalysis, NotApplicable, Weights, analyse
+from groklab.analysis._circuits import analyse_circuit
 from groklab.figures import RunContext
+from groklab.figures._ablations import LABELS, label_of
 from groklab.figures._registry import FIGURES
 from groklab.report import write_report
 from groklab.report._html import Picture

@@ -10,7 +10,8 @@ import pytest
 
 import groklab as gl
 from groklab import figures
-from groklab.analysis import _features as frames
+from groklab.analysis import _features as analysis
+from groklab.figures import _features as frames
 from groklab.measures import best, compared, is_ambiguous, is_function_of
 from groklab.tasks import ORIENTATIONS, log_order, planted_features
 
@@ -41,7 +42,7 @@ def metrics(n: int = 11) -> pl.DataFrame:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_the_history_finds_the_planted_orientation(orientation: str) -> None:
-    history = frames.history_frame(matrices(orientation))
+    history = analysis.history_frame(matrices(orientation))
     assert best(history.row(-1, named=True)) == orientation
     assert history[orientation].to_list()[0] is None
     assert history[orientation][-1] == pytest.approx(0, abs=1e-12)
@@ -50,9 +51,9 @@ def test_the_history_finds_the_planted_orientation(orientation: str) -> None:
     assert history["off_block"].to_list()[0] is None
     assert history["off_block"][-1] == pytest.approx(1)
     assert not is_ambiguous(history.row(-1, named=True))
-    assert best(frames.history_frame({0: np.eye(2 * P)}).row(-1, named=True)) is None
+    assert best(analysis.history_frame({0: np.eye(2 * P)}).row(-1, named=True)) is None
     # that a and b are the same says nothing of what is done with them
-    alike = frames.history_frame({0: np.tile(np.eye(P), (2, 2))})
+    alike = analysis.history_frame({0: np.tile(np.eye(P), (2, 2))})
     assert is_ambiguous(alike.row(-1, named=True))
 
 
@@ -66,10 +67,10 @@ def test_what_an_orientation_compares_is_what_the_task_asks(expression: str) -> 
 
 
 def test_turning_points_are_the_first_of_their_kind() -> None:
-    assert frames.turning_points(metrics()) == frames.TurningPoints(4, 6, 0.05)
+    assert analysis.turning_points(metrics()) == analysis.TurningPoints(4, 6, 0.05)
     high = metrics().with_columns(test_accuracy=pl.lit(0.5))
-    assert frames.turning_points(high).accuracy_rises_step is None
-    assert frames.turning_points(metrics(0)).loss_moves_step is None
+    assert analysis.turning_points(high).accuracy_rises_step is None
+    assert analysis.turning_points(metrics(0)).loss_moves_step is None
 
 
 def test_a_heat_map_holds_the_matrix_in_both_orders() -> None:
@@ -126,7 +127,7 @@ def test_eigenvalues_stand_in_order() -> None:
 
 
 def test_hidden_progress_has_four_panels_with_marks_through_all() -> None:
-    history = frames.history_frame(matrices("hankel"))
+    history = analysis.history_frame(matrices("hankel"))
     marked = {"test loss moves by 1%": 4, "accuracy": 6, "never": None}
     drawn = figures.hidden_progress(metrics(), history, "hankel", marked)
     names = [t.name for t in drawn.data]
@@ -147,7 +148,7 @@ def test_hidden_progress_has_four_panels_with_marks_through_all() -> None:
     assert {a.text for a in drawn.layout.annotations} == {"test loss moves by 1%: 4", "accuracy: 6"}
     np.testing.assert_allclose(drawn.data[3].y, metrics()["test_loss"], rtol=1e-6)
     assert np.isnan(np.asarray(drawn.data[7].y)[0])
-    none = figures.hidden_progress(metrics(), frames.history_frame({0: np.eye(2 * P)}), None, {}, logarithmic=True)
+    none = figures.hidden_progress(metrics(), analysis.history_frame({0: np.eye(2 * P)}), None, {}, logarithmic=True)
     json.loads(none.to_json())
 
 

@@ -10,14 +10,11 @@ from ._checkpoints import last_complete_step as last_complete_step
 from ._checkpoints import nearest as nearest
 from ._checkpoints import take as take
 from ._circuits import CircuitAnalysis as CircuitAnalysis
-from ._circuits import label_of as label_of
 from ._features import FeatureAnalysis as FeatureAnalysis
 from ._features import analyse_features as analyse_features
-from ._features import block_frame as block_frame
-from ._features import eigenvalue_frame as eigenvalue_frame
 from ._features import has_features as has_features
-from ._features import matrix_frame as matrix_frame
-from ._features import power_frame as power_frame
+from ._features import lower_block as lower_block
+from ._features import power_by_frequency as power_by_frequency
 from ._key_frequencies import STAGES_RULE as STAGES_RULE
 from ._mixtures import MixtureAnalysis as MixtureAnalysis
 from ._model import ModelAnalysis as ModelAnalysis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,6 @@ from groklab.measures import (
     is_kernel_machine,
     logarithmic,
     top_share,
-    transformed,
 )
 from groklab.networks import MLP
 from groklab.store import thin
@@ -415,7 +414,7 @@ class FeatureAnalysis(ModelAnalysis):
     def power_sentence(self) -> str:
         """Return whether few frequencies carry the circulant, or all alike."""
         assert self.orientation is not None
-        power = power_frame({self.end: self.final}, self.orientation)["power"].to_numpy()
+        power = power_by_frequency(self.final, self.orientation)
         total = float(power.sum())
         if total <= 0:
             return "There is no power in any frequency."
@@ -529,53 +528,13 @@ def history_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
     return frame.insert_column(0, pl.Series("step", sorted(matrices), pl.Int64))
 
 
-def matrix_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
-    """Return every entry of every matrix, in the columns step, row, column and value."""
-
-    def entries(matrix: np.ndarray) -> dict[str, np.ndarray]:
-        row, column = np.indices(matrix.shape, np.int32)
-        return {"row": row.ravel(), "column": column.ravel(), "value": matrix.ravel()}
-
-    return _by_step(matrices, entries)
-
-
-def eigenvalue_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
-    """Return the eigenvalues of each matrix, symmetrised, in the columns step, place (1.., descending) and value."""
-
-    def ordered(matrix: np.ndarray) -> dict[str, np.ndarray]:
-        values = np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1].copy()
-        return {"place": np.arange(1, len(values) + 1, dtype=np.int32), "value": values}
-
-    return _by_step(matrices, ordered)
-
-
-def block_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.DataFrame:
-    """Return `matrix_frame` of |F B F^H|, B the bottom-left block, without 0 and in log order where that is meant."""
-    return matrix_frame({step: transformed(_ordered(matrix, orientation)) for step, matrix in matrices.items()})
-
-
-def power_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.DataFrame:
-    """Return the power of the circulant of this orientation closest to each lower block, by frequency.
-
-    Columns: step, frequency (0..q//2), power.
-    """
-    wrapping: Any = orientation.removesuffix("_log")
-
-    def by_frequency(matrix: np.ndarray) -> dict[str, np.ndarray]:
-        power = circulant_power(_ordered(matrix, orientation), wrapping)
-        return {"frequency": np.arange(len(power), dtype=np.int32), "power": power}
-
-    return _by_step(matrices, by_frequency)
-
-
-def _ordered(matrix: np.ndarray, orientation: str) -> np.ndarray:
+def lower_block(matrix: np.ndarray, orientation: str) -> np.ndarray:
+    """Return the bottom-left block, without 0 and in log order where the orientation is of that order."""
     block = blocks(matrix)[2]
     return logarithmic(block) if orientation.endswith("_log") else np.asarray(block)
 
 
-def _by_step(
-    matrices: Mapping[int, np.ndarray], columns: Callable[[np.ndarray], Mapping[str, np.ndarray]]
-) -> pl.DataFrame:
-    """Return the columns of each matrix, one below the other, behind its step."""
-    frames = {step: pl.DataFrame(columns(matrix)) for step, matrix in sorted(matrices.items())}
-    return pl.concat(frame.insert_column(0, pl.lit(s, pl.Int64).alias("step")) for s, frame in frames.items())
+def power_by_frequency(matrix: np.ndarray, orientation: str) -> np.ndarray:
+    """Return the power (q//2 + 1,) of the circulant of this orientation closest to the bottom-left block."""
+    wrapping: Any = orientation.removesuffix("_log")
+    return np.asarray(circulant_power(lower_block(matrix, orientation), wrapping))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import floor, log10
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from groklab.analysis import block_frame, eigenvalue_frame, matrix_frame, power_frame
+from groklab.analysis import lower_block, power_by_frequency
 from groklab.figures._context import RunContext
 from groklab.figures._heatmaps import BAR, SCALE, heatmap, square_axes
 from groklab.figures._panels import bars_by_step, by_step, domain, note, slider_frames
@@ -26,6 +27,7 @@ from groklab.figures._theme import (
     styled,
     trace,
 )
+from groklab.measures import transformed
 from groklab.store import thin_evenly
 from groklab.tasks import log_order
 
@@ -235,3 +237,49 @@ def _cross(suffix: str, p: int) -> list[dict[str, Any]]:
         {**line, "xref": x, "yref": f"{y} domain", "x0": at, "x1": at, "y0": 0, "y1": 1},
         {**line, "xref": f"{x} domain", "yref": y, "x0": 0, "x1": 1, "y0": at, "y1": at},
     ]
+
+
+def matrix_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
+    """Return every entry of every matrix, in the columns step, row, column and value."""
+
+    def entries(matrix: np.ndarray) -> dict[str, np.ndarray]:
+        row, column = np.indices(matrix.shape, np.int32)
+        return {"row": row.ravel(), "column": column.ravel(), "value": matrix.ravel()}
+
+    return _by_step(matrices, entries)
+
+
+def eigenvalue_frame(matrices: Mapping[int, np.ndarray]) -> pl.DataFrame:
+    """Return the eigenvalues of each matrix, symmetrised, in the columns step, place (1.., descending) and value."""
+
+    def ordered(matrix: np.ndarray) -> dict[str, np.ndarray]:
+        values = np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1].copy()
+        return {"place": np.arange(1, len(values) + 1, dtype=np.int32), "value": values}
+
+    return _by_step(matrices, ordered)
+
+
+def block_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.DataFrame:
+    """Return `matrix_frame` of |F B F^H|, B the bottom-left block, without 0 and in log order where that is meant."""
+    return matrix_frame({step: transformed(lower_block(matrix, orientation)) for step, matrix in matrices.items()})
+
+
+def power_frame(matrices: Mapping[int, np.ndarray], orientation: str) -> pl.DataFrame:
+    """Return the power of the circulant of this orientation closest to each lower block, by frequency.
+
+    Columns: step, frequency (0..q//2), power.
+    """
+
+    def by_frequency(matrix: np.ndarray) -> dict[str, np.ndarray]:
+        power = power_by_frequency(matrix, orientation)
+        return {"frequency": np.arange(len(power), dtype=np.int32), "power": power}
+
+    return _by_step(matrices, by_frequency)
+
+
+def _by_step(
+    matrices: Mapping[int, np.ndarray], columns: Callable[[np.ndarray], Mapping[str, np.ndarray]]
+) -> pl.DataFrame:
+    """Return the columns of each matrix, one below the other, behind its step."""
+    frames = {step: pl.DataFrame(columns(matrix)) for step, matrix in sorted(matrices.items())}
+    return pl.concat(frame.insert_column(0, pl.lit(s, pl.Int64).alias("step")) for s, frame in frames.items())
