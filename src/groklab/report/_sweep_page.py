@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from groklab import grokking
-from groklab.errors import InputError, shorten, unknown
+from groklab.errors import InputError
 from groklab.figures import COLOURS as PHASE_COLOURS
 from groklab.figures import DARK, GREEN, GREY, OLIVE, ON, PINK, TEST, TIED, TRAIN, spark_lines
 from groklab.grokking import GAP, LETTERS, PHASES, RULE, THRESHOLD
@@ -23,11 +22,19 @@ from groklab.report import _html as html
 from groklab.report._run_page import OneMember, run_page
 from groklab.report._story import CRITERIA
 from groklab.report._sweep_published import Comparison, as_json, compare
-from groklab.report._sweep_words import opening, page_command, provenance, sweep_command, tiles
+from groklab.report._sweep_words import (
+    argument,
+    members_at,
+    members_option,
+    opening,
+    page_command,
+    provenance,
+    sweep_command,
+    tiles,
+)
 from groklab.store import storage
 from groklab.sweeps import (
     VERDICTS,
-    Axes,
     Cell,
     Member,
     Study,
@@ -39,7 +46,6 @@ from groklab.sweeps import (
     phase_counts,
     phase_sentence,
     phase_summary,
-    place_of,
     study,
     value_names,
     verdict_counts,
@@ -166,7 +172,7 @@ def make_page(
     options |= {"--published": published if isinstance(published, str) else None, "--out": out}
     remake = page_command(sweep, command, options)
     pages = pages_there(sweep, path)
-    remake += _members_option(result, pages) if command == "report" else ""
+    remake += members_option(result, pages) if command == "report" else ""
     storage.atomic_write(path, render(sweep, result, pages, remake, comparison, colouring).encode())
     return SweepPage(path, result, comparison, own)
 
@@ -429,49 +435,6 @@ def _embedded(data: dict[str, Any]) -> str:
 
 
 # -- the members' own pages ---------------------------------------------------------------------------------------
-
-
-def argument(axes: Axes, values: Mapping[str, Any]) -> str:
-    """Return how `--members` names the cell with these settings."""
-    return ",".join(_plain(values[key]) for key in (axes.y, axes.x) if key is not None)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(_plain, value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _members_option(study: Study, pages: dict[int, str]) -> str:
-    """Return the options that ask for the members' pages that exist."""
-    cells = [cell for part in study.slices for cell in part.cells]
-    if pages and all(m.number in pages for cell in cells for m in cell.members if m.has_page):
-        return " --members all"
-    there = [argument(study.axes, study.axes.values(c, {})) for c in cells if any(m.number in pages for m in c.members)]
-    return "".join(f" --members {shlex.quote(text)}" for text in dict.fromkeys(there))
-
-
-def members_at(study: Study, text: str) -> list[int]:
-    """Return the members that ROW,COLUMN names, in all slices; raises InputError where it names none."""
-    axes = study.axes
-    if axes.y is None:
-        values = [(axes.x, axes.x_values)]
-        cuts: list[tuple[str, ...]] = [(text,)]
-    else:
-        if "," not in text.lstrip(","):
-            raise InputError("--members", shorten(text), "needs 'all', or ROW,COLUMN such as add,0.3")
-        parts = text.split(",")
-        # the values of a mixture hold commas themselves
-        cuts = [(",".join(parts[:i]), ",".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
-        values = [(axes.y, axes.y_values), (axes.x, axes.x_values)]
-    places = [[place_of(given.strip(), v) for given, (_, v) in zip(cut, values, strict=True)] for cut in cuts]
-    place = next((p for p in places if None not in p), None)
-    if place is None:
-        i = places[0].index(None)
-        key, known = values[i]
-        raise unknown(f"--members {shorten(text)}", cuts[0][i], [str(v) for v in known], known=f"values of {key}")
-    cells = [c for part in study.slices for c in part.cells if [c.row, c.column] == [0, *place][-2:]]
-    return [m.number for cell in cells for m in cell.members]
 
 
 def write_members(

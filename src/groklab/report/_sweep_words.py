@@ -1,18 +1,19 @@
-"""What the page of a sweep says of the sweep in general, and the commands that make both again."""
+"""What the page of a sweep says of the sweep in general, and how commands name it, its cells and its members."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import groklab
 from groklab import device
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError, InputError, shorten, unknown
 from groklab.report._settings import plain, remake
 from groklab.store import Run
-from groklab.sweeps import Study, Sweep, swept
+from groklab.sweeps import Axes, Study, Sweep, place_of, swept
 from groklab.text import duration, listed
 
 
@@ -119,3 +120,46 @@ def page_command(sweep: Sweep, command: str = "report", options: Mapping[str, An
         for one in value if isinstance(value, list) else [value]:
             words += [] if one is None else [option, str(one)]
     return shlex.join(words)
+
+
+def argument(axes: Axes, values: Mapping[str, Any]) -> str:
+    """Return how `--members` names the cell with these settings."""
+    return ",".join(_plain(values[key]) for key in (axes.y, axes.x) if key is not None)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_plain, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def members_option(study: Study, pages: dict[int, str]) -> str:
+    """Return the options that ask for the members' pages that exist."""
+    cells = [cell for part in study.slices for cell in part.cells]
+    if pages and all(m.number in pages for cell in cells for m in cell.members if m.has_page):
+        return " --members all"
+    there = [argument(study.axes, study.axes.values(c, {})) for c in cells if any(m.number in pages for m in c.members)]
+    return "".join(f" --members {shlex.quote(text)}" for text in dict.fromkeys(there))
+
+
+def members_at(study: Study, text: str) -> list[int]:
+    """Return the members that ROW,COLUMN names, in all slices; raises InputError where it names none."""
+    axes = study.axes
+    if axes.y is None:
+        values = [(axes.x, axes.x_values)]
+        cuts: list[tuple[str, ...]] = [(text,)]
+    else:
+        if "," not in text.lstrip(","):
+            raise InputError("--members", shorten(text), "needs 'all', or ROW,COLUMN such as add,0.3")
+        parts = text.split(",")
+        # the values of a mixture hold commas themselves
+        cuts = [(",".join(parts[:i]), ",".join(parts[i:])) for i in range(len(parts) - 1, 0, -1)]
+        values = [(axes.y, axes.y_values), (axes.x, axes.x_values)]
+    places = [[place_of(given.strip(), v) for given, (_, v) in zip(cut, values, strict=True)] for cut in cuts]
+    place = next((p for p in places if None not in p), None)
+    if place is None:
+        i = places[0].index(None)
+        key, known = values[i]
+        raise unknown(f"--members {shorten(text)}", cuts[0][i], [str(v) for v in known], known=f"values of {key}")
+    cells = [c for part in study.slices for c in part.cells if [c.row, c.column] == [0, *place][-2:]]
+    return [m.number for cell in cells for m in cell.members]
