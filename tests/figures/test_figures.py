@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from groklab import figures, grokking
+from groklab.analysis import carrying_frequencies, strong_frequencies
 from groklab.errors import InputError
 from groklab.figures import _embedding as embedding
 from groklab.figures import _survival as survival
@@ -79,10 +80,18 @@ def test_values_without_a_logarithm_do_no_harm(bad: float) -> None:
     json.loads(figures.norms(frame).to_json())
 
 
+def test_no_frequency_carries_the_embedding_where_none_or_too_many_do() -> None:
+    assert carrying_frequencies({1: 0.06, 2: 0.9, 3: 0.04}) == [2, 1]
+    assert carrying_frequencies({k: 0.04 for k in range(1, 26)}) == []
+    assert carrying_frequencies({k: 0.1 for k in range(1, 11)}) == list(range(1, 11))
+    assert carrying_frequencies({k: 0.09 for k in range(1, 12)}) == []
+    assert strong_frequencies({k: 0.25 for k in range(1, 5)}) == []
+
+
 def test_the_spectrum_of_one_circle_is_one_bar() -> None:
     frame = embedding.spectrum_frame({0: np.random.default_rng(1).normal(size=(23, 8)), 100: circle(23, 5)})
     assert frame.columns == ["step", "frequency", "norm", "share"]
-    assert embedding.strong_frequencies(frame) == [5]
+    assert strong_frequencies(embedding.last_shares(frame)) == [5]
     drawn = figures.embedding_spectrum(frame)
     assert int(np.argmax(drawn.data[0].y)) + 1 == 5
     assert [f.name for f in drawn.frames] == ["0", "100"]

@@ -16,6 +16,8 @@ from ._features import has_features as has_features
 from ._features import lower_block as lower_block
 from ._features import power_by_frequency as power_by_frequency
 from ._key_frequencies import STAGES_RULE as STAGES_RULE
+from ._key_frequencies import carrying_frequencies as carrying_frequencies
+from ._key_frequencies import strong_frequencies as strong_frequencies
 from ._mixtures import MixtureAnalysis as MixtureAnalysis
 from ._model import ModelAnalysis as ModelAnalysis
 from ._model import NotApplicable as NotApplicable

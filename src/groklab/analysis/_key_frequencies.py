@@ -13,6 +13,7 @@ import polars as pl
 from groklab.analysis._checkpoints import Weights, readable
 from groklab.analysis._model import NotApplicable, Options
 from groklab.measures import (
+    CARRIES,
     FEWEST,
     RULE,
     Grid,
@@ -30,6 +31,8 @@ from groklab.text import jsonable, listed, loss_of
 
 #: Frequencies that are named one by one.
 MANY = 8
+#: Frequencies that may carry the embedding for any to stand out.
+MOST_CARRYING = 10
 #: The least modulus with more than one frequency that has a sine.
 LEAST_P = 5
 #: Numbers in the logits or neurons of one model, and in the logits of all its checkpoints, that a page waits for.
@@ -160,6 +163,28 @@ def analyse_operation(
 def few_stand_out(key_frequencies: Sequence[int], p: int) -> bool:
     """Return whether few frequencies stand out, at most half of all; of an unstructured model the rule names most."""
     return 2 * len(key_frequencies) <= p // 2
+
+
+def carrying_frequencies(shares: Mapping[int, float]) -> list[int]:
+    """Return the frequencies that each carry at least 5% of the embedding's power, strongest first.
+
+    Empty where none stands out: none carries so much, or more than `MOST_CARRYING` do.
+
+    Args:
+        shares: of the power, by frequency.
+    """
+    carrying = [k for k in sorted(shares, key=lambda k: -shares[k]) if shares[k] >= CARRIES]
+    return carrying if len(carrying) <= MOST_CARRYING else []
+
+
+def strong_frequencies(shares: Mapping[int, float]) -> list[int]:
+    """Return the frequencies that carry the embedding and have twice an equal share, strongest first.
+
+    Args:
+        shares: of the power, by frequency: all of them.
+    """
+    bar = max(CARRIES, 2 / max(len(shares), 1))
+    return [k for k in sorted(shares, key=lambda k: -shares[k]) if shares[k] >= bar]
 
 
 def too_large(task: Task) -> NotApplicable:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
 #: Columns of a window from which time, disk use and tags are listed, too.
 WIDE = 110
-#: Beyond this many, no single frequency stands out.
-MOST_FREQUENCIES = 10
 #: What an imported file's losses bound: the latest possible steps.
 _BOUNDS = {"memorised": "memorised_step", "grokked": "grokked_step"}
 runs_app = typer.Typer(invoke_without_command=True, **HELP)
@@ -336,6 +334,7 @@ def print_result(run: Run, console: Console) -> None:
 
 def _print_frequencies(run: Run, console: Console) -> None:
     """Print which Fourier frequencies carry the embedding at the end, where the task and network have any."""
+    from groklab.analysis import carrying_frequencies
     from groklab.errors import InputError
     from groklab.measures import MEASURES
     from groklab.training import build_task
@@ -344,11 +343,10 @@ def _print_frequencies(run: Run, console: Console) -> None:
         result = MEASURES["embedding_frequencies"](run.weights(), build_task(run.experiment))
     except InputError:
         return  # without a modulus or an embedding
-    pairs = list(zip(result["frequencies"], result["share"], strict=True))
-    strong = ", ".join(f"{k} ({share:.0%})" for k, share in pairs)
-    if not pairs or len(pairs) > MOST_FREQUENCIES:
-        strong = "none stands out, its power is spread over many"
-    console.print(f"frequencies that carry the embedding: {strong}")
+    shares = dict(zip(result["frequencies"], result["share"], strict=True))
+    named = [f"{k} ({shares[k]:.0%})" for k in carrying_frequencies(shares)]
+    which = ", ".join(named) or "none stands out, its power is spread over many"
+    console.print(f"frequencies that carry the embedding: {which}")
 
 
 def _matches(s: dict[str, Any], name: str | None, status: str | None, tag: str | None, grokked: bool) -> bool:

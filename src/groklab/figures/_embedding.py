@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis import carrying_frequencies, strong_frequencies
 from groklab.errors import InputError
 from groklab.figures._context import RunContext
 from groklab.figures._panels import bars_by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, figure
 from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, axis_suffix, slider, styled, trace
-from groklab.measures import CARRIES, component_norms, fourier_basis, frequency_norms, gini
+from groklab.measures import component_norms, fourier_basis, frequency_norms, gini
 from groklab.text import listed, percent
 
-#: Frequencies that a sentence names; where more carry the embedding, none is.
-MANY = 10
 #: Points of a panel that have their residue in print; the others name it when pointed at.
 LABELS = 12
 #: Where a label is, by eighths of a turn.
@@ -67,20 +66,19 @@ def planes(run: RunContext) -> Drawing | None:
 def _spectrum_sentence(spectrum: pl.DataFrame, ginis: Sequence[float]) -> str:
     """Return what stands out; ginis: Gini coefficients of the first and the last checkpoint, or of the only one."""
     end = int(spectrum["step"].max())  # type: ignore[arg-type]
-    last = spectrum.filter(pl.col("step") == end).sort("share", descending=True)
-    shares = dict(last.select("frequency", "share").iter_rows())
+    shares = last_shares(spectrum)
     change = "went from {:.2f} to {:.2f}" if len(ginis) > 1 else "is {:.2f}"
     concentration = f"the Gini coefficient of the components {change.format(*ginis)}"
-    carrying = [k for k, share in shares.items() if share >= CARRIES]
+    carrying = carrying_frequencies(shares)
     even = f"{1 / len(shares):.0%}"
-    if not 0 < len(carrying) <= MANY:
+    if not carrying:
         low, high = percent(min(shares.values()), 0), percent(max(shares.values()), 0)
         return (
             f"At step {end:,} no frequency stands out: the {len(shares)} of them carry {low} to {high} of the "
             f"embedding's power each, where equal shares would be {even}; {concentration}."
         )
     parts = listed([f"{k} ({shares[k]:.0%})" for k in carrying])
-    strong = [k for k in carrying if k in strong_frequencies(spectrum)]
+    strong = [k for k in strong_frequencies(shares) if k in carrying]
     doubled = ""
     if strong != carrying:
         verb = f"of these {listed(strong)} stand{'s' if len(strong) == 1 else ''} out"
@@ -121,11 +119,10 @@ def spectrum_frame(embeddings: Mapping[int, np.ndarray]) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def strong_frequencies(spectrum: pl.DataFrame) -> list[int]:
-    """Return the frequencies that carry the last step of a `spectrum_frame` and have twice an even share."""
+def last_shares(spectrum: pl.DataFrame) -> dict[int, float]:
+    """Return each frequency's share of the power at the last step of a `spectrum_frame`."""
     last = spectrum.filter(pl.col("step") == pl.col("step").max())
-    bar = max(CARRIES, 2 / max(len(last), 1))
-    return last.filter(pl.col("share") >= bar).sort("share", descending=True)["frequency"].to_list()
+    return dict(last.select("frequency", "share").iter_rows())
 
 
 def plane_frame(
@@ -205,7 +202,7 @@ def embedding_spectrum(frame: pl.DataFrame) -> Figure:
     """
     shares = "share" in frame.columns
     column, title = ("share", "share of the embedding's power") if shares else ("norm", "norm of the frequency")
-    strong = strong_frequencies(frame) if shares else []
+    strong = strong_frequencies(last_shares(frame)) if shares else []
     frequencies = frame["frequency"].unique().sort().to_list()
     colour = [GREEN if k in strong else SOFT for k in frequencies]
     bars = ("", colour, "frequency %{x}: %{y" + (":.1%}" if shares else ":.3g}"))
