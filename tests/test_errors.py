@@ -30,6 +30,22 @@ def test_a_long_list_gives_way_to_the_command_that_lists_it() -> None:
     errors.check_choice("field", "a", ["a"])
 
 
+def test_a_run_is_nearest_by_its_name_without_the_identity(corpus: Corpus, home: Path) -> None:
+    name = corpus.copy("mlp").name
+    stem = name.rpartition("-")[0]
+    shutil.move(home / name, home / f"{stem}-0123abcd")
+    with pytest.raises(InputError, match=f"did you mean {stem}\\?"):
+        gl.Collection().find(f"{stem}k")
+
+
+@pytest.mark.parametrize(("n", "there"), [(1, "only member 0"), (3, "members 0 to 2")])
+def test_a_missing_member_is_refused_with_those_that_exist(n: int, there: str) -> None:
+    errors.check_member(n - 1, n, "the run")
+    for member in (-1, n):
+        with pytest.raises(InputError, match=f"member = {member}: the run has {there}"):
+            errors.check_member(member, n, "the run")
+
+
 def micro(**settings: Any) -> Callable[[Corpus, Path], Any]:
     return lambda corpus, path: gl.preset("micro", {k.replace("__", "."): v for k, v in settings.items()})
 

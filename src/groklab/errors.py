@@ -52,6 +52,12 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
+def with_stems(names: Iterable[str]) -> list[str]:
+    """Return names of runs or sweeps, and the part before the identity in each: either finds one."""
+    full = list(names)
+    return full + [name.rpartition("-")[0] for name in full]
+
+
 def did_you_mean(name: str, choices: Iterable[str], prefix: str = "") -> str:
     """Return ' (did you mean …?)' with the nearest name after `prefix`, or nothing where none is like it."""
     close = nearest(name, choices)
@@ -76,6 +82,13 @@ def unknown(field: str, value: object, choices: Iterable[str], help: str = "", k
     text = value if not isinstance(value, str) else shorten(value)
     sentence = "; ".join(part for part in (f"unknown{did_you_mean(str(value), names)}", ending, help) if part)
     return InputError(field, text, sentence)
+
+
+def check_member(member: int, n_members: int, owner: str) -> None:
+    """Raise InputError for a member that a run or sweep, `owner` in the sentence, does not have."""
+    if not 0 <= member < n_members:
+        there = "only member 0" if n_members == 1 else f"members 0 to {n_members - 1}"
+        raise InputError("member", member, f"{owner} has {there}")
 
 
 def check_choice(field: str, value: object, choices: Iterable[str], help: str = "", known: str = "allowed") -> None:

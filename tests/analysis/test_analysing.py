@@ -102,7 +102,7 @@ def test_an_explanation_is_about_this_model(run: gl.Run) -> None:
     ]
     untrained = gl.train(gl.preset("micro", {**SMALL, "budget.steps": 10}))
     assert "it does not compute by that sum" in gl.explain(untrained).verdict()
-    with pytest.raises(gl.InputError, match="members 0 to 0"):
+    with pytest.raises(gl.InputError, match="only member 0"):
         gl.explain(run, member=1)
 
 

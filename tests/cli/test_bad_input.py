@@ -413,12 +413,12 @@ def test_a_new_interpreter_says_no_likewise(home: Path) -> None:
         (["measure", "RUN", "--frequencies", "a,b"], "integers with commas"),
         (["measure", "RUN", "--frequencies", "99"], "integers from 1 to 11"),
         (["measure", "RUN", "--measure", "attention"], "attention belongs to transformers"),
-        (["measure", "RUN", "--measure", "neurons", "--member", "1"], "members 0 to 0"),
+        (["measure", "RUN", "--measure", "neurons", "--member", "1"], "only member 0"),
         (["measure", "RUN", "--member", "0"], "needs --measure"),
         (["measure", "RUN", "--rule", "embedding", "--frequencies", "1"], "cannot go with --frequencies"),
         (["measure", "RUN", "--rule", "embedding", "--measure", "neurons"], "cannot go with --measure"),
         (["measure", "nowhere"], "no run is called"),
-        (["explain", "RUN", "--member", "-1"], "members 0 to 0"),
+        (["explain", "RUN", "--member", "-1"], "only member 0"),
     ],
 )
 def test_what_cannot_be_measured(

@@ -16,7 +16,7 @@ from groklab.analysis._mixtures import analyse_mixture
 from groklab.analysis._model import PAGE, ModelAnalysis, NotApplicable, Options, Section
 from groklab.analysis._representations import analyse_representation
 from groklab.device import threads
-from groklab.errors import InputError
+from groklab.errors import InputError, check_member
 from groklab.experiment import Experiment
 from groklab.grokking import LearningPhase, phase_of
 from groklab.measures import is_kernel_machine
@@ -112,8 +112,7 @@ def explain(run: Run, member: int = 0, progress: Progress = no_progress) -> Anal
 
 
 def _analysis(run: Run, member: int, most: int | None, options: Options) -> Analysis:
-    if not 0 <= member < run.n_members:
-        raise InputError("member", member, f"{run.name} has members 0 to {run.n_members - 1}")
+    check_member(member, run.n_members, run.name)
     experiment = run.experiments[member]
     task, metrics = build_task(experiment), run.metrics.filter(pl.col("member") == member).sort("step")
     checkpoints = Checkpoints(run, member, most)

@@ -14,7 +14,7 @@ import polars as pl
 from groklab.analysis._checkpoints import Weights
 from groklab.analysis._model import ModelAnalysis, Section, sizes_of
 from groklab.device import threads
-from groklab.errors import InputError
+from groklab.errors import InputError, check_member
 from groklab.experiment import Experiment
 from groklab.learners import EffectiveTheory
 from groklab.measures import MEASURES, normalised, rqi, symbol_embedding
@@ -211,8 +211,7 @@ def beside_run(run: Run, member: int = 0, normalisation: Normalisation = "one") 
     Raises:
         InputError: where step 0 was not kept, or the weights hold no embedding.
     """
-    if not 0 <= member < run.n_members:
-        raise InputError("--member", member, f"{run.name} has members 0 to {run.n_members - 1}")
+    check_member(member, run.n_members, run.name)
     experiment = run.experiments[member]
     task = build_task(experiment)
     try:

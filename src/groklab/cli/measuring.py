@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table
-from groklab.errors import InputError
+from groklab.errors import InputError, check_member
 from groklab.text import jsonable
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def measure(
         raise InputError("--step", step, "needs --measure: without it all checkpoints are measured")
     member = member or 0
     if name is not None:
-        if not 0 <= member < trained.n_members:
-            raise InputError("--member", member, f"{trained.name} has members 0 to {trained.n_members - 1}")
+        check_member(member, trained.n_members, trained.name)
         steps = None if step is None else [step]
         if as_json:
             frame = take(trained, name, member, keys, steps)

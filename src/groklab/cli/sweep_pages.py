@@ -10,7 +10,7 @@ import typer
 
 from groklab.cli.app import LOOK, Json, app, console_for, emit
 from groklab.device import home, readable_bytes
-from groklab.errors import InputError, did_you_mean, shorten
+from groklab.errors import InputError, did_you_mean, shorten, with_stems
 from groklab.grokking import GAP, THRESHOLD
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def find_sweep(name: str) -> Sweep:
     if len(matches) > 1:
         raise InputError(f"{len(matches)} sweeps begin with {shorten(name)!r}: {', '.join(matches)}")
     if not matches:
-        hint, there = did_you_mean(name, known), ", ".join(known) or "none"
+        hint, there = did_you_mean(name, with_stems(known)), ", ".join(known) or "none"
         raise InputError(f"no sweep is called {shorten(name)!r}{hint}; there are {there} in {folder}")
     return Sweep(folder / matches[0])
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
-from groklab.errors import InputError, check_choice
+from groklab.errors import InputError, check_choice, check_member
 from groklab.grokking._definition import first_step
 from groklab.lazy import np
 
@@ -164,8 +164,7 @@ def phase_of(
     Raises:
         InputError: as `learning_phase`, and for a member that the run does not have.
     """
-    if not 0 <= member < len(run.experiments):
-        raise InputError("member", member, f"the run has members 0 to {len(run.experiments) - 1}")
+    check_member(member, len(run.experiments), "the run")
     curves = run.curves(member)
     accuracies: list[Any] = [curves.get("train_accuracy"), curves.get("test_accuracy")]
     if "train_loss" in curves:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from groklab import grokking
-from groklab.errors import InputError
+from groklab.errors import check_member
 from groklab.figures import COLOURS as PHASE_COLOURS
 from groklab.figures import DARK, GREEN, GREY, OLIVE, ON, PINK, TEST, TIED, TRAIN, spark_lines
 from groklab.grokking import GAP, LETTERS, PHASES, RULE, THRESHOLD
@@ -452,8 +452,7 @@ def write_members(
         m.number: (i, cell, m) for i, part in enumerate(study.slices) for cell in part.cells for m in cell.members
     }
     for number in members:
-        if number not in places:
-            raise InputError("members", number, f"{sweep.name} has members 0 to {sweep.n_members - 1}")
+        check_member(number, sweep.n_members, sweep.name)
     begun = [n for n in dict.fromkeys(members) if places[n][2].has_page]
     written = []
     for done, number in enumerate(begun):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab import device
-from groklab.errors import InputError, did_you_mean, shorten
+from groklab.errors import InputError, did_you_mean, shorten, with_stems
 from groklab.store import locks, storage
 from groklab.store._run import Run
 
@@ -48,8 +48,7 @@ class Collection:
             raise InputError(f"{given!r} could be {', '.join(p.name for p in starts[:5])}; write more of the name")
         if given and ((self.folder / given).is_dir() or Path(given).is_dir()):
             raise InputError(f"{given!r} is not a run: the folder holds no experiment.json")
-        names = [path.name for path in self.paths()]
-        hint = did_you_mean(given, names)
+        hint = did_you_mean(given, with_stems(path.name for path in self.paths()))
         raise InputError(f"no run is called {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
 
     def paths(self) -> list[Path]:

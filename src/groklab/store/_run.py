@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import grokking
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError, InputError, check_member
 from groklab.lazy import np, pl
 from groklab.store import locks, storage
 
@@ -231,8 +231,8 @@ class Run:
             near = f" (the nearest is {min(kept, key=lambda s: abs(s - step))})" if kept else ""
             known = ", ".join(map(str, kept)) or "none"
             raise InputError(f"{self.name} keeps no checkpoint of step {step}{near}; kept: {known}")
-        if member is not None and not 0 <= member < self.n_members:
-            raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
+        if member is not None:
+            check_member(member, self.n_members, self.name)
         for candidate in [step] if step is not None else reversed(kept):
             path = self.path / "checkpoints" / f"step_{candidate:09d}.safetensors"
             try:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError, InputError, check_member
 from groklab.experiment import Experiment, Start, read
 from groklab.grokking import PHASES, learning_phase
 from groklab.store import Run, Status, locks, storage, thin
@@ -148,18 +148,14 @@ class Sweep:
 
     def experiment(self, member: int) -> Experiment:
         """Return a member's experiment; raises InputError for one that does not exist."""
-        self._check(member)
+        check_member(member, self.n_members, self.name)
         return self._experiments([member])[0]
 
     def run(self, member: int) -> tuple[Run, int]:
         """Return the run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
-        self._check(member)
+        check_member(member, self.n_members, self.name)
         its_pack = self.packs[self.members[member]["pack"]]
         return Run(its_pack.path), its_pack.members.index(member)
-
-    def _check(self, member: int) -> None:
-        if not 0 <= member < self.n_members:
-            raise InputError("member", member, f"{self.name} has members 0 to {self.n_members - 1}")
 
     def experiments_of(self, pack: int) -> list[Experiment]:
         """Return the experiments of a pack's members, in the pack's order."""
@@ -218,7 +214,7 @@ class Sweep:
             curves = curves_of(self._records.curves)
         if member is None:
             return curves
-        self._check(member)
+        check_member(member, self.n_members, self.name)
         return curves.filter(pl.col("member") == member)
 
     @property
