@@ -11,8 +11,8 @@ import groklab
 SOURCE = Path(groklab.__file__).parent
 #: Lowest first; a package imports from lower layers and from itself alone.
 LAYERS = [
-    {"errors", "lazy"},
-    {"components", "device", "grokking", "registry", "text"},
+    {"errors", "lazy", "text"},
+    {"components", "device", "grokking", "registry"},
     {"tasks"},
     {"theory"},
     {"networks", "objectives", "optimisers"},

@@ -1,11 +1,95 @@
-"""Numbers, lists and settings as text, in the terminal, in sentences and on pages, and as plain JSON values."""
+"""Numbers, lists and settings as text and as plain JSON values, what texts mean, and files as bytes."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import re
+import stat
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+#: Bytes that a file of each kind may hold: what people write, tables of data, weights, and what runs keep.
+LARGEST = {"settings": 10**6, "plug-in": 10**7, "images": 10**8, "table": 10**9, "record": 10**9, "weights": 2**32}
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+#: YAML's words that are not text.
+_WORDS = {
+    word: value
+    for name, value in (("true", True), ("false", False), ("null", None))
+    for word in (name, name.title(), name.upper())
+}
+_WORDS["~"] = None
+
+
+# -- what texts mean ----------------------------------------------------------------------------------------------
+
+
+def number_in(text: str) -> int | float | None:
+    """Return the number that a text is, None for another text.
+
+    Integers are decimal (010 is 10); 1e3, .5, 5. and +3 are numbers, as are YAML's .inf and .nan. There are no octal,
+    hexadecimal or sexagesimal numbers (0x10, 1:30) and no underscores (1_000).
+    """
+    text = text.strip()
+    if len(text) > 300:  # beyond any float
+        return None
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text.lower().replace(".i", "i").replace(".n", "n")) if _DECIMAL.fullmatch(text) else None
+
+
+def integer_in(text: str) -> int | None:
+    """Return the integer that a text is, as 1000 for 1e3; None for another text."""
+    value = number_in(text)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value
+
+
+def scalar(text: str) -> Any:
+    """Return what an unquoted text means, as in YAML 1.2: true, false, null, a number, or text.
+
+    A number that is not written as Python prints it, such as 010 or 1e-3, stays text here: it is a number where a
+    setting needs one, and a name keeps its zeros.
+    """
+    text = text.strip()
+    if text in _WORDS:
+        return _WORDS[text]
+    value = number_in(text)
+    return value if value is not None and repr(value) == text else text
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def read_file(path: str | Path, kind: Literal["settings", "plug-in", "images", "table", "record", "weights"]) -> bytes:
+    """Return the bytes of a regular file of at most `LARGEST[kind]` bytes.
+
+    Raises OSError, whose `strerror` ends a sentence, for what is not a regular file (a folder, device, pipe or socket,
+    which might never end), for a larger file, and for one that cannot be read.
+    """
+    _check_regular(path, os.stat(path), LARGEST[kind])
+    # a pipe that has taken the place of the file meanwhile does not block
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        about = os.fstat(file.fileno())
+        _check_regular(path, about, LARGEST[kind])
+        return file.read(max(about.st_size, 2**16))
+
+
+def _check_regular(path: str | Path, about: os.stat_result, most: int) -> None:
+    if not stat.S_ISREG(about.st_mode):
+        what = "is a folder" if stat.S_ISDIR(about.st_mode) else "is not a regular file"
+        raise OSError(errno.EINVAL, what, str(path))
+    if about.st_size > most:
+        raise OSError(errno.EFBIG, f"has {about.st_size:,} bytes, and at most {most:,} are read", str(path))
+
+
+# -- values as text -----------------------------------------------------------------------------------------------
 
 
 def step_of(value: float | None) -> str:

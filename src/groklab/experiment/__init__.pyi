@@ -11,8 +11,10 @@ from ._schema import PARTS_OF_NETWORK as PARTS_OF_NETWORK
 from ._schema import Budget as Budget
 from ._schema import Experiment as Experiment
 from ._schema import Start as Start
+from ._yaml_input import dump_yaml as dump_yaml
 from ._yaml_input import load_yaml as load_yaml
 from ._yaml_input import parse_overrides as parse_overrides
+from ._yaml_input import parse_value as parse_value
 from .reading import SECTIONS as SECTIONS
 from .reading import component as component
 from .reading import read as read

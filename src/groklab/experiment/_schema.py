@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Gt, Le
 
 from groklab import components
+from groklab.experiment._yaml_input import dump_yaml
 from groklab.learners import Learner
 from groklab.networks import Model
 from groklab.objectives import Objective
@@ -202,7 +202,7 @@ class Experiment:
 
     def to_yaml(self) -> str:
         """Return the complete description as YAML."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        return dump_yaml(self.to_dict(), sort_keys=False)
 
     @property
     def model(self) -> Model:

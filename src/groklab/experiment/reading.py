@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from pydantic import Field, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticKnownError, SchemaValidator, core_schema
 
 from groklab import components, objectives  # noqa: F401
 from groklab.errors import InputError, did_you_mean, shorten, unknown
@@ -25,6 +26,7 @@ from groklab.measures import MEASURES
 from groklab.optimisers import Group
 from groklab.registry import kinds, load_all, load_plugin, register
 from groklab.tasks import Split
+from groklab.text import number_in
 
 __all__ = ["SECTIONS", "component", "read", "register"]
 
@@ -186,7 +188,7 @@ def _check_measures(measures: Measures) -> None:
 
 def _as_float(value: Any) -> float:
     try:
-        return float(value)
+        return float(number_in(value) or 0 if isinstance(value, str) else value)
     except (TypeError, ValueError):
         return 0.0
     except OverflowError:
@@ -272,13 +274,46 @@ def _not_plain(value: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation)
+def _validator(annotation: Any) -> SchemaValidator:
+    return SchemaValidator(_with_readers(dict(TypeAdapter(annotation).core_schema)))
+
+
+def _with_readers(schema: Any) -> Any:
+    """Return pydantic's schema with our readers before its numbers and texts.
+
+    A choice between text and something else stays as it is: there a text is a text.
+    """
+    if isinstance(schema, list | tuple):
+        return type(schema)(map(_with_readers, schema))
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    if kind is None or (kind == "union" and any(c["type"] == "str" for c in schema["choices"] if isinstance(c, dict))):
+        return schema
+    inner = {key: part if key == "default" else _with_readers(part) for key, part in schema.items()}
+    reader = _READERS.get(kind)
+    return inner if reader is None else core_schema.no_info_before_validator_function(reader, inner)
+
+
+def _read_as(parsing_error: Literal["int_parsing", "float_parsing"]) -> Callable[[Any], Any]:
+    def reader(value: Any) -> Any:
+        number = number_in(value) if isinstance(value, str) else value
+        if number is None and value is not None:
+            raise PydanticKnownError(parsing_error)
+        return number
+
+    return reader
+
+
+#: By the type of pydantic's schema: what makes numbers of texts, and texts of numbers.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "int": _read_as("int_parsing"),
+    "float": _read_as("float_parsing"),
+    "str": lambda value: repr(value) if type(value) in (int, float) else value,
+}
 
 
 def _validate(path: str, annotation: Any, raw: Any) -> Any:
     try:
-        value = _adapter(annotation).validate_python(raw)
+        value = _validator(annotation).validate_python(raw)
         _check_plain(path, raw, value)
         return value
     except InputError as error:
@@ -318,6 +353,8 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
         return _unknown_setting(f"{where.rpartition('.')[0]}.", str(first["loc"][-1]), names)
     if kind in ("missing", "missing_argument"):
         return InputError(f"{where} is missing")
+    if kind == "string_type":
+        return InputError(where, value, """needs to be text; true, false and null are text in quotes, as in '"true"'""")
     if kind == "string_pattern_mismatch":
         return InputError(where, value, "may hold letters, digits, spaces and . _ / + -, at most 81")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

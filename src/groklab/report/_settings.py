@@ -7,11 +7,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from groklab.components import as_json
 from groklab.errors import InputError
-from groklab.experiment import PRESETS, Experiment, parse_overrides, preset
+from groklab.experiment import PRESETS, Experiment, dump_yaml, parse_overrides, preset
 from groklab.figures import RunContext
 from groklab.report._html import Table
 from groklab.text import flattened
@@ -23,8 +21,7 @@ ALWAYS |= {"kernel", "ridge", "agop_power", "centre"}
 
 def plain(value: Any) -> str:
     """Return a setting as one writes it in YAML or after `=`."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-    return str(text).removesuffix("\n...\n").strip()
+    return dump_yaml(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
 
 
 def settings_table(run: RunContext) -> Table:

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from groklab.errors import InputError, did_you_mean, shorten
-from groklab.experiment import MAX_SEED, SECTIONS, Experiment, Start, description_of, parse_overrides, read
+from groklab.experiment import MAX_SEED, SECTIONS, Experiment, Start, description_of, parse_value, read
 from groklab.store import Collection
+from groklab.text import integer_in, number_in
 from groklab.training import load_start
 
 #: Dotted settings with the values that each takes, the first varying slowest.
@@ -28,7 +29,6 @@ MOST_VALUES = 100_000
 NOT_TRAINED = ("name", "plugins", "budget", "evaluation", "checkpoints", "measures")
 #: Sections and settings that a grid can vary.
 SWEPT = tuple(name for name in SECTIONS if name not in NOT_TRAINED)
-_INTEGER = re.compile(r"[+-]?\d+")
 _OPENING, _CLOSING = "[{(", "]})"
 #: Members of one sweep, unless more are allowed.
 MAX_MEMBERS = 10_000
@@ -204,11 +204,11 @@ def parse_values(key: str, text: str) -> list[Any]:
     for item in _items(text):
         if not item.strip():
             raise InputError(f"--grid {shorten(key)}", shorten(text), "needs a value before and after each comma")
-        low, colon, _ = item.partition(":")
-        if colon and (_number(low) is not None or not low.strip()):
+        low, *rest = item.split(":")
+        if rest and (not low.strip() or number_in(low) is not None or number_in(rest[0]) is not None):
             values += _range(key, item)
         else:
-            values.append(parse_overrides([f"{key}={item}"])[key])
+            values.append(parse_value(key, item))
     return values
 
 
@@ -283,10 +283,11 @@ def _range(key: str, item: str) -> list[Any]:
 
     if len(parts) not in (3, 4) or (len(parts) == 4 and parts[3] != "log"):
         raise refuse("a range needs to be lo:hi:n or lo:hi:n:log")
-    low, high = _number(parts[0]), _number(parts[1])
-    if low is None or high is None or not np.isfinite([low, high]).all():
+    low, high = number_in(parts[0]), number_in(parts[1])
+    if low is None or high is None or not math.isfinite(low) or not math.isfinite(high):
         raise refuse("a range needs to be lo:hi:n with numbers for its ends")
-    if not re.fullmatch(r"\d{1,9}", parts[2]) or not 2 <= int(parts[2]) <= MOST_VALUES:
+    n = integer_in(parts[2])
+    if n is None or not 2 <= n <= MOST_VALUES:
         raise refuse(f"n, the number of values, needs to be an integer from 2 to {MOST_VALUES:,}")
     if low >= high:
         reversed_ = "is a reversed range: lo needs to be below hi"
@@ -294,8 +295,8 @@ def _range(key: str, item: str) -> list[Any]:
     if len(parts) == 4 and low <= 0:
         raise refuse("a logarithmic range needs to begin above 0")
     spaced = np.geomspace if len(parts) == 4 else np.linspace
-    values = [_plain(float(v)) for v in spaced(low, high, int(parts[2]))]
-    integers = all(_INTEGER.fullmatch(part) for part in parts[:2]) and all(v == int(v) for v in values)
+    values = [_plain(float(v)) for v in spaced(float(low), float(high), n)]
+    integers = isinstance(low, int) and isinstance(high, int) and all(v == int(v) for v in values)
     return [int(v) for v in values] if integers else values
 
 
@@ -303,10 +304,3 @@ def _plain(value: float) -> float:
     """Round a value that misses a short decimal by its last bits: 0.3 for 0.30000000000000004."""
     short = float(f"{value:.12g}")
     return short if abs(short - value) <= 4 * np.finfo(float).eps * abs(value) else value
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
