@@ -30,6 +30,24 @@ def test_a_long_list_gives_way_to_the_command_that_lists_it() -> None:
     errors.check_choice("field", "a", ["a"])
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("run1", ["run1-0123abcd"]),
+        ("run10", ["run10-0123abcd"]),
+        ("run", ["run1-0123abcd", "run10-0123abcd", "run10-4567cdef-0123abcd"]),
+        ("run10-4567cdef", ["run10-4567cdef-0123abcd"]),
+        ("run10-4", ["run10-4567cdef-0123abcd"]),
+        ("", []),
+        ("other", []),
+    ],
+)
+def test_a_name_without_its_identity_is_exact(name: str, meant: list[str]) -> None:
+    names = ["run1-0123abcd", "run10-0123abcd", "run10-4567cdef-0123abcd"]
+    assert errors.matching(name, names) == meant
+    assert errors.matching(names[0], names) == [names[0]]
+
+
 def test_a_run_is_nearest_by_its_name_without_the_identity(corpus: Corpus, home: Path) -> None:
     name = corpus.copy("mlp").name
     stem = name.rpartition("-")[0]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from groklab.text import duration, first_of, flattened, jsonable, listed, loss_of, percent
+from groklab.text import duration, first_of, flattened, jsonable, listed, loss_of, percent, visible
 
 
 @pytest.mark.parametrize(
@@ -17,7 +20,10 @@ from groklab.text import duration, first_of, flattened, jsonable, listed, loss_o
         (2, "2 s"),
         (9.44, "9.4 s"),
         (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
         (61, "1 min 01 s"),
+        (119.7, "2 min 00 s"),
+        (3599.8, "1 h 00 min"),
         (7260, "2 h 01 min"),
         (math.inf, "–"),
     ],
@@ -48,6 +54,18 @@ def test_plain_json_has_lists_for_arrays_and_null_for_what_is_not_finite() -> No
     assert jsonable(values) == {"a": [[1.5, None]], "2": [0.5, None], "flag": True, "n": 3}
     with pytest.raises(TypeError, match="not <object"):
         jsonable({"a": [object()]})
+
+
+@given(st.text())
+def test_nothing_that_a_terminal_obeys_is_left_of_a_text(text: str) -> None:
+    shown = visible(text)
+    assert all(c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") for c in shown)
+    assert visible(shown) == shown
+    assert visible("α \x1b[31m\x9b\r\u202e\udcff ✓\n") == "α \\x1b[31m\\x9b\\r\\u202e\\udcff ✓\n"
+
+
+def test_json_holds_no_halves_of_surrogate_pairs() -> None:
+    assert jsonable({"a\udcff": ["\ud800", "😀", "\x1b"]}) == {"a\\udcff": ["\\ud800", "😀", "\x1b"]}
 
 
 def test_nested_settings_are_flattened_to_dotted_names() -> None:

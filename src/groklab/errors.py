@@ -58,6 +58,13 @@ def with_stems(names: Iterable[str]) -> list[str]:
     return full + [name.rpartition("-")[0] for name in full]
 
 
+def matching(name: str, names: Iterable[str]) -> list[str]:
+    """Return the names of runs or sweeps that are meant: exactly that one, else without the identity, else by start."""
+    starts = [full for full in names if name and full.startswith(name)]
+    without_identity = [full for full in starts if full.rpartition("-")[0] == name]
+    return [name] if name in starts else without_identity or starts
+
+
 def did_you_mean(name: str, choices: Iterable[str], prefix: str = "") -> str:
     """Return ' (did you mean …?)' with the nearest name after `prefix`, or nothing where none is like it."""
     close = nearest(name, choices)

@@ -91,6 +91,20 @@ def _check_regular(path: str | Path, about: os.stat_result, most: int) -> None:
 
 # -- values as text -----------------------------------------------------------------------------------------------
 
+#: What a terminal or page obeys or cannot show: control characters but tab and newline, marks that end lines or turn
+#: the direction of text, halves of surrogate pairs.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Return a text in which what a terminal or page would obey is written out, as in `\\x1b[31m`."""
+    return _UNSEEN.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
 
 def step_of(value: float | None) -> str:
     """Return a step, or a dash where there is none."""
@@ -171,15 +185,16 @@ def duration(seconds: float) -> str:
     """Return a duration for people."""
     if not math.isfinite(seconds):
         return "–"
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+    if seconds < 59.5:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def jsonable(value: Any) -> Any:
     """Return plain JSON values: arrays as lists, None in place of a number that is not finite.
+
+    Halves of surrogate pairs, as in file names that are not Unicode, are written out: no other program reads them.
 
     Raises TypeError for what JSON has no value for.
     """
@@ -188,10 +203,12 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): jsonable(inner) for key, inner in value.items()}
+        return {jsonable(str(key)): jsonable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(inner) for inner in value]
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, str):
+        return _HALVES.sub(_written_out, value)
+    if value is None or isinstance(value, bool | int):
         return value
     raise TypeError(f"JSON holds numbers, texts, true, false, null, and lists or objects of these, not {value!r}")
 

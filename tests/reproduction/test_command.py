@@ -41,6 +41,25 @@ def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return call
 
 
+def test_long_work_in_a_terminal_is_asked_for(
+    program: Program, paper: Callable[..., Paper], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper(claim(Counted()))
+    monkeypatch.setattr("groklab.cli.reproducing.LONG", 1e-9)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    code, _, err = program("reproduce", "mine")
+    assert code == 2
+    assert "this takes about" in err
+    assert "--yes" in err
+    code, out, _ = program("reproduce", "mine", "--yes")
+    assert code == 0
+    assert "of work, by estimate" in out
+    # measured: nothing is left to ask for
+    code, out, _ = program("reproduce", "mine")
+    assert code == 0
+    assert "by estimate" not in out
+
+
 def test_one_object_on_one_line(program: Program, paper: Callable[..., Paper], home: Path, tmp_path: Path) -> None:
     paper(claim(Counted()))
     page = tmp_path / "here.html"

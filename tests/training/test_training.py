@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import shutil
 import warnings
 
 import pytest
 
 import groklab as gl
 from corpus import Corpus
+
+#: Seed and number of members of runs that overlap.
+MEMBERS = ((0, 3), (1, None), (7, None))
 
 
 def test_another_criterion_judges_a_finished_run_again(corpus: Corpus) -> None:
@@ -37,6 +41,20 @@ def test_runs_that_differ_in_their_seeds_are_pooled() -> None:
     grokked = [r.summary()["grokked_step"] for r in runs]
     assert found["pooled"][0]["grokking"]["n"] == 3
     assert found["pooled"][0]["grokking"]["n_grokked"] == sum(g is not None for g in grokked)
+
+
+def test_copies_of_a_run_are_one_sample(corpus: Corpus) -> None:
+    first = corpus.copy("mlp")
+    for name in ("copy", "another"):
+        shutil.copytree(first.path, first.path.parent / name)
+    alone = gl.compare([first.name, "copy", "another"])
+    assert alone["pooled"] == []
+    assert alone["copies"] == {first.name: ["copy", "another"]}
+    # an ensemble and one of its members, with another seed beside them
+    three, one, other = (corpus.train(gl.preset("micro-fast", {"budget.steps": 450, "seed": s}), n) for s, n in MEMBERS)
+    found = gl.compare([three, one, other])
+    assert found["copies"] == {three.name: [one.name]}
+    assert found["pooled"][0]["grokking"]["n"] == 4
 
 
 def test_a_group_that_matches_no_weight_is_refused() -> None:

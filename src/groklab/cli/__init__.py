@@ -11,6 +11,7 @@ import typer
 import groklab
 from groklab.cli.app import Stopped, app
 from groklab.errors import InputError, Interrupted, did_you_mean
+from groklab.text import visible
 
 __all__ = ["load_commands", "main"]
 
@@ -51,7 +52,7 @@ def load_commands() -> None:
 def main() -> None:
     """Run the program: one sentence and exit code 2 for what cannot be done, 130 for Ctrl-C."""
     load_commands()
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {visible(str(message))}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         # names of files need not be text that the terminal can show
         if hasattr(stream, "reconfigure"):
@@ -95,13 +96,13 @@ def _usage(error: Any) -> str:
 
 
 def _stop(how: str) -> int:
-    print(f"groklab: stopped{how}", file=sys.stderr)
+    print(f"groklab: stopped{visible(how)}", file=sys.stderr)
     return STOPPED
 
 
 def _refuse(sentence: str) -> int:
     """Print on one line why something cannot be done, and return the exit code."""
-    line = " ".join(sentence.split())
+    line = visible(" ".join(sentence.split()))
     if len(line) > LONGEST:
         line = line[:LONGEST] + " …"
     if line:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.text import jsonable
+from groklab.text import jsonable, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 #: The groups of commands in `groklab --help`.
 TRAIN, LOOK, TAKE_APART, EXCHANGE, FIND = "Train", "Look", "Take apart", "Exchange", "Find"
@@ -49,9 +50,9 @@ class Stopped(Exception):
 
 def console_for(as_json: bool) -> Console:
     """Return standard output for people, standard error where a program reads standard output."""
-    from rich.console import Console
+    from groklab.cli.terminal import Terminal
 
-    return Console(stderr=as_json, highlight=False)
+    return Terminal(stderr=as_json)
 
 
 def emit(value: Any) -> None:
@@ -94,13 +95,18 @@ def plain_table(headings: Sequence[str] = (), left: Iterable[str] = (), **option
     return table
 
 
-def print_pairs(
-    rows: Iterable[tuple[str, str]], *, style: str = "bold", right: bool = False, markup: bool | None = None
-) -> None:
+def titled(title: str, rest: str = "") -> Text:
+    """Return a line whose first words are bold."""
+    from rich.text import Text
+
+    return Text.assemble((visible(title), "bold"), visible(rest))
+
+
+def print_pairs(rows: Iterable[tuple[str, str]], *, style: str = "bold", right: bool = False) -> None:
     """Print names in a style with a sentence on each; right: align the names to the right."""
     table = plain_table(show_header=False)
     table.add_column(no_wrap=True, style=style, justify="right" if right else "left")
     table.add_column()
     for row in rows:
         table.add_row(*row)
-    console_for(False).print(table, markup=markup)
+    console_for(False).print(table)

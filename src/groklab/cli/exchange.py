@@ -52,7 +52,7 @@ def import_(
         )
     console = console_for(as_json)
     for warning in caught:
-        console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
+        console.print(f"note: {warning.message}", soft_wrap=True)
     print_result(run, console)
     if as_json:
         emit({**run.summary(), "warnings": run.imported["warnings"]})
@@ -101,6 +101,6 @@ def export_(
         emit({"export": str(folder), "to": to, "run": opened.name, "files": files})
         return
     console = console_for(False)
-    console.print(f"exported to {folder}", soft_wrap=True, markup=False)
+    console.print(f"exported to {folder}", soft_wrap=True)
     for file, size in files.items():
-        console.print(f"  {file}  {readable_bytes(size)}", markup=False)
+        console.print(f"  {file}  {readable_bytes(size)}")

@@ -27,7 +27,7 @@ def presets(
             emit({"preset": p.name, **page, "settings": p.settings})
             return
         console = console_for(False)
-        console.print(f"[bold]{p.name}[/bold]")
+        console.print(p.name, style="bold")
         for key, text in page.items():
             console.print(f"{key:>8}  {text}")
         for key, value in p.settings.items():

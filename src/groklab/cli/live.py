@@ -110,7 +110,6 @@ class PlainView:
             f"step {step:>7,}  loss {last['train_loss']:.2e} / {last['test_loss']:.2e}  "
             f"accuracy {last['train_accuracy']:6.1%} / {last['test_accuracy']:6.1%}  "
             f"{speed(progress)}, {time_left(progress)} left  {phase(progress)}",
-            highlight=False,
             soft_wrap=True,
         )
 
@@ -269,7 +268,7 @@ class PlainClaims:
         if progress.training is not None:
             if time.monotonic() - self.printed > PLAIN_SECONDS:
                 self.printed = time.monotonic()
-                self.console.print(f"  {training_text(progress.training)}", markup=False, soft_wrap=True)
+                self.console.print(f"  {training_text(progress.training)}", soft_wrap=True)
             return
         self.printed = time.monotonic()
         if progress.record is not None:
@@ -280,7 +279,7 @@ class PlainClaims:
                 f"{progress.claim.id} {seeds_text(progress.seeds)}: at work; {progress.done} of "
                 f"{progress.done + progress.left} outcomes measured, about {duration(progress.seconds_left)} left"
             )
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
 
 
 class LiveClaims(LivePicture):

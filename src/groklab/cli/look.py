@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import HELP, LOOK, Json, app, console_for, emit, members_text, number, plain_table
+from groklab.cli.app import HELP, LOOK, Json, app, console_for, emit, members_text, number, plain_table, titled
 from groklab.errors import check_choice
 from groklab.text import duration
 
@@ -151,10 +151,10 @@ def show(
     print_result(opened, console)
     if opened.n_members == 1:
         reason = f": {phases[0].reason}" if phases[0].reason else ""
-        console.print(f"{'phase':>12}  {phases[0].phase}{reason}", highlight=False)
+        console.print(f"{'phase':>12}  {phases[0].phase}{reason}")
     else:
         counts = Counter(p.phase for p in phases)
-        console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}", highlight=False)
+        console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}")
     e = opened.experiment.to_dict()
     settings = {
         **{k: _one_line(e[k]) for k in ("task", "network", "optimiser") if e[k]},
@@ -162,7 +162,7 @@ def show(
         "checkpoints": f"{len(opened.checkpoints)} kept, the last at step {max(opened.checkpoints, default=0):,}",
     }
     for key, value in settings.items():
-        console.print(f"{key:>12}  {value}", style="dim", markup=False)
+        console.print(f"{key:>12}  {value}", style="dim")
 
 
 def _one_line(section: Mapping[str, Any]) -> str:
@@ -183,6 +183,7 @@ def compare(
       groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
     """
     from groklab.store import compare as compare_runs
+    from groklab.store import copies_sentences
 
     comparison = compare_runs(runs)
     if as_json:
@@ -212,8 +213,10 @@ def compare(
                 f"pooled over {len(group['runs'])} runs that differ in seeds: {g['n_grokked']} of {g['n']} grokked, "
                 f"median step {_step(g['median'])}, 95% interval {_interval(g)}"
             )
+    for sentence in copies_sentences(comparison["copies"]):
+        console.print(sentence)
     for key, values in comparison["differences"].items():
-        console.print(f"  {key}: {' | '.join(map(str, values))}", markup=False)
+        console.print(f"  {key}: {' | '.join(map(str, values))}")
 
 
 @app.command(rich_help_panel=LOOK)
@@ -308,8 +311,9 @@ def readable_run(name: str) -> Run:
 def print_result(run: Run, console: Console) -> None:
     """Print a run's results in a few lines."""
     s = run.summary()
-    head = f"[bold]{s['run']}[/bold] {s['status']} at step {s['steps']:,} after {duration(s['seconds'])}"
-    console.print(head + (f" ({s['reason']})" if s["reason"] else ""))
+    reason = f" ({s['reason']})" if s["reason"] else ""
+    ended = f" {s['status']} at step {s['steps']:,} after {duration(s['seconds'])}{reason}"
+    console.print(titled(s["run"], ended))
     if run.n_members > 1:
         memorised = sum(m is not None for m in s["memorised_step"])
         grokked = [g for g in s["grokked_step"] if g is not None]
@@ -333,8 +337,8 @@ def print_result(run: Run, console: Console) -> None:
 
 
 def _print_frequencies(run: Run, console: Console) -> None:
-    """Print which Fourier frequencies carry the embedding at the end, where the task and network have any."""
-    from groklab.analysis import carrying_frequencies
+    """Print which Fourier frequencies carry the embedding at the end, where the network has learnt any."""
+    from groklab.analysis import carrying_frequencies, strong_frequencies
     from groklab.errors import InputError
     from groklab.measures import MEASURES
     from groklab.training import build_task
@@ -344,9 +348,9 @@ def _print_frequencies(run: Run, console: Console) -> None:
     except InputError:
         return  # without a modulus or an embedding
     shares = dict(zip(result["frequencies"], result["share"], strict=True))
-    named = [f"{k} ({shares[k]:.0%})" for k in carrying_frequencies(shares)]
-    which = ", ".join(named) or "none stands out, its power is spread over many"
-    console.print(f"frequencies that carry the embedding: {which}")
+    if strong_frequencies(shares):
+        named = [f"{k} ({shares[k]:.0%})" for k in carrying_frequencies(shares)]
+        console.print(f"frequencies that carry the embedding: {', '.join(named)}")
 
 
 def _matches(s: dict[str, Any], name: str | None, status: str | None, tag: str | None, grokked: bool) -> bool:

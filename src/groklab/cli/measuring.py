@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table
+from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table, titled
 from groklab.errors import InputError, check_member
 from groklab.text import jsonable
 
@@ -127,12 +127,12 @@ def _print_analysis(analysis: Analysis, console: Console, seed: str = "") -> Non
     from groklab.analysis import CircuitAnalysis, FeatureAnalysis, MixtureAnalysis, NotApplicable
 
     model, phase = analysis.model, analysis.learning_phase
-    console.print(f"[bold]{analysis.run}[/bold]{seed}: {analysis.task}, step {analysis.step:,}")
+    console.print(titled(analysis.run, f"{seed}: {analysis.task}, step {analysis.step:,}"))
     note = f" ({phase.reason})" if phase.reason else ""
-    console.print(f"learning phase: {phase.phase}{note}", markup=False, highlight=False)
+    console.print(f"learning phase: {phase.phase}{note}")
     if isinstance(model, CircuitAnalysis | MixtureAnalysis) and model.key_frequencies is not None:
         keys = ", ".join(map(str, model.key_frequencies))
-        console.print(f"key frequencies ({model.rule}): {keys}", markup=False, highlight=False)
+        console.print(f"key frequencies ({model.rule}): {keys}")
     _print_sentences(model.sentences(), console)
     if isinstance(model, CircuitAnalysis):
         _print_sentences([model.stages_sentence()], console)
@@ -140,7 +140,8 @@ def _print_analysis(analysis: Analysis, console: Console, seed: str = "") -> Non
     elif isinstance(model, MixtureAnalysis):
         _print_sentences(model.sparsity_sentences(), console)
         for operation in model.operations:
-            console.print(f"\n[underline]{operation.name}[/underline]")
+            console.print()
+            console.print(operation.name, style="underline")
             _print_sentences([operation.stages_sentence()], console)
             _print_trajectory({"step": operation.steps, **operation.trajectory}, COLUMNS, console)
         console.print("\nmore of each operation: --measure logit_parts, --measure logits_2d", style="dim")
@@ -159,10 +160,11 @@ def _print_sections(analysis: Analysis, console: Console, member: str = "") -> N
     """Print the verdict, and sentences under titles; member: words that name it, for an ensemble."""
     from groklab.analysis import MixtureAnalysis
 
-    console.print(f"[bold]{analysis.run}[/bold]{member}: {analysis.task}, step {analysis.step:,}")
-    console.print(analysis.verdict(), style="bold", markup=False)
+    console.print(titled(analysis.run, f"{member}: {analysis.task}, step {analysis.step:,}"))
+    console.print(analysis.verdict(), style="bold")
     for section in analysis.sections():
-        console.print(f"\n[underline]{section.title}[/underline]")
+        console.print()
+        console.print(section.title, style="underline")
         _print_sentences(section.sentences, console)
     if isinstance(analysis.model, MixtureAnalysis):
         console.print("\nmore of each operation: groklab measure with --measure logit_parts, logits_2d", style="dim")
@@ -170,10 +172,9 @@ def _print_sections(analysis: Analysis, console: Console, member: str = "") -> N
 
 def _print_sentences(sentences: Sequence[str], console: Console) -> None:
     from rich.padding import Padding
-    from rich.text import Text
 
     for sentence in sentences:
-        console.print(Padding(Text(f"· {sentence}"), (0, 0, 0, 2)))
+        console.print(Padding(f"· {sentence}", (0, 0, 0, 2)))
 
 
 def _print_trajectory(trajectory: Mapping[str, Any], columns: Mapping[str, str], console: Console) -> None:
@@ -205,23 +206,21 @@ def _print_tables(run: Run, name: str, member: int, keys: list[int] | None, step
     tables = as_tables(take(run, name, member, keys, [at]).drop("step").row(0, named=True))
     if not tables:
         return False
-    console.print(f"[bold]{run.name}[/bold]: {name}, step {at:,}")
+    console.print(titled(run.name, f": {name}, step {at:,}"))
     for table in tables:
-        console.print(f"\n{table.title}", markup=False)
+        console.print(f"\n{table.title}")
         _print_named(table, console)
     console.print("\n--step takes another checkpoint, --json prints every one, and arrays in full", style="dim")
     return True
 
 
 def _print_named(table: NamedTable, console: Console) -> None:
-    from rich.text import Text
-
     drawn = plain_table(padding=(0, 2, 0, 0))
     for place, heading in enumerate(table.head):
         numeric = place > 0 and all(row[place][:1] in "-0123456789–" and ", " not in row[place] for row in table.rows)
-        drawn.add_column(Text(heading), justify="right" if numeric else "left")
+        drawn.add_column(heading, justify="right" if numeric else "left")
     for row in table.rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*row)
     console.print(drawn)
 
 

@@ -136,7 +136,7 @@ class PlainSweep:
     def __call__(self, progress: SweepProgress) -> None:
         """Print what has changed."""
         if self.next < 0:
-            self.console.print(f"{progress.name}: {progress.description}", soft_wrap=True, markup=False)
+            self.console.print(f"{progress.name}: {progress.description}", soft_wrap=True)
             self.next = progress.share + LINE_SHARE
         elif progress.share >= min(self.next, 1.0) and self.next <= 1.0 + LINE_SHARE:
             self.console.print(f"{_state(progress)}  {_counts(progress)}", soft_wrap=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groklab.cli.app import TRAIN, Json, Quiet, Stopped, app, console_for, emit, plain_table, view_for
+from groklab.cli.app import TRAIN, Json, Quiet, Stopped, app, console_for, emit, plain_table, titled, view_for
 from groklab.errors import InputError, Interrupted
 from groklab.text import duration
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from groklab.reproduction import PaperResult
+
+#: Seconds of work that begin in a terminal without `--yes`.
+LONG = 600
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -42,6 +46,9 @@ def reproduce(
     save: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the results to FOLDER/PAPER.json, for publication.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help=f"In a terminal: begin even what takes over {LONG // 60} minutes.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -60,7 +67,7 @@ def reproduce(
       groklab reproduce mine --plugin my_claims.py
     """
     from groklab.registry import load_plugin
-    from groklab.reproduction import Size, results, verdict
+    from groklab.reproduction import Size, results, seconds_ahead, verdict
     from groklab.reproduction import reproduce as run
 
     for file in plugin or ():
@@ -74,6 +81,11 @@ def reproduce(
     from groklab.cli.live import LiveClaims, PlainClaims
 
     console = console_for(as_json)
+    ahead = seconds_ahead(what, size, seeds=seeds, minutes=minutes, slices=slices)
+    if ahead > LONG and not yes and sys.stdin.isatty():
+        raise InputError(f"this takes about {duration(ahead)}; add --yes to begin, or --slice MINUTES for a part of it")
+    if ahead and not quiet:
+        console.print(f"about {duration(ahead)} of work, by estimate")
     try:
         with view_for(console, quiet, LiveClaims, PlainClaims) as view:
             result = run(what, size, seeds=seeds, again=again, minutes=minutes, slices=slices, view=view)
@@ -88,9 +100,9 @@ def reproduce(
     saved = verdict.save(result, save) if save is not None else None
     if not quiet:
         _print(console, result, what, seeds, plugin or [])
-        console.print(f"[bold]page:[/bold] {path}", soft_wrap=True)
+        console.print(titled("page:", f" {path}"), soft_wrap=True)
         if saved is not None:
-            console.print(f"[bold]saved:[/bold] {saved}", soft_wrap=True)
+            console.print(titled("saved:", f" {saved}"), soft_wrap=True)
     if as_json:
         emit(result.to_dict())
 
@@ -141,7 +153,7 @@ def _list(as_json: bool) -> None:
         return
     console = console_for(False)
     for paper in PAPERS.values():
-        console.print(f"[bold]{paper.name}[/bold]  {paper.title}")
+        console.print(titled(paper.name, f"  {paper.title}"))
         table = plain_table(padding=(0, 2))
         table.add_column("", no_wrap=True)
         table.add_column("--quick", justify="right", no_wrap=True)

@@ -10,8 +10,9 @@ import typer
 
 from groklab.cli.app import LOOK, Json, app, console_for, emit
 from groklab.device import home, readable_bytes
-from groklab.errors import InputError, did_you_mean, shorten, with_stems
+from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
 from groklab.grokking import GAP, THRESHOLD
+from groklab.text import first_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,9 +32,9 @@ def find_sweep(name: str) -> Sweep:
         return Sweep(Path(name).expanduser())
     folder = home() / "sweeps"
     known = sorted(path.parent.name for path in folder.glob("*/sweep.json"))
-    matches = [name] if name in known else [k for k in known if name and k.startswith(name)]
+    matches = matching(name, known)
     if len(matches) > 1:
-        raise InputError(f"{len(matches)} sweeps begin with {shorten(name)!r}: {', '.join(matches)}")
+        raise InputError(f"{name!r} could be {first_of(matches, 5)}; write more of the name")
     if not matches:
         hint, there = did_you_mean(name, with_stems(known)), ", ".join(known) or "none"
         raise InputError(f"no sweep is called {shorten(name)!r}{hint}; there are {there} in {folder}")
@@ -138,7 +139,7 @@ def phase_diagram(
     if as_json:
         emit({**page.to_dict(), "page": str(page.path)})
     else:
-        console.print(f"page: {page.path}", soft_wrap=True, markup=False)
+        console.print(f"page: {page.path}", soft_wrap=True)
 
 
 def report_sweep(
@@ -159,21 +160,21 @@ def report_sweep(
 
     def announce(done: int, n: int, path: Path) -> None:
         if n > 1:
-            console.print(f"page {done + 1:,} of {n:,}: {path.name}", soft_wrap=True, markup=False)
+            console.print(f"page {done + 1:,} of {n:,}: {path.name}", soft_wrap=True)
 
     page = make_page(sweep, out, x=columns, y=rows, published=published, members=members, view=announce)
     _describe(page, console, verdict_summary)
     if page.own_pages:
         size = readable_bytes(sum(p.stat().st_size for p in page.own_pages))
         folder = page.own_pages[0].parent
-        console.print(f"own pages: {len(page.own_pages):,} in {folder} ({size})", soft_wrap=True, markup=False)
+        console.print(f"own pages: {len(page.own_pages):,} in {folder} ({size})", soft_wrap=True)
     elif members:
         console.print("own pages: none, as none of these members has begun", soft_wrap=True)
     if as_json:
         own = [str(p) for p in page.own_pages]
         emit({**page.to_dict(), "report": str(page.path), "bytes": page.path.stat().st_size, "members": own})
     else:
-        console.print(f"report: {page.path}", soft_wrap=True, markup=False)
+        console.print(f"report: {page.path}", soft_wrap=True)
 
 
 def _check_out(out: Path | None) -> None:
@@ -189,6 +190,6 @@ def _describe(page: SweepPage, console: Console, summary: Callable[[Slice], str]
         text = f"{name}: {summary(part)}" if name else summary(part)
         if page.comparison is not None:
             text += f" {page.comparison.source}: {page.comparison.agreements[i].summary}"
-        console.print(text, soft_wrap=True, markup=False)
+        console.print(text, soft_wrap=True)
     if len(slices) > MOST_SLICES:
         console.print(f"and {len(slices) - MOST_SLICES} more slices, on the page")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TRAIN, Json, Overrides, Quiet, Stopped, app, console_for, emit, view_for
+from groklab.cli.app import TRAIN, Json, Overrides, Quiet, Stopped, app, console_for, emit, titled, view_for
 from groklab.errors import InputError, Interrupted
 from groklab.experiment import check_name
 
@@ -113,7 +113,7 @@ def _show_plan(
             }
         )
         return
-    console.print(f"[bold]{plan.name}[/bold]: {len(plan.points):,} points", soft_wrap=True)
+    console.print(titled(plan.name, f": {len(plan.points):,} points"), soft_wrap=True)
     for key, values in plan.keys.items():
         console.print(f"  {key}: {', '.join(map(label, values))}", soft_wrap=True)
     console.print(packing.description, soft_wrap=True)
@@ -128,9 +128,9 @@ def _finish(result: Sweep, console: Console, quiet: bool, as_json: bool, drawn: 
             console.print(map_of(result, console.width))
         phases = ", ".join(f"{n} {phase}" for phase, n in summary["phases"].items() if n)
         trained = f"{summary['finished']:,} of {summary['members']:,} members trained ({phases or 'none'})"
-        console.print(f"[bold]{result.name}[/bold] {summary['status']}: {trained}", soft_wrap=True)
+        console.print(titled(result.name, f" {summary['status']}: {trained}"), soft_wrap=True)
         for reason in summary["failures"]:
-            console.print(f"failed: {reason}", soft_wrap=True, markup=False)
+            console.print(f"failed: {reason}", soft_wrap=True)
         console.print(f"one row per member in {result.path / 'table.parquet'}", soft_wrap=True)
     if as_json:
         emit(summary)

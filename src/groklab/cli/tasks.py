@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit, plain_table, print_pairs
+from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit, plain_table, print_pairs, titled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +32,8 @@ def tasks(context: typer.Context, as_json: Json = False) -> None:
 
       groklab tasks explain "x**2 + x*y + y**2" --p 97
     """
+    from rich.text import Text
+
     from groklab.tasks import OPERATIONS
 
     if context.invoked_subcommand is not None:
@@ -45,9 +47,10 @@ def tasks(context: typer.Context, as_json: Json = False) -> None:
     groups = list(dict.fromkeys(o.group for o in OPERATIONS.values()))
     in_order = sorted(OPERATIONS.values(), key=lambda o: groups.index(o.group))
     for group, operations in groupby(in_order, key=lambda o: o.group):
-        table.add_row(f"[not bold]{group}[/not bold]", style="cyan")
+        table.add_row(group, style="cyan not bold")
         for o in operations:
-            table.add_row(f"  {o.name}", f"{o.expression}   [dim]{o.description}; {o.source}[/dim]")
+            meaning = Text.assemble(o.expression, (f"   {o.description}; {o.source}", "dim"))
+            table.add_row(f"  {o.name}", meaning)
     console_for(False).print(table)
 
 
@@ -117,7 +120,7 @@ def labels(
         return
     console = console_for(False)
     for name, own in {task.name: statistics, **statistics.by_operation}.items():
-        console.print(f"[bold]{name}[/bold]: {own.inputs:,} inputs", highlight=False)
+        console.print(titled(name, f": {own.inputs:,} inputs"))
         _print_facts(labels_in_words(own, seeds))
 
 
@@ -128,22 +131,22 @@ def _operation(o: Operation) -> dict[str, Any]:
 
 def _print_facts(rows: Iterable[tuple[str, str]]) -> None:
     """Print facts: what each is about, and what it says."""
-    print_pairs(rows, style="dim", right=True, markup=False)
+    print_pairs(rows, style="dim", right=True)
 
 
 def _print(facts: TaskExplanation, console: Console) -> None:
     modulus = f"mod {facts.p}" if facts.modular else f"on 0..{facts.p - 1}"
-    console.print(f"[bold]{facts.formula} {modulus}[/bold]: {facts.inputs:,} inputs")
+    console.print(titled(f"{facts.formula} {modulus}", f": {facts.inputs:,} inputs"))
     _print_facts(facts_in_words(facts))
     console.print("Most similar of the 35 operations of Furuta et al. 2024, by the number of shared properties:")
-    console.print(f"({', '.join(facts.properties)})", style="dim", markup=False)
+    console.print(f"({', '.join(facts.properties)})", style="dim")
     for row in facts.resembles:
         differs = f"; differs in: {', '.join(row.differs)}" if row.differs else ""
         undecided = f"; undecided: {', '.join(row.unknown)}" if row.unknown else ""
-        console.print(f"  [bold]{row.operation}[/bold] ({row.formula}; {row.group})", soft_wrap=True)
-        console.print(f"    shares {row.shared} of {row.of}{differs}{undecided}", soft_wrap=True, markup=False)
-        console.print(f"    published: {published(row.published)}", soft_wrap=True, markup=False)
-        console.print(f"    measured here: {measured(row.measured)}", soft_wrap=True, markup=False)
+        console.print(titled(f"  {row.operation}", f" ({row.formula}; {row.group})"), soft_wrap=True)
+        console.print(f"    shares {row.shared} of {row.of}{differs}{undecided}", soft_wrap=True)
+        console.print(f"    published: {published(row.published)}", soft_wrap=True)
+        console.print(f"    measured here: {measured(row.measured)}", soft_wrap=True)
 
 
 # -- facts in words ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 import typer
 
-from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table
+from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table, titled
 from groklab.errors import InputError, check_choice
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def theory(
     show(console)
     if path is not None:
         where = values["figure"] or "none is drawn, as the theory does not apply"
-        console.print(f"figure: {where}", soft_wrap=True, markup=False)
+        console.print(f"figure: {where}", soft_wrap=True)
 
 
 def _of_task(task: Task, draws: int, normalisation: Normalisation, seed: int) -> Shown:
@@ -153,7 +153,7 @@ def _beside(name: str, member: int, normalisation: Normalisation) -> Shown:
     result = beside_run(run, member, normalisation)
 
     def show(console: Console) -> None:
-        console.print(f"[bold]{result.run}[/bold], member {member}: {result.task}")
+        console.print(titled(result.run, f", member {member}: {result.task}"))
         if isinstance(result, NoTheory):
             console.print(result.does_not_apply)
             return
@@ -166,7 +166,7 @@ def _beside(name: str, member: int, normalisation: Normalisation) -> Shown:
             "RQI at the end, run": f"{result.network.rqi[-1]:.3f}",
         }
         for key, value in rows.items():
-            console.print(f"{key:>24}  {value}", markup=False)
+            console.print(f"{key:>24}  {value}")
 
     return result.to_dict(), None if isinstance(result, NoTheory) else partial(beside_run_page, result), show
 
@@ -193,7 +193,7 @@ def _page_path(figure: str | None) -> Path | None:
 def _print(task: str, result: Prediction | NoPrediction, console: Console) -> None:
     from groklab.theory import NoPrediction
 
-    console.print(f"[bold]{task}[/bold]: {result.n_pairs:,} pairs, {result.n_parallelograms:,} equations")
+    console.print(titled(str(task), f": {result.n_pairs:,} pairs, {result.n_parallelograms:,} equations"))
     values = ", ".join(f"{v:.4g}" for v in result.eigenvalues_full[:10])
     more, free = ", …" if len(result.eigenvalues_full) > 10 else "", result.null_space_dimension
     console.print(f"with all pairs they leave {free} dimension{'' if free == 1 else 's'} free")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TRAIN, Json, Overrides, Quiet, app, console_for, emit, view_for
+from groklab.cli.app import TRAIN, Json, Overrides, Quiet, app, console_for, emit, titled, view_for
 from groklab.errors import InputError
 from groklab.experiment import PRESETS, check_name, description_of, find_preset
 from groklab.text import duration
@@ -153,7 +153,7 @@ def _finish(run: Run, console: Console, quiet: bool, as_json: bool, report: bool
 
         path = write_report([run])
         if not quiet:
-            console.print(f"[bold]report:[/bold] {path}", soft_wrap=True)
+            console.print(titled("report:", f" {path}"), soft_wrap=True)
     if as_json:
         emit(run.summary())
 
@@ -165,7 +165,7 @@ def _print_cost(cost: dict[str, Any], as_json: bool) -> None:
         emit(cost)
         return
     console = console_for(False)
-    console.print(f"[bold]{cost['task']}[/bold]: {cost['n_train']:,} training and {cost['n_test']:,} test inputs")
+    console.print(titled(cost["task"], f": {cost['n_train']:,} training and {cost['n_test']:,} test inputs"))
     console.print(f"{cost['members']} member(s) of {cost['parameters']:,} parameters, {cost['steps']:,} steps")
     console.print(
         f"{cost['flops_per_step'] / 1e9:.3g} GFLOP per step and member; this device multiplies matrices at "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from groklab.report import _settings as settings
 from groklab.report import _story as story
 from groklab.report._html import Page, Part, Picture, Table, picture, render_page
 from groklab.report._run_page import notes, run_page
-from groklab.store import Run, storage
+from groklab.store import Run, copies, copies_sentences, storage
 from groklab.text import listed, percent
 
 
@@ -35,7 +36,7 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     if not runs:
         raise InputError("a report needs at least one run")
     several = len(runs) > 1
-    key = hashlib.sha256("\n".join(run.name for run in runs).encode()).hexdigest()[:8]
+    key = hashlib.sha256(os.fsencode("\n".join(run.name for run in runs))).hexdigest()[:8]
     name = f"compare-{key}.html" if several else "report.html"
     path = (runs[0].path.parent if several else runs[0].path) / name
     if out is not None:
@@ -59,7 +60,7 @@ def comparison_page(runs: Sequence[Run]) -> Page:
     return Page(
         title=f"{len(runs)} runs side by side",
         kind="Comparison",
-        summary=[_verdict(by_name), *same],
+        summary=[_verdict(by_name), *same, *copies_sentences(copies(runs))],
         problems=[f"{name}: {problem}" for name, run in by_name.items() for problem in run.problems],
         parts=[Part(pictures=[_overlay(by_name)])],
         tables=tables,

@@ -15,9 +15,12 @@ import jinja2
 from plotly.offline.offline import get_plotlyjs
 
 from groklab.figures import DARK, Drawing, Figure, PageFigure
+from groklab.text import visible
 
 #: Plotly writes six letters for each `/`, of which arrays are full.
 SLASH = re.compile(r"(?<!\\)\\u002f")
+#: In JSON, what `groklab.text.visible` writes out, but for halves of surrogate pairs.
+_UNSEEN = re.compile(r"(?<!\\)(?=\\u(?:00[01]|007f|00[89]|061c|200[ef]|202[89a-e]|206[6-9]))")
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,13 @@ def picture(key: str, title: str, sentence: str, plot: Figure, *, rows: bool = F
     if width and height:
         layout, style = "proportional", f"max-width: {width:.0f}px; aspect-ratio: {width / height:.3f}"
     plot.layout.sliders = plot.layout.width = plot.layout.height = None
-    # inside a script element `<` could end it
-    spec = SLASH.sub("/", plot.to_json().replace("<", "\\u003c"))
+    spec = SLASH.sub("/", in_script(plot.to_json()))
     return Picture(key, title, sentence, spec, steps, style, layout)
+
+
+def in_script(text: str) -> str:
+    """Return JSON for a script element, which a `<` could end, with what no page shows written out."""
+    return _UNSEEN.sub(r"\\", text.replace("<", "\\u003c"))
 
 
 def pictures_of(figure: PageFigure, drawings: Sequence[Drawing]) -> list[Picture]:
@@ -156,12 +163,18 @@ def render(template: str, *, styles: Sequence[str] = (), scripts: Sequence[str] 
     return environment().get_template(template).render(made=made, style=style, script=script, **values)
 
 
+def _shown(value: Any) -> Any:
+    """Return what a page prints of a value; what templates made is as it shall be."""
+    return visible(value) if type(value) is str else value
+
+
 @cache
 def environment() -> jinja2.Environment:
     """Return the environment of all pages."""
     made = jinja2.Environment(
         loader=jinja2.FunctionLoader(read_file),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

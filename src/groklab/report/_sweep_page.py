@@ -430,8 +430,7 @@ def _colours(named: Mapping[str, str]) -> str:
 
 
 def _embedded(data: dict[str, Any]) -> str:
-    # inside a script element only '<' could end it
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return html.in_script(json.dumps(data, separators=(",", ":"), allow_nan=False))
 
 
 # -- the members' own pages ---------------------------------------------------------------------------------------

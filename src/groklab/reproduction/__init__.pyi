@@ -15,6 +15,7 @@ from ._ledger import provenance as provenance
 from ._runner import ClaimProgress as ClaimProgress
 from ._runner import reproduce as reproduce
 from ._runner import results as results
+from ._runner import seconds_ahead as seconds_ahead
 from .verdict import ClaimResult as ClaimResult
 from .verdict import PaperResult as PaperResult
 from .verdict import Spread as Spread

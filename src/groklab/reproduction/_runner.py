@@ -73,11 +73,7 @@ def reproduce(
         Interrupted: on Ctrl-C, with everything kept.
     """
     request = _Request(what, size, seeds, home)
-    limit = FULL_MINUTES if minutes is None and size == "full" else math.inf if minutes is None else minutes
-    if not limit > 0:
-        raise InputError("slice", minutes, "needs a number of minutes above 0")
-    if slices < 1:
-        raise InputError("slices", slices, "needs an integer of at least 1")
+    limit = _limit(size, minutes, slices)
     if again:
         for claim, _, claim_seeds in request.tasks():
             request.ledger.forget(claim, size, claim_seeds)
@@ -86,6 +82,30 @@ def reproduce(
             if _Slice(request, number, view, home).work():
                 break
     return request.result()
+
+
+def seconds_ahead(
+    what: str,
+    size: Size = "quick",
+    *,
+    seeds: int | None = None,
+    minutes: float | None = None,
+    slices: int = 1,
+    home: str | Path | None = None,
+) -> float:
+    """Return the seconds that `reproduce` would work with these arguments, by estimate."""
+    limit = _limit(size, minutes, slices)
+    return min(_Request(what, size, seeds, home).seconds_left(), 60 * limit * slices)
+
+
+def _limit(size: Size, minutes: float | None, slices: int) -> float:
+    """Return the minutes of one slice, without end where none are given for a quick one."""
+    limit = minutes if minutes is not None else FULL_MINUTES if size == "full" else math.inf
+    if not limit > 0:
+        raise InputError("slice", minutes, "needs a number of minutes above 0")
+    if slices < 1:
+        raise InputError("slices", slices, "needs an integer of at least 1")
+    return limit
 
 
 def results(

@@ -3,6 +3,8 @@ from . import storage as storage
 from ._collection import Collection as Collection
 from ._collection import runs as runs
 from ._comparing import compare as compare
+from ._comparing import copies as copies
+from ._comparing import copies_sentences as copies_sentences
 from ._run import Run as Run
 from ._run import State as State
 from ._run import Status as Status

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from groklab import device
-from groklab.errors import InputError, did_you_mean, shorten, with_stems
+from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
 from groklab.store import locks, storage
 from groklab.store._run import Run
+from groklab.text import first_of
 
 #: What SQLite's binding raises for an incomplete database.
 _DAMAGE = (sqlite3.Error, ValueError, OverflowError)
@@ -39,16 +40,15 @@ class Collection:
                 return Run(path)
         if os.sep in given or given in (".", ".."):
             raise InputError(f"{given!r} is not a run: a run's folder holds experiment.json")
-        starts = [p for p in self.paths() if given and p.name.startswith(given)]
-        # a name in full, of which other names are longer versions
-        starts = [p for p in starts if p.name.rpartition("-")[0] == given] or starts
-        if len(starts) == 1:
-            return Run(starts[0])
-        if starts:
-            raise InputError(f"{given!r} could be {', '.join(p.name for p in starts[:5])}; write more of the name")
+        names = [path.name for path in self.paths()]
+        meant = matching(given, names)
+        if len(meant) == 1:
+            return Run(self.folder / meant[0])
+        if meant:
+            raise InputError(f"{given!r} could be {first_of(meant, 5)}; write more of the name")
         if given and ((self.folder / given).is_dir() or Path(given).is_dir()):
             raise InputError(f"{given!r} is not a run: the folder holds no experiment.json")
-        hint = did_you_mean(given, with_stems(path.name for path in self.paths()))
+        hint = did_you_mean(given, with_stems(names))
         raise InputError(f"no run is called {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
 
     def paths(self) -> list[Path]:
@@ -73,8 +73,8 @@ class Collection:
                     except FileNotFoundError:  # removed since it was listed
                         continue
                     row = (path.name, stamp, json.dumps(summary))
-                    # an index that cannot be written only makes the next listing slower
-                    with contextlib.suppress(sqlite3.Error):
+                    # an index that cannot be written, or a name that is not Unicode, only makes the next listing slower
+                    with contextlib.suppress(sqlite3.Error, UnicodeError):
                         index.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", row)
                 if summary["status"] in ("running", "created") and locks.holder(path) is None:
                     summary["status"] = "interrupted"

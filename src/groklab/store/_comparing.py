@@ -10,7 +10,7 @@ from groklab import grokking
 from groklab.errors import InputError
 from groklab.store._collection import Collection
 from groklab.store._run import Run
-from groklab.text import flattened
+from groklab.text import flattened, listed
 
 #: Settings that make a run another sample rather than another experiment.
 _CHANCE = ("seed", "split.seed", "split.noise_seed", "name")
@@ -26,7 +26,8 @@ def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None)
     Returns:
         Plain JSON values. `runs`: the summary of each run with `grokking` and `memorising` (Kaplan–Meier: n, n_grokked,
         which counts the members with the event, median, low, high). `pooled`: the same over runs that differ in nothing
-        but their seeds. `differences`: by dotted name the settings in which the runs differ.
+        but their seeds; members of one identity are one sample. `copies`: what `copies` returns. `differences`: by
+        dotted name the settings in which the runs differ.
     """
     if isinstance(runs, (Run, str, Path)):
         raise InputError("compare needs a list of runs")
@@ -39,12 +40,41 @@ def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None)
     alike: dict[str, list[Run]] = {}
     for run, setting in zip(opened, settings, strict=True):
         alike.setdefault(repr([setting.get(k) for k in sorted(keys) if k not in _CHANCE]), []).append(run)
-    pooled = [{"runs": [r.name for r in group], **_summaries(group)} for group in alike.values() if len(group) > 1]
-    return {"runs": rows, "pooled": pooled, "differences": differences}
+    pooled = [
+        {"runs": [r.name for r in group], **_summaries(group)}
+        for group in alike.values()
+        if len({i for run in group for i in run.identities}) > max(run.n_members for run in group)
+    ]
+    return {"runs": rows, "pooled": pooled, "copies": copies(opened), "differences": differences}
+
+
+def copies(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Return by a run's name the later runs that have members of its identities: the same training again."""
+    first: dict[str, str] = {}
+    repeats: dict[str, list[str]] = {}
+    for run in runs:
+        for name in {first[identity]: None for identity in run.identities if identity in first}:
+            repeats.setdefault(name, []).append(run.name)
+        for identity in run.identities:
+            first.setdefault(identity, run.name)
+    return repeats
+
+
+def copies_sentences(repeats: dict[str, list[str]]) -> list[str]:
+    """Return a sentence on each run of which others have members."""
+    return [
+        f"{listed(names)} {'has' if len(names) == 1 else 'have'} members of {name} (equal identities): "
+        "together they count once."
+        for name, names in repeats.items()
+    ]
 
 
 def _summaries(runs: Sequence[Run]) -> dict[str, Any]:
-    members = [(m, run.status.step) for run in runs for m in run.status.members]
+    """Return the statistics over members; of those with one identity, the one trained for longest."""
+    unlike: dict[str, tuple[dict[str, Any], int]] = {}
+    for run in sorted(runs, key=lambda run: run.status.step):
+        unlike |= {i: (m, run.status.step) for i, m in zip(run.identities, run.status.members, strict=False)}
+    members = list(unlike.values())
     if not members:
         return {"grokking": None, "memorising": None}
     ended = [step for _, step in members]

@@ -15,6 +15,7 @@ from typing import Any
 
 from groklab.errors import DamagedError, InputError
 from groklab.lazy import np, pl
+from groklab.text import jsonable
 
 _MARK = b"groklab_sha256:"
 #: What a file holds in place of its own checksum until `seal` replaces it.
@@ -54,7 +55,10 @@ def sweep(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
-    atomic_write(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    text = json.dumps(value, indent=1, allow_nan=False)
+    if "\\ud" in text:  # perhaps half of a surrogate pair
+        text = json.dumps(jsonable(value), indent=1)
+    atomic_write(path, f"{text}\n".encode())
 
 
 def read_json(path: Path) -> Any:
