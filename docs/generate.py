@@ -83,7 +83,7 @@ def commands() -> str:
         "`groklab COMMAND --help` says the same. Wherever a command prints a result, `--json` prints it as one JSON "
         "object on one line, last on standard output; everything else then goes to standard error.\n",
         "Exit codes: 0 for done, 2 for something that cannot be done as asked (with one sentence on standard error), "
-        "130 after Ctrl-C.\n",
+        "128 + n after signal n: 130 after Ctrl-C, 143 after TERM.\n",
     ]
     for name, command in _commands(typer.main.get_command(app)):
         parts.append(f"## groklab {name}\n")

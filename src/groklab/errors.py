@@ -31,7 +31,7 @@ class DamagedError(InputError):
 
 
 class Interrupted(Exception):
-    """Ctrl-C: the run has been saved and can be resumed."""
+    """Ctrl-C, or another signal that asks to end: the run has been saved and can be resumed."""
 
 
 class OutOfTime(Interrupted):

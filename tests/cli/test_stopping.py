@@ -1,7 +1,8 @@
-"""Ctrl-C at any moment ends with exit code 130 and one line that says so."""
+"""A signal that asks to end, at any moment, ends with exit code 128 + n and one line that says how to go on."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -18,15 +19,31 @@ from groklab.cli import main
         (["presets"], "groklab.cli.find.print_pairs"),
     ],
 )
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGINT, "stopped"),
+        (signal.SIGTERM, "stopped by SIGTERM"),
+        (signal.SIGHUP, "stopped by SIGHUP"),
+        (signal.SIGUSR1, "stopped by SIGUSR1"),
+    ],
+)
 def test_it_is_said_wherever_it_comes(
-    command: list[str], place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str],
+    place: str,
+    number: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def press(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def send(*_: Any) -> None:
+        signal.raise_signal(number)
 
-    monkeypatch.setattr(place, press)
+    before = signal.getsignal(number)
+    monkeypatch.setattr(place, send)
     monkeypatch.setattr(sys, "argv", ["groklab", *command])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == 130
-    assert capsys.readouterr() == ("", "groklab: stopped\n")
+    assert ended.value.code == 128 + number
+    assert capsys.readouterr() == ("", f"groklab: {words}; give the same command again to go on\n")
+    assert signal.getsignal(number) == before

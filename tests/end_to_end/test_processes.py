@@ -1,4 +1,4 @@
-"""Several real processes, full disks and Ctrl-C."""
+"""Several real processes, full disks and signals."""
 
 from __future__ import annotations
 
@@ -109,22 +109,27 @@ def test_two_processes_never_write_one_run(home: Path, command: Command, finishe
     assert again["status"] == "finished"
 
 
-@pytest.mark.parametrize(("presses", "start"), [(1, start_interpreter), (2, Program)])
-def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(
-    home: Path, finished: Finished, presses: int, start: Callable[..., Process]
+@pytest.mark.parametrize(
+    ("number", "times", "start", "by"),
+    [
+        (signal.SIGINT, 1, start_interpreter, "ctrl-c"),
+        # as `timeout` and shells send it: to the process, and to its group
+        (signal.SIGTERM, 2, Program, "SIGTERM"),
+    ],
+)
+def test_a_signal_saves_a_run_that_resumes_to_the_same_bits(
+    home: Path, finished: Finished, number: int, times: int, start: Callable[..., Process], by: str
 ) -> None:
     process = start("train", "micro-fast", *LONG)
     run = wait_for_a_state(home, process)
-    for _ in range(presses):
-        process.send_signal(signal.SIGINT)
+    for _ in range(times):
+        process.send_signal(number)
     code, _, err = outcome(process)
-    assert code == 130
-    assert "Traceback" not in err
-    assert err.splitlines()[-1].startswith("groklab: stopped")
-    assert run.status.state == "interrupted"
-    if presses == 1:
-        assert f"groklab resume {run.name}" in err
-        assert run.status.reason == "ctrl-c"
+    assert code == 128 + number
+    said = "stopped" if by == "ctrl-c" else f"stopped by {by}"
+    assert err == f"groklab: {said}; `groklab resume {run.name}` continues from here\n"
+    assert (run.status.state, run.status.reason) == ("interrupted", by)
+    assert not (run.path / "lock.json").exists()
     step = max(state.step for state in run.states())
     goal = f"budget.steps={step + 300}"
     resumed = finished("resume", run.name, goal)
@@ -132,6 +137,19 @@ def test_ctrl_c_ends_with_130_and_a_run_that_resumes_to_the_same_bits(
     straight = finished("train", "micro-fast", goal, "--again")
     assert straight["weights_sha256"] == resumed["weights_sha256"]
     assert Run(Path(straight["path"])).metrics.equals(run.metrics)
+
+
+def test_training_ends_what_it_has_begun_where_nobody_reads_its_output(home: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groklab", "train", "micro-fast", "budget.steps=200", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    run = Run(next(home.glob("micro-fast*")))
+    assert (run.status.state, run.status.step) == ("finished", 200)
 
 
 def test_a_file_that_may_not_grow_is_a_full_disk(home: Path, finished: Finished) -> None:

@@ -130,7 +130,7 @@ def test_a_terminal_shows_what_is_going_on(paper: Callable[..., Paper]) -> None:
         assert words in shown
 
 
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_stopped_by_others_and_gone_on(home: Path, sign: signal.Signals, code: int) -> None:
     arguments = ("reproduce", "controls/too-few-pairs", "--seeds", "2", "--json")
     # thousands of steps: programs as users have them, which are four times as quick as those of other tests
@@ -144,7 +144,7 @@ def test_stopped_by_others_and_gone_on(home: Path, sign: signal.Signals, code: i
     process.send_signal(sign)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    if sign == signal.SIGINT:
+    if sign == signal.SIGTERM:
         assert "the same command continues" in err
     done = json.loads(path.read_text())["outcomes"]["too-few-pairs/quick/0"]
     again = processes.Program(*arguments, environment={"XLA_FLAGS": ""})

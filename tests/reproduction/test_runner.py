@@ -14,7 +14,7 @@ from invented import Counted, claim
 
 from groklab.errors import InputError, Interrupted, OutOfTime
 from groklab.reproduction import Outcome, Paper, PaperResult, Trainer, reproduce, results
-from groklab.training import ctrl_c
+from groklab.training import stop_requests
 from groklab.training.interrupts import deadline
 
 Publish = Callable[..., Paper]
@@ -189,7 +189,7 @@ def test_a_trial_may_look_at_the_clock(paper: Publish) -> None:
 
 def test_a_deadline_is_told_from_ctrl_c() -> None:
     def train() -> None:
-        with ctrl_c() as asked:
+        with stop_requests() as asked:
             if asked():
                 raise Interrupted("a run")
 

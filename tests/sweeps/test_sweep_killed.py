@@ -31,7 +31,9 @@ OWN = "seconds"
 
 def start(home: Path) -> Program:
     # thousands of steps: programs as users have them, which are three times as quick as those of other tests
-    return Program(*ASKED, environment={"GROKLAB_HOME": str(home), "XLA_FLAGS": ""})
+    temporary = home / "temporary"
+    temporary.mkdir(exist_ok=True)
+    return Program(*ASKED, environment={"GROKLAB_HOME": str(home), "XLA_FLAGS": "", "TMPDIR": str(temporary)})
 
 
 def finished(home: Path) -> list[Path]:
@@ -127,11 +129,11 @@ def test_what_is_stopped_and_killed_goes_on_where_it_stood(undisturbed: gl.Sweep
     process = start(tmp_path)
     refuse_a_rival(process, tmp_path)
     kill_a_worker(process, tmp_path)
-    stop_by_ctrl_c(process, tmp_path, undisturbed.name)
+    stop_as_batch_systems_do(process, tmp_path, undisturbed.name)
     compare_ended(tmp_path, undisturbed)
 
     process, before = start(tmp_path), finished(tmp_path)
-    # some of it ends after Ctrl-C
+    # some of it ends after the signal
     kill_the_sweep(process, tmp_path, before)
     compare_ended(tmp_path, undisturbed)
 
@@ -156,14 +158,20 @@ def refuse_a_rival(first: Program, home: Path) -> None:
     assert first.poll() is None
 
 
-def stop_by_ctrl_c(process: Program, home: Path, name: str) -> None:
-    """Ctrl-C saves, and says how to go on."""
+def stop_as_batch_systems_do(process: Program, home: Path, name: str) -> None:
+    """A signal to all processes of a job saves, and says how to go on; nothing is left."""
     until(process, lambda: bool(reached(home)))
-    process.send_signal(signal.SIGINT)
+    job = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in job:
+        member.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=200)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert out == ""
-    assert err == f"groklab: stopped; the same command continues {name} from here\n"
+    assert err == f"groklab: stopped by SIGTERM; the same command continues {name} from here\n"
+    assert len(job) >= 4
+    psutil.wait_procs(job, timeout=60)
+    assert not any(is_alive(member.pid) for member in job)
+    assert not list((home / "temporary").iterdir())
     assert not holders(home)
     for folder in reached(home):
         run = gl.Run(folder)

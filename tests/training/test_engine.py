@@ -372,11 +372,11 @@ def test_ctrl_c_keeps_what_was_trained_since_the_last_state(
     seen: list[int] = []
 
     @contextmanager
-    def pressed() -> Iterator[Callable[[], bool]]:
-        # as interrupts.ctrl_c, which hears signals in a main thread only
-        yield lambda: bool(seen) and seen[-1] >= 30
+    def pressed() -> Iterator[Callable[[], str | None]]:
+        # as interrupts.stop_requests, which hears signals in a main thread only
+        yield lambda: "ctrl-c" if seen and seen[-1] >= 30 else None
 
-    monkeypatch.setattr(engine, "ctrl_c", pressed)
+    monkeypatch.setattr(engine, "stop_requests", pressed)
     seldom = experiment(checkpoints__rolling_seconds=1e9)
     with pytest.raises(Interrupted):
         training.train(seldom, home=tmp_path, view=lambda progress: seen.append(progress.step))

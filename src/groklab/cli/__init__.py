@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -10,12 +11,14 @@ import typer
 
 import groklab
 from groklab.cli.app import Stopped, app
+from groklab.cli.streams import lasting
 from groklab.errors import InputError, Interrupted, did_you_mean
 from groklab.text import visible
+from groklab.training import interrupts
 
 __all__ = ["load_commands", "main"]
 
-#: The exit codes of a refusal, and after Ctrl-C.
+#: The exit codes of a refusal, and what the parser makes of a KeyboardInterrupt, of which it prints nothing.
 REFUSED, STOPPED = 2, 130
 #: Characters of a refusal that are printed.
 LONGEST = 1200
@@ -50,39 +53,45 @@ def load_commands() -> None:
 
 
 def main() -> None:
-    """Run the program: one sentence and exit code 2 for what cannot be done, 130 for Ctrl-C."""
-    load_commands()
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {visible(str(message))}", file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        # names of files need not be text that the terminal can show
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    """Run the program: one sentence and exit code 2 for what cannot be done, 128 + n for signal n."""
     try:
-        code = app(standalone_mode=False)
-        if code == STOPPED:
-            # the parser turns a KeyboardInterrupt into this code, and prints nothing
-            print("groklab: stopped", file=sys.stderr)
-    except InputError as error:
-        code = _refuse(str(error))
-    except _UsageError as error:
-        code = _refuse(_usage(error))
-    except Stopped as stop:
-        code = _stop(f"; {stop}")
-    except Interrupted as stop:
-        code = _stop(f"; `groklab resume {stop}` continues from here")
-    except (KeyboardInterrupt, typer.Abort):
-        code = _stop("")
-    except MemoryError:
-        code = _refuse("there is not enough memory for this")
-    except RecursionError:
-        code = _refuse("the input is nested too deeply")
-    except BrokenPipeError:
-        # the reader has gone (`| head`), so that nothing more can be printed
-        sys.stdout = None
-        code = 0
+        with interrupts.raised() as request, lasting():
+            code = _run(request)
+            if request.urgent:
+                # nothing waits for threads that compute
+                sys.stdout.flush()
+                os._exit(code)
     except OSError as error:
-        code = _refuse(f"{error.filename or ''} {error.strerror or error}")
-    sys.exit(code or 0)
+        code = _refuse(f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        # again, while it was ending
+        os._exit(request.exit_code)
+    sys.exit(code)
+
+
+def _run(request: interrupts.Request) -> int:
+    """Run the command, and return the exit code."""
+    try:
+        load_commands()
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {visible(str(message))}", file=sys.stderr)
+        code = app(standalone_mode=False) or 0
+        return _stop(request) if code == STOPPED else int(code)
+    except InputError as error:
+        return _refuse(str(error))
+    except _UsageError as error:
+        return _refuse(_usage(error))
+    except Stopped as stop:
+        return _stop(request, str(stop))
+    except Interrupted as stop:
+        return _stop(request, f"`groklab resume {stop}` continues from here")
+    except (KeyboardInterrupt, typer.Abort):
+        return _stop(request)
+    except MemoryError:
+        return _refuse("there is not enough memory for this")
+    except RecursionError:
+        return _refuse("the input is nested too deeply")
+    except OSError as error:
+        return _refuse(f"{error.filename or ''} {error.strerror or error}")
 
 
 def _usage(error: Any) -> str:
@@ -95,9 +104,11 @@ def _usage(error: Any) -> str:
     return f"{option}: unknown option{did_you_mean(option, names)}; `{error.ctx.command_path} --help` lists them"
 
 
-def _stop(how: str) -> int:
-    print(f"groklab: stopped{visible(how)}", file=sys.stderr)
-    return STOPPED
+def _stop(request: interrupts.Request, how: str = "give the same command again to go on") -> int:
+    """Print on one line how to go on after a signal, and return the exit code."""
+    by = f" by {request.name}" if request.name not in (None, "ctrl-c") else ""
+    print(f"groklab: stopped{by}; {visible(how)}", file=sys.stderr)
+    return request.exit_code
 
 
 def _refuse(sentence: str) -> int:

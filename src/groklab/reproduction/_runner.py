@@ -70,7 +70,7 @@ def reproduce(
 
     Raises:
         InputError: for what cannot be done as asked.
-        Interrupted: on Ctrl-C, with everything kept.
+        Interrupted: on Ctrl-C or another signal that asks to end, with everything kept.
     """
     request = _Request(what, size, seeds, home)
     limit = _limit(size, minutes, slices)

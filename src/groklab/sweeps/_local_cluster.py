@@ -2,7 +2,8 @@
 
 It prints its scheduler's address on standard output and ends, with all workers, as soon as its standard input does,
 even if the process that started it was killed. As a program of its own it needs no `if __name__ == "__main__"` in the
-scripts that sweep, and Ctrl-C in their terminal does not reach it.
+scripts that sweep. It and its workers ignore signals that ask to end: batch systems send them to all processes of a
+job, and the sweep has the workers save what they train.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from typing import Any
@@ -17,9 +19,12 @@ from typing import Any
 
 def serve(n_workers: int) -> None:
     """Run the cluster until standard input ends."""
+    import dask
     from distributed import LocalCluster
 
     scratch = tempfile.mkdtemp(prefix="groklab-sweep-")
+    # the scheduler's, too
+    dask.config.set({"temporary-directory": scratch})
     make: Any = LocalCluster  # dask gives it no types
     cluster = make(
         n_workers=n_workers,
@@ -39,4 +44,6 @@ def serve(n_workers: int) -> None:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     serve(int(sys.argv[1]))

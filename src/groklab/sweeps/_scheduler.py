@@ -28,7 +28,7 @@ from groklab.sweeps._executors import Workers, connected
 from groklab.sweeps._folder import ENDED, Sweep, SweepRecords
 from groklab.sweeps._packing import pack
 from groklab.sweeps._plan import MAX_MEMBERS, Plan, make_plan
-from groklab.training import Portion, Progress, ctrl_c, interrupts, training
+from groklab.training import Portion, Progress, interrupts, stop_requests, training
 
 #: Seconds between two looks at the workers, two updates of the view, and at least between two writes of the table.
 LOOK_SECONDS, SHOW_SECONDS, WRITE_SECONDS = 0.05, 0.3, 3.0
@@ -184,7 +184,9 @@ class _Reporter:
             storage.atomic_write(self.path, json.dumps(content).encode())
 
 
-def drive(records: SweepRecords, workers: Workers, view: SweepView | None, should_stop: Callable[[], bool]) -> None:
+def drive(
+    records: SweepRecords, workers: Workers, view: SweepView | None, stop_requested: Callable[[], str | None]
+) -> None:
     """Train every pack that is not done; raises Interrupted once what was being trained is saved, if asked to stop."""
     sweep = records.sweep
     (sweep.path / "progress").mkdir(exist_ok=True)
@@ -206,7 +208,7 @@ def drive(records: SweepRecords, workers: Workers, view: SweepView | None, shoul
             while todo and len(training) < present:
                 number = todo.pop()
                 training[workers.client.submit(train_pack, str(sweep.path), number, pure=False)] = number
-            if should_stop():
+            if stop_requested() is not None:
                 _stop(records, training)
                 raise Interrupted(sweep.path.name)
             time.sleep(LOOK_SECONDS)
@@ -349,7 +351,7 @@ def sweep(
 
     Raises:
         InputError: the sweep cannot be trained as given.
-        Interrupted: Ctrl-C was pressed; what was trained stays.
+        Interrupted: Ctrl-C was pressed, or another signal asked to end; what was trained stays.
     """
     base = Path(home) if home is not None else device.home()
     options: dict[str, Any] = {"seeds": seeds, "retire": retire, "name": name, "max_members": max_members}
@@ -359,9 +361,9 @@ def sweep(
     if _is_finished(path):
         return Sweep(path)
     try:
-        with locks.locked(path), ctrl_c() as should_stop:
+        with stop_requests() as stop_requested, locks.locked(path):
             storage.sweep(path)
-            _train(path, plan, workers, scheduler, view, should_stop)
+            _train(path, plan, workers, scheduler, view, stop_requested)
     finally:
         if locks.holder(path) is None:
             _remove_unused(path)
@@ -382,7 +384,7 @@ def _train(
     workers: int | None,
     scheduler: str | None,
     view: SweepView | None,
-    should_stop: Callable[[], bool],
+    stop_requested: Callable[[], str | None],
 ) -> None:
     # what cannot be trained is refused before any worker starts
     pack(plan.experiments)
@@ -394,7 +396,7 @@ def _train(
             planned = Sweep.create(path, plan, packing)
         records = SweepRecords(planned)
         records.forget_failures()
-        drive(records, pool, view, should_stop)
+        drive(records, pool, view, stop_requested)
 
 
 def _remove_unused(path: Path) -> None:

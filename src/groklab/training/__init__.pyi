@@ -18,7 +18,7 @@ from ._records import View as View
 from ._start import from_released_layout as from_released_layout
 from ._start import is_released_layout as is_released_layout
 from ._start import load_start as load_start
-from .interrupts import ctrl_c as ctrl_c
+from .interrupts import stop_requests as stop_requests
 from .training import resume as resume
 from .training import run_name as run_name
 from .training import train as train

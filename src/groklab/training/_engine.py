@@ -22,9 +22,9 @@ from groklab.training._ensemble import Ensemble, default_every, make_ensemble, p
 from groklab.training._lanes import Lanes, check_weights
 from groklab.training._online import OnlineMeasures
 from groklab.training._records import Progress, Records, View
-from groklab.training.interrupts import ctrl_c, out_of_time
+from groklab.training.interrupts import stop_requests
 
-#: Chunks end at least this often, in seconds, so that the live view moves and Ctrl-C is noticed.
+#: Chunks end at least this often, in seconds, so that the live view moves and signals are noticed.
 CHUNK_SECONDS = 0.4
 #: Stops that depend on metrics are looked for only at multiples of this many evaluations, so that where a run
 #: stops does not depend on the machine's speed.
@@ -49,9 +49,10 @@ def drive(
 
     Raises:
         InputError: if another process holds the run, or the disk is full.
-        Interrupted: on Ctrl-C. In each case what is on disk is complete, and `resume` goes on to the same bits.
+        Interrupted: on Ctrl-C or another signal that asks to end. In each case what is on disk is complete, and
+            `resume` goes on to the same bits.
     """
-    with locks.locked(run.path) as lock, ctrl_c() as stop_requested:
+    with stop_requests() as stop_requested, locks.locked(run.path) as lock:
         for folder in (run.path, run.path / "checkpoints", run.path / "state"):
             storage.sweep(folder)
         try:
@@ -98,7 +99,7 @@ class _Training:
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
-    def go(self, stop_requested: Callable[[], bool]) -> None:
+    def go(self, stop_requested: Callable[[], str | None]) -> None:
         try:
             self._go(stop_requested)
         except InputError as error:
@@ -109,7 +110,7 @@ class _Training:
                     self.run.write_status(state="interrupted", reason=str(error))
             raise
 
-    def _go(self, stop_requested: Callable[[], bool]) -> None:
+    def _go(self, stop_requested: Callable[[], str | None]) -> None:
         self.run.write_status(state="running", reason=None, step=self.step)
         self._show(compiling=True)
         # asked before the first chunk, too: a killed process may have saved its last state and not its last status
@@ -120,8 +121,9 @@ class _Training:
             self._retire()
             self._show()
             reason = self._why_stop()
-            if stop_requested() and reason is None:
-                self._save("interrupted", "slice" if out_of_time() else "ctrl-c")
+            request = stop_requested()
+            if request is not None and reason is None:
+                self._save("interrupted", request)
                 raise Interrupted(self.run.name)
             if reason is None and time.monotonic() - self.saved_at > self.checkpoints.rolling_seconds:
                 self._save("running", None)
