@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from groklab.cli import main
 from groklab.errors import InputError
 from groklab.interop import _transformer_lens as transformer_lens
 from groklab.interop import export, import_file
+from groklab.store import storage
 from groklab.tasks import make_split
-from groklab.training import make_ensemble, program_of
+from groklab.training import build_task, make_ensemble, program_of
+from killing import content, killed_everywhere
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 #: The shapes of test_importing.py.
@@ -34,7 +38,11 @@ def trained(corpus: Corpus) -> gl.Run:
 
 def untrained(home: Path, **settings: Any) -> gl.Run:
     """A run of weights drawn at random: nothing compiles the training of each of these networks."""
-    experiment = gl.preset("demo", {**SMALL, **{k.replace("__", "."): v for k, v in settings.items()}})
+    given = {k.replace("__", "."): v for k, v in settings.items()}
+    task = given.pop("task", None)
+    experiment = gl.preset("demo", {**SMALL, **given})
+    if task is not None:
+        experiment = gl.read({**experiment.to_dict(), "task": task})
     ensemble, draws = make_ensemble([experiment]), np.random.default_rng(0)
     lanes = ensemble.blocks()[0]
     program = program_of(experiment, ensemble.tasks[0].shape)
@@ -214,11 +222,80 @@ def test_the_model_card(trained: gl.Run, home: Path, tmp_path: Path) -> None:
         assert str(home) not in card + (folder / "config.json").read_text()
 
 
-def test_the_card_of_plain_weights_runs(trained: gl.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(export(trained, to="safetensors", out=tmp_path / "out"))
+@pytest.mark.parametrize("name", ["transformer", "mlp"])
+def test_the_card_of_plain_weights_runs(
+    name: str, corpus: Corpus, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = corpus[name]
+    monkeypatch.chdir(export(run, to="safetensors", out=tmp_path / "out"))
     made: dict[str, Any] = {}
     exec(Path("README.md").read_text("utf-8").split("```python\n")[1].split("```")[0], made)
-    assert made["logits"].shape == (1, 12)
+    ends = build_task(run.experiment).inputs[[0, -1]]
+    expected = gl.activations(run.weights(), ends, run.experiment.network)["logits"][:, -1]
+    np.testing.assert_array_equal(made["logits"], expected)
+
+
+def test_any_task_is_exported_with_all_of_its_answers(home: Path, tmp_path: Path) -> None:
+    kinds: dict[str, tuple[dict[str, Any], str, int]] = {
+        "group": ({"group": "S3"}, "`a b =`, such as `5 5 6`, whose answer is 0, read at the last position", 6),
+        # fewer trigrams than tokens, any of which may be an answer
+        "skip_trigrams": ({"n_trigrams": 5, "examples": 30}, "read at positions 7 to 7", 24),
+        "digit_addition": ({"n_digits": 1, "examples": 30}, "read at positions 3 to 4", 10),
+    }
+    for kind, (settings, tokens, n_outputs) in kinds.items():
+        run = untrained(tmp_path / kind, task={"kind": kind, **settings})
+        folder = export(run, to="transformer-lens", out=tmp_path / kind / "out")
+        card = (folder / "README.md").read_text("utf-8")
+        assert tokens in card
+        assert safetensors.numpy.load_file(folder / "model.safetensors")["unembed.W_U"].shape[1] == n_outputs
+        assert f"[:, {'-1' if kind == 'group' else '7:8' if kind == 'skip_trigrams' else '3:5'}]" in card
+
+
+def copied(folder: Path, to: Path) -> None:
+    shutil.rmtree(to, ignore_errors=True)
+    if folder.is_dir():
+        shutil.copytree(folder, to)
+
+
+@pytest.mark.parametrize("before", ["nothing", "an empty folder", "another export"])
+def test_an_export_is_one_change(before: str, trained: gl.Run, tmp_path: Path) -> None:
+    old, new, out = tmp_path / "old", tmp_path / "new", tmp_path / "here" / "out"
+    export(trained, to="safetensors", out=new)
+    if before == "an empty folder":
+        old.mkdir()
+    elif before == "another export":
+        export(trained, to="transformer-lens-bridge", out=old, step=0)
+    copied(old, out)
+    wanted, places = {f"out/{name}": data for name, data in content(new).items()} | {"out": b""}, 0
+    for _ in killed_everywhere(lambda: export(trained, to="safetensors", out=out), tmp_path):
+        places += 1
+        # whole or not there
+        if (out / "model.safetensors").exists():
+            assert {k: v for k, v in content(out).items() if "-part" not in k} in (content(old), content(new))
+        for _ in range(2):
+            export(trained, to="safetensors", out=out)
+            assert content(out.parent) == wanted
+        shutil.rmtree(out)
+        copied(old, out)
+    assert places > 8
+    assert content(out.parent) == wanted
+
+
+def test_an_export_that_fails_leaves_nothing(trained: gl.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("groklab.store.storage.os.fsync", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        export(trained, to="safetensors", out=tmp_path / "there" / "out")
+    assert not list((tmp_path / "there").iterdir())
+
+
+def test_a_folder_that_another_process_fills_is_left_alone(trained: gl.Run, tmp_path: Path) -> None:
+    with storage.complete_folder(tmp_path / "theirs", last="x") as stage:
+        export(trained, to="safetensors", out=tmp_path / "out")
+        (stage / "x").touch()
+    assert (tmp_path / "theirs" / "x").exists()
 
 
 def test_the_command(trained: gl.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

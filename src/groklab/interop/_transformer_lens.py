@@ -37,11 +37,11 @@ _IN_BLOCK = {"ln1.w": "ln1.weight", "ln1.b": "ln1.bias", "ln2.w": "ln2.weight", 
 _TRANSPOSED = ("W_in", "W_out", "W_U")
 
 
-def export_weights(weights: Mapping[str, np.ndarray], network: Mapping[str, Any], n_classes: int) -> Weights:
+def export_weights(weights: Mapping[str, np.ndarray], network: Mapping[str, Any], n_classes: int | None) -> Weights:
     """Return the weights of a HookedTransformer that computes the same: absent biases 0, `output_scale` folded in.
 
-    network: the settings of ours. n_classes: outputs to keep, the first ones. Raises InputError for a network that
-    TransformerLens has no equal of.
+    network: the settings of ours. n_classes: outputs to keep, the first ones; None keeps all. Raises InputError for a
+    network that TransformerLens has no equal of.
     """
     _check(network)
     made = dict(weights)

@@ -20,8 +20,9 @@ from groklab.interop._torch_files import read_torch
 from groklab.store import read_json
 from groklab.training import from_released_layout, is_released_layout
 
-#: What `groklab export` calls its file of weights, and the key under which it describes them there.
-WEIGHTS, CONFIG, DESCRIPTION = "model.safetensors", "config.json", "groklab_export"
+#: The files of an export, and the key under which that of the weights describes them.
+WEIGHTS, CONFIG, CARD, DESCRIPTION = "model.safetensors", "config.json", "README.md", "groklab_export"
+ENTRIES = (WEIGHTS, CONFIG, CARD)
 TORCH = (".pt", ".pth", ".bin", ".ckpt")
 _NAMES_OF_WEIGHTS = ("model", "state_dict", "model_state_dict", "weights")
 

@@ -1,3 +1,4 @@
+from ._base import LOSSES as LOSSES
 from ._base import MAX_RECORDS as MAX_RECORDS
 from ._base import METRICS as METRICS
 from ._base import CannotContinueError as CannotContinueError

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from groklab.text import jsonable
 _MARK = b"groklab_sha256:"
 #: What a file holds in place of its own checksum until `seal` replaces it.
 SEAL = _MARK + b"0" * 64
+#: How the names of hidden folders end that become parts of another.
+_PART = ".groklab-part"
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -51,6 +55,84 @@ def sweep(folder: Path) -> None:
     for name in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             name.unlink()
+
+
+@contextlib.contextmanager
+def complete_folder(folder: Path, last: str, stale: Collection[str] = ()) -> Iterator[Path]:
+    """Yield a hidden folder to fill; at the end of the block its content becomes that of `folder`, as one change.
+
+    A folder that is not there yet appears by one rename. In one that is there (it may be a mount point, or the folder
+    somebody works in) entries are replaced one by one, the file `last` removed first and put in place last: without
+    that file the folder counts as incomplete. What killed processes have left is removed.
+
+    Args:
+        stale: names of entries that are removed where the new content lacks them.
+
+    Raises:
+        InputError: where the disk is full or the folder cannot be written.
+    """
+    there = folder.is_dir()
+    beside = folder if there else folder.parent
+    stage = beside / f".{secrets.token_hex(6)}{_PART}"
+    try:
+        stage.mkdir(parents=True)
+        # a file lock ends with its process, however that ends
+        with _locked(stage):
+            try:
+                # later than its own: a folder that holds one was begun by this function
+                _remove_parts(beside)
+                yield stage
+                if there:
+                    _move(stage, folder, last, stale)
+                else:
+                    os.rename(stage, folder)
+                _sync_folder(beside)
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+    except OSError as error:
+        raise _explain(folder, error) from error
+
+
+def is_part(path: Path) -> bool:
+    """Return whether this is a hidden folder of `complete_folder`."""
+    return path.name.startswith(".") and path.name.endswith(_PART)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove the hidden folders of processes that have ended."""
+    for part in filter(is_part, folder.iterdir()):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(part):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; raises BlockingIOError where another process holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # some network file systems have no locks
+            if isinstance(error, BlockingIOError):
+                raise
+        yield
+    finally:
+        os.close(handle)
+
+
+def _move(stage: Path, folder: Path, last: str, stale: Collection[str]) -> None:
+    """Put the entries of a folder in the place of another's."""
+    (folder / last).unlink(missing_ok=True)
+    entries = sorted((entry.name for entry in stage.iterdir()), key=lambda name: name == last)
+    for name in {*entries, *stale}:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        elif name not in entries:
+            (folder / name).unlink(missing_ok=True)
+    for name in entries:
+        _sync_folder(folder)
+        os.replace(stage / name, folder / name)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,12 +168,21 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
     """Write arrays as safetensors, with `header` and checksums of the arrays and of itself in the file's metadata."""
+    text = json.dumps({**header, "sha256": digest(arrays)})
+    metadata = {"groklab": text, "groklab_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    atomic_write(path, as_safetensors(arrays, metadata))
+
+
+def as_safetensors(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file of arrays, the same bytes whenever they are the same."""
     from safetensors.numpy import save
 
-    plain = {k: np.array(v, order="C", ndmin=0) for k, v in arrays.items()}
-    text = json.dumps({**header, "sha256": digest(plain)})
-    metadata = {"groklab": text, "groklab_sha256": hashlib.sha256(text.encode()).hexdigest()}
-    atomic_write(path, save(plain, metadata=metadata))
+    content = save({k: np.array(v, order="C", ndmin=0) for k, v in arrays.items()}, metadata=dict(metadata))
+    start = 8 + int.from_bytes(content[:8], "little")
+    # the library writes metadata in an order of chance
+    header = json.dumps({**json.loads(content[8:start]), "__metadata__": metadata}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return b"".join([len(header).to_bytes(8, "little"), header, memoryview(content)[start:]])
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

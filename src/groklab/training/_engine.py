@@ -7,7 +7,6 @@ import time
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,11 +16,11 @@ from groklab.experiment import Experiment
 from groklab.lazy import jax
 from groklab.learners import MAX_RECORDS, CannotContinueError, Span
 from groklab.store import Run, State, locks, storage
-from groklab.text import jsonable
 from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
 from groklab.training._lanes import Lanes, check_weights
 from groklab.training._online import OnlineMeasures
 from groklab.training._records import Progress, Records, View
+from groklab.training._results import cadence_of, member_results
 from groklab.training.interrupts import stop_requests
 
 #: Chunks end at least this often, in seconds, so that the live view moves and signals are noticed.
@@ -88,9 +87,8 @@ class _Training:
         self.run, self.lock, self.ensemble, self.view = run, lock, ensemble, view
         e = ensemble.experiments[0]
         self.budget, self.checkpoints, self.criterion = e.budget, e.checkpoints, e.evaluation.criterion
-        default = default_every(e, ensemble.tasks[0])
-        self.every = e.evaluation.every or default
-        self.cadence = max(self.every, default)
+        self.every = e.evaluation.every or default_every(e, ensemble.tasks[0])
+        self.cadence = cadence_of(ensemble)
         self.measures = OnlineMeasures(ensemble, self.every)
         self.lanes = Lanes(ensemble)
         self.records = Records(self.lanes.program.metrics, ensemble.n_members)
@@ -245,34 +243,10 @@ class _Training:
         retired = self.records.retired
         lanes = self.lanes.blocks if retired else []
         self.run.write_state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
-        self.run.write_status(
-            state=status, reason=reason, step=self.step, seconds=self.seconds, members=self._members(status)
-        )
-        self.saved_at = time.monotonic()
-
-    def _members(self, status: str) -> list[dict[str, Any]]:
         ended = status in ("finished", "diverged")
-        memorised, grokked = (self._reached(f"{s}_accuracy", ended) for s in ("train", "test"))
-        weights = self.lanes.weights()
-        rows: list[dict[str, Any]] = []
-        ends = {k: self.records.last(k) for k in self.records.metrics}
-        for m, experiment in enumerate(self.ensemble.experiments):
-            last = {k: jsonable(v[m]) for k, v in ends.items()} | {"steps": self.records.retired.get(m, self.step)}
-            sha = storage.digest({k: v[m] for k, v in weights.items()})
-            seen = {"memorised_step": memorised[m], "grokked_step": grokked[m], "censored": grokked[m] is None}
-            diverged = not np.isfinite(ends["train_loss"][m])
-            rows.append({**seen, **last, "diverged": diverged, "weights_sha256": sha, "seed": experiment.seed})
-            names = self.ensemble.tasks[m].algebra.operations
-            if f"test_accuracy_op{len(names) - 1}" in ends:
-                rows[-1]["operations"] = [{"operation": n} | self._operation(i, m, ended) for i, n in enumerate(names)]
-        return rows
-
-    def _operation(self, i: int, m: int, ended: bool) -> dict[str, Any]:
-        """Return when a member memorised and grokked one operation of a mixture, and its last accuracy on it."""
-        steps = {}
-        for name, part, criterion in (("memorised", "train", "sustained_99"), ("grokked", "test", self.criterion)):
-            steps[f"{name}_step"] = self._reached(f"{part}_accuracy_op{i}", ended, criterion=criterion)[m]
-        return steps | {"test_accuracy": jsonable(self.records.last(f"test_accuracy_op{i}")[m])}
+        members = member_results(self.ensemble, self.records, self.lanes.weights(), self.step, ended)
+        self.run.write_status(state=status, reason=reason, step=self.step, seconds=self.seconds, members=members)
+        self.saved_at = time.monotonic()
 
     def _keep_due(self) -> None:
         """Keep the weights of the checkpoints from here to the next evaluation."""
