@@ -93,7 +93,7 @@ def test_axes_gap_and_slices_are_options(program: Any, home: Path, sweep: Sweep)
     ("arguments", "words"),
     [
         (["nothing"], "no sweep is called 'nothing'; there are decays-"),
-        ([""], "no sweep is called ''"),
+        ([""], "SWEEP has no value"),
         (["decays", "--x", "task.p"], "--x = 'task.p': unknown; settings of the sweep: "),
         (["decays", "--at", "task.p"], "--at = 'task.p': needs key=value"),
         (["decays", "--at", "a=1", "--at", "a=2"], "--at a is given twice"),

@@ -134,7 +134,7 @@ def test_what_is_said_for_people(program: Any, arguments: list[str], texts: list
         (["x + y", "--p", "two"], "--p"),
         (["x/3 + y", "--p", "9"], "no inverse"),
         (["x + y", "--frac-train", "1"], "frac_train"),
-        (["x + y", "--frac-train", "nan"], "frac_train"),
+        (["x + y", "--frac-train", "nan"], "frac-train"),
         (["x + y", "--p", "3", "--frac-train", "0.01"], "leaves no training input"),
         (["x + y", "--seeds", "0"], "seeds"),
         (["random"], "task of its own"),

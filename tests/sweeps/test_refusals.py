@@ -93,7 +93,6 @@ def test_only_what_can_be_swept_is_named(command: Command, home: Path) -> None:
 
 
 NO_ADDRESSES = (
-    "",
     "nonsense",
     "127.0.0.1",
     "http://127.0.0.1:1",

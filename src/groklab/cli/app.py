@@ -6,19 +6,25 @@ Objects for other programs come last on standard output, text for people beside 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from groklab.text import jsonable, visible
+from groklab.errors import InputError
+from groklab.text import integer_in, jsonable, number_in, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: The groups of commands in `groklab --help`.
 TRAIN, LOOK, TAKE_APART, EXCHANGE, FIND = "Train", "Look", "Take apart", "Exchange", "Find"
@@ -33,7 +39,60 @@ Overrides = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing while working.")]
 
-app = typer.Typer(
+
+class _Values:
+    """Of a command or a group: refuses empty options and arguments, as those of an unset shell variable are."""
+
+    def parse_args(self: Any, ctx: Any, args: list[str]) -> Any:
+        given = {} if ctx.resilient_parsing else self.make_parser(ctx).parse_args(list(args))[0]
+        for parameter in self.get_params(ctx):
+            value = given.get(parameter.name)
+            texts = value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(text, str) and not text.strip() for text in texts):
+                name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
+                raise InputError(f"{name or parameter.name} has no value")
+        return super().parse_args(ctx, args)  # type: ignore[misc]
+
+
+class _Command(_Values, TyperCommand):
+    pass
+
+
+class _Group(_Values, TyperGroup):
+    pass
+
+
+class Commands(typer.Typer):
+    """Commands that refuse empty values."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cls=_Group, **options)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
+        """Return the decorator that adds a command."""
+        return super().command(name, cls=_Command, **options)
+
+
+def _float_in(text: str) -> float | None:
+    number = number_in(text)
+    return None if number is None else float(number)
+
+
+def _reader(read: Callable[[str], float | None], what: str) -> Callable[[Any], Any]:
+    def parser(value: Any) -> Any:
+        number = read(value) if isinstance(value, str) else value
+        if number is None or not math.isfinite(number):
+            raise typer.BadParameter(f"{value!r} is not {what}")
+        return number
+
+    return parser
+
+
+#: Options that read numbers as settings do.
+IntOption = partial(typer.Option, parser=_reader(integer_in, "an integer"))
+FloatOption = partial(typer.Option, parser=_reader(_float_in, "a number"))
+
+app = Commands(
     name="groklab",
     no_args_is_help=True,
     add_completion=True,

@@ -8,20 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from groklab.cli.app import EXCHANGE, Json, app, console_for, emit
+from groklab.cli.app import EXCHANGE, FloatOption, IntOption, Json, app, console_for, emit
 from groklab.errors import InputError
+from groklab.text import integer_in
 
 
 @app.command("import", rich_help_panel=EXCHANGE)
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .safetensors or .npz file, or an export.")],
-    p: Annotated[int | None, typer.Option("--p", help="The modulus.")] = None,
+    p: Annotated[int | None, IntOption("--p", help="The modulus.")] = None,
     operation: Annotated[str | None, typer.Option(help="The operation, such as add or 'x^2 + y'.")] = None,
-    frac_train: Annotated[float | None, typer.Option(help="The share of the inputs trained on.")] = None,
-    split_seed: Annotated[int | None, typer.Option(help="The seed of Python's shuffle of the inputs.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="The weight decay it was trained with.")] = None,
+    frac_train: Annotated[float | None, FloatOption(help="The share of the inputs trained on.")] = None,
+    split_seed: Annotated[int | None, IntOption(help="The seed of Python's shuffle of the inputs.")] = None,
+    weight_decay: Annotated[float | None, FloatOption(help="The weight decay it was trained with.")] = None,
     n_heads: Annotated[
-        int | None, typer.Option(help="Attention heads, of a TransformerBridge without its config.json.")
+        int | None, IntOption(help="Attention heads, of a TransformerBridge without its config.json.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +68,7 @@ def export_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The output folder; by default inside the run's.")
     ] = None,
-    member: Annotated[int | None, typer.Option(help="Which member of an ensemble.")] = None,
+    member: Annotated[int | None, IntOption(help="Which member of an ensemble.")] = None,
     keep_outputs: Annotated[
         bool, typer.Option("--keep-outputs", help="Keep outputs that are not answers, such as that of the sign '='.")
     ] = False,
@@ -83,19 +84,16 @@ def export_(
     """
     from groklab.store import Collection
 
-    name, at, step = run.rpartition("@")
-    if not at:
-        name, step = run, ""
-    elif not step.isdecimal():
+    name, at, text = run.rpartition("@")
+    name, step = (name, integer_in(text)) if at else (run, None)
+    if at and step is None:
         raise InputError("RUN@STEP", run, "needs a kept step after the @, such as micro-1a2b3c4d@1000")
     opened = Collection().find(name)
     from groklab.device import readable_bytes
     from groklab.interop import export
 
     to_format: Any = to  # checked there
-    folder = export(
-        opened, to=to_format, out=out, step=int(step) if step else None, member=member, keep_outputs=keep_outputs
-    )
+    folder = export(opened, to=to_format, out=out, step=step, member=member, keep_outputs=keep_outputs)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
     if as_json:
         emit({"export": str(folder), "to": to, "run": opened.name, "files": files})

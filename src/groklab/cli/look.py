@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import HELP, LOOK, Json, app, console_for, emit, members_text, number, plain_table, titled
+from groklab.cli.app import (
+    HELP,
+    LOOK,
+    Commands,
+    Json,
+    app,
+    console_for,
+    emit,
+    members_text,
+    number,
+    plain_table,
+    titled,
+)
 from groklab.errors import check_choice
 from groklab.text import duration
 
@@ -25,7 +37,7 @@ STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
 WIDE = 110
 #: What an imported file's losses bound: the latest possible steps.
 _BOUNDS = {"memorised": "memorised_step", "grokked": "grokked_step"}
-runs_app = typer.Typer(invoke_without_command=True, **HELP)
+runs_app = Commands(invoke_without_command=True, **HELP)
 app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table, titled
+from groklab.cli.app import TAKE_APART, IntOption, Json, app, console_for, emit, plain_table, titled
 from groklab.errors import InputError, check_member
-from groklab.text import jsonable
+from groklab.text import integer_in, jsonable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,10 +61,10 @@ def measure(
     frequencies: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Use these key frequencies instead of the final model's own.")
     ] = None,
-    member: Annotated[int | None, typer.Option(help="With --measure: which model of an ensemble.")] = None,
+    member: Annotated[int | None, IntOption(help="With --measure: which model of an ensemble.")] = None,
     step: Annotated[
         int | None,
-        typer.Option(help="With --measure: only this checkpoint; by default tables show the last."),
+        IntOption(help="With --measure: only this checkpoint; by default tables show the last."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -252,7 +252,7 @@ def _cell(value: Any) -> str:
 @app.command(rich_help_panel=TAKE_APART)
 def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
-    member: Annotated[int, typer.Option(help="Which model of an ensemble.")] = 0,
+    member: Annotated[int, IntOption(help="Which model of an ensemble.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Explain which algorithm a trained model has learnt, in sentences with the values of that model.
@@ -288,7 +288,7 @@ def bar(console: Console, what: str) -> Iterator[Report]:
 def _frequencies(text: str | None) -> list[int] | None:
     if text is None:
         return None
-    try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise InputError("--frequencies", text, "needs integers with commas between them, such as 14,35") from None
+    frequencies = [integer_in(part) for part in text.split(",")]
+    if None in frequencies:
+        raise InputError("--frequencies", text, "needs integers with commas between them, such as 14,35")
+    return [k for k in frequencies if k is not None]

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groklab.cli.app import TRAIN, Json, Quiet, Stopped, app, console_for, emit, plain_table, titled, view_for
+from groklab.cli.app import (
+    TRAIN,
+    FloatOption,
+    IntOption,
+    Json,
+    Quiet,
+    Stopped,
+    app,
+    console_for,
+    emit,
+    plain_table,
+    titled,
+    view_for,
+)
 from groklab.errors import InputError, Interrupted
 from groklab.text import duration
 
@@ -30,15 +43,15 @@ def reproduce(
         bool, typer.Option("--quick", help="The smallest settings that test the claim (default).")
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="The paper's own settings, in slices of time.")] = False,
-    seeds: Annotated[int | None, typer.Option(help="Use this many seeds instead of each claim's own.")] = None,
+    seeds: Annotated[int | None, IntOption(help="Use this many seeds instead of each claim's own.")] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Measure again from the saved runs, without retraining.")
     ] = False,
     minutes: Annotated[
         float | None,
-        typer.Option("--slice", metavar="MINUTES", help="Stop, saved, after this long: 7.5 for --full, else no limit."),
+        FloatOption("--slice", metavar="MINUTES", help="Stop, saved, after this long: 7.5 for --full, else no limit."),
     ] = None,
-    slices: Annotated[int, typer.Option(help="Work this many slices in a row.")] = 1,
+    slices: Annotated[int, IntOption(help="Work this many slices in a row.")] = 1,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A Python file with your own claims or components.")
     ] = None,

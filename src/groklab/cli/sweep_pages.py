@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import LOOK, Json, app, console_for, emit
+from groklab.cli.app import LOOK, FloatOption, Json, app, console_for, emit
 from groklab.device import home, readable_bytes
 from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
 from groklab.grokking import GAP, THRESHOLD
@@ -86,8 +86,8 @@ def phase_diagram(
     at: Annotated[
         list[str] | None, typer.Option("--at", metavar="KEY=VALUE", help="Fix another setting of the grid at a value.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Accuracy that training and test must reach.")] = (THRESHOLD),
-    gap: Annotated[float, typer.Option(help="Delay in steps from which it counts as grokking.")] = GAP,
+    threshold: Annotated[float, FloatOption(help="Accuracy that training and test must reach.")] = (THRESHOLD),
+    gap: Annotated[float, FloatOption(help="Delay in steps from which it counts as grokking.")] = GAP,
     boundary: Annotated[
         str, typer.Option(help="What a delay of exactly --gap is: 'grokking', as in the paper, or 'comprehension'.")
     ] = "grokking",

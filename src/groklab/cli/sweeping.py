@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TRAIN, Json, Overrides, Quiet, Stopped, app, console_for, emit, titled, view_for
+from groklab.cli.app import TRAIN, IntOption, Json, Overrides, Quiet, Stopped, app, console_for, emit, titled, view_for
 from groklab.errors import InputError, Interrupted
 from groklab.experiment import check_name
 
@@ -29,14 +29,14 @@ def sweep(
             "Once for each setting; the first varies slowest.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Members at each point, with consecutive seeds.")] = 1,
+    seeds: Annotated[int, IntOption(help="Members at each point, with consecutive seeds.")] = 1,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes on this machine.", show_default="one per core")
+        int | None, IntOption(help="Worker processes on this machine.", show_default="one per core")
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Train on this dask cluster, such as tcp://host:8786.")
     ] = None,
-    max_members: Annotated[int, typer.Option(help="Refuse a sweep with more members.")] = 10_000,
+    max_members: Annotated[int, IntOption(help="Refuse a sweep with more members.")] = 10_000,
     no_retire: Annotated[
         bool, typer.Option("--no-retire", help="Train every member to the end of its budget, even after grokking.")
     ] = False,

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import FIND, HELP, Json, Overrides, app, console_for, emit, plain_table, print_pairs, titled
+from groklab.cli.app import (
+    FIND,
+    HELP,
+    Commands,
+    FloatOption,
+    IntOption,
+    Json,
+    Overrides,
+    app,
+    console_for,
+    emit,
+    plain_table,
+    print_pairs,
+    titled,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +32,7 @@ if TYPE_CHECKING:
 
 #: Digits of entropies and divergences, in nats.
 NATS = ".4f"
-tasks_app = typer.Typer(invoke_without_command=True, **HELP)
+tasks_app = Commands(invoke_without_command=True, **HELP)
 app.add_typer(tasks_app, name="tasks", rich_help_panel=FIND)
 
 
@@ -59,9 +73,9 @@ def explain(
     expression: Annotated[
         str, typer.Argument(metavar="EXPRESSION|NAME", help="A formula in x and y, or an operation.")
     ],
-    p: Annotated[int, typer.Option("--p", help="The modulus.")] = 97,
-    frac_train: Annotated[float, typer.Option(help="Fraction trained on, for the label statistics.")] = 0.3,
-    seeds: Annotated[int, typer.Option(help="Random splits behind the label statistics.")] = 100,
+    p: Annotated[int, IntOption("--p", help="The modulus.")] = 97,
+    frac_train: Annotated[float, FloatOption(help="Fraction trained on, for the label statistics.")] = 0.3,
+    seeds: Annotated[int, IntOption(help="Random splits behind the label statistics.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Show the algebraic properties of an operation, and the operations of Furuta et al. 2024 most like it.
@@ -90,7 +104,7 @@ def explain(
 def labels(
     what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="An experiment, of any task with classes.")],
     overrides: Overrides = None,
-    seeds: Annotated[int, typer.Option(help="Random splits, with seeds counted up from the experiment's.")] = 100,
+    seeds: Annotated[int, IntOption(help="Random splits, with seeds counted up from the experiment's.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Show how often each label occurs, and how far training labels are from test labels over random splits.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 import typer
 
-from groklab.cli.app import TAKE_APART, Json, app, console_for, emit, plain_table, titled
+from groklab.cli.app import TAKE_APART, IntOption, Json, app, console_for, emit, plain_table, titled
 from groklab.errors import InputError, check_choice
+from groklab.text import integer_in
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,10 +32,10 @@ def theory(
         str | None,
         typer.Argument(metavar="TASK", help="A formula or operation; by default x + y, unordered, no modulus."),
     ] = None,
-    p: Annotated[int, typer.Option("--p", help="Number of symbols.")] = 10,
+    p: Annotated[int, IntOption("--p", help="Number of symbols.")] = 10,
     modular: Annotated[bool, typer.Option("--modular", help="Reduce the answers of TASK modulo p.")] = False,
-    draws: Annotated[int, typer.Option(help="Number of random training sets for the critical fraction.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the random training sets.")] = 0,
+    draws: Annotated[int, IntOption(help="Number of random training sets for the critical fraction.")] = 1000,
+    seed: Annotated[int, IntOption(help="Seed of the random training sets.")] = 0,
     normalisation: Annotated[
         str, typer.Option(help="nu in the loss: 'one', as in the published code, or 'parallelograms', as in the paper.")
     ] = "one",
@@ -47,7 +48,7 @@ def theory(
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Compare the theory with this run, instead of a task.")
     ] = None,
-    member: Annotated[int | None, typer.Option(help="With --run: which model of an ensemble.")] = None,
+    member: Annotated[int | None, IntOption(help="With --run: which model of an ensemble.")] = None,
     figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write the curves to an HTML page.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -119,10 +120,10 @@ def _task(p: int, expression: str | None, modular: bool) -> Task:
 
 
 def _moduli(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not parts or not all(part.isdigit() and int(part) >= 2 for part in parts):
+    moduli = [integer_in(part) or 0 for part in text.split(",")]
+    if min(moduli) < 2:
         raise InputError("--against-p", text, "needs numbers of at least 2 with commas between, such as 4,6,10")
-    return [int(part) for part in parts]
+    return moduli
 
 
 def _against(moduli: list[int], expression: str | None, modular: bool, draws: int, seed: int) -> Shown:

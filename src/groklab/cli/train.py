@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TRAIN, Json, Overrides, Quiet, app, console_for, emit, titled, view_for
+from groklab.cli.app import TRAIN, IntOption, Json, Overrides, Quiet, app, console_for, emit, titled, view_for
 from groklab.errors import InputError
 from groklab.experiment import PRESETS, check_name, description_of, find_preset
-from groklab.text import duration
+from groklab.text import duration, integer_in
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ def train(
     what: Annotated[str, typer.Argument(metavar="PRESET|FILE.yaml", help="A preset's name, or a YAML file.")],
     overrides: Overrides = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Train this many members, with consecutive seeds, as one ensemble.")
+        int | None, IntOption(help="Train this many members, with consecutive seeds, as one ensemble.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train again even if this was trained before.")] = False,
     start: Annotated[str | None, typer.Option("--from", metavar="RUN@STEP", help="Start from a run's weights.")] = None,
@@ -63,12 +63,13 @@ def train(
     if plugin:
         settings["plugins"] = list(plugin)
     if start is not None:
-        run_name, _, step = start.partition("@")
-        if not step.isdecimal():
+        run_name, _, text = start.rpartition("@")
+        step = integer_in(text)
+        if step is None:
             raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
         from groklab.store import Collection
 
-        settings |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": int(step)}
+        settings |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": step}
     if take:
         settings["start.take"] = [part for text in take for part in text.split(",")]
     if freeze:

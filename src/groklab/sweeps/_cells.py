@@ -21,7 +21,7 @@ import polars as pl
 from groklab.errors import InputError, check_choice
 from groklab.grokking import PHASES
 from groklab.tasks import resolve
-from groklab.text import label, labels, superscript
+from groklab.text import label, labels, number_in, superscript
 
 #: Outcomes of a member, in the order in which a page names them. 'censored': its budget ended before it grokked;
 #: 'undecided': training may still change it; 'failed': it could not be trained.
@@ -416,10 +416,8 @@ def _same_operations(text: str, value: list[Any]) -> bool:
 def _near(text: Any, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    try:
-        return math.isclose(float(text), value, rel_tol=SAME)
-    except (TypeError, ValueError):
-        return False
+    number = number_in(text) if isinstance(text, str) else text
+    return isinstance(number, int | float) and math.isclose(number, value, rel_tol=SAME)
 
 
 def _operation(text: str) -> tuple[str, str] | None:
