@@ -120,14 +120,14 @@ def test_the_optimisers_decay_goes_before_the_configs(trained: Run, tmp_path: Pa
     with pytest.warns(UserWarning, match="gives the weight decay as 1, the state of its optimiser as 2"):
         run = import_file(written(tmp_path, content))
     assert run.experiment.optimiser.weight_decay == 2.0
-    assert any("weight decay" in note for note in run.imported["warnings"])
+    assert any("weight decay" in note for note in run.imported.warnings)
 
 
 def test_the_split_is_found_from_the_losses(trained: Run, tmp_path: Path) -> None:
     file = written(tmp_path, content_of(trained, config=None, optimizer=None))
     run = import_file(file, p=11, operation="add")
     assert (run.experiment.split.seed, run.experiment.split.frac_train) == (3, 0.4)
-    assert any("was recognised: python_shuffle, seed 3, 0.4" in note for note in run.imported["warnings"])
+    assert any("was recognised: python_shuffle, seed 3, 0.4" in note for note in run.imported.warnings)
     losses = [5.0] * 400
     with pytest.raises(InputError, match=r"no published split alone agrees .* give --frac-train and --split-seed"):
         import_file(

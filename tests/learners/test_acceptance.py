@@ -99,7 +99,7 @@ def test_a_longer_budget_ends_in_the_same_bits(run: gl.Run) -> None:
 def test_members_train_side_by_side_as_they_would_alone(run: gl.Run) -> None:
     budget = int(run.curves()["step"][2])
     members = gl.train(gl.read(run.experiment, {"budget.steps": budget}), seeds=2)
-    assert members.status.members[0]["weights_sha256"] != members.status.members[1]["weights_sha256"]
+    assert members.status.members[0].weights_sha256 != members.status.members[1].weights_sha256
     # widths of vmap round differently
     alone = gl.train(gl.read(run.experiment, {"budget.steps": budget}))
     for name, value in members.weights(budget, 0).items():

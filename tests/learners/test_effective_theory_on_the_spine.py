@@ -71,7 +71,7 @@ def test_a_longer_budget_keeps_the_first_size_that_the_published_step_is_frozen_
     short = gl.train(gl.read(THEORY, {**settings, "budget.steps": 40}))
     longer = gl.resume(short, {"budget.steps": 60})
     at_once = gl.train(gl.read(THEORY, settings), again=True)
-    assert longer.status.members[0]["weights_sha256"] == at_once.status.members[0]["weights_sha256"]
+    assert longer.status.members[0].weights_sha256 == at_once.status.members[0].weights_sha256
 
 
 def test_it_starts_from_given_weights(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_machine_that_becomes_singular_keeps_what_came_before(tmp_path: Path) 
     assert status.state == "interrupted"
     assert status.step >= 1
     assert run.curves()["step"][-1] == status.step - 1
-    assert status.members[0]["test_accuracy"] is not None
+    assert status.members[0].test_accuracy is not None
 
 
 def test_the_card_of_an_exported_machine_names_no_activations(corpus: Corpus, tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_a_claim_has_its_values_and_a_sentence_of_them(run: gl.Run, claim: str) 
 def test_values_are_those_of_the_run(run: gl.Run) -> None:
     member, numbers = run.status.members[0], gl.analyse(run).to_dict()
     groks = measured("groks")
-    assert groks.values["grokked_step"] == member["grokked_step"]
-    assert groks.values["memorised_step"] == member["memorised_step"]
+    assert groks.values["grokked_step"] == member.grokked_step
+    assert groks.values["memorised_step"] == member.memorised_step
     assert measured("key-frequencies").values["n_key_frequencies"] == len(numbers["key_frequencies"])
     fit = measured("trigonometric-logits")
     assert fit.values["logit_fve"] == numbers["logit_fve"]

@@ -24,6 +24,7 @@ from groklab.report import _settings as settings
 from groklab.report import _story as story
 from groklab.report import write_report
 from groklab.report._run_page import member_table, notes
+from groklab.store import Environment
 from shared_pages import Pages
 
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
@@ -97,14 +98,14 @@ def test_the_page_says_what_this_run_did(corpus: Corpus, pages: Pages) -> None:
     run = corpus["mlp"]
     found = words(pages["single"])
     member = run.status.members[0]
-    assert f"memorised the training set at step {member['memorised_step']:,}" in found
-    assert f"generalised at step {member['grokked_step']:,}" in found
-    assert f"{member['grokked_step'] / member['memorised_step']:.1f} times as late" in found
-    assert member["weights_sha256"] in found
+    assert f"memorised the training set at step {member.memorised_step:,}" in found
+    assert f"generalised at step {member.grokked_step:,}" in found
+    assert f"{member.grokked_step / member.memorised_step:.1f} times as late" in found
+    assert member.weights_sha256 in found
     assert run.identities[0] in found
     assert "groklab train micro-fast" in found
     norms = {s: float(n) for s, n in run.metrics.select("step", "weight_norm").iter_rows()}
-    assert f"{norms[member['grokked_step']]:.1f} when it generalised" in found
+    assert f"{norms[member.grokked_step]:.1f} when it generalised" in found
 
 
 def test_a_run_that_stopped_short_is_called_censored() -> None:
@@ -126,7 +127,7 @@ def test_an_ensemble_shows_its_members_and_when_they_grokked(corpus: Corpus, pag
     assert "of 3 generalised" in found
     assert "--seeds 3" in found
     for member in run.status.members:
-        assert member["weights_sha256"] in found
+        assert member.weights_sha256 in found
 
 
 def test_several_runs_are_compared(corpus: Corpus, home: Path, tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_table_has_no_spectrum_and_its_name_is_escaped(tmp_path: Path) -> None
 
 
 def test_a_run_before_its_first_evaluation_has_a_page(corpus: Corpus, home: Path, tmp_path: Path) -> None:
-    run = gl.Run.create(home / "fresh", [gl.preset("micro-fast")], {"groklab": gl.__version__})
+    run = gl.Run.create(home / "fresh", [gl.preset("micro-fast")], Environment(groklab=gl.__version__))
     found = words(write_report([run]))
     assert "Nothing has been measured yet" in found
     assert "no curves yet" in found
@@ -175,7 +176,7 @@ def test_a_run_before_its_first_evaluation_has_a_page(corpus: Corpus, home: Path
 
 def test_a_diverged_run_has_a_page() -> None:
     run = fast(optimiser__learning_rate=1e30)
-    assert run.status.members[0]["train_loss"] is None or run.status.state == "diverged"
+    assert run.status.members[0].train_loss is None or run.status.state == "diverged"
     found = words(write_report([run]))
     assert "It diverged" in found
     assert "not finite" in found
@@ -299,6 +300,6 @@ def test_what_was_read_is_the_run_itself(corpus: Corpus) -> None:
     facts = RunContext.read(run)
     assert facts.metrics.equals(run.metrics)
     assert facts.problems == []
-    assert facts.typical_step("memorised") == run.status.members[0]["memorised_step"]
+    assert facts.typical_step("memorised") == run.status.members[0].memorised_step
     assert facts.metrics.filter(pl.col("step") == 0).height == 1
     assert os.fspath(facts.folder.path) == os.fspath(run.path)

@@ -95,9 +95,9 @@ def test_cells_say_what_the_runs_say(swept: Sweep) -> None:
             assert swept.experiment(m.number).split.frac_train == found.axes.x_values[c.column]
             told = run.status.members[place]
             assert (m.grokked_step, m.memorised_step, m.steps) == (
-                told["grokked_step"],
-                told["memorised_step"],
-                told["steps"],
+                told.grokked_step,
+                told.memorised_step,
+                told.steps,
             )
             # of all evaluations, not only of those that the thinned curves keep
             assert m.best_test_accuracy == pytest.approx(float(np.nanmax(run.curves(place)["test_accuracy"])))
@@ -156,7 +156,7 @@ def test_the_command_shown_plans_the_same_sweep(swept: Sweep) -> None:
         seeds=int(words[words.index("--seeds") + 1]),
     )
     assert plan.name == swept.name
-    assert plan.identities == [m["identity"] for m in swept.members]
+    assert plan.identities == [m.identity for m in swept.members]
 
 
 def test_a_member_is_a_run_of_its_own(swept: Sweep) -> None:
@@ -167,18 +167,18 @@ def test_a_member_is_a_run_of_its_own(swept: Sweep) -> None:
     assert (alone.name, alone.n_members, alone.experiments) == ("a member", 1, [swept.experiment(3)])
     known = run.status.members[place]
     assert alone.identities == [swept.table["identity"][3]]
-    assert alone.status.step == known["steps"]
+    assert alone.status.step == known.steps
     assert alone.status.members == [known]
     assert alone.status.reason == "grokked"
     assert alone.metrics["member"].unique().to_list() == [0]
-    assert alone.metrics["step"][-1] == known["steps"]
+    assert alone.metrics["step"][-1] == known.steps
     assert alone.metrics["test_loss"].to_list() == list(run.curves(place)["test_loss"])
     # the weights with which it stopped, also where others of its pack went on
-    assert alone.checkpoints[-1] == known["steps"]
-    for step in (None, known["steps"]):
-        assert storage.digest(alone.weights(step)) == known["weights_sha256"]
+    assert alone.checkpoints[-1] == known.steps
+    for step in (None, known.steps):
+        assert storage.digest(alone.weights(step)) == known.weights_sha256
     with pytest.raises(InputError, match="keeps no checkpoint"):
-        alone.weights(known["steps"] + 1)
+        alone.weights(known.steps + 1)
 
 
 def test_members_pages_and_the_sweep_link_to_each_other(swept: Sweep, tmp_path: Path) -> None:

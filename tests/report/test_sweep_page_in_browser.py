@@ -43,7 +43,7 @@ def page(sweep: Sweep) -> Path:
     # a page of a member, which only its name makes known
     folder = sweep.path / "report-members"
     folder.mkdir()
-    identity = sweep.members[4]["identity"][:8]
+    identity = sweep.members[4].identity[:8]
     (folder / f"004-{identity}.html").write_text('<!doctype html><a href="../report.html#c0-0-1">back</a>')
     return write_sweep(sweep, published=published)
 

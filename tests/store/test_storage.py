@@ -49,7 +49,7 @@ def test_the_digest_does_not_depend_on_layout_in_memory_byte_order_or_order_of_n
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     storage.save_arrays(tmp_path / "x.safetensors", ARRAYS, {"step": 3, "identities": ["é"]})
-    arrays, header = storage.load_arrays(tmp_path / "x.safetensors")
+    arrays, header = storage.load_arrays(tmp_path / "x.safetensors", dict[str, Any])
     assert storage.digest(arrays) == storage.digest(ARRAYS)
     assert header["step"] == 3
     assert header["identities"] == ["é"]
@@ -63,21 +63,21 @@ def test_every_truncation_is_recognised(tmp_path: Path) -> None:
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
         with pytest.raises(DamagedError, match=r"x\.safetensors"):
-            storage.load_arrays(file)
+            storage.load_arrays(file, dict[str, Any])
 
 
 def test_no_altered_bit_gives_other_content(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     storage.save_arrays(file, ARRAYS, {"step": 3})
     whole = file.read_bytes()
-    expected = storage.load_arrays(file)
+    expected = storage.load_arrays(file, dict[str, Any])
     recognised = 0
     for place in range(len(whole)):
         altered = bytearray(whole)
         altered[place] ^= 1 << random.Random(place).randrange(8)
         file.write_bytes(altered)
         try:
-            arrays, header = storage.load_arrays(file)
+            arrays, header = storage.load_arrays(file, dict[str, Any])
         except DamagedError:
             recognised += 1
             continue
@@ -89,7 +89,7 @@ def test_no_altered_bit_gives_other_content(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match="missing"):
-        storage.load_arrays(tmp_path / "x.safetensors")
+        storage.load_arrays(tmp_path / "x.safetensors", dict[str, Any])
 
 
 OTHER_BYTES = st.binary().filter(lambda content: b"groklab_sha256" not in content)
@@ -131,7 +131,7 @@ def test_a_full_disk_keeps_the_old_content_and_is_one_sentence(
     with pytest.raises(InputError, match=r"the disk is full: .*status\.json") as caught:
         storage.write_json(file, 2)
     assert "\n" not in str(caught.value)
-    assert storage.read_json(file) == 1
+    assert storage.read_json(file, int) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["status.json"]
 
 
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "fsync", fsync)
     storage.write_json(tmp_path / "x.json", {"a": 1})
-    assert storage.read_json(tmp_path / "x.json") == {"a": 1}
+    assert storage.read_json(tmp_path / "x.json", dict[str, Any]) == {"a": 1}
 
 
 def test_a_file_where_a_folder_is_needed_is_one_sentence(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_file_where_a_folder_is_needed_is_one_sentence(tmp_path: Path) -> None
 def test_json_that_is_not_whole_is_damage(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(DamagedError, match=r"x\.json is damaged"):
-        storage.read_json(tmp_path / "x.json")
+        storage.read_json(tmp_path / "x.json", dict[str, Any])
 
 
 def test_json_never_holds_nan(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_table_says_what_the_runs_say(swept: gl.Sweep) -> None:
         assert run.identities[place] == row["identity"]
         told = run.status.members[place]
         for name in ("steps", "memorised_step", "grokked_step"):
-            assert row[name] == told[name]
+            assert row[name] == getattr(told, name)
         phase = phase_of(run, place)
         for name in ("phase", "train_step", "test_step", "censored"):
             assert row[name] == getattr(phase, name)
@@ -114,7 +114,7 @@ def test_a_pack_is_an_ordinary_run(swept: gl.Sweep, cluster: str, tmp_path: Path
     alone = gl.Run(tmp_path / run.name)
     assert alone.name == run.name
     assert alone.metrics.equals(run.metrics)
-    hashes = [[m["weights_sha256"] for m in r.status.members] for r in (alone, run)]
+    hashes = [[m.weights_sha256 for m in r.status.members] for r in (alone, run)]
     assert hashes[0] == hashes[1]
 
 

@@ -82,7 +82,7 @@ def stamps(folders: list[Path]) -> dict[Path, int]:
 
 
 def hashes(sweep: gl.Sweep) -> dict[str, list[str]]:
-    return {pack.path.name: [m["weights_sha256"] for m in gl.Run(pack.path).status.members] for pack in sweep.packs}
+    return {pack.path.name: [m.weights_sha256 for m in gl.Run(pack.path).status.members] for pack in sweep.packs}
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def compare_ended(home: Path, undisturbed: gl.Sweep) -> None:
     for folder in finished(home):
         run, other = gl.Run(folder), gl.Run(undisturbed.path / "packs" / folder.name)
         for name in ("weights_sha256", "steps", "grokked_step"):
-            assert [m[name] for m in run.status.members] == [m[name] for m in other.status.members]
+            assert [getattr(m, name) for m in run.status.members] == [getattr(m, name) for m in other.status.members]
         assert run.metrics.equals(other.metrics)
 
 

@@ -44,21 +44,21 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_members_stop_one_by_one_and_keep_what_they_had(straight: Run) -> None:
     status = straight.status
-    ends = [m["steps"] for m in status.members]
+    ends = [m.steps for m in status.members]
     assert ends[2] == 300
-    assert status.members[2]["grokked_step"] is None
+    assert status.members[2].grokked_step is None
     assert len(set(ends)) > 2, ends
     for number, (member, end) in enumerate(zip(status.members, ends, strict=True)):
         curves = straight.curves(number)
         assert curves["step"][-1] == end
         assert np.isfinite(curves["train_loss"]).all()
-        assert member["train_loss"] == pytest.approx(float(curves["train_loss"][-1]))
+        assert member.train_loss == pytest.approx(float(curves["train_loss"][-1]))
         own = straight.weights(member=number)
-        assert member["weights_sha256"] == storage.digest(own)
+        assert member.weights_sha256 == storage.digest(own)
         if end < 300:
             assert end % (STOP_EVALUATIONS * 2) == 0
-            assert member["memorised_step"] <= end
-            assert member["grokked_step"] <= end
+            assert member.memorised_step <= end
+            assert member.grokked_step <= end
             assert curves["train_accuracy"][-1] > 0.98
 
 
@@ -66,8 +66,8 @@ def test_a_member_ends_as_it_would_alone(straight: Run, tmp_path: Path) -> None:
     alone = gl.train(members()[0], home=tmp_path)
     together = straight.status.members[0]
     assert alone.status.reason == "grokked"
-    assert alone.status.step == together["steps"]
-    assert alone.status.members[0]["grokked_step"] == together["grokked_step"]
+    assert alone.status.step == together.steps
+    assert alone.status.members[0].grokked_step == together.grokked_step
     for name, weight in alone.weights().items():
         assert np.allclose(weight, straight.weights(member=0)[name], atol=2e-2), name
 
@@ -76,7 +76,7 @@ def test_a_member_ends_as_it_would_alone(straight: Run, tmp_path: Path) -> None:
 def test_a_crash_resumes_to_the_same_bits(
     straight: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retired: bool
 ) -> None:
-    first_end = min(m["steps"] for m in straight.status.members)
+    first_end = min(m.steps for m in straight.status.members)
 
     def crash(progress: Any) -> None:
         if progress.step > (first_end if retired else 40):
@@ -95,7 +95,7 @@ def test_a_crash_resumes_to_the_same_bits(
     resumed = gl.resume(broken)
     assert resumed.summary()["weights_sha256"] == straight.summary()["weights_sha256"]
     assert resumed.metrics.equals(straight.metrics)
-    assert [m["steps"] for m in resumed.status.members] == [m["steps"] for m in straight.status.members]
+    assert [m.steps for m in resumed.status.members] == [m.steps for m in straight.status.members]
 
 
 def test_a_member_that_diverges_stops(tmp_path: Path) -> None:
@@ -103,16 +103,16 @@ def test_a_member_that_diverges_stops(tmp_path: Path) -> None:
     wild = gl.read(base, {"optimiser.learning_rate": 1e30})
     run = gl.train([base, wild], home=tmp_path)
     good, bad = run.status.members
-    assert bad["diverged"]
-    assert not good["diverged"]
-    assert bad["steps"] < good["steps"] == 200
+    assert bad.diverged
+    assert not good.diverged
+    assert bad.steps < good.steps == 200
     assert json.loads(run.to_json())["status"] == "finished"
 
 
 def test_when_all_have_stopped_the_run_is_done(tmp_path: Path) -> None:
     run = gl.train(members()[:2], home=tmp_path)
     assert run.status.reason == "grokked"
-    assert run.status.step == max(m["steps"] for m in run.status.members) < 300
+    assert run.status.step == max(m.steps for m in run.status.members) < 300
     before = (run.path / "status.json").stat().st_mtime_ns
     again = gl.train(members()[:2], home=tmp_path)
     assert again.path == run.path

@@ -43,7 +43,7 @@ class Checkpoints(Mapping[int, Weights]):
         self.steps = [step for step in run.checkpoints if step <= last]
         if most is not None:
             outcomes = run.status.members[member : member + 1]
-            events = [outcome.get(f"{event}_step") for outcome in outcomes for event in ("memorised", "grokked")]
+            events = [getattr(outcome, f"{event}_step") for outcome in outcomes for event in ("memorised", "grokked")]
             self.steps = thin(self.steps, most, nearest(self.steps, events))
 
     def __getitem__(self, step: int) -> Weights:

@@ -56,7 +56,7 @@ def import_(
         console.print(f"note: {warning.message}", soft_wrap=True)
     print_result(run, console)
     if as_json:
-        emit({**run.summary(), "warnings": run.imported["warnings"]})
+        emit({**run.summary(), "warnings": run.imported.warnings if run.imported else []})
 
 
 @app.command("export", rich_help_panel=EXCHANGE)

@@ -35,7 +35,7 @@ LINE_SHARE = 0.1
 
 def map_of(sweep: Sweep, width: int = 80) -> Group:
     """Return the map of a sweep."""
-    points = [m["point"] for m in sweep.members]
+    points = [m.point for m in sweep.members]
     return pooled_map(sweep.keys, sweep.points, list(zip(points, members_of(sweep.table), strict=True)), width)
 
 

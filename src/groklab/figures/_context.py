@@ -30,7 +30,7 @@ from groklab.experiment import Experiment
 from groklab.grokking import LearningPhase, Survival, phase_of, survival
 from groklab.learners import METRICS
 from groklab.measures import embedding_matrix, is_kernel_machine
-from groklab.store import Run, Status, thin
+from groklab.store import Environment, MemberResult, Run, Status, thin
 from groklab.tasks import Task, make_split
 from groklab.training import build_task
 
@@ -62,9 +62,9 @@ class RunContext:
     folder: Run
     experiments: list[Experiment]
     status: Status
-    members: list[dict[str, Any]]
+    members: list[MemberResult]
     metrics: pl.DataFrame
-    environment: dict[str, Any]
+    environment: Environment
     changed: datetime.datetime
     tags: list[str]
     task: Task | None = None
@@ -89,9 +89,9 @@ class RunContext:
                 problems.append(f"{about}{error}")
                 return otherwise
 
-        status = read("status", Status("damaged"))
+        status = read("status", Status.empty("damaged"))
         metrics = read("metrics", empty)
-        environment = read("environment", {}, "environment.json cannot be read: ")
+        environment = read("environment", Environment(), "environment.json cannot be read: ")
         tags = read("tags", [])
         written = [run.path / name for name in ("status.json", "experiment.json")]
         changed = datetime.datetime.fromtimestamp(next(p for p in written if p.is_file()).stat().st_mtime, datetime.UTC)
@@ -166,7 +166,7 @@ class RunContext:
 
     def event_steps(self, event: str) -> list[int | None]:
         """Return the members' steps of 'memorised' or 'grokked'."""
-        return [m.get(f"{event}_step") for m in self.members]
+        return [getattr(m, f"{event}_step") for m in self.members]
 
     def survival(self, event: str) -> Survival | None:
         """Return the Kaplan–Meier summary of an event over the members; None before the first evaluation."""

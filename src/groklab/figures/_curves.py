@@ -111,7 +111,7 @@ def _events(run: RunContext) -> dict[str, int | None]:
 
 
 def _curves_of_ensemble(run: RunContext) -> str:
-    accuracies = [m["test_accuracy"] for m in run.members if m.get("test_accuracy") is not None]
+    accuracies = [m.test_accuracy for m in run.members if m.test_accuracy is not None]
     if not accuracies:
         return "No member ends with a finite test accuracy."
     low, mid, high = (percent(float(q)) for q in np.quantile(accuracies, [0, 0.5, 1]))

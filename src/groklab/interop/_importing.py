@@ -24,7 +24,7 @@ from groklab.learners import METRICS
 from groklab.measures import activity_function
 from groklab.networks import recognise
 from groklab.objectives import exact_cross_entropy
-from groklab.store import Collection, Run, locks, storage
+from groklab.store import Collection, Environment, Imported, MemberResult, Run, locks, storage
 from groklab.tasks import Layout, Task, find_split, make_split, vocabulary_size
 from groklab.training import build_task, weight_shapes
 
@@ -87,12 +87,10 @@ def import_file(
     folder = collection.folder / f"{experiment.name}-{sha256[:8]}"
     if not _is_complete(folder):
         frame, member = _records(experiment, source, task, results, weights, notes)
-        imported = {"file": source.path.name, "sha256": source.sha256, "options": options, "warnings": notes}
-        environment = {
-            "groklab": groklab.__version__,
-            "definition_of_grokking": grokking.DEFINITION,
-            "imported": imported,
-        }
+        imported = Imported(file=source.path.name, sha256=source.sha256, options=options, warnings=notes)
+        environment = Environment(
+            groklab=groklab.__version__, definition_of_grokking=grokking.DEFINITION, imported=imported
+        )
         final = int(frame["step"][-1])
         with locks.locked(folder):
             run = Run.create(folder, [experiment], environment)
@@ -101,7 +99,7 @@ def import_file(
             # last: until then the import counts as not done
             run.write_status(state="finished", reason="imported", step=final, seconds=0.0, members=[member])
     run = Run(folder)
-    for sentence in run.imported["warnings"]:
+    for sentence in run.imported.warnings if run.imported else ():
         warnings.warn(sentence, stacklevel=2)
     return run
 
@@ -286,7 +284,7 @@ def _records(
     results: InputResults,
     weights: dict[str, np.ndarray],
     notes: list[str],
-) -> tuple[pl.DataFrame, dict[str, Any]]:
+) -> tuple[pl.DataFrame, MemberResult]:
     """Return the run's metrics, and the results of its one member. Adds to `notes` what is known only in part.
 
     The last row is computed from the weights; the ones before are what the file records, at the steps for which it
@@ -326,12 +324,12 @@ def _records(
             **{name: pl.Series(values, dtype=pl.Float32) for name, values in metrics.items()},
         }
     )
-    member = {
+    member = MemberResult(
         **events,
-        "censored": events["grokked_step"] is None,
+        censored=events["grokked_step"] is None,
         **{name: last.get(name) for name in METRICS},
-        "diverged": False,
-        "weights_sha256": storage.digest(weights),
-        "seed": experiment.seed,
-    }
+        diverged=False,
+        weights_sha256=storage.digest(weights),
+        seed=experiment.seed,
+    )
     return frame, member

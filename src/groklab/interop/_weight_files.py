@@ -138,5 +138,5 @@ def _config_beside(path: Path) -> dict[str, Any]:
     file = path.parent / CONFIG
     if not file.is_file():
         return {}
-    config = read_json(file)
-    return config if isinstance(config, dict) and "act_fn" in config else {}
+    config = read_json(file, dict[str, Any])
+    return config if "act_fn" in config else {}

@@ -96,7 +96,7 @@ def _outcomes(runs: Mapping[str, RunContext]) -> Table:
         if memorised is None or grokked is None:
             rows.append((name, status, *["–"] * 5))
             continue
-        accuracy = [m["test_accuracy"] for m in run.members if m.get("test_accuracy") is not None]
+        accuracy = [m.test_accuracy for m in run.members if m.test_accuracy is not None]
         ends = list(dict.fromkeys(percent(a) for a in (min(accuracy), max(accuracy)))) if accuracy else ["–"]
         high = f"{grokked.high:,.0f}" if grokked.high is not None else "open"
         rows.append(

@@ -95,7 +95,7 @@ def member_table(context: RunContext) -> Table:
     censored = f"not by {context.step:,}"
     rows = []
     for i, m in enumerate(context.members):
-        memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
+        memorised, grokked = m.memorised_step, m.grokked_step
         rows.append(
             (
                 str(i),
@@ -105,8 +105,8 @@ def member_table(context: RunContext) -> Table:
                 censored if memorised is None else step_of(memorised),
                 censored if grokked is None else step_of(grokked),
                 times(grokked / memorised) if grokked and memorised else "–",
-                percent(m.get("test_accuracy")),
-                loss_of(m.get("test_loss")),
+                percent(m.test_accuracy),
+                loss_of(m.test_loss),
             )
         )
     return Table("Members", head, rows)
@@ -136,12 +136,12 @@ def _tiles(context: RunContext) -> list[tuple[str, str, str]]:
             assert summary is not None
             median = f"median step {summary.median:,.0f}" if summary.median is not None else "median not reached"
             tiles.append((label, f"{summary.n_grokked} of {summary.n}", median))
-        accuracies = sorted(m["test_accuracy"] for m in context.members if m.get("test_accuracy") is not None)
+        accuracies = sorted(m.test_accuracy for m in context.members if m.test_accuracy is not None)
         if accuracies:
             tiles.append(("Worst test accuracy", percent(accuracies[0]), f"best {percent(accuracies[-1])}"))
         return [*tiles, ("Steps", f"{context.step:,}", str(context.status.state))]
     m = context.members[0]
-    memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
+    memorised, grokked = m.memorised_step, m.grokked_step
     censored = f"censored at {context.step:,}" if not context.running else "so far"
     delay = ("–", "not defined")
     if grokked is not None and memorised:
@@ -155,15 +155,13 @@ def _tiles(context: RunContext) -> list[tuple[str, str, str]]:
     return [
         *events,
         ("Delay", *delay),
-        ("Test accuracy", percent(m.get("test_accuracy")), f"at step {context.step:,}, {context.status.state}"),
+        ("Test accuracy", percent(m.test_accuracy), f"at step {context.step:,}, {context.status.state}"),
         *(("Phase", p.phase, censored if p.censored else "") for p in context.phases),
     ]
 
 
 def _provenance(context: RunContext) -> list[tuple[str, str]]:
     environment = context.environment
-    packages = ("jax", "jaxlib", "optax", "numpy", "python")
-    versions = ", ".join(f"{k} {environment[k]}" for k in packages if k in environment)
 
     def per_member(values: list[str]) -> str:
         if len(values) == 1:
@@ -172,15 +170,15 @@ def _provenance(context: RunContext) -> list[tuple[str, str]]:
         return "\n".join([*shown, f"and {len(values) - MEMBERS} more"] if len(values) > MEMBERS else shown)
 
     return [
-        ("groklab", str(environment.get("groklab", "unknown"))),
-        ("other versions", versions or "unknown"),
-        ("device", str(environment.get("device", "unknown"))),
-        ("machine", str(environment.get("platform", "unknown"))),
+        ("groklab", environment.groklab or "unknown"),
+        ("other versions", environment.versions),
+        ("device", environment.device or "unknown"),
+        ("machine", environment.platform or "unknown"),
         ("last written", context.changed.strftime("%Y-%m-%d %H:%M UTC")),
         ("time training", duration(float(context.status.seconds))),
         ("seed", settings.seeds_of(context.experiments)),
         ("identity", per_member(context.folder.identities)),
-        ("weights SHA-256", per_member([str(m.get("weights_sha256")) for m in context.members]) or "none yet"),
+        ("weights SHA-256", per_member([m.weights_sha256 for m in context.members]) or "none yet"),
     ]
 
 
@@ -236,11 +234,11 @@ class OneMember(Run):
         status = replace(of_run, members=members, seconds=of_run.seconds / self.run.n_members)
         if not members:
             return status
-        diverged = bool(members[0].get("diverged"))
-        status = replace(status, step=int(members[0].get("steps", of_run.step)))
+        one = members[0]
+        status = replace(status, step=of_run.step if one.steps is None else one.steps)
         if of_run.state in ("finished", "diverged"):
             # the reason of the last member need not be that of this one
-            if diverged:
+            if one.diverged:
                 return replace(status, state="diverged", reason="diverged")
             status = replace(status, state="finished")
             if status.step < of_run.step or of_run.reason == "diverged":

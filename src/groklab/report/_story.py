@@ -54,8 +54,8 @@ def _article(kind: str) -> str:
 
 def _single(run: RunContext) -> list[str]:
     m = run.members[0]
-    memorised, grokked = m.get("memorised_step"), m.get("grokked_step")
-    accuracy = percent(m.get("test_accuracy"))
+    memorised, grokked = m.memorised_step, m.grokked_step
+    accuracy = percent(m.test_accuracy)
     if grokked is not None and memorised is not None and grokked >= LATE * max(memorised, 1):
         ratio = f", {times(grokked / memorised)} times as late" if memorised else ""
         before = percent(mean_at(run.metrics, "test_accuracy", memorised))
@@ -70,12 +70,12 @@ def _single(run: RunContext) -> list[str]:
         )
         how = "nearly at once" if memorised is not None else "anyway"
         return [f"{fitted} and generalised at step {grokked:,}, {how}.", f"Test accuracy is {accuracy} at the end."]
-    if m.get("diverged"):
+    if m.diverged:
         finite = run.metrics.filter(pl.col("train_loss").is_finite())["step"].max()
         return [f"It diverged: the last evaluation with a finite loss was at step {step_of(finite)}."]  # type: ignore[arg-type]
     chance = f", where chance is {percent(_chance(run))}" if run.task is not None else ""
     if memorised is not None:
-        partly = (m.get("test_accuracy") or 0.0) > PARTLY
+        partly = (m.test_accuracy or 0.0) > PARTLY
         so_far = "had generalised only in part" if partly else "had not generalised"
         return [
             f"It memorised the training set at step {memorised:,} and {so_far} by step {run.step:,}, "
@@ -98,7 +98,7 @@ def _ensemble(run: RunContext) -> list[str]:
     for verb, summary in (("memorised the training set", memorised), ("generalised", grokked)):
         median = f" (median step {summary.median:,.0f})" if summary.median is not None else ""
         sentences.append(f"{summary.n_grokked} of {n} {verb}{median}.")
-    diverged = sum(bool(m.get("diverged")) and m.get("grokked_step") is None for m in run.members)
+    diverged = sum(m.diverged and m.grokked_step is None for m in run.members)
     sentences += [f"{diverged} diverged."] if diverged else []
     censored = n - grokked.n_grokked - diverged
     if censored:

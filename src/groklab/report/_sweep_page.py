@@ -476,7 +476,7 @@ def pages_there(sweep: Sweep, path: Path) -> dict[int, str]:
 
 def _own_path(sweep: Sweep, path: Path, number: int) -> Path:
     # with the identity: a folder that another sweep's page has used holds no pages of this one
-    identity = str(sweep.members[number]["identity"])[:8]
+    identity = sweep.members[number].identity[:8]
     # the page of the phases shares those of the report
     stem = "report" if path == sweep.path / "phase-diagram.html" else path.stem
     return path.with_name(f"{stem}-members") / f"{number:03d}-{identity}.html"

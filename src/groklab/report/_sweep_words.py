@@ -12,7 +12,7 @@ import groklab
 from groklab import device
 from groklab.errors import DamagedError, InputError, shorten, unknown
 from groklab.report._settings import plain, remake
-from groklab.store import Run
+from groklab.store import Environment, Run
 from groklab.sweeps import Axes, Study, Sweep, place_of, swept
 from groklab.text import duration, listed
 
@@ -47,20 +47,19 @@ def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
 
 def provenance(sweep: Sweep) -> list[tuple[str, str]]:
     """Return where the runs come from: label and value."""
-    versions: dict[str, Any] = {}
+    environment = Environment()
     for pack in sweep.packs:
         try:
-            versions = Run(pack.path).environment
+            environment = Run(pack.path).environment
             break
         except (DamagedError, InputError, OSError):
             continue
-    names = [f"{k} {versions[k]}" for k in ("jax", "jaxlib", "optax", "numpy", "python") if k in versions]
     written = [p.stat().st_mtime for p in (sweep.path / "table.parquet", sweep.path / "sweep.json") if p.is_file()]
     return [
         ("sweep", str(sweep.path)),
-        ("trained with groklab", str(versions.get("groklab", "unknown"))),
-        ("other versions", ", ".join(names) or "unknown"),
-        ("device", str(versions.get("device", "unknown"))),
+        ("trained with groklab", environment.groklab or "unknown"),
+        ("other versions", environment.versions),
+        ("device", environment.device or "unknown"),
         ("page made by groklab", groklab.__version__),
         ("last written", datetime.datetime.fromtimestamp(written[0], datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")),
         ("time training", duration(float(sweep.table["seconds"].sum()))),

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import json
-import math
 import os
 import platform
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,15 +17,14 @@ from groklab import device
 from groklab.errors import DamagedError, InputError
 from groklab.lazy import jax
 from groklab.reproduction._claim import Claim, Outcome, Size, Values
-from groklab.store import storage
+from groklab.store import Seconds, Stored, storage
 from groklab.text import jsonable
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Stored):
     """The outcome of one seed, as it is kept.
 
-    Args:
+    Attributes:
         digest: what was tested, see `Claim.digest`.
         values, holds, sentence: the outcome.
         seconds: what it took, with interrupted attempts.
@@ -40,7 +36,7 @@ class Record:
     values: Values
     holds: bool
     sentence: str
-    seconds: float
+    seconds: Seconds
     date: str
     hardware: str
     groklab: str
@@ -50,31 +46,30 @@ class Record:
         """Return the record of an outcome of today, on this machine."""
         about: dict[str, Any] = provenance()
         return cls(
-            seed,
-            digest,
-            jsonable(outcome.values),
-            bool(outcome.holds),
-            str(outcome.sentence),
-            round(seconds, 3),
+            seed=seed,
+            digest=digest,
+            values=jsonable(outcome.values),
+            holds=bool(outcome.holds),
+            sentence=str(outcome.sentence),
+            seconds=round(seconds, 3),
             **about,
         )
 
     @classmethod
     def read(cls, seed: int, content: dict[str, Any]) -> Record | None:
         """Return the record that JSON holds, None where it is incomplete or damaged."""
-        kinds: dict[str, Any] = {"digest": str, "values": dict, "holds": bool, "sentence": str}
-        kinds |= {"seconds": int | float, "date": str, "hardware": str, "groklab": str}
-        try:
-            json.dumps(content, allow_nan=False)
-        except ValueError:
-            return None
-        if set(content) != set(kinds) or not all(isinstance(content[key], kind) for key, kind in kinds.items()):
-            return None
-        return cls(seed, **content)
+        return cls.of_json({**content, "seed": seed})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values, with the seed first."""
-        return dict(vars(self))
+
+class _Interrupted(Stored):
+    digest: str
+    seconds: Seconds
+
+
+class _Outcomes(Stored):
+    """The content of the file: records, and the time spent on seeds that were interrupted, by 'claim/size/seed'."""
+
+    outcomes: dict[str, Any]
 
 
 class Ledger:
@@ -92,13 +87,12 @@ class Ledger:
     def spent(self, claim: Claim, size: Size, seed: int, digest: str) -> float:
         """Return the seconds already spent on a seed that was interrupted."""
         content = self._read().get(_key(claim, size, seed), {})
-        interrupted = content.get("digest") == digest and Record.read(seed, content) is None
-        seconds = content.get("seconds") if interrupted else None
-        return float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0
+        kept = _Interrupted.of_json(content) if Record.read(seed, content) is None else None
+        return kept.seconds if kept is not None and kept.digest == digest else 0.0
 
     def add(self, claim: Claim, size: Size, records: list[Record]) -> None:
         """Keep some records."""
-        self._write({_key(claim, size, r.seed): {k: v for k, v in vars(r).items() if k != "seed"} for r in records})
+        self._write({_key(claim, size, r.seed): r.model_dump(exclude={"seed"}) for r in records})
 
     def add_time(self, claim: Claim, size: Size, seed: int, digest: str, seconds: float) -> None:
         """Keep the time spent on a seed that was interrupted."""
@@ -111,20 +105,16 @@ class Ledger:
     def _read(self) -> dict[str, dict[str, Any]]:
         """Return all records by 'claim/size/seed'; a damaged file is set aside with a warning."""
         try:
-            content = storage.read_json(self.path)
-            if not isinstance(content, dict) or not isinstance(content.get("outcomes"), dict):
-                raise DamagedError(f"{self.path} is damaged: it holds no outcomes")
+            kept = storage.read_json(self.path, _Outcomes).outcomes
+            return {key: record for key, record in kept.items() if isinstance(record, dict)}
         except FileNotFoundError:
             return {}
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
         except DamagedError as error:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             with contextlib.suppress(OSError):
                 os.replace(self.path, aside)
             warnings.warn(f"{error}; set aside as {aside.name}, its claims are measured again", stacklevel=2)
             return {}
-        return {key: record for key, record in content["outcomes"].items() if isinstance(record, dict)}
 
     def _write(self, changes: dict[str, dict[str, Any]] | dict[str, None]) -> None:
         """Change records by key, None to drop one."""

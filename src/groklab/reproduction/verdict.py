@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from groklab.errors import DamagedError, InputError
+from pydantic import ConfigDict
+
+from groklab.errors import InputError
 from groklab.reproduction._claim import SIZES, Claim, Paper, Size
 from groklab.reproduction._ledger import Ledger, Record, provenance
-from groklab.store import storage
+from groklab.store import Stored, storage
 from groklab.text import in_powers
 
 Verdict = Literal["reproduced", "partly", "not reproduced", "not run"]
@@ -257,25 +259,30 @@ def save(result: PaperResult, folder: str | Path) -> Path:
 def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote; raises DamagedError if it is not that, InputError if it cannot be read."""
     try:
-        content = storage.read_json(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    claims = content.get("claims") if isinstance(content, dict) else None
-    sound = isinstance(claims, list) and all(
-        isinstance(c, dict)
-        and isinstance(c.get("id"), str)
-        and all(c.get(size) is None or isinstance(c[size], dict) for size in SIZES)
-        for c in claims
-    )
-    if not sound:
-        raise DamagedError(f"{path} is damaged: it holds no claims; remove it, and save again")
-    return dict(content)
+        return storage.read_json(path, _Published, "remove it, and save again").to_dict()
+    except FileNotFoundError:
+        raise InputError(f"{path} cannot be read: there is no such file") from None
+
+
+class _PublishedClaim(Stored):
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    quick: dict[str, Any] | None = None
+    full: dict[str, Any] | None = None
+
+
+class _Published(Stored):
+    model_config = ConfigDict(extra="allow")
+
+    claims: list[_PublishedClaim]
 
 
 def _is_of_present_trial(claim: Claim, size: Size, evidence: dict[str, Any]) -> bool:
-    if claim.trial(size) is None or not isinstance(evidence.get("seeds"), list):
+    seeds = evidence.get("seeds")
+    if claim.trial(size) is None or not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
         return False
-    return set(evidence) == set(EVIDENCE) and evidence["digest"] == claim.digest(size, tuple(evidence["seeds"]))
+    return set(evidence) == set(EVIDENCE) and evidence["digest"] == claim.digest(size, tuple(seeds))
 
 
 def _entry(paper: str, claim: Claim, evidence: dict[Size, dict[str, Any]]) -> dict[str, Any]:

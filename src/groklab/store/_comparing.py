@@ -9,6 +9,7 @@ from typing import Any
 from groklab import grokking
 from groklab.errors import InputError
 from groklab.store._collection import Collection
+from groklab.store._records import MemberResult
 from groklab.store._run import Run
 from groklab.text import flattened, listed
 
@@ -71,7 +72,7 @@ def copies_sentences(repeats: dict[str, list[str]]) -> list[str]:
 
 def _summaries(runs: Sequence[Run]) -> dict[str, Any]:
     """Return the statistics over members; of those with one identity, the one trained for longest."""
-    unlike: dict[str, tuple[dict[str, Any], int]] = {}
+    unlike: dict[str, tuple[MemberResult, int]] = {}
     for run in sorted(runs, key=lambda run: run.status.step):
         unlike |= {i: (m, run.status.step) for i, m in zip(run.identities, run.status.members, strict=False)}
     members = list(unlike.values())
@@ -79,6 +80,6 @@ def _summaries(runs: Sequence[Run]) -> dict[str, Any]:
         return {"grokking": None, "memorising": None}
     ended = [step for _, step in members]
     return {
-        what: grokking.survival([m.get(key) for m, _ in members], ended).to_dict()
+        what: grokking.survival([getattr(m, key) for m, _ in members], ended).to_dict()
         for what, key in (("grokking", "grokked_step"), ("memorising", "memorised_step"))
     }

@@ -25,35 +25,18 @@ from groklab import grokking
 from groklab.errors import DamagedError, InputError, check_member
 from groklab.lazy import np, pl
 from groklab.store import locks, storage
+from groklab.store._records import (
+    CheckpointHeader,
+    Description,
+    Descriptions,
+    Environment,
+    Imported,
+    StateHeader,
+    Status,
+)
 
 if TYPE_CHECKING:
     from groklab.experiment import Experiment
-
-_TYPES = {"status": (str,), "reason": (str, type(None)), "step": (int,), "seconds": (int, float), "members": (list,)}
-
-
-@dataclass(frozen=True)
-class Status:
-    """How far a run is, and its results.
-
-    Attributes:
-        state: 'created', 'running', 'interrupted', 'finished' or 'diverged'; `status` in JSON.
-        reason: why it ended: 'steps', 'seconds', 'grokked', 'diverged', 'imported', or why it was interrupted.
-        step: updates so far.
-        seconds: of training.
-        members: the results of each member, as in JSON; empty before the first evaluation.
-    """
-
-    state: str = "created"
-    reason: str | None = None
-    step: int = 0
-    seconds: float = 0.0
-    members: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of status.json."""
-        fields = vars(self)
-        return {"status": self.state, **{name: fields[name] for name in _TYPES if name != "status"}}
 
 
 @dataclass(frozen=True)
@@ -88,10 +71,10 @@ class Run:
         return f"Run({self.name!r}, {self.status.state}, step {self.status.step:,})"
 
     @classmethod
-    def create(cls, path: Path, experiments: Sequence[Experiment], environment: dict[str, Any]) -> Run:
+    def create(cls, path: Path, experiments: Sequence[Experiment], environment: Environment) -> Run:
         """Make the folder of a new run."""
-        storage.write_json(path / "environment.json", environment)
-        storage.write_json(path / "status.json", Status().to_dict())
+        storage.write_json(path / "environment.json", environment.to_dict())
+        storage.write_json(path / "status.json", Status.empty().to_dict())
         # last: a folder without it is not a run yet
         _write_members(path, experiments)
         return cls(path)
@@ -108,21 +91,15 @@ class Run:
         return self.path.name
 
     @cached_property
-    def _description(self) -> list[dict[str, Any]]:
-        content = storage.read_json(self.path / "experiment.json")
-        try:
-            return [{"identity": str(m["identity"]), "experiment": dict(m["experiment"])} for m in content["members"]]
-        except (KeyError, TypeError, ValueError):
-            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members") from None
+    def _description(self) -> list[Description]:
+        return storage.read_json(self.path / "experiment.json", Descriptions).members
 
     @cached_property
     def experiments(self) -> list[Experiment]:
         """The members' experiments, in order."""
-        if not self._description:
-            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it lists no members")
         from groklab.experiment import read  # listing runs takes less time without
 
-        return [read(m["experiment"]) for m in self._description]
+        return [read(m.experiment.to_dict()) for m in self._description]
 
     @property
     def experiment(self) -> Experiment:
@@ -132,7 +109,7 @@ class Run:
     @property
     def identities(self) -> list[str]:
         """The members' identities, in order."""
-        return [m["identity"] for m in self._description]
+        return [m.identity for m in self._description]
 
     @property
     def n_members(self) -> int:
@@ -142,18 +119,16 @@ class Run:
     @property
     def status(self) -> Status:
         """The content of status.json; 'running' becomes 'interrupted' where no process holds the lock."""
-        path = self.path / "status.json"
+        path, help = self.path / "status.json", "`resume` writes it again"
         try:
-            content = storage.read_json(path)
+            status = storage.read_json(path, Status, help)
         except FileNotFoundError:
-            raise DamagedError(f"{self.path} has lost its status.json; `resume` writes it again") from None
-        complete = isinstance(content, dict) and all(type(content.get(k)) in types for k, types in _TYPES.items())
-        if not complete or not all(isinstance(m, dict) for m in content["members"]):
-            raise DamagedError(f"{path} is damaged: it lacks what a status holds; `resume` writes it again")
-        state = content["status"]
-        if state in ("running", "created") and locks.holder(self.path) is None:
-            state = "interrupted"
-        return Status(state, *(content[name] for name in _TYPES if name != "status"))
+            raise DamagedError(f"{self.path} has lost its status.json; {help}") from None
+        if status.members and len(status.members) != self.n_members:
+            raise DamagedError(f"{path} is damaged: it has {len(status.members)} members of {self.n_members}; {help}")
+        if status.state in ("running", "created") and locks.holder(self.path) is None:
+            return replace(status, state="interrupted")
+        return status
 
     def write_status(self, **changes: Any) -> None:
         """Update status.json, or write it from the start where it is missing or damaged."""
@@ -161,21 +136,21 @@ class Run:
             status = self.status
         except DamagedError as error:
             warnings.warn(str(error), stacklevel=2)
-            status = Status()
+            status = Status.empty()
         storage.write_json(self.path / "status.json", replace(status, **changes).to_dict())
 
     @property
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Environment:
         """Machine and versions at the start."""
-        return dict(storage.read_json(self.path / "environment.json"))
+        return storage.read_json(self.path / "environment.json", Environment)
 
     @property
-    def imported(self) -> dict[str, Any]:
-        """The file that the run was imported from: name, sha256, options, warnings; {} for runs trained here."""
+    def imported(self) -> Imported | None:
+        """The file that the run was imported from; None for runs trained here."""
         try:
-            return dict(self.environment.get("imported", {}))
+            return self.environment.imported
         except (DamagedError, FileNotFoundError):
-            return {}
+            return None
 
     # -- metrics ------------------------------------------------------------------------------------------------
 
@@ -236,18 +211,27 @@ class Run:
         for candidate in [step] if step is not None else reversed(kept):
             path = self.path / "checkpoints" / f"step_{candidate:09d}.safetensors"
             try:
-                arrays, header = storage.load_arrays(path)
+                arrays, identities = self._load_weights(path, candidate)
             except DamagedError as error:
                 if step is not None:
                     raise
                 warnings.warn(f"{error}; using the one before", stacklevel=2)
                 continue
-            if header.get("identities") != self.identities:
+            if identities != self.identities:
                 raise DamagedError(f"{path} belongs to another experiment")
             if self.n_members > 1 and member is not None:
                 return {k: v[member] for k, v in arrays.items()}
             return arrays
         raise InputError(f"{self.name} has no complete checkpoint yet")
+
+    def _load_weights(self, path: Path, step: int) -> tuple[dict[str, np.ndarray], list[str]]:
+        arrays, header = storage.load_arrays(path, CheckpointHeader)
+        if header.step != step:
+            raise DamagedError(f"{path} is damaged: it holds the weights of step {header.step}")
+        n = len(header.identities)
+        if n > 1 and not all(v.ndim and len(v) == n for v in arrays.values()):
+            raise DamagedError(f"{path} is damaged: it does not hold {n} members")
+        return arrays, header.identities
 
     def write_checkpoint(self, step: int, weights: dict[str, np.ndarray]) -> None:
         """Keep the weights of a step; `weights` come with a member axis."""
@@ -269,15 +253,14 @@ class Run:
         states = []
         for path in sorted((self.path / "state").glob("rolling_*.safetensors")):
             try:
-                arrays, header = storage.load_arrays(path)
+                arrays, header = storage.load_arrays(path, StateHeader)
             except DamagedError as error:
                 warnings.warn(f"{error}; going back to the one before", stacklevel=2)
                 continue
-            if header.get("identities") != self.identities:
+            if header.identities != self.identities:
                 raise DamagedError(f"{path} belongs to another experiment")
-            retired = {int(m): int(s) for m, s in header.get("retired", [])}
-            step, seconds, every = int(header["step"]), float(header["seconds"]), int(header["every"])
-            states.append(State(step, seconds, every, arrays, header.get("lanes", []), retired))
+            retired = dict(header.retired)
+            states.append(State(header.step, header.seconds, header.every, arrays, header.lanes, retired))
         return sorted(states, key=lambda state: -state.step)
 
     # -- results ------------------------------------------------------------------------------------------
@@ -286,10 +269,10 @@ class Run:
     def tags(self) -> list[str]:
         """The run's tags, sorted."""
         path = self.path / "tags.json"
-        tags = storage.read_json(path) if path.exists() else []
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise DamagedError(f"{path} is damaged: it is not a list of tags")
-        return sorted(tags)
+        try:
+            return sorted(storage.read_json(path, list[str]))
+        except FileNotFoundError:
+            return []
 
     def set_tags(self, tags: Sequence[str]) -> None:
         """Replace the run's tags."""
@@ -314,10 +297,11 @@ class Run:
         }
         keys = ("memorised_step", "grokked_step", "censored", "train_accuracy", "test_accuracy", "train_loss")
         for key in (*keys, "test_loss", "weights_sha256", "seed"):
-            values = [m.get(key) for m in members] or [None] * self.n_members
+            values = [getattr(m, key) for m in members] or [None] * self.n_members
             one[key] = values if self.n_members > 1 else values[0]
-        if any("operations" in m for m in members):
-            one["operations"] = [m["operations"] for m in members] if self.n_members > 1 else members[0]["operations"]
+        operations = [None if m.operations is None else [o.to_dict() for o in m.operations] for m in members]
+        if any(operations):
+            one["operations"] = operations if self.n_members > 1 else operations[0]
         one["definition"] = grokking.DEFINITION
         one["criterion"] = self._criterion
         one["tags"] = self.tags
@@ -326,10 +310,7 @@ class Run:
     @property
     def _criterion(self) -> str:
         """The criterion of grokking, without reading the experiment as a whole."""
-        try:
-            return str(self._description[0]["experiment"]["evaluation"]["criterion"])
-        except (IndexError, KeyError, TypeError):
-            raise DamagedError(f"{self.path / 'experiment.json'} is damaged: it names no criterion") from None
+        return self._description[0].experiment.evaluation.criterion
 
     def to_json(self) -> str:
         """`summary()` on one line."""

@@ -8,17 +8,23 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from groklab.errors import DamagedError, InputError
+from pydantic import TypeAdapter, ValidationError
+
+from groklab.errors import DamagedError, InputError, shorten
 from groklab.lazy import np, pl
 from groklab.text import jsonable
 
+T = TypeVar("T")
 _MARK = b"groklab_sha256:"
 #: What a file holds in place of its own checksum until `seal` replaces it.
 SEAL = _MARK + b"0" * 64
@@ -143,12 +149,65 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write(path, f"{text}\n".encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; raises DamagedError if it is incomplete, FileNotFoundError if it is not there."""
+def read_bytes(path: Path) -> bytes:
+    """Read a file; raises DamagedError if it is not a regular one, InputError if unreadable, FileNotFoundError."""
     try:
-        return json.loads(path.read_bytes())
+        # a pipe would keep the reader waiting
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read()
+            raise DamagedError(f"{path} is damaged: it is not a regular file")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        kind = DamagedError if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO) else InputError
+        raise kind(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def read_json(path: Path, kind: type[T], help: str = "") -> T:
+    """Read JSON as a type; numbers are finite, of at most 64 bits, and texts are Unicode.
+
+    Args:
+        help: what to do about damage, for the error.
+
+    Raises:
+        DamagedError: the file is damaged, or a field does not fit the type; FileNotFoundError: it is missing.
+    """
+    return check_json(path, read_bytes(path), kind, help)
+
+
+def check_json(path: Path, content: bytes | str, kind: type[T], help: str = "") -> T:
+    """Return JSON that a file holds as a type; see `read_json`."""
+    try:
+        plain = json.loads(content, parse_constant=_finite, parse_float=_finite, parse_int=_integer)
+        json.dumps(plain, ensure_ascii=False).encode()  # half a character fails here
+        value: T = _adapter(cast(Any, kind)).validate_json(content, strict=True)
+        return value
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(shorten(str(part)) for part in first["loc"])
+        shown = shorten(repr(first["input"])) if first["type"] != "missing" else ""
+        fault = " = ".join(word for word in (place, shown) if word) + f": {first['msg'].removeprefix('Value error, ')}"
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged: {error}") from None
+        fault = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    raise DamagedError(f"{path} is damaged: {fault}{help and f'; {help}'}")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or abs(int(text)) >= 2**64:
+        raise ValueError(f"{shorten(text, 30)} needs more than 64 bits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{shorten(text, 30)} is not a finite number")
+    return float(text)
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -185,26 +244,27 @@ def as_safetensors(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
     return b"".join([len(header).to_bytes(8, "little"), header, memoryview(content)[start:]])
 
 
-def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `save_arrays` wrote; raises DamagedError if it is truncated or altered."""
+def load_arrays(path: Path, kind: type[T]) -> tuple[dict[str, np.ndarray], T]:
+    """Read what `save_arrays` wrote, its header as a type; raises DamagedError if it is truncated or altered."""
     from safetensors.numpy import load
 
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         arrays = load(content)
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-        header = json.loads(metadata["groklab"])
-        sealed = metadata["groklab_sha256"] == hashlib.sha256(metadata["groklab"].encode()).hexdigest()
+        text = metadata["groklab"]
+        sha256 = json.loads(text)["sha256"]
+        sealed = metadata["groklab_sha256"] == hashlib.sha256(text.encode()).hexdigest()
     except FileNotFoundError:
         raise DamagedError(f"{path} is missing") from None
-    except OSError as error:
-        raise DamagedError(f"{path} cannot be read: {error}") from None
+    except InputError as error:
+        raise DamagedError(str(error)) from None
     except Exception as error:  # safetensors, JSON and key errors alike mean: not what was written
         raise DamagedError(f"{path} is damaged: {error}") from None
-    if not sealed or digest(arrays) != header.get("sha256"):
+    if not sealed or digest(arrays) != sha256:
         raise DamagedError(f"{path} is damaged: its checksum does not match its content")
-    return arrays, header
+    return arrays, check_json(path, text, kind)
 
 
 def seal(content: bytes) -> bytes:
@@ -236,7 +296,7 @@ def read_table(path: Path, help: str = "") -> pl.DataFrame:
     Raises:
         DamagedError: the file is damaged; FileNotFoundError: it is missing.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     # checked before it is parsed: readers of Parquet end the whole process on some altered files
     if not is_sealed(content):
         raise DamagedError(f"{path} is damaged: its checksum does not match its content{help and f'; {help}'}")

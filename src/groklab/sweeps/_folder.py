@@ -28,12 +28,12 @@ import polars as pl
 from groklab.errors import DamagedError, InputError, check_member
 from groklab.experiment import Experiment, Start, read
 from groklab.grokking import PHASES, learning_phase
-from groklab.store import Run, Status, locks, storage, thin
+from groklab.store import MemberResult, Run, Status, locks, storage, thin
 from groklab.sweeps._packing import Packing
 from groklab.sweeps._plan import Plan, with_start
+from groklab.sweeps._records import MemberPlan, PackPlan, SweepPlan
 from groklab.training import run_name
 
-FORMAT = 1
 #: Statuses of members whose training is over.
 ENDED = ("finished", "diverged")
 #: About how many points of a member's curves are kept.
@@ -84,21 +84,13 @@ class Sweep:
         self.path = Path(path).resolve()
         if not (self.path / "sweep.json").is_file():
             raise InputError(f"{self.path} is not a sweep: it holds no sweep.json")
-        content = storage.read_json(self.path / "sweep.json")
-        try:
-            self.description: dict[str, Any] = dict(content)
-            self.keys: dict[str, list[Any]] = dict(content["keys"])
-            self.points: list[dict[str, Any]] = list(content["points"])
-            self.members: list[dict[str, Any]] = [dict(m) for m in content["members"]]
-            names = [str(p["name"]) for p in content["packs"]]
-            of_packs = [tuple(int(m) for m in p["members"]) for p in content["packs"]]
-        except (KeyError, TypeError, ValueError):
-            raise DamagedError(f"{self.path / 'sweep.json'} is damaged: it lists no members and packs") from None
+        self.plan = storage.read_json(self.path / "sweep.json", SweepPlan)
+        self.keys, self.points, self.members = self.plan.keys, self.plan.points, self.plan.members
         self._of_points: dict[int, Experiment] = {}
         self._starts: dict[Start, Start] = {}
         self.packs = [
-            PackFolder(self.path / "packs" / name, members, self.path / "progress" / f"{name}.json")
-            for name, members in zip(names, of_packs, strict=True)
+            PackFolder(self.path / "packs" / p.name, tuple(p.members), self.path / "progress" / f"{p.name}.json")
+            for p in self.plan.packs
         ]
 
     @classmethod
@@ -106,26 +98,26 @@ class Sweep:
         """Write a new sweep's description; the folder is a sweep once this has been done."""
         pack_of = {m: number for number, pack in enumerate(packing.packs) for m in pack.members}
         members = [
-            {"point": point, "seed": e.seed, "identity": identity, "pack": pack_of[number]}
+            MemberPlan(point=point, seed=e.seed, identity=identity, pack=pack_of[number])
             for number, (point, e, identity) in enumerate(
                 zip(plan.member_points, plan.experiments, plan.identities, strict=True)
             )
         ]
         packs = [
-            {"name": run_name([plan.experiments[m] for m in pack.members]), "members": list(pack.members)}
+            PackPlan(name=run_name([plan.experiments[m] for m in pack.members]), members=list(pack.members))
             for pack in packing.packs
         ]
-        content = {
-            "format": FORMAT,
-            "base": plan.base,
-            "overrides": plan.overrides,
-            "keys": plan.keys,
-            "points": plan.points,
-            "packing": packing.description,
-            "packs": packs,
-            "members": members,
-        }
-        storage.write_json(path / "sweep.json", content)
+        content = SweepPlan(
+            format=1,
+            base=plan.base,
+            overrides=plan.overrides,
+            keys=plan.keys,
+            points=plan.points,
+            packing=packing.description,
+            packs=packs,
+            members=members,
+        )
+        storage.write_json(path / "sweep.json", content.to_dict())
         return cls(path)
 
     def __repr__(self) -> str:
@@ -144,7 +136,7 @@ class Sweep:
     @property
     def packing(self) -> str:
         """How the members are packed, and why, in one sentence."""
-        return str(self.description["packing"])
+        return self.plan.packing
 
     def experiment(self, member: int) -> Experiment:
         """Return a member's experiment; raises InputError for one that does not exist."""
@@ -154,7 +146,7 @@ class Sweep:
     def run(self, member: int) -> tuple[Run, int]:
         """Return the run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
         check_member(member, self.n_members, self.name)
-        its_pack = self.packs[self.members[member]["pack"]]
+        its_pack = self.packs[self.members[member].pack]
         return Run(its_pack.path), its_pack.members.index(member)
 
     def experiments_of(self, pack: int) -> list[Experiment]:
@@ -171,12 +163,10 @@ class Sweep:
         experiments = []
         for number in members:
             member = self.members[number]
-            point = int(member["point"])
-            if point not in self._of_points:
-                overrides = {**self.description["overrides"], **self.points[point]}
-                made = read(self.description["base"], overrides)
-                self._of_points[point] = with_start(made, self._starts, self.path.parent.parent)
-            experiments.append(replace(self._of_points[point], seed=int(member["seed"])))
+            if member.point not in self._of_points:
+                made = read(self.plan.base, {**self.plan.overrides, **self.points[member.point]})
+                self._of_points[member.point] = with_start(made, self._starts, self.path.parent.parent)
+            experiments.append(replace(self._of_points[member.point], seed=member.seed))
         return experiments
 
     @property
@@ -191,10 +181,9 @@ class Sweep:
 
     def failures(self) -> dict[str, str]:
         """Return why packs failed, by the name of their run."""
-        path = self.path / "failures.json"
         try:
-            return {str(k): str(v) for k, v in dict(storage.read_json(path)).items()} if path.exists() else {}
-        except (DamagedError, TypeError, ValueError):
+            return storage.read_json(self.path / "failures.json", dict[str, str])
+        except (DamagedError, FileNotFoundError):
             return {}  # they are tried again, and fail again
 
     @cached_property
@@ -257,8 +246,8 @@ def empty_rows(sweep: Sweep) -> list[Row]:
     rows = []
     for number, member in enumerate(sweep.members):
         row: Row = dict.fromkeys(SCHEMA)
-        row |= {"member": number, "status": "pending", **{k: member[k] for k in ("point", "seed", "identity")}}
-        rows.append(row | {"pack": sweep.packs[member["pack"]].path.name})
+        row |= {"member": number, "status": "pending", "point": member.point, "seed": member.seed}
+        rows.append(row | {"identity": member.identity, "pack": sweep.plan.packs[member.pack].name})
     return rows
 
 
@@ -270,18 +259,20 @@ def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
     """
     pack = sweep.packs[number]
     run = Run(pack.path)
+    if run.identities != [sweep.members[m].identity for m in pack.members]:
+        raise DamagedError(f"{pack.path} is damaged: it does not hold the members of its pack")
     status = run.status
     ended = status.state in ENDED
     curves = run.metrics.partition_by("member", as_dict=True)
     budgets = [e.budget.steps for e in run.experiments]
     rows, thinned = [], []
     for place, member in enumerate(pack.members):
-        known = status.members[place] if place < len(status.members) else {}
+        known = status.members[place] if status.members else None
         own = curves.get((place,), run.metrics.clear()).sort("step")
         row = _row(known, own, budgets[place])
         row["seconds"] = status.seconds / len(pack.members)
         if ended:
-            row["status"] = "diverged" if known.get("diverged") else "finished"
+            row["status"] = "diverged" if known is not None and known.diverged else "finished"
             row["reason"] = _reason(known, row, status)
         else:
             row["status"] = "running" if locks.holder(pack.path) is not None else "interrupted"
@@ -292,7 +283,7 @@ def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
     return rows, pl.concat(thinned)
 
 
-def _row(known: dict[str, Any], own: pl.DataFrame, budget: int) -> Row:
+def _row(known: MemberResult | None, own: pl.DataFrame, budget: int) -> Row:
     steps = own["step"].to_numpy()
     if not len(steps):
         return {"steps": 0}  # it has begun, and saved nothing yet
@@ -300,8 +291,9 @@ def _row(known: dict[str, Any], own: pl.DataFrame, budget: int) -> Row:
     finite = np.isfinite(own["train_loss"].to_numpy())
     accuracies = (np.where(finite, own[f"{s}_accuracy"].to_numpy(), np.nan) for s in ("train", "test"))
     phase = learning_phase(steps, *accuracies, budget=budget)
-    row: Row = {"steps": known.get("steps", int(steps[-1]))}
-    row |= {name: known.get(name) for name in ("memorised_step", "grokked_step")}
+    ended = None if known is None else known.steps
+    row: Row = {"steps": int(steps[-1]) if ended is None else ended}
+    row |= {name: getattr(known, name, None) for name in ("memorised_step", "grokked_step")}
     row |= {name: getattr(phase, name) for name in ("train_step", "test_step", "phase", "censored")}
     row["phase_reason"] = phase.reason
     last = own.tail(1).to_dicts()[0]
@@ -311,8 +303,8 @@ def _row(known: dict[str, Any], own: pl.DataFrame, budget: int) -> Row:
     return row | {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
 
 
-def _reason(known: dict[str, Any], row: Row, status: Status) -> str | None:
-    if known.get("diverged"):
+def _reason(known: MemberResult | None, row: Row, status: Status) -> str | None:
+    if known is not None and known.diverged:
         return "diverged"
     if row["steps"] < status.step:
         return "grokked"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import shutil
 import time
 import traceback
@@ -28,6 +27,7 @@ from groklab.sweeps._executors import Workers, connected
 from groklab.sweeps._folder import ENDED, Sweep, SweepRecords
 from groklab.sweeps._packing import pack
 from groklab.sweeps._plan import MAX_MEMBERS, Plan, make_plan
+from groklab.sweeps._records import PackProgress
 from groklab.training import Portion, Progress, interrupts, stop_requests, training
 
 #: Seconds between two looks at the workers, two updates of the view, and at least between two writes of the table.
@@ -179,9 +179,9 @@ class _Reporter:
             ended.append(not bool(finite[-1]))
             curves = (progress.metrics[f"{s}_accuracy"][finite, m] for s in ("train", "test"))
             phases.append(learning_phase(progress.steps[finite], *curves).phase)
-        content = {"step": progress.step, "budget": progress.budget, "ended": ended, "phases": phases}
+        report = PackProgress(step=progress.step, budget=max(progress.budget, 1), ended=ended, phases=phases)
         with contextlib.suppress(InputError):
-            storage.atomic_write(self.path, json.dumps(content).encode())
+            storage.atomic_write(self.path, report.model_dump_json().encode())
 
 
 def drive(
@@ -280,15 +280,14 @@ def _stop(records: SweepRecords, training: dict[Any, int]) -> None:
         _collect(records, training)
 
 
-def _reported(sweep: Sweep, number: int) -> dict[str, Any]:
-    """Return the progress that a pack's worker has written; empty where there is nothing usable yet."""
+def _reported(sweep: Sweep, number: int) -> PackProgress | None:
+    """Return the progress that a pack's worker has written; None where there is nothing usable yet."""
     try:
-        report = storage.read_json(sweep.packs[number].progress)
-        n = len(sweep.packs[number].members)
-        complete = len(report["ended"]) == n == len(report["phases"]) and report["budget"] >= report["step"] >= 0
-        return dict(report) if complete else {}
-    except (OSError, DamagedError, KeyError, TypeError):
-        return {}
+        report = storage.read_json(sweep.packs[number].progress, PackProgress)
+    except (OSError, DamagedError):
+        return None
+    fits = len(report.ended) == len(sweep.packs[number].members) == len(report.phases) and report.budget >= report.step
+    return report if fits else None
 
 
 def _progress(records: SweepRecords, trainer: str, workers: int, seconds: float, before: float) -> SweepProgress:
@@ -302,17 +301,18 @@ def _progress(records: SweepRecords, trainer: str, workers: int, seconds: float,
         if records.is_done(number):
             continue
         report = _reported(sweep, number)
-        for place, member in enumerate(trained.members if report else ()):
-            ended = report["ended"][place]
+        if report is None:
+            continue
+        for member, ended, phase in zip(trained.members, report.ended, report.phases, strict=True):
             outcomes[member] = "censored" if ended else "undecided"
-            phases[member] = report["phases"][place]
-            shares[member] = 1.0 if ended else report["step"] / max(report["budget"], 1)
+            phases[member] = phase
+            shares[member] = 1.0 if ended else report.step / report.budget
     return SweepProgress(
         name=sweep.path.name,
-        description=f"{sweep.description['packing']}; {trainer}",
+        description=f"{sweep.packing}; {trainer}",
         keys=sweep.keys,
         points=sweep.points,
-        members=[(m["point"], Member(i, m["seed"], outcomes[i], phase=phases[i])) for i, m in enumerate(sweep.members)],
+        members=[(m.point, Member(i, m.seed, outcomes[i], phase=phases[i])) for i, m in enumerate(sweep.members)],
         shares=shares,
         seconds=seconds,
         done_before=before,

@@ -140,7 +140,7 @@ def study(
     if threshold != THRESHOLD:
         members = _at_threshold(sweep, members, threshold)
     members = _with_phases(members, gap, boundary)
-    of_points = [sweep.members[m.number]["point"] for m in members]
+    of_points = [sweep.members[m.number].point for m in members]
     slices = arrange(sweep.keys, axes, sweep.points, zip(of_points, members, strict=True), held)
     return Study(sweep.name, axes, tuple(slices), threshold, gap, boundary)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from groklab.experiment import Experiment
 from groklab.lazy import pl
-from groklab.store import storage
+from groklab.store import MemberResult, storage
 from groklab.text import jsonable
 from groklab.training._ensemble import Ensemble, default_every, make_ensemble
 from groklab.training._lanes import Lanes, Weights
@@ -23,7 +21,7 @@ def cadence_of(ensemble: Ensemble) -> int:
 
 def member_results(
     ensemble: Ensemble, records: Records, weights: Weights, step: int, ended: bool
-) -> list[dict[str, Any]]:
+) -> list[MemberResult]:
     """Return each member's results at a step.
 
     Args:
@@ -38,25 +36,26 @@ def member_results(
         grokked = records.reached(f"test_accuracy{suffix}", criterion, cadence, ended)
         return [{"memorised_step": m, "grokked_step": g} for m, g in zip(memorised, grokked, strict=True)]
 
-    rows: list[dict[str, Any]] = []
+    results = []
     for m, (experiment, seen) in enumerate(zip(ensemble.experiments, events(), strict=True)):
         last = {k: jsonable(v[m]) for k, v in ends.items()} | {"steps": records.retired.get(m, step)}
         sha = storage.digest({k: v[m] for k, v in weights.items()})
         diverged = not np.isfinite(ends["train_loss"][m])
-        rows.append({**seen, "censored": seen["grokked_step"] is None, **last})
-        rows[-1] |= {"diverged": diverged, "weights_sha256": sha, "seed": experiment.seed}
+        row = {**seen, "censored": seen["grokked_step"] is None, **last}
+        row |= {"diverged": diverged, "weights_sha256": sha, "seed": experiment.seed}
         names = ensemble.tasks[m].algebra.operations
         if f"test_accuracy_op{len(names) - 1}" in ends:
-            rows[-1]["operations"] = [
+            row["operations"] = [
                 {"operation": name, **events(f"_op{i}")[m], "test_accuracy": jsonable(ends[f"test_accuracy_op{i}"][m])}
                 for i, name in enumerate(names)
             ]
-    return rows
+        results.append(MemberResult(**row))
+    return results
 
 
 def evaluate(
     experiment: Experiment, weights: Weights, step: int, recorded: pl.DataFrame | None = None
-) -> tuple[pl.DataFrame, dict[str, Any]]:
+) -> tuple[pl.DataFrame, MemberResult]:
     """Return the metrics and the results of a run that holds one model's weights, as training would have kept them.
 
     Args:

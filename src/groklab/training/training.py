@@ -19,7 +19,7 @@ from groklab.device import cores
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import MAX_SEED, Budget, Experiment, read
 from groklab.lazy import jax, optax
-from groklab.store import Collection, Run, Status, locks
+from groklab.store import Collection, Environment, MemberResult, Run, Status, locks
 from groklab.training import _engine as engine
 from groklab.training._ensemble import build_task, default_every, make_ensemble
 from groklab.training._records import View
@@ -123,25 +123,25 @@ def run_name(members: Sequence[Experiment]) -> str:
     return f"{slug}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Return machine and versions, as kept with every run."""
 
     import groklab
 
     device = jax.devices()[0]
-    return {
-        "groklab": groklab.__version__,
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "jaxlib": metadata.version("jaxlib"),
-        "optax": optax.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "cores": cores(),
-        "device": f"{device.platform}: {device.device_kind}",
-        "definition_of_grokking": grokking.DEFINITION,
-    }
+    return Environment(
+        groklab=groklab.__version__,
+        python=platform.python_version(),
+        jax=jax.__version__,
+        jaxlib=metadata.version("jaxlib"),
+        optax=optax.__version__,
+        numpy=np.__version__,
+        platform=platform.platform(),
+        processor=platform.machine(),
+        cores=cores(),
+        device=f"{device.platform}: {device.device_kind}",
+        definition_of_grokking=grokking.DEFINITION,
+    )
 
 
 def _continue(run: Run, members: list[Experiment], view: View | None, start: engine.StartWeights) -> Run:
@@ -172,15 +172,15 @@ def _apply_criterion(run: Run, members: list[Experiment]) -> None:
         return
     default = default_every(members[0], build_task(members[0]))
     cadence = max(had.every or default, default)
-    kept = run.status.members
-    for number, member in enumerate(kept):
+    members_now = []
+    for number, member in enumerate(run.status.members):
         curves = run.curves(number)
         step = grokking.reached_step(curves["step"], curves["test_accuracy"], wanted.criterion, cadence)
-        member |= {"grokked_step": step, "censored": step is None}
+        members_now.append(member.model_copy(update={"grokked_step": step, "censored": step is None}))
     changed = [replace(e, evaluation=replace(e.evaluation, criterion=wanted.criterion)) for e in run.experiments]
     with locks.locked(run.path):
         run.write_experiments(changed)
-        run.write_status(members=kept)
+        run.write_status(members=members_now)
 
 
 def _is_done(run: Run, budget: Budget) -> bool:
@@ -215,10 +215,9 @@ def _is_done(run: Run, budget: Budget) -> bool:
 
 
 def _past_extra(status: Status, extra: int) -> bool:
-    def past(member: dict[str, Any]) -> bool:
-        grokked = member.get("grokked_step")
-        ended = member.get("steps", status.step)
-        return (grokked is not None and ended >= grokked + extra) or bool(member.get("diverged"))
+    def past(member: MemberResult) -> bool:
+        grokked, ended = member.grokked_step, status.step if member.steps is None else member.steps
+        return (grokked is not None and ended >= grokked + extra) or member.diverged
 
     return all(past(m) for m in status.members)
 

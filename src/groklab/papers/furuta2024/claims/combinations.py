@@ -95,7 +95,7 @@ def _unused(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Outc
         fresh = np.asarray(experiment.network.init(key, task.shape, experiment.dtype)["embed.W_E"])
         last = source.weights("add", seed)["embed.W_E"]
         unused = np.setdiff1d(np.arange(task.d_vocab), task.inputs)
-        steps = int(source.run.status.members[source.member("add", seed)]["steps"])
+        steps = source.run.status.members[source.member("add", seed)].steps or 0
         wanted = np.linalg.norm(fresh[unused], axis=1) * DECAY**steps
         norms = np.linalg.norm(last[unused], axis=1)
         off = float(np.abs(norms / wanted - 1).max())
@@ -149,8 +149,8 @@ class Mixed:
 
     def grokked(self, operation: str, member: int) -> int | None:
         """Return the step at which the operation grokked within the budget, or None."""
-        operation_status = self.run.status.members[member]["operations"][self.operations.index(operation)]
-        step: int | None = operation_status["grokked_step"]
+        operations = self.run.status.members[member].operations or []
+        step = operations[self.operations.index(operation)].grokked_step
         return step if step is not None and step <= self.budget else None
 
     def best(self, operation: str, member: int) -> float:

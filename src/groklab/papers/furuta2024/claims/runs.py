@@ -61,7 +61,7 @@ class Trained:
 
     def grokked(self, operation: str, seed: int) -> int | None:
         """Return the step at which it grokked within the budget, or None."""
-        step = self.run.status.members[self.member(operation, seed)]["grokked_step"]
+        step = self.run.status.members[self.member(operation, seed)].grokked_step
         return step if step is not None and step <= self.budget else None
 
     def curves(self, operation: str, seed: int) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ PAPER_KEYS = [14, 35, 41, 42, 52]
 
 def _groks(trainer: Trainer, size: str, seed: int) -> Outcome:
     member = mainline(trainer, size, seed).status.members[0]
-    memorised, grokked = member["memorised_step"], member["grokked_step"]
+    memorised, grokked = member.memorised_step, member.grokked_step
     late = grokked / memorised if memorised and grokked else None
     values = {"memorised_step": memorised, "grokked_step": grokked, "times_as_late": late}
     return Outcome(values, late is not None and late >= 5, f"memorised at {memorised}, grokked at {grokked}")

@@ -29,13 +29,12 @@ def _vary(trainer: Trainer, size: str, seed: int, what: str, steps: int, **setti
 
 
 def _grokked(run: Run) -> int | None:
-    step: int | None = run.status.members[0]["grokked_step"]
-    return step
+    return run.status.members[0].grokked_step
 
 
 def _end(run: Run) -> tuple[int | None, float]:
     member = run.status.members[0]
-    return member["memorised_step"], float(member["test_accuracy"])
+    return member.memorised_step, member.test_accuracy or 0.0
 
 
 def _fractions(trainer: Trainer, size: str, seed: int) -> Outcome:
@@ -140,7 +139,7 @@ def _widths(trainer: Trainer, size: str, seed: int) -> Outcome:
         base = "demo" if size == "quick" else "nanda2023"
         run = trainer.train(preset(base, {**settings, **name, "budget.stop_when_grokked": False}))
         last = run.status.members[0]
-        losses.append((float(last["train_loss"]), float(last["test_loss"])))
+        losses.append(tuple(np.nan if x is None else x for x in (last.train_loss, last.test_loss)))
     narrow, wide = losses[0], losses[-1]
     holds = narrow[0] > 0.1 and wide[0] < 1e-6 < wide[1]
     values = {f"train_loss_d_{d}": x[0] for d, x in zip(widths, losses, strict=True)}
@@ -214,7 +213,7 @@ def _late(name: str, trainer: Trainer, seed: int) -> Outcome:
     peak = float(np.nanmax(curves["test_loss"]))
     end = float(np.nanmin(curves["test_loss"][np.nanargmax(curves["test_loss"]) :]))
     member = trained.status.members[0]
-    memorised = member["memorised_step"]
+    memorised = member.memorised_step
     fell = first_step(curves["step"], (curves["test_loss"] < peak / 2) & (curves["step"] > (memorised or 0)))
     values = {
         "memorised_step": memorised,
