@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
+import resource
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from groklab import device
@@ -23,3 +28,112 @@ def test_runs_are_where_the_environment_says(home: Path, monkeypatch: pytest.Mon
     assert device.home() == home
     monkeypatch.setenv("GROKLAB_HOME", "")
     assert device.home() == Path.home() / "groklab"
+
+
+MIB = 2**20
+V2 = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+V1 = (
+    "32 31 0:29 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+    "33 32 0:30 /docker/a /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
+    "34 32 0:31 /docker/a /sys/fs/cgroup/memory rw,relatime master:2 - cgroup cgroup rw,memory\n"
+    "35 32 0:32 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset\n"
+)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder with /proc and /sys, as a process in a control group sees them."""
+
+    def make(own: str, mounts: str, **files: str) -> Path:
+        texts = {"proc/self/cgroup": own, "proc/self/mountinfo": mounts}
+        for name, text in {**texts, **{f"sys/fs/cgroup/{k}": v for k, v in files.items()}}.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def large_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GROKLAB_CORES", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=2**40, available=2**39))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+
+
+def test_the_tightest_of_nested_control_groups_counts(system: Callable[..., Path]) -> None:
+    root = system(
+        "0::/user/job/step\n",
+        V2,
+        **{
+            "user/job/step/memory.max": "max\n",
+            "user/job/step/memory.current": f"{10 * MIB}\n",
+            "user/job/step/cpu.max": "max 100000\n",
+            "user/job/memory.max": f"{2000 * MIB}\n",
+            "user/job/memory.high": f"{1000 * MIB}\n",
+            "user/job/memory.current": f"{500 * MIB}\n",
+            "user/job/memory.stat": f"anon 1\ninactive_file {100 * MIB}\nactive_file 5\n",
+            "user/job/cpu.max": "250000 100000\n",
+            "user/memory.max": f"{3000 * MIB}\n",
+            "user/memory.current": f"{2900 * MIB}\n",
+            "user/cpuset.cpus.effective": "0-3,8\n",
+        },
+    )
+    assert device.host_memory(root) == (1000 * MIB, 100 * MIB)
+    assert device.cores(root) == 3
+    (root / "sys/fs/cgroup/user/memory.max").unlink()
+    assert device.host_memory(root) == (1000 * MIB, 600 * MIB)
+    (root / "sys/fs/cgroup/user/job/cpu.max").unlink()
+    assert device.cores(root) == 5
+
+
+def test_control_groups_of_version_1_in_a_container(system: Callable[..., Path]) -> None:
+    root = system(
+        "9:cpu,cpuacct:/docker/a\n8:memory:/docker/a/inner\n7:cpuset:/docker/a\n1:name=systemd:/docker/a\n0::/\n",
+        V1,
+        **{
+            "memory/inner/memory.limit_in_bytes": "9223372036854771712\n",
+            "memory/inner/memory.usage_in_bytes": "4096\n",
+            "memory/memory.limit_in_bytes": f"{1024 * MIB}\n",
+            "memory/memory.usage_in_bytes": f"{300 * MIB}\n",
+            "memory/memory.stat": f"inactive_file 7\ntotal_inactive_file {50 * MIB}\n",
+            "cpu,cpuacct/cpu.cfs_quota_us": "50000\n",
+            "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            "cpuset/docker/a/cpuset.effective_cpus": "4-7\n",
+        },
+    )
+    assert device.host_memory(root) == (1024 * MIB, 774 * MIB)
+    assert device.cores(root) == 1
+    (root / "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us").write_text("-1\n")
+    assert device.cores(root) == 4
+
+
+@pytest.mark.parametrize(
+    ("own", "mounts"),
+    [("0::/../../elsewhere\n", V2), ("0::/elsewhere\n", V2), ("", V2), ("0::/a\n", ""), ("nonsense\n", "nonsense\n")],
+)
+def test_without_limits_the_machine_counts(system: Callable[..., Path], own: str, mounts: str) -> None:
+    root = system(own, mounts)
+    assert device.host_memory(root) == (2**40, 2**39)
+    assert device.cores(root) == 64
+
+
+def test_an_overdrawn_group_leaves_no_memory(system: Callable[..., Path]) -> None:
+    root = system("0::/\n", V2, **{"memory.max": "1000\n", "memory.current": "2000\n", "cpu.max": "1000 100000\n"})
+    assert device.host_memory(root) == (1000, 0)
+    assert device.cores(root) == 1
+
+
+def test_the_limit_of_address_space_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 2**38
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (limit, -1) if kind == resource.RLIMIT_AS else None)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda _: SimpleNamespace(vms=1000))
+    assert device.host_memory(tmp_path) == (limit, limit - 1000)
+
+
+def test_fewer_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for text, expected in (("3", 3), ("0", 1), ("1000", 64), ("many", 64)):
+        monkeypatch.setenv("GROKLAB_CORES", text)
+        assert device.cores(tmp_path) == expected

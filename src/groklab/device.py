@@ -1,16 +1,26 @@
-"""What this machine offers: folders, cores, threads and memory."""
+"""What this machine offers: folders, cores, threads and memory, within the limits of containers and batch systems."""
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from groklab.errors import InputError
 from groklab.lazy import jax
+
+_ROOT = Path("/")
+#: The limits of a control group, its use, and the caches in that, which give way: of version 2, and of version 1.
+_MEMORY = (
+    (("memory.max", "memory.high"), "memory.current", "inactive_file"),
+    (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def compiled_programs() -> str:
@@ -24,11 +34,101 @@ def home() -> Path:
     return Path(os.environ.get("GROKLAB_HOME") or "~/groklab").expanduser().resolve()
 
 
-def cores() -> int:
-    """Return how many cores this process may use: those available to it, or fewer if $GROKLAB_CORES is less."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("GROKLAB_CORES", "")
-    return min(available, max(1, int(limit))) if limit.isdigit() else available
+def cores(root: Path = _ROOT) -> int:
+    """Return how many cores this process may use.
+
+    The fewest of: those that it may run on, those of its control groups, their quota of time (rounded up), and
+    $GROKLAB_CORES.
+
+    Args:
+        root: the folder of /proc and /sys.
+    """
+    limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    wanted = os.environ.get("GROKLAB_CORES", "")
+    limits += [int(wanted)] if wanted.isdecimal() else []
+    for folder in _control_groups("cpu", root):
+        v1 = (*_limits_in(folder / "cpu.cfs_quota_us"), *_limits_in(folder / "cpu.cfs_period_us"))
+        match _limits_in(folder / "cpu.max") or v1:
+            case (int(quota), int(period)) if period:
+                limits.append(math.ceil(quota / period))
+    for folder in _control_groups("cpuset", root):
+        for name in ("cpuset.cpus.effective", "cpuset.effective_cpus"):
+            limits += [sum(map(_count, line.split(","))) for line in _lines(folder / name) if line]
+    return max(1, min(limits))
+
+
+def host_memory(root: Path = _ROOT) -> tuple[int, int]:
+    """Return the bytes that this process may use outside of GPUs, in all and those that are free.
+
+    The least of the machine's, what the control groups around the process leave (their caches of files that are not in
+    use count as free), and its own limit of address space (`ulimit -v`).
+
+    Args:
+        root: the folder of /proc and /sys.
+    """
+    import psutil
+
+    machine = psutil.virtual_memory()
+    limits = [(machine.total, machine.available)]
+    for folder in _control_groups("memory", root):
+        for names, usage, cache in _MEMORY:
+            limits += [
+                (most, most - max(0, used - _of_table(folder / "memory.stat", cache)))
+                for name in names
+                for most, used in zip(_limits_in(folder / name), _limits_in(folder / usage), strict=False)
+                if most is not None and used is not None
+            ]
+    space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if space != resource.RLIM_INFINITY:
+        limits.append((space, space - psutil.Process().memory_info().vms))
+    return min(total for total, _ in limits), max(0, min(free for _, free in limits))
+
+
+def _control_groups(controller: str, root: Path) -> Iterator[Path]:
+    """Yield the folder of this process's control group, and those around it, in each hierarchy with a controller.
+
+    References:
+        cgroups(7) for /proc/self/cgroup, proc_pid_mountinfo(5) for where the hierarchies are.
+    """
+    own: dict[str, str] = {}
+    for match in _matches(r"\d+:([^:]*):(.*)", root / "proc/self/cgroup"):
+        own |= dict.fromkeys(match[1].split(","), match[2])
+    for match in _matches(r"\S+ \S+ \S+ (\S+) (\S+) .*- (cgroup2?) \S+ (\S+)", root / "proc/self/mountinfo"):
+        top, place, kind, options = match.groups()
+        if kind == "cgroup2" or controller in options.split(","):
+            group = PurePath(own.get("" if kind == "cgroup2" else controller, top))
+            # what is mounted may be but a part of the hierarchy, as in a container
+            inside = group.relative_to(top) if group.is_relative_to(top) and ".." not in group.parts else PurePath()
+            for part in (inside, *inside.parents):
+                yield root / place.lstrip("/") / part
+
+
+def _matches(pattern: str, path: Path) -> list[re.Match[str]]:
+    return [match for line in _lines(path) if (match := re.fullmatch(pattern, line))]
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file of the system; none where it is not there."""
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _limits_in(path: Path) -> tuple[int | None, ...]:
+    """Return the values in a file; None for 'max' and -1, which are none."""
+    return tuple(int(word) if word.isdecimal() else None for word in " ".join(_lines(path)).split())
+
+
+def _of_table(path: Path, name: str) -> int:
+    """Return a number of a file with one name and number per line; 0 where it is not there."""
+    return next((int(line.split()[1]) for line in _lines(path) if line.startswith(f"{name} ")), 0)
+
+
+def _count(cores: str) -> int:
+    """Count the cores of a range such as 0-3, or of one, such as 8."""
+    first, _, last = cores.partition("-")
+    return int(last or first) - int(first) + 1
 
 
 @lru_cache(maxsize=1)
@@ -55,9 +155,7 @@ def available_memory() -> int:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    return host_memory()[1]
 
 
 def require_memory(what: str, needed: int) -> None:

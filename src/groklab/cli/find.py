@@ -71,8 +71,6 @@ def doctor(as_json: Json = False) -> None:
 
 def _examine() -> dict[str, Any]:
     """Return machine, packages, device, measured rates and folders."""
-    import psutil
-
     import groklab
     from groklab import device
     from groklab.experiment import preset
@@ -92,7 +90,7 @@ def _examine() -> dict[str, Any]:
     return {
         "groklab": groklab.__version__,
         "cores": device.cores(),
-        "memory": device.readable_bytes(psutil.virtual_memory().total),
+        "memory": device.readable_bytes(device.host_memory()[0]),
         "memory_free": device.readable_bytes(device.available_memory()),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "devices": [f"{d.platform}: {d.device_kind}" for d in devices],
