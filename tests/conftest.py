@@ -49,8 +49,9 @@ MEMORY = 3 * 2**30
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has a folder of runs of its own."""
+    """Every test has a folder of runs, and remembers plug-ins, of its own."""
     folder = tmp_path / "runs"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("GROKLAB_HOME", str(folder))
     return folder
 

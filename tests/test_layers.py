@@ -13,6 +13,7 @@ SOURCE = Path(groklab.__file__).parent
 LAYERS = [
     {"errors", "lazy", "text"},
     {"components", "device", "grokking", "registry"},
+    {"plugins"},
     {"tasks"},
     {"theory"},
     {"networks", "objectives", "optimisers"},

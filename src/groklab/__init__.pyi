@@ -26,7 +26,7 @@ from .measures import measure as measure
 from .networks import activations as activations
 from .networks import patch as patch
 from .papers import explain_task as explain_task
-from .registry import load_plugin as load_plugin
+from .plugins import load_plugin as load_plugin
 from .reproduction import reproduce as reproduce
 from .store import Collection as Collection
 from .store import Run as Run

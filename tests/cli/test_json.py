@@ -72,6 +72,7 @@ def shown(program: Program, run: str, phase: str) -> Any:
     """What `show` prints beyond the run's learning phase, which needs to be this one."""
     found = program.json("show", run)
     assert found.pop("learning_phase")["phase"] == phase
+    assert found.pop("changes") == []
     return found
 
 

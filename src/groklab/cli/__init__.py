@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 import groklab
-from groklab.cli.app import Stopped, app
+from groklab.cli.app import Stopped, apart, app
 from groklab.cli.streams import lasting
 from groklab.errors import InputError, Interrupted, did_you_mean
 from groklab.text import visible
@@ -74,7 +74,8 @@ def _run(request: interrupts.Request) -> int:
     try:
         load_commands()
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {visible(str(message))}", file=sys.stderr)
-        code = app(standalone_mode=False) or 0
+        with apart("--json" in sys.argv):
+            code = app(standalone_mode=False) or 0
         return _stop(request) if code == STOPPED else int(code)
     except InputError as error:
         return _refuse(str(error))
@@ -86,6 +87,10 @@ def _run(request: interrupts.Request) -> int:
         return _stop(request, f"`groklab resume {stop}` continues from here")
     except (KeyboardInterrupt, typer.Abort):
         return _stop(request)
+    except SystemExit as end:
+        if "_GROKLAB_COMPLETE" in os.environ:
+            raise
+        return _refuse(f"the code of a plug-in ended the program (with {end.code!r})")
     except MemoryError:
         return _refuse("there is not enough memory for this")
     except RecursionError:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -38,6 +38,10 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 split.frac_train=0.5 seed=3.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing while working.")]
+TrustPlugin = Annotated[
+    bool,
+    typer.Option("--trust-plugin", help="Run the plug-ins of the run even if they may be another's, or have changed."),
+]
 
 
 class _Values:
@@ -114,10 +118,27 @@ def console_for(as_json: bool) -> Console:
     return Terminal(stderr=as_json)
 
 
+@contextmanager
+def apart(as_json: bool) -> Iterator[None]:
+    """Keep standard output for `emit`, if `as_json`: what else is printed, as by plug-ins, goes to standard error."""
+    global _emitted
+    _emitted = sys.stdout if as_json else None
+    try:
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            yield
+    finally:
+        _emitted = None
+
+
+#: Standard output while all else goes to standard error.
+_emitted: TextIO | None = None
+
+
 def emit(value: Any) -> None:
     """Print one JSON object on one line of standard output; numbers that are not finite become null."""
-    sys.stdout.write(json.dumps(jsonable(value), allow_nan=False) + "\n")
-    sys.stdout.flush()
+    stream = _emitted or sys.stdout
+    stream.write(json.dumps(jsonable(value), allow_nan=False) + "\n")
+    stream.flush()
 
 
 def view_for(console: Console, quiet: bool, live: Callable[[Console], Any], plain: Callable[[Console], Any]) -> Any:

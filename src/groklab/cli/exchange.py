@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from groklab.cli.app import EXCHANGE, FloatOption, IntOption, Json, app, console_for, emit
+from groklab.cli.app import EXCHANGE, FloatOption, IntOption, Json, TrustPlugin, app, console_for, emit
 from groklab.errors import InputError
 from groklab.text import integer_in
 
@@ -72,6 +72,7 @@ def export_(
     keep_outputs: Annotated[
         bool, typer.Option("--keep-outputs", help="Keep outputs that are not answers, such as that of the sign '='.")
     ] = False,
+    trust_plugin: TrustPlugin = False,
     as_json: Json = False,
 ) -> None:
     """Write a run's weights for TransformerLens or as plain safetensors, with a model card.
@@ -88,7 +89,7 @@ def export_(
     name, step = (name, integer_in(text)) if at else (run, None)
     if at and step is None:
         raise InputError("RUN@STEP", run, "needs a kept step after the @, such as micro-1a2b3c4d@1000")
-    opened = Collection().find(name)
+    opened = Collection().find(name, trust_plugin=trust_plugin)
     from groklab.device import readable_bytes
     from groklab.interop import export
 

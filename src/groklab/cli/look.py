@@ -16,6 +16,7 @@ from groklab.cli.app import (
     LOOK,
     Commands,
     Json,
+    TrustPlugin,
     app,
     console_for,
     emit,
@@ -154,10 +155,11 @@ def show(
     opened = readable_run(run)
     from groklab.grokking import phase_of
 
-    phases = [phase_of(opened, member) for member in range(opened.n_members)]
+    phases, changes = [phase_of(opened, member) for member in range(opened.n_members)], opened.changes
     if as_json:
         dicts = [p.to_dict() for p in phases]
-        emit({**opened.summary(), "learning_phase": dicts if opened.n_members > 1 else dicts[0]})
+        learning_phase = dicts if opened.n_members > 1 else dicts[0]
+        emit({**opened.summary(), "learning_phase": learning_phase, "changes": changes})
         return
     console = console_for(False)
     print_result(opened, console)
@@ -167,14 +169,18 @@ def show(
     else:
         counts = Counter(p.phase for p in phases)
         console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}")
-    e = opened.experiment.to_dict()
+    e = opened.recorded[0].to_dict()
     settings = {
         **{k: _one_line(e[k]) for k in ("task", "network", "optimiser") if e[k]},
         **({} if e["network"] else {"learner": _one_line(e["learner"])}),
         "checkpoints": f"{len(opened.checkpoints)} kept, the last at step {max(opened.checkpoints, default=0):,}",
     }
+    if e["plugins"]:
+        settings["plug-ins"] = ", ".join(e["plugins"])
     for key, value in settings.items():
         console.print(f"{key:>12}  {value}", style="dim")
+    for sentence in changes:
+        console.print(f"{'note':>12}  {sentence}", soft_wrap=True)
 
 
 def _one_line(section: Mapping[str, Any]) -> str:
@@ -266,6 +272,7 @@ def report(
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A Python file with your own figures.")
     ] = None,
+    trust_plugin: TrustPlugin = False,
     as_json: Json = False,
 ) -> None:
     """Write a self-contained HTML page for runs or a sweep, and print its path.
@@ -286,16 +293,17 @@ def report(
     from groklab.cli.sweep_pages import report_sweep, sweep_meant
 
     if plugin:
-        from groklab.registry import load_plugin
+        from groklab.plugins import load_plugin
 
         for file in plugin:
             load_plugin(file)
     of_sweep = {"--rows": rows, "--columns": columns, "--published": published, "--members": members}
     sweep = sweep_meant(runs, [option for option, value in of_sweep.items() if value])
     if sweep is not None:
+        sweep.trust_plugin = trust_plugin
         report_sweep(sweep, out, rows, columns, published, members or [], as_json)
         return
-    opened = [readable_run(name) for name in runs]
+    opened = [readable_run(name, trust_plugin) for name in runs]
     from groklab.report import write_report
 
     with warnings.catch_warnings():
@@ -310,12 +318,12 @@ def report(
 # -- shared with other commands -----------------------------------------------------------------------------------
 
 
-def readable_run(name: str) -> Run:
+def readable_run(name: str, trust_plugin: bool = False) -> Run:
     """Return a run whose description, status and metrics can be read; raises DamagedError otherwise."""
     from groklab.store import Collection
 
-    run = Collection().find(name)
-    for part in ("experiments", "status", "metrics"):
+    run = Collection().find(name, trust_plugin=trust_plugin)
+    for part in ("recorded", "status", "metrics"):
         getattr(run, part)
     return run
 
@@ -355,10 +363,12 @@ def _print_frequencies(run: Run, console: Console) -> None:
     from groklab.measures import MEASURES
     from groklab.training import build_task
 
+    if run.changes:
+        return
     try:
-        result = MEASURES["embedding_frequencies"](run.weights(), build_task(run.experiment))
+        result = MEASURES["embedding_frequencies"](run.weights(), build_task(run.recorded[0]))
     except InputError:
-        return  # without a modulus or an embedding
+        return  # without a modulus or an embedding, or a plug-in's, which looking does not import
     shares = dict(zip(result["frequencies"], result["share"], strict=True))
     if strong_frequencies(shares):
         named = [f"{k} ({shares[k]:.0%})" for k in carrying_frequencies(shares)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TAKE_APART, IntOption, Json, app, console_for, emit, plain_table, titled
+from groklab.cli.app import TAKE_APART, IntOption, Json, TrustPlugin, app, console_for, emit, plain_table, titled
 from groklab.errors import InputError, check_member
 from groklab.text import integer_in, jsonable
 
@@ -66,6 +66,7 @@ def measure(
         int | None,
         IntOption(help="With --measure: only this checkpoint; by default tables show the last."),
     ] = None,
+    trust_plugin: TrustPlugin = False,
     as_json: Json = False,
 ) -> None:
     """Compute the progress measures of a run, or a kernel machine's feature measures, at all of its checkpoints.
@@ -84,7 +85,7 @@ def measure(
     from groklab.analysis import analyse, take, to_dict_of_members
     from groklab.cli.look import readable_run
 
-    trained = readable_run(run)
+    trained = readable_run(run, trust_plugin)
     keys = _frequencies(frequencies)
     console = console_for(as_json)
     if rule is not None and (keys is not None or name is not None):
@@ -253,6 +254,7 @@ def _cell(value: Any) -> str:
 def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     member: Annotated[int, IntOption(help="Which model of an ensemble.")] = 0,
+    trust_plugin: TrustPlugin = False,
     as_json: Json = False,
 ) -> None:
     """Explain which algorithm a trained model has learnt, in sentences with the values of that model.
@@ -265,7 +267,7 @@ def explain(
     from groklab.cli.look import readable_run
 
     console = console_for(as_json)
-    trained = readable_run(run)
+    trained = readable_run(run, trust_plugin)
     with bar(console, "measuring checkpoints") as progress:
         analysis = explained(trained, member, progress)
     if as_json:

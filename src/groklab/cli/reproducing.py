@@ -79,7 +79,7 @@ def reproduce(
 
       groklab reproduce mine --plugin my_claims.py
     """
-    from groklab.registry import load_plugin
+    from groklab.plugins import load_plugin
     from groklab.reproduction import Size, results, seconds_ahead, verdict
     from groklab.reproduction import reproduce as run
 

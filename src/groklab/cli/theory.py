@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 import typer
 
-from groklab.cli.app import TAKE_APART, IntOption, Json, app, console_for, emit, plain_table, titled
+from groklab.cli.app import TAKE_APART, IntOption, Json, TrustPlugin, app, console_for, emit, plain_table, titled
 from groklab.errors import InputError, check_choice
 from groklab.text import integer_in
 
@@ -50,6 +50,7 @@ def theory(
     ] = None,
     member: Annotated[int | None, IntOption(help="With --run: which model of an ensemble.")] = None,
     figure: Annotated[str | None, typer.Option(metavar="FILE.html", help="Write the curves to an HTML page.")] = None,
+    trust_plugin: TrustPlugin = False,
     as_json: Json = False,
 ) -> None:
     """Show what the effective theory of representation learning predicts for a task, before any training.
@@ -77,7 +78,7 @@ def theory(
     if run is not None:
         if task is not None or modular:
             raise InputError("--run", run, "brings its own task; leave TASK and --modular out")
-        values, page, show = _beside(run, member or 0, _of(normalisation))
+        values, page, show = _beside(run, trust_plugin, member or 0, _of(normalisation))
     elif against is not None:
         values, page, show = _against(_moduli(against), task, modular, draws, seed)
     else:
@@ -144,10 +145,10 @@ def _against(moduli: list[int], expression: str | None, modular: bool, draws: in
     return values, partial(against_p_page, rows, name), show
 
 
-def _beside(name: str, member: int, normalisation: Normalisation) -> Shown:
+def _beside(name: str, trust_plugin: bool, member: int, normalisation: Normalisation) -> Shown:
     from groklab.cli.look import readable_run
 
-    run = readable_run(name)
+    run = readable_run(name, trust_plugin)
     from groklab.analysis import NoTheory, beside_run
     from groklab.report import beside_run_page
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import TRAIN, IntOption, Json, Overrides, Quiet, app, console_for, emit, titled, view_for
+from groklab.cli.app import (
+    TRAIN,
+    IntOption,
+    Json,
+    Overrides,
+    Quiet,
+    TrustPlugin,
+    app,
+    console_for,
+    emit,
+    titled,
+    view_for,
+)
 from groklab.errors import InputError
 from groklab.experiment import PRESETS, check_name, description_of, find_preset
 from groklab.text import duration, integer_in
@@ -119,6 +131,7 @@ def _check_source(experiment: Experiment, settings: Mapping[str, Any]) -> None:
 def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     overrides: Overrides = None,
+    trust_plugin: TrustPlugin = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -140,7 +153,7 @@ def resume(
 
     console = console_for(as_json)
     with view_for(console, quiet, LiveView, PlainView) as view:
-        resumed = training.resume(run, settings, view=view)
+        resumed = training.resume(run, settings, trust_plugin=trust_plugin, view=view)
     _finish(resumed, console, quiet, as_json)
 
 

@@ -18,3 +18,5 @@ from ._yaml_input import parse_value as parse_value
 from .reading import SECTIONS as SECTIONS
 from .reading import component as component
 from .reading import read as read
+from .reading import read_loaded as read_loaded
+from .reading import read_recorded as read_recorded

@@ -21,6 +21,7 @@ from groklab.learners import Learner
 from groklab.networks import Model
 from groklab.objectives import Objective
 from groklab.optimisers import Optimiser
+from groklab.plugins import digest_of
 from groklab.tasks import Split
 
 #: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
@@ -224,7 +225,7 @@ class Experiment:
         fingerprint = self.task.fingerprint()
         if fingerprint:
             parts["task"] = {**parts["task"], **dict.fromkeys(self.task.paths), "sha256": fingerprint}
-        parts["plugin_sources"] = sorted(hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in self.plugins)
+        parts["plugin_sources"] = sorted(digest_of(Path(p)) for p in self.plugins)
         parts["semantics"] = SEMANTICS
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

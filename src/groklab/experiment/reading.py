@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
@@ -24,11 +25,12 @@ from groklab.experiment._presets import SIZES
 from groklab.experiment._schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
 from groklab.measures import MEASURES
 from groklab.optimisers import Group
-from groklab.registry import kinds, load_all, load_plugin, register
+from groklab.plugins import load_again, load_plugin
+from groklab.registry import BASES, kinds, load_all, register
 from groklab.tasks import Split
 from groklab.text import number_in
 
-__all__ = ["SECTIONS", "component", "read", "register"]
+__all__ = ["SECTIONS", "component", "read", "read_loaded", "read_recorded", "register"]
 
 # what an experiment may name; objectives and optimisers are modules, imported above
 for _package in ("tasks", "networks", "learners"):
@@ -70,6 +72,8 @@ SECTIONS = (*FAMILIES, *GROUPS, *PLAIN)
 def read(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Check nested settings, or an experiment, with dotted overrides on top, and return the experiment.
 
+    Plug-ins that they name are imported, and remembered as the user's own.
+
     Args:
         description: settings as a nested mapping, or an experiment to change.
         overrides: settings by dotted name, such as {'task.p': 59}.
@@ -77,20 +81,49 @@ def read(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, An
     Raises:
         InputError: naming field, value and what is allowed, at the first thing that is wrong.
     """
+    raw = _with_overrides(description, overrides)
+    # an experiment may be that of a run whose code is another's
+    named = not isinstance(description, Experiment) or "plugins" in (overrides or {})
+    load = load_plugin if named else load_again
+    raw["plugins"] = [str(load(path)) for path in _validate("plugins", PLAIN["plugins"], raw.get("plugins", ()))]
+    experiment = _experiment(raw)
+    files = {name: getattr(experiment.task, name) for name in experiment.task.paths}
+    # so that the run can be looked at from another folder
+    absolute = {k: os.path.abspath(os.path.expanduser(v)) for k, v in files.items() if isinstance(v, str) and v}
+    return replace(experiment, task=replace(experiment.task, **absolute)) if absolute else experiment
+
+
+def read_recorded(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Return what `read` does of a run's description, without its plug-ins: what they register is `Unloaded`.
+
+    Nothing is imported, and no class of a plug-in is used that is loaded already.
+    """
+    return _experiment(_with_overrides(description, overrides), recorded=True)
+
+
+def read_loaded(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Return what `read` does of a run's description whose plug-ins have been loaded."""
+    return _experiment(_with_overrides(description, overrides))
+
+
+def _with_overrides(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
-        raw = _overlay(_without_frozen(_as_plain(description)), overrides or {})
+        return _overlay(_without_frozen(_as_plain(description)), overrides or {})
     except RecursionError:
         raise InputError("the description is nested too deeply") from None
-    for path in _validate("plugins", PLAIN["plugins"], raw.get("plugins", ())):
-        load_plugin(path)
-    raw["plugins"] = [str(Path(p).expanduser().resolve()) for p in raw.get("plugins", ())]
+
+
+def _experiment(raw: dict[str, Any], recorded: bool = False) -> Experiment:
+    make = _recorded_component if recorded else component
     for key in raw:
         if key not in SECTIONS:
             raise _unknown_setting("", str(key), SECTIONS)
-    learner = component("learner", raw.get("learner", {}), FAMILIES["learner"])
-    for name in OPTIONAL:
-        if raw.get(name) is not None and name not in learner.sections:
-            read_by = ", ".join(("task", "split", "learner", *learner.sections))
+    learner = make("learner", raw.get("learner", {}), FAMILIES["learner"])
+    given = [name for name in OPTIONAL if raw.get(name) is not None]
+    sections = given if isinstance(learner, Unloaded) else learner.sections
+    for name in given:
+        if name not in sections:
+            read_by = ", ".join(("task", "split", "learner", *sections))
             raise InputError(f"{name}: the learner {learner.kind} has no such section; it reads {read_by}")
     raw = _with_defaults(raw, learner.defaults)
     parts: dict[str, Any] = {"learner": learner}
@@ -100,8 +133,10 @@ def read(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, An
         elif name == "split":
             parts[name] = _validate(name, annotation, {"frac_train": 0.3})
     for family, default in FAMILIES.items():
-        if family == "task" or family in learner.sections:
-            parts[family] = component(family, raw.get(family, {}), default)
+        if family == "task" or family in sections:
+            parts[family] = make(family, raw.get(family, {}), default)
+    if recorded:
+        return Experiment(**parts)
     if "measures" in parts:
         _check_measures(parts["measures"])
     if parts.get("start") is not None and parts["start"].freeze:
@@ -125,6 +160,31 @@ def component(family: str, raw: Any, default: str | None = None) -> Any:
         if name.startswith("n_") and _as_float(value) > MAX_COUNT:
             raise InputError(f"{family}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
     return _validate(family, table[kind], fields)
+
+
+class Unloaded(dict[str, Any]):
+    """A component of a plug-in that is not loaded: its settings as they are recorded, and its family's defaults."""
+
+    def __init__(self, family: str, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self._base = BASES.get(family)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or (name not in self and not hasattr(self._base, name)):
+            raise AttributeError(name)
+        value = getattr(self._base, name, self.get(name))
+        if callable(value):
+            raise InputError(f"the code of {self['kind']!r}, which a plug-in registers, is not loaded")
+        return value
+
+
+def _recorded_component(family: str, raw: Any, default: str | None = None) -> Any:
+    """Return a component of groklab's own; another's as `Unloaded`."""
+    kind = raw.get("kind", default) if isinstance(raw, Mapping) else None
+    known = kinds(family).get(kind) if isinstance(kind, str) else None
+    if isinstance(kind, str) and (known is None or not known.__module__.startswith("groklab.")):
+        return Unloaded(family, {"kind": kind, **raw})
+    return component(family, raw, default)
 
 
 # -- frozen weights, defaults and measures ------------------------------------------------------------------------

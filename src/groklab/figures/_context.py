@@ -80,7 +80,6 @@ class RunContext:
         """
         problems: list[str] = []
         empty = pl.DataFrame(schema={"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)})
-        experiments = run.experiments
 
         def read(part: str, otherwise: Any, about: str = "") -> Any:
             try:
@@ -97,7 +96,7 @@ class RunContext:
         changed = datetime.datetime.fromtimestamp(next(p for p in written if p.is_file()).stat().st_mtime, datetime.UTC)
         context = cls(
             folder=run,
-            experiments=experiments,
+            experiments=run.recorded,
             status=status,
             members=list(status.members),
             metrics=metrics,
@@ -107,10 +106,11 @@ class RunContext:
             problems=problems,
         )
         try:
+            context.experiments = run.experiments
             context.task = build_task(context.experiment)
             context.n_train = len(context.train_rows)
         except InputError as error:
-            # a table's file may have moved since
+            # a file may have moved or changed since, or its code be another's
             problems.append(f"the task cannot be built again, so figures that need it are left out ({error})")
         return context
 
@@ -342,7 +342,7 @@ class RunContext:
 class _Curves:
     """The metrics of a run that have been read, as `phase_of` takes them."""
 
-    experiments: Sequence[Experiment]
+    recorded: Sequence[Experiment]
     metrics: pl.DataFrame
 
     def curves(self, member: int = 0) -> dict[str, np.ndarray]:

@@ -67,7 +67,7 @@ class HasCurves(Protocol):
     """What `phase_of` needs of a run."""
 
     @property
-    def experiments(self) -> Sequence[Any]:
+    def recorded(self) -> Sequence[Any]:
         """The members' experiments, each with its `budget.steps`."""
 
     def curves(self, member: int = 0) -> Mapping[str, np.ndarray]:
@@ -164,7 +164,7 @@ def phase_of(
     Raises:
         InputError: as `learning_phase`, and for a member that the run does not have.
     """
-    check_member(member, len(run.experiments), "the run")
+    check_member(member, len(run.recorded), "the run")
     curves = run.curves(member)
     accuracies: list[Any] = [curves.get("train_accuracy"), curves.get("test_accuracy")]
     if "train_loss" in curves:
@@ -172,7 +172,7 @@ def phase_of(
         # a learner that records no training loss at all has not diverged
         if finite.any():
             accuracies = [None if a is None else np.where(finite, a, np.nan) for a in accuracies]
-    budget = int(run.experiments[member].budget.steps)
+    budget = int(run.recorded[member].budget.steps)
     given: dict[str, Any] = {"threshold": threshold, "gap": gap, "budget": budget, "boundary": boundary}
     return learning_phase(curves["step"], *accuracies, **given)
 

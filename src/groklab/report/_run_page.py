@@ -203,13 +203,18 @@ class OneMember(Run):
     """
 
     def __init__(self, run: Run, place: int, title: str) -> None:
-        super().__init__(run.path)
+        super().__init__(run.path, trust_plugin=run.trust_plugin)
         self.run, self.place, self.title = run, place, title
 
     @property
     def name(self) -> str:
         """The title."""
         return self.title
+
+    @property
+    def recorded(self) -> list[Experiment]:
+        """The member's experiment alone, as it is recorded."""
+        return [self.run.recorded[self.place]]
 
     @property
     def experiments(self) -> list[Experiment]:

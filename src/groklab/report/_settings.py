@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groklab.components import as_json
@@ -84,6 +84,8 @@ def _overrides(experiment: Experiment) -> list[str] | None:
     """Return `key=value` arguments that turn the preset of this name into the experiment; None where none do."""
     if experiment.name not in PRESETS:
         return None
+    # plug-ins are options of the command: naming them here would import them
+    experiment = dataclasses.replace(experiment, plugins=())
     wanted = _comparable(experiment)
     kinds = {k: v for k, v in flattened(wanted).items() if k.endswith(".kind")}
     try:
@@ -94,9 +96,8 @@ def _overrides(experiment: Experiment) -> list[str] | None:
         # what is unset mostly follows from what is set, such as n_train unsetting frac_train
         for attempt in ({k: v for k, v in changed.items() if v is not None}, changed):
             arguments = [f"{k}={plain(v)}" for k, v in attempt.items()]
-            given = parse_overrides(arguments) | ({"plugins": list(experiment.plugins)} if experiment.plugins else {})
-            if _comparable(preset(experiment.name, given)) == wanted:
-                return [a for a in arguments if not a.startswith("plugins=")]
+            if _comparable(preset(experiment.name, parse_overrides(arguments))) == wanted:
+                return arguments
     except InputError:
         return None
     return None
@@ -112,6 +113,9 @@ def _comparable(experiment: Experiment) -> dict[str, Any]:
 
 def _section(component: Any) -> str:
     """Return a component in one line: its kind, the settings of ALWAYS, and those that are not the default."""
+    if isinstance(component, Mapping):  # of a plug-in that is not loaded
+        settings = [f"{k} {plain(v)}" for k, v in component.items() if k != "kind" and v is not None]
+        return ": ".join(filter(None, [str(component["kind"]), ", ".join(settings)]))
     settings = []
     for f in dataclasses.fields(component):
         value = getattr(component, f.name)

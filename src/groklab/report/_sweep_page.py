@@ -194,7 +194,7 @@ def render(
     free = _free(study)
     chosen = {setting["key"] for setting in free}
     modes = _modes(bar, comparison)
-    criterion = sweep.experiment(0).evaluation.criterion
+    criterion = sweep.recorded(0).evaluation.criterion
     remake, yaml = sweep_command(sweep)
     n_cells = sum(len(part.cells) for part in study.slices)
     return html.render(
@@ -285,7 +285,7 @@ def _data(
     curves = curves_of(sweep)
     points = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(2 * len(curves), 1)))
     longest = sweep.table["steps"].max()
-    last = max(sweep.experiment(0).budget.steps, int(longest or 0))  # type: ignore[arg-type]
+    last = max(sweep.recorded(0).budget.steps, int(longest or 0))  # type: ignore[arg-type]
     # the page that asks for members' own pages holds no setting at a value
     report = choose_axes(sweep.keys, axes.x, axes.y)
     asking = page_command(sweep, options={"--rows": report.y, "--columns": report.x})

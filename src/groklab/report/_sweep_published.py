@@ -184,7 +184,7 @@ def difference(sweep: Sweep, at: Mapping[str, Any], theirs: Mapping[str, Any]) -
     Args:
         at: values at which keys of the grid are held.
     """
-    settings = flattened(sweep.experiment(0).to_dict())
+    settings = flattened(sweep.recorded(0).to_dict())
     own, published = [], []
     for key, value in theirs.items():
         if any(key.startswith(f"{swept}.") for swept in sweep.keys) or settings.get(key) is None:

@@ -32,7 +32,7 @@ def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
     counts = dict(sweep.table["status"].value_counts().iter_rows())
     ended = counts.get("finished", 0) + counts.get("diverged", 0)
     grokked = len(sweep.table) - sweep.table["grokked_step"].null_count()
-    budget = sweep.experiment(0).budget
+    budget = sweep.recorded(0).budget
     return [
         ("Grokked", f"{grokked:,}", f"of {sweep.n_members:,} members"),
         ("Finished", f"{ended:,}", f"{counts['diverged']:,} of them diverged" if counts.get("diverged") else ""),
@@ -69,7 +69,7 @@ def provenance(sweep: Sweep) -> list[tuple[str, str]]:
 
 def experiment_given(sweep: Sweep) -> tuple[list[str], str]:
     """Return what all members were trained with: a preset and settings laid over it, or a file and its YAML."""
-    first = sweep.experiment(0)
+    first = sweep.recorded(0)
     command, yaml = remake([first])
     words = shlex.split(command)[2:]
     # settings that a sweep gives its members by itself
@@ -86,7 +86,7 @@ def experiment_given(sweep: Sweep) -> tuple[list[str], str]:
 def experiment_text(sweep: Sweep) -> str:
     """Return the experiment's name, with what was laid over its preset."""
     words, yaml = experiment_given(sweep)
-    name = sweep.experiment(0).name
+    name = sweep.recorded(0).name
     if yaml:
         return f"{name}, whose settings are below"
     given = [word for word in words[1:] if "=" in word and not word.startswith("-")]
@@ -95,7 +95,7 @@ def experiment_text(sweep: Sweep) -> str:
 
 def sweep_command(sweep: Sweep) -> tuple[str, str]:
     """Return the command that trains the sweep again, and the YAML file that it reads ('' where a preset serves)."""
-    first = sweep.experiment(0)
+    first = sweep.recorded(0)
     kept, yaml = experiment_given(sweep)
     for key, values in sweep.keys.items():
         kept += ["--grid", f"{key}={','.join(plain(v) for v in values)}"]

@@ -91,7 +91,7 @@ class Trainer:
         if not (path / "experiment.json").is_file():
             return True
         try:
-            return _records(Run(path).experiment) == _records(members[0])
+            return _records(Run(path).recorded[0]) == _records(members[0])
         except InputError:
             return False
 

@@ -17,6 +17,10 @@ from ._records import Step as Step
 from ._records import Stored as Stored
 from ._run import Run as Run
 from ._run import State as State
+from ._sources import Sources as Sources
+from ._sources import check_data as check_data
+from ._sources import load_plugins as load_plugins
+from ._sources import sources_of as sources_of
 from ._thinning import thin as thin
 from ._thinning import thin_evenly as thin_evenly
 from .storage import atomic_write as atomic_write

@@ -32,18 +32,18 @@ class Collection:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else device.home()
 
-    def find(self, name: str | Path) -> Run:
+    def find(self, name: str | Path, *, trust_plugin: bool = False) -> Run:
         """Return a run by its name, an unambiguous beginning of it, or its path; raises InputError otherwise."""
         given = str(name)
         for path in (self.folder / given, Path(given).expanduser()):
             if given and (path / "experiment.json").is_file():
-                return Run(path)
+                return Run(path, trust_plugin=trust_plugin)
         if os.sep in given or given in (".", ".."):
             raise InputError(f"{given!r} is not a run: a run's folder holds experiment.json")
         names = [path.name for path in self.paths()]
         meant = matching(given, names)
         if len(meant) == 1:
-            return Run(self.folder / meant[0])
+            return Run(self.folder / meant[0], trust_plugin=trust_plugin)
         if meant:
             raise InputError(f"{given!r} could be {first_of(meant, 5)}; write more of the name")
         if given and ((self.folder / given).is_dir() or Path(given).is_dir()):

@@ -161,9 +161,10 @@ class Description(Stored):
 
 
 class Descriptions(Stored):
-    """The content of experiment.json."""
+    """The content of experiment.json; `sources` are the digests of plug-ins and of the task's files, by their paths."""
 
     members: Annotated[list[Description], MinLen(1)]
+    sources: Annotated[dict[str, str], Field(default_factory=dict)]
 
 
 class CheckpointHeader(Stored):

@@ -34,6 +34,7 @@ from groklab.store._records import (
     StateHeader,
     Status,
 )
+from groklab.store._sources import Sources, changes, check_data, load_plugins, sources_of
 
 if TYPE_CHECKING:
     from groklab.experiment import Experiment
@@ -59,11 +60,16 @@ class State:
 class Run:
     """One run: a member, or an ensemble of them, and everything kept of its training.
 
+    Nothing of it is executed, but for `experiments`, which import the plug-ins that the user has named before.
+
+    Args:
+        trust_plugin: import plug-ins that are another's, too, or have changed.
+
     Raises InputError where the folder is not a run, DamagedError where one of its files was altered.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, *, trust_plugin: bool = False) -> None:
+        self.path, self.trust_plugin = Path(path), trust_plugin
         if not (self.path / "experiment.json").is_file():
             raise InputError(f"{self.path} is not a run: it holds no experiment.json")
 
@@ -76,14 +82,14 @@ class Run:
         storage.write_json(path / "environment.json", environment.to_dict())
         storage.write_json(path / "status.json", Status.empty().to_dict())
         # last: a folder without it is not a run yet
-        _write_members(path, experiments)
+        _write_members(path, experiments, sources_of(experiments))
         return cls(path)
 
     def write_experiments(self, experiments: Sequence[Experiment]) -> None:
         """Record members' experiments again, as when their budget has grown; identities stay."""
-        _write_members(self.path, experiments)
-        self.__dict__.pop("_description", None)
-        self.__dict__.pop("experiments", None)
+        _write_members(self.path, experiments, sources_of(experiments))
+        for name in ("_content", "recorded", "experiments"):
+            self.__dict__.pop(name, None)
 
     @property
     def name(self) -> str:
@@ -91,15 +97,47 @@ class Run:
         return self.path.name
 
     @cached_property
+    def _content(self) -> Descriptions:
+        return storage.read_json(self.path / "experiment.json", Descriptions)
+
+    @property
     def _description(self) -> list[Description]:
-        return storage.read_json(self.path / "experiment.json", Descriptions).members
+        return self._content.members
+
+    @cached_property
+    def recorded(self) -> list[Experiment]:
+        """The members' experiments, in order, for looking: no plug-in is imported, and what they register is kept as
+        its settings alone.
+        """
+        from groklab.experiment import read_recorded  # listing runs takes less time without
+
+        return [read_recorded(m.experiment.to_dict()) for m in self._description]
 
     @cached_property
     def experiments(self) -> list[Experiment]:
-        """The members' experiments, in order."""
-        from groklab.experiment import read  # listing runs takes less time without
+        """The members' experiments, in order, for computing: with their plug-ins, and their files unchanged.
 
-        return [read(m.experiment.to_dict()) for m in self._description]
+        Raises:
+            InputError: a plug-in or a file of the task is missing or has changed, or a plug-in is not the user's own.
+        """
+        from groklab.experiment import read_loaded
+
+        places = load_plugins(self.recorded, self._content.sources, self.name, self.trust_plugin)
+        plugins = [{"plugins": [places[path] for path in e.plugins]} for e in self.recorded]
+        made = [read_loaded({**m.experiment.to_dict(), **p}) for m, p in zip(self._description, plugins, strict=True)]
+        check_data(made, self._content.sources, self.name)
+        if not self.changes and [e.identity for e in made] != self.identities:
+            warnings.warn(
+                f"{self.name} was trained from another description than it has now: its experiment.json was altered, "
+                "or a class that it names, or groklab itself, has changed since",
+                stacklevel=2,
+            )
+        return made
+
+    @property
+    def changes(self) -> list[str]:
+        """A sentence on each plug-in and file of the task that is missing, or has changed since it was trained."""
+        return changes(self.recorded, self._content.sources, self.name)
 
     @property
     def experiment(self) -> Experiment:
@@ -317,6 +355,6 @@ class Run:
         return json.dumps(self.summary())
 
 
-def _write_members(path: Path, experiments: Sequence[Experiment]) -> None:
+def _write_members(path: Path, experiments: Sequence[Experiment], sources: Sources) -> None:
     members = [{"identity": e.identity, "experiment": e.to_dict()} for e in experiments]
-    storage.write_json(path / "experiment.json", {"format": 1, "members": members})
+    storage.write_json(path / "experiment.json", {"format": 1, "members": members, "sources": sources})

@@ -26,9 +26,9 @@ import numpy as np
 import polars as pl
 
 from groklab.errors import DamagedError, InputError, check_member
-from groklab.experiment import Experiment, Start, read
+from groklab.experiment import Experiment, Start, read_loaded, read_recorded
 from groklab.grokking import PHASES, learning_phase
-from groklab.store import MemberResult, Run, Status, locks, storage, thin
+from groklab.store import MemberResult, Run, Status, check_data, load_plugins, locks, sources_of, storage, thin
 from groklab.sweeps._packing import Packing
 from groklab.sweeps._plan import Plan, with_start
 from groklab.sweeps._records import MemberPlan, PackPlan, SweepPlan
@@ -80,8 +80,8 @@ class Sweep:
         InputError: the folder is not a sweep; DamagedError: its description is damaged.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).resolve()
+    def __init__(self, path: Path | str, *, trust_plugin: bool = False) -> None:
+        self.path, self.trust_plugin = Path(path).resolve(), trust_plugin
         if not (self.path / "sweep.json").is_file():
             raise InputError(f"{self.path} is not a sweep: it holds no sweep.json")
         self.plan = storage.read_json(self.path / "sweep.json", SweepPlan)
@@ -116,6 +116,7 @@ class Sweep:
             packing=packing.description,
             packs=packs,
             members=members,
+            sources=sources_of(plan.experiments),
         )
         storage.write_json(path / "sweep.json", content.to_dict())
         return cls(path)
@@ -139,15 +140,22 @@ class Sweep:
         return self.plan.packing
 
     def experiment(self, member: int) -> Experiment:
-        """Return a member's experiment; raises InputError for one that does not exist."""
+        """Return a member's experiment; raises InputError as `Run.experiments`, and for one that does not exist."""
         check_member(member, self.n_members, self.name)
         return self._experiments([member])[0]
+
+    def recorded(self, member: int) -> Experiment:
+        """Return a member's experiment for looking, without plug-ins: see `Run.recorded`."""
+        check_member(member, self.n_members, self.name)
+        planned = self.members[member]
+        settings = {**self.plan.overrides, **self.points[planned.point]}
+        return replace(read_recorded(self.plan.base, settings), seed=planned.seed)
 
     def run(self, member: int) -> tuple[Run, int]:
         """Return the run that holds a member, and its place there: its weights are `run.weights(member=place)`."""
         check_member(member, self.n_members, self.name)
         its_pack = self.packs[self.members[member].pack]
-        return Run(its_pack.path), its_pack.members.index(member)
+        return Run(its_pack.path, trust_plugin=self.trust_plugin), its_pack.members.index(member)
 
     def experiments_of(self, pack: int) -> list[Experiment]:
         """Return the experiments of a pack's members, in the pack's order."""
@@ -164,10 +172,17 @@ class Sweep:
         for number in members:
             member = self.members[number]
             if member.point not in self._of_points:
-                made = read(self.plan.base, {**self.plan.overrides, **self.points[member.point]})
+                overrides = {**self.plan.overrides, **self.points[member.point], "plugins": self._plugins}
+                made = read_loaded(self.plan.base, overrides)
+                check_data([made], self.plan.sources, self.name)
                 self._of_points[member.point] = with_start(made, self._starts, self.path.parent.parent)
             experiments.append(replace(self._of_points[member.point], seed=member.seed))
         return experiments
+
+    @cached_property
+    def _plugins(self) -> list[str]:
+        """The plug-ins, which are imported when this is first asked."""
+        return list(load_plugins([self.recorded(0)], self.plan.sources, self.name, self.trust_plugin).values())
 
     @property
     def stop_file(self) -> Path:
@@ -264,7 +279,7 @@ def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
     status = run.status
     ended = status.state in ENDED
     curves = run.metrics.partition_by("member", as_dict=True)
-    budgets = [e.budget.steps for e in run.experiments]
+    budgets = [e.budget.steps for e in run.recorded]
     rows, thinned = [], []
     for place, member in enumerate(pack.members):
         known = status.members[place] if status.members else None

@@ -93,6 +93,8 @@ def make_plan(
     identities = [e.identity for e in experiments]
     _check_different(identities, member_points, canonical)
     settings["plugins"] = list(experiments[0].plugins)
+    files = {f"task.{name}": getattr(experiments[0].task, name) for name in experiments[0].task.paths}
+    settings |= {key: path for key, path in files.items() if path is not None and key not in grid}
     folder = _folder(name or experiments[0].name, canonical_grid, identities, experiments[0])
     return Plan(folder, base, settings, canonical_grid, canonical, member_points, experiments, identities)
 

@@ -36,6 +36,7 @@ class SweepPlan(Stored):
         keys: the grid's settings and their values.
         points: the settings of each point.
         packing: how the members are packed, and why, in one sentence.
+        sources: digests of plug-ins and of the task's files, by their paths.
     """
 
     format: Literal[1]
@@ -46,6 +47,7 @@ class SweepPlan(Stored):
     packing: str
     packs: list[PackPlan]
     members: Annotated[list[MemberPlan], MinLen(1)]
+    sources: Annotated[dict[str, str], Field(default_factory=dict)]
 
     @model_validator(mode="after")
     def _check(self) -> SweepPlan:

@@ -10,14 +10,14 @@ import ctypes
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from groklab import device
+from groklab import device, plugins
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment import Experiment
 from groklab.grokking import learning_phase
@@ -106,9 +106,15 @@ class PackResult:
     reason: str = ""
 
 
-def train_pack(path: str, number: int) -> PackResult:
-    """Train a pack of the sweep in a folder to its end, from its last checkpoint on; this runs in a worker."""
+def train_pack(path: str, number: int, own: Sequence[str] = ()) -> PackResult:
+    """Train a pack of the sweep in a folder to its end, from its last checkpoint on; this runs in a worker.
+
+    Args:
+        own: digests of the plug-ins that are the user's own.
+    """
     _keep_memory()
+    for digest in own:
+        plugins.trust(digest)
     sweep = Sweep(path)
     pack = sweep.packs[number]
     try:
@@ -194,6 +200,7 @@ def drive(
         left.unlink(missing_ok=True)
     begun, before = time.monotonic(), _progress(records, "", 0, 0.0, 0.0).share
     # the last first, as they are taken from the end
+    own = [digest for digest in sweep.plan.sources.values() if plugins.is_own(digest)]
     todo = [n for n in range(len(sweep.packs)) if not records.is_done(n)][::-1]
     training: dict[Any, int] = {}
     shown = 0.0
@@ -207,7 +214,7 @@ def drive(
             # no more at once than there are threads, so that a worker that dies takes nobody's pack with it
             while todo and len(training) < present:
                 number = todo.pop()
-                training[workers.client.submit(train_pack, str(sweep.path), number, pure=False)] = number
+                training[workers.client.submit(train_pack, str(sweep.path), number, own, pure=False)] = number
             if stop_requested() is not None:
                 _stop(records, training)
                 raise Interrupted(sweep.path.name)

@@ -97,12 +97,22 @@ def resume(
     run: Run | str | Path,
     overrides: Mapping[str, Any] | None = None,
     *,
+    trust_plugin: bool = False,
     view: View | None = None,
     home: str | Path | None = None,
 ) -> Run:
-    """Go on with a run that was interrupted, or past its end with a longer budget (`{"budget.steps": 40000}`)."""
+    """Go on with a run that was interrupted, or past its end with a longer budget (`{"budget.steps": 40000}`).
+
+    Args:
+        trust_plugin: of a run that is given by name, run plug-ins that the user has not named before, too.
+        view: called with the progress after each chunk of steps.
+        home: the folder of runs; by default $GROKLAB_HOME.
+
+    Raises:
+        InputError: if it cannot go on, or its plug-ins may not be run or have changed.
+    """
     collection = Collection(Path(home) if home is not None else None)
-    run = run if isinstance(run, Run) else collection.find(run)
+    run = run if isinstance(run, Run) else collection.find(run, trust_plugin=trust_plugin)
     for key in overrides or {}:
         if not key.startswith(("budget.", "checkpoints.", "evaluation.criterion")):
             raise InputError(
@@ -163,7 +173,7 @@ def _continue(run: Run, members: list[Experiment], view: View | None, start: eng
 
 def _apply_criterion(run: Run, members: list[Experiment]) -> None:
     """Recompute a finished run's grokking steps if its criterion has changed; its weights stay as they are."""
-    wanted, had = members[0].evaluation, run.experiment.evaluation
+    wanted, had = members[0].evaluation, run.recorded[0].evaluation
     if wanted.every not in (None, had.every):
         warnings.warn(
             f"{run.name} was measured every {had.every or 'default'} steps; --again measures it again", stacklevel=4
@@ -177,7 +187,11 @@ def _apply_criterion(run: Run, members: list[Experiment]) -> None:
         curves = run.curves(number)
         step = grokking.reached_step(curves["step"], curves["test_accuracy"], wanted.criterion, cadence)
         members_now.append(member.model_copy(update={"grokked_step": step, "censored": step is None}))
-    changed = [replace(e, evaluation=replace(e.evaluation, criterion=wanted.criterion)) for e in run.experiments]
+    changed = []
+    for trained, kept_as in zip(members, run.recorded, strict=True):
+        as_kept = {name: getattr(kept_as, name) for name in ("name", "budget", "checkpoints", "measures")}
+        evaluation = replace(kept_as.evaluation, criterion=wanted.criterion)
+        changed.append(replace(trained, **as_kept, evaluation=evaluation))
     with locks.locked(run.path):
         run.write_experiments(changed)
         run.write_status(members=members_now)
@@ -206,7 +220,7 @@ def _is_done(run: Run, budget: Budget) -> bool:
         or (status.reason == "grokked" and budget.stop_when_grokked and _past_extra(status, budget.extra_steps))
         or (status.reason == "seconds" and budget.seconds is not None and status.seconds >= budget.seconds)
     )
-    if not done and status.reason == "grokked" and run.experiment.budget.retire:
+    if not done and status.reason == "grokked" and run.recorded[0].budget.retire:
         raise InputError(
             f"{run.name} ended when all its members had retired, of which only the weights are kept: it cannot go on "
             "with another budget; --again retrains it"
