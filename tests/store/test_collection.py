@@ -13,6 +13,7 @@ from groklab import Collection
 from groklab.errors import InputError
 from groklab.store import Run, locks, storage
 from groklab.training import training
+from killed import kills
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_a_dead_run_is_interrupted_whatever_the_index_says(collection: Collectio
     for status in ("running", "created"):
         run.write_status(state=status)
         with locks.locked(run.path):
-            assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == status
+            assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == "running"
         assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == "interrupted"
 
 
@@ -190,12 +191,59 @@ def test_an_unambiguous_beginning_or_a_path_names_a_run(
 def test_removing_frees_what_it_says_and_refuses_a_run_being_written(collection: Collection) -> None:
     one, two = names(collection)
     path = collection.folder / one
-    with locks.locked(path), pytest.raises(InputError, match="being trained"):
-        collection.remove(one)
+    with locks.locked(path), pytest.raises(InputError, match="is being written by process"):
+        collection.remove(two, one)
+    assert names(collection) == [one, two]
     size = storage.disk_use(path)
-    assert collection.remove(one) == size
+    assert collection.remove(one, one) == {one: size}
     assert not path.exists()
     assert names(collection) == [two]
+
+
+def test_a_run_of_another_machine_is_removed_once_its_heart_has_stopped(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = names(collection)
+    for name, seconds in {"STALE_SECONDS": 0.1, "HEARTBEAT_SECONDS": 0.1, "LOOK_SECONDS": 0.01}.items():
+        monkeypatch.setattr(locks, name, seconds)
+    lock = {"pid": 1, "host": "elsewhere", "process_started": 1.0, "place": ["elsewhere", "boot", 1], "counter": 1}
+    (collection.folder / one / "lock.json").write_text(json.dumps(lock))
+    with pytest.warns(UserWarning, match="was being written by process 1 on elsewhere; waiting up to"):
+        collection.remove(one)
+    assert one not in names(collection)
+
+
+def test_a_removal_killed_anywhere_is_completed_by_the_same_command(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "killed"
+    shutil.copytree(trained, folder)
+    one, two = names(Collection(folder))
+    files = len(list((folder / one).rglob("*")))
+    moments = 0
+    for _ in kills(monkeypatch, folder, lambda: Collection(folder).remove(one, two)):
+        moments += 1
+        # each is there in full, or not at all
+        for run in Collection(folder).summaries():
+            assert run["status"] == "finished"
+            assert len(list(Path(run["path"]).rglob("*"))) == files
+        freed = Collection(folder).remove(one, two)
+        assert freed.keys() <= {one, two}
+        assert freed
+        assert [p.name for p in folder.iterdir()] == ["index.sqlite"]
+        shutil.rmtree(folder)
+        shutil.copytree(trained, folder)
+    assert moments > 2 * files
+
+
+def test_what_killed_commands_have_left_of_a_run_can_be_removed(collection: Collection) -> None:
+    one, two = names(collection)
+    (collection.folder / one / "experiment.json").unlink()
+    assert names(collection) == [two]
+    assert list(collection.remove(one)) == [one]
+    (collection.folder / "mine").mkdir()
+    with pytest.raises(InputError, match="is not a run"):
+        collection.remove("mine")
 
 
 def test_no_folder_is_no_runs(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from distributed import Client
 import groklab as gl
 from groklab.errors import InputError
 from groklab.grokking import phase_of
+from groklab.store import locks
 from groklab.sweeps import SweepProgress
 from groklab.sweeps._folder import LAST
 
@@ -125,8 +125,10 @@ def test_what_killed_workers_were_writing_goes_when_the_sweep_ends(swept: gl.Swe
     (sweep / "table.parquet").unlink()
     (sweep / "progress" / ".micro-fast.json.5f1d3c0a9b7e.tmp").write_text("{")
     # a worker that was killed between a pack's last write and releasing its lock
-    gone = {"pid": 2**22 - 1, "host": socket.gethostname(), "process_started": 0.0, "token": "0"}
-    (sweep / "packs" / swept.packs[1].path.name / "lock.json").write_text(json.dumps(gone))
+    lock = sweep / "packs" / swept.packs[1].path.name / "lock.json"
+    with locks.locked(lock.parent):
+        gone = json.loads(lock.read_text()) | {"pid": 2**22 - 1}
+    lock.write_text(json.dumps(gone))
     again = gl.sweep("micro-fast", KEYS, overrides=SETTINGS, seeds=2, scheduler=cluster)
     assert again.path == sweep
     assert again.table.drop("seconds").equals(swept.table.drop("seconds"))

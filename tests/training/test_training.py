@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from pathlib import Path
 
 import pytest
 
 import groklab as gl
 from corpus import Corpus
+from killed import kills
 
 #: Seed and number of members of runs that overlap.
 MEMBERS = ((0, 3), (1, None), (7, None))
@@ -23,6 +25,32 @@ def test_another_criterion_judges_a_finished_run_again(corpus: Corpus) -> None:
     assert found["weights_sha256"] == before["weights_sha256"]
     back = gl.train(gl.preset("micro-fast")).summary()
     assert (back["grokked_step"], back["criterion"]) == (before["grokked_step"], "sustained_99")
+
+
+def test_another_criterion_that_is_killed_anywhere_is_completed_by_the_same_command(
+    corpus: Corpus, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, asked = corpus.copy("mlp"), gl.preset("micro-fast", {"evaluation.criterion": "first_95"})
+    known = {"sustained_99": old.summary()["grokked_step"]}
+    undisturbed = contents(gl.train(asked).path)
+    known["first_95"] = gl.Run(old.path).summary()["grokked_step"]
+    shutil.rmtree(old.path)
+    seen = set()
+    corpus.copy("mlp")
+    for _ in kills(monkeypatch, home, lambda: gl.train(asked)):
+        result = gl.Run(old.path).summary()
+        # a result is that of the criterion it names
+        assert result["grokked_step"] == known[result["criterion"]]
+        seen.add((result["criterion"], gl.Run(old.path).experiment.evaluation.criterion))
+        gl.train(asked)
+        assert contents(old.path) == undisturbed
+        shutil.rmtree(old.path)
+        corpus.copy("mlp")
+    assert len(seen) == 3
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_another_cadence_of_a_finished_run_is_said() -> None:

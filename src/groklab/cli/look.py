@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from groklab.store import Run
 
-STATUSES = ("finished", "interrupted", "running", "diverged", "damaged")
+STATUSES = ("finished", "interrupted", "running", "perhaps running", "diverged", "damaged")
 #: Columns of a window from which time, disk use and tags are listed, too.
 WIDE = 110
 #: What an imported file's losses bound: the latest possible steps.
@@ -46,9 +46,7 @@ app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
 def runs(
     context: typer.Context,
     name: Annotated[str | None, typer.Option(help="Only names that match, such as 'micro*'.")] = None,
-    status: Annotated[
-        str | None, typer.Option(help="Only this status: finished, interrupted, running, diverged, damaged.")
-    ] = None,
+    status: Annotated[str | None, typer.Option(help=f"Only this status: {', '.join(STATUSES)}.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
     grokked: Annotated[bool, typer.Option("--grokked", help="Only runs with a member that has grokked.")] = False,
     as_json: Json = False,
@@ -114,9 +112,7 @@ def remove(
     from groklab.device import readable_bytes
     from groklab.store import Collection
 
-    collection = Collection()
-    full_names = [collection.find(name).name for name in names]
-    freed = {name: collection.remove(name) for name in full_names}
+    freed = Collection().remove(*names)
     if as_json:
         emit({"removed": list(freed), "bytes": sum(freed.values())})
     else:

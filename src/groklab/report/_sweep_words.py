@@ -38,7 +38,7 @@ def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
         ("Finished", f"{ended:,}", f"{counts['diverged']:,} of them diverged" if counts.get("diverged") else ""),
         *(
             (name.capitalize(), f"{counts[name]:,}", "")
-            for name in ("running", "interrupted", "pending", "failed")
+            for name in ("running", "perhaps running", "interrupted", "pending", "failed")
             if counts.get(name)
         ),
         ("Budget", f"{budget.steps:,}", "steps, or until grokked" if budget.retire else "steps"),

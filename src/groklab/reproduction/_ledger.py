@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import os
 import platform
 import warnings
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from groklab import device
-from groklab.errors import DamagedError, InputError
+from groklab.errors import DamagedError
 from groklab.lazy import jax
 from groklab.reproduction._claim import Claim, Outcome, Size, Values
-from groklab.store import Seconds, Stored, storage
+from groklab.store import Seconds, Stored, locks, storage
 from groklab.text import jsonable
 
 
@@ -126,13 +125,13 @@ class Ledger:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        stack = contextlib.ExitStack()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path.parent / ".lock", "w")  # noqa: SIM115  (closed below; failing to open is refused)
+            stack.enter_context(locks.exclusive(self.path.parent))
         except OSError as error:
-            raise InputError(f"{self.path} cannot be written: {error.strerror or error}") from None
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            raise storage.explain(self.path, error) from None
+        with stack:
             yield
 
 

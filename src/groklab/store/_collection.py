@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from groklab.text import first_of
 
 #: What SQLite's binding raises for an incomplete database.
 _DAMAGE = (sqlite3.Error, ValueError, OverflowError)
+#: What the name of a run begins with while it is removed, and the files that show a run without its experiment.json.
+_REMOVED = ".removed-"
+_PARTS = ("environment.json", "status.json", "metrics.parquet", "lock.json")
 _SCHEMA = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, summary TEXT)"
 
 
@@ -56,7 +60,8 @@ class Collection:
         if not self.folder.is_dir():
             return []
         with os.scandir(self.folder) as entries:
-            return sorted(Path(e.path) for e in entries if e.is_dir() and (Path(e.path) / "experiment.json").is_file())
+            folders = (Path(e.path) for e in entries if e.is_dir() and not e.name.startswith(_REMOVED))
+            return sorted(path for path in folders if (path / "experiment.json").is_file())
 
     def summaries(self) -> list[dict[str, Any]]:
         """Return every run's summary with its disk use, newest last; a damaged run has a `reason`."""
@@ -76,8 +81,8 @@ class Collection:
                     # an index that cannot be written, or a name that is not Unicode, only makes the next listing slower
                     with contextlib.suppress(sqlite3.Error, UnicodeError):
                         index.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", row)
-                if summary["status"] in ("running", "created") and locks.holder(path) is None:
-                    summary["status"] = "interrupted"
+                if summary["status"] in ("running", "perhaps running", "created"):
+                    summary["status"] = locks.state(path)
                 # the whole collection may have been moved since
                 listed.append({**summary, "run": path.name, "path": str(path)})
             gone = set(known) - {s["run"] for s in listed}
@@ -85,16 +90,51 @@ class Collection:
                 index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
         return sorted(listed, key=lambda s: s["changed"])
 
-    def remove(self, name: str) -> int:
-        """Delete a run and everything in it, and return the bytes freed; refuses one that is being written."""
-        run = self.find(name)
-        if locks.holder(run.path) is not None:
-            raise InputError(f"{run.name} is being trained; stop it before removing it")
-        freed = storage.disk_use(run.path)
-        # without this file the folder is not a run any more, so a crash halfway leaves no half-run
-        (run.path / "experiment.json").unlink()
-        shutil.rmtree(run.path)
+    def remove(self, *names: str) -> dict[str, int]:
+        """Delete runs and everything in them, and return the bytes freed by name.
+
+        Each first gets a hidden name. What is left under one by a process that was killed goes with the next removal.
+
+        Raises:
+            InputError: a run is not there, or is being written; then all of them stay.
+        """
+        hidden = {path: path.name[len(_REMOVED) :].rpartition(".")[0] for path in self.folder.glob(f"{_REMOVED}*")}
+        again = {name for name in names if name and any(full.startswith(name) for full in hidden.values())}
+        paths = []
+        for name in names:
+            try:
+                paths.append(self._removable(name))
+            except InputError:
+                if not again:
+                    raise  # otherwise this command was killed, and is given once more
+        for path in paths:
+            locks.wait_until_free(path)
+        for path in dict.fromkeys(paths):
+            try:
+                with locks.exclusive(path):
+                    # it may have been taken since
+                    locks.wait_until_free(path)
+                    os.rename(path, new := path.with_name(f"{_REMOVED}{path.name}.{secrets.token_hex(6)}"))
+            except OSError as error:
+                raise InputError(f"{path} cannot be removed: {error.strerror}") from None
+            hidden[new] = path.name
+        freed: dict[str, int] = {}
+        for path, name in hidden.items():
+            freed[name] = freed.get(name, 0) + storage.disk_use(path)
+            shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                raise InputError(f"not all files of {name} could be removed; the others are in {path}")
         return freed
+
+    def _removable(self, name: str) -> Path:
+        """Return the folder of a run, or of one whose making or removal was killed."""
+        try:
+            return self.find(name).path
+        except InputError:
+            path = self.folder / name
+            if path.parent == self.folder and any((path / part).is_file() for part in _PARTS):
+                return path
+            raise
 
     @contextlib.contextmanager
     def _index(self) -> Iterator[tuple[sqlite3.Connection, list[Any]]]:

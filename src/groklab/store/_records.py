@@ -14,7 +14,7 @@ Seconds: TypeAlias = Annotated[float, Ge(0), Le(1e12)]
 Accuracy: TypeAlias = Annotated[float, Ge(0), Le(1)]
 Seed: TypeAlias = Annotated[int, Ge(0), Le(2**32 - 1)]
 Place: TypeAlias = Annotated[int, Ge(0), Le(2**31 - 1)]
-RunState: TypeAlias = Literal["created", "running", "interrupted", "finished", "diverged", "damaged"]
+RunState: TypeAlias = Literal["created", "running", "perhaps running", "interrupted", "finished", "diverged", "damaged"]
 
 
 class Stored(BaseModel):
@@ -77,11 +77,13 @@ class Status:
     """How far a run is, and its results.
 
     Attributes:
-        state: 'created', 'running', 'interrupted', 'finished' or 'diverged'; `status` in JSON.
+        state: 'created', 'running', 'perhaps running' (its process cannot be seen from here), 'interrupted', 'finished'
+            or 'diverged'; `status` in JSON.
         reason: why it ended: 'steps', 'seconds', 'grokked', 'diverged', 'imported', or why it was interrupted.
         step: updates so far.
         seconds: of training.
         members: the results of each member; empty before the first evaluation.
+        criterion: of grokking, by which these were judged; None: the experiment's.
     """
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
@@ -91,6 +93,7 @@ class Status:
     step: Step
     seconds: Seconds
     members: list[MemberResult]
+    criterion: str | None = None
 
     @classmethod
     def empty(cls, state: RunState = "created") -> Status:

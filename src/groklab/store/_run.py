@@ -156,7 +156,7 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """The content of status.json; 'running' becomes 'interrupted' where no process holds the lock."""
+        """The content of status.json; 'running' becomes 'interrupted' or 'perhaps running', by who holds the lock."""
         path, help = self.path / "status.json", "`resume` writes it again"
         try:
             status = storage.read_json(path, Status, help)
@@ -164,8 +164,8 @@ class Run:
             raise DamagedError(f"{self.path} has lost its status.json; {help}") from None
         if status.members and len(status.members) != self.n_members:
             raise DamagedError(f"{path} is damaged: it has {len(status.members)} members of {self.n_members}; {help}")
-        if status.state in ("running", "created") and locks.holder(self.path) is None:
-            return replace(status, state="interrupted")
+        if status.state in ("running", "created"):
+            return replace(status, state=locks.state(self.path))
         return status
 
     def write_status(self, **changes: Any) -> None:
@@ -341,7 +341,7 @@ class Run:
         if any(operations):
             one["operations"] = operations if self.n_members > 1 else operations[0]
         one["definition"] = grokking.DEFINITION
-        one["criterion"] = self._criterion
+        one["criterion"] = status.criterion or self._criterion
         one["tags"] = self.tags
         return one
 

@@ -1,61 +1,134 @@
 """One process at a time writes a run: a lock with a heartbeat.
 
-The lock is a small file in the run's folder that names process and host. A lock whose process is dead on this host is
-taken over at once; one from another host, when its heartbeat has stopped.
+lock.json in the run's folder names a process and carries a token and a counter, which a thread of that process raises
+every few seconds. Others judge by their own clock: a counter that has stood still for `STALE_SECONDS` is that of a dead
+process. Process ids decide only where they mean the same: on the same host, since the same boot, in the same PID
+namespace. There a dead process is known at once.
+
+Where the file system has file locks, they make the check of a lock and the write that follows one step. Where it has
+none, the heartbeat is all there is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import Any, Literal
 
 from groklab.errors import InputError
-from groklab.store.storage import atomic_write
+from groklab.store import storage
 
 HEARTBEAT_SECONDS = 5.0
+#: So long the counter needs to stand still, before another process takes a lock over.
 STALE_SECONDS = 60.0
+#: Seconds between two looks of a process that waits.
+LOOK_SECONDS = 0.5
+#: What file systems without file locks answer.
+_NO_FILE_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def holder(folder: Path) -> dict[str, Any] | None:
-    """Return who is writing this run now (pid, host, process_started), or None."""
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock.
+
+    Attributes:
+        alive: None where that cannot be seen yet: `holder` needs to be asked again, for up to `STALE_SECONDS`.
+        place: host, boot and PID namespace, between which process ids do not compare; None: unknown.
+        started: when the process started, in the system's units.
+    """
+
+    pid: int | None = None
+    host: str | None = None
+    started: float | None = None
+    place: tuple[Any, ...] | None = None
+    alive: bool | None = None
+
+    def __str__(self) -> str:
+        return "an unknown process" if self.pid is None else f"process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What this process saw of a lock last: its content, when, for how long unchanged, and whether it ever changed."""
+
+    content: bytes
+    at: float
+    still: float = 0.0
+    moves: bool = False
+
+
+_seen: dict[Path, _Sight] = {}
+
+
+def holder(folder: Path) -> Holder | None:
+    """Return who writes this run now, without waiting; None if nobody does."""
     path = folder / "lock.json"
-    try:
-        content = json.loads(path.read_bytes())
-        age = time.time() - path.stat().st_mtime
-    except (OSError, ValueError):
-        return None
-    if not isinstance(content, dict) or not {"pid", "host", "process_started"} <= content.keys():
-        return None
-    fresh = age < STALE_SECONDS
-    alive = _alive(content, fresh) if content["host"] == socket.gethostname() else fresh
-    return content if alive else None
+    content = _read(path)
+    return None if content is None else _judge(path, content)
 
 
-def _alive(content: dict[str, Any], fresh: bool) -> bool:
-    """Return whether the process of this host that took a lock is alive; `fresh` decides where that cannot be seen."""
-    try:
-        number = int(content["pid"])
-        process = psutil.Process(number)
-        # the same number may since have gone to another process; a zombie writes no more
-        same = abs(process.create_time() - float(content["process_started"])) < 2
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.AccessDenied:
-        return fresh  # some systems hide the processes of other users
-    except psutil.NoSuchProcess:
-        return fresh and number < 2**22 and bool(psutil.pid_exists(number))
-    except (TypeError, ValueError, OverflowError):
-        return False
+def state(folder: Path) -> Literal["running", "perhaps running", "interrupted"]:
+    """Return 'running', 'perhaps running' (its process cannot be seen from here) or 'interrupted'."""
+    other = holder(folder)
+    if other is None:
+        return "interrupted"
+    return "running" if other.alive else "perhaps running"
+
+
+def wait_until_free(folder: Path) -> None:
+    """Wait while it cannot be seen whether a run is being written; raises InputError as soon as it is."""
+    warned = False
+    while (other := holder(folder)) is not None:
+        if other.alive:
+            raise InputError(f"the run {folder.name} is being written by {other}; wait for it, or stop it")
+        if not warned:
+            warned = True
+            warnings.warn(
+                f"{folder.name} was being written by {other}; waiting up to {STALE_SECONDS:.0f} s for its heartbeat",
+                stacklevel=3,
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[bool]:
+    """Keep other processes out of this block, by a file lock that ends with its process.
+
+    Yields False, after a warning, where the file system has no file locks.
+
+    Raises InputError where another process stays in its block, as one that is suspended there.
+    """
+    with open(folder / ".lock", "w") as file:
+        until = time.monotonic() + STALE_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise InputError(f"{folder} is being written by a process that is suspended; stop it") from None
+                time.sleep(LOOK_SECONDS / 50)
+                continue
+            except OSError as error:
+                if error.errno not in _NO_FILE_LOCKS:
+                    raise
+                _warn_of_no_file_locks(folder)
+                yield False
+            else:
+                yield True
+            return
 
 
 class Lock:
@@ -64,55 +137,104 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "lock.json"
+        place = _place()
         me = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "process_started": psutil.Process().create_time(),
+            "process_started": None if place is None else _started(os.getpid()),
+            "place": place,
             "token": secrets.token_hex(8),
         }
-        self.content = json.dumps(me).encode()
+        self._start = json.dumps(me)[:-1].encode()
+        self._counter = 0
 
     def take(self) -> None:
-        """Take the lock; raises InputError if another process holds it."""
+        """Take the lock, and remove what killed writers have left; waits where it cannot be seen whether one lives.
+
+        Raises InputError if another process holds it.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # a file lock that ends with its process guards the check and the writing together
-            with open(self.folder / ".lock", "w") as guard:
-                fcntl.flock(guard, fcntl.LOCK_EX)
-                other = holder(self.folder)
-                if other is not None:
-                    raise InputError(
-                        f"the run {self.folder.name} is being written by process {other['pid']} on {other['host']}; "
-                        "wait for it, or stop it"
-                    )
-                try:
-                    atomic_write(self.path, self.content)
-                except BaseException:
-                    self.release()
-                    raise
+            while True:
+                wait_until_free(self.folder)
+                with exclusive(self.folder) as alone:
+                    if self._claim():
+                        if alone:
+                            storage.sweep(self.folder)
+                        return
         except OSError as error:
-            raise InputError(f"{self.folder} cannot be written: {error.strerror or error}") from None
+            raise storage.explain(self.path, error) from None
+
+    def _claim(self) -> bool:
+        """Write the lock, unless another process has been quicker; by renames alone, should there be no file locks."""
+        content, aside = _read(self.path), self.folder / f".lock.json.{secrets.token_hex(6)}.tmp"
+        if content is not None:
+            if _judge(self.path, content) is not None:
+                return False
+            try:
+                os.rename(self.path, aside)
+            except FileNotFoundError:
+                return False
+            lives = aside.read_bytes() != content
+            if lives:  # and gets it back, unless another process has been quicker
+                with contextlib.suppress(OSError):
+                    os.link(aside, self.path)
+            aside.unlink()
+            if lives:
+                return False
+        self._file = open(aside, "xb", buffering=0)  # noqa: SIM115  (`release` closes it)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._file.close)
+            undo.callback(aside.unlink, missing_ok=True)
+            self.beat()
+            try:
+                os.link(aside, self.path)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without links
+                os.rename(aside, self.path)
+            else:
+                aside.unlink()
+            undo.pop_all()
+        return True
+
+    def beat(self) -> None:
+        """Raise the counter.
+
+        It is written into the very file that this process made: once another process has replaced that, it is lost.
+        """
+        self._counter += 1
+        self._file.seek(0)
+        self._file.write(self._start + b', "counter": %d}\n' % self._counter)
+        os.fsync(self._file.fileno())
 
     def mine(self) -> bool:
         """Return whether the lock on disk is still this one."""
-        try:
-            return self.path.read_bytes() == self.content
-        except OSError:
-            return False
+        return (_read(self.path) or b"").startswith(self._start)
 
     def release(self) -> None:
         """Release the lock, if it is still held."""
-        if self.mine():
-            with contextlib.suppress(OSError):
+        self._file.close()
+        with contextlib.suppress(OSError), exclusive(self.folder):
+            if self.mine():
                 self.path.unlink()
 
-    def check(self) -> None:
-        """Make sure of the lock before writing; raises InputError if another process has taken it over.
+    @contextlib.contextmanager
+    def guard(self, path: Path) -> Iterator[None]:
+        """Keep the lock while a file of the run is replaced; raises InputError if it is lost.
 
         That happens to a process that was suspended for longer than `STALE_SECONDS`, as on a sleeping laptop.
         """
-        if not self.mine():
-            self.take()
+        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
+            yield
+            return
+        with exclusive(self.folder):
+            if not self.mine():
+                raise InputError(
+                    f"{self.folder.name} was taken over by another process while this one was suspended, or its lock "
+                    "was removed; this process writes nothing more"
+                )
+            yield
 
 
 @contextlib.contextmanager
@@ -124,15 +246,125 @@ def locked(folder: Path) -> Iterator[Lock]:
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
-            if lock.mine():
-                with contextlib.suppress(OSError):
-                    os.utime(lock.path)
+            with contextlib.suppress(OSError):
+                lock.beat()
 
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()
     try:
-        yield lock
+        with storage.guarded(lock.guard):
+            yield lock
     finally:
         done.set()
         heart.join()
         lock.release()
+
+
+def tidy(folder: Path) -> None:
+    """Remove the lock of a process that was killed, if there is one, and its temporary files."""
+    if (folder / "lock.json").exists() and holder(folder) is None:
+        # a process that has taken it since refuses
+        with contextlib.suppress(InputError), locked(folder):
+            pass
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _judge(path: Path, content: bytes) -> Holder | None:
+    other = _parsed(content)
+    alive = _lives(other)
+    if alive is None:
+        alive = _moves(path, content)
+    return None if alive is False else replace(other, alive=alive)
+
+
+def _parsed(content: bytes) -> Holder:
+    """Return what a lock says; of one that cannot be read, only the heartbeat counts."""
+    try:
+        values = json.loads(content)
+        place = None if values["place"] is None else tuple(values["place"])
+        return Holder(int(values["pid"]), str(values["host"]), values["process_started"], place)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return Holder()
+
+
+def _lives(other: Holder) -> bool | None:
+    """Return whether a holder's process runs, where its id means something here."""
+    if other.pid is None or other.place is None or other.place != _place() or not 0 < other.pid < 2**31:
+        return None
+    try:
+        # the same number may since have gone to another process
+        return _started(other.pid) == other.started
+    except PermissionError:
+        return None  # some systems hide the processes of other users
+
+
+def _moves(path: Path, content: bytes) -> bool | None:
+    """Return whether a lock's counter moves, by what this process has seen; None: not known yet."""
+    now, last = time.monotonic(), _seen.get(path)
+    if last is None:
+        sight = _Sight(content, now)
+    elif last.content != content:
+        sight = _Sight(content, now, moves=now - last.at < STALE_SECONDS)
+    else:
+        # of the time since the last look only as much as one heartbeat counts: this process may have been suspended
+        still = last.still + min(now - last.at, HEARTBEAT_SECONDS)
+        sight = _Sight(content, now, still, last.moves)
+    _seen[path] = sight
+    if sight.still >= STALE_SECONDS:
+        return False
+    return True if sight.moves else None
+
+
+def _place() -> tuple[Any, ...] | None:
+    """Return host, boot and PID namespace of this process; None where they cannot be known."""
+    host = socket.gethostname()
+    if sys.platform != "linux":
+        import psutil
+
+        return (host, round(psutil.boot_time()), 0)
+    try:
+        # /proc may be that of another namespace
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return None
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return (host, boot, os.stat("/proc/self/ns/pid").st_ino)
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> float | None:
+    """Return when a process of this system started; None if it has ended. Raises PermissionError if it is hidden."""
+    if sys.platform == "linux":
+        try:
+            # since boot, not by a clock that is set
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            # what is left of a process that has ended writes no more
+            return None if fields[0] in (b"Z", b"X") else float(fields[19])
+        except (FileNotFoundError, ProcessLookupError, IndexError):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 0)
+                raise PermissionError(pid) from None
+            return None
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        raise PermissionError(pid) from None
+
+
+@lru_cache(maxsize=256)
+def _warn_of_no_file_locks(folder: Path) -> None:
+    warnings.warn(
+        f"{folder} is on a file system without file locks: only heartbeats keep two processes from writing one run",
+        stacklevel=5,
+    )

@@ -10,10 +10,13 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -30,6 +33,19 @@ _MARK = b"groklab_sha256:"
 SEAL = _MARK + b"0" * 64
 #: How the names of hidden folders end that become parts of another.
 _PART = ".groklab-part"
+#: What a file's old content is replaced under: a context for its path, which raises InputError to prevent it.
+Guard = Callable[[Path], AbstractContextManager[None]]
+_guards: ContextVar[tuple[Guard, ...]] = ContextVar("guards", default=())
+
+
+@contextlib.contextmanager
+def guarded(guard: Guard) -> Iterator[None]:
+    """Have all files that this thread writes inside the block replaced under a guard."""
+    before = _guards.set((*_guards.get(), guard))
+    try:
+        yield
+    finally:
+        _guards.reset(before)
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -39,21 +55,41 @@ def atomic_write(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        name = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
-        try:
-            # not `tempfile`, whose files others in the group may not read
-            with open(name, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        # again, where another process that writes this file has taken the temporary one for a left one
+        while not _replace(path, content):
+            pass
         _sync_folder(path.parent)
     except OSError as error:
-        raise _explain(path, error) from error
+        raise explain(path, error) from error
+
+
+def _replace(path: Path, content: bytes) -> bool:
+    """Replace a file, and remove what killed writers of it have left; False if the new content has been lost."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}\.tmp")
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            if left.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry)
+    name = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    try:
+        # not `tempfile`, whose files others in the group may not read
+        with open(name, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.ExitStack() as stack:
+            for guard in _guards.get():
+                stack.enter_context(guard(path))
+            try:
+                os.replace(name, path)
+            except FileNotFoundError:
+                return False
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    return True
 
 
 def sweep(folder: Path) -> None:
@@ -96,7 +132,7 @@ def complete_folder(folder: Path, last: str, stale: Collection[str] = ()) -> Ite
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
-        raise _explain(folder, error) from error
+        raise explain(folder, error) from error
 
 
 def is_part(path: Path) -> bool:
@@ -325,7 +361,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _explain(path: Path, error: OSError) -> InputError:
+def explain(path: Path, error: OSError) -> InputError:
+    """Return the sentence for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return InputError(f"the disk is full: {path} could not be written; free some space, then `groklab resume`")
     return InputError(f"{path} cannot be written: {error.strerror or error}")

@@ -88,7 +88,7 @@ def members_of(table: pl.DataFrame) -> list[Member]:
         status = row["status"]
         # a member that has grokked stays so, however its training ends
         outcome = "grokked" if row["grokked_step"] is not None else {"finished": "censored"}.get(status, status)
-        outcome = "undecided" if outcome in ("running", "interrupted") else outcome
+        outcome = "undecided" if outcome in ("running", "perhaps running", "interrupted") else outcome
         reached = row["train_step"] is not None and row["test_step"] is not None
         final = row["phase"] is not None and (status in ("finished", "diverged") or reached)
         values = {name: row[name] for name in names}

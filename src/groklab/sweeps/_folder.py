@@ -223,9 +223,9 @@ class Sweep:
 
     @property
     def status(self) -> str:
-        """'running', 'interrupted', 'finished', or 'failed' where no member could be trained."""
-        if locks.holder(self.path) is not None:
-            return "running"
+        """'running', 'perhaps running', 'interrupted', 'finished', or 'failed' where no member could be trained."""
+        if (present := locks.state(self.path)) != "interrupted":
+            return present
         states = set(self.table["status"])
         if states == {"failed"}:
             return "failed"
@@ -290,7 +290,7 @@ def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
             row["status"] = "diverged" if known is not None and known.diverged else "finished"
             row["reason"] = _reason(known, row, status)
         else:
-            row["status"] = "running" if locks.holder(pack.path) is not None else "interrupted"
+            row["status"] = locks.state(pack.path)
         rows.append(row | {"member": member})
         kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
         # of float64 runs too: these curves are only drawn

@@ -235,10 +235,7 @@ def _remove_left_behind(sweep: Sweep) -> None:
     """Remove what killed workers have left: half-written progress, and locks on packs that they trained."""
     storage.sweep(sweep.path / "progress")
     for kept in sweep.packs:
-        if (kept.path / "lock.json").exists():
-            # a process that still holds it refuses
-            with contextlib.suppress(InputError), locks.locked(kept.path):
-                pass
+        locks.tidy(kept.path)
 
 
 def _threads(workers: Workers) -> int:
@@ -369,7 +366,6 @@ def sweep(
         return Sweep(path)
     try:
         with stop_requests() as stop_requested, locks.locked(path):
-            storage.sweep(path)
             _train(path, plan, workers, scheduler, view, stop_requested)
     finally:
         if locks.holder(path) is None:

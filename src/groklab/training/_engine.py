@@ -52,7 +52,7 @@ def drive(
             `resume` goes on to the same bits.
     """
     with stop_requests() as stop_requested, locks.locked(run.path) as lock:
-        for folder in (run.path, run.path / "checkpoints", run.path / "state"):
+        for folder in (run.path / "checkpoints", run.path / "state"):
             storage.sweep(folder)
         try:
             training = _Training(run, lock, make_ensemble(experiments or run.experiments), view, start)
@@ -231,7 +231,6 @@ class _Training:
     def _check_mine(self) -> None:
         if not (self.run.path / "experiment.json").is_file():
             raise InputError(f"the run {self.run.path} was removed while it was being trained")
-        self.lock.check()
 
     def _save(self, status: str, reason: str | None) -> None:
         self._check_mine()
@@ -245,7 +244,8 @@ class _Training:
         self.run.write_state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
         ended = status in ("finished", "diverged")
         members = member_results(self.ensemble, self.records, self.lanes.weights(), self.step, ended)
-        self.run.write_status(state=status, reason=reason, step=self.step, seconds=self.seconds, members=members)
+        ended_at = {"step": self.step, "seconds": self.seconds}
+        self.run.write_status(state=status, reason=reason, **ended_at, members=members, criterion=self.criterion)
         self.saved_at = time.monotonic()
 
     def _keep_due(self) -> None:

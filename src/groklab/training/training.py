@@ -178,12 +178,14 @@ def _apply_criterion(run: Run, members: list[Experiment]) -> None:
         warnings.warn(
             f"{run.name} was measured every {had.every or 'default'} steps; --again measures it again", stacklevel=4
         )
-    if wanted.criterion == had.criterion:
+    status = run.status
+    if wanted.criterion == had.criterion == (status.criterion or had.criterion):
+        locks.tidy(run.path)
         return
     default = default_every(members[0], build_task(members[0]))
     cadence = max(had.every or default, default)
     members_now = []
-    for number, member in enumerate(run.status.members):
+    for number, member in enumerate(status.members):
         curves = run.curves(number)
         step = grokking.reached_step(curves["step"], curves["test_accuracy"], wanted.criterion, cadence)
         members_now.append(member.model_copy(update={"grokked_step": step, "censored": step is None}))
@@ -194,7 +196,7 @@ def _apply_criterion(run: Run, members: list[Experiment]) -> None:
         changed.append(replace(trained, **as_kept, evaluation=evaluation))
     with locks.locked(run.path):
         run.write_experiments(changed)
-        run.write_status(members=members_now)
+        run.write_status(members=members_now, criterion=wanted.criterion)
 
 
 def _is_done(run: Run, budget: Budget) -> bool:
