@@ -1,16 +1,33 @@
-"""How numbers are written for people."""
+"""How numbers are written for people, what texts mean, and what is read from files."""
 
 from __future__ import annotations
 
 import math
+import os
+import socket
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groklab.text import duration, first_of, flattened, jsonable, listed, loss_of, percent, visible
+from groklab.text import (
+    LARGEST,
+    duration,
+    first_of,
+    flattened,
+    integer_in,
+    jsonable,
+    listed,
+    loss_of,
+    number_in,
+    percent,
+    read_file,
+    scalar,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +87,65 @@ def test_json_holds_no_halves_of_surrogate_pairs() -> None:
 
 def test_nested_settings_are_flattened_to_dotted_names() -> None:
     assert flattened({"a": {"b": 1, "c": {}}, "d": [1, {"e": 2}]}) == {"a.b": 1, "a.c": {}, "d": [1, {"e": 2}]}
+
+
+@pytest.fixture
+def irregular(tmp_path: Path) -> dict[str, Path]:
+    """What is not a regular file, and links to it."""
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    paths = {"device": Path("/dev/zero"), "pipe": tmp_path / "pipe", "socket": tmp_path / "socket", "folder": tmp_path}
+    for name, path in list(paths.items()):
+        paths[f"link to {name}"] = tmp_path / f"to-{name}.csv"
+        paths[f"link to {name}"].symlink_to(path)
+    return paths
+
+
+@pytest.mark.parametrize("kind", LARGEST)
+def test_what_is_not_a_regular_file_is_not_read(kind: str, irregular: dict[str, Path]) -> None:
+    for name, path in irregular.items():
+        with pytest.raises(OSError, match="it is a folder" if "folder" in name else "it is not a regular file"):
+            read_file(path, kind)
+
+
+def test_a_pipe_in_the_place_of_a_file_that_was_checked_does_not_block(
+    tmp_path: Path, irregular: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "stat", lambda _: os.lstat(tmp_path / "file"))
+    with pytest.raises(OSError, match="it is not a regular file"):
+        read_file(irregular["pipe"], "table")
+
+
+def test_files_are_read_up_to_the_size_of_their_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LARGEST, "settings", 100)
+    file = tmp_path / "file"
+    for size in (0, 1, 100):
+        file.write_bytes(b"x" * size)
+        assert len(read_file(file, "settings")) == size
+    file.write_bytes(b"x" * 101)
+    with pytest.raises(OSError, match="it has 101 bytes, and at most 100 are read"):
+        read_file(file, "settings")
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "none", "settings")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("010", 10), ("+3", 3), ("-0", 0), ("1e3", 1000.0), (".5", 0.5), ("5.", 5.0), (" 7\n", 7), ("1E-2", 0.01)),
+        *((".inf", math.inf), ("-.INF", -math.inf), ("1e400", math.inf), ("9" * 300, int("9" * 300))),
+        *((text, None) for text in ("", ".", "e5", "1e", "1_0", "0x1", "0o7", "1:30", "1,5", "1 0", "nan", "inf", "٣")),
+        *((text, None) for text in ("--1", "1.5.2", "9" * 301, "1e5j", "½", "true", "1\n2", "2020-01-01")),
+    ],
+)
+def test_numbers_are_decimal(text: str, number: float | None) -> None:
+    assert (number_in(text), type(number_in(text))) == (number, type(number))
+    whole = number is not None and math.isfinite(number) and number == int(number)
+    assert integer_in(text) == (number if whole else None)
+
+
+@given(st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False)))
+def test_every_number_that_python_prints_is_read(number: float) -> None:
+    assert (number_in(repr(number)), scalar(repr(number))) == (number, number)

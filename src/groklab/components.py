@@ -29,10 +29,16 @@ class Carried:
         return isinstance(other, Carried)
 
 
+def later(default: Any) -> Any:
+    """Return a field that came after runs were made without it: it is described where it is not at its default."""
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
 def as_json(value: Any) -> Any:
     """Return a component (or any nest of them) as plain JSON values, with its `kind` first."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        own = {f: getattr(value, f.name) for f in dataclasses.fields(value)}
+        fields = {f.name: as_json(v) for f, v in own.items() if not (f.metadata.get("later") and v == f.default)}
         kind = getattr(value, "kind", None)
         return {"kind": kind, **fields} if kind else fields
     if isinstance(value, Mapping):

@@ -10,10 +10,20 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-#: Bytes that a file of each kind may hold: what people write, tables of data, weights, and what runs keep.
-LARGEST = {"settings": 10**6, "plug-in": 10**7, "images": 10**8, "table": 10**9, "record": 10**9, "weights": 2**32}
+from groklab.errors import InputError
+
+#: Bytes that a file of each kind may hold: what people write, data, weights of others, and what runs keep.
+LARGEST = {
+    "settings": 10**6,
+    "plug-in": 10**7,
+    "images": 10**8,
+    "table": 10**9,
+    "weights": 2**32,
+    "record": 10**9,  # JSON
+    "run": 2**38,  # checkpoints and tables of ensembles
+}
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -67,7 +77,7 @@ def scalar(text: str) -> Any:
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def read_file(path: str | Path, kind: Literal["settings", "plug-in", "images", "table", "record", "weights"]) -> bytes:
+def read_file(path: str | Path, kind: str) -> bytes:
     """Return the bytes of a regular file of at most `LARGEST[kind]` bytes.
 
     Raises OSError, whose `strerror` ends a sentence, for what is not a regular file (a folder, device, pipe or socket,
@@ -81,12 +91,23 @@ def read_file(path: str | Path, kind: Literal["settings", "plug-in", "images", "
         return file.read(max(about.st_size, 2**16))
 
 
+def named_file(field: str, path: str, kind: str) -> bytes:
+    """Return the bytes of a file that a user names, as `read_file` does, or raise InputError on `field`."""
+    try:
+        return read_file(Path(path).expanduser(), kind)
+    except FileNotFoundError:
+        raise InputError(field, path, "no such file") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(field, path, f"cannot be read: {why}") from None
+
+
 def _check_regular(path: str | Path, about: os.stat_result, most: int) -> None:
     if not stat.S_ISREG(about.st_mode):
-        what = "is a folder" if stat.S_ISDIR(about.st_mode) else "is not a regular file"
+        what = "it is a folder" if stat.S_ISDIR(about.st_mode) else "it is not a regular file"
         raise OSError(errno.EINVAL, what, str(path))
     if about.st_size > most:
-        raise OSError(errno.EFBIG, f"has {about.st_size:,} bytes, and at most {most:,} are read", str(path))
+        raise OSError(errno.EFBIG, f"it has {about.st_size:,} bytes, and at most {most:,} are read", str(path))
 
 
 # -- values as text -----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -356,6 +357,46 @@ def test_bad_start_weights(
     for name in ("other.npz", "objects.npz", "cut.npz", "cut.safetensors", "folder.npz", "x.pt"):
         assert "start" in refusal([*TRAIN, f"start.file={tmp_path / name}"], monkeypatch, capsys)
         assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "PIPE.yaml"],
+        ["train", "/dev/zero"],
+        [*TRAIN, "task.kind=table", "task.path=/dev/zero"],
+        [*TRAIN, "task.kind=table", "task.path=PIPE.csv"],
+        [*TRAIN, "task.kind=vectors", "task.path=PIPE.npz"],
+        [*TRAIN, "task.kind=mnist", "task.images=PIPE", "task.labels=/dev/zero", "network.kind=dense"],
+        [*TRAIN, "start.file=PIPE.npz"],
+        [*TRAIN, "--plugin", "PIPE.py"],
+        ["import", "PIPE.npz"],
+        ["report", "RUN", "--plugin", "PIPE.py"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_a_regular_file_is_refused(
+    arguments: list[str],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PIPE", "PIPE.csv", "PIPE.npz", "PIPE.yaml", "PIPE.py"):
+        os.mkfifo(name)
+    assert re.search("not a regular file|no such file|not a file", refusal(arguments, monkeypatch, capsys))
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("name", ["status.json", "metrics.parquet", "experiment.json", "tags.json"])
+def test_a_pipe_in_a_run_is_damage(
+    name: str, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = corpus.copy("mlp")
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    assert re.search("not a regular file|is not a run", refusal(["show", run.name], monkeypatch, capsys))
 
 
 def test_a_home_that_cannot_be_used(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import groklab as gl
 from groklab.errors import InputError
 from groklab.tasks import Table, Vectors
 
@@ -50,6 +51,44 @@ def test_words_follow_the_integers(tmp_path: Path) -> None:
     assert task.inputs.tolist() == [[1, 4, 2], [1, 3, 2]]
     assert task.d_vocab == 5
     assert not task.algebra.commutative
+
+
+def test_a_table_without_a_header_keeps_its_first_row(tmp_path: Path) -> None:
+    path = written(tmp_path, "0,1,5\n2,0,0\n")
+    task = Table(path=path, header=False).build()
+    assert (task.inputs.tolist(), task.targets.tolist()) == ([[0, 1], [2, 0]], [5, 0])
+    task = Table(path=path, header=False, inputs=("3", "1"), answer="2").build()
+    assert (task.inputs.tolist(), task.targets.tolist()) == ([[5, 0], [0, 2]], [1, 0])
+    task = Table(path=path, header=True).build()  # names that are numbers
+    assert task.inputs.tolist() == [[2, 0]]
+    with pytest.raises(InputError, match="needs at least one row"):
+        Table(path=written(tmp_path, "\n"), header=False).build()
+    with pytest.raises(InputError, match="the first row has 3"):
+        Table(path=written(tmp_path, "0,1,5\n2,0\n"), header=False).build()
+
+
+@pytest.mark.parametrize(
+    ("text", "separator"),
+    [
+        ("a;b;c\r\n0;1;5\r\n2;0;0\r\n;;\r\n\r\n", ";"),
+        ("a\tb\tc\n0\t1\t5\n2\t0\t0\n", "tab"),
+        ('\ufeff"a","b","c"\n"0","01","5"\n2 ,0, 0\n,,\n   \n', ","),
+    ],
+)
+def test_files_of_spreadsheets(tmp_path: Path, text: str, separator: Any) -> None:
+    task = Table(path=written(tmp_path, text), separator=separator, answer="c").build()
+    assert (task.inputs.tolist(), task.targets.tolist()) == ([[0, 1], [2, 0]], [5, 0])
+
+
+def test_header_and_separator_are_described_where_they_are_set(tmp_path: Path) -> None:
+    path = written(tmp_path, "0;1;5\n2;0;0\n")
+    settings = {"kind": "table", "path": path}
+    plain = gl.read({"task": settings})
+    # runs that were made before there were such settings keep their identity
+    assert set(plain.to_dict()["task"]) == {"kind", "path", "inputs", "answer", "content"}
+    made = gl.read({"task": {**settings, "header": False, "separator": ";"}})
+    assert gl.read(made.to_dict()) == made
+    assert made.identity != plain.identity
 
 
 def test_columns_can_be_chosen(tmp_path: Path) -> None:
@@ -95,6 +134,19 @@ def test_repeated_rows_count_once(tmp_path: Path) -> None:
         (f"a,b,c\n{'9' * 5000},2,3\n", "0 to 100000"),
         ("a,a,c\n1,2,3\n", "different column names"),
         ("a\n1\n", "two or more"),
+        ("a;b;c\n1;2;3\n", "has one column at task.separator=','; give task.separator=';'"),
+        ("a\tb\tc\n1\t2\t3\n", "give task.separator='tab'"),
+        ("a b c\n1 2 3\n", "two or more columns; its first line is 'a b c'"),
+        (
+            "0,1,2\n1,2,3\n",
+            "begins with '0, 1, 2', which looks like data and not like a header; give",
+        ),
+        ("-1.5,x,y\n1,2,3\n", "looks like data"),
+        ("e,s,s\ns,e,s\ne,e,e\ns,s,e\n", "looks like data"),
+        ('a,b,c\n"1,5",2,3\n', "'1,5' in column 'a', line 2; a column holds integers only or words only"),
+        ("a,b,c\n1,2,3,\n", "4 values in line 2; the header has 3"),
+        ("a,b,c\n1_0,2,3\n2,2,3\n", "'2' in column 'a', line 3; a column holds integers only or words only"),
+        ("a,b,c\n1,2,3\n1e3,2,3\n", "'1e3' in column 'a', line 3, which is not an integer"),
         (b"a,b\n\xff\xfe,2\n", "not a readable CSV"),
         ('a,b\n"1,2\n', "not a readable CSV"),
     ],
@@ -128,7 +180,7 @@ def test_what_is_wrong_with_an_npz_is_said(tmp_path: Path) -> None:
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         Table(path=str(tmp_path / "none.csv")).build()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read: it is a folder"):
         Table(path=str(tmp_path)).fingerprint()
     with pytest.raises(InputError, match=r"\.csv or \.npz"):
         Table(path=written(tmp_path, "a,b\n1,2\n", "mine.txt")).build()

@@ -27,6 +27,7 @@ import polars as pl
 from groklab.errors import DamagedError, InputError, check_choice, did_you_mean, shorten, unknown
 from groklab.grokking import GAP, LETTERS, PHASES, phase_of_steps
 from groklab.papers import _folders
+from groklab.text import named_file
 
 #: Two values on an axis are equal where they differ by less than this share.
 SAME = 1e-6
@@ -317,9 +318,9 @@ def located(text: str) -> tuple[bytes, str]:
     """Return the content of the file that a text means, and the name of the table in it; raises as `read_published`."""
     source, _, name = text.rpartition("/")
     if Path(text).expanduser().is_file():
-        return Path(text).expanduser().read_bytes(), ""
+        return named_file("--published", text, "record"), ""
     if source and Path(source).expanduser().is_file():
-        return Path(source).expanduser().read_bytes(), name
+        return named_file("--published", source, "record"), name
     file = _folders.data(source or name, "published_tables.json")
     if file is None:
         maps = list(published_maps())

@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -25,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groklab.errors import DamagedError, InputError, shorten
 from groklab.lazy import np, pl
-from groklab.text import jsonable
+from groklab.text import jsonable, read_file
 
 T = TypeVar("T")
 _MARK = b"groklab_sha256:"
@@ -185,19 +184,19 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write(path, f"{text}\n".encode())
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file; raises DamagedError if it is not a regular one, InputError if unreadable, FileNotFoundError."""
+def read_bytes(path: Path, kind: str = "run") -> bytes:
+    """Read a file; raises DamagedError if it is not a regular one, InputError if unreadable, FileNotFoundError.
+
+    Args:
+        kind: what it holds at most, see `groklab.text.LARGEST`.
+    """
     try:
-        # a pipe would keep the reader waiting
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return file.read()
-            raise DamagedError(f"{path} is damaged: it is not a regular file")
+        return read_file(path, kind)
     except FileNotFoundError:
         raise
     except OSError as error:
-        kind = DamagedError if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO) else InputError
-        raise kind(f"{path} cannot be read: {error.strerror or error}") from None
+        refusal = DamagedError if error.errno in (errno.EINVAL, errno.EFBIG, errno.ELOOP) else InputError
+        raise refusal(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def read_json(path: Path, kind: type[T], help: str = "") -> T:
@@ -209,7 +208,7 @@ def read_json(path: Path, kind: type[T], help: str = "") -> T:
     Raises:
         DamagedError: the file is damaged, or a field does not fit the type; FileNotFoundError: it is missing.
     """
-    return check_json(path, read_bytes(path), kind, help)
+    return check_json(path, read_bytes(path, "record"), kind, help)
 
 
 def check_json(path: Path, content: bytes | str, kind: type[T], help: str = "") -> T:

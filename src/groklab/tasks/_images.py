@@ -23,6 +23,7 @@ from annotated_types import Ge, Le
 from groklab.errors import DamagedError, InputError
 from groklab.registry import register
 from groklab.tasks._base import Algebra, Task
+from groklab.text import LARGEST, named_file
 
 Bytes = npt.NDArray[np.uint8]
 #: An IDX file of images and one of labels, one after the other (see the notice beside it).
@@ -32,7 +33,7 @@ SHIPPED_SHA256 = "5756936df56903ab492b2134a1909c1c37b3321d93ae0a9d9aac8b8773f144
 _SHIPPED_IMAGES = 16 + 5000 * 28 * 28
 N_CLASSES = 10
 #: What a file may hold, unpacked: all 70,000 digits of MNIST are 55 million bytes.
-MAX_BYTES = 100_000_000
+MAX_BYTES = LARGEST["images"]
 #: By the number of dimensions: what such a file of unsigned bytes holds, and the number that it begins with.
 HOLDS = {1: "labels", 3: "images"}
 MAGIC = {1: 0x00000801, 3: 0x00000803}
@@ -69,7 +70,7 @@ class MNIST:
         """Return the SHA-256, in hexadecimal, of both files' bytes. Raises InputError if one cannot be read."""
         if self.images is None or self.labels is None:
             return SHIPPED_SHA256
-        both = file_bytes(self.images, "task.images"), file_bytes(self.labels, "task.labels")
+        both = named_file("task.images", self.images, "images"), named_file("task.labels", self.labels, "images")
         # of the two digests, so that no byte can move from one file to the other
         return hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in both)).hexdigest()
 
@@ -138,30 +139,11 @@ def read_idx(path: str, n_dimensions: int, setting: str) -> npt.NDArray[np.uint8
             says, empty, or larger than MAX_BYTES once unpacked; no more than that is ever unpacked.
     """
     try:
-        return decode(unpacked(file_bytes(path, setting)), n_dimensions)
+        return decode(unpacked(named_file(setting, path, "images")), n_dimensions)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         raise InputError(setting, path, str(error)) from None
-
-
-def file_bytes(path: str, setting: str) -> bytes:
-    """Return the bytes of a file. Raises InputError on `setting` where it cannot be read or exceeds MAX_BYTES."""
-    try:
-        file = Path(path).expanduser()
-        if not file.exists():
-            raise InputError(setting, path, "no such file")
-        if not file.is_file():
-            raise InputError(setting, path, "is not a file")
-        with file.open("rb") as opened:
-            data = opened.read(MAX_BYTES + 1)
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(setting, path, f"cannot be read ({error})") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(setting, path, f"is larger than {MAX_BYTES:,} bytes")
-    return data
 
 
 def unpacked(data: bytes) -> bytes:

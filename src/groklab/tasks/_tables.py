@@ -10,14 +10,16 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, ClassVar, Literal, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from groklab.errors import InputError, check_choice
+from groklab import components
+from groklab.errors import InputError, check_choice, shorten
 from groklab.registry import register
 from groklab.tasks._base import Algebra, Task, TaskSettings
+from groklab.text import named_file
 
 MAX_TOKEN = 100_000
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -25,7 +27,10 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryErro
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
+# with a decimal comma, too
+_NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.IGNORECASE)
+#: What separates the values of a CSV file, by the name of the setting.
+_SEPARATORS = {",": ",", ";": ";", "tab": "\t"}
 
 
 class FromFile(TaskSettings):
@@ -41,12 +46,7 @@ class FromFile(TaskSettings):
         return hashlib.sha256(self._read()).hexdigest()
 
     def _read(self) -> bytes:
-        try:
-            return Path(self.path).expanduser().read_bytes()
-        except FileNotFoundError:
-            self._refuse("no such file")
-        except (OSError, ValueError, RuntimeError) as error:
-            self._refuse(f"cannot be read ({error})")
+        return named_file("task.path", self.path, "table")
 
     def _checked(self) -> bytes:
         """Return the file's bytes. Raises InputError where they are not those of `content`."""
@@ -84,15 +84,20 @@ class Table(FromFile):
     alphabetical order. Rows keep the order of the file; repeated rows count once.
 
     Attributes:
-        path: a .csv file with a header, or a .npz file with integer arrays `inputs` (N, k) and `answers` (N,).
+        path: a .csv file in UTF-8, or a .npz file with integer arrays `inputs` (N, k) and `answers` (N,).
         inputs, answer: names of the CSV's columns, in the order in which they are shown; by default the last column is
             the answer and all others are inputs.
+        header: whether the CSV's first row names its columns; without one they are 1, 2, …. By default it does, and a
+            first row that looks like data (numbers, or words of the same columns below) is refused.
+        separator: what separates the values of a CSV file.
         content: the file's SHA-256, if an altered file is to be refused.
     """
 
     path: str
     inputs: tuple[str, ...] | None = None
     answer: str | None = None
+    header: bool | None = components.later(None)
+    separator: Literal[",", ";", "tab"] = components.later(",")
     content: str | None = None
 
     def build(self) -> Task:
@@ -150,19 +155,36 @@ class Table(FromFile):
     def _csv_rows(self, data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         """Return the header and the rows with their line numbers, all of the header's length."""
         try:
-            reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+            text = io.StringIO(data.decode("utf-8-sig"), newline="")
+            reader = csv.reader(text, strict=True, delimiter=_SEPARATORS[self.separator])
+            lines = [(reader.line_num, row) for row in ([cell.strip() for cell in row] for row in reader) if any(row)]
         except (UnicodeDecodeError, csv.Error) as error:
             self._refuse(f"is not a readable CSV file ({error})")
+        if lines and len(lines[0][1]) < 2:
+            self._refuse_separator(lines[0][1][0])
+        if self.header is False:
+            lines.insert(0, (0, [str(i + 1) for i in range(len(lines[0][1]) if lines else 0)]))
         if len(lines) < 2:
-            self._refuse("needs a header and at least one row")
+            self._refuse("needs at least one row" if self.header is False else "needs a header and at least one row")
         header, rows = lines[0][1], lines[1:]
-        if len(header) < 2 or "" in header or len(set(header)) < len(header):
-            self._refuse("needs a header of two or more different column names")
         for line, row in rows:
             if len(row) != len(header):
-                self._refuse(f"has {len(row)} values in line {line}; the header has {len(header)}")
+                above = "first row" if self.header is False else "header"
+                self._refuse(f"has {len(row)} values in line {line}; the {above} has {len(header)}")
+        if self.header is None and _looks_like_data(header, [row for _, row in rows]):
+            first = shorten(", ".join(header))
+            how = "give task.header=false, or true if these are names"
+            self._refuse(f"begins with {first!r}, which looks like data and not like a header; {how}")
+        if "" in header or len(set(header)) < len(header):
+            self._refuse("needs a header of different column names")
         return header, rows
+
+    def _refuse_separator(self, first: str) -> NoReturn:
+        """Refuse a file of one column, with the separator that its first line holds."""
+        for name, separator in _SEPARATORS.items():
+            if separator in first and name != self.separator:
+                self._refuse(f"has one column at task.separator={self.separator!r}; give task.separator={name!r}")
+        self._refuse(f"needs two or more columns; its first line is {shorten(first)!r}")
 
     def _column(self, name: str, index: int, rows: Sequence[tuple[int, list[str]]]) -> Sequence[int | str]:
         """Return integers if the first value is one, otherwise words; a column that mixes the two is refused."""
@@ -245,6 +267,13 @@ class Vectors(FromFile):
         if not finite.all():
             self._refuse(f"has a number that is not finite in row {int(np.flatnonzero(~finite)[0]) + 1} of 'inputs'")
         return inputs, answers
+
+
+def _looks_like_data(header: list[str], rows: list[list[str]]) -> bool:
+    """Return whether a first row holds a number, or nothing but words that occur below in the same columns."""
+    if any(_NUMBER.fullmatch(name) for name in header):
+        return True
+    return all(name in column for name, column in zip(header, map(set, zip(*rows, strict=True)), strict=True))
 
 
 def _is_commutative(inputs: Tokens, answers: Tokens) -> bool:

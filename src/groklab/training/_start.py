@@ -21,6 +21,7 @@ from groklab.lazy import jax
 from groklab.registry import SOURCES
 from groklab.store import Collection, Run, digest
 from groklab.tasks import make_split
+from groklab.text import named_file
 from groklab.training._ensemble import build_task, weight_shapes
 
 #: Modules of the weights of a one-layer model, where the published code names the weights alone.
@@ -126,18 +127,15 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
         for package in (f"{source}.{paper}" for source in SOURCES if paper.isidentifier()):
             if importlib.util.find_spec(package):
                 path = Path(str(resources.files(package) / "data" / file))
-    if not path.is_file():
-        raise InputError("start.file", name, "is not a file")
+    if path.suffix not in (".npz", ".safetensors"):
+        raise InputError("start.file", name, "needs to end in .npz or .safetensors")
+    content = named_file("start.file", str(path), "weights")
     try:
         if path.suffix == ".npz":
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 weights = {k: archive[k] for k in archive.files}
-        elif path.suffix == ".safetensors":
-            weights = safetensors.numpy.load(path.read_bytes())
         else:
-            raise InputError("start.file", name, "needs to end in .npz or .safetensors")
-    except InputError:
-        raise
+            weights = safetensors.numpy.load(content)
     except Exception as error:  # damaged archives raise many kinds
         raise InputError("start.file", name, f"cannot be read: {error}") from None
     return from_released_layout(weights) if is_released_layout(weights) else weights
