@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from groklab.errors import InputError
+from groklab.errors import InputError, check_choice
 from groklab.lazy import jax
 
 _ROOT = Path("/")
@@ -129,6 +129,51 @@ def _count(cores: str) -> int:
     """Count the cores of a range such as 0-3, or of one, such as 8."""
     first, _, last = cores.partition("-")
     return int(last or first) - int(first) + 1
+
+
+#: Ways in which programs compute: `tables` by look-ups, which suit a CPU's caches; `dense` by matrix products and loops
+#: of known length, which a graphics card runs alone.
+WAYS = ("tables", "dense")
+
+#: Settings of XLA for a graphics card. Products by cuBLAS alone: tuning Triton's takes most of the time of compiling
+#: (on an H200 a program of 64 members did not compile within 50 s with it, and in 12 s without). CUDA graphs
+#: (command buffers) for whole loops, too, so that the host launches none of their kernels.
+XLA = {
+    "xla_gpu_enable_triton_gemm": False,
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE",
+}
+
+
+def dense() -> bool:
+    """Return whether programs are made for a graphics card: where there is one, unless $GROKLAB_WAY names the way."""
+    way = os.environ.get("GROKLAB_WAY")
+    if way:
+        check_choice("GROKLAB_WAY", way, WAYS)
+        return way == "dense"
+    return on_gpu()
+
+
+def on_gpu() -> bool:
+    """Return whether the default device is not a CPU."""
+    return bool(jax.devices()[0].platform != "cpu")
+
+
+@lru_cache(maxsize=1)
+def xla_options() -> dict[str, Any]:
+    """Return settings of XLA for the device's programs: those of `XLA` that it knows, without those of $XLA_FLAGS."""
+    if not on_gpu():
+        return {}
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in XLA.items() if f"--{name}=" not in flags and _is_known(name, value)}
+
+
+def _is_known(name: str, value: Any) -> bool:
+    """Return whether this version of XLA has a setting."""
+    try:
+        jax.jit(lambda x: x + 1, compiler_options={name: value})(0)
+    except Exception:  # the compiler refuses by different classes of exceptions
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)

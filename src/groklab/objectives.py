@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from annotated_types import Ge, Gt
 
+from groklab.device import dense
 from groklab.lazy import Array, Float, Int, custom_vjp, jax, jnp
 from groklab.registry import base_of, register
 
@@ -145,8 +146,11 @@ def _exact_forward(logits: Array, targets: Array) -> tuple[Array, Any]:
     answer = jnp.take_along_axis(logits, targets[:, None], axis=1, mode="promise_in_bounds")
     top = logits.max(axis=1, keepdims=True)
     others = jnp.where(is_target, 0, jnp.exp(logits - top))
-    # A product with ones, not a sum: the compiler would compute the exponentials one by one inside the sum.
-    total = jnp.matmul(others, jnp.ones((logits.shape[1], 1), logits.dtype), precision="highest")
+    if dense():
+        total = others.sum(axis=1, keepdims=True)
+    else:
+        # A product with ones, not a sum: on a CPU XLA would compute the exponentials one by one inside the sum.
+        total = jnp.matmul(others, jnp.ones((logits.shape[1], 1), logits.dtype), precision="highest")
     behind = top - answer  # zero where the answer leads, and then the loss is log1p(total)
     above_one = total + jnp.expm1(-behind)
     loss = (behind + jnp.log1p(above_one))[:, 0]

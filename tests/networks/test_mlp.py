@@ -9,6 +9,7 @@ from groklab.errors import InputError
 from groklab.networks import MLP
 from groklab.objectives import CrossEntropy
 from groklab.tasks import TaskShape
+from ways import FAST, forced
 
 #: Compiling takes most of the time here.
 QUICK = {"xla_backend_optimization_level": 0}
@@ -36,8 +37,9 @@ def draw(case: str, seed: int, dtype: type = jnp.float64):
 
 def loss(case, way, weights, tokens, targets):
     net, shape = make(case)
-    if way == "fast":
-        logits = net.apply(weights, net.prepare(tokens, shape), shape)
+    if way in FAST:
+        with forced(way):
+            logits = net.apply(weights, net.prepare(tokens, shape), shape)
     else:
         logits = net.reference_forward(weights, tokens, shape)
     return CrossEntropy().per_row(logits, targets).mean(), logits
@@ -48,26 +50,29 @@ def value_and_gradient(case: str, way: str):
     return jax.jit(jax.value_and_grad(functools.partial(loss, case, way), has_aux=True), compiler_options=QUICK)
 
 
+@pytest.mark.parametrize("way", FAST)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_fast_way_is_the_reference_in_value_and_gradient(case, seed):
+def test_the_fast_way_is_the_reference_in_value_and_gradient(case, way, seed):
     drawn = draw(case, seed)
-    got, expected = (value_and_gradient(case, way)(*drawn) for way in ("fast", "reference_forward"))
+    got, expected = (value_and_gradient(case, one)(*drawn) for one in (way, "reference_forward"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), got, expected)
 
 
-def test_members_of_a_batch_are_as_alone():
+@pytest.mark.parametrize("way", FAST)
+def test_members_of_a_batch_are_as_alone(way):
     drawn = [draw("one-hot", seed) for seed in (0, 1)]
     many = jax.tree.map(lambda *x: np.stack(x), *drawn)
-    got = jax.jit(jax.vmap(value_and_gradient("one-hot", "fast").__wrapped__), compiler_options=QUICK)(*many)
+    got = jax.jit(jax.vmap(value_and_gradient("one-hot", way).__wrapped__), compiler_options=QUICK)(*many)
     for i, one in enumerate(drawn):
-        alone = value_and_gradient("one-hot", "fast")(*one)
+        alone = value_and_gradient("one-hot", way)(*one)
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-10, atol=1e-10), got, alone)
 
 
-def test_a_single_precision_program_holds_no_double():
+@pytest.mark.parametrize("way", FAST)
+def test_a_single_precision_program_holds_no_double(way):
     drawn = draw("deep", 0, jnp.float32)
-    program = jax.make_jaxpr(jax.grad(functools.partial(loss, "deep", "fast"), has_aux=True))
+    program = jax.make_jaxpr(jax.grad(functools.partial(loss, "deep", way), has_aux=True))
     assert "f64" not in str(program(*drawn))
 
 

@@ -15,6 +15,7 @@ from groklab.networks import MLP
 from groklab.objectives import CrossEntropy
 from groklab.tasks import TaskShape, matrix_power, planted_features
 from groklab.training import training
+from ways import FAST, forced
 
 QUICK = {"xla_backend_optimization_level": 0}
 P = 5
@@ -32,21 +33,23 @@ def drawn(net: MLP, dtype: type = jnp.float64) -> dict[str, jax.Array]:
 
 
 def loss(net: MLP, way: str, weights: dict[str, jax.Array], tokens: jax.Array) -> jax.Array:
-    if way == "fast":
-        logits = net.apply(weights, net.prepare(tokens, SHAPE), SHAPE)
+    if way in FAST:
+        with forced(way):
+            logits = net.apply(weights, net.prepare(tokens, SHAPE), SHAPE)
     else:
         logits = net.reference_forward(weights, tokens, SHAPE)
     return CrossEntropy().per_row(logits, tokens[:, 0]).mean()
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("way", FAST)
 @pytest.mark.parametrize("n", [7, 25])  # fewer inputs than rows of the tables, and more
-def test_the_fast_way_is_the_reference_in_value_and_gradient(case: str, n: int) -> None:
+def test_the_fast_way_is_the_reference_in_value_and_gradient(case: str, n: int, way: str) -> None:
     net = MLP(d_mlp=9, **CASES[case])
     tokens = jnp.asarray(np.random.default_rng(1).permutation(PAIRS)[:n])
     got, expected = (
-        jax.jit(jax.value_and_grad(functools.partial(loss, net, way)), compiler_options=QUICK)(drawn(net), tokens)
-        for way in ("fast", "reference_forward")
+        jax.jit(jax.value_and_grad(functools.partial(loss, net, one)), compiler_options=QUICK)(drawn(net), tokens)
+        for one in (way, "reference_forward")
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), got, expected)
 
@@ -67,7 +70,7 @@ def test_the_first_layer_sees_the_transformed_pair() -> None:
 @pytest.mark.parametrize("n", [7, 25])
 def test_a_single_precision_program_holds_no_double(n: int) -> None:
     net = MLP(d_mlp=9, **CASES["toeplitz"])
-    program = jax.make_jaxpr(jax.grad(functools.partial(loss, net, "fast")))
+    program = jax.make_jaxpr(jax.grad(functools.partial(loss, net, "tables")))
     assert "f64" not in str(program(drawn(net, jnp.float32), jnp.asarray(PAIRS[:n])))
 
 

@@ -12,6 +12,7 @@ from groklab.errors import InputError
 from groklab.networks import Transformer
 from groklab.objectives import CrossEntropy
 from groklab.tasks import TaskShape
+from ways import FAST, forced
 
 #: Compiling takes most of the time here.
 QUICK = {"xla_backend_optimization_level": 0}
@@ -51,8 +52,9 @@ def draw(case: str, seed: int, dtype: type = jnp.float64) -> tuple[dict[str, jax
 def loss(case, way, weights, tokens, targets, rate):
     net, shape = make(case)
     net = with_hyperparameters(net, hyperparameters_of(net) | {"attention_rate": rate})
-    if way == "fast":
-        logits = net.apply(weights, net.prepare(tokens, shape), shape)
+    if way in FAST:
+        with forced(way):
+            logits = net.apply(weights, net.prepare(tokens, shape), shape)
     else:
         logits = net.reference_forward(weights, tokens, shape)[:, -1]
     return CrossEntropy().per_row(logits, targets).mean(), logits
@@ -63,33 +65,36 @@ def value_and_gradient(case: str, way: str):
     return jax.jit(jax.value_and_grad(functools.partial(loss, case, way), has_aux=True), compiler_options=QUICK)
 
 
+@pytest.mark.parametrize("way", FAST)
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 999), rate=st.floats(0, 1))
-def test_the_fast_way_is_the_reference_in_value_and_gradient(case, seed, rate):
+def test_the_fast_way_is_the_reference_in_value_and_gradient(case, way, seed, rate):
     drawn = *draw(case, seed), np.float64(rate)
-    got, expected = (value_and_gradient(case, way)(*drawn) for way in ("fast", "reference_forward"))
+    got, expected = (value_and_gradient(case, one)(*drawn) for one in (way, "reference_forward"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), got, expected)
 
 
-def test_members_of_a_batch_are_as_alone():
+@pytest.mark.parametrize("way", FAST)
+def test_members_of_a_batch_are_as_alone(way):
     seeds = (0, 1)
     rates = np.array([1.0, 0.4])
     drawn = [draw("a b =", seed) for seed in seeds]
     many = jax.tree.map(lambda *x: np.stack(x), *drawn)
-    (_, logits), gradients = jax.jit(jax.vmap(value_and_gradient("a b =", "fast").__wrapped__), compiler_options=QUICK)(
+    (_, logits), gradients = jax.jit(jax.vmap(value_and_gradient("a b =", way).__wrapped__), compiler_options=QUICK)(
         *many, rates
     )
     for i, one in enumerate(drawn):
-        (_, alone), gradient = value_and_gradient("a b =", "fast")(*one, rates[i])
+        (_, alone), gradient = value_and_gradient("a b =", way)(*one, rates[i])
         np.testing.assert_allclose(logits[i], alone, rtol=1e-10, atol=1e-10)
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-10, atol=1e-10), gradients, gradient)
 
 
+@pytest.mark.parametrize("way", FAST)
 @pytest.mark.parametrize("case", ["a b =", "two layers, a op b, pre"])
-def test_a_single_precision_program_holds_no_double(case):
+def test_a_single_precision_program_holds_no_double(case, way):
     weights, tokens, targets = draw(case, 0, jnp.float32)
-    program = jax.make_jaxpr(jax.grad(functools.partial(loss, case, "fast"), has_aux=True))
+    program = jax.make_jaxpr(jax.grad(functools.partial(loss, case, way), has_aux=True))
     assert "f64" not in str(program(weights, tokens, targets, jnp.float32(1)))
 
 

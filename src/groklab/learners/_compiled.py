@@ -2,15 +2,20 @@
 
 Both bounds of a call are data, so that a chunk of any length, a resume and the last evaluation all run the same
 compiled program.
+
+A graphics card asks the host in each turn of a loop whose length is data. There full strides, from one evaluation to
+the next, are a program of their own in which this length is a constant; the program above runs what remains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from groklab.device import dense, xla_options
 from groklab.lazy import Array, jax, jnp
 from groklab.learners._base import MAX_RECORDS, Dynamics, Hyperparameters, Outputs, Program, Span, State
 
@@ -21,10 +26,11 @@ class CompiledProgram(Program):
     def __init__(self, dynamics: Dynamics, matmul_precision: str) -> None:
         self.dynamics = dynamics
         self.metrics = dynamics.metrics
+        self.dense = dense()
         self.precision = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}[matmul_precision]
         self._compiled_init = self._jit(_lift(lambda key, h: dynamics.init(jax.random.fold_in(key, 0), h)))
         self._compiled_prepare = self._jit(_lift(dynamics.prepare))
-        self._compiled_advance = self._jit(self._advance_all, donate_argnums=0)
+        self._compiled_advance = self._jit(self._advance_all, donate_argnums=0, static_argnums=5)
 
     def init(self, keys: jax.Array, hyperparameters: Hyperparameters) -> State:
         """Return fresh states."""
@@ -41,9 +47,15 @@ class CompiledProgram(Program):
     def advance(
         self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, span: Span
     ) -> tuple[State, dict[str, Any]]:
-        """Take states, which are consumed, through a span; the records are padded to MAX_RECORDS rows."""
-        moved, records = self._compiled_advance(states, data, hyperparameters, keys, span)
-        return moved, records
+        """Take states, which are consumed, through a span; the records may be padded to MAX_RECORDS rows."""
+        if not self.dense:
+            moved, records = self._compiled_advance(states, data, hyperparameters, keys, span, None)
+            return moved, records
+        parts = []
+        for part, stride in _parts(*map(int, span)):
+            states, records = self._compiled_advance(states, data, hyperparameters, keys, part, stride)
+            parts.append({name: (rows, part.n_records) for name, rows in records.items()})
+        return states, {k: np.concatenate([np.asarray(p[k][0])[: p[k][1]] for p in parts]) for k in parts[0]}
 
     def _jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         def precise(*arguments: Any) -> Any:
@@ -51,17 +63,25 @@ class CompiledProgram(Program):
             with jax.default_matmul_precision(self.precision):
                 return function(*arguments)
 
-        return jax.jit(precise, **options)
+        return jax.jit(precise, compiler_options=xla_options(), **options)
 
-    def _advance_all(self, *arguments: Any) -> tuple[State, Outputs]:
+    def _advance_all(
+        self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Array, span: Span, stride: int | None
+    ) -> tuple[State, Outputs]:
         # lifted as a whole: what is squeezed inside a loop is copied in each of its turns
-        moved, records = _lift(self._advance, shared=1)(*arguments)
+        moved, records = _lift(partial(self._advance, stride=stride), shared=1)(
+            states, data, hyperparameters, keys, span
+        )
         return moved, {k: jnp.moveaxis(v, 0, 1) for k, v in records.items()}
 
     def _advance(
-        self, state: State, data: Any, hyperparameters: Hyperparameters, key: Array, span: Span
+        self, state: State, data: Any, hyperparameters: Hyperparameters, key: Array, span: Span, stride: int | None
     ) -> tuple[State, Outputs]:
-        """Take one member through a span: its state, and MAX_RECORDS rows of records."""
+        """Take one member through a span: its state, and MAX_RECORDS rows of records.
+
+        Args:
+            stride: the span's `every`, known when compiling, for a span of one or more full strides.
+        """
         start, stop, every = span
         stepping = jax.random.fold_in(key, 1)
 
@@ -81,9 +101,12 @@ class CompiledProgram(Program):
 
         def block(carry: Any) -> Any:
             state, s, i, records = carry
-            until = jnp.minimum((s // every + 1) * every, stop)
             moved, outputs = measure(state, s)
             records = {k: v.at[i].set(outputs[k]) for k, v in records.items()}
+            if stride is not None:
+                state = jax.lax.fori_loop(1, stride, lambda j, current: step(current, s + j)[0], moved)
+                return state, s + stride, i + 1, records
+            until = jnp.minimum((s // every + 1) * every, stop)
             go = until > s
             state = jax.tree.map(lambda a, b: jnp.where(go, a, b), moved, state)
             state = jax.lax.fori_loop(s + 1, until, lambda j, current: step(current, j)[0], state)
@@ -93,6 +116,15 @@ class CompiledProgram(Program):
         carry = state, start, jnp.zeros((), jnp.int32), blank
         state, _, _, records = jax.lax.while_loop(lambda c: jnp.logical_or(c[1] < stop, c[2] == 0), block, carry)
         return state, records
+
+
+def _parts(start: int, stop: int, every: int) -> list[tuple[Span, int | None]]:
+    """Return the parts of a span in order, with the stride of that which consists of full strides."""
+    first = min(-(-start // every) * every, stop)
+    last = max(stop // every * every, first)
+    spans = [(start, first, None), (first, last, every), (last, stop, None)]
+    parts = [(a, b, stride) for a, b, stride in spans if a < b] or [(start, stop, None)]
+    return [(Span(*map(np.int32, (a, b, every))), stride) for a, b, stride in parts]
 
 
 def _lift(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from annotated_types import Ge
 from groklab.errors import InputError
 from groklab.lazy import Array, Float, Float64, jax, jnp
 from groklab.networks._common import ACTIVATIONS, Hook, Network, check_at_least, check_init_std, draw, scaled, unhooked
-from groklab.networks._lookup import Lookup, prepare_lookup, product, weighted_lookup
+from groklab.networks._lookup import Indices, Lookup, prepare_lookup, product, summed_lookup
 from groklab.registry import register
 from groklab.tasks import Orientation, TaskShape, log_order, matrix_power, planted_features
 
@@ -136,20 +136,20 @@ class MLP(Network):
             allowed = "needs a task that shows two numbers and no sign, such as one of task.layout='a b'"
             raise InputError("network.features", self.features, allowed)
 
-    def prepare(self, tokens: Array, shape: TaskShape) -> tuple[Lookup, ...]:
+    def prepare(self, tokens: Array, shape: TaskShape) -> tuple[Lookup | Indices, ...]:
         """Compute what `apply` takes of tokens (n, n_ctx), once before the training loop; may be traced."""
         return tuple(prepare_lookup(tokens[:, i], shape.d_vocab) for i in _positions(shape))
 
     def apply(
         self,
         weights: Mapping[str, Array],
-        batch: tuple[Lookup, ...],
+        batch: tuple[Lookup | Indices, ...],
         shape: TaskShape,
     ) -> Array:
         """Return logits (n, n_classes), the fast way, for batch = prepare(tokens, shape)."""
         return self._rest(weights, self._first_sums(weights, batch, shape))
 
-    def _first_sums(self, weights: Mapping[str, Array], batch: tuple[Lookup, ...], shape: TaskShape) -> Array:
+    def _first_sums(self, weights: Mapping[str, Array], batch: tuple[Lookup | Indices, ...], shape: TaskShape) -> Array:
         """Return the first hidden layer's sums (n, d_mlp), before its bias."""
         n = batch[0].indices.shape[0]
         transform = self.transform(shape)
@@ -159,7 +159,7 @@ class MLP(Network):
             seen = rows[0][batch[0].indices] + rows[1][batch[1].indices]
             return product(seen, jnp.concatenate([weights["embed.0.W"], weights["embed.1.W"]]))
         tables = self._tables(weights, shape)
-        return weighted_lookup((None,) * len(batch), tuple((t,) for t in tables), batch)
+        return summed_lookup(tables, batch)
 
     def _tables(self, weights: Mapping[str, Array], shape: TaskShape) -> list[Array]:
         """Return for each position (d_vocab, d_mlp) what each token adds to the first hidden layer's sums."""
@@ -182,7 +182,7 @@ class MLP(Network):
     def agop_trace(
         self,
         weights: Mapping[str, Array],
-        batch: tuple[Lookup, ...],
+        batch: tuple[Lookup | Indices, ...],
         shape: TaskShape,
         row_weights: Float[Array, " n"],
     ) -> Float[Array, ""]:

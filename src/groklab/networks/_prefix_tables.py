@@ -9,6 +9,9 @@ A sum of few table rows weighted by attention stays one through linear maps. Whe
 (`_folded_logits`), the tables are multiplied by W_O W_in and by W_O W_U, once for each token, and neither the residual
 stream nor the attention's output is ever formed for an input: what is left for each input is a sum of table rows, the
 activation, and one product with W_out W_U.
+
+For a graphics card, whose products are nearly free, nothing is folded: rows are gathered once, attention is a weighted
+sum of values, and dense products follow.
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from groklab.lazy import Array, jnp
-from groklab.networks._lookup import Lookup, lookup, prepare_lookup, product, weighted_lookup
+from groklab.networks._lookup import Indices, Lookup, lookup, prepare_lookup, product, weighted_lookup
 from groklab.tasks import TaskShape
 
 #: What the rows of an array are indexed by: nothing (one row), the token at a position, or the input.
 Source = int | Literal["inputs"] | None
 #: The look-ups of the positions that are not constant.
-Batch = Mapping[int, Lookup]
+Batch = Mapping[int, Lookup | Indices]
 Weights = Mapping[str, Array]
 
 
@@ -90,7 +93,7 @@ def last_logits(net: Architecture, weights: Weights, batch: Batch, rate: Array, 
         projected = [_project(net, weights, layer, s) for s in streams]
         if layer < net.n_layers - 1:
             streams = [_layer(run, layer, stream, projected[: i + 1]) for i, stream in enumerate(streams)]
-        elif net.has_mlp and net.layer_norm == "none" and _is_mixture(projected):
+        elif net.has_mlp and net.layer_norm == "none" and _is_mixture(projected, batch):
             return _folded_logits(run, layer, streams[-1], projected)
         else:
             streams = [_layer(run, layer, streams[-1], projected)]
@@ -146,8 +149,10 @@ def _attention(projected: Sequence[Projected], batch: Batch, rate: Array) -> tup
     return [rate * (e / total) + (1 - rate) for e in exponentials], target
 
 
-def _is_mixture(projected: Sequence[Projected]) -> bool:
-    """Return whether the attention's output is, input by input, a sum of table rows."""
+def _is_mixture(projected: Sequence[Projected], batch: Batch) -> bool:
+    """Return whether the attention's output is, input by input, a sum of table rows, and is computed as such."""
+    if any(isinstance(prepared, Indices) for prepared in batch.values()):
+        return False
     sources = [p.source for p in projected]
     return "inputs" not in sources and join(*sources) == "inputs"
 
@@ -185,7 +190,7 @@ def _mixture(
     outputs = [[v[:, h] @ mapped[h] for h in range(n_heads)] for v in values]
     coefficients: list[Array | None] = []
     tables: list[tuple[Array, ...]] = []
-    lookups: list[Lookup] = []
+    lookups: list[Lookup | Indices] = []
     varying: Array | None = None
     for i, p in enumerate(projected):
         if isinstance(p.source, int):
@@ -224,7 +229,7 @@ def _layer(run: Pass, layer: int, stream: Stream, projected: Sequence[Projected]
     net, weights, batch, rate = run
     name = f"blocks.{layer}."
     pattern, target = _attention(projected, batch, rate)
-    if _is_mixture(projected):
+    if _is_mixture(projected, batch):
         x = _mixture(run, layer, stream, projected, pattern)
     else:
         shares = [a[..., None] * lift(p.v, p.source, target, batch) for a, p in zip(pattern, projected, strict=True)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from groklab import grokking
 from groklab.components import Carried
-from groklab.device import cores, require_memory
+from groklab.device import cores, dense, require_memory
 from groklab.errors import InputError, did_you_mean
 from groklab.experiment import Experiment, component
 from groklab.lazy import jax, jnp
@@ -193,7 +193,7 @@ def _build_task(description: str, fingerprint: str) -> Task:
 
 
 @lru_cache(maxsize=64)
-def _program(description: str, data: str, shape: TaskShape, carried: Carried) -> Program:
+def _program(description: str, data: str, dense: bool, shape: TaskShape, carried: Carried) -> Program:
     experiment, draw = carried.values
     return experiment.learner.make(experiment, shape, draw)  # type: ignore[no-any-return]
 
@@ -205,7 +205,7 @@ def program_of(experiment: Experiment, shape: TaskShape) -> Program:
     """
     draw = build_task(experiment).draw
     data = "" if draw is None else json.dumps(experiment.to_dict()["task"], sort_keys=True)
-    return _program(experiment.program, data, shape, Carried(experiment, draw))
+    return _program(experiment.program, data, dense(), shape, Carried(experiment, draw))
 
 
 def weight_shapes(experiment: Experiment, task: Task) -> dict[str, tuple[int, ...]]:

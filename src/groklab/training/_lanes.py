@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from groklab.device import cores
+from groklab.device import cores, on_gpu
 from groklab.errors import DamagedError, InputError
 from groklab.lazy import jax
 from groklab.learners import Span
@@ -138,11 +138,6 @@ class Lanes:
             return jax.numpy.asarray(np.stack([arrays[block][place] for block, place in places]))
 
         return jax.tree.map(stacked, *self.states)
-
-
-def on_gpu() -> bool:
-    """Return whether the default device is not a CPU."""
-    return bool(jax.devices()[0].platform != "cpu")
 
 
 def check_weights(shapes: dict[str, tuple[int, ...]], start: list[dict[str, np.ndarray]]) -> None:
