@@ -92,7 +92,8 @@ def test_there_and_back_to_the_bit(
 ) -> None:
     run, known = variant
     folder = export(run, to=to, out=tmp_path / "out", keep_outputs=True)
-    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    curves = ["metrics.csv"] if len(run.metrics) else []
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", *curves, "model.safetensors"]
     back = import_file(folder)
     assert back.status.step == 20
     assert back.experiment.identity == run.experiment.identity
@@ -312,7 +313,7 @@ def test_the_command(trained: gl.Run, tmp_path: Path, monkeypatch: pytest.Monkey
     assert code == 0
     found = json.loads(out)
     assert found["export"] == str(tmp_path / "x")
-    assert set(found["files"]) == {"README.md", "config.json", "model.safetensors"}
+    assert set(found["files"]) == {"README.md", "config.json", "metrics.csv", "model.safetensors"}
     (tmp_path / "taken").write_text("")
     for words, part in (
         ([run.name, "--to", "onnx"], "to = 'onnx'"),

@@ -266,8 +266,22 @@ def test_a_described_file_runs_nothing_of_its_own(trained: Run, tmp_path: Path) 
 
     assert import_file(save(described)).experiment.plugins == ()
     described["experiment"]["task"] = {"kind": "table", "path": "/etc/passwd"}
-    with pytest.raises(InputError, match=r"task\.kind = 'table'"):
+    with pytest.raises(InputError, match=r"task\.path = '/etc/passwd': is not among the files of the export"):
         import_file(save(described))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "link").symlink_to("/etc/passwd")
+    for path in ("/etc/passwd", "files/../../../etc/passwd", "files/link", "plugin.py", "", None):
+        described["files"] = {"task.path": {"path": path, "sha256": ""}}
+        with pytest.raises(InputError, match="needs to be in the folder files beside it"):
+            import_file(save(described))
+    for odd in (
+        5,
+        {"task.path": 5},
+        {"task.path": {"path": "files/x"}},
+        {"task.p": {"path": "files/x", "sha256": "x"}},
+    ):
+        with pytest.raises(InputError):
+            import_file(save({**described, "files": odd}))
     for odd in ({"experiment": 5}, {"experiment": {"task": {"kind": ["x"]}}}, {"experiment": {"task": {"kind": "x"}}}):
         with pytest.raises(InputError):
             import_file(save(odd))

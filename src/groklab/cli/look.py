@@ -334,7 +334,7 @@ def print_result(run: Run, console: Console) -> None:
         memorised = sum(m is not None for m in s["memorised_step"])
         grokked = [g for g in s["grokked_step"] if g is not None]
         console.print(f"{memorised} of {run.n_members} memorised, {len(grokked)} of {run.n_members} grokked: {grokked}")
-    elif s["reason"] == "imported":
+    elif s["reason"] == "imported" and not (run.imported and run.imported.exact_steps):
         bounds = [f"{n} by step {s[k]:,}" for n, k in _BOUNDS.items() if s[k] is not None]
         console.print(f"imported: {', '.join(bounds) or 'not grokked'}, at the latest")
     elif s["grokked_step"] is not None:

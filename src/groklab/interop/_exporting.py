@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from groklab import components
 from groklab.errors import InputError, check_choice
 from groklab.experiment import Experiment
 from groklab.interop import _transformer_lens as transformer_lens
-from groklab.interop._weight_files import CARD, CONFIG, DESCRIPTION, ENTRIES, WEIGHTS
+from groklab.interop._own_exports import CARD, CONFIG, DESCRIPTION, ENTRIES, FILES, TABLE, WEIGHTS, File
 from groklab.lazy import pl
 from groklab.learners import LOSSES
 from groklab.networks import MLP, Transformer, recognise
@@ -70,41 +71,59 @@ def export(
             raise InputError("--to", to, f"exports networks; for the learner {experiment.model.kind}: --to safetensors")
         source, config = _for_transformer_lens(source, keep_outputs)
     content = transformer_lens.to_bridge(source.weights) if to == "transformer-lens-bridge" else source.weights
-    description = source.description()
+    card, files = _card(to, source), source.files()
+    description = {**source.description(files), "sha256": digest(content)} if source.experiment is not None else {}
     metadata = {"format": "pt", **({DESCRIPTION: json.dumps(description)} if description else {})}
-    card = _card(to, source)
     with complete_folder(folder, last=WEIGHTS, stale=ENTRIES) as stage:
         atomic_write(stage / CARD, card.encode())
         write_json(stage / CONFIG, description if config is None else config)
+        if source.metrics is not None:
+            atomic_write(stage / TABLE, source.metrics.write_csv().encode())
+        for file in files.values():
+            atomic_write(stage / file.inner, file.content)
         atomic_write(stage / WEIGHTS, as_safetensors(content, metadata))
     return folder
 
 
 @dataclass(frozen=True)
 class _Source:
-    """The weights of one model, and what is known of them: of weights that belong to no run, only their name."""
+    """The weights of one model, and what is known of them: of weights that belong to no run, only their name.
+
+    Attributes:
+        step: updates before these weights.
+        results: losses and accuracies, where they were measured at that step.
+        metrics: all that was measured up to then, without `member`; None where that was of other weights.
+    """
 
     name: str
     weights: Mapping[str, np.ndarray]
     experiment: Experiment | None = None
     step: int = 0
     results: Mapping[str, float] = field(default_factory=dict)
+    metrics: pl.DataFrame | None = None
 
     @cached_property
     def task(self) -> Task | None:
         """What the model was trained on."""
         return None if self.experiment is None else build_task(self.experiment)
 
-    def description(self) -> dict[str, Any]:
+    def files(self) -> dict[str, File]:
+        """Return what the task is read from, by setting."""
+        settings = None if self.experiment is None else self.experiment.task
+        values = {} if settings is None else {name: getattr(settings, name) for name in settings.paths}
+        places = {name: Path(value).expanduser() for name, value in values.items() if value is not None}
+        return {f"task.{k}": File(f"{FILES}/{k}/{p.name}", p, p.read_bytes()) for k, p in places.items()}
+
+    def description(self, files: Mapping[str, File]) -> dict[str, Any]:
         """Return what `import` needs to know of the training."""
-        if self.experiment is None:
-            return {}
+        assert self.experiment is not None
+        settings = {**self.experiment.to_dict(), "plugins": []}
         # paths of this machine mean nothing elsewhere
-        return {
-            "format": 1,
-            "experiment": {**self.experiment.to_dict(), "plugins": [], "start": None},
-            "step": self.step,
-        }
+        settings["task"] |= {setting.removeprefix("task."): file.inner for setting, file in files.items()}
+        if settings["start"] is not None:
+            settings["start"] |= {k: Path(v).name for k in ("file", "run") if (v := settings["start"][k]) is not None}
+        digests = {k: {"path": f.inner, "sha256": hashlib.sha256(f.content).hexdigest()} for k, f in files.items()}
+        return {"format": 2, "experiment": settings, "step": self.step, "files": digests}
 
 
 def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
@@ -113,11 +132,17 @@ def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
     weights = run.weights(step, member)
     if step is None:
         step = next(s for s in reversed(run.checkpoints) if _is_of(run, s, member, weights))
-    rows = run.metrics.filter((pl.col("step") == step) & (pl.col("member") == (member or 0)))
-    row = rows.row(-1, named=True) if len(rows) else {}
+    metrics = run.metrics.filter((pl.col("step") <= step) & (pl.col("member") == (member or 0))).sort("step")
+    if run.status.state == "finished":
+        # a member that has retired stopped before the others
+        ended = run.status.members[member or 0].steps
+        step = step if ended is None else min(step, ended)
+    row = metrics.row(-1, named=True) if len(metrics) and metrics["step"][-1] == step else {}
     results = {name: row[name] for name in LOSSES if row.get(name) is not None and np.isfinite(row[name])}
     name = run.name if run.n_members == 1 else f"{run.name} member {member}"
-    return _Source(name, weights, run.experiments[member or 0], step, results)
+    return _Source(
+        name, weights, run.experiments[member or 0], step, results, metrics.drop("member") if len(metrics) else None
+    )
 
 
 def _is_of(run: Run, step: int, member: int | None, weights: Mapping[str, np.ndarray]) -> bool:
@@ -133,14 +158,14 @@ def _for_transformer_lens(source: _Source, keep_outputs: bool) -> tuple[_Source,
     experiment, task = source.experiment, source.task
     network = components.as_json(experiment.network if experiment is not None else recognise(source.weights))
     # the first outputs are the answers
-    n_outputs = None
-    if experiment is not None and task is not None:
-        if hasattr(experiment.task, "outputs") and not keep_outputs:
-            n_outputs = task.n_answers
-            experiment = replace(experiment, task=replace(experiment.task, outputs="answers"))
-        experiment = replace(experiment, network=replace(experiment.network, output_scale=1.0))
-    weights = transformer_lens.export_weights(source.weights, network, n_outputs)
-    return replace(source, weights=weights, experiment=experiment), transformer_lens.config(weights, network)
+    cut = experiment is not None and hasattr(experiment.task, "outputs") and not keep_outputs
+    weights = transformer_lens.export_weights(source.weights, network, task.n_answers if cut and task else None)
+    if experiment is not None:
+        settings = replace(experiment.task, outputs="answers") if cut else experiment.task
+        experiment = replace(experiment, task=settings, network=replace(experiment.network, output_scale=1.0))
+    same = experiment == source.experiment
+    source = replace(source, weights=weights, experiment=experiment, metrics=source.metrics if same else None)
+    return source, transformer_lens.config(weights, network)
 
 
 def _check_folder(folder: Path) -> None:

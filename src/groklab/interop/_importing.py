@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -15,21 +17,20 @@ import numpy as np
 import groklab
 from groklab import components, grokking
 from groklab.device import require_memory
-from groklab.errors import InputError, unknown
+from groklab.errors import InputError
 from groklab.experiment import MAX_STEPS, Experiment, read
 from groklab.interop import _transformer_lens as transformer_lens
+from groklab.interop._own_exports import TABLE, Described, check_shapes, described
 from groklab.interop._weight_files import Source, read_source
 from groklab.lazy import jax, jit, jnp, pl
 from groklab.learners import METRICS
 from groklab.measures import activity_function
 from groklab.networks import recognise
 from groklab.objectives import exact_cross_entropy
-from groklab.store import Collection, Environment, Imported, MemberResult, Run, locks, storage
+from groklab.store import Collection, Environment, Imported, MemberResult, Run, storage
 from groklab.tasks import Layout, Task, find_split, make_split, vocabulary_size
 from groklab.training import build_task, weight_shapes
 
-#: Kinds of tasks that a description in a file may name; others would read files of its choosing.
-_KINDS = ("arithmetic", "random_labels")
 _OPTIONS = {"task.p": ("the modulus p", "--p"), "task.expression": ("the operation", "--operation")}
 #: Inputs of one forward pass.
 _ROWS = 16_384
@@ -77,31 +78,57 @@ def import_file(
     }
     options = {k: v for k, v in given.items() if v is not None}
     notes = list(source.record.warnings)
-    experiment, weights = _describe(source, options, notes)
-    task = build_task(experiment)
-    results = evaluate(experiment, task, weights)
-    experiment = _with_split(experiment, source, options, task, results.losses, notes)
-
-    sha256 = hashlib.sha256(f"{source.sha256} {experiment.identity}".encode()).hexdigest()
+    if source.description:
+        made = described(source.path, source.weights, source.description, options)
+        if not made.recorded:
+            notes.append(f"no {TABLE} is beside it: the steps of memorising and grokking are the last, at the latest")
+    else:
+        made = _from_others(source, options, notes)
     collection = Collection(Path(home) if home is not None else None)
-    folder = collection.folder / f"{experiment.name}-{sha256[:8]}"
+    sha256 = hashlib.sha256(f"{source.sha256} {made.experiment.identity}".encode()).hexdigest()
+    folder = collection.folder / f"{made.experiment.name}-{sha256[:8]}"
     if not _is_complete(folder):
-        frame, member = _records(experiment, source, task, results, weights, notes)
-        imported = Imported(file=source.path.name, sha256=source.sha256, options=options, warnings=notes)
+        imported = Imported(
+            file=source.path.name,
+            sha256=source.sha256,
+            options=options,
+            warnings=notes,
+            exact_steps=made.recorded,
+        )
         environment = Environment(
             groklab=groklab.__version__, definition_of_grokking=grokking.DEFINITION, imported=imported
         )
-        final = int(frame["step"][-1])
-        with locks.locked(folder):
-            run = Run.create(folder, [experiment], environment)
-            run.write_checkpoint(final, {k: v[None] for k, v in weights.items()})
-            run.write_metrics(frame)
-            # last: until then the import counts as not done
-            run.write_status(state="finished", reason="imported", step=final, seconds=0.0, members=[member])
+        with storage.complete_folder(folder, last="experiment.json") as stage:
+            _write(stage, folder, made, environment)
     run = Run(folder)
     for sentence in run.imported.warnings if run.imported else ():
         warnings.warn(sentence, stacklevel=2)
     return run
+
+
+def _write(stage: Path, folder: Path, made: Described, environment: Environment) -> None:
+    """Write a run that will be in `folder` into the folder `stage`."""
+    run = Run.create(stage, [made.experiment], environment)
+    step = int(made.metrics["step"][-1])
+    run.write_checkpoint(step, {k: v[None] for k, v in made.weights.items()})
+    run.write_metrics(made.metrics)
+    run.write_status(state="finished", reason="imported", step=step, seconds=0.0, members=[made.member])
+    places = {}
+    for file in made.files:
+        storage.atomic_write(stage / file.inner, file.content)
+        places[str(file.place)] = str(folder.absolute() / file.inner)
+    if places:
+        description = json.loads((stage / "experiment.json").read_bytes())
+        storage.write_json(stage / "experiment.json", _moved(description, places))
+
+
+def _moved(value: Any, places: Mapping[str, str]) -> Any:
+    """Return JSON with paths of files replaced by others."""
+    if isinstance(value, dict):
+        return {places.get(k, k): _moved(v, places) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_moved(v, places) for v in value]
+    return places.get(value, value) if isinstance(value, str) else value
 
 
 def _is_complete(folder: Path) -> bool:
@@ -113,46 +140,21 @@ def _is_complete(folder: Path) -> bool:
         return False
 
 
-# -- the experiment: what the file records, what the options set, what shapes show --------------------------------
+def _from_others(source: Source, options: dict[str, Any], notes: list[str]) -> Described:
+    """Return the run that a file of other programs is, and add to `notes` what was assumed.
 
-
-def _describe(source: Source, options: dict[str, Any], notes: list[str]) -> tuple[Experiment, dict[str, np.ndarray]]:
-    """Return the experiment, whose split is still to be checked, and the weights that its network has.
-
-    options: settings by dotted name, which take precedence over the file's. Adds to `notes` what was assumed.
+    options: settings by dotted name, which take precedence over the file's.
     """
-    if source.description:
-        experiment = _described(source, options)
-        shapes = weight_shapes(experiment, build_task(experiment))
-        weights = transformer_lens.tidied(source.weights, shapes)
-    else:
-        weights = transformer_lens.tidied(source.weights)
-        experiment = _deduced(source, options, weights, notes)
-        shapes = weight_shapes(experiment, build_task(experiment))
-    for name in sorted({*shapes, *weights}):
-        shape = weights[name].shape if name in weights else "nothing"
-        if shape != shapes.get(name):
-            raise InputError(f"the weight {name} is {shape}; this network and task need {shapes.get(name, 'none')}")
-    return experiment, weights
+    weights = transformer_lens.tidied(source.weights)
+    experiment = _deduced(source, options, weights, notes)
+    task = build_task(experiment)
+    check_shapes(weights, weight_shapes(experiment, task))
+    results = evaluate(experiment, task, weights)
+    experiment = _with_split(experiment, source, options, task, results.losses, notes)
+    return Described(experiment, weights, *_records(experiment, source, task, results, weights, notes))
 
 
-def _step_of(source: Source, experiment: Experiment) -> int:
-    """Return the number of updates before the weights; 0 where nothing records it."""
-    step = source.description.get("step") if source.description else experiment.budget.steps
-    return step if type(step) is int and 0 <= step <= MAX_STEPS else 0
-
-
-def _described(source: Source, options: dict[str, Any]) -> Experiment:
-    """Return the experiment that `export` wrote beside the weights; it is checked, as the file may be a stranger's."""
-    description = source.description.get("experiment")
-    if not isinstance(description, dict) or not isinstance(description.get("task"), dict):
-        raise InputError(f"{source.path} describes no experiment")
-    kind = description["task"].get("kind")
-    if kind not in _KINDS:
-        raise unknown("task.kind", kind, _KINDS, known="kinds that can be imported")
-    # a name of its own, or the beginning of the original run's would fit both
-    name = f"imported-{str(description.get('name', 'weights')).removeprefix('imported-')}"[:81]
-    return read({**description, "name": name, "plugins": [], "start": None}, options)
+# -- the experiment: what the file records, what the options set, what shapes show --------------------------------
 
 
 def _deduced(source: Source, options: dict[str, Any], weights: dict[str, np.ndarray], notes: list[str]) -> Experiment:
@@ -216,7 +218,7 @@ def _with_split(
     settings = {**source.record.settings, **options}
     train, test = source.record.train_losses, source.record.test_losses
     recorded = (float(train[-1]), float(test[-1])) if train is not None and test is not None else None
-    if source.description or {"split.frac_train", "split.seed"} <= settings.keys():
+    if {"split.frac_train", "split.seed"} <= settings.keys():
         if recorded is not None:
             notes += _disagreements(experiment, task, losses, recorded)
         return experiment
@@ -296,7 +298,7 @@ def _records(
     last |= {f"{which}_accuracy": float(results.correct[part].mean()) for which, part in parts.items()}
     last["weight_norm"] = math.sqrt(sum(float(np.square(w, dtype=np.float64).sum()) for w in weights.values()))
 
-    final, record = _step_of(source, experiment), source.record
+    final, record = experiment.budget.steps, source.record
     steps = np.zeros(0, np.int64)
     curves: dict[str, np.ndarray] = {}
     if record.train_losses is not None:

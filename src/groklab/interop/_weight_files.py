@@ -15,14 +15,12 @@ import safetensors.numpy
 
 from groklab.errors import DamagedError, InputError, shorten
 from groklab.interop import _transformer_lens as transformer_lens
+from groklab.interop._own_exports import CONFIG, DESCRIPTION, WEIGHTS
 from groklab.interop._released_files import TrainingRecord, training_record
 from groklab.interop._torch_files import read_torch
 from groklab.store import read_json
 from groklab.training import from_released_layout, is_released_layout
 
-#: The files of an export, and the key under which that of the weights describes them.
-WEIGHTS, CONFIG, CARD, DESCRIPTION = "model.safetensors", "config.json", "README.md", "groklab_export"
-ENTRIES = (WEIGHTS, CONFIG, CARD)
 TORCH = (".pt", ".pth", ".bin", ".ckpt")
 _NAMES_OF_WEIGHTS = ("model", "state_dict", "model_state_dict", "weights")
 
@@ -31,8 +29,8 @@ _NAMES_OF_WEIGHTS = ("model", "state_dict", "model_state_dict", "weights")
 class Source:
     """A file of weights. sha256: of its bytes. weights: by our names, in our orientation, zero biases still there.
 
-    description: what `groklab export` wrote of the experiment, and config: what a TransformerLens model beside it
-    says, each empty where there is none.
+    description: what `groklab export` wrote of the experiment, with the weights as they are in the file; config: what a
+    TransformerLens model beside it says. Each is empty where there is none.
     """
 
     path: Path
@@ -77,6 +75,8 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # damaged archives raise many kinds
         raise DamagedError(f"{path} cannot be read: {shorten(str(error) or type(error).__name__)}") from None
+    if description:
+        return Source(path, sha256, weights, record, description)
     config = _config_beside(path)
     weights = _as_floats(_in_our_layout(weights, n_heads or config.get("n_heads"), path))
     return Source(path, sha256, weights, record, description, config)

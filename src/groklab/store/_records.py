@@ -107,12 +107,17 @@ class Status:
 
 
 class Imported(Stored):
-    """The file that a run was imported from."""
+    """The file that a run was imported from.
+
+    Attributes:
+        exact_steps: whether the steps of memorising and grokking are those of the training, and not upper bounds.
+    """
 
     file: str
     sha256: str
     options: dict[str, Any]
     warnings: list[str]
+    exact_steps: bool = False
 
 
 class Environment(Stored):

@@ -16,6 +16,7 @@ from ._records import PortionView as PortionView
 from ._records import Progress as Progress
 from ._records import View as View
 from ._results import evaluate as evaluate
+from ._results import results as results
 from ._start import from_released_layout as from_released_layout
 from ._start import is_released_layout as is_released_layout
 from ._start import load_start as load_start

@@ -53,28 +53,29 @@ def member_results(
     return results
 
 
-def evaluate(
-    experiment: Experiment, weights: Weights, step: int, recorded: pl.DataFrame | None = None
-) -> tuple[pl.DataFrame, MemberResult]:
-    """Return the metrics and the results of a run that holds one model's weights, as training would have kept them.
+def evaluate(experiment: Experiment, weights: Weights, step: int) -> pl.DataFrame:
+    """Return the metrics of one model's weights, as the one row that training would have kept of them.
 
     Args:
         step: updates before these weights.
-        recorded: what was measured up to then, `step` and any metrics; the others are null, and the last row is
-            computed from the weights.
 
     Raises:
         InputError: where training would refuse the experiment.
     """
-    ensemble = make_ensemble([experiment])
-    lanes = Lanes(ensemble)
+    lanes = Lanes(make_ensemble([experiment]))
     lanes.begin([weights])
-    row = lanes.advance(step, step, 1)
-    records = Records(lanes.program.metrics, 1)
-    if recorded is not None:
-        earlier = recorded.filter(pl.col("step") < step)
-        kept = {k: earlier[k] if k in earlier.columns else np.full(len(earlier), np.nan) for k in row}
-        records.append(earlier["step"].to_numpy(), {k: np.asarray(v, row[k].dtype)[:, None] for k, v in kept.items()})
-    records.append(np.array([step], np.int64), row)
-    results = member_results(ensemble, records, {k: v[None] for k, v in weights.items()}, step, ended=True)
-    return records.frame(), results[0]
+    row = {name: values[0] for name, values in lanes.advance(step, step, 1).items()}
+    return pl.DataFrame({"step": np.array([step]), "member": np.zeros(1, np.int32), **row})
+
+
+def results(experiment: Experiment, weights: Weights, metrics: pl.DataFrame) -> MemberResult:
+    """Return the results of one model whose training has ended, as status.json keeps them.
+
+    Args:
+        metrics: as `Run.metrics`, ascending.
+    """
+    records = Records((), 1)
+    columns = {name: metrics[name].to_numpy()[:, None] for name in metrics.columns if name not in ("step", "member")}
+    records.steps, records.metrics = metrics["step"].to_numpy(), columns
+    of_all = {name: array[None] for name, array in weights.items()}
+    return member_results(make_ensemble([experiment]), records, of_all, int(records.steps[-1]), ended=True)[0]
