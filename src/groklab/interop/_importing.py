@@ -98,8 +98,13 @@ def import_file(
         environment = Environment(
             groklab=groklab.__version__, definition_of_grokking=grokking.DEFINITION, imported=imported
         )
-        with storage.complete_folder(folder, last="experiment.json") as stage:
-            _write(stage, folder, made, environment)
+        try:
+            with storage.complete_folder(folder, last="experiment.json") as stage:
+                _write(stage, folder, made, environment)
+        except InputError:
+            # another process may have been quicker
+            if not _is_complete(folder):
+                raise
     run = Run(folder)
     for sentence in run.imported.warnings if run.imported else ():
         warnings.warn(sentence, stacklevel=2)

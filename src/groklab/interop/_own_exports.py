@@ -7,6 +7,7 @@ files that the run needs. Those lie in the folder `files`, and `metrics.csv` has
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def _files(path: Path, given: Any) -> dict[str, File]:
         content = place.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
             raise DamagedError(f"{place} is damaged: its checksum does not match its content")
-        files[setting] = File(inner, place.absolute(), content)
+        files[setting] = File(inner, Path(os.path.abspath(place)), content)
     return files
 
 

@@ -60,7 +60,8 @@ class Collection:
         if not self.folder.is_dir():
             return []
         with os.scandir(self.folder) as entries:
-            folders = (Path(e.path) for e in entries if e.is_dir() and not e.name.startswith(_REMOVED))
+            # hidden ones are removed, or not complete yet
+            folders = (Path(e.path) for e in entries if e.is_dir() and not e.name.startswith("."))
             return sorted(path for path in folders if (path / "experiment.json").is_file())
 
     def summaries(self) -> list[dict[str, Any]]:
