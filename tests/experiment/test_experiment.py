@@ -183,10 +183,12 @@ def test_the_source_of_a_plugin_is_part_of_the_identity(tmp_path: Path) -> None:
     assert found[0].optimiser.extra == 3.0
     identity = found[2].identity
     file.write_text(PLUGIN.format(value=2.0))
-    assert found[2].identity != identity
+    assert found[2].identity == identity, "it is of the code that was loaded"
+    assert read(found[2]).identity == found[1].identity != identity
+    file.write_text(PLUGIN.format(value=1.0))
     (tmp_path / "elsewhere").mkdir()
     moved = tmp_path / "elsewhere" / "idea_of_mine.py"
-    moved.write_text(PLUGIN.format(value=1.0))
+    file.rename(moved)
     assert read({**found[2].to_dict(), "plugins": [str(moved)]}).identity == identity
 
 

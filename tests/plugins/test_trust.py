@@ -17,10 +17,9 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab import plugins
 from groklab.cli import main
 from groklab.plugins import _trust
-from groklab.registry import kinds
+from groklab.registry import read_plugin, unload_plugins
 from groklab.sweeps import Sweep, make_plan, pack
 from groklab.training import _ensemble
 
@@ -67,11 +66,8 @@ def forget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
     """Makes this process one that has loaded no plug-in, on an account that has named none."""
 
     def begin_anew() -> None:
-        plugins_loaded = [kind for kind, cls in kinds("task").items() if cls.__module__.startswith("groklab_plugin_")]
-        for kind in plugins_loaded:
-            del kinds("task")[kind]
+        unload_plugins()
         _ensemble._build_task.cache_clear()
-        monkeypatch.setattr(_trust, "_LOADED", {})
         monkeypatch.setattr(_trust, "_OWN", set())
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / f"state-{os.urandom(4).hex()}"))
 
@@ -218,7 +214,7 @@ def test_a_plugin_that_was_named_is_loaded_for_its_runs(own: Run, forget: Callab
     gl.load_plugin(own.plugin)
     store = Path(os.environ["XDG_STATE_HOME"]) / "groklab" / "plugins"
     assert (store.stat().st_mode & 0o777, store.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    _trust._LOADED.clear()
+    unload_plugins()
     _trust._OWN.clear()
     own.executed()
     code, _, err = program("measure", own.path, "--measure", "errors")
@@ -227,16 +223,16 @@ def test_a_plugin_that_was_named_is_loaded_for_its_runs(own: Run, forget: Callab
 
 def test_a_file_of_names_that_others_may_write_counts_for_nothing(own: Run, program: Program) -> None:
     store = Path(os.environ["XDG_STATE_HOME"]) / "groklab" / "plugins"
-    _trust._LOADED.clear()
+    unload_plugins()
     _trust._OWN.clear()
     assert program("measure", own.path, "--measure", "errors")[0] == 0
-    _trust._LOADED.clear()
+    unload_plugins()
     store.chmod(0o666)
     assert program("measure", own.path, "--measure", "errors")[0] == 2
 
 
 def test_a_folder_of_runs_cannot_say_what_is_the_users_own(strange: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = plugins.digest_of(strange.plugin)
+    digest = read_plugin(strange.plugin).sha256
     (strange.path / "groklab").mkdir()
     (strange.path / "groklab" / "plugins").write_text(f"{digest} {strange.plugin}\n")
     monkeypatch.setenv("XDG_STATE_HOME", ".")
@@ -248,12 +244,12 @@ def test_a_folder_of_runs_cannot_say_what_is_the_users_own(strange: Run, monkeyp
 
 
 def test_a_plugin_that_changed_is_named_and_not_computed_with(own: Run, program: Program) -> None:
-    before = plugins.digest_of(own.plugin)
+    before = read_plugin(own.plugin).sha256
     own.plugin.write_text(own.plugin.read_text() + "\n# another line\n")
-    _trust._LOADED.clear()
+    unload_plugins()
     code, out, err = program("measure", own.path, "--measure", "errors")
     assert (code, out, own.executed()) == (2, "", False)
-    for part in (str(own.plugin), before[:12], plugins.digest_of(own.plugin)[:12], "--trust-plugin"):
+    for part in (str(own.plugin), before[:12], read_plugin(own.plugin).sha256[:12], "--trust-plugin"):
         assert part in err
     code, out, _ = program("show", own.path)
     assert (code, own.executed()) == (0, False)
@@ -268,7 +264,7 @@ def test_a_plugin_that_changed_is_named_and_not_computed_with(own: Run, program:
 
 def test_a_plugin_that_moved_leaves_its_runs_readable(own: Run, program: Program, tmp_path: Path) -> None:
     moved = own.plugin.rename(tmp_path / "moved.py")
-    _trust._LOADED.clear()
+    unload_plugins()
     assert [r.name for r in gl.runs()] == [own.path.name]
     listed = json.loads(program("runs", "--json")[1])["runs"]
     assert [r["status"] for r in listed] == ["finished"]
@@ -281,7 +277,7 @@ def test_a_plugin_that_moved_leaves_its_runs_readable(own: Run, program: Program
     assert f"{own.plugin}, which is not there any more" in err
     # named once where it is now
     assert program("report", own.path, "--plugin", moved)[0] == 0
-    _trust._LOADED.clear()
+    unload_plugins()
     assert program("measure", own.path, "--measure", "errors")[0] == 0
     assert program("resume", own.path, "budget.steps=40")[0] == 0
     assert gl.Run(own.path).recorded[0].plugins == (str(moved),)
@@ -290,7 +286,7 @@ def test_a_plugin_that_moved_leaves_its_runs_readable(own: Run, program: Program
 @pytest.mark.parametrize("ending", ["raise SystemExit(7)", "raise BaseException('no')", "1 / 0"])
 def test_a_plugin_that_ends_python_is_refused(ending: str, own: Run, program: Program) -> None:
     own.plugin.write_text(f"print('before the end')\n{ending}\n")
-    _trust._LOADED.clear()
+    unload_plugins()
     code, out, err = program("measure", own.path, "--json", "--trust-plugin")
     assert (code, out) == (2, "")
     assert "larger.py failed to import" in err
@@ -299,8 +295,7 @@ def test_a_plugin_that_ends_python_is_refused(ending: str, own: Run, program: Pr
 
 def test_a_task_that_ends_python_cannot_spoil_json(own: Run, program: Program) -> None:
     own.plugin.write_text(own.plugin.read_text().replace('print("printed while building")', "raise SystemExit(0)"))
-    _trust._LOADED.clear()
-    _ensemble._build_task.cache_clear()
+    unload_plugins()
     code, out, err = program("measure", own.path, "--json", "--trust-plugin")
     assert (code, out) == (2, "")
     assert "ended the program" in err

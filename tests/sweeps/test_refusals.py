@@ -6,12 +6,14 @@ import gc
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import groklab as gl
 from clusters import cluster_of
 from groklab.errors import InputError
+from groklab.registry import FAMILIES
 from groklab.sweeps import _executors as executors
 
 Command = Callable[..., tuple[int, str, str]]
@@ -75,6 +77,20 @@ def test_bad_input_is_refused(command: Command, home: Path, arguments: list[str]
 @pytest.mark.parametrize("what", ["mikro", "nowhere.yaml"])
 def test_an_unknown_experiment_is_refused(command: Command, home: Path, what: str) -> None:
     assert what in refusal(command, home, what, *DECAYS)
+
+
+def test_a_class_of_this_session_is_refused(home: Path) -> None:
+    @gl.register("objective", "of_this_session")
+    class Unsaved:
+        def per_row(self, logits: Any, targets: Any) -> Any:
+            return logits[:, 0]
+
+    try:
+        with pytest.raises(InputError, match=r"Unsaved is defined in this session alone.*save it in one"):
+            gl.sweep("micro", {"seed": [0, 1]}, overrides={"objective.kind": "of_this_session"})
+    finally:
+        del FAMILIES["objective"]["of_this_session"]
+    assert not home.exists()
 
 
 def test_a_grid_needs_no_seeds_to_be_told_apart_from_its_points(home: Path) -> None:

@@ -16,6 +16,7 @@ from distributed import Client
 import groklab as gl
 from groklab.errors import InputError
 from groklab.grokking import phase_of
+from groklab.registry import unload_plugins
 from groklab.store import locks
 from groklab.sweeps import SweepProgress
 from groklab.sweeps._folder import LAST
@@ -255,6 +256,25 @@ def test_a_sweep_of_a_file_with_a_plug_in(cluster: str, command: Command, tmp_pa
     assert found.table["optimiser.kind"].to_list() == ["adamw", "mine_of_sweeps"]
     assert found.table["status"].to_list() == ["finished"] * 2
     assert len(found.packs) == 2
+
+
+def test_a_cluster_trains_sweeps_whose_plugins_define_the_same_name(cluster: str, tmp_path: Path) -> None:
+    sweeps = []
+    for factor in (1, 2):
+        file = tmp_path / str(factor) / "mine.py"
+        file.parent.mkdir()
+        file.write_text(
+            "import groklab as gl\nfrom groklab.objectives import MeanSquaredError\n\n\n"
+            "@gl.register('objective', 'shared_by_sweeps')\nclass Mine(MeanSquaredError):\n"
+            f"    def per_row(self, *arguments):\n        return {factor} * super().per_row(*arguments)\n"
+        )
+        settings = {"task.p": 7, "network.d_mlp": 8, "budget.steps": 2, "objective.kind": "shared_by_sweeps"}
+        sweeps.append(
+            gl.sweep("micro", {"seed": [0, 1]}, overrides={**settings, "plugins": [str(file)]}, scheduler=cluster)
+        )
+        unload_plugins()
+    assert [s.table["status"].to_list() for s in sweeps] == [["finished"] * 2] * 2
+    assert sweeps[0].table["train_loss"].to_list() != sweeps[1].table["train_loss"].to_list()
 
 
 def test_members_that_failed_are_tried_again(cluster: str, tmp_path: Path) -> None:

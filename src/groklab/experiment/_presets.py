@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab.errors import check_choice
-from groklab.registry import Discovered, load_part
+from groklab.registry import Discovered, enter, load_part
 from groklab.text import flattened
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ PRESETS: Discovered[Preset] = Discovered(partial(load_part, "presets"))
 def define(
     name: str, base: str | None = None, *, shows: str, costs: str, expect: str, source: str, **settings: Any
 ) -> None:
-    """Register a preset; dotted settings (written with `__` for a dot) are laid over those of `base`."""
+    """Register a preset; dotted settings (written with `__` for a dot) are laid over those of `base`.
+
+    Raises:
+        InputError: for a name that is taken by groklab or by another file.
+    """
     inherited = dict(PRESETS[base].definition) if base else {}
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
     # a section of another kind starts from that kind's own defaults
@@ -54,7 +59,8 @@ def define(
     if any(key in SIZES for key in dotted):
         dropped = (*dropped, *SIZES)
     inherited = {key: value for key, value in inherited.items() if not key.startswith(dropped)}
-    PRESETS[name] = Preset(name, shows, costs, expect, source, {**inherited, **dotted, "name": name})
+    made = Preset(name, shows, costs, expect, source, {**inherited, **dotted, "name": name})
+    enter(PRESETS, "preset", name, made, sys._getframe(1).f_globals["__name__"])
 
 
 def find_preset(name: str) -> Preset:

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -18,10 +17,11 @@ from annotated_types import Ge, Gt, Le
 from groklab import components
 from groklab.experiment._yaml_input import dump_yaml
 from groklab.learners import Learner
+from groklab.measures import MEASURES
 from groklab.networks import Model
 from groklab.objectives import Objective
 from groklab.optimisers import Optimiser
-from groklab.plugins import digest_of
+from groklab.registry import fingerprint, plugin_of, read_plugin
 from groklab.tasks import Split
 
 #: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
@@ -225,14 +225,32 @@ class Experiment:
         fingerprint = self.task.fingerprint()
         if fingerprint:
             parts["task"] = {**parts["task"], **dict.fromkeys(self.task.paths), "sha256": fingerprint}
-        parts["plugin_sources"] = sorted(digest_of(Path(p)) for p in self.plugins)
+        parts["plugin_sources"] = self.code
         parts["semantics"] = SEMANTICS
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def code(self) -> list[str]:
+        """Fingerprints of the users' code that takes part: of plug-ins, and of what has no file of its own."""
+        return sorted({*map(fingerprint, self.definitions), *self.plugin_sources.values()} - {""})
+
+    @property
+    def plugin_sources(self) -> dict[str, str]:
+        """Fingerprints of the plug-ins by path: as they were loaded; of one that defines no part, the file as it is."""
+        loaded = {str(p.file): p.sha256 for p in map(plugin_of, self.definitions) if p is not None}
+        return {path: loaded.get(path) or read_plugin(path).sha256 for path in self.plugins}
+
+    @property
+    def definitions(self) -> list[Any]:
+        """The classes of its components, and the functions of its measures."""
+        functions = [MEASURES[name].function for name in self.measures.names if name in MEASURES]
+        return [*(type(getattr(self, k)) for k in ("task", *PARTS)), *functions]
 
     @property
     def program(self) -> str:
         """Canonical text of what decides the compiled program, apart from the sizes of the data."""
         named = {k: components.static_of(getattr(self, k)) for k in PARTS}
+        named["code"] = [fingerprint(type(getattr(self, k))) for k in PARTS]
         named |= {k: getattr(self, k) for k in ("batch_size", "dtype", "matmul_precision")}
         return json.dumps(named, sort_keys=True)
 

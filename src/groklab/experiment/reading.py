@@ -26,7 +26,7 @@ from groklab.experiment._schema import MAX_SEED, Budget, Checkpoints, Evaluation
 from groklab.measures import MEASURES
 from groklab.optimisers import Group
 from groklab.plugins import load_again, load_plugin
-from groklab.registry import BASES, kinds, load_all, register
+from groklab.registry import BASES, kinds, load_all, plugin_of, register
 from groklab.tasks import Split
 from groklab.text import number_in
 
@@ -141,7 +141,13 @@ def _experiment(raw: dict[str, Any], recorded: bool = False) -> Experiment:
         _check_measures(parts["measures"])
     if parts.get("start") is not None and parts["start"].freeze:
         parts["optimiser"] = _with_frozen(parts.get("optimiser"), parts["start"], parts["task"])
-    return Experiment(**parts)
+    return _with_plugins(Experiment(**parts))
+
+
+def _with_plugins(experiment: Experiment) -> Experiment:
+    """Return the experiment with the plug-ins that define its parts and were loaded without being named by it."""
+    loaded = {str(plugin.file) for plugin in map(plugin_of, experiment.definitions) if plugin is not None}
+    return dataclasses.replace(experiment, plugins=(*experiment.plugins, *sorted(loaded - set(experiment.plugins))))
 
 
 def component(family: str, raw: Any, default: str | None = None) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from groklab.errors import DamagedError, InputError
 from groklab.figures._context import RunContext
 from groklab.measures import NamedTable
-from groklab.registry import Discovered, load_all
+from groklab.registry import Discovered, enter, load_all
 
 if TYPE_CHECKING:
     from plotly.graph_objs._figure import Figure
@@ -103,13 +103,14 @@ def figure(
     figure is left out.
 
     Raises:
-        InputError: for an unknown section.
+        InputError: for an unknown section, or a name that is taken by groklab or by another file.
     """
     if section not in SECTIONS:
         raise InputError("section", section, f"is not one of {', '.join(SECTIONS)}")
 
     def decorate(draw: Draw) -> Draw:
-        FIGURES[name] = PageFigure(name, title, section, place, applies_to, definitions, rows, draw)
+        made = PageFigure(name, title, section, place, applies_to, definitions, rows, draw)
+        enter(FIGURES, "figure", name, made, draw.__module__)
         return draw
 
     return decorate

@@ -62,8 +62,7 @@ class ByGradient(Learner):
 
     def weight_shapes(self, experiment: Any, shape: TaskShape) -> dict[str, tuple[int, ...]]:
         """Return the shapes that the network's `init` gives, traced once for each network."""
-        kind: Any = type(experiment.network)
-        return dict(_weight_shapes(kind, experiment.program, shape, Carried(experiment)))
+        return dict(_weight_shapes(experiment.program, shape, Carried(experiment)))
 
     def flops(self, experiment: Any, shape: TaskShape, n_train: int) -> float:
         """Count three forward passes: one forward, two for the gradient."""
@@ -97,7 +96,7 @@ class ByGradient(Learner):
 
 
 @lru_cache(maxsize=256)
-def _weight_shapes(kind: Any, program: str, shape: TaskShape, carried: Carried) -> dict[str, tuple[int, ...]]:
+def _weight_shapes(program: str, shape: TaskShape, carried: Carried) -> dict[str, tuple[int, ...]]:
     # tracing a transformer's `init` takes 0.2 s, and every run needs it several times
     (experiment,) = carried.values
     drawn = jax.eval_shape(lambda key: experiment.network.init(key, shape, experiment.dtype), jax.random.key(0))

@@ -17,6 +17,7 @@ from groklab.errors import InputError, check_choice
 from groklab.lazy import Array, jax, jnp
 from groklab.measures._registry import Weights
 from groklab.networks import MLP, Network, Transformer, recognise
+from groklab.registry import fingerprint
 from groklab.tasks import Task, TaskShape
 
 #: Parts of the activity, by the field's short names.
@@ -63,7 +64,7 @@ def activity_function(
         raise InputError(f"an MLP has no {missing.pop()}")
     if isinstance(network, Transformer) and "neurons" in parts and network.d_mlp == 0:
         raise InputError("a transformer of attention alone has no neurons")
-    description = json.dumps(components.as_json(network), sort_keys=True)
+    description = json.dumps([components.as_json(network), fingerprint(type(network))], sort_keys=True)
     return _compiled(description, shape, n_answers, tuple(parts), components.Carried(network))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 
 from groklab.errors import InputError, check_choice
-from groklab.registry import Discovered, load_all
+from groklab.registry import Discovered, enter, load_all
 from groklab.tasks import Task
 
 #: A model's weights by name, and rows of a task, such as those trained on.
@@ -128,8 +128,8 @@ def measure(
         tables: shows a result as small tables, which the command line prints.
 
     Raises:
-        InputError: if the function needs an unknown argument, or an online measure names `final`: during training there
-            is no final model yet.
+        InputError: if the function needs an unknown argument, an online measure names `final` (during training there is
+            no final model yet), or the name is taken by groklab or by another file.
     """
 
     def decorate(function: Callable[..., Values]) -> Measure[Values]:
@@ -140,7 +140,7 @@ def measure(
                 check_choice(f"argument of the measure {name}", argument.name, ARGUMENTS)
         if online and "final" in made.takes:
             raise InputError(f"the measure {name!r} takes the final model's weights, so it cannot run online")
-        MEASURES[name] = made
+        enter(MEASURES, "measure", name, made, function.__module__)
         return made
 
     return decorate

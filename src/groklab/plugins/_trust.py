@@ -7,7 +7,6 @@ come from anyone, says nothing about what may be run.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import sys
@@ -17,8 +16,6 @@ from pathlib import Path
 from groklab import registry
 from groklab.errors import InputError
 
-#: The digest of the source that each file was last loaded with in this process.
-_LOADED: dict[Path, str] = {}
 #: Digests of sources that the user has named in this process.
 _OWN: set[str] = set()
 #: What runs a plug-in in spite of all.
@@ -26,30 +23,31 @@ _OPTION = "--trust-plugin (in Python trust_plugin=True)"
 
 
 def load_plugin(path: str | Path) -> Path:
-    """Import a user's Python file for the components that it registers.
+    """Import a user's Python file for what it registers; one that has not changed since is not run again.
 
-    The digest of its source is remembered: runs that were trained with this source may import it from then on.
+    Modules in the file's folder that it imports belong to it: they are loaded with it, for it alone, and again once one
+    of them has changed. The digest of this source is remembered: runs that were trained with it may import it from then
+    on.
 
     Raises:
-        InputError: if the file is missing or fails to import.
+        InputError: if the file is missing or fails to import, or registers a name that another file has registered.
     """
-    file = load_again(path)
-    trust(_LOADED[file], file)
-    return file
+    plugin = registry.read_plugin(path)
+    _load(plugin)
+    trust(plugin.sha256, plugin.file)
+    return plugin.file
 
 
 def load_again(path: str | Path) -> Path:
     """Import a file as `load_plugin` does, on behalf of what names it: it does not become the user's own."""
-    try:
-        # the output of a command is not for what it prints
-        with contextlib.redirect_stdout(sys.stderr):
-            file = registry.load_plugin(path)
-    except (InputError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise InputError(f"plugin {Path(path).name} failed to import: {type(error).__name__}: {error}") from error
-    _LOADED[file] = digest_of(file)
-    return file
+    return _load(registry.read_plugin(path))
+
+
+def _load(plugin: registry.Plugin) -> Path:
+    # the output of a command is not for what it prints
+    with contextlib.redirect_stdout(sys.stderr):
+        registry.load_plugin(plugin)
+    return plugin.file
 
 
 def load_recorded(path: str, digest: str | None, owner: str, trusted: bool = False) -> Path:
@@ -64,25 +62,28 @@ def load_recorded(path: str, digest: str | None, owner: str, trusted: bool = Fal
     Raises:
         InputError: it is missing, has changed, or is not known as the user's own.
     """
-    for file, loaded in _LOADED.items():
-        if loaded == digest:
-            return file
-    file, now = _find(path, digest)
-    difference = changed(path, digest, now, owner)
-    if now is None:
+    for loaded in registry.loaded_plugins():
+        if loaded.sha256 == digest:
+            return _load(loaded)
+    plugin = _find(path, digest)
+    difference = changed(path, digest, None if plugin is None else plugin.sha256, owner)
+    if plugin is None:
         raise InputError(f"{difference}; if it has moved, name it once with --plugin or gl.load_plugin")
     if difference and not trusted:
         raise InputError(f"{difference}; {_OPTION} computes with the changed file")
-    if not trusted and not is_own(now):
+    if not trusted and not is_own(plugin.sha256):
         raise InputError(f"{owner} needs the code of {path}, which you have not named with --plugin; {_OPTION} runs it")
     if difference:
         warnings.warn(f"{difference}, and is used as it is now", stacklevel=2)
-    return load_again(file)
+    return _load(plugin)
 
 
 def change(path: str, digest: str | None, owner: str) -> str:
     """Return a sentence on a plug-in that is missing or has changed, as `changed` does; it is not imported."""
-    return "" if digest in _LOADED.values() else changed(path, digest, _find(path, digest)[1], owner)
+    if any(loaded.sha256 == digest for loaded in registry.loaded_plugins()):
+        return ""
+    plugin = _find(path, digest)
+    return changed(path, digest, None if plugin is None else plugin.sha256, owner)
 
 
 def changed(path: str, digest: str | None, now: str | None, owner: str) -> str:
@@ -99,19 +100,11 @@ def changed(path: str, digest: str | None, now: str | None, owner: str) -> str:
     return f"{path} has changed since {owner} was trained: its SHA-256 was {digest[:12]}… and is now {now[:12]}…"
 
 
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a plug-in's source. Raises InputError where it cannot be read."""
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError("plugin", str(file), f"cannot be read: {error.strerror or error}") from None
-
-
-def _find(path: str, digest: str | None) -> tuple[Path, str | None]:
-    """Return a recorded plug-in and the digest of its source now, or the same source where the user has named it."""
+def _find(path: str, digest: str | None) -> registry.Plugin | None:
+    """Return a recorded plug-in as it is now, or the same source where the user has named it; None if it is missing."""
     places = [path, *(file for known, file in _remembered() if known == digest)]
-    files = [(file, digest_of(file) if file.is_file() else None) for file in map(Path, places)]
-    return next((pair for pair in files if pair[1] == digest), files[0])
+    files = [registry.read_plugin(file) if Path(file).is_file() else None for file in places]
+    return next((plugin for plugin in files if plugin is not None and plugin.sha256 == digest), files[0])
 
 
 # -- what the user has named -----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.errors import InputError, OutOfTime, check_choice
 from groklab.experiment import Experiment
-from groklab.registry import Discovered, load_part
+from groklab.registry import Discovered, enter, load_part
 from groklab.store import Collection, Run
 from groklab.training import PortionView, View, interrupts, training
 
@@ -195,12 +196,17 @@ PAPERS: Discovered[Paper] = Discovered(partial(load_part, "claims"))
 
 
 def publish(name: str, title: str, claims: Sequence[Claim]) -> Paper:
-    """Make a paper's claims known; raises ValueError for names that are doubled or cannot be typed."""
+    """Make a paper's claims known.
+
+    Raises:
+        ValueError: for names that are doubled or cannot be typed.
+        InputError: for a paper whose name is taken by groklab or by another file.
+    """
     names = [c.id for c in claims]
     bad = [n for n in (name, *names) if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", n)]
     if bad or len(set(names)) < len(names):
         raise ValueError(f"{name}: claims need names of their own, of lower-case letters, digits and dashes: {names}")
-    PAPERS[name] = Paper(name, title, tuple(claims))
+    enter(PAPERS, "paper", name, Paper(name, title, tuple(claims)), sys._getframe(1).f_globals["__name__"])
     return PAPERS[name]
 
 

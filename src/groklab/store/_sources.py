@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import plugins
@@ -20,8 +19,8 @@ def sources_of(experiments: Sequence[Experiment]) -> Sources:
     """Return the digests of all files that experiments name; raises InputError where one cannot be read."""
     sources: Sources = {}
     for e in experiments:
-        for path in set(e.plugins) - sources.keys():
-            sources[path] = plugins.digest_of(Path(path))
+        if set(e.plugins) - sources.keys():
+            sources |= e.plugin_sources
         files = _files_of(e.task)
         if set(files) - sources.keys():
             sources |= dict.fromkeys(files, e.task.fingerprint())

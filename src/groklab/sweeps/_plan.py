@@ -16,6 +16,7 @@ import numpy as np
 
 from groklab.errors import InputError, did_you_mean, shorten
 from groklab.experiment import MAX_SEED, SECTIONS, Experiment, Start, description_of, parse_value, read
+from groklab.registry import fingerprint, plugin_of
 from groklab.store import Collection
 from groklab.text import integer_in, number_in
 from groklab.training import load_start
@@ -81,6 +82,7 @@ def make_plan(
     if "seed" in grid and seeds != 1:
         raise InputError("seeds", seeds, "cannot be given beside a grid over seed")
     made = [(point, read(base, {**settings, **point})) for point in points(grid)]
+    _check_in_files([experiment for _, experiment in made])
     canonical, canonical_grid = _canonical(grid, made)
     experiments, member_points = [], []
     starts: dict[Start, Start] = {}
@@ -104,6 +106,16 @@ def _of_members(retire: bool) -> dict[str, Any]:
     return {"checkpoints.spacing": "none"} | (
         {"budget.stop_when_grokked": True, "budget.retire": True} if retire else {}
     )
+
+
+def _check_in_files(experiments: Sequence[Experiment]) -> None:
+    for definition in dict.fromkeys(d for e in experiments for d in e.definitions):
+        if fingerprint(definition) and plugin_of(definition) is None:
+            name = getattr(definition, "__name__", definition)
+            raise InputError(
+                f"{name} is defined in this session alone, and the processes of a sweep know plug-ins by their files: "
+                "save it in one, and name that in `plugins`"
+            )
 
 
 def _check_count(grid: Grid, seeds: int, max_members: int) -> None:

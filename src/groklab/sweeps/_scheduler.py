@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import secrets
 import shutil
 import time
 import traceback
@@ -21,6 +22,7 @@ from groklab import device, plugins
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment import Experiment
 from groklab.grokking import learning_phase
+from groklab.registry import unload_plugins
 from groklab.store import locks, storage
 from groklab.sweeps._cells import Member
 from groklab.sweeps._executors import Workers, connected
@@ -36,6 +38,8 @@ LOOK_SECONDS, SHOW_SECONDS, WRITE_SECONDS = 0.05, 0.3, 3.0
 STOP_SECONDS = 60.0
 #: Seconds between two reports of a worker, and between two looks at a pack that another process trains.
 REPORT_SECONDS, WAIT_SECONDS = 1.0, 0.5
+#: The mark of this process.
+PROCESS = secrets.token_hex(8)
 #: Why a sweep ends that loses its scheduler, and a pack whose workers die one after the other.
 GONE = "the scheduler has gone; what was trained stays, and the same command continues from there"
 DIED = "its worker died repeatedly, as it does when there is not enough memory; workers.log may say more"
@@ -106,16 +110,20 @@ class PackResult:
     reason: str = ""
 
 
-def train_pack(path: str, number: int, own: Sequence[str] = ()) -> PackResult:
+def train_pack(path: str, number: int, process: str, own: Sequence[str] = ()) -> PackResult:
     """Train a pack of the sweep in a folder to its end, from its last checkpoint on; this runs in a worker.
 
     Args:
+        process: the mark of the process that schedules the sweep.
         own: digests of the plug-ins that are the user's own.
     """
     _keep_memory()
     for digest in own:
         plugins.trust(digest)
     sweep = Sweep(path)
+    if process != PROCESS:
+        # a cluster's workers outlive a sweep, and the next one may have other plug-ins of the same names
+        unload_plugins(keep=sweep.plan.overrides.get("plugins", ()))
     pack = sweep.packs[number]
     try:
         if _wait_for_lock(sweep, pack.path):
@@ -214,7 +222,7 @@ def drive(
             # no more at once than there are threads, so that a worker that dies takes nobody's pack with it
             while todo and len(training) < present:
                 number = todo.pop()
-                training[workers.client.submit(train_pack, str(sweep.path), number, own, pure=False)] = number
+                training[workers.client.submit(train_pack, str(sweep.path), number, PROCESS, own, pure=False)] = number
             if stop_requested() is not None:
                 _stop(records, training)
                 raise Interrupted(sweep.path.name)

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from groklab import grokking
+from groklab import components, grokking
 from groklab.components import Carried
 from groklab.device import cores, dense, require_memory
 from groklab.errors import InputError, did_you_mean
-from groklab.experiment import Experiment, component
+from groklab.experiment import Experiment
 from groklab.lazy import jax, jnp
 from groklab.learners import Program
+from groklab.registry import fingerprint
 from groklab.tasks import SplitRows, Task, TaskSettings, TaskShape, in_transpose, make_split
 
 #: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step and the bytes of weights,
@@ -179,13 +180,18 @@ def _inputs_for(experiment: Experiment, task: Task) -> np.ndarray:
 
 def build_task(experiment: Experiment) -> Task:
     """Build the experiment's task, once for equal descriptions."""
-    description = experiment.to_dict()["task"]
-    return _build_task(json.dumps(description, sort_keys=True), experiment.task.fingerprint())
+    return _build_task(_key_of_task(experiment.task), Carried(experiment.task))
+
+
+def _key_of_task(settings: TaskSettings) -> str:
+    """Return a text that is equal for tasks of equal settings, files and code."""
+    parts = [components.as_json(settings), settings.fingerprint(), fingerprint(type(settings))]
+    return json.dumps(parts, sort_keys=True)
 
 
 @lru_cache(maxsize=32)
-def _build_task(description: str, fingerprint: str) -> Task:
-    settings: TaskSettings = component("task", json.loads(description))
+def _build_task(key: str, carried: Carried) -> Task:
+    settings: TaskSettings = carried.values[0]
     task = settings.build()
     if not isinstance(task, Task):
         raise InputError(f"the task {settings.kind!r} needs a build() that returns a Task, not {type(task).__name__}")
@@ -204,7 +210,7 @@ def program_of(experiment: Experiment, shape: TaskShape) -> Program:
     A task that draws endless data does so inside the program, and is then part of it.
     """
     draw = build_task(experiment).draw
-    data = "" if draw is None else json.dumps(experiment.to_dict()["task"], sort_keys=True)
+    data = "" if draw is None else _key_of_task(experiment.task)
     return _program(experiment.program, data, dense(), shape, Carried(experiment, draw))
 
 

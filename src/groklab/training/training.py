@@ -77,13 +77,17 @@ def train(
 
 
 def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None = None) -> list[Experiment]:
-    """Return the experiments of a run's members; `seeds` makes that many of one, counted up from its own seed."""
+    """Return the experiments of a run's members; `seeds` makes that many of one, counted up from its own seed.
+
+    Those with code of the user's are read again: it may have been edited since.
+    """
     members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
     for member in members:
         if not isinstance(member, Experiment):
             raise InputError(f"{member!r} is not an experiment; gl.preset(name) or gl.read(settings) makes one")
     if not members:
         raise InputError("needs at least one experiment")
+    members = [read(m) if m.code else m for m in members]
     if seeds is None:
         return members
     if not 1 <= seeds <= MAX_MEMBERS or len(members) != 1:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -15,19 +12,10 @@ import pytest
 import groklab as gl
 from groklab.errors import InputError
 from groklab.networks import Network
-from groklab.registry import FAMILIES, Discovered
+from groklab.registry import FAMILIES
 from groklab.tasks import TaskShape
 
 SHAPE = TaskShape(5, 2, 5, (None, None), n_symbols=5)
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    before = {family: dict(table) for family, table in FAMILIES.items()}
-    yield
-    for family, table in FAMILIES.items():
-        table.clear()
-        table.update(before.get(family, {}))
 
 
 def test_a_class_without_a_base_takes_the_defaults_of_its_family() -> None:
@@ -76,38 +64,3 @@ def test_an_unknown_family_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"family = 'optimizer': unknown \(did you mean optimiser\?\)"):
         gl.register("optimizer", "mine")
     assert "optimizer" not in FAMILIES
-
-
-def test_threads_that_look_at_the_same_time_all_see_a_complete_table() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def load() -> None:
-        table["first"] = 1
-        begun.set()
-        assert go_on.wait(60)
-        # a module that is being imported sees what others have put there before
-        assert list(table) == ["first"]
-        table["second"] = 2
-
-    table: Discovered[int] = Discovered(load)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(lambda: dict(table))
-        assert begun.wait(60)
-        second = pool.submit(lambda: dict(table))
-        # time in which a table that does not wait answers with half of it
-        threading.Timer(0.2, go_on.set).start()
-        assert second.result() == first.result() == {"first": 1, "second": 2}
-
-
-def test_a_table_that_failed_to_load_is_loaded_again() -> None:
-    failures = iter([InputError("not now")])
-
-    def load() -> None:
-        for failure in failures:
-            raise failure
-        table["only"] = 1
-
-    table: Discovered[int] = Discovered(load)
-    with pytest.raises(InputError, match="not now"):
-        len(table)
-    assert dict(table) == {"only": 1}

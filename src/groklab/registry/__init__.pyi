@@ -1,0 +1,17 @@
+from ._discovery import SOURCES as SOURCES
+from ._discovery import Discovered as Discovered
+from ._discovery import load_all as load_all
+from ._discovery import load_part as load_part
+from ._entries import enter as enter
+from ._families import BASES as BASES
+from ._families import FAMILIES as FAMILIES
+from ._families import base_of as base_of
+from ._families import kinds as kinds
+from ._families import register as register
+from ._fingerprint import fingerprint as fingerprint
+from ._loading import load_plugin as load_plugin
+from ._loading import loaded_plugins as loaded_plugins
+from ._loading import unload_plugins as unload_plugins
+from ._plugin import Plugin as Plugin
+from ._plugin import plugin_of as plugin_of
+from ._plugin import read_plugin as read_plugin
