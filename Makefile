@@ -48,9 +48,11 @@ docs: .venv/docs.stamp
 bench: .venv/bench.stamp
 	$(BIN)/python -m benchmarks
 
-# Parser and reader through at least 10,000 cases each.
+# Parser and reader through at least 10,000 cases each, and every command that reads through 1,000 altered folders of
+# runs, sweeps and results. (some forty minutes)
 fuzz: .venv/dev.stamp
 	$(BIN)/python tests/fuzz/fuzz.py
+	PYTHONPATH=tests $(BIN)/python tests/fuzz/folders.py
 
 # A bare install, without extras and development tools, imports and trains.
 bare:

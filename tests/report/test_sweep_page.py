@@ -348,7 +348,7 @@ def test_mixtures_are_written_by_their_formulas(home: Path) -> None:
     assert [(r.text, r.name) for r in rows] == [("x + y, xy", "add, multiply"), ("x + y, 2x + y", "add, 2x_y")]
     storage.write_table(
         sweep.path / "table.parquet",
-        sweep.table.with_columns(pl.lit(50).alias("steps"), pl.lit("finished").alias("status")),
+        sweep.table.with_columns(pl.lit(50, pl.Int64).alias("steps"), pl.lit("finished").alias("status")),
     )
     found = study(Sweep(sweep.path), x=FRACTION)
     for cell_ in found.slices[0].cells:

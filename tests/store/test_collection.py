@@ -31,6 +31,20 @@ def collection(trained: Path, tmp_path: Path) -> Collection:
     return Collection(tmp_path / "collection")
 
 
+@pytest.mark.parametrize("name", ["status.json", "tags.json", "experiment.json"])
+@pytest.mark.parametrize("content", [b"{}", b'{"members": [{"identity": 1e999}]}', b"[3]", b"\xff", b"[" * 100_000])
+def test_a_damaged_run_does_not_keep_the_others_from_the_list(
+    collection: Collection, name: str, content: bytes
+) -> None:
+    damaged, healthy = collection.paths()
+    (damaged / name).write_bytes(content)
+    seen = {s["run"]: s for s in collection.summaries()}
+    assert seen[healthy.name]["status"] == "finished"
+    assert seen[damaged.name]["status"] == "damaged"
+    assert f"{name} is damaged" in seen[damaged.name]["reason"]
+    assert [run.name for run in gl.runs(str(collection.folder))] == [healthy.name]
+
+
 def names(collection: Collection) -> list[str]:
     return sorted(s["run"] for s in collection.summaries())
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -169,3 +172,86 @@ def test_the_summary_is_json_with_the_documented_keys(one: Run, many: Run) -> No
             assert isinstance(found[key], kind), key
     assert many.summary()["seed"] == [0, 1, 2]
     assert many.summary()["censored"] == [g is None for g in many.summary()["grokked_step"]]
+
+
+def altered(file: Path, key: str, value: Any) -> None:
+    """Write JSON again with another value at a dotted place."""
+    content = json.loads(file.read_text())
+    *above, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    node = content
+    for part in above:
+        node = node[part]
+    node[last] = value
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "sentence"),
+    [
+        ("status.json", "step", math.inf, r"Infinity is not a finite number"),
+        ("status.json", "step", 10**400, r"needs more than 64 bits"),
+        ("status.json", "step", -1, r"step = -1: .*greater than or equal to 0"),
+        ("status.json", "status", "sleeping", r"status = 'sleeping': "),
+        ("status.json", "members.0.grokked_step", [3], r"members\.0\.grokked_step = \[3\]: "),
+        ("status.json", "members.0.test_accuracy", 7, r"members\.0\.test_accuracy = 7: "),
+        ("status.json", "members.0.weights_sha256", None, r"members\.0\.weights_sha256 = None: "),
+        ("status.json", "members", [], None),
+        ("status.json", "members", [{}], r"members\.0\.memorised_step: Field required"),
+        ("status.json", "reason", "\ud800", r"surrogates not allowed"),
+        ("experiment.json", "members", [], r"members = \[\]: "),
+        ("experiment.json", "members.0.identity", 3, r"members\.0\.identity = 3: "),
+        ("experiment.json", "members.0.experiment.evaluation", None, r"members\.0\.experiment\.evaluation = None: "),
+        ("environment.json", "cores", "many", r"cores = 'many': "),
+        ("environment.json", "jax", ["0"], r"jax = \['0'\]: "),
+        ("environment.json", "later", {"of": "a later version"}, None),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named_with_its_file(
+    one: Run, name: str, key: str, value: Any, sentence: str | None
+) -> None:
+    altered(one.path / name, key, value)
+
+    def look() -> None:
+        again = Run(one.path)
+        again.summary()
+        str(again.environment)
+
+    if sentence is None:
+        look()
+        return
+    with pytest.raises(DamagedError, match=rf"{name} is damaged: .*{sentence}"):
+        look()
+
+
+@pytest.mark.parametrize("name", ["status.json", "environment.json", "tags.json", "metrics.parquet"])
+@pytest.mark.parametrize("how", ["folder", "pipe", "device"])
+def test_what_is_not_a_regular_file_is_not_read(one: Run, name: str, how: str) -> None:
+    file = one.path / name
+    file.unlink()
+    if how == "folder":
+        file.mkdir()
+    elif how == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(DamagedError, match=name):
+        getattr(one, file.stem)
+
+
+@pytest.mark.parametrize("column", ["step", "member", "train_loss"])
+@pytest.mark.parametrize("values", ["missing", "text", "negative", "null"])
+def test_metrics_that_are_not_of_the_run_are_damaged(one: Run, column: str, values: str) -> None:
+    frame = one.metrics
+    if column == "train_loss" and values in ("negative", "null"):
+        return
+    made = {"text": pl.lit("x"), "negative": pl.lit(-1), "null": pl.lit(None, pl.Int64)}
+    one.write_metrics(frame.drop(column) if values == "missing" else frame.with_columns(made[values].alias(column)))
+    with pytest.raises(DamagedError, match=r"metrics\.parquet is damaged: "):
+        one.metrics  # noqa: B018
+
+
+def test_a_checkpoint_under_another_step_is_damaged(one: Run) -> None:
+    folder = one.path / "checkpoints"
+    shutil.copy(folder / "step_000000020.safetensors", folder / "step_000000040.safetensors")
+    with pytest.raises(DamagedError, match=r"step_000000040\.safetensors is damaged: it holds the weights of step 20"):
+        one.weights(40)

@@ -84,7 +84,7 @@ class RunContext:
         def read(part: str, otherwise: Any, about: str = "") -> Any:
             try:
                 return getattr(run, part)
-            except (DamagedError, FileNotFoundError) as error:
+            except InputError as error:
                 problems.append(f"{about}{error}")
                 return otherwise
 

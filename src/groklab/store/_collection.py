@@ -16,9 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, ValidationError
+
 from groklab import device
 from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
 from groklab.store import locks, storage
+from groklab.store._records import Accuracy, Seconds, Step, Stored
 from groklab.store._run import Run
 from groklab.text import first_of
 
@@ -185,11 +188,26 @@ def _stamp(path: Path) -> str:
     return ".".join(stamps)
 
 
+class _Row(Stored):
+    """A run in the index: what a list of runs shows, and the rest of its summary."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: str
+    tags: list[str]
+    bytes: int
+    changed: float
+    steps: Step | None = None
+    seconds: Seconds = 0.0
+    memorised_step: Step | list[Step | None] | None = None
+    grokked_step: Step | list[Step | None] | None = None
+    test_accuracy: Accuracy | list[Accuracy | None] | None = None
+
+
 def _recalled(text: Any) -> dict[str, Any] | None:
     try:
-        summary = json.loads(text)
-        return summary if {"status", "tags", "bytes", "changed"} <= summary.keys() else None
-    except (TypeError, ValueError, AttributeError):
+        return _Row.model_validate_json(text, strict=True).to_dict()
+    except ValidationError:
         return None
 
 

@@ -180,14 +180,18 @@ class Run:
     @property
     def environment(self) -> Environment:
         """Machine and versions at the start."""
-        return storage.read_json(self.path / "environment.json", Environment)
+        path = self.path / "environment.json"
+        try:
+            return storage.read_json(path, Environment)
+        except FileNotFoundError:
+            raise DamagedError(f"{path} is missing") from None
 
     @property
     def imported(self) -> Imported | None:
         """The file that the run was imported from; None for runs trained here."""
         try:
             return self.environment.imported
-        except (DamagedError, FileNotFoundError):
+        except InputError:
             return None
 
     # -- metrics ------------------------------------------------------------------------------------------------
@@ -195,10 +199,10 @@ class Run:
     @property
     def metrics(self) -> pl.DataFrame:
         """One row per evaluation and member: step, member, then losses, accuracies and norms."""
-        metrics = self._read_table("metrics.parquet")
-        if metrics is None:
-            from groklab.learners import METRICS
+        from groklab.learners import LOSSES, METRICS
 
+        metrics = self._read_table("metrics.parquet", LOSSES)
+        if metrics is None:
             schema = {"step": pl.Int64, "member": pl.Int32, **dict.fromkeys(METRICS, pl.Float32)}
             return pl.DataFrame(schema=schema)
         return metrics
@@ -216,9 +220,21 @@ class Run:
         """Replace the arrays of online measures."""
         storage.write_table(self.path / "measures.parquet", frame)
 
-    def _read_table(self, name: str) -> pl.DataFrame | None:
-        path = self.path / name
-        return storage.read_table(path, "`resume` rebuilds it by training again") if path.exists() else None
+    def _read_table(self, name: str, metrics: Sequence[str] = ()) -> pl.DataFrame | None:
+        """Return a table by step and member, with these columns of floats; None where there is none."""
+        path, help = self.path / name, "`resume` rebuilds it by training again"
+        if not path.exists():
+            return None
+        frame = storage.read_table(path, help)
+        types = frame.schema
+        lacking = [c for c in ("step", "member") if c not in types or not types[c].is_integer()]
+        lacking += [c for c in metrics if c not in types or not types[c].is_float()]
+        if lacking:
+            raise DamagedError(f"{path} is damaged: its column {lacking[0]} is missing or not of numbers; {help}")
+        places = (pl.col("step") >= 0) & pl.col("member").is_between(0, self.n_members - 1)
+        if not frame.select((places & places.is_not_null()).all()).item():
+            raise DamagedError(f"{path} is damaged: it holds steps below 0, or members that the run lacks; {help}")
+        return frame
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

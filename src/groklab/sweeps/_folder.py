@@ -58,7 +58,10 @@ SCHEMA: dict[str, Any] = {
     "phase_reason": pl.String,
     **dict.fromkeys((*LAST, "best_test_accuracy"), pl.Float32),
 }
-CURVE_SCHEMA: dict[str, Any] = {"member": pl.Int32, "step": pl.Int64, **dict.fromkeys(CURVES, pl.Float32)}
+#: The columns that the plan alone determines.
+PLANNED = ("member", "point", "seed", "identity", "pack")
+STATUSES = {"pending", "running", "interrupted", *ENDED, "failed"}
+CURVE_SCHEMA = pl.Schema({"member": pl.Int32, "step": pl.Int64, **dict.fromkeys(CURVES, pl.Float32)})
 Row = dict[str, Any]
 
 
@@ -208,13 +211,26 @@ class Sweep:
     @property
     def table(self) -> pl.DataFrame:
         """One row per member: point, seed, one column for each key, status, steps, phase, losses and accuracies."""
-        table = read_table(self.path / "table.parquet", SCHEMA)
-        return table_of(self, self._records.rows) if table is None else table
+        table = read_table(self.path / "table.parquet", self._planned.schema)
+        fixed = [*PLANNED, *(key for key in self.keys if key not in SCHEMA)]
+        sound = (
+            table is not None
+            and table.select(fixed).equals(self._planned.select(fixed))
+            and set(table["status"]) <= STATUSES
+            and set(table["phase"]) <= {*PHASES, None}
+            and all(table.select(pl.selectors.float().is_finite().all(), (pl.selectors.integer() >= 0).all()).row(0))
+        )
+        return table if table is not None and sound else table_of(self, self._records.rows)
+
+    @cached_property
+    def _planned(self) -> pl.DataFrame:
+        """The table before anything is trained."""
+        return table_of(self, empty_rows(self))
 
     def curves(self, member: int | None = None) -> pl.DataFrame:
         """Return columns member, step, losses and accuracies of one member or of all, thinned to some 200 steps."""
         curves = read_table(self.path / "curves.parquet", CURVE_SCHEMA)
-        if curves is None:
+        if curves is None or not set(curves["member"]) <= set(range(self.n_members)) or (curves["step"] < 0).any():
             curves = curves_of(self._records.curves)
         if member is None:
             return curves
@@ -294,7 +310,7 @@ def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
         rows.append(row | {"member": member})
         kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
         # of float64 runs too: these curves are only drawn
-        thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(pl.Schema(CURVE_SCHEMA)))
+        thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(CURVE_SCHEMA))
     return rows, pl.concat(thinned)
 
 
@@ -353,13 +369,13 @@ def _column(values: list[Any]) -> list[Any]:
     return [None if v is None else json.dumps(v) for v in values]
 
 
-def read_table(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame | None:
-    """Read a table of a sweep; None where it is missing, damaged or lacks columns, and is built again."""
+def read_table(path: Path, schema: pl.Schema) -> pl.DataFrame | None:
+    """Read a table of a sweep; None where it is missing, damaged or has other columns, and is built again."""
     try:
         frame = storage.read_table(path)
-    except (DamagedError, OSError):
+    except (InputError, OSError):
         return None
-    return frame if schema.keys() <= set(frame.columns) else None
+    return frame if frame.schema == schema else None
 
 
 class SweepRecords:
