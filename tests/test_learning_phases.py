@@ -148,7 +148,7 @@ class Measured:
 
     def __init__(self, *members: dict[str, np.ndarray]) -> None:
         self.members = members
-        self.experiments = [SimpleNamespace(budget=SimpleNamespace(steps=5000)) for _ in members]
+        self.recorded = [SimpleNamespace(budget=SimpleNamespace(steps=5000)) for _ in members]
 
     def curves(self, member: int = 0) -> dict[str, np.ndarray]:
         return self.members[member]

@@ -301,6 +301,23 @@ def test_a_task_that_ends_python_cannot_spoil_json(own: Run, program: Program) -
     assert "ended the program" in err
 
 
+def test_weights_of_a_strangers_run_are_taken_without_its_code(strange: Run, program: Program, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(strange.plugin.read_text().replace("pathlib.Path", "str"))
+    mine.write_text(mine.read_text().replace(".touch()", ""))
+    words = (
+        "train",
+        "micro",
+        "--from",
+        f"{strange.path}@20",
+        "--plugin",
+        mine,
+        *(f"{k}={v}" for k, v in SETTINGS.items()),
+    )
+    code, _, err = program(*words)
+    assert (code, strange.executed()) == (0, False), err
+
+
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 

@@ -207,8 +207,8 @@ def drive(
     for left in (sweep.stop_file, *sweep.path.glob("progress/*.json")):
         left.unlink(missing_ok=True)
     begun, before = time.monotonic(), _progress(records, "", 0, 0.0, 0.0).share
-    # the last first, as they are taken from the end
     own = [digest for digest in sweep.plan.sources.values() if plugins.is_own(digest)]
+    # the last first, as they are taken from the end
     todo = [n for n in range(len(sweep.packs)) if not records.is_done(n)][::-1]
     training: dict[Any, int] = {}
     shown = 0.0

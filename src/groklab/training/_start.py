@@ -105,7 +105,7 @@ def _unused_rows(d_vocab: int, p: int | None, start: Start, source: Run | None) 
 
 def _warn_of_leaks(experiment: Experiment, run: Run, member: int) -> None:
     """Warn where inputs that are tested here were trained on there: their accuracy starts from memory."""
-    before = run.experiments[member]
+    before = run.recorded[member]
     if components.as_json(before.task) != components.as_json(experiment.task):
         return
     task = build_task(experiment)
