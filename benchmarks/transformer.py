@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks import clock, floor, peers
 from groklab import preset
+from groklab.learners import Span
 from groklab.training import make_ensemble, program_of
 
 

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+import groklab as gl
 from groklab import device
 from groklab.errors import InputError
+from groklab.training import step_rate
 
 
 def test_too_much_memory_is_refused_naming_the_bytes() -> None:
@@ -137,3 +139,38 @@ def test_fewer_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path:
     for text, expected in (("3", 3), ("0", 1), ("1000", 64), ("many", 64)):
         monkeypatch.setenv("GROKLAB_CORES", text)
         assert device.cores(tmp_path) == expected
+
+
+def test_a_card_that_jax_does_not_use_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not device.has_idle_card(tmp_path)
+    sign = tmp_path / "proc/driver/nvidia/version"
+    sign.parent.mkdir(parents=True)
+    sign.touch()
+    assert device.has_idle_card(tmp_path)
+    monkeypatch.setattr(device, "on_gpu", lambda: True)
+    assert not device.has_idle_card(tmp_path)
+
+
+def test_xla_knows_its_settings_and_the_users_flags_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = device.xla_options.__wrapped__
+    assert options() == {}
+    monkeypatch.setattr(device, "on_gpu", lambda: True)
+    assert options() == device.XLA
+    monkeypatch.setitem(device.XLA, "xla_gpu_of_another_version", True)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
+    assert set(options()) == set(device.XLA) - {"xla_gpu_of_another_version", "xla_gpu_enable_triton_gemm"}
+
+
+def test_the_way_of_programs_is_one_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GROKLAB_WAY", raising=False)
+    assert not device.dense()
+    monkeypatch.setenv("GROKLAB_WAY", "dense")
+    assert device.dense()
+    monkeypatch.setenv("GROKLAB_WAY", "dens")
+    with pytest.raises(InputError, match="did you mean dense"):
+        device.dense()
+
+
+def test_the_speed_of_training_is_measured() -> None:
+    assert step_rate(gl.preset("micro"), seconds=0.01) > 0

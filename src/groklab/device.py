@@ -6,6 +6,7 @@ import math
 import os
 import re
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -156,6 +157,12 @@ def dense() -> bool:
 def on_gpu() -> bool:
     """Return whether the default device is not a CPU."""
     return bool(jax.devices()[0].platform != "cpu")
+
+
+def has_idle_card(root: Path = _ROOT) -> bool:
+    """Return whether an NVIDIA card is here that JAX does not use."""
+    signs = (root / "dev/nvidia0", root / "proc/driver/nvidia/version")
+    return not on_gpu() and (any(sign.exists() for sign in signs) or shutil.which("nvidia-smi") is not None)
 
 
 @lru_cache(maxsize=1)

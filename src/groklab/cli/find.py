@@ -75,18 +75,26 @@ def _examine() -> dict[str, Any]:
     from groklab import device
     from groklab.experiment import preset
     from groklab.lazy import jax
-    from groklab.training import estimate, matmul_rate
+    from groklab.training import estimate, matmul_rate, step_rate
 
     home = device.home()
     nearest = next(p for p in (home, *home.parents) if p.exists())
     devices = jax.devices()
-    gpu = devices[0].platform != "cpu"
+    gpu = device.on_gpu()
     advice = []
-    if not gpu and shutil.which("nvidia-smi"):
-        advice.append("an NVIDIA driver is here but JAX uses the CPU: pip install 'groklab[cuda]'")
+    if device.has_idle_card():
+        advice.append("an NVIDIA card is here but JAX uses the CPU: pip install 'groklab[cuda]'")
     if not os.access(nearest, os.W_OK):
         advice.append(f"{home} cannot be written: set GROKLAB_HOME to a folder that can")
-    seconds = {name: estimate([preset(name)])["seconds_per_step"] for name in ("micro", "demo", "nanda2023")}
+    if gpu:
+        card = {
+            "matmul_tf32": f"{matmul_rate('float32', 'tensorfloat32') / 1e9:,.0f} GFLOP/s",
+            "training_measured": {"nanda2023": f"{step_rate(preset('nanda2023')):,.0f} steps/s"},
+            "xla_settings": device.xla_options(),
+        }
+    else:
+        seconds = {name: estimate([preset(name)])["seconds_per_step"] for name in ("micro", "demo", "nanda2023")}
+        card = {"training_estimate": {name: f"{1 / each:,.0f} steps/s" for name, each in seconds.items()}}
     return {
         "groklab": groklab.__version__,
         "cores": device.cores(),
@@ -97,7 +105,7 @@ def _examine() -> dict[str, Any]:
         "gpu_used": gpu,
         "matmul_float32": f"{matmul_rate('float32') / 1e9:,.0f} GFLOP/s",
         "matmul_float64": f"{matmul_rate('float64') / 1e9:,.0f} GFLOP/s",
-        "training_estimate": {name: f"{1 / each:,.0f} steps/s" for name, each in seconds.items()},
+        **card,
         "runs_folder": str(home),
         "disk_free": device.readable_bytes(shutil.disk_usage(nearest).free),
         "cache_folder": device.compiled_programs(),

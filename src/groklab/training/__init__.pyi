@@ -9,6 +9,7 @@ from ._ensemble import matmul_rate as matmul_rate
 from ._ensemble import memory_estimate as memory_estimate
 from ._ensemble import program_of as program_of
 from ._ensemble import step_flops as step_flops
+from ._ensemble import step_rate as step_rate
 from ._ensemble import weight_shapes as weight_shapes
 from ._lanes import Lanes as Lanes
 from ._records import Portion as Portion

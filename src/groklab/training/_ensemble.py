@@ -15,11 +15,11 @@ import numpy as np
 
 from groklab import components, grokking
 from groklab.components import Carried
-from groklab.device import cores, dense, require_memory
+from groklab.device import cores, dense, on_gpu, require_memory
 from groklab.errors import InputError, did_you_mean
 from groklab.experiment import Experiment
 from groklab.lazy import jax, jnp
-from groklab.learners import Program
+from groklab.learners import Program, Span
 from groklab.registry import fingerprint
 from groklab.tasks import SplitRows, Task, TaskSettings, TaskShape, in_transpose, make_split
 
@@ -243,18 +243,45 @@ def memory_estimate(experiments: Sequence[Experiment], tasks: Sequence[Task], sp
     return first.learner.memory(first, tasks[0].shape, n_train, n_test, members, concurrent)
 
 
-def matmul_rate(dtype: str = "float32", seconds: float = 0.2) -> float:
-    """Measure the best rate of a matrix product of the transformer's shape on this device, in FLOP/s."""
-    a = jnp.ones((3830, 512), dtype)
-    b = jnp.ones((512, 128), dtype)
-    product = jax.jit(lambda x, y: jnp.dot(x, y, precision="highest"))
+def matmul_rate(dtype: str = "float32", precision: str = "highest", seconds: float = 0.2) -> float:
+    """Measure the best rate of a matrix product on this device, in FLOP/s: of the transformer's shape on a CPU.
+
+    On a graphics card, of one that fills it.
+
+    Args:
+        precision: 'highest', or 'tensorfloat32'.
+    """
+    n, k, m = (8192, 8192, 8192) if on_gpu() else (3830, 512, 128)
+    a, b = jnp.ones((n, k), dtype), jnp.ones((k, m), dtype)
+    product = jax.jit(lambda x, y: jnp.dot(x, y, precision=precision))
     product(a, b).block_until_ready()
     best, began = np.inf, time.perf_counter()
     while time.perf_counter() - began < seconds:
         start = time.perf_counter()
         product(a, b).block_until_ready()
         best = min(best, time.perf_counter() - start)
-    return 2 * 3830 * 512 * 128 / best
+    return 2 * n * k * m / best
+
+
+def step_rate(experiment: Experiment, seconds: float = 1.0) -> float:
+    """Measure how many steps a second an experiment takes on this device, alone and evaluated as usual."""
+    ensemble = make_ensemble([experiment])
+    task, lanes = ensemble.tasks[0], ensemble.blocks()[0]
+    program, every = program_of(experiment, task.shape), default_every(experiment, task)
+    keys, hyperparameters = ensemble.keys(lanes), ensemble.hyperparameters(lanes)
+    data, state = program.prepare(ensemble.raw_data(lanes)), program.init(keys, hyperparameters)
+    span = Span(*map(np.int32, (0, 10 * every, every)))
+
+    def advance(state: Any) -> Any:
+        return jax.block_until_ready(program.advance(state, data, hyperparameters, keys, span))[0]  # type: ignore[no-untyped-call]
+
+    with program.around():
+        state = advance(state)  # which compiles
+        taken, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            state = advance(state)
+            taken += 10 * every
+    return taken / (time.perf_counter() - began)
 
 
 def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
