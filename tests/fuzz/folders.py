@@ -31,10 +31,11 @@ import groklab as gl
 from corpus import Corpus
 from groklab.cli import main as groklab
 from groklab.reproduction import PAPERS, Claim, Outcome, Trainer, Trial, publish
-from groklab.store import storage
+from groklab.store import locks, storage
 from groklab.sweeps import Sweep, make_plan, pack
 from groklab.sweeps import _folder as sweep_folder
 
+LOCK = {"pid": 1, "host": "elsewhere", "process_started": 1.0, "place": ["elsewhere", "0", 0], "token": "x"}
 #: What takes the place of a value.
 NUMBERS: list[Any] = [0, 1, -1, 2, 7, 0.5, -0.5, 1e300, 1e-300, 10**18, -(10**18), 2**31, 2**63, 2**64, 10**400, -0.0]
 ODD: list[Any] = [
@@ -160,6 +161,8 @@ def altered_arrays(draw: random.Random, path: Path) -> None:
 
 def alter(draw: random.Random, folder: Path, others: Path) -> str:
     """Alter one file below a folder; return what was done. `others` holds files of other runs."""
+    if draw.random() < 0.05:
+        (folder / "lock.json").write_text(json.dumps(LOCK))
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     if not files:
         return "nothing is left"
@@ -414,12 +417,15 @@ def _train_sweep(path: Path) -> None:
 def fuzz(corpus: Corpus, work: Path, seed: int, cases: range, commands: int | None = None) -> Folders:
     """Run some cases; the result has the failures."""
     folders = Folders(corpus, work)
-    before = os.environ.get("GROKLAB_HOME")
+    before, stale = os.environ.get("GROKLAB_HOME"), locks.STALE_SECONDS
+    # no command waits for the holder of a lock
+    locks.STALE_SECONDS = 0.1
     try:
         for number in cases:
             folders.case(seed, number, commands)
     finally:
         folders.close()
+        locks.STALE_SECONDS = stale
         if before is not None:
             os.environ["GROKLAB_HOME"] = before
     return folders

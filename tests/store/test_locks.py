@@ -427,3 +427,17 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"), locks.locked(tmp_path / "file" / "run"):
         pass
+
+
+@pytest.mark.parametrize("how", ["folder", "pipe", "pid", "started", "place"])
+def test_a_lock_that_cannot_be_read_is_one_of_an_unknown_process(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "lock.json"
+    odd = {"pid": 10**400, "started": "now", "place": {"host": 1}}
+    if how == "folder":
+        path.mkdir()
+    elif how == "pipe":
+        os.mkfifo(path)
+    else:
+        values = {"pid": 1, "process_started": 1.0, "host": "here", "place": None}
+        path.write_text(json.dumps({**values, "process_started" if how == "started" else how: odd[how]}))
+    assert str(locks.holder(tmp_path)) == "an unknown process"

@@ -20,7 +20,8 @@ RunState: TypeAlias = Literal["created", "running", "perhaps running", "interrup
 class Stored(BaseModel):
     """JSON of known fields; others, as of a later version, are passed over."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    # built when it is first used: a list of runs uses few of them
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def of_json(cls, content: Any) -> Self | None:
@@ -173,6 +174,15 @@ class Descriptions(Stored):
 
     members: Annotated[list[Description], MinLen(1)]
     sources: Annotated[dict[str, str], Field(default_factory=dict)]
+
+
+class LockFile(Stored):
+    """What lock.json says of the process that holds it; see `groklab.store.locks`."""
+
+    pid: Annotated[int, Ge(1), Le(2**31 - 1)]
+    host: str
+    process_started: float | None
+    place: list[str | int] | None
 
 
 class CheckpointHeader(Stored):

@@ -28,8 +28,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from groklab.errors import InputError
+from groklab.errors import DamagedError, InputError
 from groklab.store import storage
+from groklab.store._records import LockFile
 
 HEARTBEAT_SECONDS = 5.0
 #: So long the counter needs to stand still, before another process takes a lock over.
@@ -175,7 +176,7 @@ class Lock:
                 os.rename(self.path, aside)
             except FileNotFoundError:
                 return False
-            lives = aside.read_bytes() != content
+            lives = _read(aside) != content
             if lives:  # and gets it back, unless another process has been quicker
                 with contextlib.suppress(OSError):
                     os.link(aside, self.path)
@@ -270,9 +271,11 @@ def tidy(folder: Path) -> None:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return storage.read_bytes(path, "record")
     except FileNotFoundError:
         return None
+    except InputError:
+        return b""  # what is there is not a file, or hidden
 
 
 def _judge(path: Path, content: bytes) -> Holder | None:
@@ -286,16 +289,15 @@ def _judge(path: Path, content: bytes) -> Holder | None:
 def _parsed(content: bytes) -> Holder:
     """Return what a lock says; of one that cannot be read, only the heartbeat counts."""
     try:
-        values = json.loads(content)
-        place = None if values["place"] is None else tuple(values["place"])
-        return Holder(int(values["pid"]), str(values["host"]), values["process_started"], place)
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        lock = storage.check_json(Path("lock.json"), content, LockFile)
+    except DamagedError:
         return Holder()
+    return Holder(lock.pid, lock.host, lock.process_started, None if lock.place is None else tuple(lock.place))
 
 
 def _lives(other: Holder) -> bool | None:
     """Return whether a holder's process runs, where its id means something here."""
-    if other.pid is None or other.place is None or other.place != _place() or not 0 < other.pid < 2**31:
+    if other.pid is None or other.place is None or other.place != _place():
         return None
     try:
         # the same number may since have gone to another process
