@@ -174,3 +174,9 @@ def test_the_way_of_programs_is_one_of_two(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_speed_of_training_is_measured() -> None:
     assert step_rate(gl.preset("micro"), seconds=0.01) > 0
+
+
+def test_a_home_that_is_not_there_is_refused_naming_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROKLAB_HOME", "~nobody-of-this-name/runs")
+    with pytest.raises(InputError, match=r"GROKLAB_HOME = '~nobody-of-this-name/runs': there is no such home"):
+        device.home()

@@ -11,7 +11,8 @@ import groklab
 SOURCE = Path(groklab.__file__).parent
 #: Lowest first; a package imports from lower layers and from itself alone.
 LAYERS = [
-    {"errors", "lazy"},
+    {"errors"},
+    {"lazy"},
     {"text"},
     {"components", "device", "grokking", "registry"},
     {"plugins"},

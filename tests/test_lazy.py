@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,61 @@ def test_an_entry_of_the_compilation_cache_is_complete_or_absent(
     cache.put("key", b"program")
     assert cache.get("key") == b"program"
     assert len(list(tmp_path.glob("*key*"))) == 1
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    without_home(monkeypatch)
+    assert lazy.cache_folder() is None
+
+
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any) -> None:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_a_device_that_is_not_here_is_refused() -> None:
+    code = "import groklab as gl; gl.train(gl.preset('micro'))"
+    environment = {**os.environ, "JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    why = "JAX finds no such device here; unset it, or set it to cpu, to train on the CPU"
+    assert done.stderr.endswith(f"InputError: JAX_PLATFORMS = 'cuda': {why}\n")
+
+
+#: Prints what a forked child can do, after its parent has used a library.
+FORKED = """
+import os, sys, warnings
+from groklab.errors import InputError
+from groklab.lazy import jax, jit, jnp, np, pl
+warnings.simplefilter("ignore")
+double = jit(lambda x: 2 * x)
+{}
+if os.fork() == 0:
+    uses = (lambda: np.zeros(2), lambda: pl.DataFrame(), lambda: jnp.zeros(2), lambda: double(1))
+    for name, use in zip(("numpy", "polars", "jax", "jit"), uses):
+        try:
+            use()
+            print(name)
+        except InputError as error:
+            assert "fork" in str(error) and "'spawn'" in str(error)
+    sys.stdout.flush()
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "free"),
+    [
+        ("pl.DataFrame()", ["numpy", "jax", "jit"]),
+        ("double(jnp.zeros(2))", ["numpy", "polars"]),
+    ],
+)
+def test_a_forked_process_refuses_what_would_wait_for_threads_of_its_parent(used: str, free: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED.format(used)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == free

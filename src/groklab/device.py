@@ -25,14 +25,18 @@ _MEMORY = (
 
 
 def compiled_programs() -> str:
-    """Return the folder of the compilation cache in use."""
+    """Return the folder of the compilation cache in use; 'none' without one."""
     config: Any = jax.config
-    return str(config.jax_compilation_cache_dir)
+    return str(config.jax_compilation_cache_dir or "none")
 
 
 def home() -> Path:
-    """Return the folder of all runs: $GROKLAB_HOME, or ~/groklab."""
-    return Path(os.environ.get("GROKLAB_HOME") or "~/groklab").expanduser().resolve()
+    """Return the folder of all runs: $GROKLAB_HOME, or ~/groklab; raises InputError where there is no home."""
+    folder = os.environ.get("GROKLAB_HOME") or "~/groklab"
+    try:
+        return Path(folder).expanduser().resolve()
+    except RuntimeError:
+        raise InputError("GROKLAB_HOME", folder, "there is no such home; set it to the folder of runs") from None
 
 
 def cores(root: Path = _ROOT) -> int:

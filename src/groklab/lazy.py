@@ -3,6 +3,9 @@
 Importing them takes longer than most commands, and reading an experiment needs only the settings of what it names.
 Modules import these names from here as they would from the libraries; the first attribute of `jax`, `jnp`, `optax`, …
 that is looked up imports the library, and configures JAX before that.
+
+In a process that was forked after JAX or polars had started, they would wait for ever for threads that a fork does not
+copy; there their names raise InputError.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
 import types
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from groklab.errors import InputError
 
 __all__ = [
     "Array",
@@ -40,21 +46,40 @@ __all__ = [
 
 @lru_cache(maxsize=1)
 def configure() -> None:
-    """Switch on JAX's 64-bit mode (every array of groklab names its dtype) and its compilation cache."""
+    """Switch on JAX's 64-bit mode (every array of groklab names its dtype) and its compilation cache.
+
+    Raises InputError where the environment names a device that is not here.
+    """
     config: Any = importlib.import_module("jax").config  # JAX gives it no types
     config.update("jax_enable_x64", True)
-    if config.jax_compilation_cache_dir is None:
-        config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+    if config.jax_compilation_cache_dir is None and (folder := cache_folder()) is not None:
+        config.update("jax_compilation_cache_dir", str(folder / "xla"))
         # programs here are small and many: keep every one
         config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     _write_complete_entries()
+    _check_platform()
 
 
-def cache_folder() -> Path:
-    """Return where compiled programs are kept: $XDG_CACHE_HOME/groklab or ~/.cache/groklab."""
+def cache_folder() -> Path | None:
+    """Return where compiled programs are kept: $XDG_CACHE_HOME/groklab or ~/.cache/groklab; None without a home."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "groklab"
+    try:
+        return Path(base).expanduser() / "groklab"
+    except RuntimeError:
+        return None
+
+
+def _check_platform() -> None:
+    """Raise InputError where the environment names a platform that JAX cannot use here."""
+    for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME"):
+        value = os.environ.get(name, "")
+        try:
+            if value not in ("", "cpu"):
+                importlib.import_module("jax").devices()
+        except (RuntimeError, AssertionError):  # the latter for the name of a plug-in that is not installed
+            allowed = "JAX finds no such device here; unset it, or set it to cpu, to train on the CPU"
+            raise InputError(name, value, allowed) from None
 
 
 def _write_complete_entries() -> None:
@@ -91,6 +116,15 @@ class _Library(types.ModuleType):
         super().__init__(name)
         self._before = before
 
+    def _looked_up(self) -> list[str]:
+        return [name for name in vars(self) if not name.startswith("_")]
+
+    def _forbid(self) -> None:
+        """Have every name raise InputError, as this process lacks the library's threads."""
+        self._before = _refuse
+        for name in self._looked_up():
+            delattr(self, name)
+
     def __getattr__(self, name: str) -> Any:
         if self._before is not None:
             self._before()
@@ -119,7 +153,30 @@ class _Transformed:
         self._rules = (forward, backward)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if _forked:
+            _refuse()
         return self._made(*arguments, **options)
+
+
+#: Whether this process was forked after JAX had started.
+_forked = False
+
+
+def _refuse() -> NoReturn:
+    raise InputError(
+        "this process was forked after JAX or polars had started, and would wait for ever for their threads, which a "
+        "fork does not copy; start processes with multiprocessing.get_context('spawn')"
+    )
+
+
+def _after_fork() -> None:
+    global _forked
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    _forked = _forked or (bridge is not None and bridge.backends_are_initialized())
+    tables: Any = pl
+    lost: list[Any] = [jax, jnp, lax, optax, optax_contrib, diffrax] if _forked else []
+    for library in lost + [tables] * bool(tables._looked_up()):
+        library._forbid()
 
 
 class _ArrayType(type):
@@ -160,3 +217,5 @@ else:
 
     class Array(metaclass=_ArrayType):
         """`jax.Array`, for annotations."""
+
+    os.register_at_fork(after_in_child=_after_fork)

@@ -214,6 +214,7 @@ COMMANDS = [
     (["show"], "Missing argument"),
     (["show", "nothing"], "no run is called"),
     (["show", ""], "RUN has no value"),
+    (["show", "~nobody-of-this-name/runs"], "a home that is not there"),
     (["show", ".."], "is not a run"),
     (["show", "../.."], "is not a run"),
     (["show", "/"], "is not a run"),

@@ -95,6 +95,11 @@ def _run(request: interrupts.Request) -> int:
         return _refuse("there is not enough memory for this")
     except RecursionError:
         return _refuse("the input is nested too deeply")
+    except RuntimeError as error:
+        # of pathlib, which has no type of its own for it
+        if "home directory" not in str(error):
+            raise
+        return _refuse("a name that begins with ~ is of a home that is not there: write the folder in full")
     except OSError as error:
         return _refuse(f"{error.filename or ''} {error.strerror or error}")
 
