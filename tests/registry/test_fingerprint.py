@@ -123,3 +123,13 @@ def test_it_is_the_same_in_another_process(tmp_path: Path) -> None:
         ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=environment)
         printed.add(ended.stdout.strip())
     assert [len(text) for text in printed] == [64]
+
+
+def test_a_compiled_function_is_traced_again_with_a_new_value(notebook: Notebook) -> None:
+    notebook.run("import jax\n@jax.jit\ndef helper(x):\n    return x * SHIFT\n")
+    assert notebook.fingerprint()
+    assert notebook.names["helper"](3) == 3
+    notebook.run("SHIFT = 5\n")
+    assert notebook.names["helper"](3) == 3, "what JAX does"
+    assert notebook.fingerprint()
+    assert notebook.names["helper"](3) == 15

@@ -12,8 +12,10 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
+from groklab.experiment import read
 from groklab.plugins import load_plugin
 from groklab.registry import fingerprint, kinds, plugin_of, read_plugin
+from groklab.sweeps import make_plan
 
 OBJECTIVE = """
 import groklab as gl
@@ -219,3 +221,12 @@ def test_a_plugin_that_was_loaded_by_hand_is_named_by_the_experiment(tmp_path: P
     assert experiment.plugins == (str(file),)
     assert experiment == gl.preset("micro", {"objective.kind": "mine", "plugins": [str(file)]})
     assert gl.preset("micro").plugins == ()
+
+
+def test_a_sweep_of_kinds_names_the_plugins_of_all_its_points(tmp_path: Path, home: Path) -> None:
+    file = written(tmp_path / "mine.py")
+    load_plugin(file)
+    plan = make_plan("micro", {"objective.kind": ["mse", "mine"]}, home=home)
+    assert [e.plugins for e in plan.experiments] == [(str(file),)] * 2
+    assert plan.overrides["plugins"] == [str(file)]
+    assert plan.identities == [read(plan.base, {**plan.overrides, **point}).identity for point in plan.points]

@@ -66,7 +66,7 @@ def load_recorded(path: str, digest: str | None, owner: str, trusted: bool = Fal
         if loaded.sha256 == digest:
             return _load(loaded)
     plugin = _find(path, digest)
-    difference = changed(path, digest, None if plugin is None else plugin.sha256, owner)
+    difference = _difference(path, digest, plugin, owner)
     if plugin is None:
         raise InputError(f"{difference}; if it has moved, name it once with --plugin or gl.load_plugin")
     if difference and not trusted:
@@ -82,8 +82,14 @@ def change(path: str, digest: str | None, owner: str) -> str:
     """Return a sentence on a plug-in that is missing or has changed, as `changed` does; it is not imported."""
     if any(loaded.sha256 == digest for loaded in registry.loaded_plugins()):
         return ""
-    plugin = _find(path, digest)
-    return changed(path, digest, None if plugin is None else plugin.sha256, owner)
+    return _difference(path, digest, _find(path, digest), owner)
+
+
+def _difference(path: str, digest: str | None, plugin: registry.Plugin | None, owner: str) -> str:
+    if plugin is None:
+        return changed(path, digest, None, owner)
+    named = path if len(plugin.modules) == 1 else f"{path}, or a module beside it that it imports,"
+    return changed(named, digest, plugin.sha256, owner)
 
 
 def changed(path: str, digest: str | None, now: str | None, owner: str) -> str:

@@ -18,12 +18,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from groklab.lazy import jax
 from groklab.registry._plugin import plugin_of
 
 #: Folders of the standard library's and installed modules, whose code does not change while they are used.
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 #: Methods that a dataclass writes itself, from its fields.
 _WRITTEN = ("__init__", "__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__replace__")
+#: The last fingerprint of each class and function that is looked at again each time.
+_LAST: dict[str, str] = {}
 _METHODS: Any = types.FunctionType | staticmethod | classmethod
 
 
@@ -40,7 +43,13 @@ def fingerprint(value: Any) -> str:
     if plugin is not None:
         return plugin.sha256
     description = _Description(value.__module__.partition(".")[0]).of(value)
-    return hashlib.sha256(json.dumps(description).encode(errors="surrogatepass")).hexdigest()
+    result = hashlib.sha256(json.dumps(description).encode(errors="surrogatepass")).hexdigest()
+    name = f"{value.__module__}.{getattr(value, '__qualname__', value)}"
+    if _LAST.setdefault(name, result) != result:
+        _LAST[name] = result
+        # functions that the user has compiled with `jax.jit` hold the values that they used when they were first called
+        jax.clear_caches()  # type: ignore[no-untyped-call]
+    return result
 
 
 class _Description:

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from groklab.errors import InputError
+from groklab.text import named_file
 
 #: Modules of these names are never those beside a plug-in.
 _ELSEWHERE = sys.stdlib_module_names | {"groklab"}
@@ -60,25 +61,19 @@ def read_plugin(path: str | Path) -> Plugin:
     Raises:
         InputError: if the file is missing or unreadable.
     """
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise InputError("plugin", str(path), "is not a file")
-    modules = {"": (file, _read(file))}
+    try:
+        file = Path(path).expanduser().resolve()
+    except RuntimeError as error:
+        raise InputError("plugin", str(path), f"is not a file: {error}") from None
+    modules = {"": (file, named_file("plugin", str(file), "plug-in"))}
     unread = [""]
     while unread:
         importing = unread.pop()
         for name, beside in _imported_beside(file, importing, *modules[importing]):
             if name not in modules:
-                modules[name] = (beside, _read(beside) if beside.is_file() else b"")
+                modules[name] = (beside, named_file("plugin", str(beside), "plug-in") if beside.is_file() else b"")
                 unread.append(name)
     return Plugin(file, modules)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError("plugin", str(file), f"cannot be read: {error.strerror or error}") from None
 
 
 def _imported_beside(plugin: Path, importing: str, file: Path, code: bytes) -> Iterator[tuple[str, Path]]:

@@ -83,6 +83,10 @@ def make_plan(
         raise InputError("seeds", seeds, "cannot be given beside a grid over seed")
     made = [(point, read(base, {**settings, **point})) for point in points(grid)]
     _check_in_files([experiment for _, experiment in made])
+    settings["plugins"] = list(dict.fromkeys(file for _, e in made for file in e.plugins))
+    if any(list(e.plugins) != settings["plugins"] for _, e in made):
+        # some points alone use a plug-in that was loaded by hand
+        made = [(point, read(base, {**settings, **point})) for point, _ in made]
     canonical, canonical_grid = _canonical(grid, made)
     experiments, member_points = [], []
     starts: dict[Start, Start] = {}
@@ -94,7 +98,6 @@ def make_plan(
         member_points += [number] * seeds
     identities = [e.identity for e in experiments]
     _check_different(identities, member_points, canonical)
-    settings["plugins"] = list(experiments[0].plugins)
     files = {f"task.{name}": getattr(experiments[0].task, name) for name in experiments[0].task.paths}
     settings |= {key: path for key, path in files.items() if path is not None and key not in grid}
     folder = _folder(name or experiments[0].name, canonical_grid, identities, experiments[0])
