@@ -12,6 +12,7 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab import registry
 from groklab.errors import DamagedError, InputError
 from groklab.registry import kinds
 from groklab.report import write_report
@@ -143,6 +144,64 @@ def test_weights_that_started_elsewhere_keep_their_identity(corpus: Corpus, home
     check_same(back, run)
     assert back.experiment.start.run == corpus["mlp"].name
     assert str(corpus.home) not in (tmp_path / "out" / "config.json").read_text()
+
+
+PLUGIN = """
+import groklab as gl
+import numpy as np
+from rules import larger
+
+@gl.register("task", "larger_of_two")
+class Larger:
+    p: int = 23
+
+    def build(self):
+        x, y = np.divmod(np.arange(self.p**2, dtype=np.int32), self.p)
+        return gl.Task("larger", np.stack([x, y], 1), larger(x, y), d_vocab=self.p, n_classes=self.p)
+"""
+
+
+def test_plug_ins_come_along_and_run_only_where_they_are_trusted(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "my_task.py").write_text(PLUGIN)
+    (mine / "rules.py").write_text("from numpy import maximum as larger\n")
+    gl.load_plugin(mine / "my_task.py")
+    run = gl.train(micro(kind="larger_of_two"))
+    folder = gl.export(run, to="safetensors", out=tmp_path / "out")
+    card = (folder / "README.md").read_text("utf-8")
+    assert "`files/plugin-0/my_task.py`: code, which runs with `--trust-plugin`" in card
+    check_same(gl.import_file(folder, home=tmp_path / "own"), run)
+
+    # as another user
+    registry.unload_plugins()
+    shutil.rmtree(mine)
+    monkeypatch.setattr("groklab.plugins._trust._OWN", set())
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+    with pytest.raises(InputError, match=r"needs the code of .*my_task\.py, .*; --trust-plugin"):
+        gl.import_file(folder)
+    assert not list(home.glob("imported-*"))
+    assert not registry.loaded_plugins()
+    back = gl.import_file(folder, trust_plugin=True)
+    check_same(back, run)
+    shutil.rmtree(folder)
+    registry.unload_plugins()
+    assert gl.Run(back.path, trust_plugin=True).experiment.identity == run.identities[0]
+    registry.unload_plugins()
+    with pytest.raises(InputError, match="trust-plugin"):
+        gl.take(gl.Run(back.path), "errors")
+
+
+def test_an_altered_plug_in_is_refused(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "my_task.py").write_text(PLUGIN)
+    (tmp_path / "rules.py").write_text("from numpy import minimum as larger\n")
+    gl.load_plugin(tmp_path / "my_task.py")
+    folder = gl.export(gl.train(micro(kind="larger_of_two")), to="safetensors", out=tmp_path / "out")
+    (folder / "files" / "plugin-0" / "rules.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(DamagedError, match=r"my_task\.py is damaged"):
+        gl.import_file(folder, trust_plugin=True)
 
 
 def test_an_import_is_one_change(home: Path, tmp_path: Path) -> None:

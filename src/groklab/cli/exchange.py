@@ -24,6 +24,7 @@ def import_(
     n_heads: Annotated[
         int | None, IntOption(help="Attention heads, of a TransformerBridge without its config.json.")
     ] = None,
+    trust_plugin: TrustPlugin = False,
     as_json: Json = False,
 ) -> None:
     """Import weights trained elsewhere as a run, with what their file records about the training.
@@ -50,6 +51,7 @@ def import_(
             split_seed=split_seed,
             weight_decay=weight_decay,
             n_heads=n_heads,
+            trust_plugin=trust_plugin,
         )
     console = console_for(as_json)
     for warning in caught:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +17,11 @@ from groklab import components
 from groklab.errors import InputError, check_choice
 from groklab.experiment import Experiment
 from groklab.interop import _transformer_lens as transformer_lens
-from groklab.interop._own_exports import CARD, CONFIG, DESCRIPTION, ENTRIES, FILES, TABLE, WEIGHTS, File
+from groklab.interop._own_exports import CARD, CONFIG, DESCRIPTION, ENTRIES, FILES, TABLE, WEIGHTS, File, files_of
 from groklab.lazy import pl
 from groklab.learners import LOSSES
 from groklab.networks import MLP, Transformer, recognise
+from groklab.registry import Plugin, loaded_plugins, read_plugin
 from groklab.store import Run, atomic_write, digest, write_json
 from groklab.store.storage import as_safetensors, complete_folder, is_part
 from groklab.tasks import Task
@@ -79,7 +81,7 @@ def export(
         write_json(stage / CONFIG, description if config is None else config)
         if source.metrics is not None:
             atomic_write(stage / TABLE, source.metrics.write_csv().encode())
-        for file in files.values():
+        for file in itertools.chain(*files.values()):
             atomic_write(stage / file.inner, file.content)
         atomic_write(stage / WEIGHTS, as_safetensors(content, metadata))
     return folder
@@ -107,23 +109,37 @@ class _Source:
         """What the model was trained on."""
         return None if self.experiment is None else build_task(self.experiment)
 
-    def files(self) -> dict[str, File]:
-        """Return what the task is read from, by setting."""
-        settings = None if self.experiment is None else self.experiment.task
-        values = {} if settings is None else {name: getattr(settings, name) for name in settings.paths}
-        places = {name: Path(value).expanduser() for name, value in values.items() if value is not None}
-        return {f"task.{k}": File(f"{FILES}/{k}/{p.name}", p, p.read_bytes()) for k, p in places.items()}
+    def files(self) -> dict[str, list[File]]:
+        """Return what the task and plug-ins are read from, by setting."""
+        if self.experiment is None:
+            return {}
+        settings = self.experiment.task
+        places = {name: Path(value).expanduser() for name in settings.paths if (value := getattr(settings, name))}
+        files = {f"task.{k}": [File(f"{FILES}/{k}/{p.name}", p, p.read_bytes())] for k, p in places.items()}
+        for i, plugin in enumerate(self.plugins):
+            files[f"plugins.{i}"] = files_of(plugin, f"{FILES}/plugin-{i}/{plugin.file.name}")
+        return files
 
-    def description(self, files: Mapping[str, File]) -> dict[str, Any]:
+    @cached_property
+    def plugins(self) -> list[Plugin]:
+        """The plug-ins of the experiment, as they are loaded."""
+        loaded = {str(plugin.file): plugin for plugin in loaded_plugins()}
+        paths = () if self.experiment is None else self.experiment.plugins
+        return [loaded.get(path) or read_plugin(path) for path in paths]
+
+    def description(self, files: Mapping[str, Sequence[File]]) -> dict[str, Any]:
         """Return what `import` needs to know of the training."""
         assert self.experiment is not None
-        settings = {**self.experiment.to_dict(), "plugins": []}
+        settings = self.experiment.to_dict()
+        digests = {k: hashlib.sha256(group[0].content).hexdigest() for k, group in files.items()}
+        digests |= {f"plugins.{i}": plugin.sha256 for i, plugin in enumerate(self.plugins)}
         # paths of this machine mean nothing elsewhere
-        settings["task"] |= {setting.removeprefix("task."): file.inner for setting, file in files.items()}
+        settings["plugins"] = [files[f"plugins.{i}"][0].inner for i in range(len(self.plugins))]
+        settings["task"] |= {k.removeprefix("task."): f[0].inner for k, f in files.items() if k.startswith("task.")}
         if settings["start"] is not None:
             settings["start"] |= {k: Path(v).name for k in ("file", "run") if (v := settings["start"][k]) is not None}
-        digests = {k: {"path": f.inner, "sha256": hashlib.sha256(f.content).hexdigest()} for k, f in files.items()}
-        return {"format": 2, "experiment": settings, "step": self.step, "files": digests}
+        named = {k: {"path": group[0].inner, "sha256": digests[k]} for k, group in files.items()}
+        return {"format": 2, "experiment": settings, "step": self.step, "files": named}
 
 
 def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
@@ -199,6 +215,9 @@ def _facts(source: _Source) -> dict[str, str]:
     if e.optimiser is not None:
         rates = f"learning rate {e.optimiser.learning_rate:g}, weight decay {e.optimiser.weight_decay:g}"
         facts["optimiser"] = f"{e.optimiser.kind}, {rates}"
+    if source.plugins:
+        code = ", ".join(f"`{FILES}/plugin-{i}/{plugin.file.name}`" for i, plugin in enumerate(source.plugins))
+        facts["plug-ins"] = f"{code}: code, which runs with `--trust-plugin`"
     return {**facts, "step": f"{source.step:,}", "trained with": "groklab"}
 
 

@@ -49,17 +49,20 @@ def import_file(
     split_seed: int | None = None,
     weight_decay: float | None = None,
     n_heads: int | None = None,
+    trust_plugin: bool = False,
     home: str | Path | None = None,
 ) -> Run:
     """Make a run from a file of weights (.pth, .safetensors or .npz) or from the folder of an export.
 
     Losses that the file records become the run's metrics; the final ones, and the accuracies, are computed in float64.
-    The same file with the same options gives the same run. Nothing in a file is ever executed.
+    The same file with the same options gives the same run. Nothing in a file is ever executed, but for plug-ins as
+    `trust_plugin` has it.
 
     Args:
         path: the file or folder.
         p, operation, frac_train, split_seed, weight_decay, n_heads: what the file does not record; they take
             precedence over what it does. split_seed is that of Python's shuffle.
+        trust_plugin: run the plug-ins of an export, even if the user has not named them before.
         home: the folder of runs; None is the default one.
 
     Returns:
@@ -79,7 +82,7 @@ def import_file(
     options = {k: v for k, v in given.items() if v is not None}
     notes = list(source.record.warnings)
     if source.description:
-        made = described(source.path, source.weights, source.description, options)
+        made = described(source.path, source.weights, source.description, options, trust_plugin)
         if not made.recorded:
             notes.append(f"no {TABLE} is beside it: the steps of memorising and grokking are the last, at the latest")
     else:
@@ -105,7 +108,7 @@ def import_file(
             # another process may have been quicker
             if not _is_complete(folder):
                 raise
-    run = Run(folder)
+    run = Run(folder, trust_plugin=trust_plugin)
     for sentence in run.imported.warnings if run.imported else ():
         warnings.warn(sentence, stacklevel=2)
     return run

@@ -7,16 +7,18 @@ files that the run needs. Those lie in the folder `files`, and `metrics.csv` has
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from groklab import plugins, registry
 from groklab.errors import DamagedError, InputError, shorten
-from groklab.experiment import MAX_STEPS, Experiment, read
+from groklab.experiment import MAX_STEPS, Experiment, read_loaded
 from groklab.interop import _transformer_lens as transformer_lens
 from groklab.lazy import pl
 from groklab.learners import LOSSES
@@ -62,7 +64,11 @@ class Described:
 
 
 def described(
-    path: Path, content: Mapping[str, np.ndarray], description: Mapping[str, Any], options: Mapping[str, Any]
+    path: Path,
+    content: Mapping[str, np.ndarray],
+    description: Mapping[str, Any],
+    options: Mapping[str, Any],
+    trust_plugin: bool = False,
 ) -> Described:
     """Return the run that an export describes.
 
@@ -71,9 +77,10 @@ def described(
         content: the arrays in that file.
         description: what it says of them.
         options: settings by dotted name, which take precedence.
+        trust_plugin: run plug-ins that the user has not named before, too.
 
     Raises:
-        InputError: where a file is missing, or the parts contradict each other.
+        InputError: where a file is missing, a plug-in may not be run, or the parts contradict each other.
         DamagedError: where one was altered.
     """
     if "sha256" in description and description["sha256"] != digest(content):
@@ -83,8 +90,14 @@ def described(
         raise InputError(f"{path} describes no experiment")
     if type(step) is not int or not 0 <= step <= MAX_STEPS:
         raise InputError(f"the step of {path}", step, f"needs to be an integer from 0 to {MAX_STEPS:,}")
-    files = _files(path, description.get("files", {}))
-    experiment = _experiment(path, settings, files, options)
+    named = description.get("files", {})
+    named = dict(named) if isinstance(named, dict) else {}
+    code = [
+        _plugin(path, setting, named.pop(setting), trust_plugin) for setting in sorted(named) if "plugins" in setting
+    ]
+    data = {setting: _file(path, setting, entry) for setting, entry in named.items()}
+    settings = {**settings, "plugins": [str(modules[0].place) for modules in code]}
+    experiment = _experiment(path, settings, data, options)
     task = build_task(experiment)
     weights = _weights(content, experiment, weight_shapes(experiment, task))
     last = evaluate(experiment, weights, step)
@@ -92,25 +105,47 @@ def described(
     recorded = None if options else _recorded(path.parent / TABLE, last)
     metrics = last if recorded is None else recorded
     member = results(experiment, weights, metrics)
-    return Described(experiment, weights, metrics, member, tuple(files.values()), recorded is not None)
+    files = (*data.values(), *itertools.chain(*code))
+    return Described(experiment, weights, metrics, member, files, recorded is not None)
 
 
-def _files(path: Path, given: Any) -> dict[str, File]:
-    """Return the files that an export names, by setting."""
-    files = {}
-    for setting, entry in given.items() if isinstance(given, dict) else ():
-        inner, sha256 = (str(entry.get(key)) for key in ("path", "sha256")) if isinstance(entry, dict) else ("", "")
-        place = path.parent / inner
-        # neither a name nor a link leads out of the folder
-        if Path(inner).parts[:1] != (FILES,) or not place.resolve().is_relative_to((path.parent / FILES).resolve()):
-            raise InputError(f"{setting} of {path}", inner, f"needs to be in the folder {FILES} beside it")
-        if not place.is_file():
-            raise InputError(f"{path} needs the file {inner} beside it, as it was exported")
-        content = place.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise DamagedError(f"{place} is damaged: its checksum does not match its content")
-        files[setting] = File(inner, Path(os.path.abspath(place)), content)
-    return files
+def _located(path: Path, setting: str, entry: Any) -> tuple[str, Path, str]:
+    """Return the path of a file within an export, where it is, and its recorded digest."""
+    inner, sha256 = (str(entry.get(key)) for key in ("path", "sha256")) if isinstance(entry, dict) else ("", "")
+    place = path.parent / inner
+    # neither a name nor a link leads out of the folder
+    if Path(inner).parts[:1] != (FILES,) or not place.resolve().is_relative_to((path.parent / FILES).resolve()):
+        raise InputError(f"{setting} of {path}", inner, f"needs to be in the folder {FILES} beside it")
+    if not place.is_file():
+        raise InputError(f"{path} needs the file {inner} beside it, as it was exported")
+    return inner, Path(os.path.abspath(place)), sha256
+
+
+def _file(path: Path, setting: str, entry: Any) -> File:
+    """Return a file that a task is read from."""
+    inner, place, sha256 = _located(path, setting, entry)
+    content = place.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DamagedError(f"{place} is damaged: its checksum does not match its content")
+    return File(inner, place, content)
+
+
+def _plugin(path: Path, setting: str, entry: Any, trusted: bool) -> list[File]:
+    """Import a plug-in of an export, if that is allowed, and return its files, the plug-in's own first."""
+    inner, place, sha256 = _located(path, setting, entry)
+    plugin = registry.read_plugin(place)
+    if plugin.sha256 != sha256:
+        raise DamagedError(f"{place} is damaged: its checksum does not match its content")
+    # from where it is loaded already, if it is
+    file = plugins.load_recorded(str(place), sha256, f"the export {path.parent}", trusted)
+    return [replace(module, place=file) if module.place == place else module for module in files_of(plugin, inner)]
+
+
+def files_of(plugin: registry.Plugin, inner: str) -> list[File]:
+    """Return the modules of a plug-in, its own file first, at `inner` and beside it."""
+    folder = Path(inner).parent
+    modules = [(file, code) for file, code in plugin.modules.values() if file.is_file()]
+    return [File(str(folder / file.relative_to(plugin.file.parent)), file, code) for file, code in modules]
 
 
 def _experiment(
@@ -119,7 +154,7 @@ def _experiment(
     # a name of its own, or the beginning of the original run's would fit both
     name = f"imported-{str(settings.get('name', 'weights')).removeprefix('imported-')}"[:81]
     places = {setting: str(file.place) for setting, file in files.items()}
-    experiment = read({**settings, "name": name, "plugins": []}, {**places, **options})
+    experiment = read_loaded({**settings, "name": name}, {**places, **options})
     for setting in experiment.task.paths:
         value = getattr(experiment.task, setting)
         if value is not None and f"task.{setting}" not in files:
