@@ -154,7 +154,6 @@ COMBINATIONS = [
     (["network.n_hidden_layers=1000000000000"], "network.n_hidden_layers"),
     (["network.kind=transformer", "network.n_layers=1e12"], "network.n_layers"),
     (["network.kind=transformer", "network.n_heads=1000000000000"], "network.n_heads"),
-    (["batch_size=1000000000000000"], "bytes"),
     (["network.kind=transformer", "network.d_model=0"], "network.d_model"),
     (["network.kind=transformer", "network.n_heads=3", "network.d_model=16"], "network"),
     (["task.kind=table"], "task.path is missing"),

@@ -202,6 +202,12 @@ def test_division_without_a_modulus_and_overflow_are_refused() -> None:
         parse("x^999999999").evaluate({"x": np.array([2])}, None)
 
 
+@pytest.mark.parametrize("text", ["x^y", "2^x", "x**(y + 1)", "gcd(x, y)", "x % y", "x mod y", "x!", "|x|"])
+def test_other_functions_are_told_about_tables_and_plug_ins(text: str) -> None:
+    with pytest.raises(InputError, match=r"is a table of yours \(task\.kind=table\) or a plug-in$"):
+        parse(text)
+
+
 def test_a_constant_denominator_must_be_a_unit() -> None:
     assert not parse("x/2").divides
     assert parse("x/2").evaluate({"x": np.arange(5)}, 5).tolist() == [0, 3, 1, 4, 2]

@@ -174,8 +174,8 @@ class Start:
 class Experiment:
     """A task, a learner and how long: everything that one model's training depends on.
 
-    seed draws initial weights and, unless split.seed is given, the split. batch_size None is full batch. Sections that
-    the learner does not read (`learner.sections`) are None.
+    seed draws initial weights and, unless split.seed is given, the split. batch_size None is full batch, as is
+    one of at least the training set. Sections that the learner does not read (`learner.sections`) are None.
     dtype is that of weights and activations; matmul_precision is lowered only by asking for it here.
     """
 

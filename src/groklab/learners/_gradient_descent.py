@@ -66,9 +66,7 @@ class ByGradient(Learner):
 
     def flops(self, experiment: Any, shape: TaskShape, n_train: int) -> float:
         """Count three forward passes: one forward, two for the gradient."""
-        rows = experiment.batch_size or n_train
-        rows = min(n_train, rows) if n_train else rows
-        return 3.0 * max(float(experiment.network.flops(shape, rows)), 1.0)
+        return 3.0 * max(float(experiment.network.flops(shape, _batch_rows(experiment.batch_size, n_train))), 1.0)
 
     def memory(
         self, experiment: Any, shape: TaskShape, n_train: int, n_test: int, members: int, concurrent: int
@@ -81,7 +79,7 @@ class ByGradient(Learner):
             heads = sum(size[0] for name, size in shapes.items() if name.endswith("attn.W_Q"))
             width = shape.n_ctx * (width + 2 * heads * shape.n_ctx)
         # about three live copies of each activation: forward, backward, and the fused operands between them
-        activations = 3 * max(experiment.batch_size or n_train, n_test) * width
+        activations = 3 * max(_batch_rows(experiment.batch_size, n_train), n_test) * width
         parameters = sum(math.prod(size) for size in shapes.values())
         return int(np.dtype(experiment.dtype).itemsize * (members * 5 * parameters + concurrent * activations))
 
@@ -95,6 +93,11 @@ class ByGradient(Learner):
         return np.asarray(apply(dict(weights), jnp.asarray(inputs, dtype)))
 
 
+def _batch_rows(batch_size: int | None, n_train: int) -> int:
+    """Return how many rows a step trains on; endless data have no training set, and `n_train` 0."""
+    return min(batch_size or n_train, n_train or batch_size or 0)
+
+
 @lru_cache(maxsize=256)
 def _weight_shapes(program: str, shape: TaskShape, carried: Carried) -> dict[str, tuple[int, ...]]:
     # tracing a transformer's `init` takes 0.2 s, and every run needs it several times
@@ -104,7 +107,7 @@ def _weight_shapes(program: str, shape: TaskShape, carried: Carried) -> dict[str
 
 
 class GradientDescent(Dynamics):
-    """Trains `network` on `objective` with `optimiser`; full batch unless `batch_size` is given.
+    """Trains `network` on `objective` with `optimiser`; full batch unless `batch_size` is below the training rows.
 
     The rows of one member (`raw`) are `train_inputs` and `test_inputs`, (n, n_ctx) int32 or (n, n_features) real for a
     network with `reads_features`; `train_targets` and `test_targets`, int32 or (n, k) real answers; for a task with
@@ -146,8 +149,6 @@ class GradientDescent(Dynamics):
         if self.penalised and not network.has_agop_trace:
             allowed = "needs a network of kind 'mlp' with one hidden layer on one-hot tokens"
             raise InputError("objective.agop_penalty", objective.agop_penalty, allowed)
-        #: Steps give the training set's own loss and accuracy only where they see all of it as it is.
-        self.sees_all = draw is None and batch_size is None and not self.noisy
         self.metrics = METRICS + tuple(f"{name}_op{i}" for i in range(shape.n_operations) for name in LOSSES)
 
     def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> State:
@@ -156,13 +157,20 @@ class GradientDescent(Dynamics):
         weights = network.init(key, self.shape, self.dtype)
         return {"weights": weights, "optimiser": optimiser.init(self._trained_of(weights))}
 
+    def _is_full_batch(self, data: Mapping[str, Any]) -> bool:
+        return self.draw is None and (self.batch_size is None or self.batch_size >= data["train_targets"].shape[0])
+
+    def _sees_all(self, data: Mapping[str, Any]) -> bool:
+        """Return whether steps see all of the training set as it is, and so give its own loss and accuracy."""
+        return self._is_full_batch(data) and not self.noisy
+
     def prepare(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Prepare the test rows and, unless each step draws its own, the training rows for the network."""
         data = {k: v for k, v in raw.items() if not k.endswith("_inputs")}
         data["test"] = self._batch(raw["test_inputs"])
         if self.draw is None:
             data["train"] = self._batch(raw["train_inputs"])
-            if not self.sees_all:
+            if not self._sees_all(raw):
                 data["train_inputs"] = raw["train_inputs"]
         return data
 
@@ -206,7 +214,7 @@ class GradientDescent(Dynamics):
         (_, (value, logits)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
         weights, moments = optimiser.update(gradients, state["optimiser"], trained, s)
         outputs = {"grad_norm": norm(gradients)}
-        if self.sees_all or self.draw is not None:
+        if self._sees_all(data) or self.draw is not None:
             outputs |= {"train_loss": value, "train_accuracy": _right(objective, logits, targets, row_weights)}
             outputs |= self._of_operations("train", data, logits, targets, row_weights, objective)
         return {"weights": {**weights, **fixed}, "optimiser": moments}, outputs
@@ -236,10 +244,10 @@ class GradientDescent(Dynamics):
             return self._trained(inputs), *_answers(targets, mask, weights)
         weights = _of_phase(data, s)
         mask = data.get("train_mask")
-        if self.batch_size is None:
+        if self._is_full_batch(data):
             batch = data["train_inputs"] if self.noisy else data["train"]
             return batch, *_answers(data["train_targets"], mask, weights)
-        rows, weights = draw_batch(key, s, weights, self.batch_size)
+        rows, weights = draw_batch(key, s, weights, self.batch_size or 0)
         batch = self._trained(data["train_inputs"][rows])
         return batch, *_answers(data["train_targets"][rows], None if mask is None else mask[rows], weights)
 
@@ -248,7 +256,7 @@ class GradientDescent(Dynamics):
         network, objective, _ = self._parts(hyperparameters)
         outputs = {"weight_norm": norm(self._trained_of(state["weights"]))}
         sets = {"test": data["test_weights"]}
-        if not self.sees_all and self.draw is None:
+        if not self._sees_all(data) and self.draw is None:
             sets["train"] = _of_phase(data, s)
         for name, weights in sets.items():
             targets, row_weights = _answers(data[f"{name}_targets"], data.get(f"{name}_mask"), weights)

@@ -39,12 +39,13 @@ def settings_table(run: RunContext) -> Table:
     if e.network is None:
         rows += [("learner", _section(e.learner)), weights]
     else:
+        everything = e.batch_size is None or (task is not None and task.draw is None and e.batch_size >= run.n_train)
         rows += [
             ("network", _section(e.network)),
             weights,
             ("objective", _section(e.objective)),
             ("optimiser", _section(e.optimiser)),
-            ("batch", "all training inputs" if e.batch_size is None else f"{e.batch_size:,} inputs"),
+            ("batch", "all training inputs" if everything else f"{e.batch_size:,} inputs"),
         ]
     products = f"; matrix products: {e.matmul_precision}" if e.network is not None else ""
     rows += [

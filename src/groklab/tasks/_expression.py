@@ -28,6 +28,8 @@ MAX_INTEGER = 10**9  # literals and exponents are below this
 _LETTERS = {"x": 0, "y": 1, "z": 2, "a": 0, "b": 1, "c": 2}
 _TOKEN = re.compile(r"[0-9]+|\*\*|[-+*/^()]|[xyzabc]")
 _SHOWN = 60
+#: What a refusal of anything but a formula ends with.
+_OTHERS = "any other function of the inputs is a table of yours (task.kind=table) or a plug-in"
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class _Parser:
             if match is None:
                 self.refuse(
                     f"has {self.text[position]!r} at character {position + 1}; allowed are integers, the variables "
-                    "x, y, z (or a, b, c), + - * / ^ and parentheses"
+                    f"x, y, z (or a, b, c), + - * / ^ and parentheses; {_OTHERS}"
                 )
             tokens.append((match.group(), position + 1))
             position = match.end()
@@ -240,7 +242,7 @@ class _Parser:
         sign = -1 if self.token == "-" else 1
         self.index += sign < 0
         if not self.token.isdigit():
-            self.refuse(f"needs an exponent {self.where}; allowed is an integer, as in x^2 or x^-1")
+            self.refuse(f"needs an exponent {self.where}; allowed is an integer, as in x^2 or x^-1; {_OTHERS}")
         value = sign * self._integer()
         if enclosed:
             self._close()
