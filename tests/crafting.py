@@ -36,6 +36,15 @@ class Raw:
 
 
 @dataclass
+class Object:
+    """An object of a class, with attributes."""
+
+    module: str
+    kind: str
+    state: dict[str, Any]
+
+
+@dataclass
 class Writer:
     storages: list[bytes] = field(default_factory=list)
 
@@ -43,6 +52,8 @@ class Writer:
         match value:
             case Raw(code):
                 return code
+            case Object(module, kind, state):
+                return name(module, kind) + b")\x81" + self.code(state) + b"b"
             case Tensor():
                 return self.tensor(value)
             case np.ndarray():

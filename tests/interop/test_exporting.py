@@ -199,9 +199,6 @@ def test_weights_of_no_run(trained: gl.Run, home: Path, tmp_path: Path) -> None:
 
 
 def test_buffers_and_activations() -> None:
-    assert transformer_lens.activation_of({"act_fn": "gelu_new"}) == "gelu"
-    with pytest.raises(InputError, match=r"config\.act_fn = 'gelu'"):
-        transformer_lens.activation_of({"act_fn": "gelu"})
     bias = {"blocks.0.attn.b_Q": np.zeros(2), "unembed.b_U": np.zeros(2), "blocks.0.mlp.b_in": np.zeros(2)}
     extra = {"blocks.0.attn.mask": np.zeros((3, 3)), "blocks.0.attn.IGNORE": np.array(-np.inf)}
     assert transformer_lens.tidied({**bias, **extra, "embed.W_E": np.zeros(1)}).keys() == {"embed.W_E"}

@@ -129,17 +129,23 @@ def test_the_split_is_found_from_the_losses(trained: Run, tmp_path: Path) -> Non
     assert (run.experiment.split.seed, run.experiment.split.frac_train) == (3, 0.4)
     assert any("was recognised: python_shuffle, seed 3, 0.4" in note for note in run.imported.warnings)
     losses = [5.0] * 400
-    with pytest.raises(InputError, match=r"no published split alone agrees .* give --frac-train and --split-seed"):
-        import_file(
-            written(tmp_path, content_of(trained, config=None, train_losses=losses), "x.pth"), p=11, operation="add"
-        )
+    content = content_of(trained, config=None, optimizer=None, train_losses=losses, test_losses=losses[::10])
+    other = written(tmp_path, content, "x.pth")
+    unknown = import_file(other, p=11, operation="add", ignore_losses=True)
+    note = "no published split alone agrees with its losses: the split is unknown, and test numbers are of all inputs"
+    assert any(note in n for n in unknown.imported.warnings)
+    with pytest.raises(InputError, match=r"a split needs both: give --frac-train and --split-seed"):
+        import_file(other, p=11, operation="add", split_seed=3)
     with pytest.raises(InputError, match="disagrees with the recorded losses"):
         import_file(file, p=11, operation="add", split_seed=4)
 
 
-def test_recorded_losses_of_another_split_are_told(trained: Run, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="the task or the split may be another"):
-        import_file(written(tmp_path, content_of(trained)), split_seed=5)
+def test_recorded_losses_of_another_split_are_refused(trained: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, content_of(trained))
+    with pytest.raises(InputError, match=r"the task, the split or the network is another \(--ignore-losses"):
+        import_file(file, split_seed=5)
+    with pytest.warns(UserWarning, match="the task, the split or the network may be another"):
+        import_file(file, split_seed=5, ignore_losses=True)
 
 
 @pytest.mark.parametrize("form", ["pth", "npz", "safetensors", "released.npz", "lens.safetensors", "bare.pth"])

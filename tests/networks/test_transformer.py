@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -29,6 +30,8 @@ CASES = {
     "post": ({"layer_norm": "post", "activation": "abs"}, (None, P, None)),
     "two layers": ({"n_layers": 2, "biases": "all"}, (None, None, P)),
     "two layers, a op b, pre": ({"n_layers": 2, "layer_norm": "pre"}, (None, P, None)),
+    "no mask": ({"mask": "none", "activation": "gelu_exact"}, (None, None)),
+    "two layers, no mask": ({"n_layers": 2, "mask": "none", "activation": "tanh"}, (None, None)),
 }
 
 
@@ -73,6 +76,29 @@ def test_the_fast_way_is_the_reference_in_value_and_gradient(case, way, seed, ra
     drawn = *draw(case, seed), np.float64(rate)
     got, expected = (value_and_gradient(case, one)(*drawn) for one in (way, "reference_forward"))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), got, expected)
+
+
+def test_without_a_mask_every_position_sees_every_other():
+    """Against a plain reference of attention alone; in one layer the mask makes no difference at the last position."""
+    for n_layers in (1, 2):
+        net = Transformer(n_layers=n_layers, d_mlp=0, mask="none", attention_rate=0.3, n_heads=2, d_model=6)
+        shape = TaskShape(P, 3, P, (None,) * 3)
+        rng = np.random.default_rng(n_layers)
+        w = {name: rng.normal(size=size) / 2 for name, size in net.shapes(shape).items()}
+        tokens = rng.integers(0, P, (7, 3))
+        x = w["embed.W_E"][tokens] + w["pos_embed.W_pos"]
+        for layer in range(n_layers):
+            q, k, v = (np.einsum("npd,hde->nphe", x, w[f"blocks.{layer}.attn.W_{s}"]) for s in "QKV")
+            pattern = np.exp(np.einsum("nqhe,nkhe->nhqk", q, k) / 3**0.5)
+            pattern = 0.3 * pattern / pattern.sum(-1, keepdims=True) + 0.7
+            x = x + np.einsum("nhqk,nkhe,hed->nqd", pattern, v, w[f"blocks.{layer}.attn.W_O"])
+        ours, ids = {name: jnp.asarray(array) for name, array in w.items()}, jnp.asarray(tokens, jnp.int32)
+        logits = net.apply(ours, net.prepare(ids, shape), shape)
+        np.testing.assert_allclose(logits, x[:, -1] @ w["unembed.W_U"], rtol=1e-10, atol=1e-10)
+        causal = dataclasses.replace(net, mask="causal").reference_forward(ours, ids, shape)[:, -1]
+        assert np.allclose(causal, logits, rtol=1e-10, atol=1e-10) == (n_layers == 1)
+    with pytest.raises(InputError, match=r"network\.mask = 'none': needs a task that is read at its last position"):
+        net.shapes(TaskShape(P, 3, P, (None,) * 3, (1, 3)))
 
 
 @pytest.mark.parametrize("way", FAST)

@@ -21,10 +21,16 @@ def import_(
     frac_train: Annotated[float | None, FloatOption(help="The share of the inputs trained on.")] = None,
     split_seed: Annotated[int | None, IntOption(help="The seed of Python's shuffle of the inputs.")] = None,
     weight_decay: Annotated[float | None, FloatOption(help="The weight decay it was trained with.")] = None,
+    activation: Annotated[str | None, typer.Option(help="The network's activation, such as gelu_exact.")] = None,
+    attention_rate: Annotated[float | None, FloatOption(help="The transformer's attention rate.")] = None,
+    mask: Annotated[str | None, typer.Option(help="The transformer's mask: causal or none.")] = None,
     n_heads: Annotated[
         int | None, IntOption(help="Attention heads, of a TransformerBridge without its config.json.")
     ] = None,
     trust_plugin: TrustPlugin = False,
+    ignore_losses: Annotated[
+        bool, typer.Option("--ignore-losses", help="Import weights that do not have the losses that the file records.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import weights trained elsewhere as a run, with what their file records about the training.
@@ -37,6 +43,8 @@ def import_(
       groklab import wd_10-1_mod_addition_loss_curve.pth
 
       groklab import weights.safetensors --p 113 --operation add --frac-train 0.3 --split-seed 1
+
+      groklab import model_2fsoiei4o2.pt --mask none --attention-rate 0.63
     """
     from groklab.cli.look import print_result
     from groklab.interop import import_file
@@ -50,8 +58,12 @@ def import_(
             frac_train=frac_train,
             split_seed=split_seed,
             weight_decay=weight_decay,
+            activation=activation,
+            attention_rate=attention_rate,
+            mask=mask,
             n_heads=n_heads,
             trust_plugin=trust_plugin,
+            ignore_losses=ignore_losses,
         )
     console = console_for(as_json)
     for warning in caught:

@@ -103,6 +103,7 @@ class _Source:
     step: int = 0
     results: Mapping[str, float] = field(default_factory=dict)
     metrics: pl.DataFrame | None = None
+    notes: Sequence[str] = ()  # of an import
 
     @cached_property
     def task(self) -> Task | None:
@@ -139,7 +140,7 @@ class _Source:
         if settings["start"] is not None:
             settings["start"] |= {k: Path(v).name for k in ("file", "run") if (v := settings["start"][k]) is not None}
         named = {k: {"path": group[0].inner, "sha256": digests[k]} for k, group in files.items()}
-        return {"format": 2, "experiment": settings, "step": self.step, "files": named}
+        return {"format": 2, "experiment": settings, "step": self.step, "files": named, "notes": list(self.notes)}
 
 
 def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
@@ -157,7 +158,13 @@ def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
     results = {name: row[name] for name in LOSSES if row.get(name) is not None and np.isfinite(row[name])}
     name = run.name if run.n_members == 1 else f"{run.name} member {member}"
     return _Source(
-        name, weights, run.experiments[member or 0], step, results, metrics.drop("member") if len(metrics) else None
+        name,
+        weights,
+        run.experiments[member or 0],
+        step,
+        results,
+        metrics.drop("member") if len(metrics) else None,
+        run.imported.warnings if run.imported else (),
     )
 
 
@@ -202,6 +209,8 @@ def _facts(source: _Source) -> dict[str, str]:
         return {}
     split = f"{e.split.method}, seed {e.seed if e.split.seed is None else e.split.seed}"
     size = e.split.frac_train if e.split.frac_train is not None else f"{e.split.n_train} inputs"
+    if e.split.rows is not None:
+        size, split = f"{len(e.split.rows):,}", "rows of its own"
     facts = {"task": task.name}
     if task.n_ctx:
         layout = f"`{e.task.layout}`, " if hasattr(e.task, "layout") else ""
@@ -210,7 +219,9 @@ def _facts(source: _Source) -> dict[str, str]:
         facts["tokens"] = f"{layout}such as `{example}`, whose answer is {answer}, read at {where}"
     facts["outputs"] = f"{task.n_classes:,}"
     facts["network" if e.network is not None else "learner"] = e.model.kind
-    if task.draw is None:
+    if e.split.method == "unknown":
+        facts["trained on"] = f"an unknown part of {task.n_inputs:,} inputs; test numbers are of all of them"
+    elif task.draw is None:
         facts["trained on"] = f"{size} of {task.n_inputs:,} inputs ({split})"
     if e.optimiser is not None:
         rates = f"learning rate {e.optimiser.learning_rate:g}, weight decay {e.optimiser.weight_decay:g}"
@@ -218,7 +229,8 @@ def _facts(source: _Source) -> dict[str, str]:
     if source.plugins:
         code = ", ".join(f"`{FILES}/plugin-{i}/{plugin.file.name}`" for i, plugin in enumerate(source.plugins))
         facts["plug-ins"] = f"{code}: code, which runs with `--trust-plugin`"
-    return {**facts, "step": f"{source.step:,}", "trained with": "groklab"}
+    facts |= {"step": f"{source.step:,}", "trained with": "another program" if source.notes else "groklab"}
+    return facts | {f"note {i}": note for i, note in enumerate(source.notes, 1)}
 
 
 #: For each kind of export: the program that loads it, and how.

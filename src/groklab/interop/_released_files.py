@@ -1,4 +1,4 @@
-"""What the files that Nanda et al. released record of a training, besides weights."""
+"""What files such as those that Nanda et al. released record of a training, besides weights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
-
-#: Their names of operations.
-_OPERATIONS = {"add": "x + y", "subtract": "x - y", "x2xyy2": "x^2 + x*y + y^2"}
-#: Steps of their warm-up, which a file shows only by holding a scheduler or by two equal losses at its start.
-_WARMUP = 10.0
+from groklab.interop._configs import WARMUP
 
 
 @dataclass(frozen=True)
@@ -26,6 +22,7 @@ class TrainingRecord:
         train_losses: (n,) after 0, 1, … updates; None where the file has none.
         test_losses: after 0, every, 2·every, … updates; None where the file has none.
         every: updates between test losses.
+        train_rows, test_rows: rows of the task that were trained on and tested, where the file lists them.
         warnings: sentences on what contradicts itself or was left out.
     """
 
@@ -34,14 +31,27 @@ class TrainingRecord:
     train_losses: np.ndarray | None = None
     test_losses: np.ndarray | None = None
     every: int = 1
+    train_rows: np.ndarray | None = None
+    test_rows: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def last_losses(self) -> tuple[float, float] | None:
+        """The last training and test loss; None where the file has not both."""
+        if self.train_losses is None or self.test_losses is None:
+            return None
+        return float(self.train_losses[-1]), float(self.test_losses[-1])
 
-def training_record(content: Mapping[str, Any]) -> TrainingRecord:
-    """Read a released file's `config`, `optimizer`, `scheduler`, `epoch` and losses.
 
-    The optimiser's own values take precedence over those of `config`, which are wrong in one released file; a warning
-    names them. Raises InputError for an operation that no task here has.
+def training_record(content: Mapping[str, Any], settings: Mapping[str, Any]) -> TrainingRecord:
+    """Read a file's optimiser, scheduler, number of steps, losses and split.
+
+    The optimiser's own values take precedence over those of its configuration, which are wrong in one released file; a
+    warning names them.
+
+    Args:
+        content: of the file.
+        settings: what its configuration says.
     """
     notes: list[str] = []
     train, test = (_losses(content.get(f"{which}_losses"), which, notes) for which in ("train", "test"))
@@ -51,31 +61,46 @@ def training_record(content: Mapping[str, Any]) -> TrainingRecord:
         if every == 0:
             notes.append(f"{len(test):,} test losses beside {len(train):,} training losses fit no cadence: left out")
             test, every = None, 1
-    epoch = content.get("epoch")
-    steps = len(train) if train is not None else epoch + 1 if type(epoch) is int else None
-    config = content.get("config")
-    settings = _settings(config if isinstance(config, dict) else {})
-    settings |= _optimiser(content.get("optimizer"), settings, notes)
+    settings = {**settings, **_optimiser(content, settings, notes)}
     if content.get("scheduler") is not None or (train is not None and len(train) > 1 and train[0] == train[1]):
-        settings["optimiser.warmup_steps"] = _WARMUP
-    return TrainingRecord(settings, steps, train, test, every, tuple(notes))
+        settings["optimiser.warmup_steps"] = WARMUP
+    planned = settings.pop("budget.steps", None)
+    steps = len(train) if train is not None else _steps(content, notes)
+    return TrainingRecord(
+        settings=settings,
+        steps=planned if steps is None else steps,
+        train_losses=train,
+        test_losses=test,
+        every=every,
+        train_rows=_rows(content, "train_indices"),
+        test_rows=_rows(content, "test_indices"),
+        warnings=tuple(notes),
+    )
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"p": "task.p", "frac_train": "split.frac_train", "lr": "optimiser.learning_rate", "seed": "seed"}
-    names |= {"fn_name": "task.expression", "weight_decay": "optimiser.weight_decay"}
-    settings = {ours: config[theirs] for theirs, ours in names.items() if config.get(theirs) is not None}
-    if "seed" in settings:
-        settings |= {"split.seed": settings["seed"], "split.method": "python_shuffle"}
-    operation = settings.get("task.expression")
-    if operation == "rand":
-        raise InputError("config.fn_name", operation, "is a table drawn again at every look-up, which no task here has")
-    if isinstance(operation, str):
-        settings["task.expression"] = _OPERATIONS.get(operation, operation)
-    return settings
+def _steps(content: Mapping[str, Any], notes: list[str]) -> int | None:
+    steps, epoch = content.get("global_step"), content.get("epoch")
+    if type(steps) is int:
+        return steps
+    if type(epoch) is not int:
+        return None
+    notes.append(f"the file records its epoch, {epoch}, and not its updates: one update per epoch is assumed")
+    return epoch + 1
 
 
-def _optimiser(state: Any, config: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+def _rows(content: Mapping[str, Any], name: str) -> np.ndarray | None:
+    if content.get(name) is None:
+        return None
+    array = np.asarray(content[name])
+    if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size or array.min() < 0:
+        raise InputError(f"{name} of the file are not numbers of rows")
+    return array
+
+
+def _optimiser(content: Mapping[str, Any], config: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    states = [content.get(name) for name in ("optimizer", "optimizer_state_dict", "optimizer_states")]
+    state = next((s for s in states if s), None)
+    state = state[0] if isinstance(state, list) else state
     groups = state.get("param_groups") if isinstance(state, dict) else None
     if not isinstance(groups, list) or not groups or not isinstance(groups[0], dict):
         return {}

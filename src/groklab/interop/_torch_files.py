@@ -4,7 +4,8 @@ A file is a zip archive, never compressed, of one pickle (`data.pkl`) and the by
 Tensors become NumPy arrays on whatever device they were, bfloat16 as float32; containers and numbers stay as they are.
 
 Python's `pickle` runs what a file asks it to. Here a small interpreter of pickles only builds numbers, texts, lists,
-tuples and dicts: the few names that PyTorch's files need are admitted as marks, and any other name ends the reading.
+tuples, dicts and arrays. An object of any other kind becomes a `Foreign`, which holds its name and what the file says
+of its attributes: it is never imported, called or made.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import pickletools
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,11 @@ _STORAGES = {
     "ComplexFloatStorage": "c8",
     "ComplexDoubleStorage": "c16",
 }
-_CALLED = (
-    "collections.OrderedDict",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-    "torch.Size",
-    "torch.device",
-)
 _DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64 complex128"
+#: Numbers of NumPy that may stand in lists, as codes of their dtypes.
+_CODES = ("f8", "f4", "f2", "i8", "i4", "b1")
+#: What makes tensors; all other calls that are not understood make foreign objects.
+_TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.Size")
 #: Names that stand for themselves.
 _PLAIN = {f"torch.{name}" for name in _DTYPES.split()}
 _LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
@@ -62,14 +60,32 @@ _VALUES = (
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
 )
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict}
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict, "EMPTY_SET": list}
 
 
-def read_torch(path: Path) -> Any:
+@dataclass(frozen=True)
+class Name:
+    """A Python name that a file mentions, such as `torch._utils._rebuild_tensor_v2`: a mark, not the object."""
+
+    text: str
+
+
+@dataclass
+class Foreign:
+    """An object of a kind that is not read: the name of its class or function, and its attributes and items."""
+
+    name: str
+    state: dict[Any, Any] = field(default_factory=dict)
+
+
+def read_torch(path: Path) -> tuple[Any, list[str]]:
     """Return what `torch.save` wrote, with read-only arrays for tensors and texts for dtypes and devices.
 
+    Returns:
+        The content, and the names of the foreign objects in it.
+
     Raises:
-        InputError: for a file of another kind, or with anything in it but tensors and plain containers.
+        InputError: for a file of another kind, or with an instruction that no such file needs.
         DamagedError: for a file that is truncated or contradicts itself.
     """
     size = path.stat().st_size
@@ -87,7 +103,8 @@ def read_torch(path: Path) -> Any:
         raise InputError(f"{path} is not a file of PyTorch: it is not a zip archive")
     try:
         with zipfile.ZipFile(path) as archive:
-            return _Archive(archive, size).read()
+            opened = _Archive(archive, size)
+            return opened.read(), sorted(opened.foreign)
     except DamagedError as error:
         raise DamagedError(f"{path} is damaged: {error}") from None
     except InputError as error:
@@ -118,6 +135,7 @@ class _Archive:
         self.order = "<" if order == b"little" else ">"
         self.storages: dict[tuple[str, str], np.ndarray] = {}
         self.elements = 0
+        self.foreign: set[str] = set()
 
     def read(self) -> Any:
         if self.sizes[f"{self.folder}data.pkl"] > LARGEST_PICKLE:
@@ -131,7 +149,9 @@ class _Archive:
 
     def _call(self, name: Name, arguments: tuple[Any, ...]) -> Any:
         match name.text, arguments:
-            case "collections.OrderedDict", ():
+            case "collections.OrderedDict", () | (list(),):
+                return _with_items({}, [x for pair in next(iter(arguments), []) for x in _list(pair)])
+            case "collections.defaultdict", _:
                 return {}
             case "torch.Size", (tuple() as sizes,):
                 return sizes
@@ -141,7 +161,21 @@ class _Archive:
                 return array
             case "torch._utils._rebuild_tensor_v2", (np.ndarray() as storage, offset, size, stride, *_):
                 return self._tensor(storage, offset, size, stride)
-        raise DamagedError(f"it calls {name.text} with arguments that this never has")
+            case "torch._tensor._rebuild_from_type_v2", (Name() as rebuild, _, tuple() as inner, *_):
+                return self._call(rebuild, inner)
+            case "_codecs.encode", (str() as text, "latin1"):
+                return text.encode("latin1")
+            case "numpy.dtype", (str() as code, *_) if code in _CODES:
+                return np.dtype(code)
+            case "numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar", (
+                np.dtype() as dtype,
+                bytes() as raw,
+            ):
+                return np.frombuffer(raw, dtype, 1)[0].item()
+        if name.text in _TENSORS:
+            raise DamagedError(f"it calls {name.text} with arguments that this never has")
+        self.foreign.add(name.text)
+        return Foreign(name.text)
 
     def _storage(self, identity: Any) -> np.ndarray:
         """Return the elements (n,) of a storage."""
@@ -191,18 +225,7 @@ class _Archive:
 
 
 def _admit(name: str) -> Any:
-    if name in _PLAIN:
-        return name
-    if name in _CALLED or name.removeprefix("torch.") in _STORAGES:
-        return Name(name)
-    raise InputError(f"holds {shorten(name)}, which is neither a tensor nor a plain container")
-
-
-@dataclass(frozen=True)
-class Name:
-    """A Python name that a file mentions, such as `torch._utils._rebuild_tensor_v2`: a mark, not the object."""
-
-    text: str
+    return name if name in _PLAIN else Name(name)
 
 
 def read_pickle(
@@ -211,16 +234,16 @@ def read_pickle(
     call: Callable[[Name, tuple[Any, ...]], Any],
     persistent: Callable[[Any], Any],
 ) -> Any:
-    """Return the object that a pickle describes. Keys of dicts are texts and integers.
+    """Return the object that a pickle describes. Keys of dicts are texts and integers; other items are left out.
 
     Args:
         content: the pickle.
-        admit: from a dotted name to what represents it; raises InputError for a name that is not admitted.
-        call: from an admitted name and arguments to the object that the file asks for.
+        admit: from a dotted name to what represents it.
+        call: from a name and arguments to what stands for the object that the file asks for.
         persistent: from an identifier to what is stored beside the pickle.
 
     Raises:
-        InputError: for a name or an instruction that is not admitted.
+        InputError: for an instruction that is not admitted.
         DamagedError: for an incomplete or inconsistent pickle.
     """
     stack: list[Any] = []
@@ -271,10 +294,10 @@ def read_pickle(
                     stack.append(_with_items({}, bracket()))
                 case "APPEND":
                     item = stack.pop()
-                    _list(stack[-1]).append(item)
-                case "APPENDS":
+                    _extend(stack[-1], [item])
+                case "APPENDS" | "ADDITEMS":
                     items = bracket()
-                    _list(stack[-1]).extend(items)
+                    _extend(stack[-1], items)
                 case "SETITEM":
                     pair = stack[-2:]
                     del stack[-2:]
@@ -286,16 +309,22 @@ def read_pickle(
                     stack.append(admit(argument.replace(" ", ".")))
                 case "STACK_GLOBAL":
                     stack[-2:] = [admit(".".join(stack[-2:]))]
-                case "REDUCE":
+                case "REDUCE" | "NEWOBJ" | "NEWOBJ_EX" as name:
+                    if name == "NEWOBJ_EX":
+                        stack.pop()  # arguments by name
                     arguments = stack.pop()
-                    if not isinstance(stack[-1], Name) or not isinstance(arguments, tuple):
+                    if not isinstance(stack[-1], Name | Foreign) or not isinstance(arguments, tuple):
                         raise DamagedError("it calls what is not a function")
-                    stack[-1] = call(stack[-1], arguments)
+                    stack[-1] = call(stack[-1], arguments) if isinstance(stack[-1], Name) else Foreign(stack[-1].name)
+                case "FROZENSET":
+                    stack.append(tuple(bracket()))
                 case "BUILD":
-                    # attributes beside a dict's items, such as the versions that PyTorch records; nothing reads them
-                    stack.pop()
-                    if not isinstance(stack[-1], dict):
-                        raise InputError("holds an object with a state of its own, which is not a plain container")
+                    # of dicts these are attributes such as the versions that PyTorch records; nothing reads them
+                    state = stack.pop()
+                    if isinstance(stack[-1], Foreign) and isinstance(state, dict):
+                        stack[-1].state |= state
+                    elif not isinstance(stack[-1], dict | Foreign | np.dtype):
+                        raise InputError("gives a state to what has none")
                 case "BINPERSID":
                     stack[-1] = persistent(stack[-1])
                 case name:
@@ -308,17 +337,22 @@ def read_pickle(
 
 
 def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
+        raise DamagedError("is not a complete pickle: it lists the items of what is not a list")
+    return list(value)
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if isinstance(target, list):
+        target.extend(items)
+    elif not isinstance(target, Foreign):
         raise DamagedError("is not a complete pickle: it appends to what is not a list")
-    return value
 
 
-def _with_items(target: Any, items: list[Any]) -> dict[Any, Any]:
-    if not isinstance(target, dict) or len(items) % 2:
+def _with_items(target: Any, items: list[Any]) -> Any:
+    inside = target.state if isinstance(target, Foreign) else target
+    if not isinstance(inside, dict) or len(items) % 2:
         raise DamagedError("is not a complete pickle: it sets items of what is not a dict")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        # the hash of a deeply nested tuple can end the whole process
-        if not isinstance(key, str | int):
-            raise InputError(f"holds a dict with a {type(key).__name__} for a key; texts and integers are admitted")
-        target[key] = value
+    # the hash of a deeply nested tuple can end the whole process
+    inside |= {k: v for k, v in zip(items[::2], items[1::2], strict=True) if isinstance(k, str | int)}
     return target

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from groklab.errors import InputError, unknown
+from groklab.errors import InputError
 
 Weights = dict[str, np.ndarray]
 
 #: Our activations and TransformerLens's; what both call gelu are different functions, ours is its gelu_new.
-_ACTIVATIONS = {"relu": "relu", "gelu": "gelu_new"}
-_OTHER_SPELLINGS = {"gelu_pytorch_tanh": "gelu", "gelu_fast": "gelu"}
+_ACTIVATIONS = {"relu": "relu", "gelu": "gelu_new", "gelu_exact": "gelu"}
 _ATTENTION = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")
 _ATTENTION_BIASES = ("b_Q", "b_K", "b_V", "b_O", "b_U")
 _MLP_BIASES = ("b_in", "b_out")
@@ -83,15 +82,15 @@ def config(weights: Mapping[str, np.ndarray], network: Mapping[str, Any]) -> dic
     }
 
 
-def activation_of(config: Mapping[str, Any]) -> str:
-    """Return our name of a TransformerLens configuration's activation; raises InputError where there is none."""
-    name = config.get("act_fn")
-    ours = {theirs: ours for ours, theirs in _ACTIVATIONS.items()} | _OTHER_SPELLINGS
-    if config.get("attn_only") or name is None:
-        return "relu"
-    if name not in ours:
-        raise unknown("config.act_fn", name, ours)
-    return ours[name]
+def unit_norms(weights: Mapping[str, np.ndarray]) -> Weights:
+    """Return the gains and biases of a normalisation that has none: ones and zeros."""
+    d_model, dtype = weights["embed.W_E"].shape[1], weights["embed.W_E"].dtype
+    norms = {"ln_final"}
+    for name in weights:
+        block, _, matrix = name.rpartition(".")
+        if matrix in ("W_Q", "W_in"):
+            norms.add(f"{block.rpartition('.')[0]}.{'ln1' if matrix == 'W_Q' else 'ln2'}")
+    return {f"{norm}.{x}": (np.ones if x == "w" else np.zeros)(d_model, dtype) for norm in norms for x in "wb"}
 
 
 def to_bridge(weights: Mapping[str, np.ndarray]) -> Weights:
@@ -149,7 +148,7 @@ def tidied(weights: Mapping[str, np.ndarray], wanted: Collection[str] | None = N
     made = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in _BUFFERS}
     if wanted is not None:
         return {k: v for k, v in made.items() if k in wanted or not _is_bias(k) or np.any(v)}
-    for group in (_ATTENTION_BIASES, _MLP_BIASES):
+    for group in (_ATTENTION_BIASES, _MLP_BIASES) if not any(k.startswith("hidden.") for k in made) else ():
         members = [k for k in made if k.rsplit(".", 1)[-1] in group]
         if not members or any(np.any(made[k]) for k in members):
             break
@@ -165,7 +164,7 @@ def _check(network: Mapping[str, Any]) -> None:
     kind = network.get("kind")
     if kind != "transformer":
         raise InputError("network.kind", kind, "is not in TransformerLens; --to safetensors exports any network")
-    for name, needed in (("attention_rate", 1), ("positional_embedding", "learned")):
+    for name, needed in (("attention_rate", 1), ("positional_embedding", "learned"), ("mask", "causal")):
         if network[name] != needed:
             raise InputError(f"network.{name}", network[name], f"needs to be {needed} for TransformerLens")
     if network["layer_norm"] == "post":

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from groklab.errors import DamagedError, InputError, shorten
 from groklab.interop import _transformer_lens as transformer_lens
+from groklab.interop._configs import MARKS, settings_of
 from groklab.interop._own_exports import CONFIG, DESCRIPTION, WEIGHTS
 from groklab.interop._released_files import TrainingRecord, training_record
-from groklab.interop._torch_files import read_torch
-from groklab.store import read_json
-from groklab.training import from_released_layout, is_released_layout
+from groklab.interop._torch_files import LARGEST_FILE, Foreign, read_torch
+from groklab.store import read_json, storage
+from groklab.tasks import read_npz
+from groklab.training import from_released_layout, full_name, is_released_layout
 
-TORCH = (".pt", ".pth", ".bin", ".ckpt")
+_SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".bin", ".ckpt")
 _NAMES_OF_WEIGHTS = ("model", "state_dict", "model_state_dict", "weights")
+#: A weight of a network here, by our names or by those of a TransformerBridge, after any names of modules around it.
+_WEIGHT = re.compile(
+    r"(?:^|\.)(embed\.(?:W_E|weight|\d+\.W)|pos_embed\.(?:W_pos|weight)|hidden\.\d+\.[Wb]|unembed\.(?:[Wb]_U|weight|bias)"
+    r"|blocks\.\d+\.(?:attn\.(?:[Wb]_[QKVO]|[qkvo]\.(?:weight|bias))|mlp\.(?:[Wb]_(?:in|out)|(?:in|out)\.(?:weight|bias))"
+    r"|ln[12]\.(?:[wb]|weight|bias))|ln_final\.(?:[wb]|weight|bias))$"
+)
+#: Buffers of transformers: names that stand for nothing that is learnt.
+_BUFFERS = ("mask", "IGNORE")
 
 
 @dataclass(frozen=True)
 class Source:
     """A file of weights. sha256: of its bytes. weights: by our names, in our orientation, zero biases still there.
 
-    description: what `groklab export` wrote of the experiment, with the weights as they are in the file; config: what a
-    TransformerLens model beside it says. Each is empty where there is none.
+    description: what `groklab export` wrote of the experiment, with the weights as they are in the file; config: what
+    another program says of its model, in the file or beside it. Each is empty where there is none.
     """
 
     path: Path
@@ -42,7 +51,7 @@ class Source:
 
 
 def read_source(path: Path, n_heads: int | None = None) -> Source:
-    """Read .pth, .pt, .safetensors or .npz, or the folder of an export.
+    """Read .pth, .pt, .safetensors or .npz, or a folder with one such file, as an export is.
 
     n_heads: of weights that do not show it (those of a TransformerBridge), where no config.json beside them does.
     Raises:
@@ -50,55 +59,106 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
         DamagedError: for a truncated file.
     """
     if path.is_dir():
-        path = path / WEIGHTS
+        inside = [file for file in path.iterdir() if file.suffix in _SUFFIXES]
+        path = inside[0] if len(inside) == 1 else path / WEIGHTS
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    description: dict[str, Any] = {}
-    record = TrainingRecord({})
+    if path.suffix not in _SUFFIXES:
+        raise InputError(f"{path} cannot be imported: it needs to end in one of {', '.join(_SUFFIXES)}")
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{path} has {path.stat().st_size:,} bytes; files of up to {LARGEST_FILE:,} are opened")
+    notes: list[str] = []
+    content: dict[str, Any] = {}
+    description: Any = {}
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if path.suffix == ".safetensors":
-            weights, description = _read_safetensors(path.read_bytes())
+            weights, metadata = storage.read_safetensors(path.read_bytes())
+            description = json.loads(metadata.get(DESCRIPTION, "{}"))
         elif path.suffix == ".npz":
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-                weights = {k: archive[k] for k in archive.files}
-        elif path.suffix in TORCH:
-            content = read_torch(path)
-            weights = _weights_in(content, path)
-            record = training_record(content)
+            weights = read_npz(path.read_bytes())
         else:
-            raise InputError(f"{path} cannot be imported: it needs to end in .safetensors, .npz or {', '.join(TORCH)}")
-    except InputError:
+            content, weights = _from_torch(path, notes)
+    except DamagedError:
         raise
+    except InputError as error:
+        raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # damaged archives raise many kinds
         raise DamagedError(f"{path} cannot be read: {shorten(str(error) or type(error).__name__)}") from None
-    if description:
+    if isinstance(description, dict) and description:
+        earlier = description.get("notes")
+        record = TrainingRecord({}, warnings=tuple(map(str, earlier)) if isinstance(earlier, list) else ())
         return Source(path, sha256, weights, record, description)
-    config = _config_beside(path)
-    weights = _as_floats(_in_our_layout(weights, n_heads or config.get("n_heads"), path))
-    return Source(path, sha256, weights, record, description, config)
+    config = _plain(content.get("config")) or _config_beside(path, notes)
+    n_heads = n_heads or config.get("n_heads")
+    record = training_record(content, settings_of(config, notes))
+    weights = _as_floats(_in_our_layout(_recognised(weights, path, notes), n_heads, path))
+    return Source(path, sha256, weights, replace(record, warnings=(*notes, *record.warnings)), {}, config)
 
 
-def _read_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    weights = safetensors.numpy.load(content)
-    length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    description = json.loads(metadata.get(DESCRIPTION, "{}"))
-    return weights, description if isinstance(description, dict) else {}
-
-
-def _weights_in(content: Any, path: Path) -> dict[str, np.ndarray]:
-    """Return the state dict in the contents of a PyTorch file."""
+def _from_torch(path: Path, notes: list[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what a PyTorch file holds by name, and the state dict in it."""
+    content, foreign = read_torch(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}, not weights")
+        kind = content.name if isinstance(content, Foreign) else type(content).__name__
+        raise InputError(f"{path} holds a {shorten(kind)}, not weights by name; save the model's state_dict()")
     weights = next((content[k] for k in _NAMES_OF_WEIGHTS if isinstance(content.get(k), dict)), content)
-    if not weights or not all(isinstance(k, str) and isinstance(v, np.ndarray) for k, v in weights.items()):
+    arrays = {k: v for k, v in weights.items() if isinstance(k, str) and isinstance(v, np.ndarray)}
+    if not arrays or (weights is content and len(arrays) < len(weights)):
         inside = ", ".join(map(repr, list(content)[:6])) or "nothing"
         raise InputError(f"{path} holds no model's weights by name; it holds {shorten(inside)}")
-    return weights
+    if foreign:
+        names = shorten(", ".join(foreign), 300)
+        notes.append(f"objects of other programs in the file are passed over, and never made or run: {names}")
+    return content, arrays
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """Return a configuration in a file, which may be a dict or an object with attributes."""
+    fields = config.state if isinstance(config, Foreign) else config
+    return {k: v for k, v in fields.items() if isinstance(k, str)} if isinstance(fields, dict) else {}
+
+
+def _recognised(weights: Mapping[str, np.ndarray], path: Path, notes: list[str]) -> dict[str, np.ndarray]:
+    """Return the weights of a network here, without the names of modules around it, and without buffers and copies.
+
+    Raises InputError for arrays that are neither, since they may be a part of another function, and for two weights of
+    one name that differ.
+    """
+    kept: dict[str, tuple[str, np.ndarray]] = {}
+    others = {}
+    for name, array in weights.items():
+        match = _WEIGHT.search(full_name(name))
+        if match is None:
+            others[name] = array
+        elif match[1] not in kept:
+            kept[match[1]] = name, array
+        elif not _equal(array, kept[match[1]][1]):
+            allowed = f"of {path} differ, and which of them the model uses is not known"
+            raise InputError(f"the weights {kept[match[1]][0]} and {shorten(name)} {allowed}")
+        else:
+            notes.append(f"{shorten(name)} is a copy of {kept[match[1]][0]}, and is left out")
+    if not kept:
+        names = shorten(", ".join(sorted(weights)) or "nothing")
+        raise InputError(f"{path} holds a model that no task here has: its weights are named {names}")
+    for name, array in others.items():
+        original = next((n for n, a in kept.values() if _equal(array, a)), None)
+        is_buffer = name.rsplit(".", 1)[-1] in _BUFFERS or (array.dtype.kind in "biu" and "rotary" not in name)
+        if original is None and not is_buffer:
+            allowed = "is neither a weight of a network here nor a copy of one"
+            raise InputError(
+                f"{shorten(name)} {array.shape} of {path} {allowed}: it may change what the model computes"
+            )
+        if original is not None:
+            notes.append(f"{shorten(name)} is a copy of {original}, and is left out")
+    return {name: array for name, (_, array) in kept.items()}
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
 def _in_our_layout(weights: Mapping[str, np.ndarray], n_heads: Any, path: Path) -> dict[str, np.ndarray]:
@@ -113,18 +173,14 @@ def _in_our_layout(weights: Mapping[str, np.ndarray], n_heads: Any, path: Path) 
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} holds weights of an unknown shape: {shorten(str(error))}") from None
-    if not any(name.startswith(("embed.", "hidden.0.")) for name in weights) or "unembed.W_U" not in weights:
-        names = shorten(", ".join(sorted(weights)) or "nothing")
-        raise InputError(f"{path} holds a model that no task here has: its weights are named {names}")
     return dict(weights)
 
 
 def _as_floats(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return own copies in one dtype, float32 or float64; only floating-point numbers can be weights."""
-    buffers = ("mask", "IGNORE")
-    kept = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in buffers}
+    kept = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in _BUFFERS}
     for name, array in kept.items():
-        if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        if array.dtype.kind != "f":
             raise InputError(shorten(name), str(array.dtype), "needs to hold floating-point numbers")
     wide = any(v.dtype.itemsize > 4 for v in kept.values())
     made = {k: np.array(v, np.float64 if wide else np.float32, order="C", ndmin=0) for k, v in kept.items()}
@@ -134,9 +190,12 @@ def _as_floats(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return made
 
 
-def _config_beside(path: Path) -> dict[str, Any]:
-    file = path.parent / CONFIG
-    if not file.is_file():
-        return {}
-    config = read_json(file, dict[str, Any])
-    return config if "act_fn" in config else {}
+def _config_beside(path: Path, notes: list[str]) -> dict[str, Any]:
+    """Return the configuration in config.json, cfg.json, or config_NAME.json beside a file model_NAME.pt."""
+    for name in (path.stem.replace("model", "config") + ".json", CONFIG, "cfg.json"):
+        file = path.parent / name
+        config = read_json(file, dict[str, Any]) if file.is_file() else {}
+        if any(mark in config for mark in MARKS):
+            notes.append(f"{name} beside the file is taken for its configuration")
+            return config
+    return {}

@@ -70,10 +70,13 @@ class Grid:
         """Return (p, p) float64 weights of the pairs that sum to one: equal on the task's rows given (None: on all
         pairs).
 
-        Rows that are not of this grid, as those of a mixture's other operations, do not count.
+        Rows that are not of this grid, as those of a mixture's other operations, do not count. Of no rows at all, as
+        where the split is unknown, there is no mean: NaN.
         """
         if task_rows is None:
             return np.full((self.p, self.p), self.p**-2.0)
+        if not len(task_rows):
+            return np.full((self.p, self.p), np.nan)
         own = np.intersect1d(self.rows, task_rows)
         of_row = np.zeros(int(self.rows.max()) + 1)
         of_row[own] = 1 / max(len(own), 1)

@@ -91,7 +91,7 @@ class Measure(Generic[Values]):
         """Take the measure of one set of weights.
 
         Args:
-            train_rows: rows of the task that were trained on.
+            train_rows: rows of the task that were trained on; none at all, as where the split is unknown, is as None.
             network: what the weights belong to; None recognises it from their names and shapes.
             frequencies: the key frequencies, such as those of the final model; None finds them in these weights.
             final: the final model's weights, for a measure that compares with them.
@@ -99,6 +99,7 @@ class Measure(Generic[Values]):
         of_features = network is not None and network.reads_features and not network.is_kernel_machine
         if task.n_ctx == 0 and of_features and self.name not in WITHOUT_TOKENS:
             raise InputError(f"the measure {self.name} needs tokens, and {task.name} has none")
+        train_rows = None if train_rows is None or not len(train_rows) else train_rows
         given = {"train_rows": train_rows, "network": network, "frequencies": frequencies, "final": final}
         values = self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
         if not isinstance(values, Mapping):

@@ -17,6 +17,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     # Not jnp.maximum, whose gradient shares ties and costs twice as much.
     "relu": lambda x: jnp.where(x > 0, x, 0),
     "gelu": lambda x: jax.nn.gelu(x),
+    "gelu_exact": lambda x: jax.nn.gelu(x, approximate=False),
     "quadratic": lambda x: x * x,
     "abs": lambda x: jnp.abs(x),
     "tanh": lambda x: jnp.tanh(x),

@@ -1,4 +1,4 @@
-"""A small causal transformer whose weights carry TransformerLens' names and shapes."""
+"""A small transformer whose weights carry TransformerLens' names and shapes."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ class Transformer(Network):
     Attributes:
         d_head: None is d_model // n_heads.
         d_mlp: None is 4 * d_model, 0 leaves the MLPs out.
+        activation: 'gelu' is the approximation by tanh (TransformerLens's gelu_new), 'gelu_exact' that of PyTorch.
         positional_embedding: added to the tokens' ('learned') or absent.
         layer_norm: 'pre' (before attention, MLP and unembedding) or 'post' (after each sum).
         biases: 'mlp' means b_in and b_out only.
+        mask: 'causal' lets a position attend to itself and to those before it, 'none' to all positions. In one layer
+            that is read at the last position both are the same.
         attention_rate: r, where the pattern is r * softmax + (1 - r) * 1, with ones wherever attention is allowed
             (Zhong et al. 2023, arXiv 2306.17844, section 4): 1 is an ordinary transformer, 0 sums the values.
         init_scheme: standard deviations of the initial weights, with D = d_model: 'nanda2023' 1/sqrt(D), W_U
@@ -60,10 +63,11 @@ class Transformer(Network):
     d_model: int = 128
     d_head: int | None = None
     d_mlp: int | None = None
-    activation: Literal["relu", "gelu", "quadratic", "abs"] = "relu"
+    activation: Literal["relu", "gelu", "gelu_exact", "quadratic", "abs", "tanh"] = "relu"
     positional_embedding: Literal["learned", "none"] = "learned"
     layer_norm: Literal["none", "pre", "post"] = "none"
     biases: Literal["none", "mlp", "all"] = "mlp"
+    mask: Literal["causal", "none"] = "causal"
     attention_rate: float = 1.0
     init_scheme: Literal["nanda2023", "furuta2024", "transformer_lens", "fan_in"] = "nanda2023"
     init_scale: float = 1.0
@@ -103,7 +107,12 @@ class Transformer(Network):
         return sums | {"unembed.W_U": d}
 
     def shapes(self, shape: TaskShape) -> dict[str, tuple[int, ...]]:
-        """Return every weight's name and shape, in TransformerLens' orientation (inputs first)."""
+        """Return every weight's name and shape, in TransformerLens' orientation (inputs first).
+
+        Raises InputError for a task whose later tokens hold the answers, where nothing masks them.
+        """
+        if shape.reads is not None and self.mask == "none":
+            raise InputError("network.mask", "none", "needs a task that is read at its last position alone")
         d, heads, d_head, d_mlp = self.d_model, self.n_heads, self._d_head, self._d_mlp
         result: dict[str, tuple[int, ...]] = {"embed.W_E": (shape.d_vocab, d)}
         if self.positional_embedding == "learned":
@@ -143,13 +152,18 @@ class Transformer(Network):
         return draw(key, self.shapes(shape), deviations, self.init_std, self.init_scale, dtype)
 
     @property
+    def _needs_reference(self) -> bool:
+        """Whether tables over prefixes cannot stand for the forward pass."""
+        return self.doubled_residual or (self.mask == "none" and self.n_layers > 1)
+
+    @property
     def noisy(self) -> bool:
         """Whether training takes `apply_noisy` instead of `apply`."""
         return self.dropout is not None
 
     def prepare(self, tokens: Array, shape: TaskShape) -> prefix_tables.Batch | Array:
         """Compute what `apply` takes of tokens (n, n_ctx), once before the training loop; may be traced."""
-        if shape.reads is not None or self.doubled_residual:
+        if shape.reads is not None or self._needs_reference:
             return tokens
         return prefix_tables.prepare(tokens, shape)
 
@@ -200,7 +214,8 @@ class Transformer(Network):
 
         hook(name, value) sees every intermediate under TransformerLens's name for it and gives what takes its place.
         last_only: the last layer's queries, MLP and logits at the last position only, (n, 1, n_classes).
-        reads: those at positions start..stop-1 only, (n, stop - start, n_classes), and nothing beyond them.
+        reads: those at positions start..stop-1 only, (n, stop - start, n_classes), and nothing beyond them (under a
+            causal mask, where it makes no difference).
         """
         if last_only:
             reads = tokens.shape[1] - 1, tokens.shape[1]
@@ -209,7 +224,9 @@ class Transformer(Network):
         w = weights
         dtype = w["embed.W_E"].dtype
         rate = jnp.asarray(self.attention_rate, dtype)
-        allowed = jnp.tril(jnp.ones((tokens.shape[1], tokens.shape[1]), bool))
+        allowed = jnp.ones((tokens.shape[1], tokens.shape[1]), bool)
+        if self.mask == "causal":
+            allowed = jnp.tril(allowed)
 
         def plus(x: Array, bias: str) -> Array:
             return x + w[bias] if bias in w else x
@@ -271,7 +288,7 @@ class Transformer(Network):
         d, d_mlp = self.d_model, self._d_mlp
         width = self.n_heads * self._d_head
         last = shape.n_ctx - 1, shape.n_ctx
-        reads = shape.reads or (last if self.noisy or self.doubled_residual else None)
+        reads = shape.reads or (last if self.noisy or self._needs_reference else None)
         if reads is not None:
             start, stop = reads
             multiplications = (stop - start) * d * shape.n_classes

@@ -279,6 +279,32 @@ def as_safetensors(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
     return b"".join([len(header).to_bytes(8, "little"), header, memoryview(content)[start:]])
 
 
+#: Types of numbers in safetensors, as NumPy has them; bfloat16 is the upper half of a float32.
+_DTYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "u2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1"}
+_DTYPES |= {"U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?"}
+
+
+def read_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays of a .safetensors file, bfloat16 as float32, and its metadata.
+
+    Raises:
+        InputError: for a type of numbers that NumPy has no equal of.
+        safetensors.SafetensorError, ValueError: for a damaged file.
+    """
+    from safetensors import deserialize
+
+    arrays = {}
+    for name, entry in deserialize(content):  # type: ignore[no-untyped-call]
+        if entry["dtype"] not in _DTYPES:
+            raise InputError(shorten(name), entry["dtype"], f"is not read; {', '.join(_DTYPES)} are")
+        array = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        if entry["dtype"] == "BF16":
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        arrays[name] = array
+    length = int.from_bytes(content[:8], "little")
+    return arrays, json.loads(content[8 : 8 + length]).get("__metadata__", {})
+
+
 def load_arrays(path: Path, kind: type[T]) -> tuple[dict[str, np.ndarray], T]:
     """Read what `save_arrays` wrote, its header as a type; raises DamagedError if it is truncated or altered."""
     from safetensors.numpy import load

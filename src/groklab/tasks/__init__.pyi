@@ -10,6 +10,7 @@ from ._algebra.resembling import PROPERTIES as PROPERTIES
 from ._algebra.resembling import Resemblance as Resemblance
 from ._algebra.resembling import resembling as resembling
 from ._algebra.resembling import same_answers as same_answers
+from ._archives import read_npz as read_npz
 from ._arithmetic import Arithmetic as Arithmetic
 from ._arithmetic import RandomLabels as RandomLabels
 from ._base import Algebra as Algebra

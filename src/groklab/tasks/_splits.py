@@ -51,8 +51,9 @@ class Split:
         rows: exactly these rows of the task instead.
         seed: None takes the experiment's.
         method: 'random'; the shuffles of published code, 'python_shuffle' (Nanda et al. 2023 and Furuta et al. 2024)
-            and 'torch_randperm' (the TransformerLens demonstration); or 'in_order', which trains on the first rows, as
-            papers do on the first images of a file.
+            and 'torch_randperm' (the TransformerLens demonstration); 'in_order', which trains on the first rows, as
+            papers do on the first images of a file; or 'unknown' for imported weights of which nothing says what they
+            were trained on: all rows are test set, and nothing can be trained.
         label_noise: share of the training labels replaced by a different answer.
         noise_seed: None takes the split's.
         schedule: later training sets, by increasing step.
@@ -64,7 +65,7 @@ class Split:
     n_train: Count | None = None
     rows: tuple[Annotated[int, Ge(0)], ...] | None = None
     seed: Annotated[int, Ge(0)] | None = None
-    method: Literal["random", "python_shuffle", "torch_randperm", "in_order"] = "random"
+    method: Literal["random", "python_shuffle", "torch_randperm", "in_order", "unknown"] = "random"
     label_noise: Annotated[float, Ge(0), Lt(1)] = 0.0
     noise_seed: Annotated[int, Ge(0)] | None = None
     schedule: tuple[ScheduledSplit, ...] = ()
@@ -93,7 +94,8 @@ class SplitRows:
 def make_split(split: Split, task: Task, seed: int) -> SplitRows:
     """Divide the task's inputs.
 
-    Where training data are drawn at each step, all rows are test set, and sizes, method and seed have no effect.
+    Where training data are drawn at each step, all rows are test set, and sizes, method and seed have no effect. So
+    they are where the split is unknown.
 
     Args:
         seed: used where the split has none of its own.
@@ -102,7 +104,7 @@ def make_split(split: Split, task: Task, seed: int) -> SplitRows:
         InputError: naming the field, if not exactly one size is given, if training or test would be empty, if the
             schedule's steps do not increase, or if label noise has no other answer to draw.
     """
-    if task.draw is not None:
+    if task.draw is not None or split.method == "unknown":
         return _all_test(split, task)
     own_seed = seed if split.seed is None else split.seed
     check_seed(own_seed, "split.seed")
@@ -224,7 +226,7 @@ def _given_rows(split: Split, task: Task) -> npt.NDArray[np.int64]:
 def _all_test(split: Split, task: Task) -> SplitRows:
     for field, value in (("split.label_noise", split.label_noise), ("split.schedule", split.schedule)):
         if value:
-            raise InputError(field, value, "needs a fixed training set; this task draws fresh data at each step")
+            raise InputError(field, value, "needs a fixed training set, which is known")
     return SplitRows(
         train=np.zeros(0, np.int32),
         test=np.arange(task.n_inputs, dtype=np.int32),

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from groklab import components
 from groklab.errors import InputError, check_choice, shorten
 from groklab.registry import register
+from groklab.tasks._archives import read_npz
 from groklab.tasks._base import Algebra, Task, TaskSettings
 from groklab.text import named_file
 
@@ -59,8 +60,7 @@ class FromFile(TaskSettings):
     def _arrays(self, data: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return `inputs` (N, k) and integers `answers` (N,) of an NPZ file."""
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                inputs, answers = arrays["inputs"], arrays["answers"]
+            inputs, answers = read_npz(data, ("inputs", "answers")).values()
         except _UNREADABLE as error:
             self._refuse(f"is not a readable .npz file with the arrays 'inputs' and 'answers' ({error})")
         if not np.issubdtype(answers.dtype, np.integer):

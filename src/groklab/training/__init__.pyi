@@ -19,6 +19,7 @@ from ._records import View as View
 from ._results import evaluate as evaluate
 from ._results import results as results
 from ._start import from_released_layout as from_released_layout
+from ._start import full_name as full_name
 from ._start import is_released_layout as is_released_layout
 from ._start import load_start as load_start
 from .interrupts import stop_requests as stop_requests

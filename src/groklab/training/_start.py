@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import importlib.util
-import io
 import warnings
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from groklab import components
 from groklab.errors import InputError, unknown
 from groklab.experiment import PARTS_OF_NETWORK, Experiment, Start
 from groklab.lazy import jax
 from groklab.registry import SOURCES
-from groklab.store import Collection, Run, digest
-from groklab.tasks import make_split
+from groklab.store import Collection, Run, digest, storage
+from groklab.tasks import make_split, read_npz
 from groklab.text import named_file
 from groklab.training._ensemble import build_task, weight_shapes
 
@@ -132,10 +130,9 @@ def read_weights(name: str) -> dict[str, np.ndarray]:
     content = named_file("start.file", str(path), "weights")
     try:
         if path.suffix == ".npz":
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                weights = {k: archive[k] for k in archive.files}
+            weights = read_npz(content)
         else:
-            weights = safetensors.numpy.load(content)
+            weights, _ = storage.read_safetensors(content)
     except Exception as error:  # damaged archives raise many kinds
         raise InputError("start.file", name, f"cannot be read: {error}") from None
     return from_released_layout(weights) if is_released_layout(weights) else weights
@@ -146,6 +143,11 @@ def is_released_layout(weights: Mapping[str, np.ndarray]) -> bool:
     return any(weights.get(name, np.zeros(0)).ndim == 2 for name in ("blocks.0.attn.W_O", "W_O"))
 
 
+def full_name(name: str) -> str:
+    """Return the name of a weight with its module, which it lacks (`W_E`) in files of one-layer models."""
+    return f"{_PARENTS[name]}.{name}" if name in _PARENTS else name
+
+
 def from_released_layout(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return weights in our orientation: rows are inputs, W_O (n_heads, d_head, d_model).
 
@@ -153,7 +155,7 @@ def from_released_layout(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     outermost, W_in (d_mlp, d_model), W_out (d_model, d_mlp), W_U (d_model, d_vocab) as ours. The causal mask that the
     files carry is not a weight and is left out. Names without their module (`W_E`) are those of a one-layer model.
     """
-    weights = {k if "." in k else f"{_PARENTS.get(k, '')}.{k}": v for k, v in weights.items()}
+    weights = {full_name(k): v for k, v in weights.items()}
     made = {}
     for name, array in weights.items():
         short = name.rsplit(".", 1)[-1]

@@ -85,6 +85,8 @@ def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None 
     for member in members:
         if not isinstance(member, Experiment):
             raise InputError(f"{member!r} is not an experiment; gl.preset(name) or gl.read(settings) makes one")
+        if member.split.method == "unknown":
+            raise InputError("split.method", "unknown", "is of imported weights; training needs a split that is known")
     if not members:
         raise InputError("needs at least one experiment")
     members = [read(m) if m.code else m for m in members]
