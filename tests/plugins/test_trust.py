@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import py_compile
 import shutil
 import sys
 import warnings
@@ -175,9 +177,12 @@ def test_python_executes_nothing_of_a_stranger_either(strange: Run, home: Path) 
         lambda: gl.take(run, "errors"),
         lambda: gl.explain(run),
         lambda: gl.resume(run, {"budget.steps": 40}),
+        lambda: gl.train(run.recorded[0]),
+        lambda: gl.read(run.recorded[0], {"seed": 1}),
+        lambda: gl.tasks.make_split(run.recorded[0].split, run.recorded[0].task.build(), 0),
     ]
     for need in needing:
-        with pytest.raises(gl.InputError, match="trust_plugin=True"):
+        with pytest.raises(gl.InputError, match=f"trust_plugin=True|needs the code of|the code of '{KIND}'"):
             need()
     assert not strange.executed()
 
@@ -241,6 +246,34 @@ def test_a_folder_of_runs_cannot_say_what_is_the_users_own(strange: Run, monkeyp
     with pytest.raises(gl.InputError, match="not named"):
         _ = gl.Run(strange.path).experiment
     assert not strange.executed()
+
+
+def test_compiled_code_beside_a_plugin_is_not_taken_for_it(own: Run, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'evil-ran')!r}).touch()\n")
+    stat = own.plugin.stat()
+    cache = Path(importlib.util.cache_from_source(str(own.plugin)))
+    code = Path(py_compile.compile(str(evil), str(cache), doraise=True) or "").read_bytes()
+    fields = int(stat.st_mtime).to_bytes(4, "little") + stat.st_size.to_bytes(4, "little")
+    cache.write_bytes(code[:8] + fields + code[16:])
+    unload_plugins()
+    assert gl.Run(own.path).experiment.task.p == 7
+    assert own.executed()
+    assert not (tmp_path / "evil-ran").exists()
+
+
+def test_a_module_beside_a_plugin_is_part_of_what_was_named(own: Run, tmp_path: Path) -> None:
+    own.plugin.write_text("import helper_of_larger\n" + own.plugin.read_text())
+    helper, evil = tmp_path / "helper_of_larger.py", tmp_path / "evil-ran"
+    helper.write_text("X = 1\n")
+    run = gl.train(gl.preset("micro", {**SETTINGS, "plugins": [str(own.plugin)]}))
+    helper.write_text(f"import pathlib\npathlib.Path({str(evil)!r}).touch()\n")
+    unload_plugins()
+    own.executed()
+    with pytest.raises(gl.InputError, match="has changed since"):
+        _ = gl.Run(run.path).experiment
+    assert not evil.exists()
+    assert not own.executed()
 
 
 def test_a_plugin_that_changed_is_named_and_not_computed_with(own: Run, program: Program) -> None:

@@ -39,8 +39,15 @@ def load_plugin(path: str | Path) -> Path:
 
 
 def load_again(path: str | Path) -> Path:
-    """Import a file as `load_plugin` does, on behalf of what names it: it does not become the user's own."""
-    return _load(registry.read_plugin(path))
+    """Import the plug-in of an experiment as `load_plugin` does: the user's own, or one that is loaded already.
+
+    Raises:
+        InputError: as `load_plugin`, or if it is neither.
+    """
+    plugin = registry.read_plugin(path)
+    if not is_own(plugin.sha256) and plugin.file not in [loaded.file for loaded in registry.loaded_plugins()]:
+        raise InputError(f"the experiment needs the code of {path}; if it may run, name it with gl.load_plugin first")
+    return _load(plugin)
 
 
 def _load(plugin: registry.Plugin) -> Path:

@@ -85,8 +85,6 @@ def _overrides(experiment: Experiment) -> list[str] | None:
     """Return `key=value` arguments that turn the preset of this name into the experiment; None where none do."""
     if experiment.name not in PRESETS:
         return None
-    # plug-ins are options of the command: naming them here would import them
-    experiment = dataclasses.replace(experiment, plugins=())
     wanted = _comparable(experiment)
     kinds = {k: v for k, v in flattened(wanted).items() if k.endswith(".kind")}
     try:
@@ -105,8 +103,11 @@ def _overrides(experiment: Experiment) -> list[str] | None:
 
 
 def _comparable(experiment: Experiment) -> dict[str, Any]:
-    """Return the description without the hash of start weights, which training fills in."""
-    described = experiment.to_dict()
+    """Return the description without the hash of start weights, which training fills in, and without plug-ins.
+
+    Those are options of the command, and to name them here would be to import them.
+    """
+    described = {**experiment.to_dict(), "plugins": []}
     if described.get("start"):
         described["start"] = {**described["start"], "sha256": None}
     return described
