@@ -133,6 +133,8 @@ COMPUTING = (
     ("theory", "--run"),
     ("resume",),
     ("resume", "budget.steps=40"),
+    ("export", "--to", "safetensors"),
+    ("export", "--to", "transformer-lens"),
 )
 
 
@@ -401,6 +403,20 @@ def test_a_table_that_changed_is_named_and_not_computed_with(table: Path, progra
     assert "has changed since" in (run.path / "report.html").read_text()
     table.write_text(original)
     assert program("measure", run.name, "--measure", "errors", "--json")[1] == before
+
+
+def test_a_table_inside_a_run_moves_with_it(table: Path, program: Program, home: Path, tmp_path: Path) -> None:
+    folder = gl.export(of_table("sums.csv"), to="safetensors", out=tmp_path / "export")
+    imported = gl.import_file(folder / "model.safetensors")
+    assert imported.experiment.task.path.startswith(str(imported.path))
+    moved = imported.path.rename(tmp_path / "moved")
+    assert gl.Run(moved).experiment.task.path.startswith(str(moved))
+    code, _, err = program("measure", moved, "--measure", "errors")
+    assert code == 0, err
+    (inner,) = (moved / "files").rglob("sums.csv")
+    inner.write_text(inner.read_text().replace("\n1,1,2\n", "\n1,1,3\n"))
+    code, _, err = program("measure", moved, "--measure", "errors")
+    assert (code, "has changed since moved was trained" in err) == (2, True)
 
 
 def test_settings_that_were_altered_are_noticed(corpus: Corpus) -> None:

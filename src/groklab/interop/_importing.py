@@ -116,7 +116,7 @@ def import_file(
         )
         try:
             with storage.complete_folder(folder, last="experiment.json") as stage:
-                _write(stage, folder, made, environment)
+                _write(stage, made, environment)
         except InputError:
             # another process may have been quicker
             if not _is_complete(folder):
@@ -127,8 +127,8 @@ def import_file(
     return run
 
 
-def _write(stage: Path, folder: Path, made: Described, environment: Environment) -> None:
-    """Write a run that will be in `folder` into the folder `stage`."""
+def _write(stage: Path, made: Described, environment: Environment) -> None:
+    """Write a run into the folder `stage`."""
     run = Run.create(stage, [made.experiment], environment)
     step = int(made.metrics["step"][-1])
     run.write_checkpoint(step, {k: v[None] for k, v in made.weights.items()})
@@ -137,7 +137,8 @@ def _write(stage: Path, folder: Path, made: Described, environment: Environment)
     places = {}
     for file in made.files:
         storage.atomic_write(stage / file.inner, file.content)
-        places[str(file.place)] = str(folder.absolute() / file.inner)
+        # relative to the run's folder, which may be moved
+        places[str(file.place)] = file.inner
     if places:
         description = json.loads((stage / "experiment.json").read_bytes())
         storage.write_json(stage / "experiment.json", _moved(description, places))

@@ -13,6 +13,7 @@ tags.json, report.html, lock.json (while a process writes it)
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ from groklab.store._records import (
     StateHeader,
     Status,
 )
-from groklab.store._sources import Sources, changes, check_data, load_plugins, sources_of
+from groklab.store._sources import Sources, below, changes, check_data, load_plugins, moved, sources_of, within
 
 if TYPE_CHECKING:
     from groklab.experiment import Experiment
@@ -88,13 +89,13 @@ class Run:
     def write_experiments(self, experiments: Sequence[Experiment]) -> None:
         """Record members' experiments again, as when their budget has grown; identities stay."""
         _write_members(self.path, experiments, sources_of(experiments))
-        for name in ("_content", "recorded", "experiments"):
+        for name in ("_content", "_settings", "_sources", "recorded", "experiments"):
             self.__dict__.pop(name, None)
 
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.path.name
+        return os.path.basename(os.path.abspath(self.path))
 
     @cached_property
     def _content(self) -> Descriptions:
@@ -105,13 +106,21 @@ class Run:
         return self._content.members
 
     @cached_property
+    def _settings(self) -> list[dict[str, Any]]:
+        return [moved(m.experiment.to_dict(), below(self.path)) for m in self._description]
+
+    @cached_property
+    def _sources(self) -> Sources:
+        return {below(self.path)(path): digest for path, digest in self._content.sources.items()}
+
+    @cached_property
     def recorded(self) -> list[Experiment]:
         """The members' experiments, in order, for looking: no plug-in is imported, and what they register is kept as
         its settings alone.
         """
         from groklab.experiment import read_recorded  # listing runs takes less time without
 
-        return [read_recorded(m.experiment.to_dict()) for m in self._description]
+        return [read_recorded(settings) for settings in self._settings]
 
     @cached_property
     def experiments(self) -> list[Experiment]:
@@ -122,10 +131,10 @@ class Run:
         """
         from groklab.experiment import read_loaded
 
-        places = load_plugins(self.recorded, self._content.sources, self.name, self.trust_plugin)
+        places = load_plugins(self.recorded, self._sources, self.name, self.trust_plugin)
         plugins = [{"plugins": [places[path] for path in e.plugins]} for e in self.recorded]
-        made = [read_loaded({**m.experiment.to_dict(), **p}) for m, p in zip(self._description, plugins, strict=True)]
-        check_data(made, self._content.sources, self.name)
+        made = [read_loaded({**settings, **p}) for settings, p in zip(self._settings, plugins, strict=True)]
+        check_data(made, self._sources, self.name)
         if not self.changes and [e.identity for e in made] != self.identities:
             warnings.warn(
                 f"{self.name} was trained from another description than it has now: its experiment.json was altered, "
@@ -137,7 +146,7 @@ class Run:
     @property
     def changes(self) -> list[str]:
         """A sentence on each plug-in and file of the task that is missing, or has changed since it was trained."""
-        return changes(self.recorded, self._content.sources, self.name)
+        return changes(self.recorded, self._sources, self.name)
 
     @property
     def experiment(self) -> Experiment:
@@ -372,5 +381,6 @@ class Run:
 
 
 def _write_members(path: Path, experiments: Sequence[Experiment], sources: Sources) -> None:
-    members = [{"identity": e.identity, "experiment": e.to_dict()} for e in experiments]
-    storage.write_json(path / "experiment.json", {"format": 1, "members": members, "sources": sources})
+    members = [{"identity": e.identity, "experiment": moved(e.to_dict(), within(path))} for e in experiments]
+    inner = {within(path)(file): digest for file, digest in sources.items()}
+    storage.write_json(path / "experiment.json", {"format": 1, "members": members, "sources": inner})

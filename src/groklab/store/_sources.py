@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import plugins
@@ -57,6 +59,28 @@ def check_data(experiments: Sequence[Experiment], sources: Sources, owner: str) 
     """Raise InputError where a file of a task is missing or has changed; the arguments are those of `changes`."""
     for sentence in _changes_of_data(experiments, sources, owner):
         raise InputError(f"{sentence}; put it back as it was, or train again")
+
+
+def moved(settings: Mapping[str, Any], place: Callable[[str], str]) -> dict[str, Any]:
+    """Return an experiment's settings with each text of its task, and each plug-in, put to another place."""
+    task = {name: place(value) if isinstance(value, str) else value for name, value in settings["task"].items()}
+    return {**settings, "task": task, "plugins": [place(path) for path in settings.get("plugins", ())]}
+
+
+def within(folder: Path) -> Callable[[str], str]:
+    """Return the function that makes paths inside a run's folder relative to it, so that it can be moved."""
+    prefix = f"{os.path.abspath(folder)}{os.sep}"
+    return lambda path: path.removeprefix(prefix)
+
+
+def below(folder: Path) -> Callable[[str], str]:
+    """Return the inverse of `within`: relative paths of files that are in a run's folder become absolute."""
+
+    def place(path: str) -> str:
+        inner = os.path.abspath(folder / path) if os.sep in path and not os.path.isabs(path) else ""
+        return inner if os.path.isfile(inner) else path
+
+    return place
 
 
 def _changes_of_data(experiments: Sequence[Experiment], sources: Sources, owner: str) -> list[str]:
