@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-QUESTIONS = ("transformer", "micro", "process", "measures", "rfm", "toy", "operations", "gpu")
+from benchmarks import gpu, gpu_table
+
+QUESTIONS = ("transformer", "micro", "process", "measures", "rfm", "toy", "operations")
 THREADS = os.environ.get("GROKLAB_BENCH_THREADS", str(min(2, os.cpu_count() or 1)))
 #: For each question's own process; idle threads must not spin on cores that another library needs.
 ENVIRONMENT = {
@@ -24,6 +26,9 @@ _PINNED = "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))
 
 def main() -> None:
     asked = sys.argv[1:] or list(QUESTIONS)
+    if asked in (["gpu"], ["gpu-table"]):  # scripts of their own, for a card that is at hand for minutes
+        (gpu if asked == ["gpu"] else gpu_table).main()
+        return
     results: dict[str, Any] = {}
     for name in asked:
         print(f"{name} …", flush=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,23 +63,78 @@ def textbook_jax(train: tuple[np.ndarray, np.ndarray], p: int) -> Steps:
     return steps
 
 
-def textbook_torch(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray] | None, p: int) -> Steps:
+def textbook_torch(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray] | None,
+    p: int,
+    device: str = "cpu",
+) -> Steps:
     """The textbook step in eager PyTorch; with `test`, its loss too after each step, as every peer does."""
+    import torch
+
+    loss, optimiser, tensors = _torch_model(train, test, p, device)
+
+    def steps(n: int) -> None:
+        for _ in range(n):
+            value = loss(tensors[0])
+            value.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            if len(tensors) > 1:
+                with torch.inference_mode():
+                    loss(tensors[1]).item()
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    return steps
+
+
+def torch_graph(train: tuple[np.ndarray, np.ndarray], p: int) -> Steps:
+    """The same step, recorded once as a CUDA graph and replayed."""
+    import torch
+
+    loss, optimiser, tensors = _torch_model(train, None, p, "cuda", capturable=True)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss(tensors[0]).backward()
+        optimiser.step()
+
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+
+    def steps(n: int) -> None:
+        for _ in range(n):
+            graph.replay()
+        torch.cuda.synchronize()
+
+    return steps
+
+
+def _torch_model(train: Any, test: Any, p: int, device: str, **options: Any) -> tuple[Any, Any, list[Any]]:
+    """Return the loss of rows, the optimiser, and the rows."""
     import torch
 
     d, heads, d_head, d_mlp, vocab = 128, 4, 32, 512, p + 1
     torch.manual_seed(0)
 
     def normal(*shape: int) -> torch.nn.Parameter:
-        return torch.nn.Parameter(torch.randn(*shape) / math.sqrt(d))
+        return torch.nn.Parameter((torch.randn(*shape) / math.sqrt(d)).to(device))
 
     w = {
         "E": normal(vocab, d), "pos": normal(3, d), "Q": normal(heads, d, d_head), "K": normal(heads, d, d_head),
         "V": normal(heads, d, d_head), "O": normal(heads, d_head, d), "in": normal(d, d_mlp),
-        "b_in": torch.nn.Parameter(torch.zeros(d_mlp)), "out": normal(d_mlp, d),
-        "b_out": torch.nn.Parameter(torch.zeros(d)), "U": normal(d, vocab),
+        "b_in": torch.nn.Parameter(torch.zeros(d_mlp, device=device)), "out": normal(d_mlp, d),
+        "b_out": torch.nn.Parameter(torch.zeros(d, device=device)), "U": normal(d, vocab),
     }  # fmt: skip
-    mask = torch.tril(torch.ones(3, 3, dtype=torch.bool))
+    mask = torch.tril(torch.ones(3, 3, dtype=torch.bool, device=device))
 
     def loss(data: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         tokens, targets = data
@@ -91,20 +147,9 @@ def textbook_torch(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray,
         x = x + torch.relu(x @ w["in"] + w["b_in"]) @ w["out"] + w["b_out"]
         return torch.nn.functional.cross_entropy((x @ w["U"])[:, -1].to(torch.float64), targets)
 
-    optimiser = torch.optim.AdamW(w.values(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0)
-    tensors = [tuple(torch.from_numpy(a.astype(np.int64)) for a in s) for s in (train, test) if s is not None]
-
-    def steps(n: int) -> None:
-        for _ in range(n):
-            value = loss(tensors[0])
-            value.backward()
-            optimiser.step()
-            optimiser.zero_grad()
-            if len(tensors) > 1:
-                with torch.inference_mode():
-                    loss(tensors[1]).item()
-
-    return steps
+    optimiser = torch.optim.AdamW(w.values(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0, **options)
+    sets = [s for s in (train, test) if s is not None]
+    return loss, optimiser, [tuple(torch.from_numpy(a.astype(np.int64)).to(device) for a in s) for s in sets]
 
 
 def transformer_lens(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], p: int) -> Steps:
