@@ -159,10 +159,32 @@ def altered_arrays(draw: random.Random, path: Path) -> None:
     storage.save_arrays(path, arrays, header)
 
 
+def alter_folder(draw: random.Random, folder: Path) -> str:
+    """Exchange a folder below a folder, or add a file that does not belong there; return what was done."""
+    path = draw.choice([p for p in sorted(folder.rglob("*")) if p.is_dir()] or [folder])
+    deed = draw.choice(["gone", "empty", "file", "loop", "stray", "stray"])
+    if deed == "stray" or path == folder:
+        name = draw.choice(
+            [f"step_{10**30}.safetensors", "step_\u0663.safetensors", "step_5.safetensors", "\udcff", "x.json"]
+        )
+        (path / name).write_bytes(draw.choice(CONTENTS))
+        return f"{path.relative_to(folder)}: stray"
+    shutil.rmtree(path)
+    if deed == "empty":
+        path.mkdir()
+    elif deed == "file":
+        path.write_bytes(draw.choice(CONTENTS))
+    elif deed == "loop":
+        path.symlink_to(path)
+    return f"{path.relative_to(folder)}: {deed}"
+
+
 def alter(draw: random.Random, folder: Path, others: Path) -> str:
     """Alter one file below a folder; return what was done. `others` holds files of other runs."""
     if draw.random() < 0.05:
         (folder / "lock.json").write_text(json.dumps(LOCK))
+    if draw.random() < 0.08:
+        return alter_folder(draw, folder)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     if not files:
         return "nothing is left"

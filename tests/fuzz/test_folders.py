@@ -10,7 +10,7 @@ from folders import fuzz
 from amounts import amount
 from corpus import Corpus
 
-CASES = amount(30, full=1000)
+CASES = amount(20, full=1000)
 
 
 @pytest.mark.long

@@ -250,6 +250,14 @@ def test_metrics_that_are_not_of_the_run_are_damaged(one: Run, column: str, valu
         one.metrics  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    "name", ["step_5", "step_1000000000000000000000", "step_0000000005", "step_" + "\u0663" * 9, "step_x"]
+)
+def test_files_with_other_names_are_not_checkpoints(one: Run, name: str) -> None:
+    (one.path / "checkpoints" / f"{name}.safetensors").write_bytes(b"")
+    assert one.checkpoints == [0, 20, 40, 60]
+
+
 def test_a_checkpoint_under_another_step_is_damaged(one: Run) -> None:
     folder = one.path / "checkpoints"
     shutil.copy(folder / "step_000000020.safetensors", folder / "step_000000040.safetensors")

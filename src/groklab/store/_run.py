@@ -250,7 +250,8 @@ class Run:
     @property
     def checkpoints(self) -> list[int]:
         """The steps whose weights are kept, ascending."""
-        matches = (re.fullmatch(r"step_(\d+)\.safetensors", p.name) for p in (self.path / "checkpoints").glob("step_*"))
+        names = (path.name for path in (self.path / "checkpoints").glob("step_*"))
+        matches = (re.fullmatch(r"step_([0-9]{9}|[1-9][0-9]{9,14})\.safetensors", name) for name in names)
         return sorted(int(m.group(1)) for m in matches if m)
 
     def weights(self, step: int | None = None, member: int | None = None) -> dict[str, np.ndarray]:
