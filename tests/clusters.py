@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import dask
 
 from groklab.sweeps import _local_cluster as local_cluster
 from groklab.sweeps._executors import ENVIRONMENT
@@ -24,7 +27,12 @@ def cluster_of(workers: int, **environment: str) -> Iterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().strip()
+        cluster = json.loads(process.stdout.readline())
+        # as a user of a cluster with TLS configures dask
+        names = {"tls_ca_file": "ca-file", "tls_client_cert": "client.cert", "tls_client_key": "client.key"}
+        tls = {f"distributed.comm.tls.{names[k]}": v for k, v in cluster["credentials"].items()}
+        with dask.config.set(tls):
+            yield cluster["address"]
     finally:
         process.stdin.close()
         process.wait()

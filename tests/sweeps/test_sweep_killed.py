@@ -122,6 +122,11 @@ def compare(sweep: gl.Sweep, undisturbed: gl.Sweep) -> None:
     assert hashes(sweep) == hashes(undisturbed)
     assert not list(sweep.path.rglob("*.tmp"))
     assert not list(sweep.path.rglob("lock.json"))
+    # what a colleague may read follows the umask
+    umask = os.umask(0o022)
+    os.umask(umask)
+    for path in sweep.path.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~umask, path
 
 
 def test_what_is_stopped_and_killed_goes_on_where_it_stood(undisturbed: gl.Sweep, tmp_path: Path) -> None:

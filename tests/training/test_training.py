@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -51,6 +52,17 @@ def test_another_criterion_that_is_killed_anywhere_is_completed_by_the_same_comm
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_files_of_a_run_follow_the_umask(home: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        gl.train(gl.preset("micro", {"budget.steps": 20}), tags=["mine"])
+        assert len(gl.Collection().summaries()) == 1
+    finally:
+        os.umask(before)
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in home.rglob("*")}
+    assert modes == {(True, 0o750), (False, 0o640)}
 
 
 def test_another_cadence_of_a_finished_run_is_said() -> None:

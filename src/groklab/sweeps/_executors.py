@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from groklab import device
 from groklab.errors import InputError, shorten
 from groklab.lazy import jax
 from groklab.store import storage
+from groklab.sweeps._local_cluster import NO_DASHBOARD, NOTHING_SERVED
 
 #: Seconds that a scheduler may take to answer, and the first worker to come.
 ANSWER_SECONDS, WORKER_SECONDS = 10, 60
@@ -81,7 +84,7 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
             yield Workers(client, 1, jax.devices()[0].platform, device.available_memory(), description)
     else:
         count = workers or device.cores()
-        with _processes(count, folder) as address, _client(address) as client:
+        with _processes(count, folder) as (address, security), _client(address, security) as client:
             try:
                 client.wait_for_workers(1, timeout=START_SECONDS)
             except TimeoutError:
@@ -91,8 +94,11 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
 
 
 @contextlib.contextmanager
-def _processes(count: int, folder: Path) -> Iterator[str]:
-    """Start a cluster of worker processes and give its address; they write to workers.log in the folder."""
+def _processes(count: int, folder: Path) -> Iterator[tuple[str, Any]]:
+    """Start a cluster of worker processes and give its address and `Security`; they write to the folder's workers.log.
+
+    The credentials come through a pipe: no file or command line holds them.
+    """
     program = Path(__file__).with_name("_local_cluster.py")
     with open(folder / "workers.log", "a", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -107,10 +113,11 @@ def _processes(count: int, folder: Path) -> Iterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        address = process.stdout.readline().strip()
-        if not address:
+        line = process.stdout.readline()
+        if not line:
             raise InputError(f"the worker processes did not start; {folder / 'workers.log'} says why")
-        yield address
+        cluster = json.loads(line)
+        yield cluster["address"], _untyped().Security(require_encryption=True, **cluster["credentials"])
     finally:
         process.stdin.close()
         process.wait()
@@ -123,10 +130,12 @@ def _inside() -> Iterator[Any]:
     import dask
 
     distributed = _untyped()
-    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "memory_limit": 0}
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "memory_limit": 0, **NO_DASHBOARD}
     with (
+        tempfile.TemporaryDirectory(prefix="groklab-") as scratch,
+        dask.config.set({"temporary-directory": scratch, **NOTHING_SERVED}),
         dask.config.set({"distributed.worker.use-file-locking": False}),
-        distributed.LocalCluster(**options, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
+        distributed.LocalCluster(**options, silence_logs=50) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
@@ -140,7 +149,8 @@ def _check_address(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _client(address: str) -> Iterator[Any]:
+def _client(address: str, security: Any = None) -> Iterator[Any]:
+    """Connect to a scheduler; without `security` with the credentials of dask's configuration, if there are any."""
     distributed = _untyped()
     silent = f"gives no answer within {ANSWER_SECONDS} s; is a dask scheduler running there, as tcp://host:8786?"
     with _silenced():
@@ -153,7 +163,7 @@ def _client(address: str) -> Iterator[Any]:
                 with warnings.catch_warnings():
                     # about other versions: `_check_versions` reports those that matter
                     warnings.simplefilter("ignore")
-                    client.__init__(address, timeout=ANSWER_SECONDS, set_as_default=False)
+                    client.__init__(address, timeout=ANSWER_SECONDS, set_as_default=False, security=security)
             except Exception as error:  # whatever a library for a protocol raises
                 failed.append(error)
 
@@ -206,7 +216,7 @@ def _checked(client: Any, folder: Path, address: str) -> Workers:
     except TimeoutError:
         raise InputError("scheduler", address, f"has no worker, and none came within {WORKER_SECONDS} s") from None
     _check_versions(client.get_versions(packages=["groklab", "jax"]))
-    token = folder / f".token-{secrets.token_hex(8)}"
+    token = folder / f".token-{secrets.token_hex(8)}.tmp"  # a name that the next sweep removes
     storage.atomic_write(token, b"")
     try:
         seen = client.run(os.path.isfile, str(token))
