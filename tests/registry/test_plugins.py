@@ -144,6 +144,12 @@ def test_the_standard_library_and_groklab_are_never_beside(tmp_path: Path) -> No
     assert list(read_plugin(file).modules) == [""]
 
 
+def test_a_text_that_warns_still_shows_its_imports(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("")
+    file = written(tmp_path / "mine.py", imports="import helper\nV = '\\d'")
+    assert list(read_plugin(file).modules) == ["", "helper"]
+
+
 def test_a_plugin_and_its_modules_can_import_each_other(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("def get():\n    import mine\n    return mine.V")
     load_plugin(written(tmp_path / "mine.py", "helper.get()", "import helper\nV = 5"))

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import groklab as gl
-from groklab.measures import MEASURES
+from groklab.measures import MEASURES, activity
 from groklab.registry import FAMILIES
+from groklab.training import build_task
 
 TASK = """
 import groklab as gl, numpy as np
@@ -171,3 +173,25 @@ def test_an_experiment_that_was_made_before_the_edit_is_trained_as_edited(tmp_pa
     assert numbers(second) == numbers(gl.train(experiment("task", "edited", file))) != numbers(first)
     assert second.identities != first.identities
     assert second.experiment.task.build().targets.tolist() != made.task.build().targets.tolist()
+
+
+def test_a_run_of_a_class_of_another_session_says_so() -> None:
+    exec(TASK.format(name="elsewhere", value="2"), {"__name__": "__main__"})
+    path = gl.train(experiment("task", "elsewhere", None)).path
+    del FAMILIES["task"]["elsewhere"]
+    assert gl.Run(path).recorded[0].task == {"kind": "elsewhere", "p": 7}
+    with pytest.raises(
+        gl.InputError, match=r"task\.kind = 'elsewhere': is registered by no plug-in of it; run the cell"
+    ):
+        _ = gl.Run(path).experiment
+
+
+def test_measures_compile_an_edited_network_again(tmp_path: Path) -> None:
+    file, logits = tmp_path / "edited.py", []
+    for value in "23":
+        file.write_text(NETWORK.format(name="edited", value=value))
+        made = experiment("network", "edited", file)
+        task = build_task(made)
+        weights = {"embed.W_E": np.full((7, 8), 1.0), "unembed.W_U": np.ones((8, 7))}
+        logits.append(activity(weights, task, made.network)["logits"])
+    np.testing.assert_allclose(logits, np.broadcast_to([[[32.0]], [[64.0]]], (2, 49, 7)))

@@ -103,7 +103,13 @@ def read_recorded(description: Mapping[str, Any], overrides: Mapping[str, Any] |
 
 def read_loaded(description: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Return what `read` does of a run's description whose plug-ins have been loaded."""
-    return _experiment(_with_overrides(description, overrides))
+    raw = _with_overrides(description, overrides)
+    for family in FAMILIES:
+        kind = raw[family].get("kind") if isinstance(raw.get(family), Mapping) else None
+        if isinstance(kind, str) and kind not in kinds(family):
+            allowed = "is registered by no plug-in of it; run the cell or script again that registers it"
+            raise InputError(f"{family}.kind", _short(kind), allowed)
+    return _experiment(raw)
 
 
 def _with_overrides(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any] | None) -> dict[str, Any]:

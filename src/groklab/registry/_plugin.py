@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -108,7 +109,8 @@ def _located(folder: Path, parts: list[str]) -> Iterator[tuple[str, Path]]:
 def _imports(code: bytes) -> frozenset[tuple[int, str]]:
     """Return what a module's text imports: how many dots stand before a name, and the name."""
     try:
-        tree = ast.parse(code)
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()  # importing it says what is wrong
     names = set()
