@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -287,6 +288,28 @@ def test_an_export_that_fails_leaves_nothing(trained: gl.Run, tmp_path: Path, mo
     with pytest.raises(InputError, match="the disk is full"):
         export(trained, to="safetensors", out=tmp_path / "there" / "out")
     assert not list((tmp_path / "there").iterdir())
+
+
+def test_an_export_that_ctrl_c_stops_between_two_files_is_done_again(
+    trained: gl.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = export(trained, to="safetensors", out=tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    replace = os.replace
+
+    def press(source: Path, target: Path) -> None:
+        if target.parent == out:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", press)
+    with pytest.raises(KeyboardInterrupt):
+        export(trained, to="safetensors", out=out)
+    monkeypatch.setattr(os, "replace", replace)
+    assert not (out / "model.safetensors").exists()
+    export(trained, to="safetensors", out=out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_a_folder_that_another_process_fills_is_left_alone(trained: gl.Run, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,6 +87,25 @@ def test_signals_that_a_program_ignores_or_handles_itself_are_left_to_it(handler
         assert reason() is None
     assert heard == [signal.SIGUSR1]
     assert present() == own
+
+
+def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(handlers: Handlers) -> None:
+    def interrupted(phase: str, info: object) -> None:
+        # as in those of JAX, whose exceptions Python ignores
+        gc.callbacks.remove(interrupted)
+        signal.raise_signal(signal.SIGTERM)
+
+    gc.callbacks.append(interrupted)
+    with raised() as request:
+        with pytest.raises(KeyboardInterrupt):
+            collect_and_wait()
+        assert request.name == "SIGTERM"
+
+
+def collect_and_wait() -> None:
+    gc.collect()
+    # the signal comes again after a hundredth of a second
+    time.sleep(30)
 
 
 def test_other_threads_leave_signals_alone(handlers: Handlers) -> None:

@@ -119,17 +119,22 @@ def complete_folder(folder: Path, last: str, stale: Collection[str] = ()) -> Ite
         stage.mkdir(parents=True)
         # a file lock ends with its process, however that ends
         with _locked(stage):
+            moving = False
             try:
                 # later than its own: a folder that holds one was begun by this function
                 _remove_parts(beside)
                 yield stage
+                moving = there
                 if there:
                     _move(stage, folder, last, stale)
                 else:
                     os.rename(stage, folder)
+                moving = False
                 _sync_folder(beside)
             finally:
-                shutil.rmtree(stage, ignore_errors=True)
+                # what an interrupted move leaves marks a folder that is not complete
+                if not moving:
+                    shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
         raise explain(folder, error) from error
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +51,11 @@ class Request:
         if first:
             raise KeyboardInterrupt
 
+    def again(self) -> None:
+        """Send a signal again whose KeyboardInterrupt was lost, as in a callback of the garbage collector."""
+        self.moment = -math.inf
+        threading.Timer(0.01, os.kill, (os.getpid(), self.number or signal.SIGINT)).start()
+
     @property
     def name(self) -> str | None:
         """The signal's name, 'ctrl-c' for SIGINT; None where none has come."""
@@ -84,11 +91,13 @@ def raised() -> Iterator[Request]:
     """Raise KeyboardInterrupt for each of SIGNALS, as for Ctrl-C; a program that holds nothing to save ends by it."""
     global _of_program
     before, _of_program = _of_program, Request()
+    hook, again = sys.unraisablehook, _of_program.again
+    sys.unraisablehook = lambda lost: again() if lost.exc_type is KeyboardInterrupt else hook(lost)
     try:
         with _handled_by(_of_program.obey, signal.SIG_DFL):
             yield _of_program
     finally:
-        _of_program = before
+        _of_program, sys.unraisablehook = before, hook
 
 
 @contextlib.contextmanager
