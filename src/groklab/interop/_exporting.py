@@ -16,8 +16,8 @@ import numpy as np
 from groklab import components
 from groklab.errors import InputError, check_choice
 from groklab.experiment import Experiment
+from groklab.interop import _own_exports as own
 from groklab.interop import _transformer_lens as transformer_lens
-from groklab.interop._own_exports import CARD, CONFIG, DESCRIPTION, ENTRIES, FILES, TABLE, WEIGHTS, File, files_of
 from groklab.lazy import pl
 from groklab.learners import LOSSES
 from groklab.networks import MLP, Transformer, recognise
@@ -25,6 +25,7 @@ from groklab.registry import Plugin, loaded_plugins, read_plugin
 from groklab.store import Run, atomic_write, digest, write_json
 from groklab.store.storage import as_safetensors, complete_folder, is_part
 from groklab.tasks import Task
+from groklab.text import named_file
 from groklab.training import build_task
 
 Format = Literal["transformer-lens", "transformer-lens-bridge", "safetensors"]
@@ -75,15 +76,15 @@ def export(
     content = transformer_lens.to_bridge(source.weights) if to == "transformer-lens-bridge" else source.weights
     card, files = _card(to, source), source.files()
     description = {**source.description(files), "sha256": digest(content)} if source.experiment is not None else {}
-    metadata = {"format": "pt", **({DESCRIPTION: json.dumps(description)} if description else {})}
-    with complete_folder(folder, last=WEIGHTS, stale=ENTRIES) as stage:
-        atomic_write(stage / CARD, card.encode())
-        write_json(stage / CONFIG, description if config is None else config)
+    metadata = {"format": "pt", **({own.DESCRIPTION: json.dumps(description)} if description else {})}
+    with complete_folder(folder, last=own.WEIGHTS, stale=own.ENTRIES) as stage:
+        atomic_write(stage / own.CARD, card.encode())
+        write_json(stage / own.CONFIG, description if config is None else config)
         if source.metrics is not None:
-            atomic_write(stage / TABLE, source.metrics.write_csv().encode())
+            atomic_write(stage / own.TABLE, source.metrics.write_csv().encode())
         for file in itertools.chain(*files.values()):
             atomic_write(stage / file.inner, file.content)
-        atomic_write(stage / WEIGHTS, as_safetensors(content, metadata))
+        atomic_write(stage / own.WEIGHTS, as_safetensors(content, metadata))
     return folder
 
 
@@ -95,6 +96,7 @@ class _Source:
         step: updates before these weights.
         results: losses and accuracies, where they were measured at that step.
         metrics: all that was measured up to then, without `member`; None where that was of other weights.
+        bounds: of a run that was imported from a file without accuracies.
     """
 
     name: str
@@ -104,21 +106,27 @@ class _Source:
     results: Mapping[str, float] = field(default_factory=dict)
     metrics: pl.DataFrame | None = None
     notes: Sequence[str] = ()  # of an import
+    bounds: own.Bounds | None = None
 
     @cached_property
     def task(self) -> Task | None:
         """What the model was trained on."""
         return None if self.experiment is None else build_task(self.experiment)
 
-    def files(self) -> dict[str, list[File]]:
+    def files(self) -> dict[str, list[own.File]]:
         """Return what the task and plug-ins are read from, by setting."""
         if self.experiment is None:
             return {}
         settings = self.experiment.task
         places = {name: Path(value).expanduser() for name in settings.paths if (value := getattr(settings, name))}
-        files = {f"task.{k}": [File(f"{FILES}/{k}/{p.name}", p, p.read_bytes())] for k, p in places.items()}
+        files = {
+            f"task.{name}": [
+                own.File(f"{own.FILES}/{name}/{place.name}", place, named_file(f"task.{name}", str(place), "table"))
+            ]
+            for name, place in places.items()
+        }
         for i, plugin in enumerate(self.plugins):
-            files[f"plugins.{i}"] = files_of(plugin, f"{FILES}/plugin-{i}/{plugin.file.name}")
+            files[f"plugins.{i}"] = own.files_of(plugin, f"{own.FILES}/plugin-{i}/{plugin.file.name}")
         return files
 
     @cached_property
@@ -128,7 +136,7 @@ class _Source:
         paths = () if self.experiment is None else self.experiment.plugins
         return [loaded.get(path) or read_plugin(path) for path in paths]
 
-    def description(self, files: Mapping[str, Sequence[File]]) -> dict[str, Any]:
+    def description(self, files: Mapping[str, Sequence[own.File]]) -> dict[str, Any]:
         """Return what `import` needs to know of the training."""
         assert self.experiment is not None
         settings = self.experiment.to_dict()
@@ -140,7 +148,8 @@ class _Source:
         if settings["start"] is not None:
             settings["start"] |= {k: Path(v).name for k in ("file", "run") if (v := settings["start"][k]) is not None}
         named = {k: {"path": group[0].inner, "sha256": digests[k]} for k, group in files.items()}
-        return {"format": 2, "experiment": settings, "step": self.step, "files": named, "notes": list(self.notes)}
+        content = {"format": 2, "experiment": settings, "step": self.step, "files": named, "notes": list(self.notes)}
+        return content if self.bounds is None else {**content, "bounds": self.bounds.to_dict()}
 
 
 def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
@@ -157,15 +166,13 @@ def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
     row = metrics.row(-1, named=True) if len(metrics) and metrics["step"][-1] == step else {}
     results = {name: row[name] for name in LOSSES if row.get(name) is not None and np.isfinite(row[name])}
     name = run.name if run.n_members == 1 else f"{run.name} member {member}"
-    return _Source(
-        name,
-        weights,
-        run.experiments[member or 0],
-        step,
-        results,
-        metrics.drop("member") if len(metrics) else None,
-        run.imported.warnings if run.imported else (),
-    )
+    curves, notes, bounds = metrics.drop("member") if len(metrics) else None, [], None
+    if run.imported is not None:
+        notes = run.imported.warnings
+        if not run.imported.exact_steps:
+            (only,) = run.status.members
+            bounds = own.Bounds(memorised_step=only.memorised_step, grokked_step=only.grokked_step)
+    return _Source(name, weights, run.experiments[member or 0], step, results, curves, notes, bounds)
 
 
 def _is_of(run: Run, step: int, member: int | None, weights: Mapping[str, np.ndarray]) -> bool:
@@ -197,8 +204,8 @@ def _check_folder(folder: Path) -> None:
         raise InputError("out", str(folder), "is a file; an export needs a folder")
     entries = list(folder.iterdir()) if folder.is_dir() else []
     held = {entry.name for entry in entries if not is_part(entry)}
-    complete = {WEIGHTS, CONFIG} <= held or any(map(is_part, entries))
-    if held and not (complete and held <= set(ENTRIES)):
+    complete = {own.WEIGHTS, own.CONFIG} <= held or any(map(is_part, entries))
+    if held and not (complete and held <= set(own.ENTRIES)):
         raise InputError("out", str(folder), "holds other files; give a new folder, or one of an earlier export")
 
 
@@ -227,7 +234,7 @@ def _facts(source: _Source) -> dict[str, str]:
         rates = f"learning rate {e.optimiser.learning_rate:g}, weight decay {e.optimiser.weight_decay:g}"
         facts["optimiser"] = f"{e.optimiser.kind}, {rates}"
     if source.plugins:
-        code = ", ".join(f"`{FILES}/plugin-{i}/{plugin.file.name}`" for i, plugin in enumerate(source.plugins))
+        code = ", ".join(f"`{own.FILES}/plugin-{i}/{plugin.file.name}`" for i, plugin in enumerate(source.plugins))
         facts["plug-ins"] = f"{code}: code, which runs with `--trust-plugin`"
     facts |= {"step": f"{source.step:,}", "trained with": "another program" if source.notes else "groklab"}
     return facts | {f"note {i}": note for i, note in enumerate(source.notes, 1)}

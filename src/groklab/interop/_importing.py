@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+import os
 import re
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +20,7 @@ from groklab.errors import InputError
 from groklab.experiment import MAX_STEPS, Experiment, read
 from groklab.interop import _transformer_lens as transformer_lens
 from groklab.interop._configs import check_sizes
-from groklab.interop._own_exports import TABLE, Described, check_shapes, described
+from groklab.interop._own_exports import Described, check_shapes, described
 from groklab.interop._weight_files import Source, read_source
 from groklab.lazy import jax, jit, jnp, pl
 from groklab.learners import METRICS
@@ -96,8 +95,7 @@ def import_file(
     notes = list(source.record.warnings)
     if source.description:
         made = described(source.path, source.weights, source.description, options, trust_plugin)
-        if not made.recorded:
-            notes.append(f"no {TABLE} is beside it: the steps of memorising and grokking are the last, at the latest")
+        notes += made.notes
     else:
         made = _from_others(source, options, ignore_losses, notes)
     collection = Collection(Path(home) if home is not None else None)
@@ -109,7 +107,7 @@ def import_file(
             sha256=source.sha256,
             options=options,
             warnings=notes,
-            exact_steps=made.recorded,
+            exact_steps=made.exact,
         )
         environment = Environment(
             groklab=groklab.__version__, definition_of_grokking=grokking.DEFINITION, imported=imported
@@ -129,28 +127,18 @@ def import_file(
 
 def _write(stage: Path, made: Described, environment: Environment) -> None:
     """Write a run into the folder `stage`."""
-    run = Run.create(stage, [made.experiment], environment)
+    places = {str(file.place): os.path.abspath(stage / file.inner) for file in made.files}
+    for file in made.files:
+        storage.atomic_write(stage / file.inner, file.content)
+    task, e = made.experiment.task, made.experiment
+    own = {name: places[path] for name in task.paths if (path := getattr(task, name)) in places}
+    task = replace(task, **own) if own else task
+    run = Run.create(stage, [replace(e, task=task, plugins=tuple(map(places.get, e.plugins, e.plugins)))], environment)
     step = int(made.metrics["step"][-1])
     run.write_checkpoint(step, {k: v[None] for k, v in made.weights.items()})
     run.write_metrics(made.metrics)
-    run.write_status(state="finished", reason="imported", step=step, seconds=0.0, members=[made.member])
-    places = {}
-    for file in made.files:
-        storage.atomic_write(stage / file.inner, file.content)
-        # relative to the run's folder, which may be moved
-        places[str(file.place)] = file.inner
-    if places:
-        description = json.loads((stage / "experiment.json").read_bytes())
-        storage.write_json(stage / "experiment.json", _moved(description, places))
-
-
-def _moved(value: Any, places: Mapping[str, str]) -> Any:
-    """Return JSON with paths of files replaced by others."""
-    if isinstance(value, dict):
-        return {places.get(k, k): _moved(v, places) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_moved(v, places) for v in value]
-    return places.get(value, value) if isinstance(value, str) else value
+    state = "diverged" if made.member.diverged else "finished"
+    run.write_status(state=state, reason="imported", step=step, seconds=0.0, members=[made.member])
 
 
 def _is_complete(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from groklab.experiment import MAX_STEPS, Experiment, read_loaded
 from groklab.interop import _transformer_lens as transformer_lens
 from groklab.lazy import pl
 from groklab.learners import LOSSES
-from groklab.store import MemberResult, digest
+from groklab.store import MemberResult, Step, Stored, digest, storage
 from groklab.training import build_task, evaluate, results, weight_shapes
 
 #: The files of an export, the folder of those that its task and plug-ins are read from, and the key of a description.
@@ -52,7 +52,8 @@ class Described:
         metrics: of the run; the last row is that of its weights.
         member: the results of its one member.
         files: what its task is read from.
-        recorded: whether the metrics are those of its training; otherwise they are of these weights alone.
+        exact: whether the steps of memorising and grokking are those of its training, and not the latest possible.
+        notes: what was assumed.
     """
 
     experiment: Experiment
@@ -60,7 +61,15 @@ class Described:
     metrics: pl.DataFrame
     member: MemberResult
     files: tuple[File, ...] = ()
-    recorded: bool = False
+    exact: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Bounds(Stored):
+    """The latest possible steps of a run that was imported from a file without accuracies."""
+
+    memorised_step: Step | None
+    grokked_step: Step | None
 
 
 def described(
@@ -106,7 +115,12 @@ def described(
     metrics = last if recorded is None else recorded
     member = results(experiment, weights, metrics)
     files = (*data.values(), *itertools.chain(*code))
-    return Described(experiment, weights, metrics, member, files, recorded is not None)
+    bounds = Bounds.of_json(description.get("bounds"))
+    if recorded is not None and bounds is not None:
+        member = member.model_copy(update={**bounds.to_dict(), "censored": bounds.grokked_step is None})
+    missing = f"no {TABLE} is used: the steps of memorising and grokking are the last, at the latest"
+    notes = (missing,) if recorded is None else ()
+    return Described(experiment, weights, metrics, member, files, not notes and bounds is None, notes)
 
 
 def _located(path: Path, setting: str, entry: Any) -> tuple[str, Path, str]:
@@ -124,7 +138,7 @@ def _located(path: Path, setting: str, entry: Any) -> tuple[str, Path, str]:
 def _file(path: Path, setting: str, entry: Any) -> File:
     """Return a file that a task is read from."""
     inner, place, sha256 = _located(path, setting, entry)
-    content = place.read_bytes()
+    content = storage.read_bytes(place, "table")
     if hashlib.sha256(content).hexdigest() != sha256:
         raise DamagedError(f"{place} is damaged: its checksum does not match its content")
     return File(inner, place, content)
@@ -196,12 +210,12 @@ def _recorded(path: Path, last: pl.DataFrame) -> pl.DataFrame | None:
         return None
     step = last["step"][0]
     try:
-        frame = pl.read_csv(path.read_bytes(), schema_overrides=last.schema)
+        frame = pl.read_csv(storage.read_bytes(path, "table"), schema_overrides=last.schema)
         frame = frame.with_columns(member=pl.lit(0, pl.Int32)).select(last.columns)
         steps = frame["step"].to_list()
         if None in steps or steps != sorted(set(steps)) or any(not 0 <= s <= step for s in steps):
             raise ValueError(f"its steps are not ascending ones from 0 to {step:,}")
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (ValueError, pl.exceptions.PolarsError) as error:
         raise DamagedError(f"{path} cannot be read: {shorten(str(error))}") from None
     if not steps or steps[-1] < step:
         return pl.concat([frame, last])

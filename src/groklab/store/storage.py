@@ -394,5 +394,5 @@ def _sync_folder(folder: Path) -> None:
 def explain(path: Path, error: OSError) -> InputError:
     """Return the sentence for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return InputError(f"the disk is full: {path} could not be written; free some space, then `groklab resume`")
+        return InputError(f"the disk is full: {path} could not be written; free some space, then repeat the command")
     return InputError(f"{path} cannot be written: {error.strerror or error}")
