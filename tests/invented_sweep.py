@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,22 +82,25 @@ def written(
     plan = make_plan("micro-fast", keys, seeds=seeds, name=name, overrides={"budget.steps": budget})
     files = Sweep.create(home / "sweeps" / plan.name, plan, pack(plan.experiments))
     rows, curves = folder.empty_rows(files), []
-    for row in rows:
-        result = outcome(files.points[row["point"]], row["seed"])
+    for number, row in enumerate(rows):
+        result = outcome(files.points[row.point], row.seed)
         failed = result.status == "failed"
-        row |= {"status": result.status, "reason": "there was not enough memory" if failed else None}
+        rows[number] = replace(row, status=result.status, reason="there was not enough memory" if failed else None)
         if result.status in ("pending", "failed"):
             continue
         steps, train, test = curves_of(result, budget)
         # as the table of any sweep keeps them
         train, test = train.astype(np.float32), test.astype(np.float32)
         phase = learning_phase(steps, train, test, budget=budget)
-        row |= {"steps": int(steps[-1]), "seconds": 1.0, "memorised_step": 95, "grokked_step": result.grokked}
-        row |= {"train_accuracy": float(train[-1]), "test_accuracy": float(test[-1])}
-        row |= {"best_test_accuracy": float(test.max()), "phase": phase.phase, "censored": phase.censored}
-        row |= {"train_step": phase.train_step, "test_step": phase.test_step, "phase_reason": phase.reason}
+        rows[number] = replace(
+            rows[number],
+            **{"steps": int(steps[-1]), "seconds": 1.0, "memorised_step": 95, "grokked_step": result.grokked},
+            **{"train_accuracy": float(train[-1]), "test_accuracy": float(test[-1])},
+            **{"best_test_accuracy": float(test.max()), "phase": phase.phase, "censored": phase.censored},
+            **{"train_step": phase.train_step, "test_step": phase.test_step, "phase_reason": phase.reason},
+        )
         known = {"step": steps, "train_accuracy": train, "test_accuracy": test, "train_loss": test, "test_loss": test}
-        curves.append(pl.DataFrame({"member": np.full(len(steps), row["member"]), **known}))
+        curves.append(pl.DataFrame({"member": np.full(len(steps), row.member), **known}))
     storage.write_table(files.path / "table.parquet", folder.table_of(files, rows))
     blank = pl.DataFrame(schema=folder.CURVE_SCHEMA)
     columns = list(folder.CURVE_SCHEMA)

@@ -152,8 +152,8 @@ def test_commands_take_such_a_run(
 
 def test_nothing_is_compiled_and_none_says_so() -> None:
     e = gl.preset("rfm-small")
-    assert estimate([e])["programs"] == []
-    assert "initial weights" in estimate([gl.preset("micro")])["programs"]
+    assert estimate([e]).programs == ()
+    assert "initial weights" in estimate([gl.preset("micro")]).programs
     names = {"compiling": "grad_norm", "solving": "condition"}
     for word, column in names.items():
         metrics = {column: np.zeros((0, 1)), "test_accuracy": np.zeros((0, 1))}

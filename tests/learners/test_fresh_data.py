@@ -153,11 +153,11 @@ def test_what_it_costs_is_known_before() -> None:
     fresh, fixed = (
         estimate([small(**asked, network__n_layers=2)]) for asked in ({"task__data": "infinite"}, {"batch_size": None})
     )
-    assert fresh["flops_per_step"] * 30 == pytest.approx(fixed["flops_per_step"] * 8)
-    assert fresh["memory_bytes"] > 0
+    assert fresh.flops_per_step * 30 == pytest.approx(fixed.flops_per_step * 8)
+    assert fresh.memory_bytes > 0
     # by hand: keys and values at 12 positions, queries at all of them and at the 7 that are read; 9 classes
     layers = 2 * 2 * 12 * 144 + (12 + 7) * 2 * 12 * (12 + 12)
-    assert fixed["flops_per_step"] == 3 * 2 * 30 * (layers + 7 * 12 * 9)
+    assert fixed.flops_per_step == 3 * 2 * 30 * (layers + 7 * 12 * 9)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _examine() -> dict[str, Any]:
             "xla_settings": device.xla_options(),
         }
     else:
-        seconds = {name: estimate([preset(name)])["seconds_per_step"] for name in ("micro", "demo", "nanda2023")}
+        seconds = {name: estimate([preset(name)]).seconds_per_step for name in ("micro", "demo", "nanda2023")}
         card = {"training_estimate": {name: f"{1 / each:,.0f} steps/s" for name, each in seconds.items()}}
     return {
         "groklab": groklab.__version__,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from groklab.experiment import Experiment
     from groklab.store import Run
+    from groklab.training import Estimate
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -172,19 +173,19 @@ def _finish(run: Run, console: Console, quiet: bool, as_json: bool, report: bool
         emit(run.summary())
 
 
-def _print_cost(cost: dict[str, Any], as_json: bool) -> None:
+def _print_cost(cost: Estimate, as_json: bool) -> None:
     from groklab.device import readable_bytes
 
     if as_json:
-        emit(cost)
+        emit(vars(cost))
         return
     console = console_for(False)
-    console.print(titled(cost["task"], f": {cost['n_train']:,} training and {cost['n_test']:,} test inputs"))
-    console.print(f"{cost['members']} member(s) of {cost['parameters']:,} parameters, {cost['steps']:,} steps")
+    console.print(titled(cost.task, f": {cost.n_train:,} training and {cost.n_test:,} test inputs"))
+    console.print(f"{cost.members} member(s) of {cost.parameters:,} parameters, {cost.steps:,} steps")
     console.print(
-        f"{cost['flops_per_step'] / 1e9:.3g} GFLOP per step and member; this device multiplies matrices at "
-        f"{cost['matmul_gflops']:,} GFLOP/s ({cost['device']})"
+        f"{cost.flops_per_step / 1e9:.3g} GFLOP per step and member; this device multiplies matrices at "
+        f"{cost.matmul_gflops:,} GFLOP/s ({cost.device})"
     )
-    console.print(f"time: about {duration(cost['seconds'])}; memory: about {readable_bytes(cost['memory_bytes'])}")
-    programs = ", ".join(cost["programs"]) or "nothing"
-    console.print(f"to compile: {programs}; {cost['blocks']} block(s) of {cost['lanes_per_block']} lane(s)")
+    console.print(f"time: about {duration(cost.seconds)}; memory: about {readable_bytes(cost.memory_bytes)}")
+    programs = ", ".join(cost.programs) or "nothing"
+    console.print(f"to compile: {programs}; {cost.blocks} block(s) of {cost.lanes_per_block} lane(s)")

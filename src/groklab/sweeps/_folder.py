@@ -31,7 +31,7 @@ from groklab.grokking import PHASES, learning_phase
 from groklab.store import MemberResult, Run, Status, check_data, load_plugins, locks, sources_of, storage, thin
 from groklab.sweeps._packing import Packing
 from groklab.sweeps._plan import Plan, with_start
-from groklab.sweeps._records import MemberPlan, PackPlan, SweepPlan
+from groklab.sweeps._records import MemberPlan, PackPlan, Row, SweepPlan
 from groklab.training import run_name
 
 #: Statuses of members whose training is over.
@@ -60,9 +60,8 @@ SCHEMA: dict[str, Any] = {
 }
 #: The columns that the plan alone determines.
 PLANNED = ("member", "point", "seed", "identity", "pack")
-STATUSES = {"pending", "running", "interrupted", *ENDED, "failed"}
+STATUSES = {"pending", "running", "perhaps running", "interrupted", *ENDED, "failed"}
 CURVE_SCHEMA = pl.Schema({"member": pl.Int32, "step": pl.Int64, **dict.fromkeys(CURVES, pl.Float32)})
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -274,12 +273,12 @@ class Sweep:
 
 def empty_rows(sweep: Sweep) -> list[Row]:
     """Return the rows of a sweep before anything is trained."""
-    rows = []
-    for number, member in enumerate(sweep.members):
-        row: Row = dict.fromkeys(SCHEMA)
-        row |= {"member": number, "status": "pending", "point": member.point, "seed": member.seed}
-        rows.append(row | {"identity": member.identity, "pack": sweep.plan.packs[member.pack].name})
-    return rows
+    return [_empty_row(sweep, number) for number in range(sweep.n_members)]
+
+
+def _empty_row(sweep: Sweep, number: int) -> Row:
+    member = sweep.members[number]
+    return Row(number, member.point, member.seed, member.identity, sweep.plan.packs[member.pack].name)
 
 
 def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
@@ -300,44 +299,51 @@ def rows_of_pack(sweep: Sweep, number: int) -> tuple[list[Row], pl.DataFrame]:
     for place, member in enumerate(pack.members):
         known = status.members[place] if status.members else None
         own = curves.get((place,), run.metrics.clear()).sort("step")
-        row = _row(known, own, budgets[place])
-        row["seconds"] = status.seconds / len(pack.members)
+        row = _with_results(_empty_row(sweep, member), known, own, budgets[place])
+        row = replace(row, seconds=status.seconds / len(pack.members))
         if ended:
-            row["status"] = "diverged" if known is not None and known.diverged else "finished"
-            row["reason"] = _reason(known, row, status)
+            state = "diverged" if known is not None and known.diverged else "finished"
+            row = replace(row, status=state, reason=_reason(known, row, status))
         else:
-            row["status"] = locks.state(pack.path)
-        rows.append(row | {"member": member})
+            row = replace(row, status=locks.state(pack.path))
+        rows.append(row)
         kept = own.filter(pl.col("step").is_in(thin(own["step"].to_numpy(), CURVE_POINTS)))
         # of float64 runs too: these curves are only drawn
         thinned.append(kept.select(pl.lit(member).alias("member"), "step", *CURVES).cast(CURVE_SCHEMA))
     return rows, pl.concat(thinned)
 
 
-def _row(known: MemberResult | None, own: pl.DataFrame, budget: int) -> Row:
+def _with_results(row: Row, known: MemberResult | None, own: pl.DataFrame, budget: int) -> Row:
     steps = own["step"].to_numpy()
     if not len(steps):
-        return {"steps": 0}  # it has begun, and saved nothing yet
+        return replace(row, steps=0)  # it has begun, and saved nothing yet
     # a loss that is not finite ends a member, whatever its accuracy is counted as
     finite = np.isfinite(own["train_loss"].to_numpy())
     accuracies = (np.where(finite, own[f"{s}_accuracy"].to_numpy(), np.nan) for s in ("train", "test"))
     phase = learning_phase(steps, *accuracies, budget=budget)
     ended = None if known is None else known.steps
-    row: Row = {"steps": int(steps[-1]) if ended is None else ended}
-    row |= {name: getattr(known, name, None) for name in ("memorised_step", "grokked_step")}
-    row |= {name: getattr(phase, name) for name in ("train_step", "test_step", "phase", "censored")}
-    row["phase_reason"] = phase.reason
+    row = replace(
+        row,
+        steps=int(steps[-1]) if ended is None else ended,
+        memorised_step=None if known is None else known.memorised_step,
+        grokked_step=None if known is None else known.grokked_step,
+        train_step=phase.train_step,
+        test_step=phase.test_step,
+        phase=phase.phase,
+        censored=phase.censored,
+        phase_reason=phase.reason,
+    )
     last = own.tail(1).to_dicts()[0]
     # of all evaluations: the kept curves may miss the highest one
     best = own.filter(pl.col("test_accuracy").is_finite())["test_accuracy"].max()
-    values: Row = {**{name: last.get(name) for name in LAST}, "best_test_accuracy": best}
-    return row | {name: None if value is None or not math.isfinite(value) else value for name, value in values.items()}
+    values: dict[str, Any] = {**{name: last.get(name) for name in LAST}, "best_test_accuracy": best}
+    return replace(row, **{name: v for name, v in values.items() if v is not None and math.isfinite(v)})
 
 
 def _reason(known: MemberResult | None, row: Row, status: Status) -> str | None:
     if known is not None and known.diverged:
         return "diverged"
-    if row["steps"] < status.step:
+    if row.steps is not None and row.steps < status.step:
         return "grokked"
     reason = status.reason
     # in a pack whose last member diverged, the others had ended before
@@ -346,9 +352,9 @@ def _reason(known: MemberResult | None, row: Row, status: Status) -> str | None:
 
 def table_of(sweep: Sweep, rows: Sequence[Row]) -> pl.DataFrame:
     """Return rows as a frame, with one column for each key of the grid."""
-    frame = pl.DataFrame([{k: row.get(k) for k in SCHEMA} for row in rows], schema=SCHEMA)
+    frame = pl.DataFrame([vars(row) for row in rows], schema=SCHEMA)
     keys = [
-        pl.Series(key, _column([sweep.points[row["point"]][key] for row in rows]), strict=False)
+        pl.Series(key, _column([sweep.points[row.point][key] for row in rows]), strict=False)
         for key in sweep.keys
         if key not in SCHEMA
     ]
@@ -398,24 +404,24 @@ class SweepRecords:
         """Read a pack; raises InputError where it has no run, DamagedError where its run is damaged."""
         rows, self.curves[number] = rows_of_pack(self.sweep, number)
         for row in rows:
-            self.rows[row["member"]] |= row
+            self.rows[row.member] = row
 
     def is_done(self, number: int) -> bool:
         """Return whether all of a pack's members have been trained to their end."""
-        return all(self.rows[m]["status"] in ENDED for m in self.sweep.packs[number].members)
+        return all(self.rows[m].status in ENDED for m in self.sweep.packs[number].members)
 
     def fail(self, number: int, reason: str) -> None:
         """Record that a pack could not be trained."""
         pack = self.sweep.packs[number]
         for member in pack.members:
-            self.rows[member] |= {"status": "failed", "reason": reason}
+            self.rows[member] = replace(self.rows[member], status="failed", reason=reason)
         self.failures[pack.path.name] = reason
 
     def forget_failures(self) -> None:
         """Let packs that failed be tried again."""
-        for row in self.rows:
-            if row["status"] == "failed":
-                row |= {"status": "pending", "reason": None}
+        failed = [row.member for row in self.rows if row.status == "failed"]
+        for member in failed:
+            self.rows[member] = replace(self.rows[member], status="pending", reason=None)
         self.failures = {}
 
     def write(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
@@ -62,6 +63,39 @@ class SweepPlan(Stored):
         if any(member.point >= len(self.points) for member in self.members):
             raise ValueError("a member is of a point that does not exist")
         return self
+
+
+@dataclass(frozen=True)
+class Row:
+    """A member's row of the table, without the values of the grid's keys.
+
+    Attributes:
+        reason: why it ended or failed.
+        phase_reason: why its phase is undefined, censored or doubtful.
+    """
+
+    member: int
+    point: int
+    seed: int
+    identity: str
+    pack: str
+    status: str = "pending"
+    reason: str | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    memorised_step: int | None = None
+    grokked_step: int | None = None
+    train_step: int | None = None
+    test_step: int | None = None
+    phase: Phase | None = None
+    censored: bool | None = None
+    phase_reason: str | None = None
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    weight_norm: float | None = None
+    best_test_accuracy: float | None = None
 
 
 class PackProgress(Stored):

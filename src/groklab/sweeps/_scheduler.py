@@ -304,10 +304,8 @@ def _reported(sweep: Sweep, number: int) -> PackProgress | None:
 
 def _progress(records: SweepRecords, trainer: str, workers: int, seconds: float, before: float) -> SweepProgress:
     sweep, rows = records.sweep, records.rows
-    phases = [row["phase"] for row in rows]
-    outcomes = [
-        {"failed": "failed", **dict.fromkeys(ENDED, "censored")}.get(row["status"], "undecided") for row in rows
-    ]
+    phases = [row.phase for row in rows]
+    outcomes = [{"failed": "failed", **dict.fromkeys(ENDED, "censored")}.get(row.status, "undecided") for row in rows]
     shares = [float(outcome != "undecided") for outcome in outcomes]
     for number, trained in enumerate(sweep.packs):
         if records.is_done(number):

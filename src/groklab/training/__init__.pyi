@@ -2,6 +2,7 @@ from . import interrupts as interrupts
 from . import training as training
 from ._ensemble import CPU_BLOCK_FLOPS as CPU_BLOCK_FLOPS
 from ._ensemble import CPU_LANES as CPU_LANES
+from ._ensemble import Estimate as Estimate
 from ._ensemble import build_task as build_task
 from ._ensemble import estimate as estimate
 from ._ensemble import make_ensemble as make_ensemble

@@ -284,7 +284,35 @@ def step_rate(experiment: Experiment, seconds: float = 1.0) -> float:
     return taken / (time.perf_counter() - began)
 
 
-def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Estimate:
+    """What a training costs.
+
+    Attributes:
+        parameters: of one member.
+        flops_per_step: of one member.
+        seconds_per_step: of all members; seconds: of all their steps.
+        programs: what is compiled.
+    """
+
+    task: str
+    members: int
+    n_train: int
+    n_test: int
+    parameters: int
+    flops_per_step: float
+    steps: int
+    device: str
+    matmul_gflops: float
+    seconds_per_step: float
+    seconds: float
+    memory_bytes: int
+    blocks: int
+    lanes_per_block: int
+    programs: tuple[str, ...]
+
+
+def estimate(experiments: Sequence[Experiment]) -> Estimate:
     """Estimate parameters, operations, memory, time and compilations. Raises InputError as training would."""
     first = experiments[0]
     task = build_task(first)
@@ -296,23 +324,23 @@ def estimate(experiments: Sequence[Experiment]) -> dict[str, Any]:
     blocks = ensemble.blocks()
     step_seconds = len(experiments) * flops / rate + OVERHEAD * len(blocks)
     device = jax.devices()[0]
-    return {
-        "task": task.name,
-        "members": len(experiments),
-        "n_train": n_train,
-        "n_test": n_test,
-        "parameters": parameter_count(first, task),
-        "flops_per_step": flops,
-        "steps": first.budget.steps,
-        "device": f"{device.platform}: {device.device_kind}",
-        "matmul_gflops": round(rate / 1e9, 1),
-        "seconds_per_step": step_seconds,
-        "seconds": step_seconds * first.budget.steps,
-        "memory_bytes": memory_estimate(ensemble.experiments, ensemble.tasks, ensemble.splits),
-        "blocks": len(blocks),
-        "lanes_per_block": len(blocks[0]),
-        "programs": list(first.learner.compiled_programs),
-    }
+    return Estimate(
+        task=task.name,
+        members=len(experiments),
+        n_train=n_train,
+        n_test=n_test,
+        parameters=parameter_count(first, task),
+        flops_per_step=flops,
+        steps=first.budget.steps,
+        device=f"{device.platform}: {device.device_kind}",
+        matmul_gflops=round(rate / 1e9, 1),
+        seconds_per_step=step_seconds,
+        seconds=step_seconds * first.budget.steps,
+        memory_bytes=memory_estimate(ensemble.experiments, ensemble.tasks, ensemble.splits),
+        blocks=len(blocks),
+        lanes_per_block=len(blocks[0]),
+        programs=first.learner.compiled_programs,
+    )
 
 
 def _pad(array: np.ndarray, n: int, fill: float = 0, repeat: bool = False) -> np.ndarray:
