@@ -116,7 +116,7 @@ def changed(path: str, digest: str | None, now: str | None, owner: str) -> str:
 def _find(path: str, digest: str | None) -> registry.Plugin | None:
     """Return a recorded plug-in as it is now, or the same source where the user has named it; None if it is missing."""
     places = [path, *(file for known, file in _remembered() if known == digest)]
-    files = [registry.read_plugin(file) if Path(file).is_file() else None for file in places]
+    files = [registry.read_plugin(file) if os.path.isfile(file) else None for file in places]
     return next((plugin for plugin in files if plugin is not None and plugin.sha256 == digest), files[0])
 
 

@@ -63,8 +63,16 @@ def check_data(experiments: Sequence[Experiment], sources: Sources, owner: str) 
 
 def moved(settings: Mapping[str, Any], place: Callable[[str], str]) -> dict[str, Any]:
     """Return an experiment's settings with each text of its task, and each plug-in, put to another place."""
-    task = {name: place(value) if isinstance(value, str) else value for name, value in settings["task"].items()}
-    return {**settings, "task": task, "plugins": [place(path) for path in settings.get("plugins", ())]}
+
+    def put(value: Any) -> Any:
+        return place(value) if isinstance(value, str) else value
+
+    task, plugins = settings.get("task"), settings.get("plugins", [])
+    return {
+        **settings,
+        **({"task": {name: put(value) for name, value in task.items()}} if isinstance(task, dict) else {}),
+        **({"plugins": [put(path) for path in plugins]} if isinstance(plugins, list) else {}),
+    }
 
 
 def within(folder: Path) -> Callable[[str], str]:
