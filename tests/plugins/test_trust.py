@@ -428,6 +428,20 @@ def test_settings_that_were_altered_are_noticed(corpus: Corpus) -> None:
         _ = altered.experiment
 
 
+def test_weights_of_other_shapes_than_the_settings_are_refused(corpus: Corpus, program: Program) -> None:
+    run = corpus.copy("mlp")
+    file = run.path / "experiment.json"
+    p = run.experiment.task.p
+    file.write_text(file.read_text().replace(f'"p": {p}', f'"p": {p + 1}'))
+    for words in (("measure",), ("measure", "--measure", "errors"), ("explain",)):
+        code, out, err = program(words[0], run.path, *words[1:])
+        assert (code, out) == (2, "")
+        assert "weights of other shapes than its experiment.json describes" in err
+    code, _, err = program("report", run.path)
+    assert code == 0, err
+    assert "weights of other shapes" in (run.path / "report.html").read_text()
+
+
 # -- sweeps ----------------------------------------------------------------------------------------------------------
 
 

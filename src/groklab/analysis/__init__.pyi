@@ -9,6 +9,7 @@ from ._checkpoints import is_finite as is_finite
 from ._checkpoints import last_complete_step as last_complete_step
 from ._checkpoints import nearest as nearest
 from ._checkpoints import take as take
+from ._checkpoints import task_of as task_of
 from ._circuits import CircuitAnalysis as CircuitAnalysis
 from ._features import FeatureAnalysis as FeatureAnalysis
 from ._features import analyse_features as analyse_features

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.analysis._checkpoints import MEASURED, Checkpoints, Progress, Weights, no_progress
+from groklab.analysis._checkpoints import MEASURED, Checkpoints, Progress, Weights, no_progress, task_of
 from groklab.analysis._circuits import analyse_circuit
 from groklab.analysis._features import FeatureAnalysis, analyse_features, has_features
 from groklab.analysis._key_frequencies import key_frequencies_of
@@ -22,7 +22,6 @@ from groklab.grokking import LearningPhase, phase_of
 from groklab.measures import is_kernel_machine
 from groklab.store import Run
 from groklab.tasks import Task
-from groklab.training import build_task
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def explain(run: Run, member: int = 0, progress: Progress = no_progress) -> Anal
 def _analysis(run: Run, member: int, most: int | None, options: Options) -> Analysis:
     check_member(member, run.n_members, run.name)
     experiment = run.experiments[member]
-    task, metrics = build_task(experiment), run.metrics.filter(pl.col("member") == member).sort("step")
+    task, metrics = task_of(run, member), run.metrics.filter(pl.col("member") == member).sort("step")
     checkpoints = Checkpoints(run, member, most)
     model = analyse_model(task, experiment, checkpoints, metrics, options)
     features = None

@@ -13,8 +13,8 @@ from groklab.device import threads
 from groklab.errors import DamagedError, InputError, check_choice
 from groklab.measures import MEASURES, find_frequencies, is_kernel_machine
 from groklab.store import Run, thin
-from groklab.tasks import as_trained
-from groklab.training import make_ensemble
+from groklab.tasks import Task, as_trained
+from groklab.training import build_task, make_ensemble, weight_shapes
 
 Weights = dict[str, np.ndarray]
 #: Checkpoints that an explanation and a page measure.
@@ -84,6 +84,28 @@ def last_complete_step(run: Run, member: int = 0) -> int:
     raise InputError(f"{run.name} has no checkpoint of finite weights to measure")
 
 
+def task_of(run: Run, member: int = 0) -> Task:
+    """Return the task that a member was trained on.
+
+    Raises:
+        InputError: as `run.experiments`, where the task cannot be built, and where weights are not of the shapes that
+            the settings give.
+    """
+    experiment = run.experiments[member]
+    task = build_task(experiment)
+    for step in reversed(run.checkpoints):
+        with contextlib.suppress(DamagedError):
+            shapes = weight_shapes(experiment, task)
+            for name, weight in run.weights(step, member).items():
+                if weight.shape != shapes.get(name, weight.shape):
+                    raise InputError(
+                        f"{run.name} holds weights of other shapes than its experiment.json describes, which was "
+                        f"altered: {name} is {weight.shape} and would be {shapes[name]}"
+                    )
+            break
+    return task
+
+
 def take(
     run: Run,
     name: str,
@@ -111,6 +133,7 @@ def take(
         raise InputError("take needs a run; a measure of weights is gl.MEASURES[name](weights, task)")
     check_choice("measure", name, sorted(MEASURES), "`groklab measures` lists them")
     measure = MEASURES[name]
+    task_of(run, member)
     ensemble = make_ensemble([run.experiments[member]])
     task, network = ensemble.tasks[0], run.experiments[member].model
     if is_kernel_machine({}, network):

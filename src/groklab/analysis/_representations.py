@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from groklab.analysis._checkpoints import Weights
+from groklab.analysis._checkpoints import Weights, task_of
 from groklab.analysis._model import ModelAnalysis, Section, sizes_of
 from groklab.device import threads
 from groklab.errors import InputError, check_member
@@ -22,7 +22,6 @@ from groklab.store import Run
 from groklab.tasks import Task, make_split
 from groklab.text import jsonable, percent
 from groklab.theory import ETA, LINEAR, REACHED, Normalisation, check_applies, equations_of, flow, flow_rates
-from groklab.training import build_task
 
 Matrix = npt.NDArray[np.float64]
 #: Steps at which the theory's traces are drawn, and between which the one predicted is looked for.
@@ -213,7 +212,7 @@ def beside_run(run: Run, member: int = 0, normalisation: Normalisation = "one") 
     """
     check_member(member, run.n_members, run.name)
     experiment = run.experiments[member]
-    task = build_task(experiment)
+    task = task_of(run, member)
     try:
         equations = equations_of(task)
         check_applies(equations)

@@ -23,6 +23,7 @@ from groklab.analysis import (
     has_features,
     is_finite,
     nearest,
+    task_of,
 )
 from groklab.device import threads
 from groklab.errors import DamagedError, InputError
@@ -32,7 +33,6 @@ from groklab.learners import METRICS
 from groklab.measures import embedding_matrix, is_kernel_machine
 from groklab.store import Environment, MemberResult, Run, Status, thin
 from groklab.tasks import Task, make_split
-from groklab.training import build_task
 
 #: Checkpoints that a slider goes through, and that are read.
 SLIDER, CHECKPOINTS = 30, 100
@@ -107,7 +107,7 @@ class RunContext:
         )
         try:
             context.experiments = run.experiments
-            context.task = build_task(context.experiment)
+            context.task = task_of(run)
             context.n_train = len(context.train_rows)
         except InputError as error:
             # a file may have moved or changed since, or its code be another's
