@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from corpus import Corpus
 from crafting import Object, Raw, Tensor, name, torch_file
 from groklab.errors import InputError
 from groklab.interop import import_file
+from groklab.interop._configs import check_sizes, settings_of
+from groklab.interop._released_files import training_record
+from groklab.interop._torch_files import Foreign
 from groklab.report import write_report
 from groklab.tasks import make_split
 from groklab.training import build_task
@@ -306,6 +311,26 @@ def test_unknown_fields_are_told(tmp_path: Path) -> None:
     assert "fields of its configuration that are passed over: curvature" in run.imported.warnings
 
 
+ODD: list[Any] = [None, [], {}, "x", "", -1, 10**30, 0.5, float("nan"), [[]], np.zeros(0), np.ones((2, 2)), (1, 2)]
+
+
+def test_odd_values_end_in_one_sentence() -> None:
+    """Whatever stands in a configuration or beside the weights is read, or refused; nothing else happens."""
+    weights = drawn(1, P + 1, P, 3)
+    chughtai = {"group": "CyclicGroup", "group_parameter": P, "seed": 1, "num_epochs": 5, "betas": [0.9, 0.98]}
+    nanda = {"fn_name": "add", "p": P, "act_type": "ReLU", "use_ln": False, "num_layers": 1, "seed": 0}
+    for config in (LENS, ZHONG, chughtai, nanda):
+        for field, odd in itertools.product(config, ODD):
+            with contextlib.suppress(InputError):
+                settings_of({**config, field: odd}, [])
+                check_sizes({**config, field: odd}, weights)
+    parts = [*lens_save(weights), "optimizer", "optimizer_states", "global_step", "epoch", "scheduler"]
+    groups = [[{"param_groups": odd}] for odd in ([], [5], [{"betas": "x"}], [{"lr": {}}])]
+    for part, odd in itertools.product(parts, [*ODD, *groups, Foreign("a.B"), np.array([-1, 2])]):
+        with contextlib.suppress(InputError):
+            training_record({part: odd}, {})
+
+
 # -- Chughtai et al. 2023, names of modules, copies, buffers, and programs around a model --------------------------
 
 
@@ -408,9 +433,10 @@ def test_mlps_under_our_own_names(kind: str, tmp_path: Path) -> None:
         import_file(tmp_path / "w.npz", **told, mask="none")
 
 
-def test_an_unknown_split(corpus: Corpus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name_", ["transformer", "mlp"])
+def test_an_unknown_split(name_: str, corpus: Corpus, tmp_path: Path) -> None:
     """Everything that looks at a run goes without a training set; training is refused."""
-    original = corpus["transformer"]
+    original = corpus[name_]
     np.savez(tmp_path / "w.npz", **original.weights())
     run = import_file(tmp_path / "w.npz", p=original.experiment.task.p, operation="add")
     assert run.summary()["train_loss"] is None

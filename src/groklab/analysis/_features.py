@@ -440,17 +440,20 @@ def analyse_features(
         return NotApplicable("There is no checkpoint to measure features in.")
     model, split = experiment.model, make_split(experiment.split, task, experiment.seed)
     end = max(checkpoints)
-    train, machine = split.train, is_kernel_machine(checkpoints[end], model)
+    machine = is_kernel_machine(checkpoints[end], model)
+    # where the split is unknown, feature matrices are of all inputs
+    train = split.train if len(split.train) else None
+    n_rows = task.n_inputs if train is None else len(train)
     if machine:
         task = as_trained(task, split)
     steps = list(checkpoints)
     if not machine:
-        each = 2.0 * max(len(train), 1) * int(getattr(model, "d_mlp", 0) or 0) ** 2
+        each = 2.0 * n_rows * int(getattr(model, "d_mlp", 0) or 0) ** 2
         steps = thin(steps, max(2, int(PATIENCE // max(each, 1.0))))
-    flops = experiment.learner.flops(experiment, task.shape, len(train)) if machine and options.scope == "page" else 0
+    flops = experiment.learner.flops(experiment, task.shape, n_rows) if machine and options.scope == "page" else 0
     names = [] if options.scope == "checkpoints" else ["class_agops"]
     names = [] if flops > PATIENCE_OF_ONE else ["stratified_accuracy", *names]
-    results, _ = take_parts(names, checkpoints[end], task, train, network=model)
+    results, _ = take_parts(names, checkpoints[end], task, split.train, network=model)
     stratified = results.get("stratified_accuracy", {})
     turning = turning_points(metrics)
     learner = experiment.to_dict()["learner"] if machine else None

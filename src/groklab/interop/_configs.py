@@ -141,12 +141,13 @@ def _of_network(config: Mapping[str, Any]) -> dict[str, Any]:
         # their code has no mask, whatever attention_dir says
         settings |= {"network.attention_rate": config["attn_coeff"], "network.mask": "none"}
     elif "attention_dir" in config:
-        if config["attention_dir"] not in _MASKS:
-            raise unknown("config.attention_dir", config["attention_dir"], _MASKS)
-        settings["network.mask"] = _MASKS[config["attention_dir"]]
+        direction = str(config["attention_dir"])
+        if direction not in _MASKS:
+            raise unknown("config.attention_dir", direction, _MASKS)
+        settings["network.mask"] = _MASKS[direction]
     if "normalization_type" in config:
         norm = config["normalization_type"]
-        if norm not in _NORMS:
+        if not isinstance(norm, str | None) or norm not in _NORMS:
             raise InputError("config.normalization_type", norm, "is not of a network here; None, LN and LNPre are")
         settings["network.layer_norm"] = _NORMS[norm]
         eps = config.get("eps", LAYER_NORM_EPSILON)

@@ -188,7 +188,7 @@ def _deduced(source: Source, options: dict[str, Any], weights: dict[str, np.ndar
     if "optimiser.weight_decay" not in settings:
         notes.append("the file does not record the weight decay: taken as 0; --weight-decay sets it")
     steps = source.record.steps
-    if steps is None or not 0 <= steps <= MAX_STEPS:
+    if type(steps) is not int or not 0 <= steps <= MAX_STEPS:
         notes.append("the file does not record how long its model was trained: its weights are kept as step 0")
         steps = 0
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", source.path.stem).strip("-._")[:80] or "imported"

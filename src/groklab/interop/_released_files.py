@@ -99,7 +99,7 @@ def _rows(content: Mapping[str, Any], name: str) -> np.ndarray | None:
 
 def _optimiser(content: Mapping[str, Any], config: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     states = [content.get(name) for name in ("optimizer", "optimizer_state_dict", "optimizer_states")]
-    state = next((s for s in states if s), None)
+    state = next((s for s in states if isinstance(s, dict | list) and s), None)
     state = state[0] if isinstance(state, list) else state
     groups = state.get("param_groups") if isinstance(state, dict) else None
     if not isinstance(groups, list) or not groups or not isinstance(groups[0], dict):

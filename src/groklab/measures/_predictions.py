@@ -48,7 +48,7 @@ def is_right(values: Float64[np.ndarray, "n classes"], targets: Shaped[np.ndarra
 def train_and_test(task: Task, train_rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return the training rows, and all others. Raises InputError where none are given."""
     if train_rows is None:
-        raise InputError("train and test errors need train_rows")
+        raise InputError("train and test errors need train_rows, the inputs trained on, which are not known")
     return np.asarray(train_rows), np.setdiff1d(np.arange(task.n_inputs), train_rows)
 
 
