@@ -392,6 +392,24 @@ def test_ctrl_c_keeps_what_was_trained_since_the_last_state(
     assert same(training.resume(run), straight)
 
 
+def test_a_signal_before_the_first_step_does_not_wait_for_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: Run
+) -> None:
+    @contextmanager
+    def heard() -> Iterator[Callable[[], str | None]]:
+        yield lambda: "SIGTERM"
+
+    shown: list[bool] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "stop_requests", heard)
+        with pytest.raises(Interrupted):
+            training.train(experiment(), home=tmp_path, view=lambda progress: shown.append(progress.compiling))
+    run = Run(next(tmp_path.glob("micro-fast*")))
+    assert shown == [True]
+    assert (run.status.state, run.status.reason, run.status.step) == ("interrupted", "SIGTERM", 0)
+    assert same(training.resume(run), straight)
+
+
 def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_step(tmp_path: Path) -> None:
     run = training.train(experiment(**UNTIL_GROKKED), home=tmp_path)
     step, sha, frame = run.status.step, run.summary()["weights_sha256"], run.metrics

@@ -162,15 +162,16 @@ def _wait_for_lock(sweep: Sweep, path: Path) -> bool:
     return sweep.stopping
 
 
-def _stopper(sweep: Sweep, end: Callable[[], Any]) -> Callable[[], None]:
-    """Return a function that ends training, saved, once the sweep was asked to stop."""
+def _stopper(sweep: Sweep, end: Callable[[], Any]) -> Callable[[], bool]:
+    """Return a function that ends training, saved, once the sweep was asked to stop, and returns whether it was."""
     ended = False
 
-    def stop() -> None:
+    def stop() -> bool:
         nonlocal ended
         if not ended and sweep.stopping:
             ended = True
             end()
+        return ended
 
     return stop
 
@@ -178,11 +179,13 @@ def _stopper(sweep: Sweep, end: Callable[[], Any]) -> Callable[[], None]:
 class _Reporter:
     """Writes how far a pack is: its step, which members have ended, and their phases so far."""
 
-    def __init__(self, path: Path, stop: Callable[[], None]) -> None:
+    def __init__(self, path: Path, stop: Callable[[], bool]) -> None:
         self.path, self.stop, self.written_at = path, stop, 0.0
 
     def __call__(self, progress: Progress) -> None:
-        self.stop()
+        if self.stop() and progress.compiling:
+            # before that takes a minute
+            raise Interrupted(progress.run)
         now = time.monotonic()
         if progress.compiling or not len(progress.steps) or now - self.written_at < REPORT_SECONDS:
             return

@@ -113,7 +113,11 @@ class _Training:
         self._show(compiling=True)
         # asked before the first chunk, too: a killed process may have saved its last state and not its last status
         self._retire()
-        reason = self._why_stop()
+        reason, request = self._why_stop(), stop_requested()
+        if reason is None and request not in (None, "slice"):
+            # nothing is to be saved yet, and to compile may take a minute; a slice of time trains a chunk at least
+            self.run.write_status(state="interrupted", reason=request)
+            raise Interrupted(self.run.name)
         while reason is None:
             self._chunk()
             self._retire()
