@@ -15,6 +15,7 @@ from groklab.errors import InputError
 from groklab.experiment import read
 from groklab.plugins import load_plugin
 from groklab.registry import fingerprint, kinds, plugin_of, read_plugin
+from groklab.reproduction import reproduce
 from groklab.sweeps import make_plan
 
 OBJECTIVE = """
@@ -236,3 +237,31 @@ def test_a_sweep_of_kinds_names_the_plugins_of_all_its_points(tmp_path: Path, ho
     assert [e.plugins for e in plan.experiments] == [(str(file),)] * 2
     assert plan.overrides["plugins"] == [str(file)]
     assert plan.identities == [read(plan.base, {**plan.overrides, **point}).identity for point in plan.points]
+
+
+CLAIM = """
+from groklab.reproduction import Claim, Outcome, Trial, publish
+
+def run(trainer, seed):
+    return Outcome({}, value() == 1, "measured")
+
+about = {"claim": "So.", "source": "1", "expected": "so"}
+trial = Trial(setting="none", seeds=1, cost=1, run=run)
+publish("mine", "Mine", [Claim(id="so", **about, quick=trial, full=None)])
+"""
+
+
+@pytest.mark.parametrize("way", ["plug-in", "notebook"])
+def test_a_claim_whose_trial_was_edited_is_measured_again(tmp_path: Path, way: str) -> None:
+    holds = []
+    for number in (1, 1, 2):
+        text = f"def value():\n    return {number}\n{CLAIM}"
+        if way == "plug-in":
+            (tmp_path / "claims.py").write_text(text)
+            load_plugin(tmp_path / "claims.py")
+        else:
+            exec(text, {"__name__": "__main__"})
+        (claim,) = reproduce("mine").claims
+        holds.append((claim.records[0].holds, claim.records[0].date))
+    assert [h for h, _ in holds] == [True, True, False]
+    assert holds[0] == holds[1]

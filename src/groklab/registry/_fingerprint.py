@@ -37,14 +37,19 @@ def fingerprint(value: Any) -> str:
     looked at again each time, as its parts can be redefined one by one: functions, classes and values that it uses by
     their names, of user's own modules, are part of it.
     """
-    if value.__module__ == "builtins" or value.__module__.startswith("groklab."):
+    inner = value
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if not hasattr(inner, "__qualname__"):
+        value = inner = type(inner)  # what an object has counted is not its code
+    if inner.__module__ == "builtins" or inner.__module__.startswith("groklab."):
         return ""
-    plugin = plugin_of(value)
+    plugin = plugin_of(inner)
     if plugin is not None:
         return plugin.sha256
-    description = _Description(value.__module__.partition(".")[0]).of(value)
+    description = _Description(inner.__module__.partition(".")[0]).of(value)
     result = hashlib.sha256(json.dumps(description).encode(errors="surrogatepass")).hexdigest()
-    name = f"{value.__module__}.{getattr(value, '__qualname__', value)}"
+    name = f"{inner.__module__}.{inner.__qualname__}"
     if _LAST.setdefault(name, result) != result:
         _LAST[name] = result
         # functions that the user has compiled with `jax.jit` hold the values that they used when they were first called

@@ -7,14 +7,14 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.errors import InputError, OutOfTime, check_choice
 from groklab.experiment import Experiment
-from groklab.registry import Discovered, enter, load_part
+from groklab.registry import Discovered, enter, fingerprint, load_part
 from groklab.store import Collection, Run
 from groklab.training import PortionView, View, interrupts, training
 
@@ -114,6 +114,7 @@ class Trial:
             `run(trainer, seeds)`, which returns or yields an outcome for each.
         fixed: other seeds than these make no sense.
         shares: trials of one size with the same name here train the same runs, so the cost counts once per seed.
+        code: the fingerprint of what `run` is when the trial is made, so that it is measured again once that is edited.
     """
 
     setting: str
@@ -123,6 +124,10 @@ class Trial:
     together: bool = False
     fixed: bool = False
     shares: str = ""
+    code: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code", fingerprint(self.run))
 
     @property
     def own_seeds(self) -> tuple[int, ...]:
@@ -158,7 +163,7 @@ class Claim:
         quick: the trial at the smallest setting that tests the claim, None where there is none.
         full: the trial at the paper's setting.
         counter: evidence of the literature against it.
-        version: raised when what a trial does changes, so that it is measured again.
+        version: raised when what a trial does changes, so that it is measured again; code of a user's own needs none.
     """
 
     id: str
@@ -180,6 +185,8 @@ class Claim:
         assert trial is not None
         # members of an ensemble depend, in their last bits, on the others
         question = [self.id, self.version, size, trial.setting, list(seeds) if trial.together else None]
+        if trial.code:
+            question.append(trial.code)
         return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
 
 

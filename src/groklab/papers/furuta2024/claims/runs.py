@@ -93,7 +93,7 @@ class Trained:
 
     def spectra(self, operation: str, seed: int) -> Mapping[str, Any]:
         """Return `fourier_sparsity` of its last weights."""
-        return _spectra(self.run.path, self.member(operation, seed))
+        return _spectra(self.run.path, self.member(operation, seed), self.run.status.step)
 
     def path(self, operation: str, seed: int, column: str) -> tuple[np.ndarray, np.ndarray]:
         """Return steps and values of one array of `fourier_sparsity` during training."""
@@ -105,9 +105,9 @@ class Trained:
 
 
 @lru_cache(maxsize=64)
-def _spectra(path: Path, member: int) -> Mapping[str, Any]:
+def _spectra(path: Path, member: int, step: int) -> Mapping[str, Any]:
     run = Run(path)
-    weights = run.weights(member=member if run.n_members > 1 else None)
+    weights = run.weights(step, member=member if run.n_members > 1 else None)
     return MEASURES["fourier_sparsity"](weights, build_task(run.experiments[member]))
 
 
