@@ -21,6 +21,7 @@ from groklab.interop import import_file
 from groklab.interop._configs import check_sizes, settings_of
 from groklab.interop._released_files import training_record
 from groklab.interop._torch_files import Foreign
+from groklab.interop._weight_files import _plain
 from groklab.report import write_report
 from groklab.tasks import make_split
 from groklab.training import build_task
@@ -322,8 +323,9 @@ def test_odd_values_end_in_one_sentence() -> None:
     for config in (LENS, ZHONG, chughtai, nanda):
         for field, odd in itertools.product(config, ODD):
             with contextlib.suppress(InputError):
-                settings_of({**config, field: odd}, [])
-                check_sizes({**config, field: odd}, weights)
+                fields = _plain({**config, field: odd})
+                settings_of(fields, [])
+                check_sizes(fields, weights)
     parts = [*lens_save(weights), "optimizer", "optimizer_states", "global_step", "epoch", "scheduler"]
     groups = [[{"param_groups": odd}] for odd in ([], [5], [{"betas": "x"}], [{"lr": {}}])]
     for part, odd in itertools.product(parts, [*ODD, *groups, Foreign("a.B"), np.array([-1, 2])]):

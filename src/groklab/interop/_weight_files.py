@@ -17,7 +17,7 @@ from groklab.interop import _transformer_lens as transformer_lens
 from groklab.interop._configs import MARKS, settings_of
 from groklab.interop._own_exports import CONFIG, DESCRIPTION, WEIGHTS
 from groklab.interop._released_files import TrainingRecord, training_record
-from groklab.interop._torch_files import LARGEST_FILE, Foreign, read_torch
+from groklab.interop._torch_files import LARGEST_FILE, Foreign, Name, read_torch
 from groklab.store import read_json, storage
 from groklab.tasks import read_npz
 from groklab.training import from_released_layout, full_name, is_released_layout
@@ -119,7 +119,10 @@ def _from_torch(path: Path, notes: list[str]) -> tuple[dict[str, Any], dict[str,
 def _plain(config: Any) -> dict[str, Any]:
     """Return a configuration in a file, which may be a dict or an object with attributes."""
     fields = config.state if isinstance(config, Foreign) else config
-    return {k: v for k, v in fields.items() if isinstance(k, str)} if isinstance(fields, dict) else {}
+    if not isinstance(fields, dict):
+        return {}
+    strange = np.ndarray | Foreign | Name
+    return {k: str(v) if isinstance(v, strange) else v for k, v in fields.items() if isinstance(k, str)}
 
 
 def _recognised(weights: Mapping[str, np.ndarray], path: Path, notes: list[str]) -> dict[str, np.ndarray]:
