@@ -146,6 +146,11 @@ def test_numbers_are_decimal(text: str, number: float | None) -> None:
     assert integer_in(text) == (number if whole else None)
 
 
+def test_integers_are_exact_beyond_those_of_floats() -> None:
+    texts = ("9007199254740993.0", "12345678901234567e1", "9007199254740993.5", "1e22")
+    assert [integer_in(text) for text in texts] == [2**53 + 1, 123456789012345670, None, 10**22]
+
+
 @given(st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False)))
 def test_every_number_that_python_prints_is_read(number: float) -> None:
     assert (number_in(repr(number)), scalar(repr(number))) == (number, number)

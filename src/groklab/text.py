@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ def integer_in(text: str) -> int | None:
     """Return the integer that a text is, as 1000 for 1e3; None for another text."""
     value = number_in(text)
     if isinstance(value, float):
-        return int(value) if value.is_integer() else None
+        # exact where a float would be rounded
+        exact = Decimal(text.strip()) if math.isfinite(value) else Decimal("NaN")
+        return int(exact) if exact == exact.to_integral_value() else None
     return value
 
 

@@ -109,7 +109,7 @@ def _show_plan(
                 "members": len(plan.experiments),
                 "packs": len(packing.packs),
                 "packing": packing.description,
-                "keys": keys,
+                "keys": plan.keys,
             }
         )
         return

@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
@@ -28,7 +28,7 @@ from groklab.optimisers import Group
 from groklab.plugins import load_again, load_plugin
 from groklab.registry import BASES, kinds, load_all, plugin_of, register
 from groklab.tasks import Split
-from groklab.text import number_in
+from groklab.text import integer_in, number_in
 
 __all__ = ["SECTIONS", "component", "read", "read_loaded", "read_recorded", "register"]
 
@@ -365,20 +365,20 @@ def _with_readers(schema: Any) -> Any:
     return inner if reader is None else core_schema.no_info_before_validator_function(reader, inner)
 
 
-def _read_as(parsing_error: Literal["int_parsing", "float_parsing"]) -> Callable[[Any], Any]:
-    def reader(value: Any) -> Any:
-        number = number_in(value) if isinstance(value, str) else value
-        if number is None and value is not None:
-            raise PydanticKnownError(parsing_error)
-        return number
-
-    return reader
+def _number(value: Any, parsing_error: Literal["int_parsing", "float_parsing"]) -> Any:
+    if not isinstance(value, str):
+        return value
+    number: float | None = integer_in(value) if parsing_error == "int_parsing" else None
+    number = number_in(value) if number is None else number
+    if number is None:
+        raise PydanticKnownError(parsing_error)
+    return number
 
 
 #: By the type of pydantic's schema: what makes numbers of texts, and texts of numbers.
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "int": _read_as("int_parsing"),
-    "float": _read_as("float_parsing"),
+    "int": partial(_number, parsing_error="int_parsing"),
+    "float": partial(_number, parsing_error="float_parsing"),
     "str": lambda value: repr(value) if type(value) in (int, float) else value,
 }
 
@@ -429,6 +429,8 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
         return InputError(where, value, """needs to be text; true, false and null are text in quotes, as in '"true"'""")
     if kind == "string_pattern_mismatch":
         return InputError(where, value, "may hold letters, digits, spaces and . _ / + -, at most 81")
+    if kind == "int_parsing_size":
+        return InputError(where, value, "needs to be a number below 2**64")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "literal_error" and isinstance(first["input"], str):
         names = [name.strip("'") for name in message.replace(" or ", ", ").split(", ")]
