@@ -72,6 +72,12 @@ def test_a_lock_is_held_while_the_block_runs_and_then_released(tmp_path: Path) -
     assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
 
 
+def test_a_pipe_in_the_place_of_the_guard_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    with locks.locked(tmp_path) as lock:
+        assert lock.mine()
+
+
 def test_a_second_lock_is_refused_naming_process_and_host(tmp_path: Path) -> None:
     refusal = f"process {os.getpid()} on {locks.socket.gethostname()}"
     with locks.locked(tmp_path) as first:

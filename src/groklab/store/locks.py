@@ -112,7 +112,8 @@ def exclusive(folder: Path) -> Iterator[bool]:
 
     Raises InputError where another process stays in its block, as one that is suspended there.
     """
-    with open(folder / ".lock", "w") as file:
+    # not for writing alone, which waits where a pipe has this name
+    with open(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "w") as file:
         until = time.monotonic() + STALE_SECONDS
         while True:
             try:
