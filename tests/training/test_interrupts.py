@@ -55,6 +55,8 @@ def test_a_second_signal_stops_at_once_unless_it_is_the_same_request(
             # as `timeout` sends it: to the process, and to its group
             signal.raise_signal(signal.SIGTERM)
             monkeypatch.setattr(interrupts, "SAME_SECONDS", -1.0)
+            # the system repeats it until the process ends
+            signal.raise_signal(signal.SIGXCPU)
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):

@@ -15,9 +15,9 @@ from typing import Any
 
 from groklab.errors import Interrupted, OutOfTime
 
-#: What asks a program to end: Ctrl-C, `kill`, a terminal that closes, SLURM, Kubernetes. Ctrl-C comes first: a signal
-#: between two changes of handlers can raise only by it.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+#: What asks a program to end: Ctrl-C, `kill`, a terminal that closes, SLURM, Kubernetes, a limit of CPU time. Ctrl-C
+#: comes first: a signal between two changes of handlers can raise only by it.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 #: A signal that comes again within so many seconds is the same request: `timeout`, shells and batch systems send theirs
 #: to a process and to its group.
 SAME_SECONDS = 1.0
@@ -40,7 +40,8 @@ class Request:
         """Note a first signal; raise KeyboardInterrupt for a second one."""
         if self.number is None:
             self.number, self.moment = number, time.monotonic()
-        elif time.monotonic() - self.moment > SAME_SECONDS:
+        elif number != signal.SIGXCPU and time.monotonic() - self.moment > SAME_SECONDS:
+            # but for the limit of CPU time, which the system repeats each second
             self.urgent = True
             raise KeyboardInterrupt
 
