@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amounts import amount
+from groklab.components import hyperparameters_of
 from groklab.errors import InputError
 from groklab.experiment import component
 from groklab.learners import RFM, Pairs, Rows, fit, kernel_of
-from groklab.tasks import Task
+from groklab.learners._rfm.machine import Data
+from groklab.tasks import Task, TaskShape
+from ways import FAST, forced
 
 GOLDEN = Path(__file__).parents[1] / "data" / "mallinar2024_golden.json"
 #: How many of the 30 iterations of each known run are followed: by the 15th all four have learnt 75% of the pairs.
@@ -78,8 +81,10 @@ def test_real_rows_agree_with_automatic_differentiation(kernel: str) -> None:
         np.testing.assert_allclose(machine.agop(centre), expected, atol=1e-10 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("way", FAST)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_iterations_follow_the_reference(kernel: str) -> None:
+def test_iterations_follow_the_reference(kernel: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROKLAB_WAY", way)
     task = arithmetic(5)
     rows = np.sort(np.random.default_rng(3).permutation(25)[:15])
     rest = np.setdiff1d(np.arange(25), rows)
@@ -96,8 +101,12 @@ def test_iterations_follow_the_reference(kernel: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("way", "followed"), [("tables", FOLLOWED), ("dense", amount(3, full=30))])
 @pytest.mark.parametrize("number", range(4))
-def test_the_four_known_runs_are_followed_iteration_by_iteration(number: int) -> None:
+def test_the_four_known_runs_are_followed_iteration_by_iteration(
+    number: int, way: str, followed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROKLAB_WAY", way)
     run = json.loads(GOLDEN.read_text())["runs"][number]
     names = {"x+y": "add", "x*y": "multiply", "x/y": "divide"}
     task = arithmetic(run["p"], names[run["operation"]])
@@ -109,7 +118,7 @@ def test_the_four_known_runs_are_followed_iteration_by_iteration(number: int) ->
     machine = RFM(kernel=run["kernel"]).start(task, rows)
     known = run["iterations"]
     assert len(known["acc"]) == 30
-    for t in range(FOLLOWED):
+    for t in range(followed):
         row = machine.step()
         assert row["test_accuracy"] == known["acc"][t]
         assert row["test_loss"] == pytest.approx(known["mse"][t], rel=1e-8)
@@ -129,8 +138,10 @@ def test_single_precision_takes_the_same_course() -> None:
     assert machine.M.dtype == np.float32
 
 
+@pytest.mark.parametrize("way", FAST)
 @pytest.mark.parametrize("kernel", ["quadratic", "gaussian"])
-def test_conjugate_gradients_solve_the_same_system(kernel: str) -> None:
+def test_conjugate_gradients_solve_the_same_system(kernel: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROKLAB_WAY", way)
     task = arithmetic(11)
     rows = np.random.default_rng(4).permutation(121)[:70]
     held = RFM(kernel=kernel).start(task, rows)  # type: ignore[arg-type]
@@ -161,6 +172,24 @@ def test_a_singular_system_is_a_sentence_and_a_ridge_mends_it() -> None:
     with pytest.warns(UserWarning, match="no Cholesky factor"), pytest.raises(InputError, match="singular"):
         fitted("quadratic", Rows(x), targets, np.eye(2))
     assert np.isfinite(fitted("quadratic", Rows(x), targets, np.eye(2), 0.1).predict(Rows(x))).all()
+
+
+def test_a_machine_without_a_factor_goes_to_the_host_and_a_singular_one_is_refused() -> None:
+    with forced("dense"):
+        x = np.random.default_rng(6).standard_normal((12, 2))
+        data = Data(
+            Rows(x),
+            np.arange(12) % 3,
+            Rows(x),
+            np.arange(12) % 3,
+            np.ones(12, bool),
+            TaskShape(0, 0, 3, ()),
+            "float64",
+            True,
+        )
+        machine = RFM()
+        with pytest.warns(UserWarning, match="no Cholesky factor"), pytest.raises(InputError, match="singular"):
+            machine.step({"M": np.eye(2)}, data, hyperparameters_of(machine, "learner"), True, True)
 
 
 def test_lu_takes_over_where_there_is_no_cholesky_factor() -> None:

@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from groklab.components import hyperparameters_of, with_hyperparameters
-from groklab.device import available_memory, cores, readable_bytes, threads
+from groklab.device import available_memory, cores, dense, readable_bytes, threads
 from groklab.errors import InputError
 from groklab.learners._base import LOSSES, CannotContinueError, Hyperparameters, Learner, Program, Span, State
+from groklab.learners._rfm import card
 from groklab.learners._rfm.kernels import Array, KernelName, kernel_of
 from groklab.learners._rfm.machine import Data, Fitted, errors, fit
 from groklab.learners._rfm.points import CACHE, dimension, is_pairs, points_of
@@ -181,7 +182,9 @@ class RFM(Learner):
         tables = 2 * size * (n if is_pairs(shape) else n + n_test)
         outputs = 4 * c * (n + n_test)
         forms = 3 * c * size**2 if self.kernel in ("quadratic", "general_quadratic") else 0
-        return item * n * n, item * (tables + outputs + forms) + int(4 * CACHE)
+        # a card holds the matrix, its factor and a copy, and larger chunks
+        copies, chunks = (3, 4 * item * min(card.CHUNK, n * n)) if dense() else (1, int(4 * CACHE))
+        return copies * item * n * n, item * (tables + outputs + forms) + chunks
 
     def holds_matrix(self, shape: TaskShape, n: int, n_test: int, dtype: str, side_by_side: int = 1) -> bool:
         """Return whether the kernel matrix is held; decided once, as the other way rounds otherwise."""
@@ -191,12 +194,17 @@ class RFM(Learner):
 
     def step(
         self, weights: Mapping[str, Any], data: Data, hyperparameters: Mapping[str, Any], record: bool, move: bool
-    ) -> tuple[dict[str, Array], dict[str, float]]:
+    ) -> tuple[dict[str, Any], dict[str, float]]:
         """Solve with M, measure f (if `record`), and take M to a power of f's AGOP (if `move`): one iteration.
 
         Raises InputError where the kernel matrix is singular.
         """
         settings: RFM = with_hyperparameters(self, {k: float(v) for k, v in hyperparameters.items()}, "learner")
+        if dense():
+            taken = card.step(settings, weights["M"], data, record, move)
+            if taken is not None:
+                return taken
+        # on a card too, where there is no Cholesky factor
         metric = np.asarray(weights["M"])
         with threads(cores() if data.alone and data.train.n in MANY else 1):
             fitted, condition = settings.fitted(metric, data)
@@ -306,7 +314,7 @@ class KernelProgram(Program):
         self, states: State, data: Data, hyperparameters: Hyperparameters, keys: Any, span: Span
     ) -> tuple[State, dict[str, Any]]:
         """Iterate; raise CannotContinueError, with the iteration, where the kernel matrix is singular."""
-        weights = {"M": np.asarray(states["weights"]["M"][0])}
+        weights = {"M": states["weights"]["M"][0]}
         own = {name: value[0] for name, value in hyperparameters.items()}
         start, stop, every = map(int, span)
         rows = []
@@ -324,14 +332,14 @@ class KernelProgram(Program):
 class Iterations:
     """A machine that is iterated by hand; `steps` counts its iterations."""
 
-    def __init__(self, learner: RFM, data: Data, weights: dict[str, Array]) -> None:
+    def __init__(self, learner: RFM, data: Data, weights: dict[str, Any]) -> None:
         self.learner, self.data, self.weights, self.steps = learner, data, weights, 0
         self._hyperparameters = hyperparameters_of(learner, "learner")
 
     @property
     def M(self) -> Array:
         """The feature matrix (d, d)."""
-        return self.weights["M"]
+        return np.asarray(self.weights["M"])
 
     def step(self) -> dict[str, float]:
         """Return the machine's metrics, and go one iteration on."""
@@ -347,6 +355,6 @@ class Iterations:
         """Return the kernel machine as it is, for predictions and AGOPs."""
         return self.learner.fitted(self.M, self.data)[0]
 
-    def _advanced(self, move: bool) -> tuple[dict[str, Array], dict[str, float]]:
+    def _advanced(self, move: bool) -> tuple[dict[str, Any], dict[str, float]]:
         with threads(1):
             return self.learner.step(self.weights, self.data, self._hyperparameters, True, move)

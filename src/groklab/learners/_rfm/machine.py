@@ -6,12 +6,13 @@ kernel is a sum over outputs alone, that of a radial one a sum over outputs and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from groklab.learners._rfm import card
 from groklab.learners._rfm.kernels import Array, Kernel, Quadratic, Radial
 from groklab.learners._rfm.points import CACHE, Pairs, Points
 from groklab.learners._rfm.solving import Solution, solve, solve_iteratively
@@ -208,6 +209,7 @@ class Data:
     dtype: str
     holds: bool
     alone: bool = True
+    _cards: dict[bool, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.train, Pairs):
@@ -215,6 +217,10 @@ class Data:
             order = np.lexsort((self.train.second, self.train.first))
             object.__setattr__(self, "train", self.train.take(order))
             object.__setattr__(self, "train_targets", self.train_targets[order])
+
+    def on_card(self, centre: bool) -> Any:
+        """Return the data on a graphics card, moved there once."""
+        return self._cards.setdefault(centre, card.put(self, centre))
 
     @cached_property
     def answers(self) -> Array:

@@ -59,13 +59,13 @@ def solve(fill: Callable[[Array], None], room: Array, ridge: float, right: Array
     if info > 0:
         warnings.warn("the kernel matrix has no Cholesky factor in this precision; using LU", stacklevel=2)
         return _solve_by_lu(fill, room, ridge, right)
-    probed = np.concatenate([right, _probes(len(room), room.dtype.name)], axis=1)
+    probed = np.concatenate([right, probes(len(room), room.dtype.name)], axis=1)
     solved, _ = solve_factored(factor, np.asfortranarray(probed), lower=1)
     smallest = _smallest_eigenvalue(factor, solve_factored, solved, np.linalg.norm(probed, axis=0))
     coefficients = solved[:, : right.shape[1]]
     condition = largest / smallest if smallest > 0 else np.inf
     if not np.isfinite(coefficients).all() or condition > SINGULAR / np.finfo(room.dtype).eps:
-        raise _singular(condition, room.dtype)
+        raise singular(condition, room.dtype)
     return Solution(np.ascontiguousarray(coefficients), float(condition))
 
 
@@ -95,7 +95,7 @@ def _smallest_eigenvalue(factor: Array, solve_factored: Any, solved: Array, leng
 
 
 @lru_cache(maxsize=4)
-def _probes(n: int, dtype: str) -> Array:
+def probes(n: int, dtype: str) -> Array:
     """Return fixed random unit vectors (n, PROBES): solutions may hold nothing of the smallest eigenvector."""
     drawn = np.random.default_rng(0).standard_normal((n, PROBES))
     probes: Array = (drawn / np.linalg.norm(drawn, axis=0)).astype(dtype)
@@ -111,12 +111,13 @@ def _solve_by_lu(fill: Callable[[Array], None], room: Array, ridge: float, right
     factor, pivots, info = _lapack("getrf", room)(room.T, overwrite_a=1)  # type: ignore[misc]
     inverse = float(_lapack("gecon", room)(factor, norm)[0]) if info == 0 else 0.0
     if inverse < np.finfo(room.dtype).eps:
-        raise _singular(1 / inverse if inverse > 0 else np.inf, room.dtype)
+        raise singular(1 / inverse if inverse > 0 else np.inf, room.dtype)
     coefficients, _ = _lapack("getrs", room)(factor, pivots, np.asfortranarray(right))
     return Solution(np.ascontiguousarray(coefficients), 1 / float(inverse))
 
 
-def _singular(condition: float, dtype: np.dtype[Any]) -> InputError:
+def singular(condition: float, dtype: np.dtype[Any]) -> InputError:
+    """Return the refusal of a kernel matrix of this condition number."""
     more = ", or dtype to be float64" if dtype == np.float32 else ""
     size = f"{condition:.0e}" if np.isfinite(condition) else "infinite"
     return InputError(
@@ -141,7 +142,7 @@ def solve_iteratively(product: Callable[[Array], Array], ridge: float, right: Ar
     ratios: list[Array] = []
     for _ in range(MOST_PRODUCTS):
         if (squares <= goal).all():
-            return Solution(x, _condition_of(steps, ratios))
+            return Solution(x, condition_of(steps, ratios))
         image = product(direction) + ridge * direction
         curvature = np.einsum("nc,nc->c", direction, image)
         alive = (squares > goal) & (curvature > 0)
@@ -162,7 +163,7 @@ def solve_iteratively(product: Callable[[Array], Array], ridge: float, right: Ar
     )
 
 
-def _condition_of(steps: list[Array], ratios: list[Array]) -> float:
+def condition_of(steps: list[Array], ratios: list[Array]) -> float:
     """Return the condition number of the Lanczos matrix, from the steps and ratios of conjugate gradients."""
     if not steps:
         return 1.0
