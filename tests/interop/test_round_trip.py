@@ -263,10 +263,18 @@ def test_what_does_not_belong_together_is_refused(corpus: Corpus, home: Path, tm
     with_last(train_loss="3")
     with pytest.raises(InputError, match="records a train loss of 3"):
         gl.import_file(folder)
-    for content_of_table in ("", "step\n1\n", "step,x\nyes,no\n", "\n".join([table[0], table[-1], table[1]]), "\0\xff"):
+    for content_of_table in (
+        "",
+        "step\n1\n",
+        "step,x\nyes,no\n",
+        "\n".join([table[0], table[-1], table[1]]),
+        "step\n1,2\n",
+        "\0\xff",
+    ):
         (folder / "metrics.csv").write_text(content_of_table)
-        with pytest.raises(DamagedError, match=r"metrics\.csv cannot be read"):
+        with pytest.raises(DamagedError, match=r"metrics\.csv cannot be read") as refusal:
             gl.import_file(folder)
+        assert "\n" not in str(refusal.value)
     (folder / "metrics.csv").unlink()
     with pytest.warns(UserWarning, match=r"no metrics\.csv is used"):
         assert gl.import_file(folder).summary()["weights_sha256"] == corpus["mlp"].summary()["weights_sha256"]

@@ -109,7 +109,8 @@ def export_(
 
     to_format: Any = to  # checked there
     folder = export(opened, to=to_format, out=out, step=step, member=member, keep_outputs=keep_outputs)
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {str(path.relative_to(folder)): path.stat().st_size for path in paths}
     if as_json:
         emit({"export": str(folder), "to": to, "run": opened.name, "files": files})
         return

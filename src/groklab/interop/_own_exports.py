@@ -216,7 +216,8 @@ def _recorded(path: Path, last: pl.DataFrame) -> pl.DataFrame | None:
         if None in steps or steps != sorted(set(steps)) or any(not 0 <= s <= step for s in steps):
             raise ValueError(f"its steps are not ascending ones from 0 to {step:,}")
     except (ValueError, pl.exceptions.PolarsError) as error:
-        raise DamagedError(f"{path} cannot be read: {shorten(str(error))}") from None
+        first = str(error).partition("\n")[0]
+        raise DamagedError(f"{path} cannot be read: {shorten(first)}") from None
     if not steps or steps[-1] < step:
         return pl.concat([frame, last])
     for name in LOSSES:
