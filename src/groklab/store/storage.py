@@ -226,8 +226,12 @@ def check_json(path: Path, content: bytes | str, kind: type[T], help: str = "") 
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(shorten(str(part)) for part in first["loc"])
-        shown = shorten(repr(first["input"])) if first["type"] != "missing" else ""
-        fault = " = ".join(word for word in (place, shown) if word) + f": {first['msg'].removeprefix('Value error, ')}"
+        subject = f"{place} = {shorten(repr(first['input']))}:" if place else "it"
+        fault = f"{subject} needs to{first['msg'].partition(' should')[2]}"
+        if first["type"] == "missing":
+            fault = f"{place} is missing"
+        elif first["type"] == "value_error":
+            fault = str(first["ctx"]["error"])
     except (ValueError, RecursionError) as error:
         fault = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     raise DamagedError(f"{path} is damaged: {fault}{help and f'; {help}'}")
