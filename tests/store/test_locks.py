@@ -174,6 +174,16 @@ def test_who_wants_to_write_waits_for_a_heartbeat_and_says_so(tmp_path: Path, cl
     assert 30 < clock.now - begun < 32
 
 
+def test_several_runs_are_watched_at_once(tmp_path: Path, clock: Clock) -> None:
+    folders = [tmp_path / str(number) for number in range(5)]
+    for folder in folders:
+        write_lock(folder, place=ELSEWHERE)
+    begun = clock.now
+    with pytest.warns(UserWarning, match="waiting"):
+        locks.wait_until_free(*folders)
+    assert clock.now - begun == pytest.approx(locks.STALE_SECONDS, abs=1)
+
+
 def test_a_watcher_that_was_suspended_itself_does_not_count_that_time(tmp_path: Path, clock: Clock) -> None:
     write_lock(tmp_path, place=ELSEWHERE)
     for _ in range(5):

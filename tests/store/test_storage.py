@@ -6,6 +6,7 @@ import json
 import os
 import random
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from groklab.errors import DamagedError, InputError
 from groklab.store import storage
+from killed import kills
 
 ARRAYS = {"b.W": np.arange(12, dtype=np.float32).reshape(3, 4), "a": np.array([True, False]), "c": np.float64(2.5)}
 
@@ -184,6 +186,42 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         storage.write_json(tmp_path / "x.json", {"a": float("nan")})
     assert not (tmp_path / "x.json").exists()
+
+
+def test_a_writer_killed_anywhere_leaves_the_old_file_or_the_new_and_the_next_one_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = tmp_path / "tags[1].json", tmp_path / ".tags[1].json.mine.tmp"
+    other.write_text("")
+    storage.write_json(file, "old")
+    moments = 0
+    for _ in kills(monkeypatch, tmp_path, lambda: storage.write_json(file, "new")):
+        moments += 1
+        assert json.loads(file.read_text()) in ("old", "new")
+        storage.write_json(file, "new")
+        assert set(tmp_path.iterdir()) == {file, other}
+        storage.write_json(file, "old")
+    assert moments >= 2
+
+
+def test_many_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    failed: list[Exception] = []
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(50):
+                storage.write_json(tmp_path / "x.json", [number] * 1000)
+                assert len(set(json.loads((tmp_path / "x.json").read_bytes()))) == 1
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:

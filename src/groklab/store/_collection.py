@@ -111,8 +111,7 @@ class Collection:
             except InputError:
                 if not again:
                     raise  # otherwise this command was killed, and is given once more
-        for path in paths:
-            locks.wait_until_free(path)
+        locks.wait_until_free(*paths)
         for path in dict.fromkeys(paths):
             try:
                 with locks.exclusive(path):

@@ -89,18 +89,17 @@ def state(folder: Path) -> Literal["running", "perhaps running", "interrupted"]:
     return "running" if other.alive else "perhaps running"
 
 
-def wait_until_free(folder: Path) -> None:
-    """Wait while it cannot be seen whether a run is being written; raises InputError as soon as it is."""
-    warned = False
-    while (other := holder(folder)) is not None:
-        if other.alive:
-            raise InputError(f"the run {folder.name} is being written by {other}; wait for it, or stop it")
-        if not warned:
-            warned = True
-            warnings.warn(
-                f"{folder.name} was being written by {other}; waiting up to {STALE_SECONDS:.0f} s for its heartbeat",
-                stacklevel=3,
-            )
+def wait_until_free(*folders: Path) -> None:
+    """Wait while it cannot be seen whether runs are being written; raises InputError as soon as one is."""
+    warned: set[Path] = set()
+    while held := {folder: other for folder in folders if (other := holder(folder)) is not None}:
+        for folder, other in held.items():
+            if other.alive:
+                raise InputError(f"the run {folder.name} is being written by {other}; wait for it, or stop it")
+            if folder not in warned:
+                warned.add(folder)
+                wait = f"waiting up to {STALE_SECONDS:.0f} s for its heartbeat"
+                warnings.warn(f"{folder.name} was being written by {other}; {wait}", stacklevel=3)
         time.sleep(LOOK_SECONDS)
 
 
