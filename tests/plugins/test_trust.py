@@ -353,6 +353,21 @@ def test_weights_of_a_strangers_run_are_taken_without_its_code(strange: Run, pro
     assert (code, strange.executed()) == (0, False), err
 
 
+def test_a_measure_of_a_runs_plugin_is_there_when_it_is_named(own: Run, program: Program) -> None:
+    own.plugin.write_text(
+        own.plugin.read_text()
+        + "\n\n@gl.measure('size_of_strangers')\ndef size(weights, task, train_rows=None):\n"
+        + '    """How many weights."""\n    return {\'n\': np.asarray(float(len(weights)))}\n'
+    )
+    run = gl.train(gl.preset("micro", {**SETTINGS, "plugins": [str(own.plugin)]}))
+    unload_plugins()
+    code, out, err = program("measure", run.path, "--measure", "size_of_strangers", "--json")
+    assert code == 0, err
+    assert json.loads(out)["measure"] == "size_of_strangers"
+    unload_plugins()
+    assert gl.take(gl.Run(run.path), "size_of_strangers")["n"].to_list()
+
+
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 

@@ -131,9 +131,10 @@ def take(
     """
     if not isinstance(run, Run):
         raise InputError("take needs a run; a measure of weights is gl.MEASURES[name](weights, task)")
+    task_of(run, member)
+    # its plug-ins are there now, which may register measures
     check_choice("measure", name, sorted(MEASURES), "`groklab measures` lists them")
     measure = MEASURES[name]
-    task_of(run, member)
     ensemble = make_ensemble([run.experiments[member]])
     task, network = ensemble.tasks[0], run.experiments[member].model
     if is_kernel_machine({}, network):

@@ -314,12 +314,17 @@ def report(
 # -- shared with other commands -----------------------------------------------------------------------------------
 
 
-def readable_run(name: str, trust_plugin: bool = False) -> Run:
-    """Return a run whose description, status and metrics can be read; raises DamagedError otherwise."""
+def readable_run(name: str, trust_plugin: bool = False, *, computing: bool = False) -> Run:
+    """Return a run whose description, status and metrics can be read; raises DamagedError otherwise.
+
+    Args:
+        trust_plugin: import plug-ins that may be another's, too.
+        computing: also import its plug-ins, as what they register may be named; raises InputError as `run.experiments`.
+    """
     from groklab.store import Collection
 
     run = Collection().find(name, trust_plugin=trust_plugin)
-    for part in ("recorded", "status", "metrics"):
+    for part in ("recorded", "status", "metrics", *(["experiments"] if computing else [])):
         getattr(run, part)
     return run
 

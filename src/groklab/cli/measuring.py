@@ -85,7 +85,7 @@ def measure(
     from groklab.analysis import analyse, take, to_dict_of_members
     from groklab.cli.look import readable_run
 
-    trained = readable_run(run, trust_plugin)
+    trained = readable_run(run, trust_plugin, computing=True)
     keys = _frequencies(frequencies)
     console = console_for(as_json)
     if rule is not None and (keys is not None or name is not None):
@@ -267,7 +267,7 @@ def explain(
     from groklab.cli.look import readable_run
 
     console = console_for(as_json)
-    trained = readable_run(run, trust_plugin)
+    trained = readable_run(run, trust_plugin, computing=True)
     with bar(console, "measuring checkpoints") as progress:
         analysis = explained(trained, member, progress)
     if as_json:

@@ -148,7 +148,7 @@ def _against(moduli: list[int], expression: str | None, modular: bool, draws: in
 def _beside(name: str, trust_plugin: bool, member: int, normalisation: Normalisation) -> Shown:
     from groklab.cli.look import readable_run
 
-    run = readable_run(name, trust_plugin)
+    run = readable_run(name, trust_plugin, computing=True)
     from groklab.analysis import NoTheory, beside_run
     from groklab.report import beside_run_page
 
