@@ -210,6 +210,7 @@ def test_the_demonstration_of_transformer_lens(tmp_path: Path) -> None:
     assert run.summary()["test_loss"] == pytest.approx(content["test_losses"][-1], rel=1e-6)
     assert run.status.step == 2
     notes = " ".join(run.imported.warnings)
+    assert "earlier checkpoints in the file are left out: 1" in notes
     assert "never made or run: transformer_lens.HookedTransformerConfig.HookedTransformerConfig" in notes
     assert "assumed" not in notes
 

@@ -64,6 +64,8 @@ def training_record(content: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     settings = {**settings, **_optimiser(content, settings, notes)}
     if content.get("scheduler") is not None or (train is not None and len(train) > 1 and train[0] == train[1]):
         settings["optimiser.warmup_steps"] = WARMUP
+    if isinstance(content.get("checkpoints"), list):
+        notes.append(f"earlier checkpoints in the file are left out: {len(content['checkpoints']):,}")
     planned = settings.pop("budget.steps", None)
     steps = len(train) if train is not None else _steps(content, notes)
     return TrainingRecord(
