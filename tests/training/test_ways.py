@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 import groklab as gl
 from corpus import TRANSFORMER
-from groklab.learners._compiled import _parts
+from groklab.learners import Span
+from groklab.learners._compiled import CompiledProgram, _parts
 from groklab.store import Run
+from groklab.training import Lanes, _lanes, make_ensemble, training
 from groklab.training import _engine as engine
-from groklab.training import training
 from ways import forced
 
 SETTINGS = {"budget.steps": 60, "evaluation.every": 5, "dtype": "float64"}
@@ -76,3 +78,23 @@ def test_the_parts_of_a_span_follow_each_other(start: int, stop: int, every: int
         assert stride is None or (span.start % every == 0 and (span.stop - span.start) % every == 0)
     whole = type(parts[0][0])(start, stop, every)
     assert sum(span.n_records for span, _ in parts) == whole.n_records
+
+
+def test_the_narrower_program_is_compiled_ahead_of_retiring(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead: list[Any] = []
+    monkeypatch.setattr(_lanes, "on_gpu", lambda: True)
+    monkeypatch.setattr(CompiledProgram, "compile_ahead", lambda self, *block: ahead.append(self.lowered(*block)))
+    settings = {"budget.stop_when_grokked": True, "budget.retire": True, "optimiser.weight_decay": 2.0}
+    lanes = Lanes(make_ensemble([gl.preset("micro-fast", {**SETTINGS, **settings, "seed": s}) for s in range(2)]))
+    lanes._lay_out([[0, 1]])
+    lanes.begin(None)
+    for start in (0, 10):
+        lanes.advance(start, start + 10, 5)
+    until = time.monotonic() + 60
+    while not ahead and time.monotonic() < until:
+        time.sleep(0.01)
+    lanes.retire([0])
+    block = (lanes.states[-1], lanes.data[-1], lanes.hyperparameters[-1], lanes.keys[-1])
+    span = Span(*map(np.int32, (20, 30, 5)))
+    assert lanes.blocks == [[1]]
+    assert ahead[0].as_text() == lanes.program._compiled_advance.lower(*block, span, 5).as_text()

@@ -164,6 +164,16 @@ class Program(abc.ABC):
             CannotContinueError: if a step is impossible; the states given are then still valid.
         """
 
+    def compile_ahead(  # noqa: B027 (most programs compile nothing)
+        self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, every: int, lanes: int
+    ) -> None:
+        """Compile into the cache what a block of `lanes` lanes will need, of shapes like these but for the lanes.
+
+        Args:
+            states, data, hyperparameters, keys: arrays, or their shapes and types.
+            every: steps between evaluations.
+        """
+
     def around(self) -> AbstractContextManager[None]:
         """Return the context in which blocks advance."""
         return nullcontext()

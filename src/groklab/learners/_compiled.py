@@ -57,6 +57,22 @@ class CompiledProgram(Program):
             parts.append({name: (rows, part.n_records) for name, rows in records.items()})
         return states, {k: np.concatenate([np.asarray(p[k][0])[: p[k][1]] for p in parts]) for k in parts[0]}
 
+    def compile_ahead(
+        self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, every: int, lanes: int
+    ) -> None:
+        """Compile the training steps of a block of `lanes` lanes into the cache."""
+
+        self.lowered(states, data, hyperparameters, keys, every, lanes).compile()
+
+    def lowered(
+        self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, every: int, lanes: int
+    ) -> Any:
+        """Return the training steps of a block of `lanes` lanes, not compiled yet."""
+        shaped: Any = jax.ShapeDtypeStruct
+        block = jax.tree.map(lambda x: shaped((lanes, *x.shape[1:]), x.dtype), (states, data, hyperparameters, keys))
+        advance: Any = self._compiled_advance
+        return advance.lower(*block, Span(*[shaped((), np.int32)] * 3), every if self.dense else None)
+
     def _jit(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         def precise(*arguments: Any) -> Any:
             # XLA's own default would let a GPU round float32 products to TF32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,6 +32,8 @@ class Lanes:
         self.program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
         self.kept: dict[int, Weights] = {}
         self.states: list[Any] = []
+        #: Widths whose programs have been compiled ahead.
+        self.ahead: set[int] = set()
         self._lay_out(ensemble.blocks())
         self.pool = ThreadPoolExecutor(min(len(self.blocks), len(jax.devices()) if on_gpu() else cores()))
 
@@ -74,6 +78,7 @@ class Lanes:
 
     def advance(self, start: int, stop: int, every: int) -> dict[str, np.ndarray]:
         """Take all blocks from `start` to `stop`; return records (records, members), NaN for retired members."""
+        self._compile_ahead(every)
         results = self._advanced(self.states, start, stop, every)
         self.states = [moved for moved, _ in results]
         count = Span(start, stop, every).n_records
@@ -114,6 +119,17 @@ class Lanes:
             for i, m in enumerate(lanes):
                 rows.setdefault(m, {k: v[i] for k, v in weights.items()})
         return {k: np.stack([rows[m][k] for m in sorted(rows)]) for k in rows[0]}
+
+    def _compile_ahead(self, every: int) -> None:
+        """On a graphics card: compile the narrower program that retiring leads to, while this one trains."""
+        width = len(self.blocks[-1])
+        narrower = 2 ** (math.ceil(math.log2(width)) - 1) if width > 1 else 0
+        if not (narrower and on_gpu() and self.ensemble.experiments[0].budget.retire) or narrower in self.ahead:
+            return
+        self.ahead.add(narrower)
+        block = (self.states[-1], self.data[-1], self.hyperparameters[-1], self.keys[-1])
+        shapes = jax.eval_shape(lambda *arrays: arrays, *block)  # the states are consumed meanwhile
+        threading.Thread(target=self.program.compile_ahead, args=(*shapes, every, narrower)).start()
 
     # -- retiring -------------------------------------------------------------------------------------------------
 
