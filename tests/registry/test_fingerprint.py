@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+import groklab as gl
+from corpus import Corpus
 from groklab.registry import fingerprint
 
 CLASS = """
@@ -133,3 +135,11 @@ def test_a_compiled_function_is_traced_again_with_a_new_value(notebook: Notebook
     assert notebook.names["helper"](3) == 3, "what JAX does"
     assert notebook.fingerprint()
     assert notebook.names["helper"](3) == 15
+
+
+def test_a_run_that_was_looked_at_is_the_same(notebook: Notebook, corpus: Corpus) -> None:
+    notebook.names["RUN"] = gl.Run(corpus["mlp"].path)
+    notebook.run("def helper(x):\n    return RUN.weights()\n")
+    before = notebook.fingerprint()
+    assert notebook.names["RUN"].experiment
+    assert notebook.fingerprint() == before

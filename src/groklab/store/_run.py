@@ -77,6 +77,10 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.status.state}, step {self.status.step:,})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; what was read from the folder is read again."""
+        return {"path": self.path, "trust_plugin": self.trust_plugin}
+
     @classmethod
     def create(cls, path: Path, experiments: Sequence[Experiment], environment: Environment) -> Run:
         """Make the folder of a new run."""
