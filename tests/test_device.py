@@ -136,9 +136,13 @@ def test_the_limit_of_address_space_counts(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_fewer_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for text, expected in (("3", 3), ("0", 1), ("1000", 64), ("many", 64)):
+    for text, expected in (("3", 3), ("03", 3), ("1000", 64), ("", 64)):
         monkeypatch.setenv("GROKLAB_CORES", text)
         assert device.cores(tmp_path) == expected
+    for text in ("0", "-1", "many", "1_0", "1.5"):
+        monkeypatch.setenv("GROKLAB_CORES", text)
+        with pytest.raises(InputError, match=r"GROKLAB_CORES = .*: needs to be an integer of at least 1"):
+            device.cores(tmp_path)
 
 
 def test_a_card_that_jax_does_not_use_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from groklab.errors import InputError, check_choice
 from groklab.lazy import jax
+from groklab.text import integer_in
 
 _ROOT = Path("/")
 #: The limits of a control group, its use, and the caches in that, which give way: of version 2, and of version 1.
@@ -47,10 +48,16 @@ def cores(root: Path = _ROOT) -> int:
 
     Args:
         root: the folder of /proc and /sys.
+
+    Raises:
+        InputError: $GROKLAB_CORES is not a number of cores.
     """
     limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
-    wanted = os.environ.get("GROKLAB_CORES", "")
-    limits += [int(wanted)] if wanted.isdecimal() else []
+    text = os.environ.get("GROKLAB_CORES", "").strip()
+    wanted = integer_in(text)
+    if text and (wanted is None or wanted < 1):
+        raise InputError("GROKLAB_CORES", text, "needs to be an integer of at least 1")
+    limits += [wanted] if wanted else []
     for folder in _control_groups("cpu", root):
         v1 = (*_limits_in(folder / "cpu.cfs_quota_us"), *_limits_in(folder / "cpu.cfs_period_us"))
         match _limits_in(folder / "cpu.max") or v1:
