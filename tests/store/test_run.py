@@ -195,7 +195,7 @@ def altered(file: Path, key: str, value: Any) -> None:
         ("status.json", "members.0.grokked_step", [3], r"members\.0\.grokked_step = \[3\]: "),
         ("status.json", "members.0.test_accuracy", 7, r"members\.0\.test_accuracy = 7: "),
         ("status.json", "members.0.weights_sha256", None, r"members\.0\.weights_sha256 = None: "),
-        ("status.json", "members", [], None),
+        ("status.json", "members", [], "it has 0 members of 1"),
         ("status.json", "members", [{}], r"members\.0\.memorised_step is missing"),
         ("status.json", "reason", "\ud800", r"surrogates not allowed"),
         ("experiment.json", "members", [], r"members = \[\]: "),

@@ -169,8 +169,8 @@ def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
     curves, notes, bounds = metrics.drop("member") if len(metrics) else None, [], None
     if run.imported is not None:
         notes = run.imported.warnings
-        if not run.imported.exact_steps:
-            (only,) = run.status.members
+        if not run.imported.exact_steps and run.status.members:
+            only = run.status.members[0]
             bounds = own.Bounds(memorised_step=only.memorised_step, grokked_step=only.grokked_step)
     return _Source(name, weights, run.experiments[member or 0], step, results, curves, notes, bounds)
 

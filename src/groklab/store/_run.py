@@ -175,7 +175,8 @@ class Run:
             status = storage.read_json(path, Status, help)
         except FileNotFoundError:
             raise DamagedError(f"{self.path} has lost its status.json; {help}") from None
-        if status.members and len(status.members) != self.n_members:
+        ended = status.state in ("finished", "diverged")
+        if len(status.members) != self.n_members and (status.members or ended):
             raise DamagedError(f"{path} is damaged: it has {len(status.members)} members of {self.n_members}; {help}")
         if status.state in ("running", "created"):
             return replace(status, state=locks.state(self.path))
