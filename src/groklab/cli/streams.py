@@ -54,7 +54,7 @@ def lasting() -> Iterator[None]:
         sys.stdout.flush()
         for output in outputs:
             if output.lost is not None:
-                raise OSError(output.lost.errno, output.lost.strerror, "standard output")
+                raise OSError(output.lost.errno, output.lost.strerror, "the output cannot be written")
     finally:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
