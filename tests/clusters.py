@@ -11,7 +11,7 @@ from pathlib import Path
 import dask
 
 from groklab.sweeps import _local_cluster as local_cluster
-from groklab.sweeps._executors import ENVIRONMENT
+from groklab.sweeps._executors import ENVIRONMENT, ONE_THREAD
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def cluster_of(workers: int, **environment: str) -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **ENVIRONMENT, **environment},
+        env={**os.environ, **ENVIRONMENT, **ONE_THREAD, **environment},
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -50,6 +50,8 @@ def configure() -> None:
 
     Raises InputError where the environment names a device that is not here.
     """
+    # or the first array on a graphics card would take three quarters of its memory from other processes
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     config: Any = importlib.import_module("jax").config  # JAX gives it no types
     config.update("jax_enable_x64", True)
     if config.jax_compilation_cache_dir is None and (folder := cache_folder()) is not None:

@@ -118,3 +118,32 @@ def test_scratch_folders_of_killed_sweeps_go_and_those_of_others_stay(
     assert stat.S_IMODE(second.stat().st_mode) == 0o700
     assert not killed.exists()
     assert (other / "worker").is_dir()
+
+
+def test_each_worker_sees_the_card_that_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_cards", lambda: ["3", "5"])
+
+    def card_of_worker() -> str | None:
+        import os
+
+        from groklab.sweeps._executors import take_card
+
+        take_card()
+        return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    with executors.connected(tmp_path) as workers:
+        workers.client.wait_for_workers(2, timeout=60)
+        addresses = list(workers.client.scheduler_info()["workers"])
+        tasks = [workers.client.submit(card_of_worker, workers=[address], pure=False) for address in addresses]
+        seen = workers.client.gather(tasks)
+    assert sorted(seen) == ["3", "5"]
+    assert (workers.count, workers.memory is not None) == (2, True)
+
+
+def test_the_cards_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert executors._cards() == []
+    monkeypatch.setattr(executors.device, "on_gpu", lambda: True)
+    assert executors._cards() == ["0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8a")
+    assert executors._cards() == ["2", "GPU-8a"]

@@ -35,7 +35,9 @@ _ADDRESS = re.compile(r"(?:(?:tcp|tls|ucx|ws|wss)://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[
 #: One thread per process: XLA counts NPROC, the libraries of linear algebra their own variables.
 ONE_THREAD = dict.fromkeys(("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 #: The environment of worker processes; one that ends at once leaves semaphores, which needs no warning.
-ENVIRONMENT = {**ONE_THREAD, "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning"}
+ENVIRONMENT = {"PYTHONWARNINGS": "ignore:resource_tracker:UserWarning"}
+#: In the environment of workers that have a graphics card each: the cards, by the workers' names.
+CARDS = "GROKLAB_CARDS"
 #: Versions that must be the same everywhere for results to be those of one machine.
 SAME = ("groklab", "jax", "python")
 
@@ -63,7 +65,8 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
     """Connect to workers that see `folder`, for as long as the block runs.
 
     Args:
-        workers: how many local processes; None means one per core. On a GPU always one, inside this process.
+        workers: how many local processes; None means one per core. With graphics cards one for each, at most; a single
+            card is used by this process itself.
         scheduler: the address of a cluster to use instead.
 
     Raises:
@@ -78,23 +81,50 @@ def connected(folder: Path, workers: int | None = None, scheduler: str | None = 
             yield _checked(client, folder, scheduler)
     elif workers is not None and workers not in (allowed := range(1, MAX_PER_CORE * device.cores() + 1)):
         raise InputError("workers", workers, f"needs a number from 1 to {allowed[-1]} on this machine")
-    elif jax.devices()[0].platform != "cpu":
+    elif len(cards := _cards()[:workers]) > 1:
+        with _local(len(cards), folder, {CARDS: ",".join(cards)}) as client:
+            first = jax.devices()[0]
+            description = f"{len(cards)} workers, each on its own {first.device_kind}"
+            yield Workers(client, len(cards), first.platform, device.available_memory(), description)
+    elif cards:
         with _inside() as client:
             description = f"1 worker on {jax.devices()[0].device_kind}"
             yield Workers(client, 1, jax.devices()[0].platform, device.available_memory(), description)
     else:
         count = workers or device.cores()
-        with _processes(count, folder) as (address, security), _client(address, security) as client:
-            try:
-                client.wait_for_workers(1, timeout=START_SECONDS)
-            except TimeoutError:
-                raise InputError(f"the worker processes did not start within {START_SECONDS} s") from None
+        with _local(count, folder, ONE_THREAD) as client:
             several = "processes of one thread each" if count > 1 else "process of one thread"
             yield Workers(client, count, "cpu", None, f"{count} worker {several}")
 
 
+def _cards() -> list[str]:
+    """Return the graphics cards of this process, as CUDA_VISIBLE_DEVICES names them; none where it uses a CPU."""
+    if not device.on_gpu():
+        return []
+    own = [card.strip() for card in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
+    return own or [str(number) for number in range(len(jax.devices()))]
+
+
+def take_card() -> None:
+    """In a worker, before it uses JAX: see only the card that is its own, if there are several."""
+    if cards := os.environ.get(CARDS):
+        # a worker that takes the place of one that died has its name
+        os.environ["CUDA_VISIBLE_DEVICES"] = cards.split(",")[int(_untyped().get_worker().name)]
+
+
 @contextlib.contextmanager
-def _processes(count: int, folder: Path) -> Iterator[tuple[str, Any]]:
+def _local(count: int, folder: Path, environment: dict[str, str]) -> Iterator[Any]:
+    """Start worker processes on this machine, and connect to them."""
+    with _processes(count, folder, environment) as (address, security), _client(address, security) as client:
+        try:
+            client.wait_for_workers(1, timeout=START_SECONDS)
+        except TimeoutError:
+            raise InputError(f"the worker processes did not start within {START_SECONDS} s") from None
+        yield client
+
+
+@contextlib.contextmanager
+def _processes(count: int, folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, Any]]:
     """Start a cluster of worker processes and give its address and `Security`; they write to the folder's workers.log.
 
     The credentials come through a pipe: no file or command line holds them.
@@ -106,7 +136,7 @@ def _processes(count: int, folder: Path) -> Iterator[tuple[str, Any]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT, **environment},
             start_new_session=True,
             text=True,
         )

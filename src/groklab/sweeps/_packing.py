@@ -62,7 +62,7 @@ def pack(
         limits.append(_limit(largest, splits.of(largest), platform, memory))
         for similar in _similar(members, sizes):
             packs += _cut(similar, experiments, sizes, limits[-1])
-    packs = _evened(packs, workers) if platform == "cpu" else packs
+    packs = _evened(packs, workers) if platform == "cpu" or workers > 1 else packs
     packs.sort(key=lambda p: (-p.cost, p.members))
     alone = all(e.learner.max_lanes == 1 for e in experiments)
     return Packing(tuple(packs), _sentence(len(experiments), len(groups), packs, _why(platform, max(limits), alone)))

@@ -25,7 +25,7 @@ from groklab.grokking import learning_phase
 from groklab.registry import unload_plugins
 from groklab.store import locks, storage
 from groklab.sweeps._cells import Member
-from groklab.sweeps._executors import Workers, connected
+from groklab.sweeps._executors import Workers, connected, take_card
 from groklab.sweeps._folder import ENDED, Sweep, SweepRecords
 from groklab.sweeps._packing import pack
 from groklab.sweeps._plan import MAX_MEMBERS, Plan, make_plan
@@ -117,6 +117,7 @@ def train_pack(path: str, number: int, process: str, own: Sequence[str] = ()) ->
         process: the mark of the process that schedules the sweep.
         own: digests of the plug-ins that are the user's own.
     """
+    take_card()
     _keep_memory()
     for digest in own:
         plugins.trust(digest)
