@@ -352,6 +352,18 @@ def test_null_says_none_where_a_setting_allows_it() -> None:
         gl.read(BASE, parse_overrides(["seed=null"]))
 
 
+@pytest.mark.parametrize(
+    ("preset", "identity"),
+    [
+        ("micro", "93fb88ffcfc84b2bead268d7f695d0d899799e5f6819b5d8a5aa00d92f9bfd31"),
+        ("demo", "b1fb71252c8e977fdabb7cc5465937e890322cb3f95b5eda63f69e93064a7866"),
+    ],
+)
+def test_a_field_that_comes_later_changes_no_identity(preset: str, identity: str) -> None:
+    """A new field of a component is `components.later(default)`; what trains differently raises `SEMANTICS`."""
+    assert gl.preset(preset).identity == identity
+
+
 @given(st.one_of(st.text(max_size=8), st.sampled_from(sorted(READINGS)), st.floats(allow_nan=False), st.integers()))
 def test_what_is_written_as_yaml_reads_back(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     file = tmp_path_factory.getbasetemp() / "back.yaml"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Lt
 
+from groklab import components
 from groklab.errors import InputError
 from groklab.lazy import Array, jnp
 from groklab.networks import _prefix_tables as prefix_tables
@@ -67,7 +68,7 @@ class Transformer(Network):
     positional_embedding: Literal["learned", "none"] = "learned"
     layer_norm: Literal["none", "pre", "post"] = "none"
     biases: Literal["none", "mlp", "all"] = "mlp"
-    mask: Literal["causal", "none"] = "causal"
+    mask: Literal["causal", "none"] = components.later("causal")
     attention_rate: float = 1.0
     init_scheme: Literal["nanda2023", "furuta2024", "transformer_lens", "fan_in"] = "nanda2023"
     init_scale: float = 1.0
