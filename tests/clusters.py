@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dask
+import distributed  # noqa: F401  (its defaults, which leaving `dask.config.set` would remove if they came within)
 
 from groklab.sweeps import _local_cluster as local_cluster
 from groklab.sweeps._executors import ENVIRONMENT, ONE_THREAD
