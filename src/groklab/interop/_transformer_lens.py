@@ -165,7 +165,8 @@ def _check(network: Mapping[str, Any]) -> None:
     if kind != "transformer":
         raise InputError("network.kind", kind, "is not in TransformerLens; --to safetensors exports any network")
     for name, needed in (("attention_rate", 1), ("positional_embedding", "learned"), ("mask", "causal")):
-        if network[name] != needed:
+        # `mask` is described only where it is set
+        if network.get(name, needed) != needed:
             raise InputError(f"network.{name}", network[name], f"needs to be {needed} for TransformerLens")
     if network["layer_norm"] == "post":
         raise InputError("network.layer_norm", "post", "needs to be none or pre for TransformerLens")
