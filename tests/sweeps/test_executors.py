@@ -18,6 +18,7 @@ from groklab.errors import InputError
 from groklab.sweeps import Sweep, make_plan, pack
 from groklab.sweeps import _executors as executors
 from groklab.sweeps import _local_cluster as local_cluster
+from groklab.sweeps import _scheduler as scheduler
 from groklab.sweeps._executors import Workers
 from groklab.sweeps._folder import SweepRecords
 from groklab.sweeps._scheduler import drive
@@ -147,3 +148,14 @@ def test_the_cards_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) ->
     assert executors._cards() == ["0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8a")
     assert executors._cards() == ["2", "GPU-8a"]
+
+
+def test_the_next_pack_of_a_card_is_compiled_while_one_trains(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead: list[Any] = []
+    plan = make_plan("micro-fast", {"network.d_mlp": [8, 16]}, overrides={"budget.steps": 20})
+    folder = Sweep.create(home / "sweeps" / plan.name, plan, pack(plan.experiments, platform="gpu", memory=10**10))
+    monkeypatch.setattr(scheduler, "compile_ahead", lambda experiments: ahead.extend(experiments))
+    monkeypatch.setattr(scheduler.device, "on_gpu", lambda: True)
+    with executors._inside() as client:
+        drive(SweepRecords(folder), Workers(client, 1, "gpu", 10**10, "1 worker"), None, lambda: None)
+    assert ahead == folder.experiments_of(1)

@@ -16,7 +16,7 @@ from corpus import TRANSFORMER
 from groklab.learners import Span
 from groklab.learners._compiled import CompiledProgram, _parts
 from groklab.store import Run
-from groklab.training import Lanes, _lanes, make_ensemble, training
+from groklab.training import Lanes, _lanes, compile_ahead, make_ensemble, training
 from groklab.training import _engine as engine
 from ways import forced
 
@@ -98,3 +98,17 @@ def test_the_narrower_program_is_compiled_ahead_of_retiring(monkeypatch: pytest.
     span = Span(*map(np.int32, (20, 30, 5)))
     assert lanes.blocks == [[1]]
     assert ahead[0].as_text() == lanes.program._compiled_advance.lower(*block, span, 5).as_text()
+
+
+def test_the_program_of_the_next_pack_is_compiled_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead: list[Any] = []
+    monkeypatch.setattr(CompiledProgram, "compile_ahead", lambda self, *block: ahead.append(self.lowered(*block)))
+    members = [gl.preset("micro-fast", {**SETTINGS, "seed": s}) for s in range(2)]
+    compile_ahead(members)
+    lanes = Lanes(make_ensemble(members))
+    lanes.begin(None)
+    block = (lanes.states[0], lanes.data[0], lanes.hyperparameters[0], lanes.keys[0])
+    real = lanes.program._compiled_advance.lower(*block, Span(*map(np.int32, (0, 10, 5))), 5)
+    assert ahead[0].as_text() == real.as_text()
+    compile_ahead([gl.preset("rfm-small")])  # which compiles nothing
+    assert len(ahead) == 1

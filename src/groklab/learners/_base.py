@@ -164,6 +164,12 @@ class Program(abc.ABC):
             CannotContinueError: if a step is impossible; the states given are then still valid.
         """
 
+    def shapes(
+        self, keys: Any, hyperparameters: Hyperparameters, raw: dict[str, np.ndarray]
+    ) -> tuple[State, Any] | None:
+        """Return shapes and types of `init` and `prepare`, for `compile_ahead`; None where nothing is compiled."""
+        return None
+
     def compile_ahead(  # noqa: B027 (most programs compile nothing)
         self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, every: int, lanes: int
     ) -> None:

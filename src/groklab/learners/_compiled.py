@@ -57,6 +57,10 @@ class CompiledProgram(Program):
             parts.append({name: (rows, part.n_records) for name, rows in records.items()})
         return states, {k: np.concatenate([np.asarray(p[k][0])[: p[k][1]] for p in parts]) for k in parts[0]}
 
+    def shapes(self, keys: Any, hyperparameters: Hyperparameters, raw: dict[str, np.ndarray]) -> tuple[State, Any]:
+        """Return shapes and types of `init` and `prepare`."""
+        return self.template(keys, hyperparameters), jax.eval_shape(self._compiled_prepare, raw)
+
     def compile_ahead(
         self, states: State, data: Any, hyperparameters: Hyperparameters, keys: Any, every: int, lanes: int
     ) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import secrets
 import shutil
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ from groklab.sweeps._folder import ENDED, Sweep, SweepRecords
 from groklab.sweeps._packing import pack
 from groklab.sweeps._plan import MAX_MEMBERS, Plan, make_plan
 from groklab.sweeps._records import PackProgress
-from groklab.training import Portion, Progress, interrupts, stop_requests, training
+from groklab.training import Portion, Progress, compile_ahead, interrupts, stop_requests, training
 
 #: Seconds between two looks at the workers, two updates of the view, and at least between two writes of the table.
 LOOK_SECONDS, SHOW_SECONDS, WRITE_SECONDS = 0.05, 0.3, 3.0
@@ -110,10 +111,13 @@ class PackResult:
     reason: str = ""
 
 
-def train_pack(path: str, number: int, process: str, own: Sequence[str] = ()) -> PackResult:
+def train_pack(
+    path: str, number: int, process: str, own: Sequence[str] = (), following: int | None = None
+) -> PackResult:
     """Train a pack of the sweep in a folder to its end, from its last checkpoint on; this runs in a worker.
 
     Args:
+        following: the pack that is next, whose program is compiled meanwhile where this worker has a graphics card.
         process: the mark of the process that schedules the sweep.
         own: digests of the plug-ins that are the user's own.
     """
@@ -131,6 +135,10 @@ def train_pack(path: str, number: int, process: str, own: Sequence[str] = ()) ->
             return PackResult("interrupted")
         with contextlib.ExitStack() as stack:
             stop = _stopper(sweep, lambda: stack.enter_context(interrupts.deadline(0.0)))
+            if following is not None and device.on_gpu():
+                # an error comes again when that pack trains
+                ahead = threading.Thread(target=_quietly, args=(compile_ahead, sweep.experiments_of(following)))
+                ahead.start()
             training.train(sweep.experiments_of(number), view=_Reporter(pack.progress, stop), home=sweep.path / "packs")
     except Interrupted:
         return PackResult("interrupted")
@@ -140,6 +148,11 @@ def train_pack(path: str, number: int, process: str, own: Sequence[str] = ()) ->
         traceback.print_exc()
         return PackResult("failed", f"{type(error).__name__}: {error}")
     return PackResult("finished")
+
+
+def _quietly(function: Callable[..., Any], *arguments: Any) -> None:
+    with contextlib.suppress(Exception):
+        function(*arguments)
 
 
 def _keep_memory() -> None:
@@ -226,7 +239,9 @@ def drive(
             # no more at once than there are threads, so that a worker that dies takes nobody's pack with it
             while todo and len(training) < present:
                 number = todo.pop()
-                training[workers.client.submit(train_pack, str(sweep.path), number, PROCESS, own, pure=False)] = number
+                following = todo[-1] if todo else None
+                task = workers.client.submit(train_pack, str(sweep.path), number, PROCESS, own, following, pure=False)
+                training[task] = number
             if stop_requested() is not None:
                 _stop(records, training)
                 raise Interrupted(sweep.path.name)

@@ -13,6 +13,7 @@ from ._ensemble import step_flops as step_flops
 from ._ensemble import step_rate as step_rate
 from ._ensemble import weight_shapes as weight_shapes
 from ._lanes import Lanes as Lanes
+from ._lanes import compile_ahead as compile_ahead
 from ._records import Portion as Portion
 from ._records import PortionView as PortionView
 from ._records import Progress as Progress

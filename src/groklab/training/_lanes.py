@@ -12,9 +12,10 @@ import numpy as np
 
 from groklab.device import cores, on_gpu
 from groklab.errors import DamagedError, InputError
+from groklab.experiment import Experiment
 from groklab.lazy import jax
 from groklab.learners import Span
-from groklab.training._ensemble import Ensemble, program_of
+from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
 
 Weights = dict[str, np.ndarray]
 
@@ -154,6 +155,18 @@ class Lanes:
             return jax.numpy.asarray(np.stack([arrays[block][place] for block, place in places]))
 
         return jax.tree.map(stacked, *self.states)
+
+
+def compile_ahead(experiments: Sequence[Experiment]) -> None:
+    """Compile into the cache the training steps that an ensemble of these experiments begins with."""
+    ensemble = make_ensemble(experiments)
+    first, task, lanes = experiments[0], ensemble.tasks[0], ensemble.blocks()[0]
+    program = program_of(first, task.shape)
+    keys, hyperparameters = ensemble.keys(lanes), ensemble.hyperparameters(lanes)
+    shapes = program.shapes(keys, hyperparameters, ensemble.raw_data(lanes))
+    if shapes is not None:
+        every = first.evaluation.every or default_every(first, task)
+        program.compile_ahead(*shapes, hyperparameters, keys, every, len(lanes))
 
 
 def check_weights(shapes: dict[str, tuple[int, ...]], start: list[dict[str, np.ndarray]]) -> None:
