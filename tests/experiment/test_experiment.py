@@ -412,8 +412,15 @@ def test_one_size_of_the_training_set_replaces_the_other() -> None:
 def test_yaml_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(text)
-    with pytest.raises(InputError, match=r"x\.yaml"):
+    with pytest.raises(InputError, match=r"x\.yaml") as caught:
         load_yaml(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_character_that_yaml_does_not_allow_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: 1\nb: \x1b[31m")
+    with pytest.raises(InputError, match=r"x\.yaml is not valid YAML \(line 2\): it holds the character U\+001B$"):
+        load_yaml(tmp_path / "x.yaml")
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_grows(tmp_path: Path) -> None:

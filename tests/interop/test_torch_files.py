@@ -223,6 +223,59 @@ def test_a_deeply_nested_file(tmp_path: Path) -> None:
     assert read(tmp_path, torch_file(Raw(b"})" + b"\x85" * 200_000 + b"K\x01s"))) == {}
 
 
+def put(place: int) -> bytes:
+    return b"q%c" % place
+
+
+def get(place: int) -> bytes:
+    return b"h%c" % place
+
+
+def of_itself_twice(depth: int) -> bytes:
+    """A list of two of the same lists, and so on: 2**depth values."""
+    return b"](NNe" + put(0) + b"0" + b"".join(b"](" + get(i) * 2 + b"e" + put(i + 1) + b"0" for i in range(depth))
+
+
+TEXT = b"X" + (2**16).to_bytes(4, "little") + b"x" * 2**16 + put(0) + b"X\6\0\0\0latin1" + put(1) + b"00"
+GROWING = {
+    "shared": of_itself_twice(60) + get(60),
+    "shared attributes": name("a", "b") + b")R}X\1\0\0\0x" + of_itself_twice(60) + get(60) + b"sb",
+    "pairs": b"]("
+    + b"N" * 2000
+    + b"e"
+    + put(0)
+    + b"0"
+    + name("collections", "OrderedDict")
+    + b"]("
+    + get(0) * 2000
+    + b"e\x85R",
+    "attributes": b"}("
+    + b"".join(b"K%cN" % i for i in range(250))
+    + b"u"
+    + put(0)
+    + b"0]("
+    + (name("a", "b") + b")R" + get(0) + b"b") * 9000
+    + b"e",
+    "texts": TEXT + b"](" + (name("_codecs", "encode") + get(0) + get(1) + b"\x86R") * 100 + b"e",
+    "integer": b"\x8b" + (3000).to_bytes(4, "little") + b"\1" * 3000,
+}
+
+
+@pytest.mark.parametrize("case", GROWING)
+def test_a_small_file_that_grows_is_refused(case: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.pt"
+    file.write_bytes(torch_file({"a": Raw(GROWING[case])}))
+    with pytest.raises(DamagedError, match=r"many times its size|is not a pair|integer of more than"):
+        read_torch(file)
+
+
+def test_what_is_inside_of_itself_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "x.pt"
+    file.write_bytes(torch_file({"a": Raw(b"]" + put(0) + get(0) + b"a")}))
+    inner = read_torch(file)[0]["a"]
+    assert inner[0] is inner
+
+
 def test_the_released_file(reference: Path) -> None:
     before = set(os.listdir(reference))
     found, foreign = read_torch(reference / "nanda2023_wd0.1_seed1.pth")

@@ -106,8 +106,19 @@ def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost(handlers: H
 
 def collect_and_wait() -> None:
     gc.collect()
-    # the signal comes again after a hundredth of a second
+    # the signal comes again after a tenth of a second
     time.sleep(30)
+
+
+def test_a_signal_is_not_sent_again_before_it_can_be_heard(handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    # as where other processes keep the cores busy
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (start(thread), time.sleep(0.05)))
+    with raised() as request:
+        request.number = signal.SIGTERM
+        request.again()
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(30)
 
 
 def test_other_threads_leave_signals_alone(handlers: Handlers) -> None:

@@ -58,6 +58,10 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
         settings = yaml.load(text, _Loader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        character = f"U+{error.character:04X}"
+        raise InputError(f"{file.name} is not valid YAML (line {line}): it holds the character {character}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""

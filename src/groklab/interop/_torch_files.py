@@ -27,6 +27,10 @@ from groklab.errors import DamagedError, InputError, shorten
 LARGEST_FILE, LARGEST_PICKLE = 2**32, 2**26
 #: Elements of all tensors together, where that is more than eight times what the file stores.
 MOST_ELEMENTS = 2**24
+#: Values in a pickle, each counted as often as it is referred to, where that is more than eight times its bytes.
+MOST_VALUES = 2**20
+#: Bits of an integer, beyond those of any state of a random generator.
+MOST_BITS = 4096
 #: Dimensions of a tensor; NumPy's own limit is 64.
 MOST_DIMENSIONS = 32
 
@@ -52,6 +56,7 @@ _TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"
 #: Names that stand for themselves.
 _PLAIN = {f"torch.{name}" for name in _DTYPES.split()}
 _LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+_GROWS = "it repeats its parts so often that it would grow to many times its size"
 #: What the start of a bracket leaves on the stack.
 _MARK = object()
 _VALUES = (
@@ -150,7 +155,7 @@ class _Archive:
     def _call(self, name: Name, arguments: tuple[Any, ...]) -> Any:
         match name.text, arguments:
             case "collections.OrderedDict", () | (list(),):
-                return _with_items({}, [x for pair in next(iter(arguments), []) for x in _list(pair)])
+                return _with_items({}, [x for pair in next(iter(arguments), []) for x in _pair(pair)])
             case "collections.defaultdict", _:
                 return {}
             case "torch.Size", (tuple() as sizes,):
@@ -248,6 +253,14 @@ def read_pickle(
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    most = copies = max(MOST_VALUES, 8 * len(content))
+
+    def copied(*values: Any) -> None:
+        """Count what is copied: a few bytes can copy the same list again and again."""
+        nonlocal copies
+        copies -= sum(len(value) for value in values if isinstance(value, list | dict | str))
+        if copies < 0:
+            raise DamagedError(_GROWS)
 
     def bracket() -> list[Any]:
         """Take off what is above the last mark, and the mark."""
@@ -264,6 +277,8 @@ def read_pickle(
         for instruction, argument, _ in pickletools.genops(content):
             match instruction.name:
                 case "STOP":
+                    if _size(stack[-1]) > most:
+                        raise DamagedError(_GROWS)
                     return stack.pop()
                 case "PROTO" | "FRAME":
                     pass
@@ -272,6 +287,8 @@ def read_pickle(
                 case "POP":
                     stack.pop()
                 case name if name in _VALUES:
+                    if isinstance(argument, int) and argument.bit_length() > MOST_BITS:
+                        raise DamagedError(f"holds an integer of more than {MOST_BITS:,} bits")
                     stack.append(argument)
                 case name if name in _CONSTANTS:
                     stack.append(_CONSTANTS[name])
@@ -315,6 +332,7 @@ def read_pickle(
                     arguments = stack.pop()
                     if not isinstance(stack[-1], Name | Foreign) or not isinstance(arguments, tuple):
                         raise DamagedError("it calls what is not a function")
+                    copied(*arguments)
                     stack[-1] = call(stack[-1], arguments) if isinstance(stack[-1], Name) else Foreign(stack[-1].name)
                 case "FROZENSET":
                     stack.append(tuple(bracket()))
@@ -322,6 +340,7 @@ def read_pickle(
                     # of dicts these are attributes such as the versions that PyTorch records; nothing reads them
                     state = stack.pop()
                     if isinstance(stack[-1], Foreign) and isinstance(state, dict):
+                        copied(state)
                         stack[-1].state |= state
                     elif not isinstance(stack[-1], dict | Foreign | np.dtype):
                         raise InputError("gives a state to what has none")
@@ -336,10 +355,42 @@ def read_pickle(
     raise DamagedError("is not a complete pickle: it has no end")
 
 
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise DamagedError("is not a complete pickle: it lists the items of what is not a list")
+def _pair(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise DamagedError("is not a complete pickle: an item of its dict is not a pair")
     return list(value)
+
+
+def _size(value: Any) -> float:
+    """Return how many values a value holds, each counted as often as it is referred to, and the lengths of texts."""
+    sizes: dict[int, float] = {}
+    done: set[int] = set()
+
+    def known(value: Any) -> float:
+        # what is inside of itself counts as nothing there
+        return 1 + len(value) if isinstance(value, str | bytes) else sizes.get(id(value), 1)
+
+    # deeper than Python's own calls go
+    waiting = [value]
+    while waiting:
+        items = _items(waiting[-1])
+        place = id(waiting[-1])
+        if place not in sizes:
+            sizes[place] = 0
+            waiting += [item for item in items if id(item) not in sizes and _items(item)]
+            continue
+        waiting.pop()
+        if place not in done:
+            done.add(place)
+            sizes[place] = 1 + sum(map(known, items))
+    return known(value)
+
+
+def _items(value: Any) -> list[Any] | tuple[Any, ...]:
+    inside = value.state if isinstance(value, Foreign) else value
+    if isinstance(inside, dict):
+        return [*inside, *inside.values()]
+    return inside if isinstance(inside, list | tuple) else ()
 
 
 def _extend(target: Any, items: list[Any]) -> None:

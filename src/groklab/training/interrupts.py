@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import math
 import os
@@ -55,7 +56,13 @@ class Request:
     def again(self) -> None:
         """Send a signal again whose KeyboardInterrupt was lost, as in a callback of the garbage collector."""
         self.moment = -math.inf
-        threading.Timer(0.01, os.kill, (os.getpid(), self.number or signal.SIGINT)).start()
+
+        def send() -> None:
+            time.sleep(0.1)
+            os.kill(os.getpid(), self.number or signal.SIGINT)
+
+        # not a threading.Timer: its start waits for its thread, in which the signal may come, to be lost once more
+        _thread.start_new_thread(send, ())
 
     @property
     def name(self) -> str | None:
