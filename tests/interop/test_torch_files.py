@@ -23,7 +23,7 @@ from groklab.interop._torch_files import Foreign, read_torch
 def read(tmp_path: Path, content: bytes) -> Any:
     file = tmp_path / "x.pth"
     file.write_bytes(content)
-    content, _ = read_torch(file)
+    content, _ = read_torch(file, file.read_bytes())
     return content
 
 
@@ -105,7 +105,7 @@ def test_objects_of_other_programs_are_passed_over_and_never_made(case: str, tmp
     value, expected = FOREIGN[case]
     file = tmp_path / "x.pth"
     file.write_bytes(torch_file({"model": {"w": ONES}, "other": value}))
-    content, foreign = read_torch(file)
+    content, foreign = read_torch(file, file.read_bytes())
     np.testing.assert_array_equal(content["model"]["w"], ONES)
     assert isinstance(content["other"], Foreign)
     assert (content["other"].name, foreign) == (expected, [expected])
@@ -278,7 +278,8 @@ def test_what_is_inside_of_itself_is_read(tmp_path: Path) -> None:
 
 def test_the_released_file(reference: Path) -> None:
     before = set(os.listdir(reference))
-    found, foreign = read_torch(reference / "nanda2023_wd0.1_seed1.pth")
+    file = reference / "nanda2023_wd0.1_seed1.pth"
+    found, foreign = read_torch(file, file.read_bytes())
     assert foreign == []
     assert set(os.listdir(reference)) == before
     assert {k: v.shape for k, v in found["model"].items()}["blocks.0.attn.W_Q"] == (4, 32, 128)

@@ -66,7 +66,8 @@ def test_a_lock_is_held_while_the_block_runs_and_then_released(tmp_path: Path) -
     with locks.locked(tmp_path / "run"):
         held = locks.holder(tmp_path / "run")
         assert held is not None
-        assert held.pid == os.getpid()
+        assert held.lock is not None
+        assert held.lock.pid == os.getpid()
         assert held.alive
     assert locks.holder(tmp_path / "run") is None
     assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]

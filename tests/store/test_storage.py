@@ -225,7 +225,7 @@ def test_many_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> N
 
 
 def test_sweep_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".metrics.parquet.0a1b.tmp", "metrics.parquet", ".lock", "notes.tmp"):
+    for name in (".metrics.parquet.0a1b2c3d4e5f.tmp", "metrics.parquet", ".lock", "notes.tmp"):
         (tmp_path / name).write_text("")
     storage.sweep(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "metrics.parquet", "notes.tmp"]

@@ -184,7 +184,7 @@ def _deduced(source: Source, options: dict[str, Any], weights: dict[str, np.ndar
     elif not {"split.frac_train", "split.seed"} <= settings.keys():
         settings = {k: v for k, v in settings.items() if k != "split.seed"} | {"split.method": "unknown"}
     notes += _assumptions(network, settings)
-    layout, outputs = _sizes(settings["task.p"], source, weights)
+    layout, outputs = _sizes(settings["task.p"], weights)
     if "optimiser.weight_decay" not in settings:
         notes.append("the file does not record the weight decay: taken as 0; --weight-decay sets it")
     steps = source.record.steps
@@ -218,7 +218,7 @@ def _assumptions(network: Any, settings: dict[str, Any]) -> list[str]:
     return [f"the file does not record how its network computes; assumed: {values} (options: {options})"]
 
 
-def _sizes(p: Any, source: Source, weights: dict[str, np.ndarray]) -> tuple[str, str]:
+def _sizes(p: Any, weights: dict[str, np.ndarray]) -> tuple[str, str]:
     """Return the layout and the outputs with which a task mod p has these weights' sizes."""
     if type(p) is not int or p < 2:
         raise InputError("task.p", p, "needs an integer of at least 2")

@@ -10,6 +10,7 @@ of its attributes: it is never imported, called or made.
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
 import zipfile
@@ -22,9 +23,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from groklab.errors import DamagedError, InputError, shorten
+from groklab.text import LARGEST
 
-#: Bytes of a file, and of the pickle in it.
-LARGEST_FILE, LARGEST_PICKLE = 2**32, 2**26
+#: Bytes of the pickle in a file.
+LARGEST_PICKLE = 2**26
 #: Elements of all tensors together, where that is more than eight times what the file stores.
 MOST_ELEMENTS = 2**24
 #: Values in a pickle, each counted as often as it is referred to, where that is more than eight times its bytes.
@@ -83,7 +85,7 @@ class Foreign:
     state: dict[Any, Any] = field(default_factory=dict)
 
 
-def read_torch(path: Path) -> tuple[Any, list[str]]:
+def read_torch(path: Path, content: bytes) -> tuple[Any, list[str]]:
     """Return what `torch.save` wrote, with read-only arrays for tensors and texts for dtypes and devices.
 
     Returns:
@@ -93,22 +95,17 @@ def read_torch(path: Path) -> tuple[Any, list[str]]:
         InputError: for a file of another kind, or with an instruction that no such file needs.
         DamagedError: for a file that is truncated or contradicts itself.
     """
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise InputError(f"{path} has {size:,} bytes; files of up to {LARGEST_FILE:,} are opened")
-    with path.open("rb") as file:
-        start = file.read(len(_LEGACY))
-    if start == _LEGACY:
+    if content.startswith(_LEGACY):
         raise InputError(
             f"{path} is in the format that PyTorch wrote before version 1.6: load it in PyTorch and save it again"
         )
-    if not start.startswith(b"PK"):
-        if start[:1] == b"\x80" and start[1:2] <= b"\x05":
+    if not content.startswith(b"PK"):
+        if content[:1] == b"\x80" and content[1:2] <= b"\x05":
             raise InputError(f"{path} is a plain pickle, which could run anything: not opened")
         raise InputError(f"{path} is not a file of PyTorch: it is not a zip archive")
     try:
-        with zipfile.ZipFile(path) as archive:
-            opened = _Archive(archive, size)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            opened = _Archive(archive, len(content))
             return opened.read(), sorted(opened.foreign)
     except DamagedError as error:
         raise DamagedError(f"{path} is damaged: {error}") from None
@@ -215,7 +212,7 @@ class _Archive:
             raise DamagedError(f"it has a tensor of {len(size)} dimensions")
         count = math.prod(size)
         if count == 0:
-            if max(size) > LARGEST_FILE:
+            if max(size) > LARGEST["weights"]:
                 raise DamagedError(f"it has a tensor of the size {size}")
             return np.zeros(size, storage.dtype)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))

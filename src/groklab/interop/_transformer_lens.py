@@ -22,7 +22,7 @@ _ATTENTION = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")
 _ATTENTION_BIASES = ("b_Q", "b_K", "b_V", "b_O", "b_U")
 _MLP_BIASES = ("b_in", "b_out")
 #: Buffers of HookedTransformer, which are not weights.
-_BUFFERS = ("mask", "IGNORE")
+BUFFERS = ("mask", "IGNORE")
 _SINGLE = {
     "embed.W_E": "embed.weight",
     "pos_embed.W_pos": "pos_embed.weight",
@@ -145,7 +145,7 @@ def tidied(weights: Mapping[str, np.ndarray], wanted: Collection[str] | None = N
     wanted: the names that the network has, where that is known. Otherwise the biases of attention and unembedding go
     where all of them are zero, and with them those of the MLPs likewise.
     """
-    made = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in _BUFFERS}
+    made = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in BUFFERS}
     if wanted is not None:
         return {k: v for k, v in made.items() if k in wanted or not _is_bias(k) or np.any(v)}
     for group in (_ATTENTION_BIASES, _MLP_BIASES) if not any(k.startswith("hidden.") for k in made) else ():

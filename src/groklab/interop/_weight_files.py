@@ -17,7 +17,7 @@ from groklab.interop import _transformer_lens as transformer_lens
 from groklab.interop._configs import MARKS, settings_of
 from groklab.interop._own_exports import CONFIG, DESCRIPTION, WEIGHTS
 from groklab.interop._released_files import TrainingRecord, training_record
-from groklab.interop._torch_files import LARGEST_FILE, Foreign, Name, read_torch
+from groklab.interop._torch_files import Foreign, Name, read_torch
 from groklab.store import read_json, storage
 from groklab.tasks import read_npz
 from groklab.training import from_released_layout, full_name, is_released_layout
@@ -30,8 +30,6 @@ _WEIGHT = re.compile(
     r"|blocks\.\d+\.(?:attn\.(?:[Wb]_[QKVO]|[qkvo]\.(?:weight|bias))|mlp\.(?:[Wb]_(?:in|out)|(?:in|out)\.(?:weight|bias))"
     r"|ln[12]\.(?:[wb]|weight|bias))|ln_final\.(?:[wb]|weight|bias))$"
 )
-#: Buffers of transformers: names that stand for nothing that is learnt.
-_BUFFERS = ("mask", "IGNORE")
 
 
 @dataclass(frozen=True)
@@ -65,27 +63,23 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
         raise InputError(f"{path}: no such file")
     if path.suffix not in _SUFFIXES:
         raise InputError(f"{path} cannot be imported: it needs to end in one of {', '.join(_SUFFIXES)}")
-    if path.stat().st_size > LARGEST_FILE:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes; files of up to {LARGEST_FILE:,} are opened")
     notes: list[str] = []
     content: dict[str, Any] = {}
     description: Any = {}
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        raw = storage.read_bytes(path, "weights")
+        sha256 = hashlib.sha256(raw).hexdigest()
         if path.suffix == ".safetensors":
-            weights, metadata = storage.read_safetensors(path.read_bytes())
+            weights, metadata = storage.read_safetensors(raw)
             description = json.loads(metadata.get(DESCRIPTION, "{}"))
         elif path.suffix == ".npz":
-            weights = read_npz(path.read_bytes())
+            weights = read_npz(raw)
         else:
-            content, weights = _from_torch(path, notes)
+            content, weights = _from_torch(path, raw, notes)
     except DamagedError:
         raise
     except InputError as error:
         raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # damaged archives raise many kinds
         raise DamagedError(f"{path} cannot be read: {shorten(str(error) or type(error).__name__)}") from None
     if isinstance(description, dict) and description:
@@ -99,9 +93,9 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
     return Source(path, sha256, weights, replace(record, warnings=(*notes, *record.warnings)), {}, config)
 
 
-def _from_torch(path: Path, notes: list[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _from_torch(path: Path, raw: bytes, notes: list[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return what a PyTorch file holds by name, and the state dict in it."""
-    content, foreign = read_torch(path)
+    content, foreign = read_torch(path, raw)
     if not isinstance(content, dict):
         kind = content.name if isinstance(content, Foreign) else type(content).__name__
         raise InputError(f"{path} holds a {shorten(kind)}, not weights by name; save the model's state_dict()")
@@ -149,7 +143,8 @@ def _recognised(weights: Mapping[str, np.ndarray], path: Path, notes: list[str])
         raise InputError(f"{path} holds a model that no task here has: its weights are named {names}")
     for name, array in others.items():
         original = next((n for n, a in kept.values() if _equal(array, a)), None)
-        is_buffer = name.rsplit(".", 1)[-1] in _BUFFERS or (array.dtype.kind in "biu" and "rotary" not in name)
+        is_integer = array.dtype.kind in "biu" and "rotary" not in name
+        is_buffer = is_integer or name.rsplit(".", 1)[-1] in transformer_lens.BUFFERS
         if original is None and not is_buffer:
             allowed = "is neither a weight of a network here nor a copy of one"
             raise InputError(
@@ -181,12 +176,11 @@ def _in_our_layout(weights: Mapping[str, np.ndarray], n_heads: Any, path: Path) 
 
 def _as_floats(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return own copies in one dtype, float32 or float64; only floating-point numbers can be weights."""
-    kept = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in _BUFFERS}
-    for name, array in kept.items():
+    for name, array in weights.items():
         if array.dtype.kind != "f":
             raise InputError(shorten(name), str(array.dtype), "needs to hold floating-point numbers")
-    wide = any(v.dtype.itemsize > 4 for v in kept.values())
-    made = {k: np.array(v, np.float64 if wide else np.float32, order="C", ndmin=0) for k, v in kept.items()}
+    wide = any(v.dtype.itemsize > 4 for v in weights.values())
+    made = {k: np.array(v, np.float64 if wide else np.float32, order="C", ndmin=0) for k, v in weights.items()}
     for name, array in made.items():
         if not np.isfinite(array).all():
             raise InputError(f"the weight {shorten(name)} holds numbers that are not finite")

@@ -212,7 +212,7 @@ def render(
                 "phase": phase_summary(study, part),
                 "verdict": verdict_summary(part),
                 "agreement": None if comparison is None else comparison.agreements[i],
-                "rows": [_row(study, part.at, c) for c in part.cells] if n_cells <= MOST_ROWS else [],
+                "rows": [_row(study, c) for c in part.cells] if n_cells <= MOST_ROWS else [],
             }
             for i, part in enumerate(study.slices)
         ],
@@ -389,7 +389,7 @@ def _free(study: Study) -> list[dict[str, Any]]:
     return free
 
 
-def _row(study: Study, at: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+def _row(study: Study, cell: Cell) -> dict[str, Any]:
     """Return a cell as a row of the page's table."""
     values = study.axes.values(cell, {})
     done = len(cell.members) - cell.pending

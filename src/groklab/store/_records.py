@@ -177,7 +177,12 @@ class Descriptions(Stored):
 
 
 class LockFile(Stored):
-    """What lock.json says of the process that holds it; see `groklab.store.locks`."""
+    """What lock.json says of the process that holds it; see `groklab.store.locks`.
+
+    Attributes:
+        process_started: in the system's units.
+        place: host, boot and PID namespace, between which process ids do not compare; None: unknown.
+    """
 
     pid: Annotated[int, Ge(1), Le(2**31 - 1)]
     host: str

@@ -12,8 +12,6 @@ none, the heartbeat is all there is.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import secrets
@@ -23,10 +21,10 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from groklab.errors import DamagedError, InputError
 from groklab.store import storage
@@ -37,8 +35,6 @@ HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 #: Seconds between two looks of a process that waits.
 LOOK_SECONDS = 0.5
-#: What file systems without file locks answer.
-_NO_FILE_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True)
@@ -46,19 +42,15 @@ class Holder:
     """Who holds a lock.
 
     Attributes:
+        lock: what its lock says; None where that cannot be read.
         alive: None where that cannot be seen yet: `holder` needs to be asked again, for up to `STALE_SECONDS`.
-        place: host, boot and PID namespace, between which process ids do not compare; None: unknown.
-        started: when the process started, in the system's units.
     """
 
-    pid: int | None = None
-    host: str | None = None
-    started: float | None = None
-    place: tuple[Any, ...] | None = None
-    alive: bool | None = None
+    lock: LockFile | None
+    alive: bool | None
 
     def __str__(self) -> str:
-        return "an unknown process" if self.pid is None else f"process {self.pid} on {self.host}"
+        return "an unknown process" if self.lock is None else f"process {self.lock.pid} on {self.lock.host}"
 
 
 @dataclass(frozen=True)
@@ -116,20 +108,15 @@ def exclusive(folder: Path) -> Iterator[bool]:
         until = time.monotonic() + STALE_SECONDS
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked = storage.lock_file(file.fileno())
+                break
             except BlockingIOError:
                 if time.monotonic() > until:
                     raise InputError(f"{folder} is being written by a process that is suspended; stop it") from None
                 time.sleep(LOOK_SECONDS / 50)
-                continue
-            except OSError as error:
-                if error.errno not in _NO_FILE_LOCKS:
-                    raise
-                _warn_of_no_file_locks(folder)
-                yield False
-            else:
-                yield True
-            return
+        if not locked:
+            _warn_of_no_file_locks(folder)
+        yield locked
 
 
 class Lock:
@@ -279,29 +266,23 @@ def _read(path: Path) -> bytes | None:
 
 
 def _judge(path: Path, content: bytes) -> Holder | None:
-    other = _parsed(content)
-    alive = _lives(other)
+    lock, alive = None, None
+    # of a lock that cannot be read, only the heartbeat counts
+    with contextlib.suppress(DamagedError):
+        lock = storage.check_json(path, content, LockFile)
+        alive = _lives(lock)
     if alive is None:
         alive = _moves(path, content)
-    return None if alive is False else replace(other, alive=alive)
+    return None if alive is False else Holder(lock, alive)
 
 
-def _parsed(content: bytes) -> Holder:
-    """Return what a lock says; of one that cannot be read, only the heartbeat counts."""
-    try:
-        lock = storage.check_json(Path("lock.json"), content, LockFile)
-    except DamagedError:
-        return Holder()
-    return Holder(lock.pid, lock.host, lock.process_started, None if lock.place is None else tuple(lock.place))
-
-
-def _lives(other: Holder) -> bool | None:
-    """Return whether a holder's process runs, where its id means something here."""
-    if other.pid is None or other.place is None or other.place != _place():
+def _lives(lock: LockFile) -> bool | None:
+    """Return whether the process that holds a lock runs, where its id means something here."""
+    if lock.place is None or lock.place != _place():
         return None
     try:
         # the same number may since have gone to another process
-        return _started(other.pid) == other.started
+        return _started(lock.pid) == lock.process_started
     except PermissionError:
         return None  # some systems hide the processes of other users
 
@@ -323,19 +304,19 @@ def _moves(path: Path, content: bytes) -> bool | None:
     return True if sight.moves else None
 
 
-def _place() -> tuple[Any, ...] | None:
+def _place() -> list[str | int] | None:
     """Return host, boot and PID namespace of this process; None where they cannot be known."""
     host = socket.gethostname()
     if sys.platform != "linux":
         import psutil
 
-        return (host, round(psutil.boot_time()), 0)
+        return [host, round(psutil.boot_time()), 0]
     try:
         # /proc may be that of another namespace
         if os.readlink("/proc/self") != str(os.getpid()):
             return None
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return (host, boot, os.stat("/proc/self/ns/pid").st_ino)
+        return [host, boot, os.stat("/proc/self/ns/pid").st_ino]
     except OSError:
         return None
 

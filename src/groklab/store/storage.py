@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import io
 import json
 import math
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -32,6 +32,8 @@ _MARK = b"groklab_sha256:"
 SEAL = _MARK + b"0" * 64
 #: How the names of hidden folders end that become parts of another.
 _PART = ".groklab-part"
+#: What file systems without file locks answer.
+_NO_FILE_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 #: What a file's old content is replaced under: a context for its path, which raises InputError to prevent it.
 Guard = Callable[[Path], AbstractContextManager[None]]
 _guards: ContextVar[tuple[Guard, ...]] = ContextVar("guards", default=())
@@ -64,12 +66,7 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes) -> bool:
     """Replace a file, and remove what killed writers of it have left; False if the new content has been lost."""
-    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}\.tmp")
-    with os.scandir(path.parent) as entries:
-        for entry in entries:
-            if left.fullmatch(entry.name):
-                with contextlib.suppress(OSError):
-                    os.unlink(entry)
+    sweep(path.parent, glob.escape(path.name))
     name = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
     try:
         # not `tempfile`, whose files others in the group may not read
@@ -91,11 +88,11 @@ def _replace(path: Path, content: bytes) -> bool:
     return True
 
 
-def sweep(folder: Path) -> None:
-    """Remove the files that killed writers have left in a folder."""
-    for name in folder.glob(".*.tmp"):
+def sweep(folder: Path, of: str = "*") -> None:
+    """Remove what killed writers have left in a folder, of files whose names match a pattern."""
+    for left in folder.glob(f".{of}.{'[0-9a-f]' * 12}.tmp"):
         with contextlib.suppress(OSError):
-            name.unlink()
+            left.unlink()
 
 
 @contextlib.contextmanager
@@ -156,15 +153,24 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold a folder's lock; raises BlockingIOError where another process holds it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # some network file systems have no locks
-            if isinstance(error, BlockingIOError):
-                raise
+        lock_file(handle)
         yield
     finally:
         os.close(handle)
+
+
+def lock_file(handle: int) -> bool:
+    """Lock an open file or folder until it is closed or this process ends.
+
+    Returns False where the file system has no locks; raises BlockingIOError where another process holds the lock.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_FILE_LOCKS:
+            raise
+        return False
+    return True
 
 
 def _move(stage: Path, folder: Path, last: str, stale: Collection[str]) -> None:
@@ -316,20 +322,17 @@ def read_safetensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, A
 
 def load_arrays(path: Path, kind: type[T]) -> tuple[dict[str, np.ndarray], T]:
     """Read what `save_arrays` wrote, its header as a type; raises DamagedError if it is truncated or altered."""
-    from safetensors.numpy import load
-
     try:
         content = read_bytes(path)
-        arrays = load(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-        text = metadata["groklab"]
-        sha256 = json.loads(text)["sha256"]
-        sealed = metadata["groklab_sha256"] == hashlib.sha256(text.encode()).hexdigest()
     except FileNotFoundError:
         raise DamagedError(f"{path} is missing") from None
     except InputError as error:
         raise DamagedError(str(error)) from None
+    try:
+        arrays, metadata = read_safetensors(content)
+        text = metadata["groklab"]
+        sha256 = json.loads(text)["sha256"]
+        sealed = metadata["groklab_sha256"] == hashlib.sha256(text.encode()).hexdigest()
     except Exception as error:  # safetensors, JSON and key errors alike mean: not what was written
         raise DamagedError(f"{path} is damaged: {error}") from None
     if not sealed or digest(arrays) != sha256:

@@ -246,7 +246,7 @@ def _checked(client: Any, folder: Path, address: str) -> Workers:
     except TimeoutError:
         raise InputError("scheduler", address, f"has no worker, and none came within {WORKER_SECONDS} s") from None
     _check_versions(client.get_versions(packages=["groklab", "jax"]))
-    token = folder / f".token-{secrets.token_hex(8)}.tmp"  # a name that the next sweep removes
+    token = folder / f".token.{secrets.token_hex(6)}.tmp"  # a name that the next sweep removes
     storage.atomic_write(token, b"")
     try:
         seen = client.run(os.path.isfile, str(token))
