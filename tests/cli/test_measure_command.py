@@ -10,6 +10,7 @@ import pytest
 
 import groklab as gl
 from corpus import MIXTURE, Corpus
+from groklab.errors import InputError
 from groklab.measures._registry import cell
 
 COMMAND = "measure"
@@ -105,3 +106,10 @@ def test_of_products_alone_none_is_measured(program: Any) -> None:
     out, _ = program("products")
     assert "to no operation of" in out
     assert "map W_L" in out
+
+
+def test_a_run_without_checkpoints_is_refused(alone: gl.Run) -> None:
+    for step in alone.checkpoints:
+        next((alone.path / "checkpoints").glob(f"step_*{step:04d}.safetensors")).unlink()
+    with pytest.raises(InputError, match=r"^alone-.* has no checkpoint to measure$"):
+        gl.take(gl.Run(alone.path), "errors")

@@ -127,10 +127,14 @@ def take(
         model is given its weights.
 
     Raises:
-        InputError: for an unknown measure or one that does not apply to the task, and for a step not kept.
+        InputError: for an unknown measure or one that does not apply to the task, for a step not kept, and for a run
+            without checkpoints.
     """
     if not isinstance(run, Run):
         raise InputError("take needs a run; a measure of weights is gl.MEASURES[name](weights, task)")
+    steps = run.checkpoints if steps is None else steps
+    if len(steps) == 0:
+        raise InputError(f"{run.name} has no checkpoint to measure")
     task_of(run, member)
     # its plug-ins are there now, which may register measures
     check_choice("measure", name, sorted(MEASURES), "`groklab measures` lists them")
@@ -144,7 +148,7 @@ def take(
     if "frequencies" in measure.takes and frequencies is None and not own_keys:
         frequencies = find_frequencies(run.weights(member=member), task, network)
     rows: list[dict[str, Any]] = []
-    for step in run.checkpoints if steps is None else steps:
+    for step in steps:
         # small matrices: threads would only wait for each other
         with threads(1):
             values = measure(
