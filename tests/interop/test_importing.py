@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -258,6 +260,16 @@ def test_other_files(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
     for name in ("cut.safetensors", "cut.npz", "objects.npz", "text.txt", "empty", "nowhere.pth", "list.pth"):
         assert name in refused(["import", str(tmp_path / name)], monkeypatch, capsys)
     assert not home.exists()
+
+
+def test_a_file_of_another_kind_is_refused_by_its_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashlib, "sha256", lambda *_: pytest.fail("read to its end"))
+    (tmp_path / "zeros.pt").write_bytes(bytes(1000))
+    with pytest.raises(gl.InputError, match="not a file of PyTorch"):
+        gl.import_file(tmp_path / "zeros.pt")
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(gl.InputError, match=r"pipe\.pt cannot be read: it is not a regular file"):
+        gl.import_file(tmp_path / "pipe.pt")
 
 
 def test_a_described_file_runs_nothing_of_its_own(trained: Run, tmp_path: Path) -> None:

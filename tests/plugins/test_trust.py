@@ -292,9 +292,13 @@ def test_a_plugin_that_changed_is_named_and_not_computed_with(own: Run, program:
     code, _, err = program("measure", own.path, "--measure", "errors", "--trust-plugin")
     assert code == 0
     assert "used as it is now" in err
-    code, _, err = program("resume", own.path, "budget.steps=40", "--trust-plugin")
-    assert code == 2
-    assert "trained from another description" in err
+    # other code trains another experiment, trusted or not
+    own.executed()
+    for trust in ([], ["--trust-plugin"]):
+        code, _, err = program("resume", own.path, "budget.steps=40", *trust)
+        assert (code, own.executed()) == (2, False)
+        assert f"{own.plugin} has changed since" in err
+        assert ("put it back as it was, or train again" if trust else "cannot resume with it") in err
 
 
 def test_a_plugin_that_moved_leaves_its_runs_readable(own: Run, program: Program, tmp_path: Path) -> None:

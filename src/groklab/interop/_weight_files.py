@@ -60,7 +60,9 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
         inside = [file for file in path.iterdir() if file.suffix in _SUFFIXES]
         path = inside[0] if len(inside) == 1 else path / WEIGHTS
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(
+            f"{path} cannot be read: it is not a regular file" if path.exists() else f"{path}: no such file"
+        )
     if path.suffix not in _SUFFIXES:
         raise InputError(f"{path} cannot be imported: it needs to end in one of {', '.join(_SUFFIXES)}")
     notes: list[str] = []
@@ -68,7 +70,6 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
     description: Any = {}
     try:
         raw = storage.read_bytes(path, "weights")
-        sha256 = hashlib.sha256(raw).hexdigest()
         if path.suffix == ".safetensors":
             weights, metadata = storage.read_safetensors(raw)
             description = json.loads(metadata.get(DESCRIPTION, "{}"))
@@ -76,6 +77,8 @@ def read_source(path: Path, n_heads: int | None = None) -> Source:
             weights = read_npz(raw)
         else:
             content, weights = _from_torch(path, raw, notes)
+        # last, since gigabytes of another kind are refused by their first bytes
+        sha256 = hashlib.sha256(raw).hexdigest()
     except DamagedError:
         raise
     except InputError as error:

@@ -77,7 +77,9 @@ def load_recorded(path: str, digest: str | None, owner: str, trusted: bool = Fal
     if plugin is None:
         raise InputError(f"{difference}; if it has moved, name it once with --plugin or gl.load_plugin")
     if difference and not trusted:
-        raise InputError(f"{difference}; {_OPTION} computes with the changed file")
+        raise InputError(
+            f"{difference}; put it back as it was; {_OPTION} computes with the changed file, but cannot resume with it"
+        )
     if not trusted and not is_own(plugin.sha256):
         raise InputError(f"{owner} needs the code of {path}, which you have not named with --plugin; {_OPTION} runs it")
     if difference:

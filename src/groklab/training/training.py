@@ -119,6 +119,9 @@ def resume(
     """
     collection = Collection(Path(home) if home is not None else None)
     run = run if isinstance(run, Run) else collection.find(run, trust_plugin=trust_plugin)
+    if run.trust_plugin and run.changes:
+        # changed code would train another experiment, trusted or not
+        raise InputError(f"{run.changes[0]}; put it back as it was, or train again")
     for key in overrides or {}:
         if not key.startswith(("budget.", "checkpoints.", "evaluation.criterion")):
             raise InputError(
@@ -164,7 +167,7 @@ def _continue(run: Run, members: list[Experiment], view: View | None, start: eng
     if run.identities != [m.identity for m in members]:
         raise InputError(
             f"{run.name} was trained from another description: a plug-in, its start weights or this program have "
-            "changed since; use --again"
+            "changed since; train it again with `groklab train … --again`"
         )
     if _is_done(run, members[0].budget):
         _apply_criterion(run, members)
