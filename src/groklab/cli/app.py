@@ -134,6 +134,15 @@ def apart(as_json: bool) -> Iterator[None]:
 _emitted: TextIO | None = None
 
 
+def run_and_step(option: str, text: str) -> tuple[str, int]:
+    """Return the run and the step of a RUN@STEP."""
+    run, _, step_text = text.rpartition("@")
+    step = integer_in(step_text)
+    if step is None:
+        raise InputError(option, text, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
+    return run, step
+
+
 def emit(value: Any) -> None:
     """Print one JSON object on one line of standard output; numbers that are not finite become null."""
     stream = _emitted or sys.stdout

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from groklab.cli.app import EXCHANGE, FloatOption, IntOption, Json, TrustPlugin, app, console_for, emit
-from groklab.errors import InputError
-from groklab.text import integer_in
+from groklab.cli.app import EXCHANGE, FloatOption, IntOption, Json, TrustPlugin, app, console_for, emit, run_and_step
 
 
 @app.command("import", rich_help_panel=EXCHANGE)
@@ -99,10 +97,7 @@ def export_(
     """
     from groklab.store import Collection
 
-    name, at, text = run.rpartition("@")
-    name, step = (name, integer_in(text)) if at else (run, None)
-    if at and step is None:
-        raise InputError("RUN@STEP", run, "needs a kept step after the @, such as micro-1a2b3c4d@1000")
+    name, step = run_and_step("RUN@STEP", run) if "@" in run else (run, None)
     opened = Collection().find(name, trust_plugin=trust_plugin)
     from groklab.device import readable_bytes
     from groklab.interop import export

@@ -17,12 +17,13 @@ from groklab.cli.app import (
     app,
     console_for,
     emit,
+    run_and_step,
     titled,
     view_for,
 )
 from groklab.errors import InputError
 from groklab.experiment import PRESETS, check_name, description_of, find_preset
-from groklab.text import duration, integer_in
+from groklab.text import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,10 +77,7 @@ def train(
     if plugin:
         settings["plugins"] = list(plugin)
     if start is not None:
-        run_name, _, text = start.rpartition("@")
-        step = integer_in(text)
-        if step is None:
-            raise InputError("--from", start, "needs a run and a kept step, such as micro-1a2b3c4d@1000")
+        run_name, step = run_and_step("--from", start)
         from groklab.store import Collection
 
         settings |= {"start.run": Collection().find(run_name).path.as_posix(), "start.step": step}

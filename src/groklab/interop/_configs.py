@@ -170,7 +170,11 @@ def _of_task(config: Mapping[str, Any]) -> dict[str, Any]:
         settings |= {"split.seed": seed, "split.method": "python_shuffle"}
     if "group_parameter" in config:
         if config.get("group") != "CyclicGroup":
-            raise InputError("config.group", config.get("group"), "is numbered in another way here; CyclicGroup is not")
+            raise InputError(
+                "config.group",
+                config.get("group"),
+                "has its elements in another order here; CyclicGroup can be imported",
+            )
         # their seed 0 means that the pairs are not shuffled
         method = "torch_randperm" if seed else "in_order"
         settings |= {"task.expression": "x + y", "split.seed": seed or 0, "split.method": method}

@@ -87,8 +87,8 @@ def load_recorded(path: str, digest: str | None, owner: str, trusted: bool = Fal
     return _load(plugin)
 
 
-def change(path: str, digest: str | None, owner: str) -> str:
-    """Return a sentence on a plug-in that is missing or has changed, as `changed` does; it is not imported."""
+def change_of_plugin(path: str, digest: str | None, owner: str) -> str:
+    """Return a sentence on a plug-in that is missing or has changed, as `change_of_file`; it is not imported."""
     if any(loaded.sha256 == digest for loaded in registry.loaded_plugins()):
         return ""
     return _difference(path, digest, _find(path, digest), owner)
@@ -96,12 +96,12 @@ def change(path: str, digest: str | None, owner: str) -> str:
 
 def _difference(path: str, digest: str | None, plugin: registry.Plugin | None, owner: str) -> str:
     if plugin is None:
-        return changed(path, digest, None, owner)
+        return change_of_file(path, digest, None, owner)
     named = path if len(plugin.modules) == 1 else f"{path}, or a module beside it that it imports,"
-    return changed(named, digest, plugin.sha256, owner)
+    return change_of_file(named, digest, plugin.sha256, owner)
 
 
-def changed(path: str, digest: str | None, now: str | None, owner: str) -> str:
+def change_of_file(path: str, digest: str | None, now: str | None, owner: str) -> str:
     """Return a sentence on a file that is missing, or has changed since a run was trained; '' if it is unchanged.
 
     Args:

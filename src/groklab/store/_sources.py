@@ -38,7 +38,7 @@ def changes(experiments: Sequence[Experiment], sources: Sources, owner: str) -> 
         owner: the run or sweep, for the sentences.
     """
     named = dict.fromkeys(path for e in experiments for path in e.plugins)
-    of_plugins = (plugins.change(path, sources.get(path), owner) for path in named)
+    of_plugins = (plugins.change_of_plugin(path, sources.get(path), owner) for path in named)
     return [sentence for sentence in (*of_plugins, *_changes_of_data(experiments, sources, owner)) if sentence]
 
 
@@ -105,7 +105,8 @@ def _changes_of_data(experiments: Sequence[Experiment], sources: Sources, owner:
         except InputError as error:
             sentences.append(f"{owner} was trained with a file that cannot be read now: {error}")
             continue
-        sentences += filter(None, [plugins.changed(path, sources.get(path), now, owner) for path in sorted(files)])
+        of_files = (plugins.change_of_file(path, sources.get(path), now, owner) for path in sorted(files))
+        sentences += filter(None, of_files)
     return sentences
 
 

@@ -67,7 +67,9 @@ class Request:
     @property
     def name(self) -> str | None:
         """The signal's name, 'ctrl-c' for SIGINT; None where none has come."""
-        return None if self.number is None else _name(self.number)
+        if self.number is None:
+            return None
+        return "ctrl-c" if self.number == signal.SIGINT else signal.Signals(self.number).name
 
     @property
     def exit_code(self) -> int:
@@ -148,7 +150,3 @@ def _handled_by(handler: Callable[[int, Any], None], *free: Any) -> Iterator[Non
     finally:
         for number in reversed(before):
             signal.signal(number, before[number])
-
-
-def _name(number: int) -> str:
-    return "ctrl-c" if number == signal.SIGINT else signal.Signals(number).name

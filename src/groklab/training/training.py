@@ -144,7 +144,6 @@ def run_name(members: Sequence[Experiment]) -> str:
 
 def environment() -> Environment:
     """Return machine and versions, as kept with every run."""
-
     import groklab
 
     device = jax.devices()[0]
