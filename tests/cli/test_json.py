@@ -134,6 +134,8 @@ def test_runs(program: Program) -> None:
     for chosen in (("--tag", "mine"), ("--name", one["run"]), ("--name", one["run"], "--status", "finished")):
         assert [r["run"] for r in program.json("runs", *chosen)["runs"]] == [one["run"]]
     assert program.json("runs", "--grokked")["runs"] == []
+    assert "\n2 runs, " in program("runs")[0]
+    assert "\n1 run, " in program("runs", "--tag", "mine")[0]
     assert program.json("runs", "tag", one["run"], "b", "a") == {"run": one["run"], "tags": ["a", "b", "mine"]}
     out, _ = program("runs", "tag", "--json", one["run"], "--", "-b")
     assert json.loads(out)["tags"] == ["a", "mine"]

@@ -100,7 +100,8 @@ def runs(
         )
         table.add_row(*cells[: len(shown)])
     console.print(table)
-    console.print(f"{len(listed)} runs, {readable_bytes(total)} in {collection.folder}", style="dim")
+    count = "1 run" if len(listed) == 1 else f"{len(listed)} runs"
+    console.print(f"{count}, {readable_bytes(total)} in {collection.folder}", style="dim")
 
 
 @runs_app.command("rm")
