@@ -79,6 +79,15 @@ def test_a_pipe_in_the_place_of_the_guard_does_not_block(tmp_path: Path) -> None
         assert lock.mine()
 
 
+def test_a_link_in_the_place_of_the_guard_makes_no_file_elsewhere(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / ".lock").symlink_to(elsewhere)
+    with pytest.raises(InputError, match="cannot be written"), locks.locked(folder):
+        pytest.fail("locked by a link")
+    assert not elsewhere.exists()
+
+
 def test_a_second_lock_is_refused_naming_process_and_host(tmp_path: Path) -> None:
     refusal = f"process {os.getpid()} on {locks.socket.gethostname()}"
     with locks.locked(tmp_path) as first:

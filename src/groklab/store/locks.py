@@ -103,8 +103,9 @@ def exclusive(folder: Path) -> Iterator[bool]:
 
     Raises InputError where another process stays in its block, as one that is suspended there.
     """
-    # not for writing alone, which waits where a pipe has this name
-    with open(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "w") as file:
+    # not for writing alone, which waits where a pipe has this name; no link, which would make a file elsewhere
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with open(os.open(folder / ".lock", flags, 0o666), "w") as file:
         until = time.monotonic() + STALE_SECONDS
         while True:
             try:
