@@ -39,11 +39,16 @@ def test_it_is_said_wherever_it_comes(
     def send(*_: Any) -> None:
         signal.raise_signal(number)
 
-    before = signal.getsignal(number)
-    monkeypatch.setattr(place, send)
-    monkeypatch.setattr(sys, "argv", ["groklab", *command])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 128 + number
-    assert capsys.readouterr() == ("", f"groklab: {words}; give the same command again to go on\n")
-    assert signal.getsignal(number) == before
+    # under nohup a process is born ignoring SIGHUP, and goes on ignoring it
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, usual)
+    try:
+        monkeypatch.setattr(place, send)
+        monkeypatch.setattr(sys, "argv", ["groklab", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 128 + number
+        assert capsys.readouterr() == ("", f"groklab: {words}; give the same command again to go on\n")
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, before)

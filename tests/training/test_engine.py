@@ -145,7 +145,7 @@ def test_mini_batches_dropout_free_resume_to_the_same_bits(tmp_path: Path) -> No
 
 def test_left_over_parts_of_files_are_removed(stopped: Run, straight: Run) -> None:
     for folder in (stopped.path, stopped.path / "state", stopped.path / "checkpoints"):
-        (folder / ".metrics.parquet.00.tmp").write_bytes(b"half")
+        (folder / ".metrics.parquet.0123456789ab.tmp").write_bytes(b"half")
     assert same(training.resume(stopped), straight)
     assert not list(stopped.path.rglob("*.tmp"))
 
