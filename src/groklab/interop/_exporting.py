@@ -155,9 +155,7 @@ class _Source:
 def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
     if run.n_members > 1 and member is None:
         raise InputError(f"--member is missing: {run.name} has members 0 to {run.n_members - 1}")
-    weights = run.weights(step, member)
-    if step is None:
-        step = next(s for s in reversed(run.checkpoints) if _is_of(run, s, member, weights))
+    step, weights = run.last_weights(member) if step is None else (step, run.weights(step, member))
     metrics = run.metrics.filter((pl.col("step") <= step) & (pl.col("member") == (member or 0))).sort("step")
     if run.status.state == "finished":
         # a member that has retired stopped before the others
@@ -173,14 +171,6 @@ def _of_run(run: Run, step: int | None, member: int | None) -> _Source:
             only = run.status.members[0]
             bounds = own.Bounds(memorised_step=only.memorised_step, grokked_step=only.grokked_step)
     return _Source(name, weights, run.experiments[member or 0], step, results, curves, notes, bounds)
-
-
-def _is_of(run: Run, step: int, member: int | None, weights: Mapping[str, np.ndarray]) -> bool:
-    """Return whether the checkpoint of a step holds these weights; the newest ones may be damaged."""
-    try:
-        return digest(run.weights(step, member)) == digest(weights)
-    except InputError:
-        return False
 
 
 def _for_transformer_lens(source: _Source, keep_outputs: bool) -> tuple[_Source, dict[str, Any]]:

@@ -56,7 +56,7 @@ def register(family: str, kind: str) -> Callable[[T], T]:
     def decorate(cls: T) -> T:
         made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         made.kind = kind
-        # The experiment's validator refuses unknown keys; this attribute is how pydantic is told.
+        # by this attribute pydantic refuses unknown keys
         made.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}
         base = BASES.get(family)
         if base is not None and not issubclass(made, base):

@@ -270,30 +270,33 @@ class Run:
             InputError: for a step that was not kept.
             DamagedError: for a damaged file, if it was named by its step.
         """
+        if step is None:
+            return self.last_weights(member)[1]
         kept = self.checkpoints
-        if step is not None and step not in kept:
+        if step not in kept:
             near = f" (the nearest is {min(kept, key=lambda s: abs(s - step))})" if kept else ""
             known = ", ".join(map(str, kept)) or "none"
             raise InputError(f"{self.name} keeps no checkpoint of step {step}{near}; kept: {known}")
-        if member is not None:
-            check_member(member, self.n_members, self.name)
-        for candidate in [step] if step is not None else reversed(kept):
-            path = self.path / "checkpoints" / f"step_{candidate:09d}.safetensors"
+        return self._of_member(*self._load_weights(step), member)
+
+    def last_weights(self, member: int | None = None) -> tuple[int, dict[str, np.ndarray]]:
+        """Return the last step whose file is complete, and its weights as `weights` does; damage is warned of.
+
+        Raises:
+            InputError: if no file is complete.
+            DamagedError: for weights of another experiment.
+        """
+        for step in reversed(self.checkpoints):
             try:
-                arrays, identities = self._load_weights(path, candidate)
+                arrays, identities = self._load_weights(step)
             except DamagedError as error:
-                if step is not None:
-                    raise
                 warnings.warn(f"{error}; using the one before", stacklevel=2)
                 continue
-            if identities != self.identities:
-                raise DamagedError(f"{path} belongs to another experiment")
-            if self.n_members > 1 and member is not None:
-                return {k: v[member] for k, v in arrays.items()}
-            return arrays
+            return step, self._of_member(arrays, identities, member)
         raise InputError(f"{self.name} has no complete checkpoint yet")
 
-    def _load_weights(self, path: Path, step: int) -> tuple[dict[str, np.ndarray], list[str]]:
+    def _load_weights(self, step: int) -> tuple[dict[str, np.ndarray], list[str]]:
+        path = self.path / "checkpoints" / f"step_{step:09d}.safetensors"
         arrays, header = storage.load_arrays(path, CheckpointHeader)
         if header.step != step:
             raise DamagedError(f"{path} is damaged: it holds the weights of step {header.step}")
@@ -301,6 +304,15 @@ class Run:
         if n > 1 and not all(v.ndim and len(v) == n for v in arrays.values()):
             raise DamagedError(f"{path} is damaged: it does not hold {n} members")
         return arrays, header.identities
+
+    def _of_member(
+        self, arrays: dict[str, np.ndarray], identities: list[str], member: int | None
+    ) -> dict[str, np.ndarray]:
+        if identities != self.identities:
+            raise DamagedError(f"a checkpoint of {self.path} belongs to another experiment")
+        if member is not None:
+            check_member(member, self.n_members, self.name)
+        return {k: v[member] for k, v in arrays.items()} if self.n_members > 1 and member is not None else arrays
 
     def write_checkpoint(self, step: int, weights: dict[str, np.ndarray]) -> None:
         """Keep the weights of a step; `weights` come with a member axis."""

@@ -327,11 +327,12 @@ def _radial(
     seen, norms = train @ metric, _norms(train, metric)
     size = max(1, min(n, CHUNK // max(d * c, n)))
 
+    weights = None if here.used is None else coefficients[here.places] * here.used[..., None]
+
     def pulls_of(slopes: Array) -> Array:
         """Return sum_i a_il s_ij x_i, (d, c, chunk)."""
-        if here.places is None or here.used is None:
+        if weights is None:
             return jnp.einsum("nc,nj,nd->dcj", coefficients, slopes, train)
-        weights = coefficients[here.places] * here.used[..., None]
 
         def symbol(own: tuple[Array, Array]) -> Array:
             weight, place = own
