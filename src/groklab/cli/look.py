@@ -368,10 +368,13 @@ def _print_frequencies(run: Run, console: Console) -> None:
     if run.changes:
         return
     try:
-        result = MEASURES["embedding_frequencies"](run.weights(), build_task(run.recorded[0]))
+        task = build_task(run.recorded[0])
+        result = MEASURES["embedding_frequencies"](run.weights(), task)
     except InputError:
         return  # without a modulus or an embedding, or a plug-in's, which looking does not import
-    shares = dict(zip(result["frequencies"], result["share"], strict=True))
+    # the measure names those alone that carry much
+    others = dict.fromkeys(range(1, int(task.algebra.p or 0) // 2 + 1), 0.0)
+    shares = others | dict(zip(result["frequencies"], result["share"], strict=True))
     if strong_frequencies(shares):
         named = [f"{k} ({shares[k]:.0%})" for k in carrying_frequencies(shares)]
         console.print(f"frequencies that carry the embedding: {', '.join(named)}")
