@@ -30,5 +30,5 @@ def test_what_is_written_into_a_shared_run_is_noticed(tmp_path: Path) -> None:
     own = Corpus(tmp_path / "corpus")
     run = own.train(gl.preset("micro-fast", {"budget.steps": 10}))
     assert own.changed() == []
-    run.set_tags(["mine"])
+    run.tags = ["mine"]
     assert own.changed() == [f"{run.name}/tags.json"]

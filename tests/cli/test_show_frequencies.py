@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import groklab as gl
+from groklab.store import RunWriter
 
 COMMAND = "show"
 
@@ -19,7 +20,7 @@ def test_frequencies_are_named_where_the_network_has_learnt_some(program: Any, p
     if learnt:
         angles = 2 * np.pi * 3 * np.arange(p)[:, None] / p + np.arange(16)
         weights = {k: np.cos(angles).astype(v.dtype) if k.startswith("embed") else v for k, v in run.weights().items()}
-        run.write_checkpoint(2, {k: v[None] for k, v in weights.items()})
+        RunWriter(run).checkpoint(2, {k: v[None] for k, v in weights.items()})
     out, _ = program(run.name)
     assert ("frequencies that carry the embedding: 3 (100%)" in out) == learnt, out
     assert ("frequencies that carry" in out) == learnt

@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.cli.sweep_pages import sweep_meant
-from groklab.store import Environment
+from groklab.store import Environment, RunWriter
 from groklab.sweeps import Sweep
 from invented_sweep import EXPRESSION, FRACTION, Outcome, trained, written
 
@@ -145,7 +145,7 @@ def test_a_sweep_without_cells_is_refused(
 def test_a_name_that_a_run_has_means_the_run(program: Any, home: Path) -> None:
     sweep = written(home, "micro-fast", KEYS, outcome)
     assert found_of(["micro-fast"]) == sweep.name
-    gl.Run.create(home / "micro-fast-00000000", [gl.preset("micro-fast")], Environment())
+    RunWriter.create(home / "micro-fast-00000000", [gl.preset("micro-fast")], Environment())
     assert found_of(["micro-fast"]) is None
     assert found_of([str(home / "micro-fast-00000000")]) is None
     # its whole name, its folder, and an option that only a sweep's page has mean the sweep

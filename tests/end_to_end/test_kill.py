@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from amounts import amount
-from groklab.store import Run, storage
+from groklab.store import Run, states, storage
 from processes import Program
 
 #: A few seconds of training that write all the time.
@@ -59,7 +59,7 @@ def newest_write(home: Path) -> int:
 
 def check_all_files_are_whole(run: Run) -> None:
     # any warning of a damaged file would be an error here
-    steps = [state.step for state in run.states()]
+    steps = [state.step for state in states(run)]
     last = run.metrics["step"].max()
     assert all(isinstance(last, int) and step <= last + 10 for step in steps)
     for step in run.checkpoints:
@@ -122,7 +122,7 @@ def test_runs_killed_at_random_moments_end_in_the_same_bits(
         run = only_run(tmp_path)
         if run is not None:
             check_all_files_are_whole(run)
-            reached.append(max((state.step for state in run.states()), default=0))
+            reached.append(max((state.step for state in states(run)), default=0))
             if run.status.state == "finished":
                 compare(run.summary())
                 shutil.rmtree(run.path)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from groklab.cli import main
-from groklab.store import Run
+from groklab.store import Run, states
 from processes import Program
 
 Process = Program | subprocess.Popen[str]
@@ -130,7 +130,7 @@ def test_a_signal_saves_a_run_that_resumes_to_the_same_bits(
     assert err == f"groklab: {said}; `groklab resume {run.name}` continues from here\n"
     assert (run.status.state, run.status.reason) == ("interrupted", by)
     assert not (run.path / "lock.json").exists()
-    step = max(state.step for state in run.states())
+    step = max(state.step for state in states(run))
     goal = f"budget.steps={step + 300}"
     resumed = finished("resume", run.name, goal)
     assert resumed["steps"] == step + 300

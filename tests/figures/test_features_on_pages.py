@@ -18,6 +18,7 @@ from groklab.analysis._features import TurningPoints
 from groklab.figures import RunContext
 from groklab.report import write_report
 from groklab.report._html import Picture
+from groklab.store import RunWriter
 from shared_pages import Pages, pictures_by_key
 
 TINY = {"task.p": 11, "budget.steps": 5}
@@ -159,5 +160,5 @@ def test_a_page_at_p_61_stays_below_8_megabytes(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
     for step in range(31):
         more = noise.normal(size=matrix.shape) / 30
-        run.write_checkpoint(step, {"M": (matrix + more @ more.T)[None]})
+        RunWriter(run).checkpoint(step, {"M": (matrix + more @ more.T)[None]})
     assert len(write_report([run], tmp_path).read_bytes()) < 8e6

@@ -22,7 +22,7 @@ from groklab.cli import main
 from groklab.errors import InputError
 from groklab.interop import _transformer_lens as transformer_lens
 from groklab.interop import export, import_file
-from groklab.store import Environment, storage
+from groklab.store import Environment, RunWriter, storage
 from groklab.tasks import make_split
 from groklab.training import build_task, make_ensemble, program_of
 from killing import content, killed_everywhere
@@ -48,8 +48,8 @@ def untrained(home: Path, **settings: Any) -> gl.Run:
     lanes = ensemble.blocks()[0]
     program = program_of(experiment, ensemble.tasks[0].shape)
     shapes = program.template(ensemble.keys(lanes), ensemble.hyperparameters(lanes))["weights"]
-    run = gl.Run.create(home / "untrained", [experiment], Environment())
-    run.write_checkpoint(
+    run = RunWriter.create(home / "untrained", [experiment], Environment()).run
+    RunWriter(run).checkpoint(
         20, {name: draws.normal(scale=0.3, size=s.shape).astype(s.dtype) for name, s in shapes.items()}
     )
     return run

@@ -17,6 +17,7 @@ from corpus import Corpus
 from groklab.errors import InputError
 from groklab.registry import kinds
 from groklab.report import write_report
+from groklab.store import states
 from groklab.training import build_task, make_ensemble, memory_estimate, program_of, step_flops, weight_shapes
 from processes import Program
 
@@ -118,7 +119,7 @@ def test_a_killed_process_is_resumed_to_the_same_bits(run: gl.Run, tmp_path: Pat
     _, err = process.communicate()
     assert process.returncode == -signal.SIGKILL, err
     killed = gl.Run(next(tmp_path.glob("killed/*/experiment.json")).parent)
-    step, every = max(state.step for state in killed.states()), int(run.curves()["step"][1])
+    step, every = max(state.step for state in states(killed)), int(run.curves()["step"][1])
     assert 0 < step < 1_000_000
     end = {"budget.steps": step + 10 * every}
     resumed = gl.resume(killed, end)

@@ -24,7 +24,7 @@ from groklab.report import _settings as settings
 from groklab.report import _story as story
 from groklab.report import write_report
 from groklab.report._run_page import member_table, notes
-from groklab.store import Environment
+from groklab.store import Environment, RunWriter
 from shared_pages import Pages
 
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
@@ -148,7 +148,7 @@ def test_a_table_has_no_spectrum_and_its_name_is_escaped(tmp_path: Path) -> None
     table = tmp_path / f"{nasty}.csv"
     table.write_text("a,b,c\n" + "".join(f"{a},{b},{(a + b) % 5}\n" for a in range(5) for b in range(5)))
     run = fast(task__kind="table", task__path=str(table), budget__steps=50)
-    run.set_tags(["<img src=x onerror=alert(2)>"])
+    run.tags = ["<img src=x onerror=alert(2)>"]
     path = write_report([run])
     page = Outline(path)
     assert nasty in page.text
@@ -165,7 +165,7 @@ def test_a_table_has_no_spectrum_and_its_name_is_escaped(tmp_path: Path) -> None
 
 
 def test_a_run_before_its_first_evaluation_has_a_page(corpus: Corpus, home: Path, tmp_path: Path) -> None:
-    run = gl.Run.create(home / "fresh", [gl.preset("micro-fast")], Environment(groklab=gl.__version__))
+    run = RunWriter.create(home / "fresh", [gl.preset("micro-fast")], Environment(groklab=gl.__version__)).run
     found = words(write_report([run]))
     assert "Nothing has been measured yet" in found
     assert "no curves yet" in found

@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from groklab import Collection
 from groklab.errors import InputError
-from groklab.store import Run, locks, storage
+from groklab.store import Run, RunWriter, locks, storage
 from groklab.training import training
 from killed import kills
 
@@ -141,19 +141,19 @@ def test_the_whole_collection_may_be_moved(collection: Collection, tmp_path: Pat
 def test_what_has_changed_in_a_run_is_seen(collection: Collection) -> None:
     name = names(collection)[0]
     run = collection.find(name)
-    run.set_tags(["b", "a", "b"])
+    run.tags = ["b", "a", "b"]
     (run.path / "report.html").write_text("x" * 1000)
     found = next(s for s in collection.summaries() if s["run"] == name)
     assert found["tags"] == ["a", "b"]
     assert found["bytes"] == storage.disk_use(run.path)
-    run.write_status(state="diverged")
+    RunWriter(run).status(state="diverged")
     assert next(s for s in collection.summaries() if s["run"] == name)["status"] == "diverged"
 
 
 def test_a_dead_run_is_interrupted_whatever_the_index_says(collection: Collection) -> None:
     run = collection.find(names(collection)[0])
     for status in ("running", "created"):
-        run.write_status(state=status)
+        RunWriter(run).status(state=status)
         with locks.locked(run.path):
             assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == "running"
         assert next(s for s in collection.summaries() if s["run"] == run.name)["status"] == "interrupted"

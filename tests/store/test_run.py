@@ -15,7 +15,7 @@ import pytest
 import groklab as gl
 from groklab.errors import DamagedError, InputError
 from groklab.learners import METRICS
-from groklab.store import Run, storage
+from groklab.store import Run, RunWriter, storage
 from groklab.training import training
 
 SHORT = {"budget.steps": 60, "checkpoints.spacing": "listed", "checkpoints.steps": [0, 20, 40]}
@@ -245,7 +245,9 @@ def test_metrics_that_are_not_of_the_run_are_damaged(one: Run, column: str, valu
     if column == "train_loss" and values in ("negative", "null"):
         return
     made = {"text": pl.lit("x"), "negative": pl.lit(-1), "null": pl.lit(None, pl.Int64)}
-    one.write_metrics(frame.drop(column) if values == "missing" else frame.with_columns(made[values].alias(column)))
+    RunWriter(one).metrics(
+        frame.drop(column) if values == "missing" else frame.with_columns(made[values].alias(column))
+    )
     with pytest.raises(DamagedError, match=r"metrics\.parquet is damaged: "):
         one.metrics  # noqa: B018
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 import groklab as gl
+from groklab.store import states
 from processes import Program
 
 #: A second of training in four packs, that write all the time; one of them packs its lanes again.
@@ -181,7 +182,7 @@ def stop_as_batch_systems_do(process: Program, home: Path, name: str) -> None:
     for folder in reached(home):
         run = gl.Run(folder)
         assert run.status.state == "interrupted"
-        assert max(state.step for state in run.states()) == run.status.step
+        assert max(state.step for state in states(run)) == run.status.step
     sweep = gl.Sweep(next(home.glob("sweeps/*")))
     assert sweep.status == "interrupted"
     assert "pending" in set(sweep.table["status"])

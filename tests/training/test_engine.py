@@ -18,7 +18,7 @@ import groklab as gl
 from amounts import amount
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment._schema import Checkpoints
-from groklab.store import Run, locks
+from groklab.store import Run, RunWriter, locks, states
 from groklab.training import Progress, training
 from groklab.training import _engine as engine
 
@@ -233,14 +233,14 @@ def test_the_last_checkpoint_of_a_finished_run_is_made_again_from_its_state(tmp_
 
 def test_metrics_older_than_the_state_are_not_continued(stopped: Run, straight: Run) -> None:
     frame = stopped.metrics
-    stopped.write_metrics(frame.filter(frame["step"] != 10))
+    RunWriter(stopped).metrics(frame.filter(frame["step"] != 10))
     with pytest.warns(UserWarning, match="training again from step 0"):
         assert same(training.resume(stopped), straight)
 
 
 def test_metrics_newer_than_the_state_are_cut_off_at_it(stopped: Run, straight: Run) -> None:
     # the process ended between the two writes of a long chunk
-    stopped.write_metrics(straight.metrics)
+    RunWriter(stopped).metrics(straight.metrics)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert same(training.resume(stopped), straight)
@@ -387,7 +387,7 @@ def test_ctrl_c_keeps_what_was_trained_since_the_last_state(
         training.train(seldom, home=tmp_path, view=lambda progress: seen.append(progress.step))
     run = Run(next(tmp_path.glob("micro-fast*")))
     assert (run.status.state, run.status.reason) == ("interrupted", "ctrl-c")
-    assert [state.step for state in run.states()] == [run.status.step] == [30]
+    assert [state.step for state in states(run)] == [run.status.step] == [30]
     monkeypatch.undo()
     assert same(training.resume(run), straight)
 
@@ -413,7 +413,7 @@ def test_a_signal_before_the_first_step_does_not_wait_for_the_program(
 def test_a_crash_between_the_last_state_and_the_last_status_stops_at_the_same_step(tmp_path: Path) -> None:
     run = training.train(experiment(**UNTIL_GROKKED), home=tmp_path)
     step, sha, frame = run.status.step, run.summary()["weights_sha256"], run.metrics
-    run.write_status(state="running", reason=None, step=step - 10)
+    RunWriter(run).status(state="running", reason=None, step=step - 10)
     again = training.resume(run)
     assert (again.status.step, again.summary()["weights_sha256"]) == (step, sha)
     assert again.metrics.equals(frame)
@@ -542,7 +542,7 @@ def test_a_branch_resumes_when_its_source_is_gone(tmp_path: Path, straight: Run)
     assert same(training.resume(run, {"budget.steps": 60}), whole)
     for file in (run.path / "state").iterdir():
         file.unlink()
-    run.write_status(state="running")
+    RunWriter(run).status(state="running")
     # fresh weights would be another experiment
     with pytest.warns(UserWarning, match="from step 0"), pytest.raises(InputError, match="is not a run"):
         training.resume(run)

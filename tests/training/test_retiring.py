@@ -11,7 +11,7 @@ import pytest
 
 import groklab as gl
 from groklab.errors import InputError
-from groklab.store import Run, storage
+from groklab.store import Run, states, storage
 from groklab.training import _engine as engine
 from groklab.training import make_ensemble
 from groklab.training._engine import STOP_EVALUATIONS
@@ -90,8 +90,8 @@ def test_a_crash_resumes_to_the_same_bits(
         gl.train(members(), home=tmp_path, view=crash)
     monkeypatch.setattr(engine, "CHUNK_SECONDS", usual)
     broken = Run(next(p for p in tmp_path.iterdir() if (p / "experiment.json").is_file()))
-    assert 0 < broken.states()[0].step < 300
-    assert bool(broken.states()[0].retired) == retired
+    assert 0 < states(broken)[0].step < 300
+    assert bool(states(broken)[0].retired) == retired
     resumed = gl.resume(broken)
     assert resumed.summary()["weights_sha256"] == straight.summary()["weights_sha256"]
     assert resumed.metrics.equals(straight.metrics)

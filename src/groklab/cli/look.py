@@ -136,7 +136,7 @@ def tag_run(
             kept.discard(tag[1:])
         else:
             kept.add(tag)
-    run.set_tags(sorted(kept))
+    run.tags = sorted(kept)
     if as_json:
         emit({"run": run.name, "tags": run.tags})
     else:

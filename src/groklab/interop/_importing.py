@@ -27,7 +27,7 @@ from groklab.learners import METRICS
 from groklab.measures import activity_function
 from groklab.networks import Transformer, recognise
 from groklab.objectives import exact_cross_entropy
-from groklab.store import Collection, Environment, Imported, MemberResult, Run, storage
+from groklab.store import Collection, Environment, Imported, MemberResult, Run, RunWriter, storage
 from groklab.tasks import Layout, Split, Task, find_split, make_split, vocabulary_size
 from groklab.training import build_task, weight_shapes
 
@@ -133,12 +133,14 @@ def _write(stage: Path, made: Described, environment: Environment) -> None:
     task, e = made.experiment.task, made.experiment
     own = {name: places[path] for name in task.paths if (path := getattr(task, name)) in places}
     task = replace(task, **own) if own else task
-    run = Run.create(stage, [replace(e, task=task, plugins=tuple(map(places.get, e.plugins, e.plugins)))], environment)
+    writer = RunWriter.create(
+        stage, [replace(e, task=task, plugins=tuple(map(places.get, e.plugins, e.plugins)))], environment
+    )
     step = int(made.metrics["step"][-1])
-    run.write_checkpoint(step, {k: v[None] for k, v in made.weights.items()})
-    run.write_metrics(made.metrics)
+    writer.checkpoint(step, {k: v[None] for k, v in made.weights.items()})
+    writer.metrics(made.metrics)
     state = "diverged" if made.member.diverged else "finished"
-    run.write_status(state=state, reason="imported", step=step, seconds=0.0, members=[made.member])
+    writer.status(state=state, reason="imported", step=step, seconds=0.0, members=[made.member])
 
 
 def _is_complete(folder: Path) -> bool:

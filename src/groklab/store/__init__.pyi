@@ -16,13 +16,15 @@ from ._records import Status as Status
 from ._records import Step as Step
 from ._records import Stored as Stored
 from ._run import Run as Run
-from ._run import State as State
 from ._sources import Sources as Sources
 from ._sources import check_data as check_data
 from ._sources import load_plugins as load_plugins
 from ._sources import sources_of as sources_of
 from ._thinning import thin as thin
 from ._thinning import thin_evenly as thin_evenly
+from ._writing import RunWriter as RunWriter
+from ._writing import State as State
+from ._writing import states as states
 from .storage import atomic_write as atomic_write
 from .storage import digest as digest
 from .storage import read_json as read_json

@@ -17,7 +17,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,30 +32,12 @@ from groklab.store._records import (
     Descriptions,
     Environment,
     Imported,
-    StateHeader,
     Status,
 )
-from groklab.store._sources import Sources, below, changes, check_data, load_plugins, moved, sources_of, within
+from groklab.store._sources import Sources, below, changes, check_data, load_plugins, moved
 
 if TYPE_CHECKING:
     from groklab.experiment import Experiment
-
-
-@dataclass(frozen=True)
-class State:
-    """A full state for resuming: after `step` updates and `seconds` of training, evaluated every `every` steps.
-
-    Attributes:
-        lanes: the members of each block, by lane; empty: as they were packed at first.
-        retired: for members that stopped on their own, the step.
-    """
-
-    step: int
-    seconds: float
-    every: int
-    arrays: dict[str, np.ndarray]
-    lanes: list[list[int]] = field(default_factory=list)
-    retired: dict[int, int] = field(default_factory=dict)
 
 
 class Run:
@@ -81,18 +63,8 @@ class Run:
         """Return what a copy needs; what was read from the folder is read again."""
         return {"path": self.path, "trust_plugin": self.trust_plugin}
 
-    @classmethod
-    def create(cls, path: Path, experiments: Sequence[Experiment], environment: Environment) -> Run:
-        """Make the folder of a new run."""
-        storage.write_json(path / "environment.json", environment.to_dict())
-        storage.write_json(path / "status.json", Status.empty().to_dict())
-        # last: a folder without it is not a run yet
-        _write_members(path, experiments, sources_of(experiments))
-        return cls(path)
-
-    def write_experiments(self, experiments: Sequence[Experiment]) -> None:
-        """Record members' experiments again, as when their budget has grown; identities stay."""
-        _write_members(self.path, experiments, sources_of(experiments))
+    def _forget(self) -> None:
+        """Read the experiments from disk when they are next asked for."""
         for name in ("_content", "_settings", "_sources", "recorded", "experiments"):
             self.__dict__.pop(name, None)
 
@@ -182,15 +154,6 @@ class Run:
             return replace(status, state=locks.state(self.path))
         return status
 
-    def write_status(self, **changes: Any) -> None:
-        """Update status.json, or write it from the start where it is missing or damaged."""
-        try:
-            status = self.status
-        except DamagedError as error:
-            warnings.warn(str(error), stacklevel=2)
-            status = Status.empty()
-        storage.write_json(self.path / "status.json", replace(status, **changes).to_dict())
-
     @property
     def environment(self) -> Environment:
         """Machine and versions at the start."""
@@ -221,18 +184,10 @@ class Run:
             return pl.DataFrame(schema=schema)
         return metrics
 
-    def write_metrics(self, frame: pl.DataFrame) -> None:
-        """Replace the metrics."""
-        storage.write_table(self.path / "metrics.parquet", frame)
-
     @property
     def measured(self) -> pl.DataFrame | None:
         """Online measures: step, member, and one column `measure.array` per array; None where there are none."""
         return self._read_table("measures.parquet")
-
-    def write_measured(self, frame: pl.DataFrame) -> None:
-        """Replace the arrays of online measures."""
-        storage.write_table(self.path / "measures.parquet", frame)
 
     def _read_table(self, name: str, metrics: Sequence[str] = ()) -> pl.DataFrame | None:
         """Return a table by step and member, with these columns of floats; None where there is none."""
@@ -314,36 +269,6 @@ class Run:
             check_member(member, self.n_members, self.name)
         return {k: v[member] for k, v in arrays.items()} if self.n_members > 1 and member is not None else arrays
 
-    def write_checkpoint(self, step: int, weights: dict[str, np.ndarray]) -> None:
-        """Keep the weights of a step; `weights` come with a member axis."""
-        arrays = {k: v[0] for k, v in weights.items()} if self.n_members == 1 else weights
-        path = self.path / "checkpoints" / f"step_{step:09d}.safetensors"
-        storage.save_arrays(path, arrays, {"step": step, "identities": self.identities})
-
-    def write_state(self, state: State) -> None:
-        """Keep a full state for resuming, over the older of the two that are kept."""
-        slots = [self.path / "state" / f"rolling_{i}.safetensors" for i in (0, 1)]
-        oldest = min(slots, key=lambda p: p.stat().st_mtime_ns if p.exists() else -1)
-        header = {"step": state.step, "seconds": state.seconds, "every": state.every, "identities": self.identities}
-        if state.lanes:
-            header |= {"lanes": state.lanes, "retired": sorted(state.retired.items())}
-        storage.save_arrays(oldest, state.arrays, header)
-
-    def states(self) -> list[State]:
-        """Return the states for resuming, newest first; damaged ones are left out with a warning."""
-        states = []
-        for path in sorted((self.path / "state").glob("rolling_*.safetensors")):
-            try:
-                arrays, header = storage.load_arrays(path, StateHeader)
-            except DamagedError as error:
-                warnings.warn(f"{error}; going back to the one before", stacklevel=2)
-                continue
-            if header.identities != self.identities:
-                raise DamagedError(f"{path} belongs to another experiment")
-            retired = dict(header.retired)
-            states.append(State(header.step, header.seconds, header.every, arrays, header.lanes, retired))
-        return sorted(states, key=lambda state: -state.step)
-
     # -- results ------------------------------------------------------------------------------------------
 
     @property
@@ -355,8 +280,8 @@ class Run:
         except FileNotFoundError:
             return []
 
-    def set_tags(self, tags: Sequence[str]) -> None:
-        """Replace the run's tags."""
+    @tags.setter
+    def tags(self, tags: Sequence[str]) -> None:
         storage.write_json(self.path / "tags.json", sorted(set(tags)))
 
     def curves(self, member: int = 0) -> dict[str, np.ndarray]:
@@ -396,9 +321,3 @@ class Run:
     def to_json(self) -> str:
         """`summary()` on one line."""
         return json.dumps(self.summary())
-
-
-def _write_members(path: Path, experiments: Sequence[Experiment], sources: Sources) -> None:
-    members = [{"identity": e.identity, "experiment": moved(e.to_dict(), within(path))} for e in experiments]
-    inner = {within(path)(file): digest for file, digest in sources.items()}
-    storage.write_json(path / "experiment.json", {"format": 1, "members": members, "sources": inner})

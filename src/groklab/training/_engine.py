@@ -15,7 +15,7 @@ from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment import Experiment
 from groklab.lazy import jax
 from groklab.learners import MAX_RECORDS, CannotContinueError, Span
-from groklab.store import Run, State, locks, storage
+from groklab.store import Run, RunWriter, State, locks, states, storage
 from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
 from groklab.training._lanes import Lanes, check_weights
 from groklab.training._online import OnlineMeasures
@@ -58,7 +58,7 @@ def drive(
             training = _Training(run, lock, make_ensemble(experiments or run.experiments), view, start)
             # not before all that may be refused
             if experiments is not None:
-                run.write_experiments(experiments)
+                RunWriter(run).experiments(experiments)
             training.go(stop_requested)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
@@ -84,7 +84,7 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
 
 class _Training:
     def __init__(self, run: Run, lock: locks.Lock, ensemble: Ensemble, view: View | None, start: StartWeights) -> None:
-        self.run, self.lock, self.ensemble, self.view = run, lock, ensemble, view
+        self.run, self.writer, self.lock, self.ensemble, self.view = run, RunWriter(run), lock, ensemble, view
         e = ensemble.experiments[0]
         self.budget, self.checkpoints, self.criterion = e.budget, e.checkpoints, e.evaluation.criterion
         self.every = e.evaluation.every or default_every(e, ensemble.tasks[0])
@@ -105,18 +105,18 @@ class _Training:
                 with contextlib.suppress(InputError, OSError):
                     if isinstance(error, CannotContinueError) and len(self.records.steps):
                         self._save("interrupted", str(error))
-                    self.run.write_status(state="interrupted", reason=str(error))
+                    self.writer.status(state="interrupted", reason=str(error))
             raise
 
     def _go(self, stop_requested: Callable[[], str | None]) -> None:
-        self.run.write_status(state="running", reason=None, step=self.step)
+        self.writer.status(state="running", reason=None, step=self.step)
         self._show(compiling=True)
         # asked before the first chunk, too: a killed process may have saved its last state and not its last status
         self._retire()
         reason, request = self._why_stop(), stop_requested()
         if reason is None and request not in (None, "slice"):
             # nothing is to be saved yet, and to compile may take a minute; a slice of time trains a chunk at least
-            self.run.write_status(state="interrupted", reason=request)
+            self.writer.status(state="interrupted", reason=request)
             raise Interrupted(self.run.name)
         while reason is None:
             self._chunk()
@@ -239,17 +239,17 @@ class _Training:
     def _save(self, status: str, reason: str | None) -> None:
         self._check_mine()
         # metrics first: a state on disk never runs ahead of them
-        self.run.write_metrics(self.records.frame())
+        self.writer.metrics(self.records.frame())
         measured = self.measures.frame()
         if measured is not None:
-            self.run.write_measured(measured)
+            self.writer.measured(measured)
         retired = self.records.retired
         lanes = self.lanes.blocks if retired else []
-        self.run.write_state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
+        self.writer.state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
         ended = status in ("finished", "diverged")
         members = member_results(self.ensemble, self.records, self.lanes.weights(), self.step, ended)
         ended_at = {"step": self.step, "seconds": self.seconds}
-        self.run.write_status(state=status, reason=reason, **ended_at, members=members, criterion=self.criterion)
+        self.writer.status(state=status, reason=reason, **ended_at, members=members, criterion=self.criterion)
         self.saved_at = time.monotonic()
 
     def _keep_due(self) -> None:
@@ -266,10 +266,10 @@ class _Training:
 
     def _keep_weights(self, step: int, weights: dict[str, np.ndarray]) -> None:
         self._check_mine()
-        self.run.write_checkpoint(step, weights)
+        self.writer.checkpoint(step, weights)
 
     def _restore(self, start: StartWeights) -> None:
-        saved, frame = self.run.states(), None
+        saved, frame = states(self.run), None
         try:
             frame = self.run.metrics
         except DamagedError as error:

@@ -19,7 +19,7 @@ from groklab.device import cores
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import MAX_SEED, Budget, Experiment, read
 from groklab.lazy import jax, optax
-from groklab.store import Collection, Environment, MemberResult, Run, Status, locks
+from groklab.store import Collection, Environment, MemberResult, Run, RunWriter, Status, locks
 from groklab.training import _engine as engine
 from groklab.training._ensemble import build_task, default_every, make_ensemble
 from groklab.training._records import View
@@ -69,10 +69,10 @@ def train(
         with locks.locked(path):
             # another process may have been quicker
             if not (path / "experiment.json").is_file():
-                Run.create(path, members, environment())
+                RunWriter.create(path, members, environment())
     run = Run(path)
     if tags:
-        run.set_tags([*run.tags, *tags])
+        run.tags = [*run.tags, *tags]
     return _continue(run, members, view, lambda: start)
 
 
@@ -203,8 +203,9 @@ def _apply_criterion(run: Run, members: list[Experiment]) -> None:
         evaluation = replace(kept_as.evaluation, criterion=wanted.criterion)
         changed.append(replace(trained, **as_kept, evaluation=evaluation))
     with locks.locked(run.path):
-        run.write_experiments(changed)
-        run.write_status(members=members_now, criterion=wanted.criterion)
+        writer = RunWriter(run)
+        writer.experiments(changed)
+        writer.status(members=members_now, criterion=wanted.criterion)
 
 
 def _is_done(run: Run, budget: Budget) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 import groklab as gl
 from groklab.interop import export, import_file
+from groklab.store import RunWriter
 from groklab.training import build_task
 
 TOLERANCE = 1e-4
@@ -45,7 +46,7 @@ def make(folder: Path, name: str) -> None:
         rng = np.random.default_rng(0)
         noise = 0.3 if run.experiment.network.layer_norm == "pre" else 0.1
         weights = {k: (v + noise * rng.standard_normal(v.shape)).astype(v.dtype) for k, v in weights.items()}
-        run.write_checkpoint(0, {k: v[None] for k, v in weights.items()})
+        RunWriter(run).checkpoint(0, {k: v[None] for k, v in weights.items()})
     task = build_task(run.experiment)
     for to in FORMATS:
         export(run, to=to, out=folder / name / to)
