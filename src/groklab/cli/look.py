@@ -324,7 +324,7 @@ def readable_run(name: str, trust_plugin: bool = False, *, computing: bool = Fal
     """
     from groklab.store import Collection
 
-    run = Collection().find(name, trust_plugin=trust_plugin)
+    run = Collection().look_up(name, trust_plugin=trust_plugin)
     for part in ("recorded", "status", "metrics", *(["experiments"] if computing else [])):
         getattr(run, part)
     return run

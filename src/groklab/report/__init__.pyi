@@ -1,3 +1,4 @@
+from ._comparison import comparison_page as comparison_page
 from ._comparison import write_report as write_report
 from ._reproduced import write_page as write_page
 from ._sweep_page import SweepPage as SweepPage

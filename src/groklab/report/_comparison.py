@@ -15,7 +15,7 @@ from groklab.report import _settings as settings
 from groklab.report import _story as story
 from groklab.report._html import Page, Part, Picture, Table, picture, render_page
 from groklab.report._run_page import notes, run_page
-from groklab.store import Run, copies, copies_sentences, storage
+from groklab.store import OneMember, Run, copies, copies_sentences, storage
 from groklab.text import listed, percent
 
 
@@ -26,8 +26,8 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
 
     Args:
         runs: one run, or those to compare.
-        out: the file, or a folder for it; by default `report.html` in the run's folder, or, for several runs,
-            `compare-….html` beside their folders.
+        out: the file, or a folder for it; by default `report.html` in the run's folder (`report-member-2.html` for a
+            member), or, for several runs, `compare-….html` beside their folders.
 
     Raises:
         InputError: for no runs.
@@ -37,7 +37,9 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
         raise InputError("a report needs at least one run")
     several = len(runs) > 1
     key = hashlib.sha256(os.fsencode("\n".join(run.name for run in runs))).hexdigest()[:8]
-    name = f"compare-{key}.html" if several else "report.html"
+    one = runs[0]
+    own = f"report-member-{one.place}.html" if isinstance(one, OneMember) else "report.html"
+    name = f"compare-{key}.html" if several else own
     path = (runs[0].path.parent if several else runs[0].path) / name
     if out is not None:
         path = Path(out).expanduser()

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-import polars as pl
-
 from groklab import grokking
-from groklab.experiment import Experiment
 from groklab.figures import RunContext, Section, figures_of
 from groklab.grokking import learning_phases
 from groklab.report import _settings as settings
 from groklab.report import _story as story
 from groklab.report._html import Page, Part, Picture, Table, pictures_of
-from groklab.store import Run, Status
+from groklab.store import Run
 from groklab.text import duration, loss_of, percent, step_of, times
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
@@ -188,93 +182,3 @@ def _remake(context: RunContext) -> dict[str, str]:
     if not settings.counted_up(context.experiments):
         remark = "This makes the first member; the others differ from it as the table of members shows."
     return {"command": command, "yaml": yaml, "remark": remark}
-
-
-class OneMember(Run):
-    """One member of a run, as a run of its own that can only be read.
-
-    A member that stopped before the others keeps its last weights in all later checkpoints of the run; here they are
-    those of the step at which it stopped.
-
-    Args:
-        run: the ensemble.
-        place: the member's.
-        title: the name of the run that it becomes.
-    """
-
-    def __init__(self, run: Run, place: int, title: str) -> None:
-        super().__init__(run.path, trust_plugin=run.trust_plugin)
-        self.run, self.place, self.title = run, place, title
-
-    @property
-    def name(self) -> str:
-        """The title."""
-        return self.title
-
-    @property
-    def recorded(self) -> list[Experiment]:
-        """The member's experiment alone, as it is recorded."""
-        return [self.run.recorded[self.place]]
-
-    @property
-    def experiments(self) -> list[Experiment]:
-        """The member's experiment alone."""
-        return [self.run.experiments[self.place]]
-
-    @property
-    def identities(self) -> list[str]:
-        """The member's identity alone."""
-        return [self.run.identities[self.place]]
-
-    @property
-    def n_members(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def status(self) -> Status:
-        """The run's status, with the outcome of this member alone, and its share of the time."""
-        of_run = self.run.status
-        members = of_run.members[self.place : self.place + 1]
-        status = replace(of_run, members=members, seconds=of_run.seconds / self.run.n_members)
-        if not members:
-            return status
-        one = members[0]
-        status = replace(status, step=of_run.step if one.steps is None else one.steps)
-        if of_run.state in ("finished", "diverged"):
-            # the reason of the last member need not be that of this one
-            if one.diverged:
-                return replace(status, state="diverged", reason="diverged")
-            status = replace(status, state="finished")
-            if status.step < of_run.step or of_run.reason == "diverged":
-                return replace(status, reason="grokked")
-        return status
-
-    @property
-    def metrics(self) -> pl.DataFrame:
-        """The member's evaluations, as member 0."""
-        return self._own(self.run.metrics)
-
-    @property
-    def measured(self) -> pl.DataFrame | None:
-        """What online measures give of the member, as member 0."""
-        measured = self.run.measured
-        return None if measured is None else self._own(measured)
-
-    def _own(self, frame: pl.DataFrame) -> pl.DataFrame:
-        own = frame.filter(pl.col("member") == self.place)
-        return own.with_columns(pl.lit(0, frame.schema["member"]).alias("member"))
-
-    @property
-    def checkpoints(self) -> list[int]:
-        """The steps whose weights are kept, up to the member's last."""
-        last = self.status.step
-        return sorted({min(step, last) for step in self.run.checkpoints})
-
-    def weights(self, step: int | None = None, member: int | None = None) -> dict[str, np.ndarray]:
-        """Return the member's weights at a kept step, without a member axis."""
-        place = self.place if self.run.n_members > 1 else None
-        kept = self.run.checkpoints
-        if step is not None and step not in kept and step in self.checkpoints:
-            step = next(s for s in kept if s > step)
-        return self.run.weights(step, place)

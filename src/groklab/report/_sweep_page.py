@@ -19,7 +19,7 @@ from groklab.figures import DARK, GREEN, GREY, OLIVE, ON, PINK, TEST, TIED, TRAI
 from groklab.grokking import GAP, LETTERS, PHASES, RULE, THRESHOLD
 from groklab.papers import GROKKED
 from groklab.report import _html as html
-from groklab.report._run_page import OneMember, run_page
+from groklab.report._run_page import run_page
 from groklab.report._story import CRITERIA
 from groklab.report._sweep_published import Comparison, as_json, compare
 from groklab.report._sweep_words import (
@@ -32,7 +32,7 @@ from groklab.report._sweep_words import (
     sweep_command,
     tiles,
 )
-from groklab.store import storage
+from groklab.store import OneMember, storage
 from groklab.sweeps import (
     VERDICTS,
     Cell,

@@ -21,6 +21,7 @@ from pydantic import ConfigDict, ValidationError
 from groklab import device
 from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
 from groklab.store import locks, storage
+from groklab.store._one_member import MARK, OneMember
 from groklab.store._records import Accuracy, Seconds, Step, Stored
 from groklab.store._run import Run
 from groklab.text import first_of
@@ -57,6 +58,19 @@ class Collection:
             raise InputError(f"{given!r} is not a run: the folder holds no experiment.json")
         hint = did_you_mean(given, with_stems(names))
         raise InputError(f"no run is called {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
+
+    def look_up(self, name: str | Path, *, trust_plugin: bool = False) -> Run:
+        """Return a run to look at, by what `find` takes, or by RUN#2 the third member of one.
+
+        Raises:
+            InputError: as `find`, and for a member that the run does not have.
+        """
+        given, mark, place = str(name).rpartition(MARK)
+        if not (mark and given and place.isascii() and place.isdigit()):
+            return self.find(name, trust_plugin=trust_plugin)
+        with contextlib.suppress(InputError):
+            return self.find(name, trust_plugin=trust_plugin)  # names may hold the mark
+        return OneMember(self.find(given, trust_plugin=trust_plugin), int(place))
 
     def paths(self) -> list[Path]:
         """Return the folders of all runs, by name."""

@@ -21,7 +21,7 @@ def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None)
     """Compare runs by their summaries and by censored statistics of the grokking step over the members of each.
 
     Args:
-        runs: runs, their names, or their folders.
+        runs: runs, their names or their folders, or RUN#2 for a member.
         home: the folder of runs in which names are looked up.
 
     Returns:
@@ -33,7 +33,7 @@ def compare(runs: Sequence[Run | str | Path], *, home: str | Path | None = None)
     if isinstance(runs, (Run, str, Path)):
         raise InputError("compare needs a list of runs")
     collection = Collection(Path(home) if home is not None else None)
-    opened = [r if isinstance(r, Run) else collection.find(r) for r in runs]
+    opened = [r if isinstance(r, Run) else collection.look_up(r) for r in runs]
     rows = [{**run.summary(), **_summaries([run])} for run in opened]
     settings = [flattened(run.recorded[0].to_dict()) for run in opened]
     keys = {k for s in settings for k in s}
