@@ -42,7 +42,7 @@ lint: .venv/dev.stamp
 # The documentation site, in site/; warnings are errors.
 docs: .venv/docs.stamp
 	$(BIN)/python docs/generate.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/zensical build --clean --strict
 
 # Speed against peers and against this machine's own matrix-multiply rate. (~15 minutes)
 bench: .venv/bench.stamp

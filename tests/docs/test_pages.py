@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -228,18 +230,47 @@ def test_every_kind_and_field_is_listed_with_its_default(generate: ModuleType) -
         assert f"\n## {section}\n" in page
 
 
-def test_every_page_is_in_the_navigation() -> None:
-    config = (ROOT / "mkdocs.yml").read_text("utf-8")
-    for page in DOCS.rglob("*.md"):
-        name = page.relative_to(DOCS).as_posix()
-        if not fnmatch(name, "reference/generated/reproductions-*.md"):  # linked from reproductions.md
-            assert f": {name}\n" in config, name
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    """The settings of the site."""
+    return tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]
 
 
-def test_the_site_loads_nothing_from_elsewhere() -> None:
-    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
-    assert config["theme"]["font"] is False
-    assert not {"extra_javascript", "extra_css"} & set(config)
+def in_navigation(entries: list[Any] | str) -> list[str]:
+    """Every page that the navigation names, in order."""
+    if isinstance(entries, str):
+        return [entries]
+    return [page for entry in entries for value in entry.values() for page in in_navigation(value)]
+
+
+def test_every_page_is_in_the_navigation_once(settings: dict[str, Any]) -> None:
+    named = in_navigation(settings["nav"])
+    assert len(named) == len(set(named))
+    kept = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if "generated" not in page.parts}
+    assert {name for name in named if "generated" not in name} == kept
+
+
+def test_every_generated_page_is_in_the_navigation(
+    generate: ModuleType, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    written = {f"reference/generated/{page.name}" for page in generate.write(tmp_path)}
+    linked = {name for name in written if fnmatch(name, "*/reproductions-*.md")}  # from reproductions.md
+    assert written - linked == {name for name in in_navigation(settings["nav"]) if "reference/generated" in name}
+
+
+def test_every_picture_of_a_page_exists_and_has_a_text() -> None:
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        if "generated" not in page.parts:
+            for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text("utf-8")):
+                assert (page.parent / target).is_file(), f"{page}: {target}"
+                assert text, f"{page}: {target} has no text"
+
+
+def test_the_site_loads_nothing_from_elsewhere(settings: dict[str, Any]) -> None:
+    assert settings["theme"]["font"] is False
+    assert [script["path"] for script in settings["extra"]["polyfills"]] == ["assets/iframe-worker-1.0.4.js"]
+    assert (DOCS / "assets" / "iframe-worker-1.0.4.js").is_file()
+    assert not {"extra_javascript", "extra_css"} & set(settings)
 
 
 def test_nothing_is_said_of_one_machine() -> None:

@@ -94,8 +94,9 @@ class FeatureAnalysis(ModelAnalysis):
         history: one row per step, as `history_frame` makes it.
         turning: as `turning_points` gives it.
         metrics: the member's evaluations.
-        stratified, by_class: the measures `stratified_accuracy` and `class_agops` of the final model, empty where they
-            do not apply or would take too long.
+        stratified: the measure `stratified_accuracy` of the final model, empty where it does not apply or would take
+            too long.
+        by_class: the measure `class_agops`, likewise.
     """
 
     task: Task

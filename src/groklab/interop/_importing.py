@@ -66,9 +66,16 @@ def import_file(
 
     Args:
         path: the file or folder.
-        p, operation, frac_train, split_seed, weight_decay, activation, attention_rate, mask, n_heads: what the file
-            does not record; they take precedence over what it does. split_seed is that of Python's shuffle;
-            activation, attention_rate and mask are settings of the network.
+        p: the modulus; this and the next eight are for what the file does not record, and take precedence over what
+            it does.
+        operation: the name or formula of the task.
+        frac_train: the share of the training set.
+        split_seed: the seed of Python's shuffle, of the split.
+        weight_decay: the strength of the weight decay.
+        activation: a setting of the network.
+        attention_rate: a setting of the network.
+        mask: a setting of the network.
+        n_heads: the number of attention heads.
         trust_plugin: run the plug-ins of an export, even if the user has not named them before.
         ignore_losses: import weights that do not have the losses which the file records.
         home: the folder of runs; None is the default one.

@@ -60,8 +60,11 @@ def training_stages(
     decide nothing.
 
     Args:
-        checkpoints, excluded_loss: (m,) on the training set, without the key frequencies of the final model.
-        steps, test_accuracy, sum_of_squares: (n,) of each evaluation.
+        checkpoints: (m,) their steps.
+        excluded_loss: (m,) on the training set, without the key frequencies of the final model.
+        steps: (n,) of each evaluation.
+        test_accuracy: (n,) of each evaluation.
+        sum_of_squares: (n,) of each evaluation, of all weights.
     """
     generalised = first_step(steps, test_accuracy > 0.5)
     seen = np.isfinite(excluded_loss)
