@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groklab.cli.app import LOOK, FloatOption, Json, app, console_for, emit
-from groklab.device import home, readable_bytes
-from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
+from groklab.device import readable_bytes
+from groklab.errors import InputError, shorten
 from groklab.grokking import GAP, THRESHOLD
-from groklab.text import first_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,23 +23,6 @@ if TYPE_CHECKING:
 MOST_SLICES = 12
 
 
-def find_sweep(name: str) -> Sweep:
-    """Return the sweep in that folder, of that name, or the only one whose name begins so; raises InputError."""
-    from groklab.sweeps import Sweep
-
-    if (Path(name).expanduser() / "sweep.json").is_file():
-        return Sweep(Path(name).expanduser())
-    folder = home() / "sweeps"
-    known = sorted(path.parent.name for path in folder.glob("*/sweep.json"))
-    matches = matching(name, known)
-    if len(matches) > 1:
-        raise InputError(f"{name!r} could be {first_of(matches, 5)}; write more of the name")
-    if not matches:
-        hint, there = did_you_mean(name, with_stems(known)), ", ".join(known) or "none"
-        raise InputError(f"no sweep is called {shorten(name)!r}{hint}; there are {there} in {folder}")
-    return Sweep(folder / matches[0])
-
-
 def sweep_meant(names: list[str], options: list[str]) -> Sweep | None:
     """Return the sweep that is meant, or None for runs; a name that both have means the run.
 
@@ -50,16 +32,20 @@ def sweep_meant(names: list[str], options: list[str]) -> Sweep | None:
     Raises:
         InputError: a sweep beside anything else, a beginning that several sweeps share, or options without a sweep.
     """
-    meant = [name for name in names if _is_sweep(name)]
+    meant = [name for name in names if is_sweep(name)]
     if meant and len(names) > 1:
         raise InputError(f"a page holds one sweep or several runs, and {shorten(meant[0])!r} is a sweep")
     if options and len(names) > 1:
         raise InputError(f"{options[0]} is of the page of one sweep, and these are {len(names)} runs")
+    from groklab.sweeps import find_sweep
+
     return find_sweep(names[0]) if meant or options else None
 
 
-def _is_sweep(name: str) -> bool:
+def is_sweep(name: str) -> bool:
+    """Return whether a name or folder is that of a sweep and not of a run."""
     from groklab import Collection
+    from groklab.sweeps import sweep_paths
 
     if (Path(name).expanduser() / "sweep.json").is_file():
         return True
@@ -68,7 +54,7 @@ def _is_sweep(name: str) -> bool:
         return False
     if any(path.name.startswith(name) for path in collection.paths()):
         return False
-    return any(path.parent.name.startswith(name) for path in (home() / "sweeps").glob("*/sweep.json"))
+    return any(path.name.startswith(name) for path in sweep_paths())
 
 
 @app.command("phase-diagram", rich_help_panel=LOOK)
@@ -122,6 +108,8 @@ def phase_diagram(
             raise InputError(f"--at {shorten(key)} is given twice")
         held[key] = value
     _check_out(out)
+    from groklab.sweeps import find_sweep
+
     target = find_sweep(sweep)
     # imported after what can be refused at once
     from groklab.report import make_page
