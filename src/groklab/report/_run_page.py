@@ -13,6 +13,8 @@ from groklab.text import duration, loss_of, percent, step_of, times
 
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
 MEMBERS = 12
+#: Figures that need no weights.
+OVERVIEW = ("survival", "curves", "operations")
 PHASE = (
     f"Phases (Liu et al. 2022), with a threshold of {learning_phases.THRESHOLD:.0%} and a gap of "
     f"{learning_phases.GAP:,} steps. {learning_phases.RULE[0].upper()}{learning_phases.RULE[1:]}. They rest on other "
@@ -68,6 +70,25 @@ def run_page(run: Run) -> Page:
         provenance=_provenance(context),
         remake=_remake(context),
         notes=[*notes(context), *dict.fromkeys(definitions)],
+    )
+
+
+def overview_page(run: Run) -> Page:
+    """Return the page of a run without what takes its weights apart: quick, also while it trains."""
+    context = RunContext.read(run)
+    figures = [figure for figure in figures_of("training") if figure.name in OVERVIEW]
+    return Page(
+        title=run.name,
+        kind="Ensemble" if context.several else "Run",
+        tags=context.tags,
+        summary=story.summary(context),
+        tiles=_tiles(context),
+        problems=context.problems,
+        parts=[Part(pictures=[p for figure in figures for p in pictures_of(figure, figure.drawings(context))])],
+        tables=[*([member_table(context)] if context.several else []), settings.settings_table(context)],
+        provenance=_provenance(context),
+        remake=_remake(context),
+        notes=notes(context),
     )
 
 

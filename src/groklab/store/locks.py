@@ -73,6 +73,11 @@ def holder(folder: Path) -> Holder | None:
     return None if content is None else _judge(path, content)
 
 
+def process_here(held: Holder) -> int | None:
+    """Return the id of the process that holds a lock, where it is known to run on this machine."""
+    return held.lock.pid if held.lock is not None and _lives(held.lock) else None
+
+
 def state(folder: Path) -> Literal["running", "perhaps running", "interrupted"]:
     """Return 'running', 'perhaps running' (its process cannot be seen from here) or 'interrupted'."""
     other = holder(folder)

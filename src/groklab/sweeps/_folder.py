@@ -221,6 +221,22 @@ class Sweep:
         )
         return table if table is not None and sound else table_of(self, self._records.rows)
 
+    def table_so_far(self) -> pl.DataFrame:
+        """Return the table with what packs under way have recorded since it was written."""
+        table = self.table
+        if locks.state(self.path) == "interrupted":
+            return table
+        open_packs = set(table.filter(~pl.col("status").is_in((*ENDED, "failed")))["pack"])
+        rows = []
+        for number, pack in enumerate(self.packs):
+            if pack.path.name in open_packs and (pack.path / "experiment.json").is_file():
+                with contextlib.suppress(InputError, OSError):
+                    rows += rows_of_pack(self, number)[0]
+        if not rows:
+            return table
+        known = table_of(self, rows)
+        return pl.concat([table.join(known, on="member", how="anti"), known]).sort("member")
+
     @cached_property
     def _planned(self) -> pl.DataFrame:
         """The table before anything is trained."""

@@ -134,7 +134,7 @@ def study(
     n_cells = n_slices * len(axes.x_values) * len(axes.y_values)
     if n_cells > MOST_CELLS:
         raise InputError(f"{sweep.name} has {n_cells:,} cells, and a page shows at most {MOST_CELLS:,}")
-    members = members_of(sweep.table)
+    members = members_of(sweep.table_so_far())
     if all(m.test_accuracy is None and m.outcome in ("pending", "undecided") for m in members):
         raise InputError(f"no member of {sweep.name} has been evaluated yet, so there are no cells")
     if threshold != THRESHOLD:

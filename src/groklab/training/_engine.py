@@ -25,6 +25,9 @@ from groklab.training.interrupts import stop_requests
 
 #: Chunks end at least this often, in seconds, so that the live view moves and signals are noticed.
 CHUNK_SECONDS = 0.4
+#: Metrics are written at least so many seconds apart, for those who watch from other processes, and so seldom that it
+#: takes this share of the time.
+PUBLISH_SECONDS, PUBLISH_SHARE = 0.5, 0.02
 #: Stops that depend on metrics are looked for only at multiples of this many evaluations, so that where a run
 #: stops does not depend on the machine's speed.
 STOP_EVALUATIONS = 50
@@ -93,6 +96,7 @@ class _Training:
         self.lanes = Lanes(ensemble)
         self.records = Records(self.lanes.program.metrics, ensemble.n_members)
         self.step, self.seconds, self.rate, self.shown_rate, self.saved_at = 0, 0.0, 0.0, 0.0, time.monotonic()
+        self.publish_at = self.saved_at
         self._restore(start)
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -122,6 +126,7 @@ class _Training:
             self._chunk()
             self._retire()
             self._show()
+            self._publish()
             reason = self._why_stop()
             request = stop_requested()
             if request is not None and reason is None:
@@ -251,6 +256,16 @@ class _Training:
         ended_at = {"step": self.step, "seconds": self.seconds}
         self.writer.status(state=status, reason=reason, **ended_at, members=members, criterion=self.criterion)
         self.saved_at = time.monotonic()
+
+    def _publish(self) -> None:
+        """Write the metrics so far, so that others see the curves move; a state may lag behind them."""
+        began = time.monotonic()
+        if began < self.publish_at:
+            return
+        self._check_mine()
+        self.writer.metrics(self.records.frame())
+        now = time.monotonic()
+        self.publish_at = now + max(PUBLISH_SECONDS, (now - began) / PUBLISH_SHARE)
 
     def _keep_due(self) -> None:
         """Keep the weights of the checkpoints from here to the next evaluation."""
