@@ -7,6 +7,8 @@ import importlib
 from pathlib import Path
 
 import groklab
+from groklab.store._accessors import Accessor, RunAccessors
+from groklab.sweeps._accessors import SweepAccessors
 
 SOURCE = Path(groklab.__file__).parent
 #: Lowest first; a package imports from lower layers and from itself alone.
@@ -67,6 +69,28 @@ def test_imports_go_down_only() -> None:
             if name != own and RANK[name] >= RANK[own]
         ]
     assert not upward
+
+
+def test_what_is_above_is_reached_by_accessors_alone() -> None:
+    """A run and a sweep offer what builds on them: by name, from a door, with its types in a stub.
+
+    Nothing else below names a package above it, so that all such attributes stand in the two modules `_accessors.py`.
+    """
+    for package, owner in (("store", RunAccessors), ("sweeps", SweepAccessors)):
+        named = {name: value for name, value in vars(owner).items() if isinstance(value, Accessor)}
+        stub = ast.parse((SOURCE / package / "_accessors.pyi").read_text("utf-8"))
+        (body,) = (c.body for c in stub.body if isinstance(c, ast.ClassDef) and c.name == owner.__name__)
+        assert [node.name for node in body if isinstance(node, ast.FunctionDef)] == list(named)
+        for accessor in named.values():
+            assert RANK[accessor.package.removeprefix("groklab.")] > RANK[package]
+            assert accessor.name in importlib.import_module(accessor.package).__all__
+    naming = {
+        str(path.relative_to(SOURCE))
+        for path in SOURCE.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Accessor"
+    }
+    assert naming == {"store/_accessors.py", "sweeps/_accessors.py"}
 
 
 def test_other_packages_are_used_by_their_doors() -> None:

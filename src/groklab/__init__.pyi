@@ -5,6 +5,7 @@ from . import learners as learners
 from . import networks as networks
 from . import objectives as objectives
 from . import optimisers as optimisers
+from . import sweeps as sweeps
 from . import tasks as tasks
 from .analysis import analyse as analyse
 from .analysis import explain as explain
@@ -31,6 +32,7 @@ from .reproduction import reproduce as reproduce
 from .store import Collection as Collection
 from .store import Run as Run
 from .store import compare as compare
+from .store import run as run
 from .store import runs as runs
 from .sweeps import Sweep as Sweep
 from .sweeps import sweep as sweep

@@ -1,3 +1,4 @@
+from ._accessors import report_of as report_of
 from ._comparison import comparison_page as comparison_page
 from ._comparison import write_report as write_report
 from ._html import Page as Page

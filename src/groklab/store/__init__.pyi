@@ -1,6 +1,8 @@
 from . import locks as locks
 from . import storage as storage
+from ._accessors import Accessor as Accessor
 from ._collection import Collection as Collection
+from ._collection import run as run
 from ._collection import runs as runs
 from ._comparing import compare as compare
 from ._comparing import copies as copies

@@ -236,7 +236,20 @@ def _summarise(path: Path) -> dict[str, Any]:
     return {**summary, "bytes": storage.disk_use(path), "changed": changed}
 
 
-def runs(home: str | None = None) -> list[Run]:
+def run(name: str | Path, *, trust_plugin: bool = False, home: str | Path | None = None) -> Run:
+    """Return a run by its name, an unambiguous beginning of it, or its path; `RUN#2` is the third member of one.
+
+    Args:
+        trust_plugin: import plug-ins that are another's, too, or have changed.
+        home: the folder of runs; by default $GROKLAB_HOME.
+
+    Raises:
+        InputError: there is no such run, or there are several.
+    """
+    return Collection(Path(home) if home is not None else None).look_up(name, trust_plugin=trust_plugin)
+
+
+def runs(home: str | Path | None = None) -> list[Run]:
     """Return every run that is kept, the one changed last at the end."""
-    collection = Collection(Path(home) if home else None)
+    collection = Collection(Path(home) if home is not None else None)
     return [collection.find(s["run"]) for s in collection.summaries() if s["status"] != "damaged"]

@@ -26,6 +26,7 @@ from groklab import grokking
 from groklab.errors import DamagedError, InputError, check_member
 from groklab.lazy import np, pl
 from groklab.store import locks, storage
+from groklab.store._accessors import RunAccessors
 from groklab.store._records import (
     CheckpointHeader,
     Description,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from groklab.experiment import Experiment
 
 
-class Run:
+class Run(RunAccessors):
     """One run: a member, or an ensemble of them, and everything kept of its training.
 
     Nothing of it is executed, but for `experiments`, which import the plug-ins that the user has named before.

@@ -29,6 +29,7 @@ from groklab.errors import DamagedError, InputError, check_member
 from groklab.experiment import Experiment, Start, read_loaded, read_recorded
 from groklab.grokking import PHASES, learning_phase
 from groklab.store import MemberResult, Run, Status, check_data, load_plugins, locks, sources_of, storage, thin
+from groklab.sweeps._accessors import SweepAccessors
 from groklab.sweeps._packing import Packing
 from groklab.sweeps._plan import Plan, with_start
 from groklab.sweeps._records import MemberPlan, PackPlan, Row, SweepPlan
@@ -73,7 +74,7 @@ class PackFolder:
     progress: Path
 
 
-class Sweep:
+class Sweep(SweepAccessors):
     """A sweep on disk: its grid, its members and their results.
 
     Table and curves are read from their files, or from the packs where those are missing or damaged.

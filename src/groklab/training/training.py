@@ -17,7 +17,7 @@ import numpy as np
 from groklab import grokking
 from groklab.device import cores
 from groklab.errors import DamagedError, InputError
-from groklab.experiment import MAX_SEED, Budget, Experiment, read
+from groklab.experiment import MAX_SEED, Budget, Experiment, description_of, read
 from groklab.lazy import jax, optax
 from groklab.store import Collection, Environment, MemberResult, Run, RunWriter, Status, locks
 from groklab.training import _engine as engine
@@ -30,7 +30,8 @@ MAX_MEMBERS = 10_000
 
 
 def train(
-    experiment: Experiment | Sequence[Experiment],
+    experiment: Experiment | str | Path | Sequence[Experiment],
+    overrides: Mapping[str, Any] | None = None,
     *,
     seeds: int | None = None,
     again: bool = False,
@@ -43,6 +44,8 @@ def train(
     An experiment that was interrupted is resumed, and one that is finished is returned as it is.
 
     Args:
+        experiment: an experiment, a preset's name or a YAML file; or several experiments.
+        overrides: dotted settings laid over it, as in `{"optimiser.weight_decay": 0.5}`.
         seeds: train that many members, with seeds counted up from the experiment's.
         again: train a new run, even if there is one.
         view: called with the progress after each chunk of steps.
@@ -51,7 +54,7 @@ def train(
     Raises:
         InputError: if the experiment cannot be trained.
     """
-    members = members_of(experiment, seeds)
+    members = members_of(_described(experiment, overrides or {}), seeds)
     collection = Collection(Path(home) if home is not None else None)
     loaded = [load_start(m, collection) for m in members]
     members = [m for m, _ in loaded]
@@ -74,6 +77,20 @@ def train(
     if tags:
         run.tags = [*run.tags, *tags]
     return _continue(run, members, view, lambda: start)
+
+
+def _described(
+    experiment: Experiment | str | Path | Sequence[Experiment], overrides: Mapping[str, Any]
+) -> Experiment | Sequence[Experiment]:
+    """Return experiments with overrides, and that of a preset's name or of a YAML file."""
+    if isinstance(experiment, str | Path):
+        description, settings = description_of(experiment)
+        return read(description, {**settings, **overrides})
+    if not overrides:
+        return experiment
+    several = not isinstance(experiment, Experiment)
+    changed = [read(e, overrides) for e in members_of(experiment)]
+    return changed if several else changed[0]
 
 
 def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None = None) -> list[Experiment]:
