@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.text import duration
-from groklab.training import Portion, Progress
+from groklab.training import Progress
+from groklab.training.wording import beginning, carried, last_known, phase, speed, time_left, training_text
 
 if TYPE_CHECKING:
     from groklab.reproduction import ClaimProgress
@@ -32,56 +33,6 @@ _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 
 # -- a run ---------------------------------------------------------------------------------------------------------
-
-
-def phase(progress: Progress) -> str:
-    """Return what the run does: fitting, memorised, grokking, grokked."""
-    n = len(progress.grokked)
-    grokked = sum(g is not None for g in progress.grokked)
-    memorised = sum(m is not None for m in progress.memorised)
-    if n > 1:
-        return f"{memorised} of {n} memorised, {grokked} of {n} grokked"
-    if grokked:
-        return f"grokked at step {progress.grokked[0]:,}"
-    if not memorised:
-        return "fitting the training set"
-    test = progress.metrics["test_accuracy"]
-    if len(test) and float(test[-1, 0]) > 0.5:
-        return "grokking: test accuracy is rising"
-    return f"memorised at step {progress.memorised[0]:,}, not yet generalising"
-
-
-def speed(progress: Progress) -> str:
-    """Return the steps per second, once they are known."""
-    return f"{progress.steps_per_second:,.0f} steps/s" if progress.steps_per_second else "– steps/s"
-
-
-def time_left(progress: Progress) -> str:
-    """Return the time to the end of the budget at the present speed."""
-    if not progress.steps_per_second:
-        return "–"
-    return duration((progress.budget - progress.step) / progress.steps_per_second)
-
-
-def carried(values: np.ndarray) -> np.ndarray:
-    """Return (n, members) values in which members that have stopped keep their last one."""
-    if np.isnan(values[-1]).all():
-        return values  # nothing has stopped: it has diverged
-    known = np.where(np.isnan(values), 0, np.arange(1, len(values) + 1)[:, None])
-    place = np.maximum(np.maximum.accumulate(known, axis=0) - 1, 0)
-    filled: np.ndarray = np.take_along_axis(values, place, axis=0)
-    return filled
-
-
-def last_known(values: np.ndarray) -> np.ndarray:
-    """Return (members,) each member's last value of (n, members)."""
-    last: np.ndarray = carried(values)[-1]
-    return last
-
-
-def beginning(progress: Progress) -> str:
-    """Return what happens before the first step: learners that descend a gradient compile a program."""
-    return "compiling the training program …" if "grad_norm" in progress.metrics else "solving the first step …"
 
 
 class PlainView:
@@ -240,20 +191,6 @@ def seeds_text(seeds: tuple[int, ...]) -> str:
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
     return f"seeds {seeds[0]}–{seeds[-1]}" if seeds else ""
-
-
-def training_text(progress: Progress | Portion) -> str:
-    """Return the progress of a run or a sweep on one line."""
-    if isinstance(progress, Portion):
-        left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-        ended = f"{progress.ended:,} of {progress.members:,} models have ended"
-        return f"{progress.name}: {ended}, {progress.share:.2%} of their steps are done{left}"
-    if progress.compiling:
-        return f"{progress.run}: {beginning(progress)}"
-    return (
-        f"{progress.run}: step {progress.step:,} of {progress.budget:,}, {speed(progress)}, "
-        f"{time_left(progress)} left, {phase(progress)}"
-    )
 
 
 class PlainClaims:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,10 +12,22 @@ from rich.text import Text
 
 from groklab.cli.live import LivePicture
 from groklab.errors import InputError
-from groklab.grokking import LETTERS, PHASES, Phase
+from groklab.grokking import LETTERS, Phase
 from groklab.store import thin_evenly
-from groklab.sweeps import Axes, Cell, Member, Sweep, SweepProgress, arrange, choose_axes, members_of
-from groklab.text import duration, labels
+from groklab.sweeps import (
+    Axes,
+    Cell,
+    Member,
+    Sweep,
+    SweepProgress,
+    arrange,
+    choose_axes,
+    counts_text,
+    letter_of,
+    members_of,
+    progress_text,
+)
+from groklab.text import labels
 
 STYLES: dict[Phase, str] = {
     "comprehension": "green",
@@ -95,35 +106,15 @@ def draw_map(axes: Axes, cells: Iterable[Cell], width: int) -> Group:
 
 
 def _letter(cell: Cell) -> Text:
-    if all(m.outcome == "failed" for m in cell.members):
-        return FAILED
-    phases = Counter(m.phase for m in cell.members if m.phase is not None and m.outcome != "failed")
-    if not phases:
-        return PENDING
-    first = max((p for p in PHASES if phases[p]), key=lambda p: phases[p])
-    ended = all(m.ended for m in cell.members)
-    return Text(LETTERS[first] if ended else LETTERS[first].lower(), style=STYLES[first] + (" bold" if ended else ""))
+    letter, phase = letter_of(cell)
+    if phase is None:
+        return FAILED if letter == "!" else PENDING
+    return Text(letter, style=STYLES[phase] + (" bold" if letter.isupper() else ""))
 
 
 def _centred(text: str, width: int) -> str:
     left = (width - len(text)) // 2
     return " " * left + text + " " * (width - len(text) - left)
-
-
-def _state(progress: SweepProgress) -> str:
-    """Members that have ended, the share of steps, time left and failures, in words."""
-    ended, n = len(progress.ended), len(progress.members)
-    left = progress.seconds_left
-    text = f"{ended:,} of {n:,} members, {progress.share:.0%}"
-    text += f", {duration(left)} left" if left is not None and progress.share < 1 else ""
-    failed = sum(m.outcome == "failed" for m in progress.ended)
-    text += f", {failed:,} failed" if failed else ""
-    return text + (", waiting for workers" if not progress.workers and progress.share < 1 else "")
-
-
-def _counts(progress: SweepProgress) -> str:
-    ended = Counter(m.phase for m in progress.ended)
-    return "  ".join(f"{LETTERS[p]} {ended[p]:,}" for p in PHASES if ended[p])
 
 
 class PlainSweep:
@@ -139,7 +130,7 @@ class PlainSweep:
             self.console.print(f"{progress.name}: {progress.description}", soft_wrap=True)
             self.next = progress.share + LINE_SHARE
         elif progress.share >= min(self.next, 1.0) and self.next <= 1.0 + LINE_SHARE:
-            self.console.print(f"{_state(progress)}  {_counts(progress)}", soft_wrap=True)
+            self.console.print(f"{progress_text(progress)}  {counts_text(progress)}", soft_wrap=True)
             self.next = progress.share + LINE_SHARE if progress.share < 1 else 2.0
 
 
@@ -154,7 +145,7 @@ class LiveSweep(LivePicture):
 
     def picture(self, progress: SweepProgress) -> Group:
         """Return the view as a renderable."""
-        state = _state(progress)
+        state = progress_text(progress)
         bar = Table.grid(padding=(0, 1))
         room = max(10, min(40, self.console.width - len(state) - 2))
         bar.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), state)

@@ -15,8 +15,8 @@ class _Listing(types.ModuleType):
     """This package, whose name is that of the function of `gl` that lists sweeps, too."""
 
     def __call__(self, home=None):  # type: ignore[no-untyped-def]
-        """Return every sweep that is kept, the one changed last at the end: see `list_sweeps`."""
-        return __getattr__("list_sweeps")(home)
+        """Return every sweep that is kept, the one changed last at the end: see `kept_sweeps`."""
+        return __getattr__("kept_sweeps")(home)
 
 
 sys.modules[__name__].__class__ = _Listing

@@ -11,7 +11,6 @@ from ._cells import members_of as members_of
 from ._cells import place_of as place_of
 from ._cells import swept as swept
 from ._cells import value_names as value_names
-from ._finding import list_sweeps as list_sweeps
 from ._folder import Sweep as Sweep
 from ._kept import changed as changed
 from ._kept import find_sweep as find_sweep
@@ -32,3 +31,6 @@ from ._study import study as study
 from ._study import verdict_counts as verdict_counts
 from ._study import verdict_sentence as verdict_sentence
 from ._study import verdict_summary as verdict_summary
+from ._wording import counts_text as counts_text
+from ._wording import letter_of as letter_of
+from ._wording import progress_text as progress_text

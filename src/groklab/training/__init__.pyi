@@ -1,5 +1,6 @@
 from . import interrupts as interrupts
 from . import training as training
+from . import wording as wording
 from ._ensemble import CPU_BLOCK_FLOPS as CPU_BLOCK_FLOPS
 from ._ensemble import CPU_LANES as CPU_LANES
 from ._ensemble import Estimate as Estimate
