@@ -107,7 +107,7 @@ def test_the_measure_gives_the_right_number(reader: Reader) -> None:
 def test_the_figure_is_on_the_page_where_it_says(reader: Reader) -> None:
     reader.follow(PAGE, "### A figure")
     page = (kept()["my-figure"].path / "report.html").read_text("utf-8")
-    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+    titles = re.findall(r"<h3[^>]*>(.*?)</h3>", page)
     place = titles.index("Sizes of the weights")
     assert titles[place - 1] == "Norms of weights and gradient"
     assert re.search(r"Half of the [0-9,]+ weights are below 0\.[0-9]+ in size\.", page)

@@ -138,7 +138,7 @@ def test_a_network_of_one_hidden_layer_has_a_section_of_its_own(corpus: Corpus, 
     assert not f.kernel_machine
     assert not any("puts together" in s for s in f.sentences())
     page = pages["single"].read_text()
-    assert '<h2 id="looks-at">Features</h2>' in page
+    assert '<h2 id="looks-at">What it looks at</h2>' in page
     assert "√AGOP" in page
     assert "looks-at" not in pages["transformer"].read_text()
 

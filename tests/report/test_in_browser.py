@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from groklab.figures import _theme as theme
 from shared_pages import Pages
 
 pytestmark = pytest.mark.browser
 LAPTOP, PHONE = 1280, 390
+SLIDER = "document.querySelector('#page-checkpoint')"
 
 
 @pytest.mark.parametrize(("width", "schemes"), [(LAPTOP, ("light", "dark")), (PHONE, ("dark",))])
@@ -44,38 +46,111 @@ def test_figures_follow_the_colour_scheme(browser: Any, pages: Pages, page: str,
 
 
 @pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
-def test_sliders_are_reached_and_moved_by_keyboard(browser: Any, pages: Pages, page: str, width: int) -> None:
+def test_one_slider_moves_all_figures_by_keyboard(browser: Any, pages: Pages, page: str, width: int) -> None:
     browser.show(pages[page], width)
-    # Tab as a reader would, until the first slider has the focus
-    for _ in range(40):
+    browser.changed()
+    # Tab as a reader would, until the slider has the focus
+    for _ in range(60):
         browser.press("Tab", 9)
         if browser.ask("document.activeElement.type") == "range":
             break
-    browser.changed()
-    key = browser.ask("document.activeElement.dataset.plot")
-    heights = f"[...document.querySelectorAll('#{key} .bars path')].map(e => e.getAttribute('d')).join()"
+    browser.ask("document.querySelector('#spectrum').scrollIntoView()")
+    heights = "[...document.querySelectorAll('#spectrum .bars path')].map(e => e.getAttribute('d')).join()"
     before = browser.ask(heights)
     browser.press("Home", 36)
     browser.wait(f"{heights} !== {before!r}")
     assert browser.ask("document.activeElement.getAttribute('aria-valuetext')") == "step 0"
+    captions = "[...new Set([...document.querySelectorAll('.at')].map(e => e.textContent))]"
+    assert browser.ask(captions) == ["step 0"]
+    # a figure out of sight is drawn when it comes into sight
+    points = "document.querySelector('#planes').data[0].x === document.querySelector('#planes')._fullData[0]._input.x"
+    assert browser.ask(points)
     browser.press("ArrowRight", 39)
     assert browser.ask("document.activeElement.value") == "1"
     browser.press("End", 35)
     browser.wait(f"{heights} === {before!r}")
     assert browser.errors == []
-    # as it was, so that the next test need not load it again
-    browser.shown = pages[page], width
+
+
+@pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
+def test_curves_mark_the_checkpoint_that_is_shown(browser: Any, pages: Pages, page: str, width: int) -> None:
+    browser.show(pages[page], width)
+    browser.changed()
+    marks = "document.querySelector('#curves').layout.shapes.length"
+    before = browser.ask(marks)
+    browser.ask("document.querySelector('#curves').scrollIntoView()")
+    browser.ask(f"{SLIDER}.value = 5; {SLIDER}.dispatchEvent(new Event('input'))")
+    browser.wait(f"{marks} === {before + 1}")
+    browser.ask(f"{SLIDER}.value = {SLIDER}.max; {SLIDER}.dispatchEvent(new Event('input'))")
+    browser.wait(f"{marks} === {before}")
+    assert browser.errors == []
 
 
 @pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
 def test_checkpoints_play_to_the_end(browser: Any, pages: Pages, page: str, width: int) -> None:
     browser.show(pages[page], width)
     browser.changed()
-    browser.ask("document.querySelector('#planes-play').click()")
-    assert browser.ask("document.querySelector('#planes-play').textContent") == "Pause"
-    browser.wait("Number(document.querySelector('#planes-slider').value) > 1")
-    browser.ask("document.querySelector('#planes-play').click()")
-    assert browser.ask("document.querySelector('#planes-play').textContent") == "Play"
+    browser.ask("document.querySelector('#page-play').click()")
+    assert browser.ask("document.querySelector('#page-play').textContent") == "Pause"
+    browser.wait(f"Number({SLIDER}.value) > 1")
+    browser.ask("document.querySelector('#page-play').click()")
+    assert browser.ask("document.querySelector('#page-play').textContent") == "Play"
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [LAPTOP, PHONE])
+@pytest.mark.parametrize("page", ["single"])
+def test_the_contents_follow_the_reader(browser: Any, pages: Pages, page: str, width: int) -> None:
+    browser.show(pages[page], width)
+    browser.changed()
+    here = "document.querySelector('.contents [aria-current]').textContent"
+    assert browser.ask(here) == "What happened"
+    assert browser.ask("document.querySelector('#page-contents').open") == (width == LAPTOP)
+    browser.ask("document.querySelector('.contents a[href=\"#planes-title\"]').click()")
+    browser.wait(f"{here} === 'Circles in the embedding'")
+    browser.wait("Math.abs(document.querySelector('#planes-title').getBoundingClientRect().top - 40) < 60")
+    browser.ask("window.scrollTo(0, document.documentElement.scrollHeight)")
+    browser.wait(f"{here} === 'Definitions'")
+    assert not browser.ask("document.querySelector('#page-contents').open") or width == LAPTOP
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
+def test_saving_gives_a_light_picture_of_a_dark_page(browser: Any, pages: Pages, page: str, width: int) -> None:
+    browser.show(pages[page], width, "dark")
+    browser.changed()
+    browser.ask("Plotly.downloadImage = (...given) => { window.given = given; }")
+    browser.ask("document.querySelector('#curves-svg').click()")
+    saved = browser.ask("Plotly.toImage(given[0], {...given[1], imageDataOnly: true})")
+    assert saved.startswith("<svg")
+    assert saved.count("fill: rgb(255, 255, 255)") >= 1
+    assert "rgb(213, 94, 0)" in saved
+    assert "rgb(240, 160, 48)" not in saved
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize(("page", "width"), [("transformer", LAPTOP)])
+def test_a_printed_page_is_light_complete_and_as_wide_as_paper(
+    browser: Any, pages: Pages, page: str, width: int
+) -> None:
+    browser.show(pages[page], width, "dark")
+    browser.changed()
+    browser("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    browser.resize(688)
+    browser.ask("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.ask("[...document.querySelectorAll('main details')].every(e => e.open)")
+    assert browser.ask("getComputedStyle(document.body).color") == "rgb(29, 33, 41)"
+    assert browser.ask("document.querySelector('#curves')._fullLayout.font.color") == theme.INK
+    right = "[...document.querySelectorAll('.main-svg, table, pre')].map(e => e.getBoundingClientRect().right)"
+    assert browser.ask(f"Math.max(...{right})") <= 688
+    # a figure with its heading fits a page of A4 and of letter
+    heights = "[...document.querySelectorAll('.drawn')].map(e => e.getBoundingClientRect().height)"
+    assert browser.ask(f"Math.max(...{heights})") <= 940
+    hidden = "[...document.querySelectorAll('.contents, .scrubber, .save')].map(e => getComputedStyle(e).display)"
+    assert set(browser.ask(hidden)) == {"none"}
+    browser("Emulation.setEmulatedMedia", media="")
+    browser.ask("window.dispatchEvent(new Event('afterprint'))")
+    assert not browser.ask("[...document.querySelectorAll('main details')].some(e => e.open)")
     assert browser.errors == []
 
 
@@ -122,9 +197,8 @@ def test_a_feature_matrix_goes_through_its_checkpoints_in_two_square_panels(
     last = browser.ask(cells)
     assert last[0] != last[1]
     browser.changed()
-    browser.ask(
-        "(e => { e.value = 0; e.dispatchEvent(new Event('input')) })(document.querySelector('#features-slider'))"
-    )
+    browser.ask("document.querySelector('#features').scrollIntoView()")
+    browser.ask(f"{SLIDER}.value = 0; {SLIDER}.dispatchEvent(new Event('input'))")
     # the first M is the identity, in whatever order
     browser.wait(f"JSON.stringify({cells}) !== {json.dumps(json.dumps(last, separators=(',', ':')))}")
     first = browser.ask(cells)

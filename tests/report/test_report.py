@@ -46,7 +46,7 @@ class Outline(HTMLParser):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.inside: list[str] = []
-        self.text, self.headings, self.loads, self.ids = "", [], [], []
+        self.text, self.headings, self.loads, self.ids, self.anchors = "", [], [], [], []
         self.sliders, self.specs = 0, {}
         self.feed(path.read_text(encoding="utf-8"))
 
@@ -57,7 +57,9 @@ class Outline(HTMLParser):
         if re.fullmatch(r"h\d", tag):
             self.headings.append(int(tag[1]))
         if tag in ("script", "img", "iframe", "link", "a", "object"):
-            self.loads += [v for k, v in attrs if k in ("src", "href", "data") and v and not v.startswith("data:")]
+            links = [v for k, v in attrs if k in ("src", "href", "data") and v and not v.startswith("data:")]
+            self.anchors += [link[1:] for link in links if link.startswith("#")]
+            self.loads += [link for link in links if not link.startswith("#")]
         self.sliders += tag == "input" and found.get("type") == "range"
         self.ids += [found["id"]] if "id" in found else []
 
@@ -83,10 +85,13 @@ def test_a_run_has_one_page_that_loads_nothing(pages: Pages) -> None:
     page = Outline(path)
     assert page.loads == []
     assert page.headings[0] == 1
-    assert set(page.headings[1:]) == {2}
+    assert page.headings[1] == 2
+    assert set(page.headings[1:]) == {2, 3}
     assert len(page.ids) == len(set(page.ids))
+    assert set(page.anchors) <= set(page.ids)
+    assert {f"{key}-title" for key in page.specs} <= set(page.anchors)
     assert set(page.specs) == PLAIN | OF_CIRCUIT | OF_FEATURES
-    assert page.sliders == 7
+    assert page.sliders == 1
     assert len(page.specs["planes"]["frames"]) <= 33
     assert "sliders" not in page.specs["planes"]["layout"]
     content = path.read_text(encoding="utf-8")

@@ -11,6 +11,12 @@ from groklab.report._html import Page, Part, Picture, Table, pictures_of
 from groklab.store import Run
 from groklab.text import duration, loss_of, percent, step_of, times
 
+#: The headings over the figures of each section.
+EVIDENCE: dict[Section, str] = {
+    "training": "Evidence: training",
+    "computes": "Evidence: the computation",
+    "features": "Evidence: the features",
+}
 #: Members of an ensemble whose hashes are written out; the files of the run hold all.
 MEMBERS = 12
 #: Figures that need no weights.
@@ -38,15 +44,14 @@ def run_page(run: Run) -> Page:
     """Return the page of a run, with all registered figures that apply to it."""
     context = RunContext.read(run)
     pictures: dict[Section, list[Picture]] = {"training": [], "computes": [], "features": []}
-    tables: list[Table] = []
     definitions: list[str] = []
     for section in pictures:
         for figure in figures_of(section):
             drawings = figure.drawings(context)
             pictures[section] += pictures_of(figure, drawings)
-            tables += [Table(t.title, t.head, t.rows) for drawing in drawings for t in drawing.tables]
             definitions += figure.definitions if drawings else []
     computed, looks_at = context.model.sentences(), context.feature_analysis
+    features = looks_at.sentences() if looks_at is not None and looks_at is not context.model else []
     if context.several and (len(computed) > 1 or any(p.spec for p in pictures["computes"])):
         whose = f"This, and the figures below that look into a model, is of member 0 (seed {context.experiment.seed})."
         computed = [whose, *computed]
@@ -58,15 +63,11 @@ def run_page(run: Run) -> Page:
         tiles=_tiles(context),
         problems=context.problems,
         parts=[
-            Part("computes", "What it computes", computed, [*pictures["training"], *pictures["computes"]]),
-            Part(
-                "looks-at",
-                "Features",
-                looks_at.sentences() if looks_at is not None and looks_at is not context.model else [],
-                pictures["features"],
-            ),
+            Part("computes", "What it computes", computed),
+            Part("looks-at", "What it looks at", features),
+            *(Part(f"evidence-{section}", title, pictures=pictures[section]) for section, title in EVIDENCE.items()),
         ],
-        tables=[*([member_table(context)] if context.several else []), *tables, settings.settings_table(context)],
+        tables=[*([member_table(context)] if context.several else []), settings.settings_table(context)],
         provenance=_provenance(context),
         remake=_remake(context),
         notes=[*notes(context), *dict.fromkeys(definitions)],
