@@ -26,7 +26,7 @@ LAYERS = [
     {"experiment"},
     {"store"},
     {"training"},
-    {"analysis", "interop"},
+    {"analysis", "interop", "trackers"},
     {"figures"},
     {"sweeps"},
     {"reproduction"},

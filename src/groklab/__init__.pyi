@@ -7,6 +7,7 @@ from . import objectives as objectives
 from . import optimisers as optimisers
 from . import sweeps as sweeps
 from . import tasks as tasks
+from . import trackers as trackers
 from .analysis import analyse as analyse
 from .analysis import explain as explain
 from .analysis import take as take

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from groklab.cli.app import EXCHANGE, FloatOption, IntOption, Json, TrustPlugin, app, console_for, emit, run_and_step
+from groklab.errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from groklab.store import Run
 
 
 @app.command("import", rich_help_panel=EXCHANGE)
@@ -75,10 +79,19 @@ def import_(
 def export_(
     run: Annotated[str, typer.Argument(metavar="RUN[@STEP]", help="A run, and one of its kept steps.")],
     to: Annotated[
-        str, typer.Option("--to", help="transformer-lens (2, 3), transformer-lens-bridge (4) or safetensors.")
+        str,
+        typer.Option(
+            "--to",
+            help="transformer-lens (2, 3), transformer-lens-bridge (4), safetensors; or mlflow, wandb, tensorboard.",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The output folder; by default inside the run's.")
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The output folder, by default inside the run's; a tracking program's folder or address.",
+        ),
     ] = None,
     member: Annotated[int | None, IntOption(help="Which member of an ensemble.")] = None,
     keep_outputs: Annotated[
@@ -89,18 +102,33 @@ def export_(
 ) -> None:
     """Write a run's weights for TransformerLens or as plain safetensors, with a model card.
 
+    A tracking program gets settings, metrics, results and files, one record per member; what it has already is not sent
+    again.
+
     Examples:
 
       groklab export demo-1a2b3c4d --to transformer-lens --out demo-for-lens
 
       groklab export demo-1a2b3c4d@1000 --to safetensors
+
+      groklab export demo-1a2b3c4d --to tensorboard --out logs
     """
     from groklab.store import Collection
 
     name, step = run_and_step("RUN@STEP", run) if "@" in run else (run, None)
     opened = Collection().find(name, trust_plugin=trust_plugin)
+    from groklab.interop import Format, export
+    from groklab.trackers import tracker_names
+
+    trackers = tracker_names()
+    check_choice("--to", to, [*get_args(Format), *trackers])
+    if to in trackers:
+        if step is not None or keep_outputs:
+            option, value = ("RUN@STEP", run) if step is not None else ("--keep-outputs", True)
+            raise InputError(option, value, f"is of weights; --to {to} takes a run as a whole")
+        _send(opened, to, out, member, as_json)
+        return
     from groklab.device import readable_bytes
-    from groklab.interop import export
 
     to_format: Any = to  # checked there
     folder = export(opened, to=to_format, out=out, step=step, member=member, keep_outputs=keep_outputs)
@@ -113,3 +141,15 @@ def export_(
     console.print(f"exported to {folder}", soft_wrap=True)
     for file, size in files.items():
         console.print(f"  {file}  {readable_bytes(size)}")
+
+
+def _send(run: Run, to: str, where: str | None, member: int | None, as_json: bool) -> None:
+    from groklab.trackers import send
+
+    places = send(run, to, where, member)
+    if as_json:
+        emit({"run": run.name, "to": to, "places": places})
+        return
+    console = console_for(False)
+    for place in places:
+        console.print(f"{to}: {place}", soft_wrap=True)

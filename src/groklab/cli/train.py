@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
     from groklab.experiment import Experiment
     from groklab.store import Run
+    from groklab.trackers import Tracking
     from groklab.training import Estimate
+
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", metavar="NAME[=WHERE]", help="Send progress to mlflow, wandb or tensorboard, too."),
+]
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -51,6 +57,7 @@ def train(
     tag: Annotated[list[str] | None, typer.Option(help="A tag for the run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, without training.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Write the run's HTML page when it is done.")] = False,
+    tracks: Track = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -101,11 +108,18 @@ def train(
         _print_cost(estimate(training.members_of(experiment, seeds)), as_json)
         return
     from groklab.cli.live import LiveView, PlainView
+    from groklab.trackers import Tracking
 
     console = console_for(as_json)
-    with view_for(console, quiet, LiveView, PlainView) as view:
-        run = training.train(experiment, seeds=seeds, again=again, tags=tag or (), view=view)
+    with view_for(console, quiet, LiveView, PlainView) as shown, Tracking(tracks or (), shown) as tracking:
+        run = training.train(experiment, seeds=seeds, again=again, tags=tag or (), view=tracking.view)
+    _print_places(tracking, console, quiet)
     _finish(run, console, quiet, as_json, report)
+
+
+def _print_places(tracking: Tracking, console: Console, quiet: bool) -> None:
+    for place in [] if quiet else tracking.places:
+        console.print(titled("tracked:", f" {place}"), soft_wrap=True)
 
 
 def _check_source(experiment: Experiment, settings: Mapping[str, Any]) -> None:
@@ -131,6 +145,7 @@ def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     overrides: Overrides = None,
     trust_plugin: TrustPlugin = False,
+    tracks: Track = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -148,11 +163,13 @@ def resume(
     settings = parse_overrides(overrides or [])
     Collection().find(run)
     from groklab.cli.live import LiveView, PlainView
+    from groklab.trackers import Tracking
     from groklab.training import training
 
     console = console_for(as_json)
-    with view_for(console, quiet, LiveView, PlainView) as view:
-        resumed = training.resume(run, settings, trust_plugin=trust_plugin, view=view)
+    with view_for(console, quiet, LiveView, PlainView) as shown, Tracking(tracks or (), shown) as tracking:
+        resumed = training.resume(run, settings, trust_plugin=trust_plugin, view=tracking.view)
+    _print_places(tracking, console, quiet)
     _finish(resumed, console, quiet, as_json)
 
 
