@@ -40,7 +40,7 @@ def test_the_four_phases() -> None:
 
 def test_memorisation_shortly_before_the_end_could_still_become_comprehension() -> None:
     assert "could still be comprehension or grokking" in phase(4500, None).reason
-    assert "by step 5,000 of 100,000" in phase(100, None, budget=100_000).reason
+    assert "at step 5,000 of 100,000" in phase(100, None, budget=100_000).reason
 
 
 def test_generalising_without_fitting_is_named() -> None:

@@ -25,6 +25,8 @@ RESULT = {
         "test_loss",
         "weights_sha256",
         "seed",
+        "delay",
+        "headline",
         "definition",
         "criterion",
         "tags",
@@ -38,6 +40,8 @@ PER_MEMBER = {
     "test_accuracy",
     "train_loss",
     "test_loss",
+    "delay",
+    "headline",
 }
 
 
@@ -220,7 +224,7 @@ def test_taking_a_run_apart(program: Program, corpus: Corpus) -> None:
     assert len(one["fve"]) == len(one["step"])
     assert program.json("measure", run, "--frequencies", "2,1")["key_frequencies"] == [1, 2]
     told = program.json("explain", run)
-    assert {"run", "member", "seed", "step", "task", "verdict", "sections"} == set(told)
+    assert {"run", "member", "seed", "step", "task", "headline", "verdict", "sections"} == set(told)
     out, _ = program("explain", run)
     assert " ".join(told["verdict"].split()) in " ".join(out.split())
     out, _ = program("measure", run)

@@ -51,7 +51,11 @@ def test_it_writes_the_page_and_says_what_it_shows(program: Any, sweep: Sweep) -
         ["0", "M", "C", "C", "M"],
     ]
     words = " ".join(out.split())
-    assert "4 × 4 cells of 2 seeds, 32 of 32 runs trained. Cells by the majority of their seeds: " in words
+    assert (
+        "4 × 4 cells of 2 seeds, 32 of 32 runs trained. Cells by the majority of their seeds, in the phases of "
+        in words
+    )
+    assert "Liu et al. (2022) (90%, 1,000 steps): " in words
     assert "data_add_r: 15 of 16 cells agree (94%); " in words
     page = sweep.path / "phase-diagram.html"
     assert f"page: {page}" in words
@@ -124,4 +128,4 @@ def test_a_beginning_of_a_name_that_several_share_is_refused(program: Any, home:
     assert "'fi' could be first-" in err
     out, _ = program("fir")
     assert "2 × 1" not in out
-    assert "1 × 2 cells of 1 seed, 2 of 2 runs trained. Cells: " in " ".join(out.split())
+    assert "1 × 2 cells of 1 seed, 2 of 2 runs trained. Cells, in the phases of Liu " in " ".join(out.split())

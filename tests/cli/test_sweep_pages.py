@@ -34,7 +34,9 @@ def test_it_writes_the_page_of_a_sweep_and_says_what_it_shows(program: Any, swee
     out, err = program("operations")
     page = sweep.path / "report.html"
     assert out.splitlines() == [
-        "Of 4 cells: 2 grokked in every seed and 2 did not grok within the budget.",
+        "Of 4 cells: 2 generalised in every seed and 2 did not generalise within the budget. Of 8 runs, 4 generalised "
+        "(test accuracy at least 99% for five evaluations in a row, or to the end of the run), and 4 reached 90% once, "
+        "as comprehension and grokking of Liu et al. (2022) ask.",
         f"report: {page}",
     ]
     assert err == ""

@@ -157,7 +157,7 @@ def test_few_steps_have_linear_axes_from_step_0() -> None:
     drawn = figures.training_curves(frame, 0, 6, linear=True)
     assert drawn.layout.xaxis2.type is None
     assert drawn.data[0].x[0] == 0
-    assert [a.text for a in drawn.layout.annotations] == ["grokked 6", "memorised 0"]
+    assert [a.text for a in drawn.layout.annotations] == ["generalised 6", "memorised 0"]
     assert [a.x for a in drawn.layout.annotations] == [6, 0]
     sizes = figures.machine_sizes(frame)
     assert [t.name for t in sizes.data] == ["trace of M", "norm of M", "condition number"]

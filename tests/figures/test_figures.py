@@ -55,7 +55,7 @@ def test_thinning_is_even_in_the_logarithm_and_keeps_what_it_must() -> None:
 
 def test_curves_mark_both_steps_and_stay_small() -> None:
     drawn = figures.training_curves(metrics(), 200, 9_000)
-    assert {a.text for a in drawn.layout.annotations} == {"memorised 200", "grokked 9,000"}
+    assert {a.text for a in drawn.layout.annotations} == {"memorised 200", "generalised 9,000"}
     assert {s.x0 for s in drawn.layout.shapes} == {200, 9_000}
     assert len(drawn.layout.shapes) == 4
     assert all(len(t.x) <= 1_510 for t in drawn.data)
@@ -68,7 +68,7 @@ def test_an_ensemble_is_a_line_a_member_in_one_trace() -> None:
     drawn = figures.training_curves(metrics(members=3, n=50), None, 100)
     assert len(drawn.data) == 4
     assert np.isnan(drawn.data[0].x).sum() == 3
-    assert [a.text for a in drawn.layout.annotations] == ["half grokked 100"]
+    assert [a.text for a in drawn.layout.annotations] == ["half generalised 100"]
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])

@@ -18,10 +18,9 @@ from corpus import Corpus
 from groklab.experiment import parse_overrides
 from groklab.figures import RunContext
 from groklab.figures._registry import FIGURES
-from groklab.grokking import learning_phases, phase_of
+from groklab.grokking import CRITERIA, phase_of
 from groklab.measures import MEASURES
 from groklab.report import _settings as settings
-from groklab.report import _story as story
 from groklab.report import write_report
 from groklab.report._run_page import member_table, notes
 from groklab.store import Environment, RunWriter
@@ -240,9 +239,11 @@ def test_the_phase_is_the_one_that_show_tells(steps: int, rate: float) -> None:
     run = fast(budget__steps=steps, optimiser__learning_rate=rate)
     phase = phase_of(run)
     found = words(write_report([run]))
-    censored = f" censored at {steps}" if phase.censored else ""
-    assert f"Phase {phase.phase}{censored}" in found
-    assert f"{learning_phases.GAP:,} steps. Comprehension: training and test accuracy reach the threshold" in found
+    assert f"Phase of Liu et al. (2022) {phase.phase} {phase.because}" in found
+    (headline,) = run.headlines
+    for label, step in (("Memorised at", headline.memorised), ("Generalised at", headline.generalised)):
+        assert f"{label} {'not yet' if step is None else f'{step:,}'}" in found
+    assert "exactly that counts as grokking. Comprehension: training and test accuracy reach the threshold" in found
 
 
 def test_members_have_the_phases_that_show_tells(corpus: Corpus) -> None:
@@ -250,7 +251,7 @@ def test_members_have_the_phases_that_show_tells(corpus: Corpus) -> None:
     facts = RunContext.read(run)
     assert [p.to_dict() for p in facts.phases] == [phase_of(run, member).to_dict() for member in range(3)]
     table = member_table(facts)
-    column = list(table.head).index("phase")
+    column = list(table.head).index("phase of Liu et al. (2022)")
     assert [row[column] for row in table.rows] == [p.phase for p in facts.phases]
 
 
@@ -290,13 +291,13 @@ def test_the_frequencies_that_carry_the_embedding_are_those_that_show_names(p: i
 
 def test_the_criteria_are_read_as_sentences(corpus: Corpus) -> None:
     run = corpus["mlp"]
-    for criterion, asked in story.CRITERIA.items():
+    for criterion, asked in CRITERIA.items():
         facts = RunContext.read(run)
         evaluation = dataclasses.replace(facts.experiment.evaluation, criterion=criterion)
         facts.experiments = [dataclasses.replace(facts.experiment, evaluation=evaluation)]
         said = notes(facts)
-        assert said[0] == f"Memorised, by training accuracy: {story.CRITERIA['sustained_99']}."
-        assert said[1].startswith(f"Generalised, or grokked, by test accuracy: {asked} (")
+        assert said[0] == f"Memorised, by training accuracy: {CRITERIA['sustained_99']}."
+        assert said[1].startswith(f"Generalised, by test accuracy: {asked} (")
         assert "accuracy" not in asked
 
 

@@ -84,7 +84,8 @@ def test_cells_say_what_the_runs_say(swept: Sweep) -> None:
     assert (found.axes.y, found.axes.x) == (EXPRESSION, FRACTION)
     assert [c.verdict for c in found.slices[0].cells] == ["none", "grokked"] * 2
     assert (
-        verdict_summary(found.slices[0]) == "Of 4 cells: 2 grokked in every seed and 2 did not grok within the budget."
+        verdict_summary(found.slices[0])
+        == "Of 4 cells: 2 generalised in every seed and 2 did not generalise within the budget."
     )
     for c in found.slices[0].cells:
         assert [m.seed for m in c.members] == [0, 1]
@@ -119,13 +120,13 @@ def test_one_page_holds_all_and_loads_nothing(swept: Sweep) -> None:
     cells = data["slices"][0]["cells"]
     assert [c["at"] for c in cells] == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert all(all(c["spark"]) for c in cells)
-    assert cells[1]["says"][1].startswith("grokked in each of 2 seeds, median step ")
-    assert cells[2]["says"][1].startswith("did not grok within the budget, best test accuracy ")
+    assert cells[1]["says"][1].startswith("generalised in each of 2 seeds, median step ")
+    assert cells[2]["says"][1].startswith("did not generalise within the budget, best test accuracy ")
     assert cells[2]["name"] == "x*y,0.65"
     assert data["members"][str(cells[1]["m"][0])][5] == swept.table["grokked_step"][2]
     assert data["y"]["heads"] == [["x + y", "add", "elementary"], ["xy", "multiply", "elementary"]]
     # the same cells without a script
-    assert page.text.count("did not grok within the budget, best") == 2
+    assert page.text.count("did not generalise within the budget, best") == 2
 
 
 def test_the_table_comes_along_as_csv(swept: Sweep) -> None:

@@ -168,9 +168,9 @@ def test_every_verdict_is_told_apart_in_words() -> None:
         )
     }
     assert sentences == {
-        "grokked in each of 2 seeds, median step 20",
-        "grokked in 1 of 2 seeds, 1 diverged",
-        "did not grok within the budget, best test accuracy 3.4%",
+        "generalised in each of 2 seeds, median step 20",
+        "generalised in 1 of 2 seeds, 1 diverged",
+        "did not generalise within the budget, best test accuracy 3.4%",
         "undecided so far, best test accuracy 50%, 1 undecided, 1 pending",
         "diverged",
         "failed",

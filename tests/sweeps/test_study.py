@@ -65,10 +65,13 @@ def test_members_that_still_train_are_pending_until_nothing_can_change(home: Pat
     (part,) = found.slices
     # both thresholds are passed: more training changes nothing
     assert [c.majority for c in part.cells] == ["grokking", None, "grokking"]
-    assert "2 of 3 runs trained. Cells: 2 grokking and 1 pending" in phase_summary(found, part)
+    assert (
+        "2 of 3 runs trained. Cells, in the phases of Liu et al. (2022) (90%, 1,000 steps): 2 grokking and 1 pending"
+        in phase_summary(found, part)
+    )
     assert phase_counts(part)["pending"] == 1
     assert verdict_counts(part)["undecided"] == 2
-    assert verdict_summary(part) == "Of 3 cells: 1 did not grok within the budget and 2 undecided so far."
+    assert verdict_summary(part) == "Of 3 cells: 1 did not generalise within the budget and 2 undecided so far."
 
 
 def test_what_is_undefined_says_why(home: Path) -> None:

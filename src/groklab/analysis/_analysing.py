@@ -18,7 +18,7 @@ from groklab.analysis._representations import analyse_representation
 from groklab.device import threads
 from groklab.errors import InputError, check_member
 from groklab.experiment import Experiment
-from groklab.grokking import LearningPhase, phase_of
+from groklab.grokking import Headline, LearningPhase, phase_of
 from groklab.measures import is_kernel_machine
 from groklab.store import Run
 from groklab.tasks import Task
@@ -34,7 +34,8 @@ class Analysis:
         seed: the member's.
         step: that of the final weights.
         task: the task's name.
-        learning_phase: one of the four phases of Liu et al. 2022.
+        headline: when it memorised and generalised; None before the first evaluation.
+        learning_phase: one of the four phases of Liu et al. (2022), which rest on other accuracies.
         model: what was measured.
         features: what a network of one hidden layer looks at in a pair of operands; None unless it is explained.
     """
@@ -44,6 +45,7 @@ class Analysis:
     seed: int
     step: int
     task: str
+    headline: Headline | None
     learning_phase: LearningPhase
     model: ModelAnalysis
     features: FeatureAnalysis | None = None
@@ -59,20 +61,23 @@ class Analysis:
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as `groklab measure --json` prints them."""
         head = {"run": self.run, "step": self.step, "task": self.task}
-        any_model = {"learning_phase": self.learning_phase.to_dict(), "representation": None}
+        headline = None if self.headline is None else self.headline.to_dict()
+        any_model = {"headline": headline, "learning_phase": self.learning_phase.to_dict(), "representation": None}
         return {**head, **any_model, **self.model.to_dict()}
 
     def explanation(self) -> dict[str, Any]:
         """Return the sentences as `groklab explain --json` prints them."""
         head = {k: getattr(self, k) for k in ("run", "member", "seed", "step", "task")}
         sections = [{"title": section.title, "lines": list(section.sentences)} for section in self.sections()]
-        return {**head, "verdict": self.verdict(), "sections": sections}
+        headline = None if self.headline is None else self.headline.sentence()
+        return {**head, "headline": headline, "verdict": self.verdict(), "sections": sections}
 
     def __str__(self) -> str:
         sections = (
             f"{section.title}\n" + "\n".join(f"- {s}" for s in section.sentences) for section in self.sections()
         )
-        return "\n\n".join([f"{self.run}: {self.task}, step {self.step:,}\n{self.verdict()}", *sections])
+        headline = "" if self.headline is None else f"{self.headline.sentence()}\n"
+        return "\n\n".join([f"{self.run}: {self.task}, step {self.step:,}\n{headline}{self.verdict()}", *sections])
 
 
 def analyse(
@@ -125,6 +130,7 @@ def _analysis(run: Run, member: int, most: int | None, options: Options) -> Anal
         experiment.seed,
         max(checkpoints),
         task.name,
+        next(iter(run.headlines[member : member + 1]), None),
         phase_of(run, member),
         model,
         features if isinstance(features, FeatureAnalysis) else None,

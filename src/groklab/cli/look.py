@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 STATUSES = ("finished", "interrupted", "running", "perhaps running", "diverged", "damaged")
 #: Columns of a window from which time, disk use and tags are listed, too.
 WIDE = 110
-#: What an imported file's losses bound: the latest possible steps.
-_BOUNDS = {"memorised": "memorised_step", "grokked": "grokked_step"}
 runs_app = Commands(invoke_without_command=True, **HELP)
 app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
 
@@ -150,7 +147,7 @@ def show(
 ) -> None:
     """Show a run's settings and results."""
     opened = readable_run(run)
-    from groklab.grokking import phase_of
+    from groklab.grokking import OWNER, phase_of, phases_sentence
 
     phases, changes = [phase_of(opened, member) for member in range(opened.n_members)], opened.changes
     if as_json:
@@ -161,11 +158,9 @@ def show(
     console = console_for(False)
     print_result(opened, console)
     if opened.n_members == 1:
-        reason = f": {phases[0].reason}" if phases[0].reason else ""
-        console.print(f"{'phase':>12}  {phases[0].phase}{reason}")
+        console.print(f"phase of {OWNER}: {phases[0].sentence()}")
     else:
-        counts = Counter(p.phase for p in phases)
-        console.print(f"{'phases':>12}  {', '.join(f'{k} {n}' for k, n in counts.most_common())}")
+        console.print(phases_sentence(phases))
     e = opened.recorded[0].to_dict()
     settings = {
         **{k: _one_line(e[k]) for k in ("task", "network", "optimiser") if e[k]},
@@ -332,27 +327,18 @@ def readable_run(name: str, trust_plugin: bool = False, *, computing: bool = Fal
 
 def print_result(run: Run, console: Console) -> None:
     """Print a run's results in a few lines."""
+    from groklab.grokking import Headline, headline_sentence
+    from groklab.store import OperationResult
+
     s = run.summary()
-    reason = f" ({s['reason']})" if s["reason"] else ""
+    reason = f" ({'generalised' if s['reason'] == 'grokked' else s['reason']})" if s["reason"] else ""
     ended = f" {s['status']} at step {s['steps']:,} after {duration(s['seconds'])}{reason}"
     console.print(titled(s["run"], ended))
-    if run.n_members > 1:
-        memorised = sum(m is not None for m in s["memorised_step"])
-        grokked = [g for g in s["grokked_step"] if g is not None]
-        console.print(f"{memorised} of {run.n_members} memorised, {len(grokked)} of {run.n_members} grokked: {grokked}")
-    elif s["reason"] == "imported" and not (run.imported and run.imported.exact_steps):
-        bounds = [f"{n} by step {s[k]:,}" for n, k in _BOUNDS.items() if s[k] is not None]
-        console.print(f"imported: {', '.join(bounds) or 'not grokked'}, at the latest")
-    elif s["grokked_step"] is not None:
-        ratio = f" ({s['grokked_step'] / s['memorised_step']:.1f} times as long)" if s["memorised_step"] else ""
-        console.print(f"memorised at step {number(s['memorised_step'])}, grokked at step {s['grokked_step']:,}{ratio}")
-    else:
-        fitted = "not memorised" if s["memorised_step"] is None else f"memorised at step {s['memorised_step']:,}"
-        console.print(f"{fitted}; not grokked by step {s['steps']:,} (censored)")
+    headlines = run.headlines
+    console.print(headline_sentence(headlines) or "nothing is evaluated yet", soft_wrap=True)
     for one in s.get("operations", ()) if run.n_members == 1 else ():
-        steps = {name: one[f"{name}_step"] for name in ("memorised", "grokked")}
-        events = [f"not {n}" if step is None else f"{n} at step {step:,}" for n, step in steps.items()]
-        console.print(f"  {one['operation']}: {', '.join(events)}; test {number(one['test_accuracy'], '.1%')}")
+        result = Headline.of(OperationResult.model_validate(one), s["steps"], ended=headlines[0].ended)
+        console.print(f"  {one['operation']}: {result.sentence()}", soft_wrap=True)
     if run.n_members == 1 and run.checkpoints:
         _print_frequencies(run, console)
     console.print(f"kept in {s['path']}; `groklab report {s['run']}` makes its page", soft_wrap=True)

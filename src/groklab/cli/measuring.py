@@ -126,11 +126,12 @@ def measure(
 def _print_analysis(analysis: Analysis, console: Console, seed: str = "") -> None:
     """Print what was measured of one model; seed: words that name it, for an ensemble."""
     from groklab.analysis import CircuitAnalysis, FeatureAnalysis, MixtureAnalysis, NotApplicable
+    from groklab.grokking import OWNER
 
     model, phase = analysis.model, analysis.learning_phase
     console.print(titled(analysis.run, f"{seed}: {analysis.task}, step {analysis.step:,}"))
-    note = f" ({phase.reason})" if phase.reason else ""
-    console.print(f"learning phase: {phase.phase}{note}")
+    _print_headline(analysis, console)
+    console.print(f"phase of {OWNER}: {phase.sentence()}")
     if isinstance(model, CircuitAnalysis | MixtureAnalysis) and model.key_frequencies is not None:
         keys = ", ".join(map(str, model.key_frequencies))
         console.print(f"key frequencies ({model.rule}): {keys}")
@@ -162,6 +163,7 @@ def _print_sections(analysis: Analysis, console: Console, member: str = "") -> N
     from groklab.analysis import MixtureAnalysis
 
     console.print(titled(analysis.run, f"{member}: {analysis.task}, step {analysis.step:,}"))
+    _print_headline(analysis, console)
     console.print(analysis.verdict(), style="bold")
     for section in analysis.sections():
         console.print()
@@ -169,6 +171,11 @@ def _print_sections(analysis: Analysis, console: Console, member: str = "") -> N
         _print_sentences(section.sentences, console)
     if isinstance(analysis.model, MixtureAnalysis):
         console.print("\nmore of each operation: groklab measure with --measure logit_parts, logits_2d", style="dim")
+
+
+def _print_headline(analysis: Analysis, console: Console) -> None:
+    if analysis.headline is not None:
+        console.print(analysis.headline.sentence())
 
 
 def _print_sentences(sentences: Sequence[str], console: Console) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from groklab.cli.live import LivePicture
 from groklab.errors import InputError
-from groklab.grokking import LETTERS, Phase
+from groklab.grokking import GAP, LETTERS, OWNER, THRESHOLD, Phase
 from groklab.store import thin_evenly
 from groklab.sweeps import (
     Axes,
@@ -64,8 +64,12 @@ def pooled_map(
     return draw_map(axes, arrange(keys, axes, points, members)[0].cells, width)
 
 
-def draw_map(axes: Axes, cells: Iterable[Cell], width: int) -> Group:
-    """Return a map with one letter per cell: the phase so far of most members, capital once all have ended."""
+def draw_map(axes: Axes, cells: Iterable[Cell], width: int, threshold: float = THRESHOLD, gap: float = GAP) -> Group:
+    """Return a map with one letter per cell: the phase so far of most members, capital once all have ended.
+
+    Args:
+        threshold, gap: of the rule of the phases.
+    """
     letters = {(c.row, c.column): _letter(c) for c in cells}
     across = labels(axes.x_values) if axes.x else [""]
     rows = labels(axes.y_values) if axes.y is not None else [""]
@@ -102,7 +106,8 @@ def draw_map(axes: Axes, cells: Iterable[Cell], width: int) -> Group:
     legend = Text()
     for phase, letter in LETTERS.items():
         legend.append(letter, style=STYLES[phase]).append(f" {phase}  ", style="dim")
-    return Group(*lines, legend)
+    rule = Text(f"phases of {OWNER}: accuracies of {100 * threshold:g}%, a gap of {gap:,g} steps", style="dim")
+    return Group(*lines, legend, rule)
 
 
 def _letter(cell: Cell) -> Text:

@@ -122,7 +122,7 @@ def phase_diagram(
     if len(page.study.slices) == 1:
         from groklab.cli.phase_map import draw_map
 
-        console.print(draw_map(page.study.axes, page.study.slices[0].cells, console.width))
+        console.print(draw_map(page.study.axes, page.study.slices[0].cells, console.width, threshold, gap))
     _describe(page, console, lambda part: phase_summary(page.study, part))
     if as_json:
         emit({**page.to_dict(), "page": str(page.path)})
@@ -171,11 +171,14 @@ def _check_out(out: Path | None) -> None:
 
 
 def _describe(page: SweepPage, console: Console, summary: Callable[[Slice], str]) -> None:
-    """Print each slice's summary, and how far it agrees with what is published."""
+    """Print each slice's summary, how runs count by both definitions, and how far it agrees with what is published."""
+    from groklab.sweeps import runs_summary
+
     slices = page.study.slices
     for i, part in enumerate(slices[:MOST_SLICES]):
         name = page.study.slice_name(i)
         text = f"{name}: {summary(part)}" if name else summary(part)
+        text += f" {runs_summary(page.study, part)}"
         if page.comparison is not None:
             text += f" {page.comparison.source}: {page.comparison.agreements[i].summary}"
         console.print(text, soft_wrap=True)

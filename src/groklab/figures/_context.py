@@ -28,7 +28,7 @@ from groklab.analysis import (
 from groklab.device import threads
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
-from groklab.grokking import LearningPhase, Survival, phase_of, survival
+from groklab.grokking import Headline, LearningPhase, Survival, phase_of, survival
 from groklab.learners import METRICS
 from groklab.measures import embedding_matrix, is_kernel_machine
 from groklab.store import Environment, MemberResult, Run, Status, thin
@@ -163,6 +163,12 @@ class RunContext:
             return []
         known = _Curves(self.experiments, self.metrics)
         return [phase_of(known, member) for member in range(len(self.members))]
+
+    @property
+    def headlines(self) -> list[Headline]:
+        """When each member memorised and generalised; none before the first evaluation."""
+        imported = self.environment.imported if self.status.reason == "imported" else None
+        return self.status.headlines(at_most=imported is not None and not imported.exact_steps)
 
     def event_steps(self, event: str) -> list[int | None]:
         """Return the members' steps of 'memorised' or 'grokked'."""

@@ -338,7 +338,7 @@ def _in_two_panels(
         "legend": {"orientation": "h", "x": 0, "y": 0.5, "yanchor": "middle", "xanchor": "left"},
         "margin": {"l": 68, "t": 56},
         "hovermode": "x unified" if members == 1 else "closest",
-        **marks({f"{half}memorised": events[0], f"{half}grokked": events[1]}, low, high, 2, linear=linear),
+        **marks({f"{half}memorised": events[0], f"{half}generalised": events[1]}, low, high, 2, linear=linear),
     }
     traces = []
     for panel, scale in enumerate(axes):

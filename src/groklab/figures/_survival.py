@@ -1,4 +1,4 @@
-"""When the members of an ensemble memorise and grok: Kaplan–Meier curves, which count members that ended before."""
+"""When members of an ensemble memorise and generalise: Kaplan–Meier curves, which count those that ended before."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from groklab.figures._registry import Drawing, figure
 from groklab.figures._theme import GREEN, TEST, TRAIN, Figure, axis, log_axis, styled, trace
 from groklab.grokking import Survival
 
-COLOURS = {"memorised": TRAIN, "grokked": TEST}
+COLOURS = {"memorised": TRAIN, "generalised": TEST}
+EVENTS = {"memorised": "memorised", "generalised": "grokked"}
 
 
-@figure("survival", title="When the members grokked", place=10, applies_to=lambda run: run.several and run.step > 0)
+@figure("survival", title="When the members generalised", place=10, applies_to=lambda run: run.several and run.step > 0)
 def survival(run: RunContext) -> Drawing | None:
-    """Draw the share of an ensemble's members that have grokked by each step."""
+    """Draw the share of an ensemble's members that have generalised by each step."""
     summary = run.survival("grokked")
     if summary is None:
         return None
-    frame = event_frame({event: run.event_steps(event) for event in COLOURS}, [run.step] * len(run.members))
+    frame = event_frame({name: run.event_steps(event) for name, event in EVENTS.items()}, [run.step] * len(run.members))
     plot = reached_share(frame, summary.low, summary.high if summary.n_grokked > 1 else summary.low)
     return Drawing(_sentence(summary, run.step), plot)
 

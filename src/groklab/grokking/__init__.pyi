@@ -1,12 +1,16 @@
 from . import learning_phases as learning_phases
+from ._definition import CRITERIA as CRITERIA
 from ._definition import DEFINITION as DEFINITION
 from ._definition import Survival as Survival
 from ._definition import default_every as default_every
 from ._definition import first_step as first_step
 from ._definition import reached_step as reached_step
 from ._definition import survival as survival
+from ._headline import Headline as Headline
+from ._headline import headline_sentence as headline_sentence
 from .learning_phases import GAP as GAP
 from .learning_phases import LETTERS as LETTERS
+from .learning_phases import OWNER as OWNER
 from .learning_phases import PHASES as PHASES
 from .learning_phases import RULE as RULE
 from .learning_phases import THRESHOLD as THRESHOLD
@@ -16,3 +20,5 @@ from .learning_phases import check as check
 from .learning_phases import learning_phase as learning_phase
 from .learning_phases import phase_of as phase_of
 from .learning_phases import phase_of_steps as phase_of_steps
+from .learning_phases import phases_sentence as phases_sentence
+from .learning_phases import rule_sentence as rule_sentence

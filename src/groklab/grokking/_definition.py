@@ -12,6 +12,13 @@ from groklab.lazy import np
 DEFINITION = "groklab/1"
 THRESHOLD = 0.99
 EVALUATIONS = 5
+#: What each criterion asks of an accuracy.
+CRITERIA = {
+    "sustained_99": "at least 99% for five evaluations in a row, or to the end of the run",
+    "first_95": "95% or more for the first time",
+    "first_90": "90% or more for the first time",
+    "near_maximum": "within 1% of the run's own best for the first time",
+}
 
 
 def default_every(n_inputs: int) -> int:

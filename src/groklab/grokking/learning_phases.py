@@ -8,12 +8,13 @@ memorisation; neither is confusion. What the paper leaves open is called undefin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from groklab.errors import InputError, check_choice, check_member
 from groklab.grokking._definition import first_step
 from groklab.lazy import np
+from groklab.text import listed, percent
 
 Phase = Literal["comprehension", "grokking", "memorisation", "confusion", "undefined"]
 
@@ -28,6 +29,8 @@ LETTERS: dict[Phase, str] = {
 PHASES: tuple[Phase, ...] = tuple(LETTERS)
 THRESHOLD = 0.9
 GAP = 1000
+#: Whose phases these are, named wherever one appears: they rest on other accuracies than groklab's own definitions.
+OWNER = "Liu et al. (2022)"
 
 RULE = (
     "comprehension: training and test accuracy reach the threshold, the second within the gap; "
@@ -44,6 +47,9 @@ class LearningPhase:
         test_step: the same for test accuracy.
         censored: whether a step was not reached within the budget, so that a longer run could change the phase.
         reason: one sentence on an undefined case, on censoring, or on how near to a bound it was; else empty.
+        best_test_accuracy: the highest of all evaluations.
+        threshold: of the rule.
+        gap_of_rule: its gap; `gap` is the run's own.
     """
 
     phase: Phase
@@ -51,15 +57,42 @@ class LearningPhase:
     test_step: int | None
     censored: bool
     reason: str
+    best_test_accuracy: float | None = field(default=None, compare=False)
+    threshold: float = field(default=THRESHOLD, compare=False)
+    gap_of_rule: float = field(default=GAP, compare=False)
 
     @property
     def gap(self) -> int | None:
         """Steps from training's threshold to the test's, None where one was not reached."""
         return None if self.train_step is None or self.test_step is None else self.test_step - self.train_step
 
+    @property
+    def because(self) -> str:
+        """The part of the rule that holds, with the run's own numbers."""
+        bar, best = f"{100 * self.threshold:g}%", f"at best {percent(self.best_test_accuracy)}"
+        if self.phase in ("comprehension", "grokking"):
+            assert self.gap is not None
+            if self.gap < 1:
+                return f"test accuracy reaches {bar} no later than training accuracy"
+            most = "at most" if self.gap == self.gap_of_rule else "less than"
+            long = "at least" if self.phase == "grokking" else most
+            steps = f"{self.gap:,} step{'s' if self.gap > 1 else ''}"
+            return f"test accuracy reaches {bar} {steps} after training accuracy, {long} {self.gap_of_rule:,g}"
+        if self.phase == "memorisation":
+            return f"training accuracy reaches {bar}, test accuracy does not ({best})"
+        if self.phase == "confusion":
+            return f"neither training nor test accuracy reaches {bar} (test: {best})"
+        return self.reason.removeprefix("undefined: ")
+
+    def sentence(self) -> str:
+        """Return the phase, why it is that one, and what is doubtful."""
+        doubt = f"; {self.reason}" if self.reason and self.phase != "undefined" else ""
+        return f"{self.phase}: {self.because}{doubt}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return dict(vars(self))
+        """Return JSON values, with `source`, whose phase it is, and `because`, the part of the rule that holds."""
+        values = {name: value for name, value in vars(self).items() if name not in ("threshold", "gap_of_rule")}
+        return {**values, "source": OWNER, "because": self.because}
 
 
 @runtime_checkable
@@ -127,9 +160,11 @@ def learning_phase(
     train, test = (_curve(name, c, len(at)) for name, c in (("train", train_accuracy), ("test", test_accuracy)))
     # accuracies are kept in single precision, where 0.9 is a little below the threshold
     train_step, test_step = (first_step(at, c >= threshold - 1e-7) for c in (train, test))
+    known = test[np.isfinite(test)]
+    best = float(known.max()) if len(known) else None
     lost = _undefined(train, test, train_step, test_step)
     if lost:
-        return LearningPhase("undefined", train_step, test_step, False, lost)
+        return LearningPhase("undefined", train_step, test_step, False, lost, best, threshold, gap)
     phase = cast(Phase, str(phase_of_steps(train_step, test_step, gap, boundary)))
     last = int(at[-1])
     bar = f"{100 * threshold:g}%"
@@ -139,14 +174,15 @@ def learning_phase(
             f"generalised without fitting: test accuracy reached {bar} at step {test_step:,}, training not by {ended}"
         )
     elif phase == "confusion":
-        reason = f"censored: neither accuracy reached {bar} by {ended}; a longer run could be of any phase"
+        reason = f"censored at {ended}: a longer run could be of any phase"
     elif phase == "memorisation":
         assert train_step is not None
         still = "grokking" if last - train_step >= gap else "comprehension or grokking"
-        reason = f"censored: test accuracy did not reach {bar} by {ended}; a longer run could still be {still}"
+        reason = f"censored at {ended}: a longer run could still be {still}"
     else:
         reason = _near(at, train_step, test_step, gap, boundary)
-    return LearningPhase(phase, train_step, test_step, train_step is None or test_step is None, reason)
+    censored = train_step is None or test_step is None
+    return LearningPhase(phase, train_step, test_step, censored, reason, best, threshold, gap)
 
 
 def phase_of(
@@ -175,6 +211,32 @@ def phase_of(
     budget = int(run.recorded[member].budget.steps)
     given: dict[str, Any] = {"threshold": threshold, "gap": gap, "budget": budget, "boundary": boundary}
     return learning_phase(curves["step"], *accuracies, **given)
+
+
+def rule_sentence(threshold: float = THRESHOLD, gap: float = GAP, boundary: str = "grokking") -> str:
+    """Return whose the phases are, and their rule with its numbers."""
+    return (
+        f"Phases are those of {OWNER}, with a threshold of {100 * threshold:g}%, first reached at an evaluation, and a "
+        f"gap of {gap:,g} steps; exactly that counts as {boundary}. {RULE[0].upper()}{RULE[1:]}."
+    )
+
+
+def phases_sentence(phases: Sequence[LearningPhase]) -> str:
+    """Return how many members are of which phase, and the rule's numbers; '' without any."""
+    if not phases:
+        return ""
+    names = [p.phase for p in phases]
+    counts = [f"{names.count(name)} {name}{_best_of(phases, name)}" for name in PHASES if name in names]
+    rule = f"{100 * phases[0].threshold:g}%, {phases[0].gap_of_rule:,g} steps"
+    return f"By the phases of {OWNER} ({rule}): {listed(counts)}."
+
+
+def _best_of(phases: Sequence[LearningPhase], name: str) -> str:
+    """Return the highest test accuracies of members of a phase that is named for a low one."""
+    known = [p.best_test_accuracy for p in phases if p.phase == name and p.best_test_accuracy is not None]
+    if name not in ("memorisation", "confusion") or not known:
+        return ""
+    return f" (test accuracy at best {' to '.join(dict.fromkeys(percent(a) for a in (min(known), max(known))))})"
 
 
 def check(*, threshold: float | int = THRESHOLD, gap: float | int = GAP, boundary: str = "grokking") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from groklab import grokking
 from groklab.figures import RunContext, Section, figures_of
-from groklab.grokking import learning_phases
 from groklab.report import _settings as settings
 from groklab.report import _story as story
 from groklab.report._html import Page, Part, Picture, Table, pictures_of
@@ -22,9 +21,8 @@ MEMBERS = 12
 #: Figures that need no weights.
 OVERVIEW = ("survival", "curves", "operations")
 PHASE = (
-    f"Phases (Liu et al. 2022), with a threshold of {learning_phases.THRESHOLD:.0%} and a gap of "
-    f"{learning_phases.GAP:,} steps. {learning_phases.RULE[0].upper()}{learning_phases.RULE[1:]}. They rest on other "
-    "accuracies than the definitions above, so a run that has grokked can be of the phase comprehension."
+    "{rule} They rest on other accuracies than memorising and generalising above: a model may have generalised late "
+    "and still be of the phase comprehension."
 )
 SUMMED = (
     "The training and test loss of this mixture are the sum of the mean losses of its {n} operations, not their mean "
@@ -100,14 +98,15 @@ def member_table(context: RunContext) -> Table:
         "member",
         "seed",
         *different,
-        "phase",
         "memorised",
-        "grokked",
-        "times as late",
+        "generalised",
+        "delay",
         "test accuracy",
         f"test loss, sum of {context.summed}" if context.summed else "test loss",
+        f"phase of {grokking.OWNER}",
     )
     phases = [str(p.phase) for p in context.phases] or ["–"] * len(context.members)
+    headlines = context.headlines
     censored = f"not by {context.step:,}"
     rows = []
     for i, m in enumerate(context.members):
@@ -117,12 +116,12 @@ def member_table(context: RunContext) -> Table:
                 str(i),
                 str(context.experiments[i].seed),
                 *(values[i] for values in different.values()),
-                phases[i],
                 censored if memorised is None else step_of(memorised),
                 censored if grokked is None else step_of(grokked),
-                times(grokked / memorised) if grokked and memorised else "–",
+                "–" if headlines[i].delay is None else f"{headlines[i].delay:,}",
                 percent(m.test_accuracy),
                 loss_of(m.test_loss),
+                phases[i],
             )
         )
     return Table("Members", head, rows)
@@ -132,12 +131,19 @@ def notes(context: RunContext) -> list[str]:
     """Return the definitions of the words on the page, besides those of its figures."""
     criterion = context.experiment.evaluation.criterion
     return [
-        f"Memorised, by training accuracy: {story.CRITERIA['sustained_99']}.",
-        f"Generalised, or grokked, by test accuracy: {story.CRITERIA[criterion]} "
-        f"(definition {grokking.DEFINITION}, criterion {criterion}).",
-        PHASE,
+        *definitions(criterion),
+        PHASE.format(rule=grokking.rule_sentence()),
         *([SUMMED.format(n=context.summed)] if context.summed else []),
         MACHINE if context.kernel_machine else "Step s is the state after s updates." + EMBEDDING,
+    ]
+
+
+def definitions(criterion: str) -> list[str]:
+    """Return what memorised and generalised mean."""
+    return [
+        f"Memorised, by training accuracy: {grokking.CRITERIA['sustained_99']}.",
+        f"Generalised, by test accuracy: {grokking.CRITERIA[criterion]} (definition {grokking.DEFINITION}, criterion "
+        f"{criterion}). In settings and JSON this is `grokked`. The delay is the difference of the two steps.",
     ]
 
 
@@ -147,7 +153,7 @@ def _tiles(context: RunContext) -> list[tuple[str, str, str]]:
         return []
     if context.several:
         tiles = []
-        for label, event in (("Memorised", "memorised"), ("Grokked", "grokked")):
+        for label, event in (("Memorised", "memorised"), ("Generalised", "grokked")):
             summary = context.survival(event)
             assert summary is not None
             median = f"median step {summary.median:,.0f}" if summary.median is not None else "median not reached"
@@ -156,23 +162,22 @@ def _tiles(context: RunContext) -> list[tuple[str, str, str]]:
         if accuracies:
             tiles.append(("Worst test accuracy", percent(accuracies[0]), f"best {percent(accuracies[-1])}"))
         return [*tiles, ("Steps", f"{context.step:,}", str(context.status.state))]
-    m = context.members[0]
-    memorised, grokked = m.memorised_step, m.grokked_step
-    censored = f"censored at {context.step:,}" if not context.running else "so far"
-    delay = ("–", "not defined")
-    if grokked is not None and memorised:
-        delay = f"{times(grokked / memorised)} ×", f"{grokked - memorised:,} steps"
-    elif grokked is not None and memorised == 0:
-        delay = f"{grokked:,}", "steps: memorised at once"
+    (headline,) = context.headlines
+    open_ = f"{headline.open} at {context.step:,}" if headline.ended else headline.open
+    steps = {"Memorised at": headline.memorised, "Generalised at": headline.generalised}
     events = [
-        (label, "not yet" if step is None else f"{step:,}", "step" if step is not None else censored)
-        for label, step in (("Memorised", memorised), ("Grokked", grokked))
+        (label, "not yet" if step is None else f"{step:,}", "step" if step is not None else open_)
+        for label, step in steps.items()
     ]
+    delay = ("–", "not defined")
+    if headline.delay is not None:
+        late = f"steps, {times(headline.times_as_late)} times as late" if headline.times_as_late else "steps"
+        delay = f"{headline.delay:,}", late
     return [
         *events,
         ("Delay", *delay),
-        ("Test accuracy", percent(m.test_accuracy), f"at step {context.step:,}, {context.status.state}"),
-        *(("Phase", p.phase, censored if p.censored else "") for p in context.phases),
+        ("Test accuracy", percent(headline.test_accuracy), f"at step {context.step:,}, {context.status.state}"),
+        *((f"Phase of {grokking.OWNER}", p.phase, p.because) for p in context.phases),
     ]
 
 

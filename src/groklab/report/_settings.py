@@ -51,7 +51,7 @@ def settings_table(run: RunContext) -> Table:
     rows += [
         ("seeds" if run.several else "seed", seeds_of(run.experiments)),
         ("precision", f"{e.dtype}{products}"),
-        ("budget", f"{e.budget.steps:,} steps" + (", or until grokked" if e.budget.stop_when_grokked else "")),
+        ("budget", f"{e.budget.steps:,} steps" + (", or until generalised" if e.budget.stop_when_grokked else "")),
     ]
     return Table("Settings", ("setting", "value"), rows, full=e.to_yaml())
 

@@ -5,20 +5,13 @@ from __future__ import annotations
 import polars as pl
 
 from groklab.figures import RunContext, mean_at
-from groklab.grokking import PHASES
-from groklab.text import listed, percent, step_of, times
+from groklab.grokking import phases_sentence
+from groklab.text import percent, step_of, times
 
 #: The least ratio of the two steps at which generalising counts as late.
 LATE = 2.0
 #: Test accuracy above which a run that has not generalised has done so in part.
 PARTLY = 0.5
-#: What each criterion asks of an accuracy.
-CRITERIA = {
-    "sustained_99": "at least 99% for five evaluations in a row, or to the end of the run",
-    "first_95": "95% or more for the first time",
-    "first_90": "90% or more for the first time",
-    "near_maximum": "within 1% of the run's own best for the first time",
-}
 _NAMES = {"mlp": "MLP", "gaussian": "Gaussian", "laplace": "Laplace"}
 
 
@@ -60,8 +53,7 @@ def _single(run: RunContext) -> list[str]:
         ratio = f", {times(grokked / memorised)} times as late" if memorised else ""
         before = percent(mean_at(run.metrics, "test_accuracy", memorised))
         return [
-            f"It memorised the training set at step {memorised:,} and generalised at step {grokked:,}{ratio}: "
-            "it grokked.",
+            f"It memorised the training set at step {memorised:,} and generalised at step {grokked:,}{ratio}.",
             f"Test accuracy was {before} when memorised and is {accuracy} at step {run.step:,}.",
         ]
     if grokked is not None:
@@ -80,7 +72,7 @@ def _single(run: RunContext) -> list[str]:
         return [
             f"It memorised the training set at step {memorised:,} and {so_far} by step {run.step:,}, "
             f"with test accuracy at {accuracy}{chance}.",
-            "That is censored, not 'never': a longer run may yet grok.",
+            "That is censored, not 'never': a longer run may yet generalise.",
         ]
     best = run.metrics["train_accuracy"].max()
     return [
@@ -105,14 +97,12 @@ def _ensemble(run: RunContext) -> list[str]:
         sentences.append(f"{censored} had not by step {run.step:,}: censored, not 'never'.")
     if memorised.median and grokked.median:
         sentences.append(f"The medians are {times(grokked.median / memorised.median)} times apart.")
-    phases = [p.phase for p in run.phases]
-    counts = [f"{phases.count(p)} {p}" for p in PHASES if p in phases]
-    return [*sentences, f"Phases: {listed(counts)}."]
+    return [*sentences, phases_sentence(run.phases)]
 
 
 def _stop(run: RunContext) -> str:
     status, reason = run.status.state, str(run.status.reason)
-    ends = {"steps": "its budget of steps", "seconds": "its budget of time", "grokked": "having grokked, as set"}
+    ends = {"steps": "its budget of steps", "seconds": "its budget of time", "grokked": "having generalised, as set"}
     if status == "finished":
         return f"The run ended at step {run.step:,} by {ends.get(reason, reason)}."
     if status == "diverged":

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from groklab import grokking
 from groklab.errors import check_member
 from groklab.figures import COLOURS as PHASE_COLOURS
 from groklab.figures import DARK, GREEN, GREY, OLIVE, ON, PINK, TEST, TIED, TRAIN, spark_lines
-from groklab.grokking import GAP, LETTERS, PHASES, RULE, THRESHOLD
+from groklab.grokking import GAP, LETTERS, PHASES, THRESHOLD, rule_sentence
 from groklab.papers import GROKKED
 from groklab.report import _html as html
-from groklab.report._run_page import run_page
-from groklab.report._story import CRITERIA
+from groklab.report._run_page import definitions, run_page
 from groklab.report._sweep_published import Comparison, as_json, compare
 from groklab.report._sweep_words import (
     argument,
@@ -46,6 +44,7 @@ from groklab.sweeps import (
     phase_counts,
     phase_sentence,
     phase_summary,
+    runs_summary,
     study,
     value_names,
     verdict_counts,
@@ -65,9 +64,9 @@ NOTES = (
     "Phases: a cell has the phase of most of its seeds; where several phases share the first place it shows both, and "
     "has no majority. Undefined: what the four phases leave open, such as test accuracy that reaches the threshold "
     "where training accuracy does not, or a run that diverged.",
-    "Verdicts: ✔ and a step: every seed grokked, the median of their steps. k/n: k of n seeds did, with the median "
-    "where that seed did. A percentage: no seed grokked within the budget; the highest test accuracy of each seed, in "
-    "the mean over the seeds. Undecided: training may still change it; its percentage is the best so far. Diverged: "
+    "Verdicts: ✔ and a step: every seed generalised, the median of their steps. k/n: k of n seeds did, with the median "
+    "where that seed did. A percentage: no seed generalised within the budget; the highest test accuracy of each seed, "
+    "in the mean over the seeds. Undecided: training may still change it; its percentage is the best so far. Diverged: "
     "the loss became infinite or not a number. Failed: it could not be trained. Pending: it has not begun.",
     "Times are medians over the seeds, on logarithmic colour scales. A seed that did not get there within its budget "
     "counts as later than every one that did; a cell whose median is not reached is hatched.",
@@ -77,8 +76,8 @@ NOTES = (
 )
 AGREE = {
     True: "With the published map a cell is compared where most of its seeds are of one phase.",
-    False: "With the published table a cell agrees where most of its seeds grokked and it is published as grokked, or "
-    "where most did not and it is published as not. Cells in which that is open are not compared.",
+    False: "With the published table a cell agrees where most of its seeds generalised and it is published as grokked, "
+    "or where most did not and it is published as not. Cells in which that is open are not compared.",
 }
 #: Called before each member's page with its place among those to be written, their number, and its path.
 PagesView = Callable[[int, int, Path], None]
@@ -211,6 +210,7 @@ def render(
                 "name": study.slice_name(i),
                 "phase": phase_summary(study, part),
                 "verdict": verdict_summary(part),
+                "runs": runs_summary(study, part),
                 "agreement": None if comparison is None else comparison.agreements[i],
                 "rows": [_row(study, c) for c in part.cells] if n_cells <= MOST_ROWS else [],
             }
@@ -233,11 +233,9 @@ def render(
         yaml=yaml,
         provenance=provenance(sweep),
         notes=(
-            f"{RULE[0].upper()}{RULE[1:]}. Here the threshold is {bar}, first reached at an evaluation, and the gap is "
-            f"{study.gap:,g} steps; exactly that counts as {study.boundary}.",
-            f"Grokked, by test accuracy: {CRITERIA[criterion]} (definition {grokking.DEFINITION}, criterion "
-            f"{criterion}). Memorised, by training accuracy: {CRITERIA['sustained_99']}. Step s is the state after s "
-            "updates.",
+            rule_sentence(study.threshold, study.gap, study.boundary),
+            *definitions(criterion),
+            "Step s is the state after s updates.",
             *NOTES,
             *([] if comparison is None else [AGREE[comparison.by_phase]]),
         ),
@@ -252,9 +250,9 @@ def render(
 def _modes(bar: str, comparison: Comparison | None) -> list[tuple[Colouring, str, str]]:
     """Return what the cells can be coloured by: key, name, and the summary that goes with it."""
     modes: list[tuple[Colouring, str, str]] = [
-        ("phase", "Phases", "phase"),
+        ("phase", "Phases of Liu et al.", "phase"),
         ("verdict", "Verdicts", "verdict"),
-        ("grokked", "Grokking step", "verdict"),
+        ("grokked", "Step of generalising", "verdict"),
         ("train", f"Training {bar} step", "phase"),
         ("test", f"Test {bar} step", "phase"),
         ("gap", "Gap", "phase"),

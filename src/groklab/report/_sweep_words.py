@@ -34,14 +34,14 @@ def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
     grokked = len(sweep.table) - sweep.table["grokked_step"].null_count()
     budget = sweep.recorded(0).budget
     return [
-        ("Grokked", f"{grokked:,}", f"of {sweep.n_members:,} members"),
+        ("Generalised", f"{grokked:,}", f"of {sweep.n_members:,} members"),
         ("Finished", f"{ended:,}", f"{counts['diverged']:,} of them diverged" if counts.get("diverged") else ""),
         *(
             (name.capitalize(), f"{counts[name]:,}", "")
             for name in ("running", "perhaps running", "interrupted", "pending", "failed")
             if counts.get(name)
         ),
-        ("Budget", f"{budget.steps:,}", "steps, or until grokked" if budget.retire else "steps"),
+        ("Budget", f"{budget.steps:,}", "steps, or until generalised" if budget.retire else "steps"),
     ]
 
 

@@ -52,7 +52,10 @@
     const [most, done] = cell.agree;
     if (!cell.lead.length) return { kind: "waiting", mark: "", small: "pending" };
     const kind = cell.lead.length > 1 ? "tied" : data.phases[cell.lead[0]][0];
-    return { kind, mark: letters(cell.lead), small: most < done ? `${most}/${done}` : "", corner: most < done };
+    // a run at 82% is not called memorisation without its test accuracy
+    const low = ["memorisation", "confusion"].includes(kind) && cell.acc !== null ? percent(cell.acc) : "";
+    const small = [most < done ? `${most}/${done}` : "", low].filter(Boolean).join(" · ");
+    return { kind, mark: letters(cell.lead), small, corner: most < done };
   };
   const verdict = (cell) => ({ kind: data.verdicts[cell.v], mark: cell.mark, small: cell.small, others: cell.others, corner: data.verdicts[cell.v] === "some" });
   const time = (kind) => (cell) => {
@@ -163,8 +166,8 @@
     ...(counts.pending ? [swatch("waiting", "", "pending", counts.pending)] : []),
   ];
   const VERDICTS = {
-    grokked: ["✔", "grokked in every seed, median step"],
-    some: ["k/n", "grokked in k of n seeds"],
+    grokked: ["✔", "generalised in every seed, median step"],
+    some: ["k/n", "generalised in k of n seeds"],
     none: ["%", "none within the budget: best test accuracy"],
     undecided: ["so far", "undecided so far"],
     diverged: ["", "diverged"],
@@ -216,10 +219,10 @@
     const bar = `${+(100 * data.threshold).toPrecision(6)}%`;
     const lines = [
       ["outcome", (m) => escape(m[1])],
-      ["phase", (m) => (m[2] === null ? "–" : `<abbr title="${escape(m[2])}">${escape(letterOf(m[2]))}</abbr>`)],
+      ["Liu's phase", (m) => (m[2] === null ? "–" : `<abbr title="${escape(m[2])}">${escape(letterOf(m[2]))}</abbr>`)],
       ["steps", (m) => number(m[3])],
       ["memorised", (m) => number(m[4])],
-      ["grokked", (m) => number(m[5])],
+      ["generalised", (m) => number(m[5])],
       [`training ${bar}`, (m) => number(m[6])],
       [`test ${bar}`, (m) => number(m[7])],
       ["gap", (m) => number(gap(m))],

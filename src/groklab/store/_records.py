@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from annotated_types import Ge, Le, MinLen
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from groklab.grokking import Headline
+
 #: A number of steps: so many that a double counts them exactly.
 Step: TypeAlias = Annotated[int, Ge(0), Le(2**53)]
 Seconds: TypeAlias = Annotated[float, Ge(0), Le(1e12)]
@@ -100,6 +102,20 @@ class Status:
     def empty(cls, state: RunState = "created") -> Status:
         """Return the status of a run that has not been trained."""
         return cls(state, None, 0, 0.0, [])
+
+    def headlines(self, at_most: bool = False) -> list[Headline]:
+        """Return when each member memorised and generalised; at_most: the steps are only the latest possible ones."""
+        ended = self.state in ("finished", "diverged")
+        return [
+            Headline.of(
+                m,
+                self.step if m.steps is None else m.steps,
+                ended=ended or m.diverged,
+                diverged=m.diverged,
+                at_most=at_most,
+            )
+            for m in self.members
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of status.json."""

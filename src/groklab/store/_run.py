@@ -290,6 +290,13 @@ class Run(RunAccessors):
         frame = self.metrics.filter(pl.col("member") == member).sort("step")
         return {name: frame[name].to_numpy() for name in frame.columns if name != "member"}
 
+    @property
+    def headlines(self) -> list[grokking.Headline]:
+        """When each member memorised and generalised, and the delay; empty before the first evaluation."""
+        status = self.status
+        imported = self.imported if status.reason == "imported" else None
+        return status.headlines(at_most=imported is not None and not imported.exact_steps)
+
     def summary(self) -> dict[str, Any]:
         """Return the run's status and results as one JSON object; of an ensemble, lists over members."""
         status = self.status
@@ -309,6 +316,9 @@ class Run(RunAccessors):
         operations = [None if m.operations is None else [o.to_dict() for o in m.operations] for m in members]
         if any(operations):
             one["operations"] = operations if self.n_members > 1 else operations[0]
+        headlines = self.headlines
+        for key, values in (("delay", [h.delay for h in headlines]), ("headline", [h.sentence() for h in headlines])):
+            one[key] = (values or [None] * self.n_members) if self.n_members > 1 else next(iter(values), None)
         one["definition"] = grokking.DEFINITION
         one["criterion"] = status.criterion or self._criterion
         one["tags"] = self.tags

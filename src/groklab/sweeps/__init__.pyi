@@ -27,6 +27,7 @@ from ._study import curves_of as curves_of
 from ._study import phase_counts as phase_counts
 from ._study import phase_sentence as phase_sentence
 from ._study import phase_summary as phase_summary
+from ._study import runs_summary as runs_summary
 from ._study import study as study
 from ._study import verdict_counts as verdict_counts
 from ._study import verdict_sentence as verdict_sentence

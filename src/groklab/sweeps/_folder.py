@@ -264,7 +264,7 @@ class Sweep(SweepAccessors):
         return "finished" if states <= {*ENDED, "failed"} else "interrupted"
 
     def summary(self) -> dict[str, Any]:
-        """Return counts of members that finished, diverged and failed, and of each phase, as JSON values."""
+        """Return counts of members: finished, diverged, failed, memorised, generalised, and of each phase."""
         rows = self.table
         counts = dict(rows["status"].value_counts().iter_rows())
         ended = rows.filter(pl.col("status").is_in(ENDED))
@@ -278,6 +278,8 @@ class Sweep(SweepAccessors):
             "finished": counts.get("finished", 0) + counts.get("diverged", 0),
             "diverged": counts.get("diverged", 0),
             "failed": counts.get("failed", 0),
+            "memorised": len(rows) - rows["memorised_step"].null_count(),
+            "generalised": len(rows) - rows["grokked_step"].null_count(),
             "phases": {phase: phases.get(phase, 0) for phase in PHASES},
             "steps": int(rows["steps"].sum()),
             "seconds": round(float(rows["seconds"].sum()), 3),

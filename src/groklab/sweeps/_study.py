@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from groklab.errors import InputError, unknown
-from groklab.grokking import GAP, PHASES, RULE, THRESHOLD, check, learning_phase, phase_of_steps
+from groklab.grokking import CRITERIA, GAP, OWNER, PHASES, RULE, THRESHOLD, check, learning_phase, phase_of_steps
 from groklab.sweeps._cells import (
     MOST_CELLS,
     MOST_SLICES,
@@ -42,6 +42,7 @@ class Study:
         threshold: the accuracy that the learning phases rest on.
         gap: steps between training and test accuracy from which on a delay is grokking.
         boundary: the phase of a delay of exactly the gap.
+        criterion: of generalising.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Study:
     threshold: float
     gap: float
     boundary: str
+    criterion: str = "sustained_99"
 
     def frame(self, i: int = 0) -> pl.DataFrame:
         """Return a slice with one row per cell: its settings, `phase` (of its majority), `phases` and `summary`."""
@@ -90,7 +92,7 @@ class Study:
                     "at": part.at,
                     "counts": phase_counts(part),
                     "verdicts": verdict_counts(part),
-                    "summary": f"{phase_summary(self, part)} {verdict_summary(part)}",
+                    "summary": f"{phase_summary(self, part)} {verdict_summary(part)} {runs_summary(self, part)}",
                     "cells": [{**axes.values(c, part.at), **_as_json(c)} for c in part.cells],
                 }
                 for part in self.slices
@@ -142,7 +144,7 @@ def study(
     members = _with_phases(members, gap, boundary)
     of_points = [sweep.members[m.number].point for m in members]
     slices = arrange(sweep.keys, axes, sweep.points, zip(of_points, members, strict=True), held)
-    return Study(sweep.name, axes, tuple(slices), threshold, gap, boundary)
+    return Study(sweep.name, axes, tuple(slices), threshold, gap, boundary, sweep.recorded(0).evaluation.criterion)
 
 
 def _value(key: str, given: Any, values: Sequence[Any]) -> Any:
@@ -213,10 +215,11 @@ def phase_summary(study: Study, part: Slice) -> str:
     size = f"{len(axes.x_values)} × {len(axes.y_values)}" if axes.y is not None else f"{n:,}"
     total = sum(len(c.members) for c in part.cells)
     trained = total - sum(c.pending for c in part.cells)
-    phases = listed([f"{k:,} {name}" for name, k in phase_counts(part).items() if k])
+    phases = listed([f"{k:,} {name}{_best_of(part, name)}" for name, k in phase_counts(part).items() if k])
     sentences = [
         f"{size} cells of {seeds} seed{'s' if seeds != 1 else ''}, {trained:,} of {total:,} runs trained.",
-        f"{'Cells by the majority of their seeds' if seeds > 1 else 'Cells'}: {phases}.",
+        f"{'Cells by the majority of their seeds' if seeds > 1 else 'Cells'}, in the phases of {OWNER} "
+        f"({100 * study.threshold:g}%, {study.gap:,g} steps): {phases}.",
     ]
     several = [c for c in part.cells if len(c.members) - c.pending > 1]
     if several:
@@ -225,12 +228,32 @@ def phase_summary(study: Study, part: Slice) -> str:
     return " ".join(sentences)
 
 
+def _best_of(part: Slice, phase: str) -> str:
+    """Return the best test accuracies of the cells of a phase that is named for a low one."""
+    known = [c.test_accuracy for c in part.cells if c.majority == phase and c.test_accuracy is not None]
+    if phase not in ("memorisation", "confusion") or not known:
+        return ""
+    return f" (best test accuracy {' to '.join(dict.fromkeys(map(short_percent, (min(known), max(known)))))})"
+
+
+def runs_summary(study: Study, part: Slice) -> str:
+    """Return how many runs have generalised and how many have reached the phases' threshold, each by its definition."""
+    members = [m for cell in part.cells for m in cell.members]
+    begun = [m for m in members if m.steps is not None]
+    generalised, reached = sum(m.outcome == "grokked" for m in begun), sum(m.test_step is not None for m in begun)
+    return (
+        f"Of {len(begun):,} run{'s' if len(begun) != 1 else ''}, {generalised:,} generalised (test accuracy "
+        f"{CRITERIA[study.criterion]}), and {reached:,} reached {100 * study.threshold:g}% once, as comprehension and "
+        f"grokking of {OWNER} ask."
+    )
+
+
 def verdict_summary(part: Slice) -> str:
     """Return in one sentence how many cells have which verdict."""
     words = {
-        "grokked": "grokked in every seed",
-        "some": "grokked in some",
-        "none": "did not grok within the budget",
+        "grokked": "generalised in every seed",
+        "some": "generalised in some",
+        "none": "did not generalise within the budget",
         "undecided": "undecided so far",
     }
     counts = [f"{n:,} {words.get(v, v)}" for v, n in verdict_counts(part).items() if n]
@@ -245,6 +268,8 @@ def phase_sentence(cell: Cell) -> str:
         return "no run of this cell is trained yet"
     parts = [f"{p} in {n} of {done} seeds" if done > 1 else p for p, n in cell.counts.items()]
     text = ("no majority: " if len(cell.leading) > 1 else "") + listed(parts)
+    if "memorisation" in cell.counts or "confusion" in cell.counts:
+        text += f"; best test accuracy {short_percent(cell.test_accuracy)}"
     for name, time in (("training", cell.train_step), ("test", cell.test_step), ("gap", cell.gap)):
         if time.n:
             text += f"; {name} {'not reached' if time.median is None else f'{time.median:,.0f}'}"
@@ -265,9 +290,9 @@ def verdict_sentence(cell: Cell) -> str:
     seeds = f"in each of {n} seeds" if n > 1 else ""
     others = [f"{cell.count(o)} {o}" for o in OUTCOMES if o not in ("grokked", "censored") and cell.count(o)]
     return {
-        "grokked": f"grokked {seeds}".strip() + step,
-        "some": f"grokked in {k} of {n} seeds{step}" + (f", {', '.join(others)}" if others else ""),
-        "none": f"did not grok within the budget{best}" + (f", {', '.join(others)}" if others else ""),
+        "grokked": f"generalised {seeds}".strip() + step,
+        "some": f"generalised in {k} of {n} seeds{step}" + (f", {', '.join(others)}" if others else ""),
+        "none": f"did not generalise within the budget{best}" + (f", {', '.join(others)}" if others else ""),
         "undecided": f"undecided so far{best}" + (f", {', '.join(others)}" if n > 1 else ""),
         "diverged": f"diverged{best}",
     }.get(cell.verdict, cell.verdict)

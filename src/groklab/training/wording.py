@@ -9,19 +9,19 @@ from groklab.training._records import Portion, Progress
 
 
 def phase(progress: Progress) -> str:
-    """Return what the run does: fitting, memorised, grokking, grokked."""
+    """Return what the run does: fitting, memorised, generalising, generalised."""
     n = len(progress.grokked)
     grokked = sum(g is not None for g in progress.grokked)
     memorised = sum(m is not None for m in progress.memorised)
     if n > 1:
-        return f"{memorised} of {n} memorised, {grokked} of {n} grokked"
+        return f"{memorised} of {n} memorised, {grokked} of {n} generalised"
     if grokked:
-        return f"grokked at step {progress.grokked[0]:,}"
+        return f"generalised at step {progress.grokked[0]:,}"
     if not memorised:
         return "fitting the training set"
     test = progress.metrics["test_accuracy"]
     if len(test) and float(test[-1, 0]) > 0.5:
-        return "grokking: test accuracy is rising"
+        return f"memorised at step {progress.memorised[0]:,}, test accuracy is rising"
     return f"memorised at step {progress.memorised[0]:,}, not yet generalising"
 
 
