@@ -24,8 +24,8 @@ from shared_pages import pictures_by_key
 
 #: Figures of a circuit alone, in the order of the page.
 OF_CIRCUIT = [
-    *("stages", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d"),
-    *("attention", "heads", "directions", "ablations", "frequencies"),
+    *("stages", "coefficients", "readout", "neurons", "neuron_examples", "logits_2d", "neurons_2d"),
+    *("attention", "attention_maps", "directions", "ablations", "frequencies"),
 ]
 
 
@@ -75,7 +75,7 @@ def test_every_part_of_a_transformer_has_its_picture_and_sentence(trained: gl.Ru
         assert p.sentence.endswith("."), p
         assert "nan" not in p.sentence.lower(), p
         assert not re.search(r"\bnone\b|\(\)|  ", p.sentence), p
-    assert "aspect-ratio" in drawn["heads"].style
+    assert "aspect-ratio" in drawn["attention_maps"].style
     assert drawn["ablations"].style.startswith("--height: ")
 
 

@@ -22,7 +22,7 @@ from groklab.store import RunWriter
 from shared_pages import Pages, pictures_by_key
 
 TINY = {"task.p": 11, "budget.steps": 5}
-KEYS = ["hidden", "features", "eigenvalues", "block", "power"]
+KEYS = ["hidden_progress", "feature_matrix", "eigenvalues", "block_fourier", "block_power"]
 
 
 @pytest.fixture(scope="module")

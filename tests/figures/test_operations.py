@@ -20,7 +20,7 @@ def test_a_mixture_has_a_line_and_a_map_for_each_operation(corpus: Corpus) -> No
     run = corpus["mixture"]
     page = run_page(run)
     pictures = {p.key: p for p in page.pictures}
-    assert {"operations", "sparsity", "logits2d", "logits2d1", "logits2d2"} <= pictures.keys()
+    assert {"operations", "sparsity", "logits_2d", "logits_2d-1", "logits_2d-2"} <= pictures.keys()
     curves = run.curves()
     names = ["x + y", "x - y", "x*y"]
     for i, name in enumerate(names):

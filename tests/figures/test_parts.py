@@ -18,7 +18,7 @@ from groklab.text import loss_of
 
 
 def parts_of(run: RunContext) -> tuple[list[Drawing], list[NamedTable]]:
-    drawings = FIGURES["parts"].drawings(run)
+    drawings = FIGURES["logit_parts"].drawings(run)
     return drawings, [table for drawing in drawings for table in drawing.tables]
 
 
@@ -37,7 +37,7 @@ def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
     assert drawing.plot is not None
     assert drawing.plot.data[1].name == "train"
     page = run_page(run)
-    assert "parts" in {p.key for p in page.pictures}
+    assert "logit_parts" in {p.key for p in page.pictures}
     assert losses.rows in [t.rows for t in page.tables]
     assert any(note.startswith("Parts of the logits") for note in page.notes)
     without_test = {k: v for k, v in c.parts["logit_parts"].items() if not k.startswith("test_")}
@@ -75,8 +75,8 @@ def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
     assert "not measured" not in sentences
     titles = [t.title for t in page.tables]
     assert "Loss of the parts of the logits of x - y, by the rule furuta" in titles
-    assert {"parts", "parts1"} <= {p.key for p in page.pictures}
-    drawn = next(p for p in page.pictures if p.key == "parts1")
+    assert {"logit_parts", "logit_parts-1"} <= {p.key for p in page.pictures}
+    drawn = next(p for p in page.pictures if p.key == "logit_parts-1")
     assert drawn.title == "The parts of the logits of x - y"
 
 

@@ -63,7 +63,7 @@ def test_one_slider_moves_all_figures_by_keyboard(browser: Any, pages: Pages, pa
     captions = "[...new Set([...document.querySelectorAll('.at')].map(e => e.textContent))]"
     assert browser.ask(captions) == ["step 0"]
     # a figure out of sight is drawn when it comes into sight
-    points = "document.querySelector('#planes').data[0].x === document.querySelector('#planes')._fullData[0]._input.x"
+    points = "document.querySelector('#circles').data[0].x === document.querySelector('#circles')._fullData[0]._input.x"
     assert browser.ask(points)
     browser.press("ArrowRight", 39)
     assert browser.ask("document.activeElement.value") == "1"
@@ -106,9 +106,9 @@ def test_the_contents_follow_the_reader(browser: Any, pages: Pages, page: str, w
     here = "document.querySelector('.contents [aria-current]').textContent"
     assert browser.ask(here) == "What happened"
     assert browser.ask("document.querySelector('#page-contents').open") == (width == LAPTOP)
-    browser.ask("document.querySelector('.contents a[href=\"#planes-title\"]').click()")
+    browser.ask("document.querySelector('.contents a[href=\"#circles-title\"]').click()")
     browser.wait(f"{here} === 'Circles in the embedding'")
-    browser.wait("Math.abs(document.querySelector('#planes-title').getBoundingClientRect().top - 40) < 60")
+    browser.wait("Math.abs(document.querySelector('#circles-title').getBoundingClientRect().top - 40) < 60")
     browser.ask("window.scrollTo(0, document.documentElement.scrollHeight)")
     browser.wait(f"{here} === 'Definitions'")
     assert not browser.ask("document.querySelector('#page-contents').open") or width == LAPTOP
@@ -171,12 +171,12 @@ def test_every_heat_map_is_drawn_in_the_colours_of_the_scheme(
     browser: Any, pages: Pages, page: str, width: int
 ) -> None:
     browser.show(pages[page], width, "dark")
-    for key, maps in (("logits2d", 1), ("neurons2d", 1), ("heads", 4), ("examples", None)):
+    for key, maps in (("logits_2d", 1), ("neurons_2d", 1), ("attention_maps", 4), ("neuron_examples", None)):
         images = f"[...document.querySelectorAll('#{key} .hm image')].map(e => e.getBoundingClientRect())"
         sizes = browser.ask(f"{images}.map(r => [r.width, r.height])")
         assert len(sizes) == (maps or len(sizes)) >= 1
         assert all(width > 50 and abs(width - height) < 2 for width, height in sizes)
-    scale = browser.ask("JSON.stringify(document.querySelector('#logits2d')._fullData[0].colorscale)")
+    scale = browser.ask("JSON.stringify(document.querySelector('#logits_2d')._fullData[0].colorscale)")
     assert "#191c22" in scale.lower()
     assert browser.errors == []
 
@@ -186,18 +186,18 @@ def test_a_feature_matrix_goes_through_its_checkpoints_in_two_square_panels(
     browser: Any, pages: Pages, page: str, width: int
 ) -> None:
     browser.show(pages[page], width, "dark")
-    for key, maps in (("features", 2), ("block", 1)):
+    for key, maps in (("feature_matrix", 2), ("block_fourier", 1)):
         sizes = browser.ask(
             f"[...document.querySelectorAll('#{key} .hm image')].map(e => e.getBoundingClientRect())"
             ".map(r => [r.width, r.height])"
         )
         assert len(sizes) == maps
         assert all(width > 50 and abs(width - height) < 2 for width, height in sizes)
-    cells = "document.querySelector('#features')._fullData.map(t => [...t.z].map(row => [...row].join()).join())"
+    cells = "document.querySelector('#feature_matrix')._fullData.map(t => [...t.z].map(row => [...row].join()).join())"
     last = browser.ask(cells)
     assert last[0] != last[1]
     browser.changed()
-    browser.ask("document.querySelector('#features').scrollIntoView()")
+    browser.ask("document.querySelector('#feature_matrix').scrollIntoView()")
     browser.ask(f"{SLIDER}.value = 0; {SLIDER}.dispatchEvent(new Event('input'))")
     # the first M is the identity, in whatever order
     browser.wait(f"JSON.stringify({cells}) !== {json.dumps(json.dumps(last, separators=(',', ':')))}")
@@ -229,7 +229,8 @@ def test_no_legend_lies_over_an_axis_or_its_title(browser: Any, pages: Pages, pa
 
 @pytest.mark.parametrize("width", [PHONE])
 @pytest.mark.parametrize(
-    ("page", "key"), [("transformer", "heads"), ("transformer", "examples"), ("machine", "features")]
+    ("page", "key"),
+    [("transformer", "attention_maps"), ("transformer", "neuron_examples"), ("machine", "feature_matrix")],
 )
 def test_no_two_titles_of_small_heat_maps_meet_on_a_phone(
     browser: Any, pages: Pages, page: str, key: str, width: int

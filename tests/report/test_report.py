@@ -27,11 +27,20 @@ from groklab.store import Environment, RunWriter
 from shared_pages import Pages
 
 #: Figures of every run whose embedding has a modulus, and of those that add, with an MLP.
-PLAIN = {"curves", "norms", "spectrum", "planes"}
-OF_CIRCUIT = {"stages", "coefficients", "readout", "neurons", "examples", "logits2d", "neurons2d", "directions"}
-OF_CIRCUIT |= {"ablations", "frequencies", "parts"}
+PLAIN = {"curves", "norms", "spectrum", "circles"}
+OF_CIRCUIT = {
+    "stages",
+    "coefficients",
+    "readout",
+    "neurons",
+    "neuron_examples",
+    "logits_2d",
+    "neurons_2d",
+    "directions",
+}
+OF_CIRCUIT |= {"ablations", "frequencies", "logit_parts"}
 #: And of one hidden layer on one-hot pairs.
-OF_FEATURES = {"hidden", "features", "eigenvalues", "block", "power"}
+OF_FEATURES = {"hidden_progress", "feature_matrix", "eigenvalues", "block_fourier", "block_power"}
 
 
 def fast(**overrides: Any) -> gl.Run:
@@ -91,8 +100,8 @@ def test_a_run_has_one_page_that_loads_nothing(pages: Pages) -> None:
     assert {f"{key}-title" for key in page.specs} <= set(page.anchors)
     assert set(page.specs) == PLAIN | OF_CIRCUIT | OF_FEATURES
     assert page.sliders == 1
-    assert len(page.specs["planes"]["frames"]) <= 33
-    assert "sliders" not in page.specs["planes"]["layout"]
+    assert len(page.specs["circles"]["frames"]) <= 33
+    assert "sliders" not in page.specs["circles"]["layout"]
     content = path.read_text(encoding="utf-8")
     assert content.count("plotly.js v") == 1
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in content

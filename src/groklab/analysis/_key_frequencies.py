@@ -49,7 +49,7 @@ RULES = {
     "furuta_union": "those with a component of W_L or W_E above half of the largest",
     "given": "those that were given",
 }
-STAGES_RULE = f"Stages of training: {RULE}."
+STAGES_RULE: str = f"Stages of training: {RULE}."
 
 
 @dataclass(frozen=True, kw_only=True)

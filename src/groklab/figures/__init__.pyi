@@ -16,6 +16,7 @@ from ._features import block_fourier as block_fourier
 from ._features import block_power as block_power
 from ._features import feature_eigenvalues as feature_eigenvalues
 from ._features import feature_matrices as feature_matrices
+from ._figure import Figure as Figure
 from ._heatmaps import components_2d as components_2d
 from ._heatmaps import input_maps as input_maps
 from ._neurons import neuron_clusters as neuron_clusters
@@ -24,6 +25,14 @@ from ._phase_diagram import COLOURS as COLOURS
 from ._phase_diagram import ON as ON
 from ._phase_diagram import TIED as TIED
 from ._phase_diagram import phase_diagram as phase_diagram
+from ._plots import FigureList as FigureList
+from ._plots import Plot as Plot
+from ._plots import Plots as Plots
+from ._plots import RunPlots as RunPlots
+from ._plots import WeightPlots as WeightPlots
+from ._plots import draw as draw
+from ._plots import list_figures as list_figures
+from ._plots import plots as plots
 from ._progress import hidden_progress as hidden_progress
 from ._readout import directions as directions
 from ._readout import neuron_logit_spectrum as neuron_logit_spectrum
@@ -45,7 +54,6 @@ from ._theme import OLIVE as OLIVE
 from ._theme import PINK as PINK
 from ._theme import TEST as TEST
 from ._theme import TRAIN as TRAIN
-from ._theme import Figure as Figure
 from ._theme import in_dark as in_dark
 from ._theme import styled as styled
 from ._theory import critical_fraction_by_p as critical_fraction_by_p

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._panels import level, row_layout
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import INK, SOFT, TEST, TRAIN, Figure, axis, key_colours, log_heights, styled, trace
+from groklab.figures._theme import INK, SOFT, TEST, TRAIN, axis, key_colours, log_heights, styled, trace
 from groklab.measures import Ablations, NamedTable
 from groklab.text import loss_of, percent
 
@@ -41,7 +42,14 @@ LABELS = {
 }
 
 
-@circuit_figure("ablations", title="What happens without its parts", place=130, rows=True)
+@circuit_figure(
+    "ablations",
+    title="What happens without its parts",
+    place=130,
+    about="The loss after parts of the network are removed or replaced by their formula: what the algorithm does not "
+    "need costs nothing, and what it is made of costs everything.",
+    rows=True,
+)
 def ablations(run: RunContext) -> Drawing:
     """Draw the loss after each intervention."""
     c = run.circuit
@@ -64,6 +72,7 @@ def ablations(run: RunContext) -> Drawing:
     "frequencies",
     title="What happens without each frequency",
     place=140,
+    about="The loss after one frequency is removed from the logits: only the key frequencies should matter.",
     applies_to=lambda run: run.has_circuit and "ablations" in run.circuit.parts,
 )
 def frequencies(run: RunContext) -> Drawing:
@@ -90,7 +99,7 @@ def ablation_losses(frame: pl.DataFrame, own: float, uniform: float) -> Figure:
     look: dict[str, Any] = {"orientation": "h", "width": 0.42, "customdata": labels}
     bars = trace("bar", x, list(range(n)), "%{customdata}: %{x:.3g}", colour, **look)
     layout = row_layout(frame["label"].to_list(), [*loss, own, uniform], "loss on all pairs (nats)", 38)
-    return styled([bars, *_levels(own, uniform, [-1, n], along="y")], layout)
+    return styled([bars, *_levels(own, uniform, [-1, n], along="y")], layout, data=frame)
 
 
 def frequency_losses(frame: pl.DataFrame, keys: Sequence[int], own: float, uniform: float) -> Figure:
@@ -117,7 +126,7 @@ def frequency_losses(frame: pl.DataFrame, keys: Sequence[int], own: float, unifo
     y = np.where(loss > 0, loss, np.nan).astype(np.float32)
     bars = trace("bar", frequency, y, "without k = %{x}: %{y:.3g}", colour)
     ends = [min(frequency, default=1) - 0.5, max(frequency, default=1) + 0.5]
-    return styled([bars, *_levels(own, uniform, ends, along="x")], layout)
+    return styled([bars, *_levels(own, uniform, ends, along="x")], layout, data=frame)
 
 
 def _levels(own: float, uniform: float, ends: Sequence[float], along: str) -> list[dict[str, object]]:

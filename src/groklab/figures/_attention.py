@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._heatmaps import PANELS, input_frame, input_maps
-from groklab.figures._panels import note
+from groklab.figures._panels import in_parts, note
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import GREEN, SERIES, Figure, axis, axis_suffix, legend, styled, trace
+from groklab.figures._theme import GREEN, SERIES, axis, axis_suffix, legend, styled, trace
 from groklab.measures import Attention, operand_positions, pattern_on_grid
 from groklab.text import percent
 
@@ -20,7 +21,15 @@ from groklab.text import percent
 HEADS = PANELS
 
 
-@circuit_figure("attention", title="Attention from the last position", place=100, rows=True)
+@circuit_figure(
+    "attention",
+    title="Attention from the last position",
+    place=100,
+    applies_to=lambda run: run.has_circuit and any(".attn." in name for name in run.circuit.weights),
+    about="Where each head looks from the last position on average, and its score for the first operand by that "
+    "operand's value, which is a wave where the head computes with one frequency.",
+    rows=True,
+)
 def attention(run: RunContext) -> Drawing:
     """Draw the mean attention of each head, and its scores for the first operand."""
     c = run.circuit
@@ -49,9 +58,10 @@ def attention(run: RunContext) -> Drawing:
 
 
 @circuit_figure(
-    "heads",
+    "attention_maps",
     title="Attention to a, head by head",
     place=110,
+    about="The share of each head's attention that the first operand gets, over all pairs of inputs.",
     applies_to=lambda run: run.has_circuit and "attention" in run.circuit.parts,
 )
 def heads(run: RunContext) -> Drawing:
@@ -108,4 +118,5 @@ def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
         title = {"text": "score", "font": {"size": 12}}
         layout[f"yaxis{suffix}"] = {"title": title, "domain": domain, "anchor": f"x{suffix}", "nticks": 4}
         layout["annotations"].append(note(html.escape(str(rows["label"][0])), 0, domain[1], xanchor="left"))
-    return styled(traces, layout)
+    data = in_parts(attention=pattern, score=score.filter(pl.col("head").is_in([rows["head"][0] for rows in shown])))
+    return styled(traces, layout, data=data)

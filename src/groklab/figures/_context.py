@@ -186,6 +186,12 @@ class RunContext:
         return None if summary is None or summary.median is None else int(summary.median)
 
     @property
+    def measured(self) -> pl.DataFrame | None:
+        """What was measured of the first member during training, by step; None where nothing was."""
+        measured = self.folder.measured
+        return None if measured is None else measured.filter(pl.col("member") == 0).sort("step")
+
+    @property
     def train_rows(self) -> np.ndarray:
         """The training rows of the first member's task."""
         assert self.task is not None

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._panels import (
     ACCURACY,
     Panel,
@@ -29,7 +30,6 @@ from groklab.figures._theme import (
     SERIES,
     TEST,
     TRAIN,
-    Figure,
     axis,
     axis_suffix,
     log_axis,
@@ -60,7 +60,13 @@ def has_curves(run: RunContext) -> bool:
     return run.metrics.filter(pl.col("step") > 0)["step"].n_unique() > 1
 
 
-@figure("curves", title="Loss and accuracy", place=20)
+@figure(
+    "curves",
+    title="Loss and accuracy",
+    place=20,
+    about="Loss and accuracy on the training set and on the test set: a network that groks fits the first long before "
+    "the second.",
+)
 def curves(run: RunContext) -> Drawing:
     """Draw loss and accuracy over the steps."""
     if not has_curves(run):
@@ -74,6 +80,8 @@ def curves(run: RunContext) -> Drawing:
     "norms",
     title="Norms of weights and gradient",
     place=30,
+    about="How large the weights and their gradient are: weight decay shrinks what the loss does not need, and a "
+    "kernel machine shows the size of its matrix instead.",
     applies_to=lambda run: has_curves(run) and bool({"grad_norm", "condition"} & set(run.metrics.columns)),
 )
 def weight_norms(run: RunContext) -> Drawing:
@@ -87,6 +95,7 @@ def weight_norms(run: RunContext) -> Drawing:
     "operations",
     title="The operations of the mixture",
     place=40,
+    about="The same curves for each operation of a mixture, which need not be learnt at the same time.",
     applies_to=lambda run: (
         run.experiment.network is not None and bool(run.operations) and "test_accuracy_op0" in run.metrics.columns
     ),
@@ -262,7 +271,7 @@ def accuracy_overlay(frame: pl.DataFrame, points: int = POINTS) -> Figure:
         "margin": {"t": 40},
         "showlegend": True,
     }
-    return styled(traces, layout)
+    return styled(traces, layout, data=after.select("run", "member", "step", "test_accuracy"))
 
 
 def operation_curves(metrics: pl.DataFrame, names: Sequence[str]) -> Figure:
@@ -297,7 +306,17 @@ def operation_curves(metrics: pl.DataFrame, names: Sequence[str]) -> Figure:
         ]
         values = [float(v) for line in lines for v in line["y"]]
         panels.append((title, lines, log_heights(values, title) if is_loss else ACCURACY))
-    return in_panels(panels, *first_and_last_step(kept), top=36)
+    return in_panels(panels, *first_and_last_step(kept), top=36, data=_by_operation(metrics, names))
+
+
+def _by_operation(metrics: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Return columns step, operation and those of OPERATION_PANELS that there are, one row per step and operation."""
+    parts = []
+    for i, name in enumerate(names):
+        columns = {p: f"{p}_op{i}" for p in OPERATION_PANELS if f"{p}_op{i}" in metrics.columns}
+        own = metrics.select("step", **{p: pl.col(c) for p, c in columns.items()})
+        parts.append(own.insert_column(1, pl.lit(name).alias("operation")))
+    return pl.concat(parts) if parts else metrics.select("step")
 
 
 def _in_two_panels(
@@ -352,7 +371,7 @@ def _in_two_panels(
             line = _members_lines(frame, column, name, colour, members, panel)
             # the first panel's legend names the lines of both, where they are the same
             traces.append({**line, "showlegend": panel == 0})
-    return styled(traces, layout)
+    return styled(traces, layout, data=metrics.select("step", "member", *dict.fromkeys(c for c, *_ in lines)))
 
 
 def _members_lines(

@@ -11,9 +11,10 @@ import polars as pl
 from groklab.analysis import carrying_frequencies, strong_frequencies
 from groklab.errors import InputError
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._panels import bars_by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, Figure, axis_suffix, slider, styled, trace
+from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, axis_suffix, slider, styled, trace
 from groklab.measures import component_norms, fourier_basis, frequency_norms, gini
 from groklab.text import listed, percent
 
@@ -37,7 +38,15 @@ def has_embedding(run: RunContext) -> bool:
     return run.experiment.network is not None
 
 
-@figure("spectrum", title="Fourier spectrum of the embedding", section="computes", place=30, applies_to=has_embedding)
+@figure(
+    "spectrum",
+    title="Fourier spectrum of the embedding",
+    section="computes",
+    place=30,
+    applies_to=has_embedding,
+    about="How much of the embedding is a wave of each frequency over the residues: even at first, and in a network "
+    "that groks a modular sum mostly in a few frequencies at the end.",
+)
 def spectrum(run: RunContext) -> Drawing:
     """Draw the power of each frequency in the embedding, through the checkpoints."""
     embeddings = run.embeddings()
@@ -47,8 +56,16 @@ def spectrum(run: RunContext) -> Drawing:
     return Drawing(run.whose + _spectrum_sentence(frame, ginis), embedding_spectrum(frame))
 
 
-@figure("planes", title="Circles in the embedding", section="computes", place=50, applies_to=has_embedding)
-def planes(run: RunContext) -> Drawing | None:
+@figure(
+    "circles",
+    title="Circles in the embedding",
+    section="computes",
+    place=50,
+    applies_to=has_embedding,
+    about="The embedding of every residue in the plane of one frequency: where the network uses that frequency, the "
+    "residues lie on a circle and go around it k at a time.",
+)
+def circles(run: RunContext) -> Drawing | None:
     """Draw the embedding in the planes of its strongest frequencies, or of a circuit's key ones."""
     try:
         embeddings = run.embeddings()
@@ -249,7 +266,7 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
         share = frame.filter(pl.col("frequency") == k)["share"][0]
         layout["annotations"].append(note(f"<b>k = {k}</b> · {share:.0%}", sum(across) / 2, up[1]))
     changes = {s: [{"type": "scatter", **_xy(circles[k, s])} for k in frequencies] for s in steps}
-    return styled(traces, layout, slider_frames(changes))
+    return styled(traces, layout, slider_frames(changes), frame.filter(pl.col("frequency").is_in(frequencies)))
 
 
 def _closed(rows: pl.DataFrame) -> dict[str, np.ndarray]:

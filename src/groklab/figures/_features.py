@@ -11,6 +11,7 @@ import polars as pl
 
 from groklab.analysis import lower_block, power_by_frequency
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._heatmaps import BAR, SCALE, heatmap, square_axes
 from groklab.figures._panels import bars_by_step, by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, feature_figure
@@ -20,7 +21,6 @@ from groklab.figures._theme import (
     GREEN,
     MUTED,
     TEST,
-    Figure,
     axis,
     axis_suffix,
     slider,
@@ -45,7 +45,13 @@ def has_block(run: RunContext) -> bool:
     return run.has_features and run.features.orientation is not None
 
 
-@feature_figure("features", title="The feature matrix", place=20)
+@feature_figure(
+    "feature_matrix",
+    title="The feature matrix",
+    place=20,
+    about="Which pairs of input coordinates the model's outputs depend on: bands in the off-diagonal block mean that "
+    "it looks at the sum or the difference of the operands.",
+)
 def matrix(run: RunContext) -> Drawing:
     """Draw the entries of the feature matrix."""
     f = run.features
@@ -53,14 +59,25 @@ def matrix(run: RunContext) -> Drawing:
     return Drawing(run.whose + f.matrix_sentence(), plot, title=f"The feature matrix {f.matrix}")
 
 
-@feature_figure("eigenvalues", title="Spectrum of the feature matrix", place=30)
+@feature_figure(
+    "eigenvalues",
+    title="Spectrum of the feature matrix",
+    place=30,
+    about="The eigenvalues of the feature matrix in order: how many directions of the inputs the model uses.",
+)
 def eigenvalues(run: RunContext) -> Drawing:
     """Draw the eigenvalues of the feature matrix."""
     plot = feature_eigenvalues(eigenvalue_frame(shown_matrices(run)))
     return Drawing(run.whose + run.features.spectrum_sentence(), plot, title=f"Spectrum of {run.features.matrix}")
 
 
-@feature_figure("block", title="The off-diagonal block in Fourier components", place=40, applies_to=has_block)
+@feature_figure(
+    "block_fourier",
+    title="The off-diagonal block in Fourier components",
+    place=40,
+    applies_to=has_block,
+    about="The off-diagonal block of the feature matrix between waves: a circulant block is a diagonal.",
+)
 def block(run: RunContext) -> Drawing:
     """Draw the block's Fourier transform, where a circulant is a diagonal."""
     f = run.features
@@ -68,7 +85,13 @@ def block(run: RunContext) -> Drawing:
     return Drawing(run.whose + f.fourier_sentence(), plot)
 
 
-@feature_figure("power", title="Power of each frequency in the block", place=50, applies_to=has_block)
+@feature_figure(
+    "block_power",
+    title="Power of each frequency in the block",
+    place=50,
+    applies_to=has_block,
+    about="How the closest circulant of the off-diagonal block is divided among frequencies.",
+)
 def power(run: RunContext) -> Drawing:
     """Draw the power of each frequency in the block's closest circulant."""
     f = run.features
@@ -139,7 +162,7 @@ def feature_matrices(frame: pl.DataFrame, *, reordered: bool = False) -> Figure:
         s: [{"type": "heatmap", "z": entries[place]} for place in places]
         for s, entries in zip(steps, integers, strict=True)
     }
-    return styled(traces, layout, slider_frames(changes))
+    return styled(traces, layout, slider_frames(changes), frame)
 
 
 def block_fourier(frame: pl.DataFrame) -> Figure:
@@ -166,7 +189,7 @@ def block_fourier(frame: pl.DataFrame) -> Figure:
     layout["xaxis"]["title"] = {"text": "frequency of the columns", "standoff": 4}
     layout["yaxis"]["title"] = {"text": "frequency of the rows", "standoff": 4}
     changes = {s: [{"type": "heatmap", "z": entries}] for s, entries in zip(steps, integers, strict=True)}
-    return styled([cells], layout, slider_frames(changes))
+    return styled([cells], layout, slider_frames(changes), frame)
 
 
 def block_power(frame: pl.DataFrame) -> Figure:
@@ -198,7 +221,7 @@ def feature_eigenvalues(frame: pl.DataFrame) -> Figure:
         "sliders": [slider(list(values))],
     }
     changes = {s: [{"type": "scatter", "y": y}] for s, (_, y) in values.items()}
-    return styled([points], layout, slider_frames(changes))
+    return styled([points], layout, slider_frames(changes), frame)
 
 
 def _stacked(frame: pl.DataFrame) -> tuple[np.ndarray, list[int]]:

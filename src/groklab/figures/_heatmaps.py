@@ -10,9 +10,10 @@ import polars as pl
 
 from groklab.analysis import CircuitAnalysis
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._panels import domain, note
 from groklab.figures._registry import Drawing, circuit_figure, figure
-from groklab.figures._theme import SEQUENTIAL, Figure, axis, axis_suffix, styled, trace
+from groklab.figures._theme import SEQUENTIAL, axis, axis_suffix, styled, trace
 from groklab.measures import MEASURES, Spectrum2D, component_names
 from groklab.text import percent
 
@@ -33,7 +34,15 @@ def has_components(run: RunContext) -> bool:
     return run.experiment.network is not None and run.task is not None and bool(run.task.algebra.p)
 
 
-@figure("logits2d", title=TITLE.format("logits"), section="computes", place=80, applies_to=has_components)
+@figure(
+    "logits_2d",
+    title=TITLE.format("logits"),
+    section="computes",
+    place=80,
+    applies_to=has_components,
+    about="The logits over both inputs as products of waves of a and of b: an algorithm of cosines and sines has "
+    "blocks at its key frequencies on the diagonal, and little elsewhere.",
+)
 def logits_2d(run: RunContext) -> Drawing | Iterator[Drawing]:
     """Draw the logits of the final model in Fourier components, of each operation of a mixture."""
     if run.has_circuit:
@@ -41,7 +50,13 @@ def logits_2d(run: RunContext) -> Drawing | Iterator[Drawing]:
     return _operation_components(run) if run.checkpoints else iter(())
 
 
-@circuit_figure("neurons2d", title=TITLE.format("neurons"), place=90)
+@circuit_figure(
+    "neurons_2d",
+    title=TITLE.format("neurons"),
+    place=90,
+    about="The neurons over both inputs as products of waves of a and of b: single waves in the first row and column, "
+    "products of two at the same frequency on the diagonal.",
+)
 def neurons_2d(run: RunContext) -> Drawing:
     """Draw the neurons of the final model in Fourier components."""
     return _circuit_components(run.circuit, "neurons")
@@ -146,7 +161,7 @@ def input_maps(frame: pl.DataFrame, *, shared: bool = False, percent: bool = Fal
     if shared:
         bar = {**BAR, "ypad": 44, "tickformat": ".0%" if percent else ""}
         layout["coloraxis"] = {"colorscale": SCALE, "cmin": 0, "cmax": 1, "colorbar": bar}
-    return styled(traces, layout)
+    return styled(traces, layout, data=frame.filter(pl.col("panel").is_in(titles)))
 
 
 def components_2d(frame: pl.DataFrame) -> Figure:
@@ -186,4 +201,5 @@ def components_2d(frame: pl.DataFrame) -> Figure:
         "margin": {"r": 8, "t": 56, "b": 64},
         "showlegend": False,
     }
-    return styled([cells], layout)
+    of_both = pl.col("of_a").is_in(shown) & pl.col("of_b").is_in(shown)
+    return styled([cells], layout, data=frame.filter(of_both))

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._heatmaps import input_frame, input_maps
 from groklab.figures._panels import note, vertical
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import FAINT, SOFT, TEST, Figure, axis, key_colours, legend, styled, trace
+from groklab.figures._theme import FAINT, SOFT, TEST, axis, key_colours, legend, styled, trace
 from groklab.measures import WELL_EXPLAINED, Neurons, activity
 from groklab.text import percent
 
@@ -22,7 +23,12 @@ WIDTH = 0.05
 EXAMPLES = 5
 
 
-@circuit_figure("neurons", title="Neurons by frequency", place=60)
+@circuit_figure(
+    "neurons",
+    title="Neurons by frequency",
+    place=60,
+    about="How much of each neuron's activation one frequency explains, and how many neurons each frequency has.",
+)
 def neurons(run: RunContext) -> Drawing:
     """Draw how much of each neuron one frequency explains, and how many neurons each frequency has."""
     c = run.circuit
@@ -32,9 +38,10 @@ def neurons(run: RunContext) -> Drawing:
 
 
 @circuit_figure(
-    "examples",
+    "neuron_examples",
     title="Examples of neurons",
     place=70,
+    about="The activation of single neurons over all pairs of inputs: stripes and checks are waves of one frequency.",
     applies_to=lambda run: run.has_circuit and "neurons" in run.circuit.parts,
 )
 def examples(run: RunContext) -> Drawing | None:
@@ -115,7 +122,7 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
         "margin": {"t": 24},
         "showlegend": True,
     }
-    return styled(traces, layout)
+    return styled(traces, layout, data=frame)
 
 
 def _swatch(name: str, colour: str) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
+from groklab.figures._figure import Figure
 from groklab.figures._theme import (
     GRID,
     INK,
     MUTED,
     PAPER,
-    Figure,
     axis,
     axis_suffix,
     legend,
@@ -51,6 +51,20 @@ def thinned(frame: pl.DataFrame, points: int = POINTS) -> pl.DataFrame:
     return frame.filter(pl.col("step").is_in(thin_evenly(frame["step"].unique().sort().to_numpy(), points))).sort(
         "step"
     )
+
+
+def joined(*frames: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of frames by step in one frame, with nulls where one has no row of a step."""
+    first, *others = frames
+    for other in others:
+        first = first.join(other, on="step", how="full", coalesce=True)
+    return first.sort("step")
+
+
+def in_parts(**frames: pl.DataFrame) -> pl.DataFrame:
+    """Return frames of other columns below each other, behind a column `panel` with their names."""
+    parts = [frame.select(pl.lit(name).alias("panel"), *frame.columns) for name, frame in frames.items()]
+    return pl.concat(parts, how="diagonal_relaxed")
 
 
 def first_and_last_step(*frames: pl.DataFrame) -> tuple[int, int]:
@@ -163,10 +177,12 @@ def stacked(panels: Sequence[Panel], low: int, high: int, top: int = TOP) -> dic
     return layout
 
 
-def in_panels(panels: Sequence[Panel], low: int, high: int, top: int = TOP, **settings: Any) -> Figure:
-    """Return the figure of `stacked` panels; settings are added to its layout."""
+def in_panels(
+    panels: Sequence[Panel], low: int, high: int, top: int = TOP, *, data: pl.DataFrame | None = None, **settings: Any
+) -> Figure:
+    """Return the figure of `stacked` panels, which draw `data`; settings are added to its layout."""
     layout = stacked(panels, low, high, top) | settings
-    return styled([line for _, lines, _ in panels for line in lines], layout)
+    return styled([line for _, lines, _ in panels for line in lines], layout, data=data)
 
 
 def by_step(frame: pl.DataFrame, x: str, y: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -219,7 +235,8 @@ def bars_by_step(
         "sliders": [slider(steps)],
     }
     changes = {s: [{"type": "bar", "y": values[key][s][1]} for key in values] for s in steps}
-    return styled(traces, layout, slider_frames(changes))
+    data = frame.select("step", "frequency", *([] if by is None else [by]), y)
+    return styled(traces, layout, slider_frames(changes), data)
 
 
 def row_layout(names: Sequence[str], losses: Sequence[float], title: str, height: int = 40) -> dict[str, Any]:

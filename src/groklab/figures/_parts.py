@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._panels import level, row_layout
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import TEST, TRAIN, Figure, styled, trace
+from groklab.figures._theme import TEST, TRAIN, styled, trace
 from groklab.measures import LogitParts, parts_tables
 from groklab.text import loss_of
 
@@ -36,11 +37,12 @@ DEFINITION = (
 
 
 @figure(
-    "parts",
+    "logit_parts",
     title=TITLE,
     section="computes",
     place=150,
     applies_to=lambda run: run.has_circuit or run.logit_parts is not None,
+    about="The loss of parts of the logits alone and together: key frequencies, other frequencies, and what is left.",
     definitions=(DEFINITION,),
     rows=True,
 )
@@ -94,4 +96,4 @@ def logit_parts(frame: pl.DataFrame, uniform: float) -> Figure:
             trace("markers", x, list(range(len(frame))), f"%{{customdata}}: %{{x:.3g}} ({name})", colour, name, **look)
         )
     layout = row_layout(names, [*losses["train"], *losses["test"], uniform], "loss of what is kept (nats)")
-    return styled(traces, layout)
+    return styled(traces, layout, data=frame)

@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from groklab.figures._theme import INK, MUTED, PAPER, Figure, axis, styled, trace
+from groklab.figures._figure import Figure
+from groklab.figures._theme import INK, MUTED, PAPER, axis, styled, trace
 from groklab.grokking import LETTERS, PHASES
 from groklab.text import labels
 
@@ -78,7 +79,8 @@ def phase_diagram(frame: pl.DataFrame, x: str, y: str | None = None) -> Figure:
         "annotations": notes,
         "hoverlabel": {"bgcolor": PAPER, "font": {"color": INK}, "align": "left"},
     }
-    return styled(traces, layout)
+    phases = pl.col("phases").list.join("/")
+    return styled(traces, layout, data=frame.select(x, *([] if y is None else [y]), phases, "summary"))
 
 
 def _axis(title: str, names: list[str], **settings: Any) -> dict[str, Any]:

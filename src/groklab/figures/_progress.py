@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import polars as pl
 
 from groklab.figures._context import RunContext
-from groklab.figures._panels import ACCURACY, Panel, first_and_last_step, in_panels, marks, metric_line, thinned
+from groklab.figures._figure import Figure
+from groklab.figures._panels import ACCURACY, Panel, first_and_last_step, in_panels, joined, marks, metric_line, thinned
 from groklab.figures._registry import Drawing, feature_figure
-from groklab.figures._theme import FAINT, GREEN, OLIVE, PINK, TEST, TRAIN, Figure, log_heights
+from groklab.figures._theme import FAINT, GREEN, OLIVE, PINK, TEST, TRAIN, log_heights
 from groklab.measures import NAMES
 
 DEFINITIONS = (
@@ -22,8 +23,15 @@ DEFINITIONS = (
 )
 
 
-@feature_figure("hidden", title="Hidden progress", place=10, definitions=DEFINITIONS)
-def hidden(run: RunContext) -> Drawing:
+@feature_figure(
+    "hidden_progress",
+    title="Hidden progress",
+    place=10,
+    about="What the features do while accuracy and loss hardly move: how far they are from their final form, and from "
+    "the circulant pattern that solves the task.",
+    definitions=DEFINITIONS,
+)
+def progress(run: RunContext) -> Drawing:
     """Draw how far the features are while loss and accuracy hardly move."""
     f = run.features
     if len(f.history) < 2 or len(f.metrics) < 2:
@@ -83,7 +91,9 @@ def hidden_progress(
     ]
     low, high = first_and_last_step(metrics, history)
     named = {f"{name}:": step for name, step in marked.items()}
-    return in_panels(panels, low, high, **marks(named, low, high, len(panels), linear=True, above=22))
+    columns = [f"{split}_{what}" for what in ("accuracy", "loss") for split in ("train", "test")]
+    data = joined(metrics.select("step", *columns), history)
+    return in_panels(panels, low, high, **marks(named, low, high, len(panels), linear=True, above=22), data=data)
 
 
 def _deviations(history: pl.DataFrame, orientation: str | None) -> list[dict[str, object]]:

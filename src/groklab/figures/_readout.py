@@ -6,15 +6,22 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
-from groklab.figures._panels import bars_by_step, note, vertical
+from groklab.figures._figure import Figure
+from groklab.figures._panels import bars_by_step, in_parts, note, vertical
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import SOFT, TEST, TRAIN, Figure, axis, legend, log_heights, styled, trace
+from groklab.figures._theme import SOFT, TEST, TRAIN, axis, legend, log_heights, styled, trace
 from groklab.measures import Directions, component_names, component_norms, residue_map, rows_of
 
 WAVES = {"cos": TEST, "sin": TRAIN}
 
 
-@circuit_figure("readout", title="Fourier spectrum of the neuron-logit map", place=40)
+@circuit_figure(
+    "readout",
+    title="Fourier spectrum of the neuron-logit map",
+    place=40,
+    about="How much of the map from neurons to logits is a cosine or a sine of each frequency over the answers: the "
+    "network reads its answer from those of the key frequencies.",
+)
 def readout(run: RunContext) -> Drawing:
     """Draw the spectrum of W_L through the checkpoints."""
     c = run.circuit
@@ -25,7 +32,13 @@ def readout(run: RunContext) -> Drawing:
     return Drawing(c.readout_sentence(), neuron_logit_spectrum(frame))
 
 
-@circuit_figure("directions", title="Directions that the logits are read from", place=120)
+@circuit_figure(
+    "directions",
+    title="Directions that the logits are read from",
+    place=120,
+    about="The rank of the map from neurons to logits, two for each key frequency where nothing else is read, and how "
+    "well the neurons write the cosine and the sine of the answer along its directions.",
+)
 def readout_directions(run: RunContext) -> Drawing:
     """Draw the rank of W_L, and what the neurons write on its directions."""
     c = run.circuit
@@ -88,4 +101,4 @@ def directions(singular: pl.DataFrame, written: pl.DataFrame, rank: int) -> Figu
         "annotations": [note(f"after 2|K| = {rank}", rank + 0.5, 1, **after)] if inside else [],
         "showlegend": True,
     }
-    return styled(traces, layout)
+    return styled(traces, layout, data=in_parts(singular=singular, written=written))

@@ -14,11 +14,11 @@ from groklab.measures import NamedTable
 from groklab.registry import Discovered, enter, load_all
 
 if TYPE_CHECKING:
-    from plotly.graph_objs._figure import Figure
+    from groklab.figures._figure import Figure
 
 #: The parts of a run's page that hold figures, in their order: how it trained, what it computes, what it looks at.
-SECTIONS = ("training", "computes", "features")
 Section: TypeAlias = Literal["training", "computes", "features"]
+SECTIONS: tuple[Section, ...] = ("training", "computes", "features")
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class PageFigure:
     """A registered figure: its place on the page of a run, and the function that draws it.
 
     Args:
-        name: unique; the `id` of the plot on the page.
+        name: unique; the `id` of the plot on the page, and its name in `run.plot`.
         title: its heading.
         section: the part of the page that it stands in.
         place: figures of a section are sorted by it.
         applies_to: whether a run has such a figure.
+        about: one sentence on what the figure shows, of any run.
         definitions: sentences for the page's list of definitions.
         rows: whether the plot's height grows with its rows, so that a phone must not make it lower.
         draw: the decorated function.
@@ -62,6 +63,7 @@ class PageFigure:
     section: Section
     place: float
     applies_to: Callable[[RunContext], bool]
+    about: str
     definitions: Sequence[str]
     rows: bool
     draw: Draw
@@ -71,8 +73,7 @@ class PageFigure:
         if not self.applies_to(run):
             return []
         try:
-            result = self.draw(run)
-            return [result] if isinstance(result, Drawing) else list(result or ())
+            return self.draw_all(run)
         except (InputError, DamagedError) as error:
             return [Drawing(f"Left out: {error}.")]
         except Exception as error:
@@ -80,6 +81,15 @@ class PageFigure:
                 raise
             # a plug-in's figure must not cost the page
             return [Drawing(f"Left out: its function raised {type(error).__name__}: {error}.")]
+
+    def draw_all(self, run: RunContext) -> list[Drawing]:
+        """Return what the figure shows of a run that it applies to.
+
+        Raises:
+            InputError: with the reason, where there is nothing to show.
+        """
+        result = self.draw(run)
+        return [result] if isinstance(result, Drawing) else list(result or ())
 
 
 #: All registered figures by name.
@@ -93,6 +103,7 @@ def figure(
     section: Section = "training",
     place: float = 1000,
     applies_to: Callable[[RunContext], bool] = lambda run: True,
+    about: str = "",
     definitions: Sequence[str] = (),
     rows: bool = False,
 ) -> Callable[[Draw], Draw]:
@@ -109,7 +120,7 @@ def figure(
         raise InputError("section", section, f"is not one of {', '.join(SECTIONS)}")
 
     def decorate(draw: Draw) -> Draw:
-        made = PageFigure(name, title, section, place, applies_to, definitions, rows, draw)
+        made = PageFigure(name, title, section, place, applies_to, about, definitions, rows, draw)
         enter(FIGURES, "figure", name, made, draw.__module__)
         return draw
 
@@ -122,5 +133,6 @@ def figures_of(section: Section) -> list[PageFigure]:
 
 
 #: Decorators of figures of a circuit and of features, for runs whose model has them.
-circuit_figure = partial(figure, section="computes", applies_to=attrgetter("has_circuit"))
-feature_figure = partial(figure, section="features", applies_to=attrgetter("has_features"))
+Decorator: TypeAlias = Callable[..., Callable[[Draw], Draw]]
+circuit_figure: Decorator = partial(figure, section="computes", applies_to=attrgetter("has_circuit"))
+feature_figure: Decorator = partial(figure, section="features", applies_to=attrgetter("has_features"))

@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
-from groklab.figures._panels import ACCURACY, Panel, first_and_last_step, in_panels, metric_line, thinned
+from groklab.figures._figure import Figure
+from groklab.figures._panels import ACCURACY, Panel, first_and_last_step, in_panels, joined, metric_line, thinned
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import GREEN, PINK, TEST, TRAIN, Figure
+from groklab.figures._theme import GREEN, PINK, TEST, TRAIN
 from groklab.measures import MEASURES
 from groklab.text import listed
 
@@ -37,6 +38,8 @@ def has_sparsity(run: RunContext) -> bool:
     title="Sparsity and balance of the frequencies",
     place=50,
     applies_to=has_sparsity,
+    about="How few frequencies the embedding and the map to the logits use, and whether cosine and sine are balanced "
+    "in each, over training.",
     definitions=(DEFINITION,),
     rows=True,
 )
@@ -59,15 +62,14 @@ def sparsity(run: RunContext) -> Drawing | None:
 
 def _measured_online(run: RunContext) -> pl.DataFrame | None:
     """Return the measure as it was taken during training, of the first member; None where it was not."""
-    measured = run.folder.measured
+    measured = run.measured
     if measured is None:
         return None
     names = {c: c.split(".")[1] for c in measured.columns if c.startswith(f"{MEASURE}.")}
     scalars = [c for c in names if measured[c].dtype in (pl.Float64, pl.Float32)]
     if not scalars:
         return None
-    own = measured.filter(pl.col("member") == 0).sort("step")
-    return own.select("step", *(pl.col(c).alias(names[c]) for c in scalars)).drop_nulls()
+    return measured.select("step", *(pl.col(c).alias(names[c]) for c in scalars)).drop_nulls()
 
 
 def _measured_at_checkpoints(run: RunContext) -> pl.DataFrame:
@@ -104,4 +106,5 @@ def fourier_progress(frame: pl.DataFrame, metrics: pl.DataFrame | None = None) -
         if lines:
             panels.append((title, lines, {"range": ACCURACY["range"]}))
     panels = panels or [(PANELS["ffs"], [], {"range": ACCURACY["range"]})]
-    return in_panels(panels, *first_and_last_step(frame, *([] if metrics is None else [metrics])))
+    others = [] if metrics is None else [metrics.select("step", "train_accuracy", "test_accuracy")]
+    return in_panels(panels, *first_and_last_step(frame, *others), data=joined(frame, *others))

@@ -10,12 +10,14 @@ import polars as pl
 
 from groklab.analysis import STAGES_RULE
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._panels import (
     LETTER,
     NARROW,
     Panel,
     first_and_last_step,
     in_panels,
+    joined,
     joined_lines,
     metric_line,
     note,
@@ -31,7 +33,6 @@ from groklab.figures._theme import (
     PINK,
     TEST,
     TRAIN,
-    Figure,
     axis,
     axis_suffix,
     key_colours,
@@ -55,7 +56,14 @@ DEFINITIONS = (
 )
 
 
-@circuit_figure("stages", title="Stages of training", place=10, definitions=DEFINITIONS)
+@circuit_figure(
+    "stages",
+    title="Stages of training",
+    place=10,
+    about="Measures that move while the test loss does not: the restricted loss falls as the circuit forms, and the "
+    "excluded loss rises as the network stops relying on memory.",
+    definitions=DEFINITIONS,
+)
 def stages(run: RunContext) -> Drawing:
     """Draw losses, progress measures and sizes over the stages of training."""
     c = run.circuit
@@ -73,6 +81,7 @@ def stages(run: RunContext) -> Drawing:
     "coefficients",
     title="Cosines in the logits",
     place=20,
+    about="The logits as a sum of cosines, one for each frequency: how large each one's coefficient is over training.",
     applies_to=lambda run: run.has_circuit and len(run.circuit.steps) > 1 and "alpha" in run.circuit.trajectory,
 )
 def cosines(run: RunContext) -> Drawing:
@@ -115,7 +124,8 @@ def training_stages(
         if lines:
             panels.append((title, lines, axis))
     low, high = first_and_last_step(metrics, progress)
-    return in_panels(panels, low, high, **_shades(spans, low, high, len(panels)))
+    data = joined(metrics.select("step", "train_loss", "test_loss"), progress)
+    return in_panels(panels, low, high, **_shades(spans, low, high, len(panels)), data=data)
 
 
 def coefficients(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
@@ -146,7 +156,7 @@ def coefficients(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
         "margin": {"t": 48},
         "showlegend": True,
     }
-    return styled(traces, layout)
+    return styled(traces, layout, data=frame)
 
 
 def _shades(spans: Sequence[Span], low: int, high: int, panels: int) -> dict[str, Any]:

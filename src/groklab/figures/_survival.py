@@ -9,15 +9,23 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._context import RunContext
+from groklab.figures._figure import Figure
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import GREEN, TEST, TRAIN, Figure, axis, log_axis, styled, trace
+from groklab.figures._theme import GREEN, TEST, TRAIN, axis, log_axis, styled, trace
 from groklab.grokking import Survival
 
 COLOURS = {"memorised": TRAIN, "generalised": TEST}
 EVENTS = {"memorised": "memorised", "generalised": "grokked"}
 
 
-@figure("survival", title="When the members generalised", place=10, applies_to=lambda run: run.several and run.step > 0)
+@figure(
+    "survival",
+    title="When the members generalised",
+    place=10,
+    applies_to=lambda run: run.several and run.step > 0,
+    about="The share of an ensemble's members that have memorised and generalised by each step; members whose training "
+    "ended before count for as long as they ran.",
+)
 def survival(run: RunContext) -> Drawing | None:
     """Draw the share of an ensemble's members that have generalised by each step."""
     summary = run.survival("grokked")
@@ -105,4 +113,4 @@ def reached_share(frame: pl.DataFrame, low: float | None = None, high: float | N
         "shapes": shapes,
         "margin": {"t": 36},
     }
-    return styled(traces, layout)
+    return styled(traces, layout, data=frame)

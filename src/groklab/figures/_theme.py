@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, isfinite, log10
 from typing import Any
 
-from plotly.graph_objs._figure import Figure as Figure
+import polars as pl
+
+from groklab.figures._figure import Figure
 
 TRAIN = "#D55E00"
 TEST = "#0072B2"
@@ -55,17 +57,24 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 
 def styled(
-    traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], frames: Sequence[Mapping[str, Any]] = ()
+    traces: Sequence[Mapping[str, Any]],
+    layout: Mapping[str, Any],
+    frames: Sequence[Mapping[str, Any]] = (),
+    data: pl.DataFrame | None = None,
 ) -> Figure:
     """Return a figure of traces, layout and frames in Plotly's own nested settings, in the shared look.
 
     Settings of `layout` replace the shared ones; axes (`xaxis…`, `yaxis…`) are merged setting by setting.
+
+    Args:
+        data: the tidy data frame of what is drawn, the figure's `data_frame`; None reads it off the traces.
     """
     shared: dict[str, Any] = {
         "template": {},
         "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR,
+        # a notebook may be dark, and the ink is that of a light page
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
         "margin": {"l": 64, "r": 16, "t": 16, "b": 52},
         "hoverlabel": {"bgcolor": PAPER, "bordercolor": FAINT, "font": {"color": INK, "family": FONT}},
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": CLEAR},
@@ -83,7 +92,7 @@ def styled(
         merged.setdefault(name, look)
     if "margin" in layout:
         merged["margin"] = {**shared["margin"], **layout["margin"]}
-    return Figure({"data": list(traces), "layout": {**shared, **merged}, "frames": list(frames)})
+    return Figure({"data": list(traces), "layout": {**shared, **merged}, "frames": list(frames)}, data_frame=data)
 
 
 def trace(
@@ -174,7 +183,7 @@ def legend(above: float, **settings: Any) -> dict[str, Any]:
 
 def in_dark(light: Figure) -> Figure:
     """Return the same figure in the colours of a dark page."""
-    return Figure(_recoloured(light.to_dict()))
+    return Figure(_recoloured(light.to_dict()), data_frame=light.data_frame)
 
 
 def _recoloured(node: Any) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import polars as pl
+
 from groklab.analysis import TheoryBesideRun
+from groklab.figures._figure import Figure
 from groklab.figures._panels import domain, note, vertical
-from groklab.figures._theme import GREEN, PINK, TEST, TRAIN, Figure, axis, axis_suffix, log_heights, styled, trace
+from groklab.figures._theme import GREEN, PINK, TEST, TRAIN, axis, axis_suffix, log_heights, styled, trace
 
 if TYPE_CHECKING:
     from groklab.theory import CriticalFraction, Prediction
@@ -27,7 +30,7 @@ def critical_fraction_by_p(rows: Sequence[CriticalFraction]) -> Figure:
         "yaxis": axis("critical training fraction", type="log", tickformat=".0%"),
         "margin": {"t": 24},
     }
-    return styled([line], layout)
+    return styled([line], layout, data=pl.DataFrame([vars(row) for row in rows]))
 
 
 def theory_by_fraction(prediction: Prediction) -> Figure:
@@ -67,7 +70,7 @@ def theory_by_fraction(prediction: Prediction) -> Figure:
         "legend": {"orientation": "h", "y": 1.05, "yanchor": "bottom"},
         "margin": {"l": 68, "t": 84},
     }
-    return styled(traces, layout)
+    return styled(traces, layout, data=pl.DataFrame([vars(row) for row in rows]))
 
 
 def embedding_traces(beside: TheoryBesideRun) -> Figure:
@@ -114,7 +117,12 @@ def embedding_traces(beside: TheoryBesideRun) -> Figure:
         layout["annotations"].append(note(text, sum(across) / 2, 1.02))
         if step is not None and step <= last:
             layout["shapes"].append(vertical(step, i, "dot"))
-    return styled(traces, layout)
+    frames = [
+        pl.DataFrame({"side": name, "symbol": symbol, "step": panels[name].step, "place": row})
+        for name in titles
+        for symbol, row in enumerate(panels[name].traces)
+    ]
+    return styled(traces, layout, data=pl.concat(frames, how="vertical_relaxed"))
 
 
 def shade(share: float) -> str:

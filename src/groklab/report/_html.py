@@ -203,10 +203,11 @@ def pictures_of(figure: PageFigure, drawings: Sequence[Drawing]) -> list[Picture
     """Return a registered figure's drawings prepared for a page."""
     pictures = []
     for i, drawing in enumerate(drawings):
-        key, title = f"{figure.name}{i or ''}", drawing.title or figure.title
+        key = f"{figure.name}-{i}" if i else figure.name
+        title = drawing.title or figure.title
         tables = [Table(t.title, t.head, t.rows) for t in drawing.tables]
         # what the figure is about is said once
-        about = "" if i else getattr(figure, "about", "")
+        about = "" if i else figure.about
         if drawing.plot is None:
             pictures.append(Picture(key, title, drawing.sentence, about=about, tables=tables))
         else:

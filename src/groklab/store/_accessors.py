@@ -34,4 +34,5 @@ class RunAccessors:
     analysis = Accessor("groklab.analysis", "analyse")
     explain = Accessor("groklab.analysis", "explain")
     task = Accessor("groklab.analysis", "task_of", is_property=True)
+    plot = Accessor("groklab.figures", "plots", is_property=True)
     report = Accessor("groklab.report", "report_of")

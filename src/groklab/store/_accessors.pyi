@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab.analysis import Analysis, Progress
+from groklab.figures import Plots
 from groklab.tasks import Task
 
 class Accessor:
@@ -24,4 +25,6 @@ class RunAccessors:
     def explain(self, member: int = 0, progress: Progress = ...) -> Analysis: ...
     @property
     def task(self) -> Task: ...
+    @property
+    def plot(self) -> Plots: ...
     def report(self, out: str | Path | None = None, *, open: bool = False) -> Path: ...
