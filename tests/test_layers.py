@@ -16,6 +16,7 @@ LAYERS = [
     {"errors"},
     {"lazy"},
     {"text"},
+    {"notebook"},
     {"components", "device", "grokking", "registry"},
     {"plugins"},
     {"tasks"},

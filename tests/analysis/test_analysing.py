@@ -68,7 +68,7 @@ def test_frequencies_and_rules_can_be_given(run: gl.Run) -> None:
 
 def test_progress_is_reported_to_the_end(run: gl.Run) -> None:
     seen: list[tuple[int, int]] = []
-    gl.analyse(run, progress=lambda done, total: seen.append((done, total)))
+    gl.analyse(run, view=lambda progress: seen.append((progress.done, progress.total)))
     assert seen[-1] == (len(run.checkpoints),) * 2
     assert seen == sorted(seen)
 

@@ -3,7 +3,6 @@ from ._analysing import analyse as analyse
 from ._analysing import analyse_model as analyse_model
 from ._analysing import explain as explain
 from ._analysing import to_dict_of_members as to_dict_of_members
-from ._checkpoints import Progress as Progress
 from ._checkpoints import Weights as Weights
 from ._checkpoints import is_finite as is_finite
 from ._checkpoints import last_complete_step as last_complete_step
@@ -26,3 +25,4 @@ from ._representations import NoTheory as NoTheory
 from ._representations import RepresentationAnalysis as RepresentationAnalysis
 from ._representations import TheoryBesideRun as TheoryBesideRun
 from ._representations import beside_run as beside_run
+from ._watching import Measuring as Measuring

@@ -8,18 +8,20 @@ from typing import Any
 
 import polars as pl
 
-from groklab.analysis._checkpoints import MEASURED, Checkpoints, Progress, Weights, no_progress, task_of
+from groklab.analysis._checkpoints import MEASURED, Checkpoints, Weights, task_of
 from groklab.analysis._circuits import analyse_circuit
 from groklab.analysis._features import FeatureAnalysis, analyse_features, has_features
 from groklab.analysis._key_frequencies import key_frequencies_of
 from groklab.analysis._mixtures import analyse_mixture
 from groklab.analysis._model import PAGE, ModelAnalysis, NotApplicable, Options, Section
 from groklab.analysis._representations import analyse_representation
+from groklab.analysis._watching import Measuring, watching_analysis
 from groklab.device import threads
 from groklab.errors import InputError, check_member
 from groklab.experiment import Experiment
 from groklab.grokking import Headline, LearningPhase, phase_of
 from groklab.measures import is_kernel_machine
+from groklab.notebook import Watch
 from groklab.store import Run
 from groklab.tasks import Task
 
@@ -86,7 +88,7 @@ def analyse(
     *,
     rule: str | None = None,
     frequencies: Sequence[int] | None = None,
-    progress: Progress = no_progress,
+    view: Watch[Measuring] = "live",
 ) -> Analysis:
     """Measure every kept checkpoint of one member.
 
@@ -99,20 +101,23 @@ def analyse(
         member: of an ensemble.
         rule: how key frequencies are found, a name in `measures.frequencies.RULES`; None for the task's default.
         frequencies: take these key frequencies instead.
-        progress: called as progress(done, total) while checkpoints are measured.
+        view: "live" shows in a notebook how many checkpoints are measured, and a line now and then elsewhere, if it
+            takes long; None shows nothing; a function is called with the progress.
 
     Raises:
         InputError: where nothing can be measured, or for a member that the run does not have.
     """
-    return _analysis(run, member, None, Options("checkpoints", rule, frequencies, progress))
+    with watching_analysis(run.name, view) as progress:
+        return _analysis(run, member, None, Options("checkpoints", rule, frequencies, progress))
 
 
-def explain(run: Run, member: int = 0, progress: Progress = no_progress) -> Analysis:
+def explain(run: Run, member: int = 0, *, view: Watch[Measuring] = "live") -> Analysis:
     """Measure what the final model of one member computes, and how it formed, at up to a hundred checkpoints.
 
     `verdict()` and `sections()` say it in sentences. The arguments and errors are those of `analyse`.
     """
-    return _analysis(run, member, MEASURED, Options("explanation", progress=progress))
+    with watching_analysis(run.name, view) as progress:
+        return _analysis(run, member, MEASURED, Options("explanation", progress=progress))
 
 
 def _analysis(run: Run, member: int, most: int | None, options: Options) -> Analysis:

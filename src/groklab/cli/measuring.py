@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from groklab.analysis import Analysis
-    from groklab.analysis import Progress as Report
+    from groklab.analysis import Analysis, Measuring
     from groklab.measures import NamedTable
     from groklab.store import Run
 
@@ -112,10 +111,10 @@ def measure(
         n = trained.n_members
         for i in range(n):
 
-            def report(done: int, total: int, before: int = i) -> None:
-                progress(before * total + done, n * total)
+            def report(measuring: Measuring, before: int = i) -> None:
+                progress(before * measuring.total + measuring.done, n * measuring.total)
 
-            analyses.append(analyse(trained, i, rule=rule, frequencies=keys, progress=report))
+            analyses.append(analyse(trained, i, rule=rule, frequencies=keys, view=report))
     if as_json:
         emit(to_dict_of_members(analyses))
         return
@@ -276,7 +275,7 @@ def explain(
     console = console_for(as_json)
     trained = readable_run(run, trust_plugin, computing=True)
     with bar(console, "measuring checkpoints") as progress:
-        analysis = explained(trained, member, progress)
+        analysis = explained(trained, member, view=lambda m: progress(m.done, m.total))
     if as_json:
         emit(analysis.explanation())
         return
@@ -284,7 +283,7 @@ def explain(
 
 
 @contextmanager
-def bar(console: Console, what: str) -> Iterator[Report]:
+def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar with the time left, which goes away at the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.cli.live import LivePicture
-from groklab.errors import InputError
 from groklab.grokking import GAP, LETTERS, OWNER, THRESHOLD, Phase
 from groklab.store import thin_evenly
 from groklab.sweeps import (
@@ -20,11 +19,10 @@ from groklab.sweeps import (
     Member,
     Sweep,
     SweepProgress,
-    arrange,
-    choose_axes,
     counts_text,
     letter_of,
     members_of,
+    pooled_cells,
     progress_text,
 )
 from groklab.text import labels
@@ -57,11 +55,7 @@ def pooled_map(
     width: int,
 ) -> Group:
     """Return the map of members, given with their points, with the majority over all settings but two."""
-    try:
-        axes = choose_axes(keys)
-    except InputError:  # nothing varies but seeds
-        return draw_map(Axes("", (None,), None, (None,)), [Cell(0, 0, tuple(m for _, m in members))], width)
-    return draw_map(axes, arrange(keys, axes, points, members)[0].cells, width)
+    return draw_map(*pooled_cells(keys, points, members), width)
 
 
 def draw_map(axes: Axes, cells: Iterable[Cell], width: int, threshold: float = THRESHOLD, gap: float = GAP) -> Group:

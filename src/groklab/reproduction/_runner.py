@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from groklab import notebook
 from groklab.errors import InputError, Interrupted, OutOfTime, check_choice
+from groklab.notebook import Watch
 from groklab.reproduction._claim import MAX_SEEDS, SIZES, Claim, Size, Trainer, Trial, find
 from groklab.reproduction._ledger import Ledger, Record
+from groklab.reproduction._watching import Watching
 from groklab.reproduction.verdict import ClaimResult, PaperResult
 from groklab.training import Portion, Progress, interrupts
 
@@ -54,7 +57,7 @@ def reproduce(
     again: bool = False,
     minutes: float | None = None,
     slices: int = 1,
-    view: ProgressView | None = None,
+    view: Watch[ClaimProgress] = "live",
     home: str | Path | None = None,
 ) -> PaperResult:
     """Test the claims of a paper (`nanda2023`) or one of them (`nanda2023/key-frequencies`).
@@ -67,6 +70,9 @@ def reproduce(
         minutes: work stops after this time (by default 7.5 for full, no limit for quick), with the training under way
             saved; the same call continues from there another day.
         slices: number of such slices in a row.
+        view: "live" shows the claims in a notebook as they are tested, and a line now and then elsewhere; None shows
+            nothing; a function is called with the progress.
+        home: the folder of runs; by default $GROKLAB_HOME.
 
     Raises:
         InputError: for what cannot be done as asked.
@@ -77,10 +83,18 @@ def reproduce(
     if again:
         for claim, _, claim_seeds in request.tasks():
             request.ledger.forget(claim, size, claim_seeds)
-    for number in range(1, slices + 1):
-        with interrupts.deadline(time.monotonic() + 60 * limit):
-            if _Slice(request, number, view, home).work():
-                break
+    so_far = Watching()
+    with notebook.watching(view, so_far.picture, so_far.sentence) as watch:
+
+        def show(progress: ClaimProgress) -> None:
+            so_far.take(progress)
+            if watch is not None:
+                watch(progress)
+
+        for number in range(1, slices + 1):
+            with interrupts.deadline(time.monotonic() + 60 * limit):
+                if _Slice(request, number, None if watch is None else show, home).work():
+                    break
     return request.result()
 
 

@@ -2,8 +2,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from groklab.analysis import Analysis, Progress
+from groklab.analysis import Analysis, Measuring
 from groklab.figures import Plots
+from groklab.notebook import Watch
 from groklab.tasks import Task
 
 class Accessor:
@@ -20,9 +21,9 @@ class RunAccessors:
         *,
         rule: str | None = None,
         frequencies: Sequence[int] | None = None,
-        progress: Progress = ...,
+        view: Watch[Measuring] = "live",
     ) -> Analysis: ...
-    def explain(self, member: int = 0, progress: Progress = ...) -> Analysis: ...
+    def explain(self, member: int = 0, *, view: Watch[Measuring] = "live") -> Analysis: ...
     @property
     def task(self) -> Task: ...
     @property

@@ -32,6 +32,7 @@ from ._study import study as study
 from ._study import verdict_counts as verdict_counts
 from ._study import verdict_sentence as verdict_sentence
 from ._study import verdict_summary as verdict_summary
+from ._watching import pooled_cells as pooled_cells
 from ._wording import counts_text as counts_text
 from ._wording import letter_of as letter_of
 from ._wording import progress_text as progress_text

@@ -23,6 +23,7 @@ from groklab import device, plugins
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment import Experiment
 from groklab.grokking import learning_phase
+from groklab.notebook import Watch
 from groklab.registry import unload_plugins
 from groklab.store import locks, storage
 from groklab.sweeps._cells import Member
@@ -31,6 +32,7 @@ from groklab.sweeps._folder import ENDED, Sweep, SweepRecords
 from groklab.sweeps._packing import pack
 from groklab.sweeps._plan import MAX_MEMBERS, Plan, make_plan
 from groklab.sweeps._records import PackProgress
+from groklab.sweeps._watching import watching_sweep
 from groklab.training import Portion, Progress, compile_ahead, interrupts, stop_requests, training
 
 #: Seconds between two looks at the workers, two updates of the view, and at least between two writes of the table.
@@ -360,7 +362,7 @@ def sweep(
     retire: bool = True,
     name: str | None = None,
     max_members: int = MAX_MEMBERS,
-    view: SweepView | None = None,
+    view: Watch[SweepProgress] = "live",
     home: str | Path | None = None,
 ) -> Sweep:
     """Train an experiment at every point of a grid with several seeds, and return the sweep.
@@ -377,6 +379,9 @@ def sweep(
         scheduler: the address of a dask cluster to train on instead.
         retire: whether members stop as soon as they have memorised and grokked.
         name: the folder's name, instead of the experiment's.
+        view: "live" shows the map in a notebook as it fills, and a line now and then elsewhere; None shows nothing; a
+            function is called with the progress.
+        home: the folder of runs; by default $GROKLAB_HOME.
 
     Raises:
         InputError: the sweep cannot be trained as given.
@@ -390,8 +395,8 @@ def sweep(
     if _is_finished(path):
         return Sweep(path)
     try:
-        with stop_requests() as stop_requested, locks.locked(path):
-            _train(path, plan, workers, scheduler, view, stop_requested)
+        with watching_sweep(view) as watch, stop_requests() as stop_requested, locks.locked(path):
+            _train(path, plan, workers, scheduler, watch, stop_requested)
     finally:
         if locks.holder(path) is None:
             _remove_unused(path)

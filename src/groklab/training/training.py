@@ -19,11 +19,13 @@ from groklab.device import cores
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import MAX_SEED, Budget, Experiment, description_of, read
 from groklab.lazy import jax, optax
+from groklab.notebook import Watch
 from groklab.store import Collection, Environment, MemberResult, Run, RunWriter, Status, locks
 from groklab.training import _engine as engine
 from groklab.training._ensemble import build_task, default_every, make_ensemble
-from groklab.training._records import View
+from groklab.training._records import Progress
 from groklab.training._start import load_start
+from groklab.training._watching import watching_training
 
 #: Members that one run may hold.
 MAX_MEMBERS = 10_000
@@ -36,7 +38,7 @@ def train(
     seeds: int | None = None,
     again: bool = False,
     tags: Sequence[str] = (),
-    view: View | None = None,
+    view: Watch[Progress] = "live",
     home: str | Path | None = None,
 ) -> Run:
     """Train an experiment (or several as one ensemble) and return its run.
@@ -48,7 +50,8 @@ def train(
         overrides: dotted settings laid over it, as in `{"optimiser.weight_decay": 0.5}`.
         seeds: train that many members, with seeds counted up from the experiment's.
         again: train a new run, even if there is one.
-        view: called with the progress after each chunk of steps.
+        view: "live" shows curves in a notebook, and a line now and then elsewhere; None shows nothing; a function is
+            called with the progress after each chunk of steps.
         home: the folder of runs; by default $GROKLAB_HOME.
 
     Raises:
@@ -121,14 +124,15 @@ def resume(
     overrides: Mapping[str, Any] | None = None,
     *,
     trust_plugin: bool = False,
-    view: View | None = None,
+    view: Watch[Progress] = "live",
     home: str | Path | None = None,
 ) -> Run:
     """Go on with a run that was interrupted, or past its end with a longer budget (`{"budget.steps": 40000}`).
 
     Args:
         trust_plugin: of a run that is given by name, run plug-ins that the user has not named before, too.
-        view: called with the progress after each chunk of steps.
+        view: "live" shows curves in a notebook, and a line now and then elsewhere; None shows nothing; a function is
+            called with the progress after each chunk of steps.
         home: the folder of runs; by default $GROKLAB_HOME.
 
     Raises:
@@ -179,7 +183,7 @@ def environment() -> Environment:
     )
 
 
-def _continue(run: Run, members: list[Experiment], view: View | None, start: engine.StartWeights) -> Run:
+def _continue(run: Run, members: list[Experiment], view: Watch[Progress], start: engine.StartWeights) -> Run:
     if run.identities != [m.identity for m in members]:
         raise InputError(
             f"{run.name} was trained from another description: a plug-in, its start weights or this program have "
@@ -193,7 +197,8 @@ def _continue(run: Run, members: list[Experiment], view: View | None, start: eng
             f"{run.name} was imported without its optimiser's state and cannot go on; `groklab train … --from "
             f"{run.name}@{max(run.checkpoints, default=0)}` starts a new experiment from its weights"
         )
-    return engine.drive(run, view, start, members)
+    with watching_training(view) as watch:
+        return engine.drive(run, watch, start, members)
 
 
 def _apply_criterion(run: Run, members: list[Experiment]) -> None:

@@ -9,7 +9,7 @@ from groklab.training._records import Portion, Progress
 
 
 def phase(progress: Progress) -> str:
-    """Return what the run does: fitting, memorised, generalising, generalised."""
+    """Return what the run does: fitting, memorised, generalising, generalised; at its end what it has not done."""
     n = len(progress.grokked)
     grokked = sum(g is not None for g in progress.grokked)
     memorised = sum(m is not None for m in progress.memorised)
@@ -17,8 +17,14 @@ def phase(progress: Progress) -> str:
         return f"{memorised} of {n} memorised, {grokked} of {n} generalised"
     if grokked:
         return f"generalised at step {progress.grokked[0]:,}"
+    over = progress.step >= progress.budget
+    loss = progress.metrics["train_loss"]
+    if len(loss) and not np.isfinite(loss[-1, 0]):
+        return "diverged: the training loss is not finite"
     if not memorised:
-        return "fitting the training set"
+        return "not memorised" if over else "fitting the training set"
+    if over:
+        return f"memorised at step {progress.memorised[0]:,}, not generalised"
     test = progress.metrics["test_accuracy"]
     if len(test) and float(test[-1, 0]) > 0.5:
         return f"memorised at step {progress.memorised[0]:,}, test accuracy is rising"
