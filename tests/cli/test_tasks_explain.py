@@ -181,7 +181,9 @@ def test_what_cannot_be_told_is_not_shared() -> None:
     assert all({"total degree", "factors over the integers", "factors mod p"} <= set(row.unknown) for row in rows)
     assert rows[0].operation in ("xy_y", "xy_m_y")
     rows = explain_task("x + 5*y", 96, seeds=1).resembles
-    assert all({"a product g(x)*h(y) + c", "factors mod p"} == set(row.unknown) for row in rows)
+    of_a_field = {"a product g(x)*h(y) + c", "factors mod p"}
+    # the operation itself is addition renamed, but of some that resemble it that is unknown
+    assert all(of_a_field <= set(row.unknown) <= {*of_a_field, "addition or multiplication renamed"} for row in rows)
 
 
 def test_the_modulus_changes_what_resembles() -> None:

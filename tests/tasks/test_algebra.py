@@ -308,7 +308,7 @@ def test_symmetry() -> None:
 
 def test_what_is_undefined_says_why_and_is_none() -> None:
     found = facts("x^2 + 3*y", 12)
-    assert set(found.undefined) == {"product", "field"}
+    assert set(found.undefined) == {"product", "relabelled", "field"}
     assert all("12 is not a prime" in why for why in found.undefined.values())
     assert found.powers == [Power(exponent=2, gcd=None, values=4, bijective=False)]
     found = facts("x/(x + y)", 11)
@@ -320,3 +320,74 @@ def test_what_is_undefined_says_why_and_is_none() -> None:
     assert {"linear_form", "relabelled", "antisymmetric"} < set(found.undefined)
     assert facts("97*x + 0*y", 97).constant
     assert facts("97*x + 0*y", 97).field.text == "0"
+
+
+FORMULAS = (
+    "x + y",
+    "x - y",
+    "x*y",
+    "2*x + 3*y",
+    "x^2 + y",
+    "x^2 + y^2",
+    "(x - y)^3",
+    "x*y + x + y",
+    "3*x + 0*y",
+    "x/y",
+    "x^3 + x*y",
+)
+
+
+@pytest.mark.parametrize("p", [2, 3, 7, 11, 4, 8, 9, 25, 6, 12, 15])
+@pytest.mark.parametrize("text", FORMULAS)
+def test_facts_hold_by_brute_force_for_any_modulus(text: str, p: int) -> None:
+    """Primes, powers of primes and others; what is not decided for a modulus says so and is None."""
+    found, table, prime = facts(text, p), parse(text).table(p), p in (2, 3, 7, 11)
+    defined = [(x, y) for x in range(p) for y in range(p) if table[x, y] >= 0]
+    f = {(x, y): int(table[x, y]) for x, y in defined}
+    assert found.symmetric == all(f.get((y, x)) == v for (x, y), v in f.items())
+    assert found.antisymmetric == all(f.get((y, x)) == -v % p for (x, y), v in f.items())
+    columns = [[v for (_, y), v in f.items() if y == at] for at in range(p)]
+    rows = [[v for (x, _), v in f.items() if x == at] for at in range(p)]
+    assert found.one_to_one == [all(len(set(c)) == len(c) for c in lines) for lines in (columns, rows)]
+    assert found.constant == (len(set(f.values())) == 1)
+
+    def depends_on(u: int, v: int) -> bool:
+        answer_of: dict[int, int] = {}
+        return all(answer_of.setdefault((u * x + v * y) % p, answer) == answer for (x, y), answer in f.items())
+
+    tried = [(u, v) for u in range(p) for v in range(p) if u or v] if prime else [(1, 0), (0, 1), (1, 1), (1, p - 1)]
+    if found.linear_form is None:
+        assert found.constant or not any(depends_on(u, v) for u, v in tried)
+    else:
+        assert depends_on(*found.linear_form.coefficients)
+        assert found.linear_form.values == len(set(f.values()))
+
+    xs, ys = sorted({x for x, _ in f}), sorted({y for _, y in f})
+    if len(f) < len(xs) * len(ys):
+        assert {"additive", "product", "relabelled"} <= set(found.undefined)
+        return
+    is_sum = all((f[x, y] - f[xs[0], y] - f[x, ys[0]] + f[xs[0], ys[0]]) % p == 0 for x, y in f)
+    assert (found.additive is not None) == is_sum
+
+    def is_product(c: int) -> bool:
+        inside = np.array([[f[x, y] - c for y in ys] for x in xs])
+        at = np.argwhere(inside % p)
+        if not len(at):
+            return True
+        i, j = at[0]
+        return not ((inside * inside[i, j] - np.outer(inside[:, j], inside[i])) % p).any()
+
+    if prime:
+        assert (found.product is not None) == (not is_sum and any(map(is_product, range(p))))
+    else:
+        assert {"product", "field"} <= set(found.undefined)
+        # a sum with both parts one-to-one is addition renamed; a product is renamed nothing that has been decided
+        latin = len(xs) == len(ys) == p and all(found.one_to_one)
+        if is_sum and latin:
+            assert found.relabelled is not None
+            assert found.relabelled.of == "addition"
+        elif not latin:
+            assert "relabelled" in found.undefined
+    for one in found.powers:
+        values = {pow(x, abs(one.exponent), p) for x in range(p)}
+        assert (one.values, one.bijective) == (len(values), len(values) == p)

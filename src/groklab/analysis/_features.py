@@ -221,9 +221,9 @@ class FeatureAnalysis(ModelAnalysis):
     def sections(self) -> list[Section]:
         """Return what is measured of the block, of training, of the matrix, of strata, sizes and classes."""
         hidden, orientation = [self.tenth_sentence(), self.hidden_sentence()], self.orientation_sentence()
-        commutes = self.stratified or self.task.algebra.commutative
+        follows = self.stratified or self.task.algebra.transposable
         strata = self.stratified_sentence() if self.stratified else ""
-        if not commutes:
+        if not follows:
             strata = "The order of operands matters, so no test pair follows from its transpose."
         return sections_of(
             {
@@ -338,14 +338,15 @@ class FeatureAnalysis(ModelAnalysis):
     def stratified_sentence(self) -> str:
         """Return the accuracy on test pairs whose transpose was not trained on."""
         s = self.stratified
+        symmetry = "symmetry" if self.task.algebra.commutative else "f(y, x) = -f(x, y)"
         free, other = int(s["n_transpose_free"]), int(s["n_transposed"])
         if not free:
             return (
-                f"Every one of the {other:,} test pairs has its transpose in the training set, so symmetry alone could "
-                "answer it."
+                f"Every one of the {other:,} test pairs has its transpose in the training set, so {symmetry} alone "
+                "could answer it."
             )
         known = percent(float(s["transposed_accuracy"]))
-        more = f", and {known} on the other {other:,}, which symmetry alone could answer"
+        more = f", and {known} on the other {other:,}, which {symmetry} alone could answer"
         return (
             f"Accuracy is {percent(float(s['transpose_free_accuracy']))} on the {free:,} test pairs whose transpose is "
             f"not in the training set{more if other else ''}."

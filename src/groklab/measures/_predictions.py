@@ -82,7 +82,7 @@ def transpose_is_trained(task: Task, train_rows: np.ndarray) -> Bool[np.ndarray,
     Raises:
         InputError: where the order of operands matters, and where the task holds each pair in one order only.
     """
-    if not task.algebra.commutative:
+    if not task.algebra.transposable:
         raise InputError(f"transposes say nothing of {task.name}: order of operands matters")
     if not has_two_operands(task):
         raise InputError(f"this measure applies to pairs of operands, and not to {task.name}")
@@ -97,12 +97,12 @@ def transpose_is_trained(task: Task, train_rows: np.ndarray) -> Bool[np.ndarray,
 
 @measure("stratified_accuracy", online=True)
 def stratified_accuracy(weights: Weights, task: Task, train_rows: Rows = None, network: Any = None) -> dict[str, float]:
-    """Test accuracy with and without pairs whose transpose was trained on, which commutativity alone answers.
+    """Test accuracy with and without pairs whose transpose was trained on, which symmetry alone answers.
 
     `test_accuracy` of all test pairs, `transposed_accuracy` of those (a, b) whose (b, a) is in the training set,
-    `transpose_free_accuracy` of the others; `n_transposed`, `n_transpose_free`: how many there are. For commutative
-    operations on ordered pairs, and any learner; NaN where there is no such pair. Raises InputError as
-    `transpose_is_trained` and `outputs` do.
+    `transpose_free_accuracy` of the others; `n_transposed`, `n_transpose_free`: how many there are. For symmetric
+    and antisymmetric operations on ordered pairs, and any learner; NaN where there is no such pair. Raises InputError
+    as `transpose_is_trained` and `outputs` do.
     """
     train, test = train_and_test(task, train_rows)
     trained = transpose_is_trained(task, train)[test]

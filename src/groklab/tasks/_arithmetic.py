@@ -12,7 +12,7 @@ from groklab.errors import InputError
 from groklab.registry import register
 from groklab.tasks._base import Algebra, Task
 from groklab.tasks._evaluation import Integers
-from groklab.tasks._expression import Expression, find_direction, is_commutative
+from groklab.tasks._expression import Expression, find_direction, is_antisymmetric, is_commutative
 from groklab.tasks._layouts import Layout, check_settings, check_size, token_rows, vocabulary_size
 from groklab.tasks._operations import Operation, resolve
 from groklab.tasks._portable_random import check_seed, uniform_integers
@@ -97,6 +97,7 @@ class Arithmetic:
                 operands=operands % self.p,
                 n_answers=n_answers,
                 commutative=commutative,
+                transposable=commutative or (modular and is_antisymmetric(table, self.p)),
                 direction=direction,
             ),
         )
@@ -163,6 +164,7 @@ class RandomLabels:
                 operands=operands,
                 n_answers=self.p,
                 commutative=is_commutative(table),
+                transposable=is_commutative(table),
                 direction=find_direction(table, self.p),
             ),
         )

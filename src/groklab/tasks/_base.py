@@ -72,6 +72,7 @@ class Algebra:
         n_variables: how many of the columns of `operands` are operands, where the others say which operation is meant.
         n_answers: how many of the classes are answers.
         commutative: whether no exchange of operands changes an answer.
+        transposable: whether the answer of (a, b) follows from that of (b, a): it is the same, or the same negated.
         direction: +1 where the answer is a function of a + b alone, -1 of a - b, None otherwise.
         operations: the names of a mixture's operations.
         table: (n, n) int64 multiplication table of a group.
@@ -86,6 +87,7 @@ class Algebra:
     n_variables: int | None = None
     n_answers: int | None = None
     commutative: bool = False
+    transposable: bool = False
     direction: int | None = None
     operations: tuple[str, ...] = ()
     table: np.ndarray | None = None

@@ -116,6 +116,11 @@ def is_commutative(table: Integers) -> bool:
     return all(np.array_equal(table, table.swapaxes(axis, axis + 1)) for axis in range(table.ndim - 1))
 
 
+def is_antisymmetric(table: Integers, p: int) -> bool:
+    """Return whether exchanging two operands negates every answer mod p, and leaves its existence."""
+    return table.ndim == 2 and np.array_equal(table.T, np.where(table < 0, -1, -table % p))
+
+
 def parse(text: str) -> Expression:
     """Read an expression: integers, x y z (or a b c), + - * / ^ (or **), parentheses, products such as 2x or xy.
 

@@ -60,6 +60,7 @@ class Group:
         n = len(table)
         if n < 2:
             raise InputError("task.group", self.group or name, "needs two elements or more")
+        commutative = bool((table == table.T).all())
         operands = np.stack(np.divmod(np.arange(n * n, dtype=np.int32), np.int32(n)), axis=1)
         return Task(
             name=f"the group {name}",
@@ -68,7 +69,12 @@ class Group:
             d_vocab=vocabulary_size(self.layout, n),
             n_classes=n,
             algebra=Algebra(
-                operation=name, operands=operands, n_answers=n, commutative=bool((table == table.T).all()), table=table
+                operation=name,
+                operands=operands,
+                n_answers=n,
+                commutative=commutative,
+                transposable=commutative,
+                table=table,
             ),
         )
 

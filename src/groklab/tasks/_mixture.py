@@ -75,6 +75,7 @@ class Mixture:
                 operands=np.concatenate([pairs, place[:, None]], axis=1).astype(np.int32),
                 n_answers=self.p,
                 commutative=all(t.algebra.commutative for t in tasks),
+                transposable=all(t.algebra.transposable for t in tasks),
             ),
             features=features,
             units=pairs[:, 0].astype(np.int64) * self.p + pairs[:, 1],

@@ -59,7 +59,11 @@ class DigitAddition:
             d_vocab=12,
             n_classes=10,
             algebra=Algebra(
-                operation="digit_addition", operands=operands.astype(np.int32), n_answers=10, commutative=True
+                operation="digit_addition",
+                operands=operands.astype(np.int32),
+                n_answers=10,
+                commutative=True,
+                transposable=True,
             ),
             reads=(2 * k + 1, 3 * k + 2),
             mask=mask,

@@ -149,9 +149,9 @@ def as_trained(task: Task, rows: SplitRows) -> Task:
 
 
 def in_transpose(task: Task, train_rows: np.ndarray) -> np.ndarray | None:
-    """Return whether (y, x) is trained on for each input (x, y); None unless the task is commutative, on pairs."""
+    """Return whether (y, x) is trained on for each input (x, y); None unless answers follow so, on pairs."""
     operands = task.algebra.operands
-    if not task.algebra.commutative or operands is None or operands.shape[1] < 2:
+    if not task.algebra.transposable or operands is None or operands.shape[1] < 2:
         return None
     size = int(operands.max()) + 1
     rest = operands[:, 2:]

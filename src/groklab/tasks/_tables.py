@@ -118,6 +118,7 @@ class Table(FromFile):
             self._refuse("needs a file that ends in .csv or .npz")
         inputs, answers = self._distinct(inputs, answers)
         n_classes = int(answers.max()) + 1
+        commutative = _is_commutative(inputs, answers)
         return Task(
             name=Path(self.path).stem,
             inputs=inputs,
@@ -128,7 +129,8 @@ class Table(FromFile):
                 operation="table",
                 operands=inputs,
                 n_answers=n_classes,
-                commutative=_is_commutative(inputs, answers),
+                commutative=commutative,
+                transposable=commutative,
                 words=words,
             ),
         )

@@ -19,7 +19,7 @@ from groklab.tasks._algebra.forms import (
     relabelled,
 )
 from groklab.tasks._evaluation import Integers, Node
-from groklab.tasks._expression import Expression, is_commutative
+from groklab.tasks._expression import Expression, is_antisymmetric, is_commutative
 from groklab.tasks._residues import Power, is_prime, power
 
 
@@ -70,6 +70,10 @@ def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = 
     if modular and rectangle(table) is None:
         why = "the inputs at which it is defined are not all pairs of some x and some y"
         undefined |= dict.fromkeys(("additive", "product", "relabelled"), why)
+    renamed = None if "relabelled" in undefined else relabelled(table, p)
+    if renamed is None and not prime:
+        why = f"not addition renamed, and for multiplication {p} is not a prime"
+        undefined.setdefault("relabelled", why)
     integers = field = None
     exponents = written_exponents(expression.tree)
     try:
@@ -86,9 +90,9 @@ def algebra_of(expression: Expression, table: Integers, p: int, modular: bool = 
         linear_form=linear_form(table, p) if "linear_form" not in undefined else None,
         additive=additive(table, p) if "additive" not in undefined else None,
         product=product(table, p) if "product" not in undefined else None,
-        relabelled=relabelled(table, p) if "relabelled" not in undefined else None,
+        relabelled=renamed,
         symmetric=is_commutative(table),
-        antisymmetric=np.array_equal(table.T, np.where(table < 0, -1, -table % p)) if modular else None,
+        antisymmetric=is_antisymmetric(table, p) if modular else None,
         one_to_one=[_one_to_one(table), _one_to_one(table.T)],
         integers=integers,
         field=field,
