@@ -43,6 +43,7 @@ def load_commands() -> None:
         find,
         look,
         measuring,
+        paper,
         reproducing,
         sweep_pages,
         sweeping,

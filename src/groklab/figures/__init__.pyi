@@ -1,6 +1,7 @@
 from ._ablations import ablation_losses as ablation_losses
 from ._ablations import frequency_losses as frequency_losses
 from ._attention import attention_heads as attention_heads
+from ._cell_maps import cell_map as cell_map
 from ._context import RunContext as RunContext
 from ._curves import accuracy_overlay as accuracy_overlay
 from ._curves import machine_sizes as machine_sizes
@@ -20,6 +21,9 @@ from ._figure import Figure as Figure
 from ._heatmaps import components_2d as components_2d
 from ._heatmaps import input_maps as input_maps
 from ._neurons import neuron_clusters as neuron_clusters
+from ._paper.movie import check_film as check_film
+from ._paper.movie import film as film
+from ._paper.saving import check_paper as check_paper
 from ._parts import logit_parts as logit_parts
 from ._phase_diagram import COLOURS as COLOURS
 from ._phase_diagram import ON as ON

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from plotly.graph_objs._figure import Figure as PlotlyFigure
 
-from groklab.errors import InputError
+from groklab.store.storage import atomic_write
 
 
 class Figure(PlotlyFigure):  # type: ignore[misc]  # Plotly has no types
@@ -37,26 +37,43 @@ class Figure(PlotlyFigure):  # type: ignore[misc]  # Plotly has no types
         self,
         path: str | Path,
         *,
-        width: str | float | None = None,
+        width: str | float = "column",
         height: str | float | None = None,
-        data: bool = False,
+        font_size: float = 8,
+        step: int | None = None,
+        data: bool | Literal["csv", "parquet"] = False,
+        dpi: int = 300,
+        engine: Literal["matplotlib", "kaleido"] = "matplotlib",
     ) -> Path:
         """Write the figure to a file of the kind that its name ends with, and return the path.
 
+        PDF, SVG and PNG are for papers: on white, with fonts that are embedded (PDF) or outlined (SVG), and with
+        dashes, hatches and marks that tell colours apart in grey too.
+
         Args:
-            path: ends with .html, which needs no network to be read.
-            width, height: such as '3.25in'; None takes the figure's own.
-            data: write the data frame beside it, as CSV.
+            path: ends with .pdf, .svg or .png; or with .html, a page that needs no network.
+            width: 'column' (3.25 inches), 'page' (6.75 inches), or a length such as '3.25in', '82.5mm' or '234pt'.
+            height: likewise; None takes what the figure needs.
+            font_size: of the text, in points.
+            step: the checkpoint that a figure with a slider shows; None is the last.
+            data: write the data frame beside it; True is CSV.
+            dpi: pixels per inch of PNG.
+            engine: 'matplotlib' (the extra `paper`), or 'kaleido', which needs Chrome and draws every trace.
 
         Raises:
-            InputError: for an ending that figures are not written to.
+            InputError: for another ending, an impossible size, what is not installed, or a trace that Matplotlib does
+                not draw.
         """
-        path = Path(path)
-        if path.suffix != ".html":
-            raise InputError("path", str(path), "needs to end with .html")
-        self.write_html(path)
+        from groklab.figures._paper.saving import save, write_data
+
+        path = Path(path).expanduser()
+        if path.suffix.lower() == ".html":
+            atomic_write(path, self.to_html(include_plotlyjs=True).encode())
+        else:
+            sizes: dict[str, Any] = {"width": width, "height": height, "font_size": font_size, "dpi": dpi}
+            save(self, path, step=step, engine=engine, **sizes)
         if data:
-            self.data_frame.write_csv(path.with_suffix(".csv"))
+            write_data(self.data_frame, path, "csv" if data is True else data)
         return path
 
 

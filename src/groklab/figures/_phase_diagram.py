@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -71,16 +72,24 @@ def phase_diagram(frame: pl.DataFrame, x: str, y: str | None = None) -> Figure:
         mark = {"symbol": "square", "size": 12, "color": COLOURS[phase], "line": {"color": MUTED, "width": 1}}
         named = {"name": f"{LETTERS[phase]} {phase}", "hoverinfo": "skip"}
         traces.append({"type": "scatter", "mode": "markers", "x": [None], "y": [None], "marker": mark, **named})
-    squares = {"scaleanchor": "x", "constrain": "domain"} if y is not None else {}
     layout = {
-        "height": 160 + max(220, min(720, round(720 * n_y / n_x))),
-        "xaxis": _axis(x, labels(x_values), constrain="domain"),
-        "yaxis": _axis(y or "", labels(y_values) if y is not None else [""], **squares),
+        **cell_axes(x, x_values, y, y_values),
         "annotations": notes,
         "hoverlabel": {"bgcolor": PAPER, "font": {"color": INK}, "align": "left"},
     }
     phases = pl.col("phases").list.join("/")
     return styled(traces, layout, data=frame.select(x, *([] if y is None else [y]), phases, "summary"))
+
+
+def cell_axes(x: str, x_values: Sequence[Any], y: str | None, y_values: Sequence[Any]) -> dict[str, Any]:
+    """Return the layout of a map of cells: its height, and axes with the values of its settings."""
+    n_x, n_y = len(x_values), len(y_values)
+    squares = {"scaleanchor": "x", "constrain": "domain"} if y is not None else {}
+    return {
+        "height": 160 + max(220, min(720, round(720 * n_y / n_x))),
+        "xaxis": _axis(x, labels(x_values), constrain="domain"),
+        "yaxis": _axis(y or "", labels(y_values) if y is not None else [""], **squares),
+    }
 
 
 def _axis(title: str, names: list[str], **settings: Any) -> dict[str, Any]:

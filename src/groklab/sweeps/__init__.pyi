@@ -11,6 +11,8 @@ from ._cells import members_of as members_of
 from ._cells import place_of as place_of
 from ._cells import swept as swept
 from ._cells import value_names as value_names
+from ._figures import FIGURES as FIGURES
+from ._figures import study_figure as study_figure
 from ._folder import Sweep as Sweep
 from ._kept import changed as changed
 from ._kept import find_sweep as find_sweep

@@ -54,7 +54,11 @@ class Study:
     criterion: str = "sustained_99"
 
     def frame(self, i: int = 0) -> pl.DataFrame:
-        """Return a slice with one row per cell: its settings, `phase` (of its majority), `phases` and `summary`."""
+        """Return a slice with one row per cell: its settings, its phases and its verdict.
+
+        `phase` is that of its majority; `summary` says both in words. `grokked_step` is the median over the seeds, and
+        `test_accuracy` the mean of each seed's highest.
+        """
         part = self.slices[i]
         rows = [
             {
@@ -62,10 +66,14 @@ class Study:
                 "phase": c.majority,
                 "phases": c.leading,
                 "summary": phase_sentence(c),
+                "verdict": c.verdict,
+                "grokked_step": c.median_step,
+                "test_accuracy": c.test_accuracy,
             }
             for c in part.cells
         ]
         schema: dict[str, Any] = {"phase": pl.String, "phases": pl.List(pl.String), "summary": pl.String}
+        schema |= {"grokked_step": pl.Float64, "test_accuracy": pl.Float64}
         return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
 
     def slice_name(self, i: int) -> str:
