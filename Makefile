@@ -14,6 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # Watch a one-layer transformer grok modular addition, and get its page. (two or three minutes the first time)
 demo: .venv/demo.stamp
 	$(BIN)/groklab train demo --report
+	@echo
+	@echo "groklab is in $(BIN); to have it on the path of this shell: source $(BIN)/activate"
 
 # The whole test suite. (some five minutes; eight with empty caches) OPTIONS go to pytest: make test OPTIONS='-k sweep'
 test: .venv/dev.stamp

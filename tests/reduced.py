@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "micro": _MICRO,
     "micro-fast": {**_MICRO, "network.d_mlp": 32},  # what pages sweep over
     "demo": {**TRANSFORMER, "budget.steps": 200},
+    "micro-transformer": {**TRANSFORMER, "budget.steps": 200},
     "never": {"network.d_mlp": 16},
     "rfm-small": {"budget.steps": 12},
     "furuta2024": _WITHOUT_SIGNS,

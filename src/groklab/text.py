@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,15 @@ def duration(seconds: float) -> str:
         return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def date_of(seconds: float) -> str:
+    """Return a moment (seconds since 1970) for lists: the time of today, the date of other days, both local."""
+    try:
+        moment = datetime.fromtimestamp(seconds)
+        return moment.strftime("%H:%M" if moment.date() == datetime.now().date() else "%Y-%m-%d")
+    except (ValueError, OverflowError, OSError):
+        return "–"
 
 
 def jsonable(value: Any) -> Any:

@@ -212,7 +212,7 @@ COMMANDS = [
     (["nothing"], "nothing"),
     (["show"], "Missing argument"),
     (["show", "nothing"], "no run is called"),
-    (["show", ""], "RUN has no value"),
+    (["show", ""], "RUN|SWEEP has no value"),
     (["show", "~nobody-of-this-name/runs"], "a home that is not there"),
     (["show", ".."], "is not a run"),
     (["show", "../.."], "is not a run"),

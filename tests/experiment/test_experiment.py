@@ -174,6 +174,22 @@ def test_every_preset_has_an_identity_of_its_own_and_reads_back() -> None:
     assert len(set(identities)) == len(identities)
 
 
+def test_another_kind_of_optimiser_keeps_the_settings_that_it_shares(tmp_path: Path) -> None:
+    base = gl.preset("micro", {"optimiser.b1": 0.8, "optimiser.weight_decay": 2.0})
+    for overrides in ({"optimiser.kind": "adam"}, {"optimiser": "adam"}):
+        adam = gl.read(base, overrides).optimiser
+        assert (adam.kind, adam.weight_decay, adam.learning_rate, adam.b1) == ("adam", 2.0, 1e-3, 0.8)
+    assert adam.b2 == 0.999, "its own, as that of the preset was AdamW's"
+    assert gl.read(base, {"optimiser.kind": "lion", "optimiser.b1": 0.7}).optimiser.b1 == 0.7
+    with pytest.warns(UserWarning, match=r"optimiser.kind=sgd has no setting b1 \(here 0.8\)"):
+        sgd = gl.read(base, {"optimiser.kind": "sgd"}).optimiser
+    assert sgd.weight_decay == 2.0
+    file = tmp_path / "idea_of_mine.py"
+    file.write_text(PLUGIN.format(value=1.0))
+    mine = gl.preset("micro-fast", {"plugins": [str(file)], "optimiser.kind": "mine"})
+    assert (mine.optimiser.weight_decay, mine.optimiser.learning_rate) == (1.0, 1e-2)
+
+
 def test_the_source_of_a_plugin_is_part_of_the_identity(tmp_path: Path) -> None:
     file = tmp_path / "idea_of_mine.py"
     found = []

@@ -45,6 +45,7 @@ def load_commands() -> None:
         measuring,
         paper,
         reproducing,
+        sweep_lists,
         sweep_pages,
         sweeping,
         tasks,

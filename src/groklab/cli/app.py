@@ -174,6 +174,12 @@ def members_text(value: Any, form: str = ",") -> str:
     return f"{len(known)} of {len(value)}"
 
 
+def interval_text(survival: dict[str, Any]) -> str:
+    """Return a confidence interval of steps for people."""
+    high = survival["high"]
+    return f"{number(survival['low'], ',.0f')} to {'not reached' if high is None else format(high, ',.0f')}"
+
+
 def plain_table(headings: Sequence[str] = (), left: Iterable[str] = (), **options: Any) -> Table:
     """Return a table without lines, whose columns are aligned to the right but those of `left`."""
     from rich.table import Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +19,14 @@ from groklab.cli.app import (
     app,
     console_for,
     emit,
+    interval_text,
     members_text,
     number,
-    plain_table,
     titled,
 )
+from groklab.cli.sweep_lists import compare_sweeps, matching_sweeps, print_sweeps, show_sweep, sweeps_meant
 from groklab.errors import check_choice
-from groklab.text import duration
+from groklab.text import date_of, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from groklab.store import Run
 
 STATUSES = ("finished", "interrupted", "running", "perhaps running", "diverged", "damaged")
-#: Columns of a window from which time, disk use and tags are listed, too.
-WIDE = 110
 runs_app = Commands(invoke_without_command=True, **HELP)
 app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
 
@@ -48,7 +47,7 @@ def runs(
     grokked: Annotated[bool, typer.Option("--grokked", help="Only runs with a member that has grokked.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the saved runs, with their results and disk usage.
+    """List the saved runs, with their results and disk usage, and the saved sweeps.
 
     Examples:
 
@@ -58,7 +57,6 @@ def runs(
 
       groklab runs rm micro-1a2b3c4d
     """
-    from groklab.device import readable_bytes
     from groklab.store import Collection
 
     if context.invoked_subcommand is not None:
@@ -67,38 +65,63 @@ def runs(
         check_choice("--status", status, STATUSES)
     collection = Collection()
     listed = [s for s in collection.summaries() if _matches(s, name, status, tag, grokked)]
+    of_sweeps = [] if tag is not None else matching_sweeps(name, status, grokked)
     total = sum(s["bytes"] for s in listed)
     if as_json:
-        emit({"runs": listed, "bytes": total})
+        emit({"runs": listed, "bytes": total, "sweeps": of_sweeps})
         return
     console = console_for(False)
-    if not listed:
-        console.print(f"no runs in {collection.folder}" + (" match" if name or status or tag or grokked else ""))
-        return
-    table = plain_table()
-    headings = ("run", "status", "steps", "memorised", "grokked", "test", "time", "disk", "tags")
-    shown = headings if console.width >= WIDE else headings[: headings.index("time")]
-    for heading in shown:
-        # names may be long: in a narrow window they are folded, and the numbers stay readable
-        named = heading in ("run", "tags")
-        left = named or heading == "status"
-        table.add_column(heading, no_wrap=not named, overflow="fold", justify="left" if left else "right")
-    for s in listed:
-        cells = (
+    if listed:
+        _print_runs(listed, console)
+    else:
+        matching = " match" if name or status or tag or grokked else ""
+        console.print(f"no runs in {collection.folder}{matching}", soft_wrap=True)
+    if of_sweeps:
+        console.print()
+        print_sweeps(of_sweeps, console)
+
+
+def _print_runs(listed: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print a table of runs, and what they take on the disk."""
+    from groklab.cli.tables import Column, print_table
+    from groklab.device import home, readable_bytes
+
+    columns = (
+        Column("run", left=True),
+        Column("task", left=True),
+        Column("members"),
+        Column("status", left=True),
+        Column("memorised", rank=2),
+        Column("generalised"),
+        Column("test", rank=1),
+        Column("date", left=True),
+        Column("steps", rank=4),
+        Column("time", rank=5),
+        Column("disk", rank=6),
+        Column("tags", left=True, rank=7),
+    )
+    rows = [
+        (
             s["run"],
+            s["task"] or "–",
+            number(s["members"] or None),
             s["status"],
-            number(s.get("steps")),
             members_text(s.get("memorised_step")),
             members_text(s.get("grokked_step")),
             members_text(s.get("test_accuracy"), ".1%"),
+            date_of(s["changed"]),
+            number(s.get("steps")),
             duration(s["seconds"]) if "seconds" in s else "–",
             readable_bytes(s["bytes"]),
             " ".join(s["tags"]),
         )
-        table.add_row(*cells[: len(shown)])
-    console.print(table)
+        for s in listed
+    ]
+    left_out = print_table(console, columns, rows)
+    more = f"; a wider window shows {', '.join(left_out)}" if left_out else ""
     count = "1 run" if len(listed) == 1 else f"{len(listed)} runs"
-    console.print(f"{count}, {readable_bytes(total)} in {collection.folder}", style="dim")
+    size = readable_bytes(sum(s["bytes"] for s in listed))
+    console.print(f"{count}, {size} in {home()}{more}", style="dim", soft_wrap=True)
 
 
 @runs_app.command("rm")
@@ -142,10 +165,16 @@ def tag_run(
 
 @app.command(rich_help_panel=LOOK)
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|SWEEP", help="A run's or sweep's name, the beginning of it, or its folder.")
+    ],
+    every: Annotated[bool, typer.Option("--all", help="Show every setting, those at their defaults, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a run's settings and results."""
+    """Show the settings and results of a run or a sweep; settings as other commands take them."""
+    if sweeps := sweeps_meant([run]):
+        show_sweep(sweeps[0], as_json, every)
+        return
     opened = readable_run(run)
     from groklab.grokking import OWNER, phase_of, phases_sentence
 
@@ -161,37 +190,41 @@ def show(
         console.print(f"phase of {OWNER}: {phases[0].sentence()}")
     else:
         console.print(phases_sentence(phases))
-    e = opened.recorded[0].to_dict()
-    settings = {
-        **{k: _one_line(e[k]) for k in ("task", "network", "optimiser") if e[k]},
-        **({} if e["network"] else {"learner": _one_line(e["learner"])}),
-        "checkpoints": f"{len(opened.checkpoints)} kept, the last at step {max(opened.checkpoints, default=0):,}",
-    }
-    if e["plugins"]:
-        settings["plug-ins"] = ", ".join(e["plugins"])
-    for key, value in settings.items():
-        console.print(f"{key:>12}  {value}", style="dim")
+    kept = f"{len(opened.checkpoints)} kept, the last at step {max(opened.checkpoints, default=0):,}"
+    console.print(f"{'checkpoints':>12}  {kept}")
+    if opened.recorded[0].plugins:
+        console.print(f"{'plug-ins':>12}  {', '.join(opened.recorded[0].plugins)}", soft_wrap=True)
     for sentence in changes:
         console.print(f"{'note':>12}  {sentence}", soft_wrap=True)
+    from groklab.cli.tables import print_settings, shown_settings
 
-
-def _one_line(section: Mapping[str, Any]) -> str:
-    """Return a section's kind and settings on one line, without those that are empty."""
-    named = [f"{k}={v}" for k, v in section.items() if k != "kind" and v not in (None, {}, [])]
-    return ", ".join([str(section["kind"]), *named])
+    settings = {k: v for k, v in shown_settings(opened.recorded[0], every).items() if k != "plugins"}
+    if opened.n_members > 1:
+        settings.pop("seed")
+    print_settings(console, settings)
 
 
 @app.command(rich_help_panel=LOOK)
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Two or more runs; ensembles of seeds are best.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN…|SWEEP…", help="Two or more runs (ensembles of seeds are best), or sweeps."),
+    ],
     as_json: Json = False,
 ) -> None:
     """Compare runs: settings that differ, and the grokking step as a censored (Kaplan–Meier) median over members.
 
-    Example:
+    Of a sweep it compares the points of the grid in the same way.
+
+    Examples:
 
       groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
+
+      groklab compare first-map
     """
+    if sweeps := sweeps_meant(runs):
+        compare_sweeps(sweeps, as_json)
+        return
     from groklab.store import compare as compare_runs
     from groklab.store import copies_sentences
 
@@ -200,28 +233,31 @@ def compare(
         emit(comparison)
         return
     console = console_for(False)
-    table = plain_table()
-    for heading in ("run", "members", "memorised", "grokked", "median grokking step", "95% interval", "test accuracy"):
-        table.add_column(heading, no_wrap=heading == "run", justify="left" if heading == "run" else "right")
+    from groklab.cli.tables import Column, print_table
+
+    headings = ("members", "memorised", "generalised", "median step", "95% interval", "test")
+    rows = []
     for row in comparison["runs"]:
         g = row["grokking"]
         memorising = row["memorising"]
-        table.add_row(
-            row["run"],
-            str(g["n"]) if g else "–",
-            f"{memorising['n_grokked']} of {memorising['n']}" if memorising else "–",
-            f"{g['n_grokked']} of {g['n']}" if g else "–",
-            _step(g["median"]) if g else "–",
-            _interval(g) if g and g["n"] > 1 and g["n_grokked"] else "–",
-            members_text(row["test_accuracy"], ".1%"),
+        rows.append(
+            (
+                row["run"],
+                str(g["n"]) if g else "–",
+                f"{memorising['n_grokked']} of {memorising['n']}" if memorising else "–",
+                f"{g['n_grokked']} of {g['n']}" if g else "–",
+                _step(g["median"]) if g else "–",
+                interval_text(g) if g and g["n"] > 1 and g["n_grokked"] else "–",
+                members_text(row["test_accuracy"], ".1%"),
+            )
         )
-    console.print(table)
+    print_table(console, (Column("run", left=True), *map(Column, headings)), rows)
     for group in comparison["pooled"]:
         g = group["grokking"]
         if g:
             console.print(
                 f"pooled over {len(group['runs'])} runs that differ in seeds: {g['n_grokked']} of {g['n']} grokked, "
-                f"median step {_step(g['median'])}, 95% interval {_interval(g)}"
+                f"median step {_step(g['median'])}, 95% interval {interval_text(g)}"
             )
     for sentence in copies_sentences(comparison["copies"]):
         console.print(sentence)
@@ -379,7 +415,3 @@ def _matches(s: dict[str, Any], name: str | None, status: str | None, tag: str |
 
 def _step(step: float | None) -> str:
     return "not reached" if step is None else f"{step:,.0f}"
-
-
-def _interval(survival: dict[str, Any]) -> str:
-    return f"{number(survival['low'], ',.0f')} to {_step(survival['high'])}"

@@ -121,21 +121,17 @@ def _show_plan(
 
 def _finish(result: Sweep, console: Console, quiet: bool, as_json: bool, drawn: bool) -> None:
     from groklab.cli.phase_map import map_of
-    from groklab.grokking import OWNER
+    from groklab.cli.sweep_lists import next_commands, print_sweep_result
 
     summary = result.summary()
     if not quiet:
         if not drawn:
             console.print(map_of(result, console.width))
-        phases = ", ".join(f"{n} {phase}" for phase, n in summary["phases"].items() if n)
-        trained = f"{summary['finished']:,} of {summary['members']:,} members trained"
-        headline = f"{summary['memorised']:,} memorised, {summary['generalised']:,} generalised"
-        console.print(titled(result.name, f" {summary['status']}: {trained}; {headline}"), soft_wrap=True)
-        if phases:
-            console.print(f"by the phases of {OWNER}: {phases}", soft_wrap=True)
+        print_sweep_result(result, summary, console)
         for reason in summary["failures"]:
             console.print(f"failed: {reason}", soft_wrap=True)
         console.print(f"one row per member in {result.path / 'table.parquet'}", soft_wrap=True)
+        console.print(next_commands(result), soft_wrap=True)
     if as_json:
         emit(summary)
     if summary["failed"] == summary["members"]:

@@ -1,4 +1,5 @@
 from . import reading as reading
+from ._label import task_label as task_label
 from ._presets import PRESETS as PRESETS
 from ._presets import check_name as check_name
 from ._presets import define as define

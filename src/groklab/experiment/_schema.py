@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -201,6 +202,10 @@ class Experiment:
         """Return the complete description as plain JSON values; `read` of it gives an equal experiment."""
         return components.as_json(self)  # type: ignore[no-any-return]
 
+    def chosen(self) -> dict[str, Any]:
+        """Return by dotted name, as plain JSON values, the kind of each part and what differs from its defaults."""
+        return _chosen(self, "")
+
     def to_yaml(self) -> str:
         """Return the complete description as YAML."""
         return dump_yaml(self.to_dict(), sort_keys=False)
@@ -259,3 +264,19 @@ class Experiment:
         """Every hyperparameter that may differ between members of one ensemble, by dotted path."""
         parts = {k: getattr(self, k) for k in PARTS}
         return components.hyperparameters_of(parts)
+
+
+def _chosen(part: Any, path: str) -> dict[str, Any]:
+    """Return the kind and the settings of a part, of all that are not the defaults of its class."""
+    if isinstance(part, Mapping):  # of a plug-in that is not loaded
+        return {path + name: value for name, value in part.items()}
+    chosen = {f"{path}kind": part.kind} if hasattr(part, "kind") else {}
+    for f in dataclasses.fields(part):
+        value = getattr(part, f.name)
+        if dataclasses.is_dataclass(value) or (isinstance(value, Mapping) and "kind" in value):
+            chosen |= _chosen(value, f"{path}{f.name}.")
+        elif f.default_factory is not dataclasses.MISSING:
+            chosen |= {} if value == f.default_factory() else {path + f.name: components.as_json(value)}
+        elif value != f.default:
+            chosen[path + f.name] = components.as_json(value)
+    return chosen

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -24,11 +25,11 @@ from groklab.errors import InputError, did_you_mean, shorten, unknown
 from groklab.experiment._presets import SIZES
 from groklab.experiment._schema import MAX_SEED, Budget, Checkpoints, Evaluation, Experiment, Measures, Start
 from groklab.measures import MEASURES
-from groklab.optimisers import Group
+from groklab.optimisers import Group, Optimiser
 from groklab.plugins import load_again, load_plugin
 from groklab.registry import BASES, kinds, load_all, plugin_of, register
 from groklab.tasks import Split
-from groklab.text import integer_in, number_in
+from groklab.text import integer_in, listed, number_in
 
 __all__ = ["SECTIONS", "component", "read", "read_loaded", "read_recorded", "register"]
 
@@ -81,12 +82,18 @@ def read(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, An
     Raises:
         InputError: naming field, value and what is allowed, at the first thing that is wrong.
     """
-    raw = _with_overrides(description, overrides)
     # an experiment may be that of a run whose code is another's
     named = not isinstance(description, Experiment) or "plugins" in (overrides or {})
     load = load_plugin if named else load_again
-    raw["plugins"] = [str(load(path)) for path in _validate("plugins", PLAIN["plugins"], raw.get("plugins", ()))]
+    # first, as a plug-in's kind keeps the settings that it shares with the one before
+    paths = _with_overrides(description, {k: v for k, v in (overrides or {}).items() if k == "plugins"})
+    plugins = [str(load(path)) for path in _validate("plugins", PLAIN["plugins"], paths.get("plugins", ()))]
+    dropped: dict[str, list[str]] = {}
+    raw = _with_overrides(description, overrides, dropped)
+    raw["plugins"] = plugins
     experiment = _experiment(raw)
+    for kind, settings in dropped.items():
+        warnings.warn(f"optimiser.kind={kind} has no setting {listed(settings)}: dropped", stacklevel=2)
     files = {name: getattr(experiment.task, name) for name in experiment.task.paths}
     # so that the run can be looked at from another folder
     absolute = {k: os.path.abspath(os.path.expanduser(v)) for k, v in files.items() if isinstance(v, str) and v}
@@ -112,9 +119,13 @@ def read_loaded(description: Mapping[str, Any], overrides: Mapping[str, Any] | N
     return _experiment(raw)
 
 
-def _with_overrides(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+def _with_overrides(
+    description: Mapping[str, Any] | Experiment,
+    overrides: Mapping[str, Any] | None,
+    dropped: dict[str, list[str]] | None = None,
+) -> dict[str, Any]:
     try:
-        return _overlay(_without_frozen(_as_plain(description)), overrides or {})
+        return _overlay(_without_frozen(_as_plain(description)), overrides or {}, {} if dropped is None else dropped)
     except RecursionError:
         raise InputError("the description is nested too deeply") from None
 
@@ -267,7 +278,8 @@ def _as_float(value: Any) -> float:
         return math.inf
 
 
-def _overlay(raw: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _overlay(raw: Any, overrides: Mapping[str, Any], dropped: dict[str, list[str]]) -> dict[str, Any]:
+    """Return a description with overrides on top; dropped: takes settings that a new kind of optimiser lacks."""
     if not isinstance(raw, dict):
         raise InputError("an experiment needs to be a mapping of settings")
     sizes = [key for key in SIZES if overrides.get(key) is not None]
@@ -276,9 +288,12 @@ def _overlay(raw: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
     for family in FAMILIES:
         if isinstance(raw.get(family), str):
             raw[family] = {"kind": raw[family]}
-    if isinstance(overrides.get("learner"), str):
-        overrides = {"learner.kind": overrides["learner"], **{k: v for k, v in overrides.items() if k != "learner"}}
-    # kinds first, the learner's before all: what is of another kind starts from that kind's own defaults
+    for family in ("learner", "optimiser"):
+        if isinstance(overrides.get(family), str):
+            others = {k: v for k, v in overrides.items() if k != family}
+            overrides = {f"{family}.kind": overrides[family], **others}
+    # kinds first, the learner's before all: what is of another kind starts from that kind's own defaults, and an
+    # optimiser keeps the settings that it shares
     for key, value in sorted(overrides.items(), key=lambda kv: (kv[0] != "learner.kind", not kv[0].endswith(".kind"))):
         parts = key.split(".")
         if parts[0] not in SECTIONS:
@@ -288,6 +303,8 @@ def _overlay(raw: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
             before = raw.get(parts[0])
             if not (isinstance(before, dict) and before.get("kind", FAMILIES[parts[0]]) == value):
                 raw[parts[0]] = {"kind": value}
+                if key == "optimiser.kind" and isinstance(before, dict):
+                    raw[parts[0]] |= _shared(before, value, dropped)
                 if key == "learner.kind" and (before or value != FAMILIES["learner"]):
                     for name in OF_LEARNER:
                         raw.pop(name, None)
@@ -300,6 +317,22 @@ def _overlay(raw: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
             raw["start"] = {k: v for k, v in raw["start"].items() if k in kept}
         _set(raw, parts, value, key)
     return raw
+
+
+def _shared(before: Mapping[str, Any], kind: Any, dropped: dict[str, list[str]]) -> dict[str, Any]:
+    """Return those settings of an optimiser, of all that are not its kind's defaults, that another kind has, too."""
+    known = kinds("optimiser")
+    old, new = (known.get(str(k), Optimiser) for k in (before.get("kind", FAMILIES["optimiser"]), kind))
+    defaults = {f.name: components.as_json(_default_of(f)) for f in dataclasses.fields(old)}
+    changed = {k: v for k, v in before.items() if k != "kind" and v != defaults.get(k, dataclasses.MISSING)}
+    names = {f.name for f in dataclasses.fields(new)}
+    if lacking := [f"{name} (here {value!r})" for name, value in changed.items() if name not in names]:
+        dropped[str(kind)] = lacking
+    return {name: value for name, value in changed.items() if name in names}
+
+
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _set(node: dict[str, Any], parts: list[str], value: Any, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,12 @@ def _overrides(experiment: Experiment) -> list[str] | None:
         return None
     wanted = _comparable(experiment)
     kinds = {k: v for k, v in flattened(wanted).items() if k.endswith(".kind")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a preset with another kind of optimiser loses settings, as the run has
+        return _arguments(experiment, wanted, kinds)
+
+
+def _arguments(experiment: Experiment, wanted: dict[str, Any], kinds: dict[str, Any]) -> list[str] | None:
     try:
         base = flattened(_comparable(preset(experiment.name, kinds)))
         presets = flattened(_comparable(preset(experiment.name)))

@@ -210,6 +210,8 @@ class _Row(Stored):
     tags: list[str]
     bytes: int
     changed: float
+    task: str
+    members: int
     steps: Step | None = None
     seconds: Seconds = 0.0
     memorised_step: Step | list[Step | None] | None = None
@@ -229,11 +231,14 @@ def _summarise(path: Path) -> dict[str, Any]:
         changed = (path / "status.json").stat().st_mtime
     except OSError:
         changed = path.stat().st_mtime
+    about: dict[str, Any] = {"task": "", "members": 0}
     try:
-        summary = Run(path).summary()
+        run = Run(path)
+        about = {"task": run.task_label, "members": run.n_members}
+        summary = run.summary()
     except (InputError, OSError) as error:
         summary = {"run": path.name, "path": str(path), "status": "damaged", "reason": str(error), "tags": []}
-    return {**summary, "bytes": storage.disk_use(path), "changed": changed}
+    return {**summary, **about, "bytes": storage.disk_use(path), "changed": changed}
 
 
 def run(name: str | Path, *, trust_plugin: bool = False, home: str | Path | None = None) -> Run:

@@ -121,6 +121,13 @@ class Run(RunAccessors):
         return made
 
     @property
+    def task_label(self) -> str:
+        """The task in a few words, from its settings alone."""
+        from groklab.experiment import task_label
+
+        return task_label(self._settings[0].get("task", {}))
+
+    @property
     def changes(self) -> list[str]:
         """A sentence on each plug-in and file of the task that is missing, or has changed since it was trained."""
         return changes(self.recorded, self._sources, self.name)

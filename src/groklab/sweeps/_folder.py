@@ -25,14 +25,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.components import as_json
 from groklab.errors import DamagedError, InputError, check_member
-from groklab.experiment import Experiment, Start, read_loaded, read_recorded
+from groklab.experiment import Experiment, Start, read_loaded, read_recorded, task_label
 from groklab.grokking import PHASES, learning_phase
 from groklab.store import MemberResult, Run, Status, check_data, load_plugins, locks, sources_of, storage, thin
 from groklab.sweeps._accessors import SweepAccessors
 from groklab.sweeps._packing import Packing
 from groklab.sweeps._plan import Plan, with_start
 from groklab.sweeps._records import MemberPlan, PackPlan, Row, SweepPlan
+from groklab.text import first_of
 from groklab.training import run_name
 
 #: Statuses of members whose training is over.
@@ -141,6 +143,13 @@ class Sweep(SweepAccessors):
     def packing(self) -> str:
         """How the members are packed, and why, in one sentence."""
         return self.plan.packing
+
+    @property
+    def task_label(self) -> str:
+        """The task in a few words; the first two where the grid has several."""
+        settings = as_json(self.recorded(0).task)
+        swept = ({k.removeprefix("task."): v for k, v in p.items() if k.startswith("task.")} for p in self.points)
+        return first_of(list(dict.fromkeys(task_label({**settings, **values}) for values in swept)), 2)
 
     def experiment(self, member: int) -> Experiment:
         """Return a member's experiment; raises InputError as `Run.experiments`, and for one that does not exist."""
@@ -273,6 +282,7 @@ class Sweep(SweepAccessors):
         return {
             "sweep": self.name,
             "path": str(self.path),
+            "task": self.task_label,
             "status": self.status,
             "members": self.n_members,
             "finished": counts.get("finished", 0) + counts.get("diverged", 0),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from groklab import device
 from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
+from groklab.store import storage
 from groklab.text import first_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find_sweep(name: str | Path, home: Path | str | None = None) -> Sweep:
     return Sweep(paths[matches[0]])
 
 
-def kept_sweeps(home: Path | str | None = None) -> list[Sweep]:
+def list_sweeps(home: Path | str | None = None) -> list[Sweep]:
     """Return every sweep that is kept and can be read, the one changed last at the end."""
     from groklab.sweeps._folder import Sweep
 
@@ -54,6 +55,20 @@ def kept_sweeps(home: Path | str | None = None) -> list[Sweep]:
         except (InputError, OSError):
             continue  # damaged, or removed meanwhile
     return [sweep for _, sweep in sorted(kept, key=lambda pair: pair[0])]
+
+
+def sweep_summaries(home: Path | str | None = None) -> list[dict[str, Any]]:
+    """Return every sweep's summary with its disk use, newest last; a damaged sweep has a `reason`."""
+    from groklab.sweeps._folder import Sweep
+
+    listed = []
+    for path in sweep_paths(home):
+        try:
+            summary = Sweep(path).summary()
+        except (InputError, OSError) as error:
+            summary = {"sweep": path.name, "path": str(path), "status": "damaged", "reason": str(error)}
+        listed.append({**summary, "bytes": storage.disk_use(path), "changed": changed(path)})
+    return sorted(listed, key=lambda summary: summary["changed"])
 
 
 def changed(path: Path) -> float:
