@@ -7,12 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 import groklab as gl
-from groklab.cli.live import LiveView, braille
+from groklab.cli.live import LiveView, braille, panel
+from groklab.training import Progress
 
 #: Bits of a braille character by (row, column) of its eight dots.
 DOTS = [[0, 3], [1, 4], [2, 5], [6, 7]]
@@ -57,6 +59,50 @@ def test_a_rising_curve_goes_from_the_lower_left_to_the_upper_right_without_a_ga
 def test_what_is_not_finite_is_not_drawn() -> None:
     nothing = np.full(5, np.nan)
     assert not dots(braille([(np.arange(5.0), nothing, "red")], 4, 2, (0, 4), (0, 1)).plain).any()
+
+
+@pytest.mark.parametrize("height", [10, 24, 60])
+@pytest.mark.parametrize("width", [30, 59, 60, 80, 200])
+@pytest.mark.parametrize("name", ["first-1a2b3c4d", "a-name-as-long-as-it-may-be" * 3 + "-1a2b3c4d"])
+def test_the_live_view_fills_the_window_and_wraps_nothing(width: int, height: int, name: str) -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=width, height=height, color_system=None)
+    steps = np.arange(0, 1510, 10)
+    rising = np.linspace(0, 1, len(steps))[:, None]
+    values = {"train_loss": 10.0 ** (1 - 8 * rising), "test_loss": 10.0 ** (2 - 3 * rising)}
+    metrics = {**values, "train_accuracy": rising, "test_accuracy": rising**2}
+    progress = Progress(
+        run=name,
+        step=1500,
+        budget=4000,
+        seconds=3.0,
+        steps_per_second=1234.5,
+        compiling=False,
+        steps=steps,
+        metrics=metrics,
+        memorised=[60],
+        grokked=[None],
+    )
+    console.print(LiveView(console).picture(progress))
+    lines = file.getvalue().rstrip("\n").split("\n")
+    assert max(map(len, lines)) <= width
+    assert len(lines) < height
+    assert len(lines) >= height - 2, "all of the height is used"
+    ticks = [line.split() for line in lines if line.strip().startswith("1 ")]
+    panels = 2 if width >= 60 or height >= 24 else 1
+    assert [tick for line in ticks for tick in line] == ["1", "10", "100", "1k"] * panels
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 12])
+@pytest.mark.parametrize("rows", [3, 10, 40])
+def test_labels_of_an_axis_are_evenly_spaced_with_free_rows_between(n: int, rows: int) -> None:
+    ticks = {float(i): f"1e{i:+d}" for i in range(-n, 1)}
+    drawn = panel("loss", [], 40, rows, 3.0, ticks)[1:-2]
+    marked = [i for i, line in enumerate(drawn) if "┤" in line.plain]
+    assert marked[-1] == rows - 1
+    assert f"1e-{n}" in drawn[-1].plain
+    gaps = np.diff(marked)
+    assert not len(gaps) or (gaps.min() >= 2 and np.ptp(gaps) <= 1)
 
 
 def test_the_live_view_follows_a_training_to_its_end(home: Path) -> None:

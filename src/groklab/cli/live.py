@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -29,6 +29,11 @@ LINES_PER_DECADE = 4
 PLAIN_SECONDS = 30.0
 #: Of verdicts.
 COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}
+#: The narrowest window with two panels beside each other, and the space between them.
+NARROW, GAP = 60, 2
+#: Lines of a panel around its curves, and the least lines of curves.
+FRAME, LEAST_ROWS = 3, 3
+STEPS = "steps on a log scale"
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 
@@ -105,43 +110,113 @@ class LiveView(LivePicture):
         self.redraw(progress, at_once=progress.step >= progress.budget)
 
     def picture(self, progress: Progress) -> Group:
-        """Return the view as a renderable."""
-        width = max(20, (self.console.width - 20) // 2)
-        height = 10
+        """Return the view as a renderable: as many lines as the window has, less one, and none wider than it."""
         title = Text.assemble(
             (progress.run, "bold"), f"  step {progress.step:,} of {progress.budget:,}  ", (phase(progress), "italic")
         )
         if not len(progress.steps):
-            return Group(title, Text(beginning(progress) if progress.compiling else ""))
-        x = np.log10(np.maximum(progress.steps, 1))
-        x_range = (0.0, max(math.log10(max(progress.step, 10)), 1.0))
+            return Group(one_line(title), Text(beginning(progress) if progress.compiling else ""))
         middle = {k: np.median(carried(v), axis=1) for k, v in progress.metrics.items()}
-        loss = [(x, np.log10(np.maximum(middle[f"{s}_loss"], 1e-12)), c) for s, c in (("train", TRAIN), ("test", TEST))]
-        accuracy = [(x, middle[f"{s}_accuracy"], c) for s, c in (("train", TRAIN), ("test", TEST))]
-        low = math.floor(min(float(np.nanmin(y)) for _, y, _ in loss))
-        high = math.ceil(max(float(np.nanmax(y)) for _, y, _ in loss))
-        table = Table.grid(padding=(0, 1))
-        for _ in range(4):
-            table.add_column()
-        marks = "\n".join([f"1e{high:+d}", *[""] * (height - 2), f"1e{low:+d}"])
-        percents = "\n".join(["100%", *[""] * (height - 2), "  0%"])
-        table.add_row(
-            Text(marks, style="dim"),
-            braille(loss, width, height, x_range, (low, high)),
-            Text(percents, style="dim"),
-            braille(accuracy, width, height, x_range, (0.0, 1.0)),
-        )
-        axis = f"steps 1 to {max(progress.step, 10):,}, log scale"
-        table.add_row("", Text(f"loss, {axis}", style="dim"), "", Text(f"accuracy, {axis}", style="dim"))
         last = {k: float(v[-1]) for k, v in middle.items()}
         values = Text.assemble(
             ("train ", TRAIN),
             f"{last['train_loss']:.2e} {last['train_accuracy']:.1%}   ",
             ("test ", TEST),
             f"{last['test_loss']:.2e} {last['test_accuracy']:.1%}   ",
-            f"{speed(progress)}   {time_left(progress)} left",
         )
-        return Group(title, table, values)
+        pace = Text(f"{speed(progress)}   {time_left(progress)} left")
+        below = [values + pace] if values.cell_len + pace.cell_len <= self.console.width else [values, pace]
+        # with the title, and a line for the cursor
+        room = self.console.height - len(below) - 2
+        lines = [title, *_panels(progress, middle, self.console.width, room), *below]
+        return Group(*map(one_line, lines))
+
+
+def one_line(text: Text) -> Text:
+    """Return a text that is cut where the window ends."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _panels(progress: Progress, middle: Mapping[str, np.ndarray], width: int, room: int) -> list[Text]:
+    """Return the curves of loss and accuracy, with accuracy alone in a small window.
+
+    They are beside each other unless the window is narrow or much taller than wide.
+    """
+    x = np.log10(np.maximum(progress.steps, 1))
+    decades = max(math.log10(max(progress.step, 10)), 1.0)
+    loss = [(x, np.log10(np.maximum(middle[f"{s}_loss"], 1e-12)), c) for s, c in (("train", TRAIN), ("test", TEST))]
+    accuracy = [(x, middle[f"{s}_accuracy"], c) for s, c in (("train", TRAIN), ("test", TEST))]
+    low = math.floor(min(float(np.nanmin(y)) for _, y, _ in loss))
+    high = max(math.ceil(max(float(np.nanmax(y)) for _, y, _ in loss)), low + 1)
+    beside = width >= NARROW and room <= width // 2
+    columns = (width - GAP) // 2 if beside else width
+    both = beside or room >= 2 * (FRAME + LEAST_ROWS)
+    rows = max(LEAST_ROWS, (room // 2 if both and not beside else room) - FRAME)
+    powers = {float(n): f"1e{n:+d}" for n in range(low, high + 1)}
+    shares = {0.0: "0%", 0.25: "25%", 0.5: "50%", 0.75: "75%", 1.0: "100%"}
+    drawn = [
+        panel(name, curves, columns, rows, decades, ticks)
+        for name, curves, ticks in (("loss", loss, powers), ("accuracy", accuracy, shares))
+    ]
+    if not beside:
+        return [*(drawn[0] if both else []), *drawn[1]]
+    left, right = drawn
+    return [
+        Text.assemble(one, " " * (columns + GAP - one.cell_len), other) for one, other in zip(left, right, strict=True)
+    ]
+
+
+def panel(
+    name: str,
+    curves: Sequence[tuple[np.ndarray, np.ndarray, str]],
+    width: int,
+    rows: int,
+    decades: float,
+    ticks: Mapping[float, str],
+) -> list[Text]:
+    """Return curves over log steps with their axes, as rows + 3 lines of at most `width` characters.
+
+    Args:
+        name: of the vertical axis.
+        curves: log10 of the steps, values, colour.
+        decades: log10 of the last step.
+        ticks: labels of the vertical axis by their values, the lowest and the highest at its ends.
+    """
+    low, high = min(ticks), max(ticks)
+    margin = max(map(len, ticks.values())) + 1
+    columns = max(width - margin - 1, 1)
+    marks = _kept_ticks(ticks, rows)
+    lines = [Text(f"{name}, over {STEPS}"[:width], style="dim")]
+    drawing = braille(curves, columns, rows, (0.0, decades), (low, high)).split("\n", allow_blank=True)
+    for row, drawn in enumerate(drawing):
+        label = marks.get(row, "")
+        lines.append(Text.assemble((f"{label:>{margin - 1}} {'┤' if label else '│'}", "dim"), drawn))
+    axis, labels = ["─"] * columns, [" "] * (columns + margin)
+    free = 0
+    for power in range(math.floor(decades) + 1):
+        place, text = round(power / decades * (columns - 1)), step_label(power)
+        start = min(max(place + margin - len(text) // 2, 0), columns + margin - len(text))
+        axis[place] = "┬"
+        if start >= free:
+            labels[start : start + len(text)] = text
+            free = start + len(text) + 1
+    lines.append(Text(" " * margin + "└" + "".join(axis), style="dim"))
+    lines.append(Text(" " + "".join(labels), style="dim"))
+    return lines
+
+
+def _kept_ticks(ticks: Mapping[float, str], rows: int) -> dict[int, str]:
+    """Return by row the labels of an axis: each from the lowest on, or each second, … with a free row between them."""
+    values = sorted(ticks)
+    per_tick = (rows - 1) / (len(values) - 1)
+    stride = max(1, math.ceil(2 / per_tick)) if per_tick else len(values)
+    return {round(rows - 1 - i * per_tick): ticks[values[i]] for i in range(0, len(values), stride)}
+
+
+def step_label(power: int) -> str:
+    """Return ten to a power as 1, 10, 100, 1k, … 1M."""
+    return f"{10 ** (power % 3)}{'kMG'[power // 3 - 1] if power >= 3 else ''}"
 
 
 def braille(

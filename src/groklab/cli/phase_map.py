@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.cli.live import LivePicture
+from groklab.cli.live import LivePicture, one_line
 from groklab.grokking import GAP, LETTERS, OWNER, THRESHOLD, Phase
 from groklab.store import thin_evenly
 from groklab.sweeps import (
@@ -42,10 +42,12 @@ MOST_ROWS = 24
 LINE_SHARE = 0.1
 
 
-def map_of(sweep: Sweep, width: int = 80) -> Group:
+def map_of(sweep: Sweep, width: int = 80, most_rows: int = MOST_ROWS) -> Group:
     """Return the map of a sweep."""
     points = [m.point for m in sweep.members]
-    return pooled_map(sweep.keys, sweep.points, list(zip(points, members_of(sweep.table), strict=True)), width)
+    return pooled_map(
+        sweep.keys, sweep.points, list(zip(points, members_of(sweep.table), strict=True)), width, most_rows
+    )
 
 
 def pooled_map(
@@ -53,22 +55,31 @@ def pooled_map(
     points: Sequence[Mapping[str, Any]],
     members: Sequence[tuple[int, Member]],
     width: int,
+    most_rows: int = MOST_ROWS,
 ) -> Group:
     """Return the map of members, given with their points, with the majority over all settings but two."""
-    return draw_map(*pooled_cells(keys, points, members), width)
+    return draw_map(*pooled_cells(keys, points, members), width, most_rows=most_rows)
 
 
-def draw_map(axes: Axes, cells: Iterable[Cell], width: int, threshold: float = THRESHOLD, gap: float = GAP) -> Group:
+def draw_map(
+    axes: Axes,
+    cells: Iterable[Cell],
+    width: int,
+    threshold: float = THRESHOLD,
+    gap: float = GAP,
+    most_rows: int = MOST_ROWS,
+) -> Group:
     """Return a map with one letter per cell: the phase so far of most members, capital once all have ended.
 
     Args:
         threshold, gap: of the rule of the phases.
+        most_rows: of cells that are drawn.
     """
     letters = {(c.row, c.column): _letter(c) for c in cells}
     across = labels(axes.x_values) if axes.x else [""]
     rows = labels(axes.y_values) if axes.y is not None else [""]
     margin = max(map(len, rows)) + 1
-    visible = thin_evenly(range(len(rows)), MOST_ROWS)
+    visible = thin_evenly(range(len(rows)), most_rows)
     wide = max(map(len, across))
     # every column has its label where there is room for that, and a letter's width where there is not
     all_labelled = margin + (wide + 1) * len(across) <= width
@@ -101,7 +112,7 @@ def draw_map(axes: Axes, cells: Iterable[Cell], width: int, threshold: float = T
     for phase, letter in LETTERS.items():
         legend.append(letter, style=STYLES[phase]).append(f" {phase}  ", style="dim")
     rule = Text(f"phases of {OWNER}: accuracies of {100 * threshold:g}%, a gap of {gap:,g} steps", style="dim")
-    return Group(*lines, legend, rule)
+    return Group(*map(one_line, [*lines, legend, rule]))
 
 
 def _letter(cell: Cell) -> Text:
@@ -147,6 +158,9 @@ class LiveSweep(LivePicture):
         state = progress_text(progress)
         bar = Table.grid(padding=(0, 1))
         room = max(10, min(40, self.console.width - len(state) - 2))
-        bar.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), state)
-        title = Text.assemble((progress.name, "bold"), "  ", (progress.description, "dim"))
-        return Group(title, bar, pooled_map(progress.keys, progress.points, progress.members, self.console.width))
+        bar.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), one_line(Text(state)))
+        title = one_line(Text.assemble((progress.name, "bold"), "  ", (progress.description, "dim")))
+        # beside the title, the bar, the axes, the legend and a line for the cursor
+        rows = max(2, self.console.height - 8)
+        drawn = pooled_map(progress.keys, progress.points, progress.members, self.console.width, rows)
+        return Group(title, bar, drawn)
