@@ -128,13 +128,13 @@ def test_a_diverged_run_is_valid_json_and_can_be_shown_and_reported(program: Pro
 
 
 def test_runs(program: Program) -> None:
-    assert program.json("runs") == {"runs": [], "bytes": 0}
+    assert program.json("runs") == {"runs": [], "bytes": 0, "sweeps": []}
     one = program.json("train", "micro-fast", "budget.steps=60", "--tag", "mine")
     program("train", "micro-fast", "budget.steps=60", "seed=1", "--quiet")
     found = program.json("runs")
     assert len(found["runs"]) == 2
     assert found["bytes"] == sum(r["bytes"] for r in found["runs"])
-    assert set(found["runs"][0]) == RESULT | {"bytes", "changed"}
+    assert set(found["runs"][0]) == RESULT | {"bytes", "changed", "task", "members"}
     for chosen in (("--tag", "mine"), ("--name", one["run"]), ("--name", one["run"], "--status", "finished")):
         assert [r["run"] for r in program.json("runs", *chosen)["runs"]] == [one["run"]]
     assert program.json("runs", "--grokked")["runs"] == []

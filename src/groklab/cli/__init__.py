@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 import groklab
-from groklab.cli.app import Stopped, apart, app
+from groklab.cli.app import COMPLETING, Stopped, apart, app
 from groklab.cli.streams import lasting
 from groklab.errors import InputError, Interrupted, did_you_mean
 from groklab.text import visible
@@ -90,7 +90,7 @@ def _run(request: interrupts.Request) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _stop(request)
     except SystemExit as end:
-        if "_GROKLAB_COMPLETE" in os.environ:
+        if COMPLETING in os.environ or {"--show-completion", "--install-completion"} & set(sys.argv):
             raise
         return _refuse(f"the code of a plug-in ended the program (with {end.code!r})")
     except MemoryError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -44,6 +45,10 @@ TrustPlugin = Annotated[
 ]
 
 
+#: Set by the shell that asks for completions.
+COMPLETING = "_GROKLAB_COMPLETE"
+
+
 class _Values:
     """Of a command or a group: refuses empty options and arguments, as those of an unset shell variable are."""
 
@@ -74,7 +79,17 @@ class Commands(typer.Typer):
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
         """Return the decorator that adds a command."""
-        return super().command(name, cls=_Command, **options)
+        add = super().command(name, cls=_Command, **options)
+        if COMPLETING not in os.environ:
+            return add
+
+        def add_completed(function: F) -> F:
+            from groklab.cli.completing import add_completion
+
+            add_completion(function)
+            return add(function)
+
+        return add_completed
 
 
 def _float_in(text: str) -> float | None:

@@ -17,7 +17,8 @@ _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "polars", "pydantic", "plotly", 
 
 @app.command(rich_help_panel=FIND)
 def presets(
-    name: Annotated[str | None, typer.Argument(help="Show this preset's page.")] = None, as_json: Json = False
+    name: Annotated[str | None, typer.Argument(metavar="[PRESET]", help="Show this preset's page.")] = None,
+    as_json: Json = False,
 ) -> None:
     """List the presets, or show one: its purpose, cost, expected result and source."""
     if name is not None:

@@ -49,7 +49,9 @@ def measure(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, the beginning of it, or its folder.")],
     name: Annotated[
         str | None,
-        typer.Option("--measure", help="Only this measure, at all checkpoints; `groklab measures` lists them."),
+        typer.Option(
+            "--measure", metavar="MEASURE", help="Only this measure, at all checkpoints; `groklab measures` lists them."
+        ),
     ] = None,
     rule: Annotated[
         str | None,

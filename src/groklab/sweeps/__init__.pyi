@@ -16,7 +16,7 @@ from ._figures import study_figure as study_figure
 from ._folder import Sweep as Sweep
 from ._kept import changed as changed
 from ._kept import find_sweep as find_sweep
-from ._kept import list_sweeps as list_sweeps
+from ._kept import kept_sweeps as kept_sweeps
 from ._kept import sweep_paths as sweep_paths
 from ._kept import sweep_summaries as sweep_summaries
 from ._packing import pack as pack

@@ -1,0 +1,69 @@
+"""What the shell completes, asked as bash asks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from corpus import Corpus
+from invented_sweep import WD, Outcome, written
+
+#: Asks for completions of several lines, the cursor at the end of each.
+ASKS = """
+import contextlib, io, json, os, sys
+os.environ["_GROKLAB_COMPLETE"] = "complete_bash"
+from groklab.cli import main
+sys.argv = ["groklab"]
+answers = []
+for line in json.loads(sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read()):
+    os.environ["COMP_WORDS"], os.environ["COMP_CWORD"] = line, str(len(line.split(" ")) - 1)
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main()
+    answers.append(out.getvalue().split())
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture
+def kept(home: Path, corpus: Corpus) -> tuple[str, str]:
+    """The names of a run and of a sweep."""
+    sweep = written(home, "decays", {WD: [0.0, 1.0]}, lambda point, seed: Outcome(), 1, 2000)
+    return corpus.copy("mlp").name, sweep.name
+
+
+def test_names_settings_and_values_are_completed(kept: tuple[str, str]) -> None:
+    run, sweep = kept
+    expected = {
+        "groklab train micro-f": ["micro-fast"],
+        "groklab show ": [run, sweep],
+        "groklab compare x mic": [run],
+        "groklab phase-diagram d": [sweep],
+        "groklab runs rm ": [run],
+        f"groklab measure {run} --measure logit_": ["logit_parts"],
+        f"groklab train micro --from {run}@1": None,
+        "groklab reproduce nanda2023/groks": ["nanda2023/groks"],
+        "groklab presets micro-l": ["micro-late"],
+        # a setting has its present value, or those of its closed set
+        "groklab train micro optimiser.we": ["optimiser.weight_decay=1.0"],
+        "groklab train micro optimiser.kind=sg": ["optimiser.kind=sgd"],
+        "groklab train micro network.activation": None,
+        # bash takes a=b for three words
+        "groklab train micro seed = 1 optimiser.kind = ad": ["adabelief", "adagrad", "adam", "adamax", "adamw"],
+        f"groklab resume {run} budget.st": None,
+        "groklab sweep micro --grid split.frac": ["split.frac_train=0.65"],
+        "groklab train nothing op": [],
+    }
+    asked = subprocess.run(
+        [sys.executable, "-c", ASKS], input=json.dumps(list(expected)), capture_output=True, text=True, check=True
+    )
+    answers = dict(zip(expected, json.loads(asked.stdout), strict=True))
+    assert {line: answers[line] for line, words in expected.items() if words is not None} == {
+        line: words for line, words in expected.items() if words is not None
+    }
+    assert "network.activation=quadratic" in answers["groklab train micro network.activation"]
+    assert f"{run}@100" in answers[f"groklab train micro --from {run}@1"]
+    assert {"budget.steps=1500", "budget.stop_when_grokked=false"} <= set(answers[f"groklab resume {run} budget.st"])
