@@ -40,11 +40,11 @@ def test_sweeps_are_listed_with_and_without_runs(
     sweep: Sweep, program: Any, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = program()
-    assert out.splitlines()[0].split() == ["sweep", "task", "status", "trained", "grokked", "date"]
+    assert out.splitlines()[0].split() == ["sweep", "task", "status", "trained", "generalised", "date"]
     row = out.splitlines()[1]
     assert row.startswith(sweep.name)
     assert "x + y mod 23" in row
-    assert "4 of 8        2" in row
+    assert "4 of 8            2" in row
     copied = corpus.copy("mlp")
     _, listed = run(["runs"], monkeypatch, capsys)
     assert "x + y mod 23" in next(line for line in listed.splitlines() if line.startswith(copied.name))
@@ -52,7 +52,7 @@ def test_sweeps_are_listed_with_and_without_runs(
     _, others = run(["runs", "--name", "nothing*", "--json"], monkeypatch, capsys)
     assert json.loads(others) == {"runs": [], "bytes": 0, "sweeps": []}
     found = json.loads(program("--status", "interrupted", "--json")[0])["sweeps"]
-    assert [(s["sweep"], s["grokked"], s["memorised"]) for s in found] == [(sweep.name, 2, 4)]
+    assert [(s["sweep"], s["generalised"], s["memorised"]) for s in found] == [(sweep.name, 2, 4)]
     assert "no sweeps" in program("--status", "failed")[0]
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_sweep_is_listed_beside_the_others(sweep: Sweep, program: Any,
 def test_show_takes_a_sweep(sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = run(["show", "decays"], monkeypatch, capsys)
     assert code == 0
-    assert "4 of 8 members trained, 4 memorised, 2 grokked" in out
+    assert "4 of 8 members trained; 4 memorised, 2 generalised" in out
     assert f"{WD}: 0, 1" in out
     assert "  task.p=23\n" in out
     assert f"groklab compare {sweep.name}" in out

@@ -6,6 +6,7 @@ from ._analysing import to_dict_of_members as to_dict_of_members
 from ._checkpoints import Weights as Weights
 from ._checkpoints import is_finite as is_finite
 from ._checkpoints import last_complete_step as last_complete_step
+from ._checkpoints import measure_models as measure_models
 from ._checkpoints import nearest as nearest
 from ._checkpoints import take as take
 from ._checkpoints import task_of as task_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import polars as pl
 
 from groklab.device import threads
 from groklab.errors import DamagedError, InputError, check_choice
-from groklab.measures import MEASURES, find_frequencies, is_kernel_machine
+from groklab.measures import MEASURES, Measure, find_frequencies, is_kernel_machine
 from groklab.store import Run, thin
-from groklab.tasks import Task, as_trained
+from groklab.tasks import SplitRows, Task, as_trained
 from groklab.training import build_task, make_ensemble, weight_shapes
 
 Weights = dict[str, np.ndarray]
@@ -138,26 +138,41 @@ def take(
     task_of(run, member)
     # its plug-ins are there now, which may register measures
     check_choice("measure", name, sorted(MEASURES), "`groklab measures` lists them")
-    measure = MEASURES[name]
     ensemble = make_ensemble([run.experiments[member]])
-    task, network = ensemble.tasks[0], run.experiments[member].model
+    pairs = ((step, run.weights(step, member)) for step in steps)
+    network = run.experiments[member].model
+    final = run.weights(member=member)
+    return measure_models(MEASURES[name], pairs, ensemble.tasks[0], network, ensemble.splits[0], final, frequencies)
+
+
+def measure_models(
+    measure: Measure[Mapping[str, Any]],
+    models: Iterable[tuple[int, Weights]],
+    task: Task,
+    network: Any,
+    split: SplitRows,
+    final: Weights,
+    frequencies: Sequence[int] | None = None,
+) -> pl.DataFrame:
+    """Take a measure of weights at several steps.
+
+    Args:
+        models: step and weights of each.
+        split: the rows that they were trained on.
+        final: the weights that some measures compare with, and whose key frequencies are taken where none are given.
+
+    Returns:
+        A frame with one row per step: `step`, and one column per array.
+    """
     if is_kernel_machine({}, network):
-        task = as_trained(task, ensemble.splits[0])
-    final = run.weights(member=member) if "final" in measure.takes else None
-    own_keys = name in ("excluded_by_frequency", "logit_parts")  # all frequencies, and rules of its own
+        task = as_trained(task, split)
+    own_keys = measure.name in ("excluded_by_frequency", "logit_parts")  # all frequencies, and rules of its own
     if "frequencies" in measure.takes and frequencies is None and not own_keys:
-        frequencies = find_frequencies(run.weights(member=member), task, network)
+        frequencies = find_frequencies(final, task, network)
     rows: list[dict[str, Any]] = []
-    for step in steps:
+    for step, weights in models:
         # small matrices: threads would only wait for each other
         with threads(1):
-            values = measure(
-                run.weights(step, member),
-                task,
-                ensemble.splits[0].train,
-                network=network,
-                frequencies=frequencies,
-                final=final,
-            )
+            values = measure(weights, task, split.train, network=network, frequencies=frequencies, final=final)
         rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in values.items()}})
     return pl.DataFrame(rows)

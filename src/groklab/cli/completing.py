@@ -172,4 +172,10 @@ def _choices(experiment: Any, name: str) -> list[str]:
 
 
 #: By the words of a metavar.
-_BY_WORD: dict[str, Callable[[str], list[Any]]] = {"RUN": runs, "SWEEP": sweeps, "PRESET": presets, "MEASURE": measures, "PAPER": papers}
+_BY_WORD: dict[str, Callable[[str], list[Any]]] = {
+    "RUN": runs,
+    "SWEEP": sweeps,
+    "PRESET": presets,
+    "MEASURE": measures,
+    "PAPER": papers,
+}

@@ -67,6 +67,10 @@ def measure(
         int | None,
         IntOption(help="With --measure: only this checkpoint; by default tables show the last."),
     ] = None,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A Python file with your own measures, which are taken, too."),
+    ] = None,
     trust_plugin: TrustPlugin = False,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +86,13 @@ def measure(
       groklab measure demo --measure logit_parts
 
       groklab measure demo --measure neurons --json
+
+      groklab measure demo --plugin my_measure.py
     """
+    for file in plugin or ():
+        from groklab.plugins import load_plugin
+
+        load_plugin(file)
     from groklab.analysis import analyse, take, to_dict_of_members
     from groklab.cli.look import readable_run
 
@@ -117,11 +127,33 @@ def measure(
                 progress(before * measuring.total + measuring.done, n * measuring.total)
 
             analyses.append(analyse(trained, i, rule=rule, frequencies=keys, view=report))
+    own = [_own_frames(trained, i, keys) for i in range(n)]
     if as_json:
-        emit(to_dict_of_members(analyses))
+        dicts = [{k: v if isinstance(v, str) else v.to_dict(as_series=False) for k, v in o.items()} for o in own]
+        more = {"measures": dicts if len(dicts) > 1 else dicts[0]} if any(own) else {}
+        emit({**to_dict_of_members(analyses), **more})
         return
-    for analysis in analyses:
+    for analysis, frames in zip(analyses, own, strict=True):
         _print_analysis(analysis, console, f", seed {analysis.seed}" if len(analyses) > 1 else "")
+        for measure, values in frames.items():
+            console.print()
+            console.print(titled(measure, f": {values}" if isinstance(values, str) else ""), soft_wrap=True)
+            if not isinstance(values, str):
+                _print_frame(values, console)
+
+
+def _own_frames(run: Run, member: int, frequencies: list[int] | None) -> dict[str, pl.DataFrame | str]:
+    """Return the values of the user's own measures at all checkpoints, or why there are none."""
+    from groklab.analysis import take
+    from groklab.measures import own_measures
+
+    frames: dict[str, pl.DataFrame | str] = {}
+    for measure in own_measures():
+        try:
+            frames[measure.name] = take(run, measure.name, member, frequencies)
+        except InputError as error:
+            frames[measure.name] = f"left out: {error}"
+    return frames
 
 
 def _print_analysis(analysis: Analysis, console: Console, seed: str = "") -> None:

@@ -68,6 +68,7 @@ from ._registry import Measure as Measure
 from ._registry import NamedTable as NamedTable
 from ._registry import Result as Result
 from ._registry import measure as measure
+from ._registry import own_measures as own_measures
 from ._representation import ParallelogramQuality as ParallelogramQuality
 from ._representation import normalised as normalised
 from ._representation import parallelogram_quality as parallelogram_quality

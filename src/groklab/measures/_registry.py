@@ -115,6 +115,11 @@ class Measure(Generic[Values]):
 MEASURES: Discovered[Measure[Mapping[str, Any]]] = Discovered(partial(load_all, "groklab.measures"))
 
 
+def own_measures() -> list[Measure[Mapping[str, Any]]]:
+    """Return the measures that plug-ins, scripts and notebooks have registered, by name."""
+    return [m for name, m in sorted(MEASURES.items()) if not m.function.__module__.startswith("groklab.")]
+
+
 def cell(value: float) -> str:
     """Format a number for a table: four figures, a dash for what is not finite."""
     return f"{value:.4g}" if np.isfinite(value) else "–"

@@ -31,7 +31,7 @@ def compare_points(sweep: Sweep) -> list[dict[str, Any]]:
     groups: dict[str, list[int]] = {}
     for number, point in enumerate(sweep.points):
         groups.setdefault(json.dumps([point[key] for key in names]), []).append(number)
-    return [_row(sweep, table.filter(pl.col("point").is_in(numbers)), names, numbers[0]) for numbers in groups.values()]
+    return [_row(sweep, table.filter(pl.col("point").is_in(places)), names, places[0]) for places in groups.values()]
 
 
 def _row(sweep: Sweep, part: pl.DataFrame, names: dict[str, list[str]], number: int) -> dict[str, Any]:
