@@ -8,12 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from groklab import notebook
 from groklab.analysis._checkpoints import MEASURED, Checkpoints, Weights, task_of
 from groklab.analysis._circuits import analyse_circuit
 from groklab.analysis._features import FeatureAnalysis, analyse_features, has_features
 from groklab.analysis._key_frequencies import key_frequencies_of
 from groklab.analysis._mixtures import analyse_mixture
-from groklab.analysis._model import PAGE, ModelAnalysis, NotApplicable, Options, Section
+from groklab.analysis._model import PAGE, ModelAnalysis, NotApplicable, Options, Section, html_of_sections
 from groklab.analysis._representations import analyse_representation
 from groklab.analysis._watching import Measuring, watching_analysis
 from groklab.device import threads
@@ -24,9 +25,10 @@ from groklab.measures import is_kernel_machine
 from groklab.notebook import Watch
 from groklab.store import Run
 from groklab.tasks import Task
+from groklab.text import visible
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Analysis:
     """The analysis of one member of a run.
 
@@ -51,6 +53,13 @@ class Analysis:
     learning_phase: LearningPhase
     model: ModelAnalysis
     features: FeatureAnalysis | None = None
+
+    def __repr__(self) -> str:
+        return visible(f"Analysis({self.run!r}, member {self.member}, step {self.step:,}: {self.verdict()})")
+
+    def _repr_html_(self) -> str:
+        title = notebook.title(self.run, f"{self.task}, member {self.member}, step {self.step:,}")
+        return notebook.block(title, notebook.line(self.verdict()), html_of_sections(self.sections()))
 
     def verdict(self) -> str:
         """Return the judgement in one sentence."""

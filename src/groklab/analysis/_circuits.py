@@ -82,7 +82,7 @@ NAMED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
     """A network's final model and how it formed, judged by the Fourier components of its logits.
 

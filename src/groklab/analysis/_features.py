@@ -82,7 +82,7 @@ def turning_points(metrics: pl.DataFrame) -> TurningPoints:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FeatureAnalysis(ModelAnalysis):
     """One member's feature matrices (2p, 2p) through training; a kernel machine's is judged by its off-diagonal block.
 

@@ -52,7 +52,7 @@ RULES = {
 STAGES_RULE: str = f"Stages of training: {RULE}."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class OperationAnalysis:
     """The measure `progress` of one operation, whose answer is a function of a + b or a − b, along checkpoints.
 

@@ -44,7 +44,7 @@ PARTS: dict[Scope, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MixtureAnalysis(ModelAnalysis):
     """A model of several operations, judged by what key frequencies alone are worth to each.
 

@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from groklab import notebook
 from groklab.analysis._checkpoints import Progress, Weights, no_progress
 from groklab.errors import InputError
 from groklab.measures import MEASURES, component_norms, embedding_matrix, gini
 from groklab.tasks import Task
-from groklab.text import jsonable
+from groklab.text import jsonable, visible
 
 #: How much is measured: the checkpoints for `groklab measure`, the final model too for `groklab explain`, and what a
 #: page draws besides, unless that takes longer than a page should.
@@ -61,8 +62,20 @@ def sections_of(sentences: Mapping[str, Sequence[str]]) -> list[Section]:
     return [Section(title, each) for title, each in kept.items() if each]
 
 
+def html_of_sections(sections: Sequence[Section]) -> str:
+    """Return sections for a notebook."""
+    return "".join(f"<b>{notebook.escaped(s.title)}</b>{notebook.listing(s.sentences)}" for s in sections)
+
+
 class ModelAnalysis(abc.ABC):
     """The measures of one trained model, judged and worded."""
+
+    def __repr__(self) -> str:
+        return visible(f"{type(self).__name__}({self.verdict()})")
+
+    def _repr_html_(self) -> str:
+        title = notebook.title(type(self).__name__)
+        return notebook.block(title, notebook.line(self.verdict()), html_of_sections(self.sections()))
 
     @abc.abstractmethod
     def verdict(self) -> str:
@@ -81,7 +94,7 @@ class ModelAnalysis(abc.ABC):
         """Return the measures as plain JSON values."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NotApplicable(ModelAnalysis):
     """The analysis of a model to which no other applies.
 

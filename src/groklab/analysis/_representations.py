@@ -31,7 +31,7 @@ DECAYED = 25.0
 MOST_STEPS = 1_000_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RepresentationAnalysis(ModelAnalysis):
     """A final embedding, judged by the parallelograms that hold in it.
 

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from groklab import components
+from groklab import components, notebook
+from groklab.experiment._label import task_label
 from groklab.experiment._yaml_input import dump_yaml
 from groklab.learners import Learner
 from groklab.measures import MEASURES
@@ -24,6 +25,7 @@ from groklab.objectives import Objective
 from groklab.optimisers import Optimiser
 from groklab.registry import fingerprint, plugin_of, read_plugin
 from groklab.tasks import Split
+from groklab.text import label, visible
 
 #: Raised whenever the same description would train to other weights, so that old runs are not taken for new ones.
 SEMANTICS = 2
@@ -171,7 +173,7 @@ class Start:
         return ("*",) if self.take is None else tuple(PARTS_OF_NETWORK.get(name, name) for name in self.take)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Experiment:
     """A task, a learner and how long: everything that one model's training depends on.
 
@@ -205,6 +207,23 @@ class Experiment:
     def chosen(self) -> dict[str, Any]:
         """Return by dotted name, as plain JSON values, the kind of each part and what differs from its defaults."""
         return _chosen(self, "")
+
+    def __repr__(self) -> str:
+        return visible(f"Experiment({self.name!r}, {self._in_words()})")
+
+    def __str__(self) -> str:
+        return self.to_yaml()
+
+    def _repr_html_(self) -> str:
+        rows = {name: label(value) for name, value in self.chosen().items()}
+        return notebook.block(notebook.title(self.name, self._in_words()), notebook.pairs(rows))
+
+    def _in_words(self) -> str:
+        """Return task, learner, budget and seed in a few words."""
+        task, network, learner = (components.as_json(part) for part in (self.task, self.network, self.learner))
+        kinds = [network["kind"], getattr(self.optimiser, "kind", "")] if network else [learner["kind"]]
+        named = [task_label(task), *kinds, f"{self.budget.steps:,} steps", f"seed {self.seed}"]
+        return ", ".join(str(name) for name in named)
 
     def to_yaml(self) -> str:
         """Return the complete description as YAML."""

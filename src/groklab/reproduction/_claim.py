@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from groklab import notebook
 from groklab.errors import InputError, OutOfTime, check_choice
 from groklab.experiment import Experiment
 from groklab.registry import Discovered, enter, fingerprint, load_part
 from groklab.store import Collection, Run
+from groklab.text import duration
 from groklab.training import PortionView, View, interrupts, training
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ class Trial:
         return outcomes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Claim:
     """A sentence of a paper that can be tested.
 
@@ -175,6 +177,17 @@ class Claim:
     counter: str = ""
     version: int = 1
 
+    def __repr__(self) -> str:
+        return f"Claim({self.id!r}: {self.claim})"
+
+    def _repr_html_(self) -> str:
+        rows = {"source": self.source, "expected": self.expected, "counter-evidence": self.counter}
+        for size in SIZES:
+            if (trial := self.trial(size)) is not None:
+                rows[f"{size} trial"] = f"{trial.setting}; about {duration(trial.cost)}"
+        kept = {name: text for name, text in rows.items() if text}
+        return notebook.block(notebook.title(self.id, self.claim), notebook.pairs(kept))
+
     def trial(self, size: Size) -> Trial | None:
         """Return the trial of a size."""
         return self.quick if size == "quick" else self.full
@@ -190,13 +203,21 @@ class Claim:
         return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Paper:
     """A paper's claims, by the name under which `groklab reproduce` knows it."""
 
     name: str
     title: str
     claims: tuple[Claim, ...]
+
+    def __repr__(self) -> str:
+        return f"Paper({self.name!r}: {self.title}, {len(self.claims)} claims)"
+
+    def _repr_html_(self) -> str:
+        rows = [(c.id, c.claim, c.source, c.expected) for c in self.claims]
+        table = notebook.table(("claim", "in words", "source", "expected"), rows)
+        return notebook.block(notebook.title(self.name, self.title), table)
 
 
 PAPERS: Discovered[Paper] = Discovered(partial(load_part, "claims"))

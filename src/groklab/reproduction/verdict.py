@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from groklab import notebook
 from groklab.errors import InputError
 from groklab.reproduction._claim import SIZES, Claim, Paper, Size
 from groklab.reproduction._ledger import Ledger, Record, provenance
 from groklab.store import Stored, storage
-from groklab.text import in_powers
+from groklab.text import duration, in_powers
 
 Verdict = Literal["reproduced", "partly", "not reproduced", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "partly", "not reproduced", "not run")
@@ -89,7 +90,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClaimResult:
     """A claim with the outcomes of its trial so far.
 
@@ -110,6 +111,16 @@ class ClaimResult:
         trial = claim.trial(size)
         records = ledger.records(claim, size, trial.seeds_for(count)).values() if trial is not None else ()
         return cls(paper, claim, size, count, tuple(records))
+
+    def __repr__(self) -> str:
+        return f"ClaimResult({self.claim.id!r}: {self.verdict}, {self.note})"
+
+    def _repr_html_(self) -> str:
+        rows = {"source": self.claim.source, "expected": self.claim.expected}
+        rows |= {label(name): spread.text for name, spread in self.measured.items()}
+        rows |= {"setting": self.setting or "", "verdict": f"{self.verdict}: {self.note}", "again": self.command or ""}
+        kept = {name: text for name, text in rows.items() if text}
+        return notebook.block(notebook.title(self.claim.id, self.claim.claim), notebook.pairs(kept))
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -200,7 +211,7 @@ class ClaimResult:
         return {key: getattr(newest, key) if key in ("date", "hardware", "groklab") else entry[key] for key in EVIDENCE}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PaperResult:
     """The claims of a paper that were asked for, with their results so far. seconds_left: by estimate."""
 
@@ -208,6 +219,19 @@ class PaperResult:
     size: Size
     claims: tuple[ClaimResult, ...]
     seconds_left: float
+
+    def __repr__(self) -> str:
+        return f"PaperResult({self.paper.name!r}, {self.size}: {self._counts()})"
+
+    def _repr_html_(self) -> str:
+        rows = [(c.claim.id, c.verdict, c.note, c.claim.claim) for c in self.claims]
+        title = notebook.title(self.paper.name, f"{self.paper.title}, {self.size}")
+        table = notebook.table(("claim", "verdict", "seeds", "in words"), rows)
+        return notebook.block(title, table, notebook.line(self._counts()))
+
+    def _counts(self) -> str:
+        left = f"; about {duration(self.seconds_left)} left" if self.seconds_left else ""
+        return ", ".join(f"{n} {verdict}" for verdict, n in self.tally.items() if n) + left
 
     @property
     def complete(self) -> bool:

@@ -18,11 +18,12 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError
 
-from groklab import device
+from groklab import device, notebook
 from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
 from groklab.store import locks, storage
 from groklab.store._one_member import MARK, OneMember
 from groklab.store._records import Accuracy, Seconds, Step, Stored
+from groklab.store._reprs import lines_of, rows_of, table_of
 from groklab.store._run import Run
 from groklab.text import first_of
 
@@ -39,6 +40,13 @@ class Collection:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else device.home()
+
+    def __repr__(self) -> str:
+        return f"Collection({str(self.folder)!r}, {_count(len(self.paths()))})"
+
+    def _repr_html_(self) -> str:
+        rows = rows_of(self.summaries())
+        return table_of(f"{_count(len(rows))} in {self.folder}", rows)
 
     def find(self, name: str | Path, *, trust_plugin: bool = False) -> Run:
         """Return a run by its name, an unambiguous beginning of it, or its path; raises InputError otherwise."""
@@ -254,7 +262,24 @@ def run(name: str | Path, *, trust_plugin: bool = False, home: str | Path | None
     return Collection(Path(home) if home is not None else None).look_up(name, trust_plugin=trust_plugin)
 
 
-def runs(home: str | Path | None = None) -> list[Run]:
-    """Return every run that is kept, the one changed last at the end."""
+class Runs(list[Run]):
+    """Runs in a list, shown as a table with the last one first."""
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return rows_of([run.summary() for run in self[-notebook.ROWS :]])
+
+    def __repr__(self) -> str:
+        return lines_of(_count(len(self)), self._rows())
+
+    def _repr_html_(self) -> str:
+        return table_of(_count(len(self)), self._rows())
+
+
+def _count(n: int) -> str:
+    return "1 run" if n == 1 else f"{n:,} runs"
+
+
+def runs(home: str | Path | None = None) -> Runs:
+    """Return every run that is kept, the one changed last at the end; a notebook shows them as a table."""
     collection = Collection(Path(home) if home is not None else None)
-    return [collection.find(s["run"]) for s in collection.summaries() if s["status"] != "damaged"]
+    return Runs(collection.find(s["run"]) for s in collection.summaries() if s["status"] != "damaged")

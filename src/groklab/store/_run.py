@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groklab import grokking
+from groklab import grokking, notebook
 from groklab.errors import DamagedError, InputError, check_member
 from groklab.lazy import np, pl
 from groklab.store import locks, storage
@@ -35,7 +35,9 @@ from groklab.store._records import (
     Imported,
     Status,
 )
+from groklab.store._reprs import html_of
 from groklab.store._sources import Sources, below, changes, check_data, load_plugins, moved
+from groklab.text import visible
 
 if TYPE_CHECKING:
     from groklab.experiment import Experiment
@@ -58,7 +60,19 @@ class Run(RunAccessors):
             raise InputError(f"{self.path} is not a run: it holds no experiment.json")
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, {self.status.state}, step {self.status.step:,})"
+        try:
+            status, headlines = self.status, self.headlines
+        except InputError as error:
+            return f"Run({self.name!r}, damaged: {visible(str(error))})"
+        sentence = grokking.headline_sentence(headlines)
+        words = f"{status.state} at step {status.step:,}" + (f": {sentence}" if sentence else "")
+        return visible(f"Run({self.name!r}, {words})")
+
+    def _repr_html_(self) -> str:
+        try:
+            return html_of(self)
+        except InputError as error:
+            return notebook.block(notebook.title(self.name, "damaged"), notebook.line(str(error)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs; what was read from the folder is read again."""

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab import notebook
 from groklab.components import as_json
 from groklab.errors import DamagedError, InputError, check_member
 from groklab.experiment import Experiment, Start, read_loaded, read_recorded, task_label
@@ -34,7 +35,7 @@ from groklab.sweeps._accessors import SweepAccessors
 from groklab.sweeps._packing import Packing
 from groklab.sweeps._plan import Plan, with_start
 from groklab.sweeps._records import MemberPlan, PackPlan, Row, SweepPlan
-from groklab.text import first_of
+from groklab.text import first_of, visible
 from groklab.training import run_name
 
 #: Statuses of members whose training is over.
@@ -127,7 +128,26 @@ class Sweep(SweepAccessors):
         return cls(path)
 
     def __repr__(self) -> str:
-        return f"Sweep({self.name!r}, {self.n_members} members, {self.status})"
+        try:
+            return visible(f"Sweep({self.name!r}, {self._in_words()})")
+        except (InputError, OSError) as error:
+            return f"Sweep({self.name!r}, damaged: {visible(str(error))})"
+
+    def _repr_html_(self) -> str:
+        from groklab.sweeps._reprs import html_of  # which needs cells and figures
+
+        try:
+            return html_of(self, self._in_words())
+        except (InputError, OSError) as error:
+            return notebook.block(notebook.title(self.name, "damaged"), notebook.line(str(error)))
+
+    def _in_words(self) -> str:
+        s = self.summary()
+        failed = f", {s['failed']:,} failed" if s["failed"] else ""
+        return (
+            f"{s['status']}: {s['finished']:,} of {s['members']:,} members trained, {s['memorised']:,} memorised, "
+            f"{s['generalised']:,} generalised{failed}"
+        )
 
     @property
     def name(self) -> str:
