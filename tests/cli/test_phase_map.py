@@ -128,3 +128,14 @@ def test_every_column_is_labelled_where_there_is_room() -> None:
     cells = [Cell(i, 0, (Member(i, 0, "censored", phase="grokking"),)) for i in range(3)]
     for width, expected in ((18, ["up  G    G    G", "   0.25 0.5  1000"]), (17, ["up G G G", "   0.25 1000"])):
         assert printed(draw_map(axes, cells, width))[1:3] == expected
+
+
+@pytest.mark.parametrize(("width", "height"), [(50, 16), (80, 24), (120, 60)])
+def test_a_large_map_fills_the_window_and_wraps_nothing(width: int, height: int) -> None:
+    console = Console(file=io.StringIO(), width=width, height=height)
+    console.print(LiveSweep(console).picture(progress(["grokking"] * 60 * 60, rows=60, columns=60)))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == height - 1
+    assert max(map(len, lines)) <= width
+    assert "a gap of 1,000 steps" in lines[-1] or width < 60, "by the rule, however wide the map"

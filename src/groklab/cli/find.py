@@ -29,10 +29,10 @@ def presets(
             return
         console = console_for(False)
         console.print(p.name, style="bold")
-        for key, text in page.items():
-            console.print(f"{key:>8}  {text}")
-        for key, value in p.settings.items():
-            console.print(f"          {key}={value}", style="dim")
+        print_pairs(page.items(), style="", right=True)
+        from groklab.cli.tables import print_settings
+
+        print_settings(console, p.settings)
         return
     if as_json:
         emit({"presets": [{"preset": p.name, "shows": p.shows, "costs": p.costs} for p in PRESETS.values()]})
@@ -58,16 +58,15 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         emit(facts)
         return
-    console = console_for(False)
-    for key, value in facts.items():
-        label = key.replace("_", " ")
-        if isinstance(value, bool):
-            value = "yes" if value else "no"
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, list):
-            value = "; ".join(value) or "none"
-        console.print(f"{label:>18}  {value}")
+    print_pairs(((key.replace("_", " "), _in_words(value)) for key, value in facts.items()), style="", right=True)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return ("; ".join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def _examine() -> dict[str, Any]:

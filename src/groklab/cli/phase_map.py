@@ -101,8 +101,8 @@ def draw_map(
             names = " ".join(_centred(name, wide) for name in across).rstrip()
         else:
             low, high = across[columns[0]], across[columns[-1]]
-            gap = max(2 * len(columns) - 1 - len(low) - len(high), 1)
-            names = low + " " * gap + high if len(columns) > 1 else low
+            between = max(2 * len(columns) - 1 - len(low) - len(high), 1)
+            names = low + " " * between + high if len(columns) > 1 else low
         lines.append(Text(" " * margin + names, style="dim"))
     if len(visible) < len(rows) or len(columns) < len(across):
         lines.append(
