@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from groklab.store import Run
 
-STATUSES = ("finished", "interrupted", "running", "perhaps running", "diverged", "damaged")
+STATUSES = ("finished", "interrupted", "running", "perhaps running", "diverged", "failed", "damaged")
 runs_app = Commands(invoke_without_command=True, **HELP)
 app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
 
