@@ -115,8 +115,16 @@ def test_the_contents_follow_the_reader(browser: Any, pages: Pages, page: str, w
     assert browser.errors == []
 
 
+#: Keep what is saved instead of downloading it.
+CATCH = """
+window.saved = [];
+URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; };
+HTMLAnchorElement.prototype.click = function () { window.file = this.download; };
+"""
+
+
 @pytest.mark.parametrize(("page", "width"), [("single", LAPTOP)])
-def test_saving_gives_a_light_picture_of_a_dark_page(browser: Any, pages: Pages, page: str, width: int) -> None:
+def test_saving_gives_a_light_picture_and_the_numbers(browser: Any, pages: Pages, page: str, width: int) -> None:
     browser.show(pages[page], width, "dark")
     browser.changed()
     browser.ask("Plotly.downloadImage = (...given) => { window.given = given; }")
@@ -126,6 +134,12 @@ def test_saving_gives_a_light_picture_of_a_dark_page(browser: Any, pages: Pages,
     assert saved.count("fill: rgb(255, 255, 255)") >= 1
     assert "rgb(213, 94, 0)" in saved
     assert "rgb(240, 160, 48)" not in saved
+    browser.ask(f"{CATCH}; document.querySelector('#spectrum-csv').click()")
+    browser.wait("window.file")
+    assert browser.ask("window.file").endswith("-spectrum.csv")
+    header, *rows = browser.ask("window.saved[0].text()").splitlines()
+    assert {"step", "frequency", "share"} <= set(header.split(","))
+    assert len(rows) > 10
     assert browser.errors == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -350,4 +351,53 @@ def test_the_keyboard_reaches_every_square(browser: Any, phases: Path) -> None:
     assert browser.ask(PINNED)
     browser.press("Escape", 27)
     assert not browser.ask(PINNED)
+    assert browser.errors == []
+
+
+#: Keep what is saved instead of downloading it.
+CATCH = """
+window.saved = [];
+URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; };
+HTMLAnchorElement.prototype.click = function () { window.file = this.download; };
+"""
+
+
+def test_the_map_and_the_curves_are_saved_in_light_colours(browser: Any, phases: Path) -> None:
+    browser.open(phases, scheme="dark")
+    browser.wait(DRAWN)
+    browser.ask(CATCH)
+    texts = {}
+    for mode in ("phase", "train", "difference"):
+        switch(browser, mode)
+        browser.ask("document.querySelector('#save-svg').click()")
+        assert browser.ask("window.file").endswith(f"-{mode}.svg")
+        svg = browser.ask("window.saved.pop().text()")
+        # a drawing that any program reads: well-formed, and on white
+        root = ElementTree.fromstring(svg)
+        assert root.find("{*}rect").get("fill") == "#ffffff"  # type: ignore[union-attr]
+        texts[mode] = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert "var(" not in svg
+    assert texts["phase"].count("C/G") == 1
+    assert "comprehension: 18" in texts["phase"]
+    assert texts["difference"].count("≠") == 2
+    browser.ask("document.querySelector('#cell-csv').click()")
+    header, *seeds = browser.ask("window.saved.pop().text()").splitlines()
+    assert header.startswith("seed,outcome,phase,steps,memorised_step")
+    assert len(seeds) == 2
+    assert browser.errors == []
+
+
+def test_a_printed_map_fits_the_paper(browser: Any, page: Path, phases: Path) -> None:
+    for which in (page, phases):
+        browser.open(which, scheme="dark")
+        browser.wait(DRAWN)
+        dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+        browser("Emulation.setEmulatedMedia", media="print", features=dark)
+        browser.resize(688)
+        browser.ask("window.dispatchEvent(new Event('beforeprint'))")
+        right = "[...document.querySelectorAll('td, th, pre')].map(e => e.getBoundingClientRect().right)"
+        assert browser.ask(f"Math.max(...{right})") <= 688
+        assert browser.ask("getComputedStyle(document.body).color") == "rgb(29, 33, 41)"
+        assert browser.ask("getComputedStyle(document.querySelector('aside')).display") == "none"
+        browser("Emulation.setEmulatedMedia", media="")
     assert browser.errors == []

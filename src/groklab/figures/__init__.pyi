@@ -52,10 +52,15 @@ from ._stages import training_stages as training_stages
 from ._survival import event_frame as event_frame
 from ._survival import reached_share as reached_share
 from ._theme import DARK as DARK
+from ._theme import FAINT as FAINT
 from ._theme import GREEN as GREEN
 from ._theme import GREY as GREY
+from ._theme import INK as INK
+from ._theme import MUTED as MUTED
 from ._theme import OLIVE as OLIVE
+from ._theme import PAPER as PAPER
 from ._theme import PINK as PINK
+from ._theme import SOFT as SOFT
 from ._theme import TEST as TEST
 from ._theme import TRAIN as TRAIN
 from ._theme import in_dark as in_dark

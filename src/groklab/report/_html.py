@@ -179,19 +179,19 @@ def picture(
     if width and height:
         layout, style = "proportional", f"max-width: {width:.0f}px; aspect-ratio: {width / height:.3f}"
     size = (round(width or SAVED_WIDTH), round(height or HEIGHT))
-    csv = packed_csv(getattr(plot, "data_frame", None))
+    csv = packed_csv(plot.data_frame)
     plot.layout.sliders = plot.layout.width = plot.layout.height = None
     spec = SLASH.sub("/", in_script(plot.to_json()))
     return Picture(key, title, sentence, spec, steps, style, layout, size, about, csv, tables)
 
 
-def packed_csv(frame: pl.DataFrame | None) -> str:
-    """Return a frame as compressed CSV in base 64; '' for none."""
-    if frame is None:
-        return ""
+def packed_csv(frame: pl.DataFrame) -> str:
+    """Return a frame as compressed CSV in base 64; '' for one without rows."""
     nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
-    frame = frame.with_columns(pl.col(name).map_elements(str, pl.String) for name in nested)
-    return base64.b64encode(gzip.compress(frame.write_csv().encode(), mtime=0)).decode()
+    frame = frame.with_columns(pl.Series(name, map(str, frame[name].to_list()), pl.String) for name in nested)
+    # more digits would double its size
+    frame = frame.with_columns(pl.col(pl.Float64).round_sig_figs(7))
+    return base64.b64encode(gzip.compress(frame.write_csv().encode(), mtime=0)).decode() if len(frame) else ""
 
 
 def in_script(text: str) -> str:
@@ -233,9 +233,10 @@ def render(template: str, *, styles: Sequence[str] = (), scripts: Sequence[str] 
         template: a file of this package, which extends `base.html.j2`.
         styles, scripts: files of this package, after the style sheet of all pages.
         values: the template's variables. `plots` says whether there are figures, which need Plotly and its script;
-            `plotly` is the address of Plotly where the page does not hold it; `contents` are the page's sections.
+            `plotly` is the address of Plotly where the page does not hold it; `contents` are the page's sections,
+            `contents_above` where there is no room for them beside the page.
     """
-    values = {"plots": False, "plotly": "", "contents": (), **values}
+    values = {"plots": False, "plotly": "", "contents": (), "contents_above": False, **values}
     made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     style = "".join(map(read_file, ("page.css", *styles)))
     script = "".join(map(read_file, ("base.js", *("page.js",) * values["plots"], *scripts)))

@@ -14,7 +14,23 @@ from urllib.parse import quote
 
 from groklab.errors import check_member
 from groklab.figures import COLOURS as PHASE_COLOURS
-from groklab.figures import DARK, GREEN, GREY, OLIVE, ON, PINK, TEST, TIED, TRAIN, spark_lines
+from groklab.figures import (
+    DARK,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    OLIVE,
+    ON,
+    PAPER,
+    PINK,
+    SOFT,
+    TEST,
+    TIED,
+    TRAIN,
+    spark_lines,
+)
 from groklab.grokking import GAP, LETTERS, PHASES, THRESHOLD, rule_sentence
 from groklab.papers import GROKKED
 from groklab.report import _html as html
@@ -196,10 +212,22 @@ def render(
     criterion = sweep.recorded(0).evaluation.criterion
     remake, yaml = sweep_command(sweep)
     n_cells = sum(len(part.cells) for part in study.slices)
+    rows = n_cells <= MOST_ROWS
+    sections = {
+        "summary": "What was swept",
+        "cells": "Cells",
+        **({} if comparison is None else {"published": f"Next to {comparison.source}"}),
+        **({"rows": "Every cell"} if rows else {}),
+        "remake": "Make it again",
+        "provenance": html.TITLES["provenance"],
+        "notes": html.TITLES["notes"],
+    }
     return html.render(
         "sweep.html.j2",
         styles=["sweep.css"],
         scripts=["sweep.js"],
+        contents=[html.Entry(key, title) for key, title in sections.items()],
+        contents_above=True,
         name=study.name,
         study=study,
         modes=modes,
@@ -212,7 +240,7 @@ def render(
                 "verdict": verdict_summary(part),
                 "runs": runs_summary(study, part),
                 "agreement": None if comparison is None else comparison.agreements[i],
-                "rows": [_row(study, c) for c in part.cells] if n_cells <= MOST_ROWS else [],
+                "rows": [_row(study, c) for c in part.cells] if rows else [],
             }
             for i, part in enumerate(study.slices)
         ],
@@ -288,12 +316,14 @@ def _data(
     report = choose_axes(sweep.keys, axes.x, axes.y)
     asking = page_command(sweep, options={"--rows": report.y, "--columns": report.x})
     return {
+        "name": study.name,
         "modes": modes,
         "colouring": colouring,
         "threshold": study.threshold,
         "last": last,
         "phases": [[p, LETTERS[p]] for p in PHASES],
         "verdicts": VERDICTS,
+        "light": _light(),
         "x": {"key": axes.x, "heads": [h.text for h in headings(axes.x, axes.x_values)]},
         "y": None
         if axes.y is None
@@ -420,6 +450,30 @@ def table_csv(study: Study, comparison: Comparison | None = None) -> str:
             plain = (str, int, float, type(None))
             writer.writerow({k: v if isinstance(v, plain) else json.dumps(v) for k, v in row.items()})
     return out.getvalue()
+
+
+def _light() -> dict[str, list[str]]:
+    """Return what saved pictures are filled with, and the colour of letters on it; a second fill is a stripe's."""
+    tints = {name: mixed(COLOURS[name]) for name in ("grokked", "some", "failed", "stripe")}
+    return {
+        **{p: [PHASE_COLOURS[p], ON[p]] for p in PHASES},
+        "undefined": [PHASE_COLOURS["undefined"], ON["undefined"], PAPER],
+        "tied": [TIED, ON["undefined"]],
+        "grokked": [tints["grokked"], COLOURS["grokked"]],
+        "some": [tints["some"], COLOURS["some"]],
+        "failed": [tints["failed"], INK],
+        "diverged": [PAPER, INK, tints["stripe"]],
+        "late": [PAPER, INK, SOFT],
+        **{kind: [PAPER, INK] for kind in ("none", "waiting", "undecided", "pending")},
+        "lines": [COLOURS["test"], COLOURS["train"]],
+        "ink": [INK, MUTED, FAINT],
+    }
+
+
+def mixed(colour: str, share: float = 0.17) -> str:
+    """Return a colour on white, mostly clear."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + share * (part - 255)):02x}" for part in parts)
 
 
 def _colours(named: Mapping[str, str]) -> str:

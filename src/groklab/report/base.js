@@ -3,7 +3,7 @@
 const groklab = (() => {
   // -- the table of contents ---------------------------------------------------------------------------------------
   const contents = document.getElementById("page-contents");
-  const wide = window.matchMedia("(min-width: 1180px)");
+  const wide = window.matchMedia(document.body.classList.contains("contents-above") ? "not all" : "(min-width: 1180px)");
   const links = [...(contents?.querySelectorAll("a") ?? [])];
   const headings = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
   const follow = () => {

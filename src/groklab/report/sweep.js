@@ -10,6 +10,9 @@
   const large = nx <= 8;
   // cividis: even steps of lightness for every kind of colour vision
   const RAMP = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
+  // as wide as the text on A4 and on letter
+  const PAPER = 680;
+  let printing = false;
   let mode = data.colouring;
   let slice = 0;
   let shown = null;
@@ -118,13 +121,14 @@
   // -- the table -------------------------------------------------------------------------------------------------
   const draw = () => {
     // a page may be read before it has a width; it is drawn once it has one
-    if (grid.clientWidth < 40) return;
+    const across = printing ? PAPER : grid.clientWidth;
+    if (across < 40) return;
     places = new Map(cells().map((cell) => [cell.at.join(), cell]));
     const heads = data.y === null ? [["", "", ""]] : data.y.heads;
     const longest = Math.max(...heads.map(([text]) => text.length));
     const left = data.y === null ? 4 : Math.min(14 + 7.2 * longest, 150);
-    const gap = large ? 3 : (grid.clientWidth - left) / nx < 9 ? 0 : 1;
-    const side = Math.max(3, Math.min(44, Math.floor((grid.clientWidth - left - 8) / nx) - gap));
+    const gap = large ? 3 : (across - left) / nx < 9 ? 0 : 1;
+    const side = Math.max(3, Math.min(44, Math.floor((across - left - 8) / nx) - gap));
     const every = large ? 1 : Math.ceil(13 / (side + gap));
     const upright = !large && Math.max(...data.x.heads.map((t) => 7 * t.length)) > side - 2;
     const head = (text, i) => `<th scope="col"${upright ? ' class="upright"' : ""}><span>${i % every ? "" : escape(text)}</span></th>`;
@@ -255,8 +259,136 @@
     document.getElementById("curves").innerHTML = `<div class="frame">${drawn}${ticks()}</div><p class="lines"><span class="key test"></span>test <span class="key train"></span>training accuracy</p>`;
     document.getElementById("seeds").innerHTML = table(members);
     document.getElementById("ask").innerHTML = asking(cell, members);
+    document.getElementById("save-cell").hidden = false;
     mark();
   };
+  // -- saving: drawn again in the light colours --------------------------------------------------------------------
+  const FONT = "font-family='system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif'";
+  const [INK, MUTED, FAINT] = data.light.ink;
+  const text = (x, y, words, size = 13, more = "") => `<text x="${x}" y="${y}" font-size="${size}" ${more}>${escape(words)}</text>`;
+  const box = (x, y, width, height, fill, more = "") => `<rect x="${x}" y="${y}" width="${width}" height="${height}" fill="${fill}" ${more}/>`;
+  const filled = (kind) => (data.light[kind].length > 2 ? `url(#${kind})` : data.light[kind][0]);
+  const lines = (cell, x, y, width, height, thick) =>
+    cell.spark
+      .map((d, i) => [d, data.light.lines[1 - i], i ? 1 : 0.5])
+      .filter(([d]) => d)
+      .map(([d, colour, opacity]) => `<path d="${d}" transform="translate(${x},${y}) scale(${width / 240},${height / 100})" fill="none" stroke="${colour}" stroke-opacity="${opacity}" stroke-width="${thick}" vector-effect="non-scaling-stroke" stroke-linejoin="round"/>`)
+      .join("");
+  const document_ = (width, height, parts) => {
+    const stripes = Object.entries(data.light)
+      .filter(([kind, colours]) => colours.length > 2 && kind !== "ink")
+      .map(([kind, [fill, , stripe]]) => `<pattern id="${kind}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">${box(0, 0, 6, 6, fill)}${box(0, 0, 2, 6, stripe)}</pattern>`);
+    const [w, h] = [Math.ceil(width), Math.ceil(height)];
+    return { width: w, height: h, svg: `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" ${FONT} fill="${INK}"><defs>${stripes.join("")}</defs>${box(0, 0, w, h, "#ffffff")}${parts.join("")}</svg>` };
+  };
+  const cellPicture = (cell, x, y, width, height) => {
+    const look = PAINT[mode](cell);
+    const on = look.fill ? look.on : data.light[look.kind][1];
+    const parts = [];
+    const mine = look.differs ? own(cell) : look;
+    const edge = mine.fill ? "" : `stroke="${FAINT}" stroke-width="0.5"`;
+    parts.push(box(x, y, width, height, mine.fill ?? filled(mine.kind), edge));
+    if (look.differs) parts.push(`<polygon points="${x},${y} ${x},${y + height} ${x + width},${y + height}" fill="${filled(entry(cell).kind)}"/>`);
+    if (comparing() && cell.pub?.[2] === 2) parts.push(box(x + 1, y + 1, width - 2, height - 2, "none", `stroke="${INK}" stroke-width="2"`));
+    if (look.corner) parts.push(`<polygon points="${x + width - 7},${y} ${x + width},${y} ${x + width},${y + 7}" fill="${look.differs ? INK : on}"/>`);
+    const colour = look.differs ? INK : on;
+    if (large) {
+      parts.push(text(x + 6, y + 17, look.mark, 14, `font-weight="600" fill="${colour}"`));
+      const after = look.mark ? 12 + 9.6 * look.mark.length : 6;
+      look.small.split(", ").forEach((line, i) => parts.push(text(x + after, y + 17 + 14 * i, line, 11.5, `fill="${colour}"`)));
+      if (!look.fill && !look.differs && mode !== "phase") parts.push(lines(cell, x + 5, y + 25, width - 10, height - 30, 1.2));
+    } else if (look.mark) {
+      const size = Math.min(13, (1.5 * width) / Math.max(look.mark.length, 2));
+      parts.push(text(x + width / 2, y + height / 2 + size / 3, look.mark, size, `font-weight="600" text-anchor="middle" fill="${colour}"`));
+    }
+    return look.faint ? `<g opacity="0.3">${parts.join("")}</g>` : parts.join("");
+  };
+  const mapPicture = () => {
+    const [width, height, gap] = large ? [124, 56, 3] : [28, 28, 1];
+    const heads = data.y === null ? [["", "", ""]] : data.y.heads;
+    const left = 24 + 7.5 * Math.max(...heads.map(([words]) => words.length), 2);
+    const longest = Math.max(...data.x.heads.map((words) => words.length));
+    const upright = 7.5 * longest > width;
+    const room = 18 + (upright ? 7.5 * longest : 16);
+    const title = document.querySelector("[name=mode]:checked").nextElementSibling.textContent;
+    const parts = [text(12, 26, `${data.name}: ${title}`, 16, 'font-weight="600"')];
+    const free = selects.map((s) => `${s.labels[0].firstChild.textContent.trim()} = ${s.selectedOptions[0].textContent}`);
+    if (free.length) parts.push(text(12, 46, free.join(", "), 12.5, `fill="${MUTED}"`));
+    const top = 44 + (free.length ? 20 : 0) + (data.upwards ? 0 : room);
+    const place = (column) => left + column * (width + gap);
+    rows.forEach((row, i) => {
+      const y = top + i * (height + gap);
+      parts.push(text(left - 8, y + height / 2 + 4, heads[row][0], 12.5, 'text-anchor="end"'));
+      for (const cell of cells()) if (cell.at[0] === row) parts.push(cellPicture(cell, place(cell.at[1]), y, width, height));
+    });
+    const end = top + rows.length * (height + gap);
+    data.x.heads.forEach((words, column) => {
+      const x = place(column) + width / 2;
+      const y = data.upwards ? end + 16 : top - 8;
+      const turned = upright ? `text-anchor="${data.upwards ? "end" : "start"}" transform="rotate(-90 ${x} ${y})" dy="4"` : 'text-anchor="middle"';
+      parts.push(text(x, y, words, 12.5, turned));
+    });
+    let y = end + (data.upwards ? room : 0) + 20;
+    const up = data.y === null ? "" : `; ${data.y.key} ${data.upwards ? "upwards" : "downwards"}`;
+    parts.push(text(12, y, `${data.x.key} to the right${up}`, 12.5, `fill="${MUTED}"`));
+    const span = Math.max(place(nx) + 12, 560);
+    let x = 12;
+    y += 14;
+    for (const item of document.querySelectorAll("#legend li")) {
+      const swatched = item.querySelector(".swatch");
+      const kind = swatched?.className.replace("swatch", "").trim();
+      const count = item.querySelector("strong")?.textContent ?? "";
+      const name = item.textContent.slice(swatched?.textContent.length ?? 0, count ? -count.length : undefined).trim();
+      const words = count ? `${name}: ${count}` : name;
+      const scaled = item.classList.contains("scale");
+      const needed = 8 + 7.2 * words.length + (scaled ? 160 : 30) + 14;
+      if (x + needed > span && x > 12) [x, y] = [12, y + 26];
+      if (scaled) {
+        const [low, high] = [item.firstChild.textContent, item.lastChild.textContent];
+        const stops = RAMP.map((c, i) => `<stop offset="${i / (RAMP.length - 1)}" stop-color="rgb(${c.join(",")})"/>`).join("");
+        parts.push(`<defs><linearGradient id="ramp">${stops}</linearGradient></defs>`, text(x, y + 15, low, 12.5), box(x + 10 + 7.5 * low.length, y + 5, 150, 12, "url(#ramp)"), text(x + 168 + 7.5 * low.length, y + 15, high, 12.5));
+      } else {
+        if (swatched && data.light[kind]) parts.push(box(x, y + 2, 24, 18, filled(kind), `stroke="${FAINT}"`), text(x + 12, y + 15, swatched.textContent.length > 3 ? "" : swatched.textContent, 11, `text-anchor="middle" fill="${data.light[kind][1]}"`));
+        else if (kind === "differs") parts.push(box(x + 1, y + 3, 22, 16, "none", `stroke="${INK}" stroke-width="2"`));
+        else if (item.querySelector(".key")) parts.push(box(x, y + 10, 24, 2, data.light.lines[item.querySelector(".train") ? 1 : 0]));
+        parts.push(text(x + 30, y + 15, words, 12.5));
+      }
+      x += needed;
+    }
+    return document_(span, y + 36, parts);
+  };
+  const curvesPicture = () => {
+    const [left, top, width, height] = [60, 58, 480, 260];
+    const parts = [text(12, 26, settings(shown), 15, 'font-weight="600"')];
+    const place = (at) => left + (width * Math.log1p(at)) / Math.log1p(data.last);
+    for (const share of [0, 0.5, 1]) {
+      const y = top + height * (1 - share);
+      parts.push(box(left, y, width, 1, "#e4e7ec"), text(left - 8, y + 4, `${100 * share}%`, 12, `text-anchor="end" fill="${MUTED}"`));
+    }
+    for (let at = 1; at <= data.last; at *= 10) parts.push(box(place(at), top + height, 1, 5, FAINT), text(place(at), top + height + 20, short(at), 12, `text-anchor="middle" fill="${MUTED}"`));
+    const bar = top + height * (1 - data.threshold);
+    parts.push(`<line x1="${left}" x2="${left + width}" y1="${bar}" y2="${bar}" stroke="${FAINT}" stroke-dasharray="4 4"/>`, lines(shown, left, top, width, height, 1.8));
+    ["test accuracy", "training accuracy"].forEach((words, i) => parts.push(box(left + 150 * i, 43, 22, 2, data.light.lines[i]), text(left + 150 * i + 28, 48, words, 12)));
+    parts.push(text(left + width / 2, top + height + 42, "steps (log scale)", 12.5, `text-anchor="middle" fill="${MUTED}"`));
+    return document_(left + width + 24, top + height + 58, parts);
+  };
+  const seedsCSV = () => {
+    const names = ["seed", "outcome", "phase", "steps", "memorised_step", "grokked_step", "train_step", "test_step", "train_accuracy", "test_accuracy", "best_test_accuracy", "reason"];
+    const quoted = (value) => (/[",\n\r]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""));
+    const members = shown.m.map((m) => data.members[m].slice(0, names.length).map(quoted).join());
+    return `${names.join()}\n${members.join("\n")}\n`;
+  };
+  const saves = (id, picture, name) => {
+    document.getElementById(`${id}-svg`).addEventListener("click", () => groklab.saveSVG(picture().svg, name()));
+    document.getElementById(`${id}-png`).addEventListener("click", () => {
+      const { svg, width, height } = picture();
+      return groklab.savePNG(svg, width, height, name());
+    });
+  };
+  saves("save", mapPicture, () => groklab.nameOf(data.name, mode));
+  saves("cell", curvesPicture, () => groklab.nameOf(data.name, shown.name, "curves"));
+  document.getElementById("cell-csv").addEventListener("click", () => groklab.saveCSV(seedsCSV(), groklab.nameOf(data.name, shown.name, "seeds")));
+
   const pin = (cell) => {
     pinned = pinned === cell ? null : cell;
     if (pinned !== null) show(pinned);
@@ -358,6 +490,14 @@
     const first = cells().find((c) => data.verdicts[c.v] === "grokked") ?? cells().find((c) => c.lead.length) ?? cells()[0];
     if (first) show(first);
   }
+  const print = (paper) => {
+    printing = paper;
+    draw();
+    // headings, and columns of a hundred pixels
+    grid.style.zoom = paper && large ? Math.min(1, PAPER / (130 + 100 * nx)) : "";
+  };
+  window.addEventListener("beforeprint", () => print(true));
+  window.addEventListener("afterprint", () => print(false));
   let width = grid.clientWidth;
   new ResizeObserver(() => {
     if (width === grid.clientWidth) return;
