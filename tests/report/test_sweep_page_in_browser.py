@@ -139,14 +139,14 @@ def test_pointing_shows_the_seeds_and_a_click_keeps_them(browser: Any, page: Pat
     point_at(browser, "c0-2-0")
     browser.wait(f"{CELL} === 'xy, split.frac_train 0.3'")
     assert browser.ask(SAYS).startswith(
-        "Grokked in 2 of 3 seeds, median step 700; published: ✔. Comprehension in 2 of 3"
+        "Generalised in 2 of 3 seeds, median step 700; published: ✔. Comprehension in 2 of 3"
     )
     rows = browser.ask("[...document.querySelectorAll('#seeds tr')].map(r => [...r.children].map(c => c.textContent))")
     assert rows[0] == ["seed", "0", "1", "2"]
     assert rows[1] == ["outcome", "censored", "grokked", "grokked"]
-    assert rows[2] == ["phase", "M", "C", "C"]
+    assert rows[2] == ["Liu's phase", "M", "C", "C"]
     assert rows[4] == ["memorised", "95", "95", "95"]
-    assert rows[5] == ["grokked", "–", "700", "700"]
+    assert rows[5] == ["generalised", "–", "700", "700"]
     assert rows[10] == ["test, last", "20.0%", "100.0%", "100.0%"]
     assert browser.ask("document.querySelectorAll('#curves .spark path').length") == 2
     ticks = "[...document.querySelectorAll('#curves .tick')].map(t => t.getBoundingClientRect().toJSON())"
@@ -244,7 +244,8 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, page: P
         role: [n.get("name", {}).get("value") for n in nodes if n.get("role", {}).get("value") == role]
         for role in ("button", "link", "image", "table")
     }
-    assert len(by_role["button"]) == len(NAMES) * len(FRACTIONS)
+    saving = ["SVG", "PNG", "SVG", "PNG", "CSV"]
+    assert len(by_role["button"]) == len(NAMES) * len(FRACTIONS) + len(saving)
     assert all(all(names) for names in by_role.values() if names is not by_role["table"])
     assert by_role["image"] == ["Accuracies of 3 runs over log steps"]
 
@@ -317,11 +318,11 @@ def test_a_phase_says_what_it_rests_on(browser: Any, phases: Path) -> None:
     browser.wait(f"{CELL} === 'optimiser.weight_decay 0, optimiser.learning_rate 1e-4'")
     assert browser.ask(SAYS).startswith(
         "Comprehension in 2 of 2 seeds; training 1,650; test 2,076; gap 426; "
-        "published: comprehension, training 1,650, test 2,076. Did not grok within the budget"
+        "published: comprehension, training 1,650, test 2,076. Did not generalise within the budget"
     )
     rows = browser.ask("[...document.querySelectorAll('#seeds tbody tr')].map(r => r.innerText.split('\\t').join(' '))")
     assert [rows[i] for i in (1, 5, 6, 7)] == [
-        "phase C C",
+        "Liu's phase C C",
         "training 90% 1,650 1,650",
         "test 90% 2,076 2,076",
         "gap 426 426",
@@ -377,7 +378,7 @@ def test_the_map_and_the_curves_are_saved_in_light_colours(browser: Any, phases:
         assert root.find("{*}rect").get("fill") == "#ffffff"  # type: ignore[union-attr]
         texts[mode] = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
         assert "var(" not in svg
-    assert texts["phase"].count("C/G") == 1
+    assert texts["phase"].count("C/G") == 2
     assert "comprehension: 18" in texts["phase"]
     assert texts["difference"].count("≠") == 2
     browser.ask("document.querySelector('#cell-csv').click()")

@@ -41,6 +41,7 @@ def load_commands() -> None:
     from groklab.cli import (  # noqa: F401
         exchange,
         find,
+        gallery,
         look,
         measuring,
         paper,

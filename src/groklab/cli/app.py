@@ -21,6 +21,8 @@ from groklab.errors import InputError
 from groklab.text import integer_in, jsonable, number_in, visible
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -39,6 +41,7 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 split.frac_train=0.5 seed=3.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing while working.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 TrustPlugin = Annotated[
     bool,
     typer.Option("--trust-plugin", help="Run the plug-ins of the run even if they may be another's, or have changed."),
@@ -172,6 +175,14 @@ def view_for(console: Console, quiet: bool, live: Callable[[Console], Any], plai
     if console.is_terminal and not console.is_dumb_terminal:
         return live(console)
     return nullcontext(plain(console))
+
+
+def open_page(path: Path, console: Console) -> None:
+    """Open a page in the browser; where there is none, say so."""
+    import webbrowser
+
+    if not webbrowser.open(path.absolute().as_uri()):
+        console.print("no browser could be opened; open the file yourself", style="dim")
 
 
 def number(value: float | None, form: str = ",") -> str:

@@ -15,6 +15,7 @@ from groklab.cli.app import (
     LOOK,
     Commands,
     Json,
+    Open,
     TrustPlugin,
     app,
     console_for,
@@ -22,6 +23,7 @@ from groklab.cli.app import (
     interval_text,
     members_text,
     number,
+    open_page,
     titled,
 )
 from groklab.cli.sweep_lists import compare_sweeps, matching_sweeps, print_sweeps, show_sweep, sweeps_meant
@@ -301,6 +303,7 @@ def report(
         list[Path] | None, typer.Option(metavar="FILE", help="A Python file with your own figures.")
     ] = None,
     trust_plugin: TrustPlugin = False,
+    open_it: Open = False,
     as_json: Json = False,
 ) -> None:
     """Write a self-contained HTML page for runs or a sweep, and print its path.
@@ -329,7 +332,7 @@ def report(
     sweep = sweep_meant(runs, [option for option, value in of_sweep.items() if value])
     if sweep is not None:
         sweep.trust_plugin = trust_plugin
-        report_sweep(sweep, out, rows, columns, published, members or [], as_json)
+        report_sweep(sweep, out, rows, columns, published, members or [], open_it, as_json)
         return
     opened = [readable_run(name, trust_plugin) for name in runs]
     from groklab.report import write_report
@@ -341,6 +344,8 @@ def report(
         emit({"report": str(path), "bytes": path.stat().st_size, "runs": [run.name for run in opened]})
     else:
         console_for(False).print(f"report: {path}", soft_wrap=True)
+    if open_it:
+        open_page(path, console_for(as_json))
 
 
 # -- shared with other commands -----------------------------------------------------------------------------------

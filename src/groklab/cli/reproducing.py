@@ -13,11 +13,13 @@ from groklab.cli.app import (
     FloatOption,
     IntOption,
     Json,
+    Open,
     Quiet,
     Stopped,
     app,
     console_for,
     emit,
+    open_page,
     plain_table,
     titled,
     view_for,
@@ -62,6 +64,7 @@ def reproduce(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help=f"In a terminal: begin even what takes over {LONG // 60} minutes.")
     ] = False,
+    open_it: Open = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -116,6 +119,8 @@ def reproduce(
         console.print(titled("page:", f" {path}"), soft_wrap=True)
         if saved is not None:
             console.print(titled("saved:", f" {saved}"), soft_wrap=True)
+    if open_it:
+        open_page(path, console)
     if as_json:
         emit(result.to_dict())
 

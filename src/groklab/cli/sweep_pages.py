@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import LOOK, FloatOption, Json, app, console_for, emit
+from groklab.cli.app import LOOK, FloatOption, Json, Open, app, console_for, emit, open_page
 from groklab.device import readable_bytes
 from groklab.errors import InputError, shorten
 from groklab.grokking import GAP, THRESHOLD
@@ -85,6 +85,7 @@ def phase_diagram(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE.html", help="Where to write; by default in the sweep's folder."),
     ] = None,
+    open_it: Open = False,
     as_json: Json = False,
 ) -> None:
     """Draw a sweep's learning phases: a map of letters here, and a page with the curves of every cell.
@@ -128,6 +129,8 @@ def phase_diagram(
         emit({**page.to_dict(), "page": str(page.path)})
     else:
         console.print(f"page: {page.path}", soft_wrap=True)
+    if open_it:
+        open_page(page.path, console)
 
 
 def report_sweep(
@@ -137,6 +140,7 @@ def report_sweep(
     columns: str | None,
     published: str | None,
     members: list[str],
+    open_it: bool,
     as_json: bool,
 ) -> None:
     """Write the page of a sweep, and the members' own pages, and say what it shows."""
@@ -163,6 +167,8 @@ def report_sweep(
         emit({**page.to_dict(), "report": str(page.path), "bytes": page.path.stat().st_size, "members": own})
     else:
         console.print(f"report: {page.path}", soft_wrap=True)
+    if open_it:
+        open_page(page.path, console)
 
 
 def _check_out(out: Path | None) -> None:

@@ -1,6 +1,8 @@
 from ._accessors import report_of as report_of
 from ._comparison import comparison_page as comparison_page
 from ._comparison import write_report as write_report
+from ._gallery import Gallery as Gallery
+from ._gallery import write_gallery as write_gallery
 from ._html import Page as Page
 from ._html import Part as Part
 from ._html import Picture as Picture

@@ -199,11 +199,16 @@ def render(
     command: str,
     comparison: Comparison | None = None,
     colouring: Colouring = "verdict",
+    *,
+    part_of: tuple[str, str] | None = None,
+    elsewhere: bool = False,
 ) -> str:
     """Return the page as one HTML document that loads nothing.
 
     Args:
         pages: addresses of the members' own pages, as seen from this one.
+        part_of: the page that this one belongs to, by name and address.
+        elsewhere: it is read on other machines, and names no folder of this one.
     """
     bar = f"{100 * study.threshold:g}%"
     free = _free(study)
@@ -255,11 +260,12 @@ def render(
         tiles=tiles(sweep),
         opening=opening(study, sweep),
         csv="data:text/csv;charset=utf-8," + quote(table_csv(study, comparison)),
-        parquet=sweep.path / "table.parquet",
+        part_of=part_of,
+        parquet=None if elsewhere else sweep.path / "table.parquet",
         command=command,
         remake=remake,
         yaml=yaml,
-        provenance=provenance(sweep),
+        provenance=provenance(sweep, elsewhere),
         notes=(
             rule_sentence(study.threshold, study.gap, study.boundary),
             *definitions(criterion),
@@ -271,7 +277,7 @@ def render(
         + "".join(f"--{p}: {PHASE_COLOURS[p]}; --on-{p}: {ON[p]}; " for p in PHASES)
         + f"--tied: {TIED};",
         dark=_colours({name: DARK[colour] for name, colour in COLOURS.items()}),
-        data=_embedded(_data(sweep, study, pages, comparison, [m for m, _, _ in modes], colouring)),
+        data=_embedded(_data(sweep, study, pages, comparison, [m for m, _, _ in modes], colouring, elsewhere)),
     )
 
 
@@ -306,6 +312,7 @@ def _data(
     comparison: Comparison | None,
     modes: Sequence[str],
     colouring: str,
+    elsewhere: bool,
 ) -> dict[str, Any]:
     axes = study.axes
     curves = curves_of(sweep)
@@ -314,7 +321,7 @@ def _data(
     last = max(sweep.recorded(0).budget.steps, int(longest or 0))  # type: ignore[arg-type]
     # the page that asks for members' own pages holds no setting at a value
     report = choose_axes(sweep.keys, axes.x, axes.y)
-    asking = page_command(sweep, options={"--rows": report.y, "--columns": report.x})
+    asking = page_command(sweep, options={"--rows": report.y, "--columns": report.x}, elsewhere=elsewhere)
     return {
         "name": study.name,
         "modes": modes,
@@ -489,12 +496,13 @@ def _embedded(data: dict[str, Any]) -> str:
 
 
 def write_members(
-    sweep: Sweep, study: Study, path: Path, members: Sequence[int], view: PagesView | None = None
+    sweep: Sweep, study: Study, path: Path, members: Sequence[int], view: PagesView | None = None, *, plotly: str = ""
 ) -> list[Path]:
     """Write members' own pages, each with a link back to its cell; those that have not begun have none.
 
     Args:
         path: the path of the sweep's page.
+        plotly: the address of Plotly's script, which the pages then load instead of holding it.
 
     Raises:
         InputError: there is no such member.
@@ -515,7 +523,7 @@ def write_members(
         page = run_page(OneMember(run, place, _title(study, i, cell, member)))
         back = f"../{quote(path.name)}#{place_name(i, cell)}"
         page = dataclasses.replace(page, part_of=(f"All runs of {study.name}", back))
-        storage.atomic_write(own, html.render_page(page).encode())
+        storage.atomic_write(own, html.render_page(page, plotly=plotly).encode())
         written.append(own)
     return written
 

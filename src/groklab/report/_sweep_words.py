@@ -45,8 +45,12 @@ def tiles(sweep: Sweep) -> list[tuple[str, str, str]]:
     ]
 
 
-def provenance(sweep: Sweep) -> list[tuple[str, str]]:
-    """Return where the runs come from: label and value."""
+def provenance(sweep: Sweep, elsewhere: bool = False) -> list[tuple[str, str]]:
+    """Return where the runs come from: label and value.
+
+    Args:
+        elsewhere: it is read on other machines, and names no folder of this one.
+    """
     environment = Environment()
     for pack in sweep.packs:
         try:
@@ -56,7 +60,7 @@ def provenance(sweep: Sweep) -> list[tuple[str, str]]:
             continue
     written = [p.stat().st_mtime for p in (sweep.path / "table.parquet", sweep.path / "sweep.json") if p.is_file()]
     return [
-        ("sweep", str(sweep.path)),
+        ("sweep", sweep.name if elsewhere else str(sweep.path)),
         ("trained with groklab", environment.groklab or "unknown"),
         ("other versions", environment.versions),
         ("device", environment.device or "unknown"),
@@ -107,14 +111,17 @@ def sweep_command(sweep: Sweep) -> tuple[str, str]:
     return f"groklab sweep {shlex.join(kept)}", yaml
 
 
-def page_command(sweep: Sweep, command: str = "report", options: Mapping[str, Any] | None = None) -> str:
+def page_command(
+    sweep: Sweep, command: str = "report", options: Mapping[str, Any] | None = None, elsewhere: bool = False
+) -> str:
     """Return the command that makes a page of the sweep.
 
     Args:
         options: values by option; those that are None are left out, lists are options given several times.
+        elsewhere: it is read on other machines, and names no folder of this one.
     """
     at_home = sweep.path.parent == (device.home() / "sweeps").resolve()
-    words = ["groklab", command, sweep.name if at_home else str(sweep.path)]
+    words = ["groklab", command, sweep.name if at_home or elsewhere else str(sweep.path)]
     for option, value in (options or {}).items():
         for one in value if isinstance(value, list) else [value]:
             words += [] if one is None else [option, str(one)]
