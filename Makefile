@@ -9,7 +9,7 @@ TWO := -n 2 --dist worksteal
 # Where it is set, every process would compile all of groklab and of its tests again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-costs coverage lint docs bench fuzz bare interop clean
+.PHONY: demo test test-long test-costs coverage lint docs notebooks pictures bench fuzz bare interop clean
 
 # Watch a one-layer transformer grok modular addition, and get its page. (two or three minutes the first time)
 demo: .venv/demo.stamp
@@ -41,10 +41,19 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation site, in site/; warnings are errors.
+# The documentation site, in site/; warnings are errors. It runs the notebooks that have changed.
 docs: .venv/docs.stamp
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/notebooks.py
 	$(BIN)/zensical build --clean --strict
+
+# All example notebooks, from the beginning, with their outputs as pages of the documentation. (some three minutes)
+notebooks: .venv/docs.stamp
+	$(BIN)/python docs/notebooks.py --again
+
+# The pictures of the documentation, in docs/assets/. (some four minutes)
+pictures: .venv/docs.stamp
+	$(BIN)/python docs/pictures.py
 
 # Speed against peers and against this machine's own matrix-multiply rate. (~15 minutes)
 bench: .venv/bench.stamp

@@ -50,6 +50,7 @@ def pages() -> dict[str, str]:
         "presets.md": presets(),
         "operations.md": operations(),
         "measures.md": measures(),
+        "figures.md": figures(),
         "experiment.md": fields(),
         "reproductions.md": reproductions_index(),
         **{f"reproductions-{path.stem}.md": reproductions(path) for path in saved_reproductions()},
@@ -207,6 +208,50 @@ def measures() -> str:
             'frame; `gl.MEASURES["embedding_spectrum"](weights, task)` takes it of weights by hand. A measure with '
             "outputs of fixed shape could run during training, too.\n",
             _table(("measure", "what it is", "fixed shape"), rows),
+        ]
+    )
+
+
+SECTIONS_OF_FIGURES = {
+    "training": "How it trained",
+    "computes": "What it computes",
+    "features": "What it looks at",
+}
+
+
+def figures() -> str:
+    """The page of figures: each with what it shows, how it is drawn, and a picture."""
+    sections = [(heading, gl.figures.figures_of(name)) for name, heading in SECTIONS_OF_FIGURES.items()]
+    rows = [(f"[`{f.name}`](#{_anchor(f.name)})", f.about) for _, listed in sections for f in listed]
+    parts = [
+        "# Figures\n",
+        "Every figure of a run's page is a method of `run.plot`, too. `run.plot()` lists those that a run has:\n",
+        '```python\nimport groklab as gl\n\nrun = gl.train("micro")\nrun.plot()  # the figures of this run\n'
+        "figure = run.plot.curves()  # one of them\nfigure.data_frame  # the numbers that it draws\n"
+        "run.plot.curves.sentence()  # what it says\n```\n",
+        'A figure is Plotly\'s, for light and dark pages. `figure.save("curves.pdf", width="column")` writes it for '
+        "paper (PDF, SVG or PNG, with the extra `paper`), and `groklab figures RUN` all figures of a run. Weights that "
+        "were never in a run have the same figures: `gl.figures.plots(weights, task).spectrum()`. "
+        "[Recipes](../../how-to/plugins.md) tells how to add a figure.\n",
+        _table(("figure", "what it shows"), rows),
+    ]
+    for heading, listed in sections:
+        parts.append(f"## {heading}\n")
+        for f in listed:
+            parts += [
+                f"### {f.title} {{ #{_anchor(f.name)} }}\n",
+                f"{_escape(f.about)} `run.plot.{f.name}()`\n",
+                f"![{f.title}](../../assets/figures/{f.name}.png)\n",
+            ]
+    return "\n".join(
+        [
+            *parts,
+            "## Of a sweep\n",
+            "### Phase diagram { #phase_diagram }\n",
+            "One square per cell of a sweep, coloured by the phase that most of its seeds have. "
+            "`gl.figures.phase_diagram(study.frame(), study.axes.x, study.axes.y)`, see "
+            "[Draw phase diagrams](../../how-to/phase-diagrams.md)\n",
+            "![A map of the phases of a sweep](../../assets/figures/phase_diagram.png)\n",
         ]
     )
 

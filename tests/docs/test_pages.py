@@ -24,7 +24,9 @@ from groklab.reproduction import PAPERS
 from groklab.tasks import OPERATIONS
 
 DOCS = ROOT / "docs"
-GUIDES = sorted(p.relative_to(DOCS).as_posix() for part in ("tutorial", "how-to") for p in (DOCS / part).glob("*.md"))
+GUIDES = sorted(
+    p.relative_to(DOCS).as_posix() for part in ("learn", "tutorial", "how-to") for p in (DOCS / part).glob("*.md")
+)
 WITH_BLOCKS = [*GUIDES, "reference/run-directory.md", "explanation/cross-entropy.md", "explanation/identity.md"]
 _DIGITS = (
     "groklab train omnigrok/mnist-small name=digits task.first=400 split.n_train=100 batch_size=100 "
@@ -95,6 +97,12 @@ SMALLER = {
     ),
     "groklab train demo name=dropped network.dropout=0.2": (
         "groklab train demo name=dropped network.dropout=0.2 budget.steps=20"
+    ),
+    "groklab sweep micro --grid split.frac_train=0.3,0.4,0.5,0.65,0.8 --seeds 3 --name fraction": (
+        "groklab sweep micro --grid split.frac_train=0.5,0.65 --seeds 2 --name fraction"
+    ),
+    "groklab sweep micro --grid optimiser.weight_decay=0,0.5,1,2,4 --seeds 3 --name decay": (
+        "groklab sweep micro --grid optimiser.weight_decay=0,1 --seeds 2 --name decay"
     ),
     **SMALLER_TUTORIAL,
     "groklab train nanda2023/paper-seed0 name=beginning budget.steps=20 --quiet --json": (
@@ -177,7 +185,7 @@ def test_the_reader_refuses_what_fails(tmp_path: Path) -> None:
 def test_pages_are_generated_and_regenerated(generate: ModuleType, tmp_path: Path) -> None:
     written = generate.write(tmp_path / "generated")
     stamps = [p.stat().st_mtime_ns for p in written]
-    assert len(written) == 6 + len(list((DOCS / "reproductions").glob("*.json")))
+    assert len(written) == 7 + len(list((DOCS / "reproductions").glob("*.json")))
     assert all(p.read_text("utf-8").startswith("# ") for p in written)
     assert [p.stat().st_mtime_ns for p in generate.write(tmp_path / "generated")] == stamps
 
@@ -216,6 +224,13 @@ def test_every_operation_and_measure_is_listed(generate: ModuleType) -> None:
     operations, measures = generate.operations(), generate.measures()
     assert all(f"| `{name}` | `{o.expression}`" in operations for name, o in OPERATIONS.items())
     assert all(f"| `{name}` | " in measures for name in gl.MEASURES)
+
+
+def test_every_figure_has_its_section_with_a_picture(generate: ModuleType) -> None:
+    page = generate.figures()
+    for name in [*gl.figures.list_figures().names, "phase_diagram"]:
+        assert f"(../../assets/figures/{name}.png)" in page
+        assert 0 < (DOCS / "assets" / "figures" / f"{name}.png").stat().st_size < 200_000, name
 
 
 def test_every_kind_and_field_is_listed_with_its_default(generate: ModuleType) -> None:
