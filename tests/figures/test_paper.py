@@ -163,7 +163,7 @@ def test_what_is_not_a_length_is_refused(length: str | float) -> None:
         ({"dpi": 3}, "dpi = 3: needs"),
         ({"engine": "gnuplot"}, "engine = 'gnuplot': unknown"),
         ({"step": 3}, "this figure has no checkpoints"),
-        ({"height": "1in"}, "height.*leaves no room"),
+        ({"height": "1in"}, "a height of 1 inches leaves no room for the panels: give a larger one"),
     ],
 )
 def test_what_cannot_be_written_is_refused(settings: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -285,3 +285,13 @@ def test_stacked_bars_stand_on_each_other() -> None:
     boxes = [(b.get_x(), b.get_y(), b.get_height()) for b in paper.axes[0].patches]
     assert boxes[:2] == [(boxes[2][0], 0, 1), (boxes[3][0], 0, 2)]
     assert [b[1] for b in boxes[2:]] == [1, 2]
+
+
+@pytest.mark.browser
+def test_kaleido_draws_the_same_at_the_same_size(tmp_path: Path) -> None:
+    pytest.importorskip("kaleido")
+    path = saving.save(lines([theme.TEST, theme.TRAIN]), tmp_path / "a.svg", width="234pt", engine="kaleido")
+    # in CSS a point is 4/3 of a pixel
+    width = re.search(r'width="([0-9.]+)"', path.read_text())
+    assert width is not None
+    assert float(width[1]) == pytest.approx(312, abs=1)

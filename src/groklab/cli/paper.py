@@ -62,7 +62,8 @@ class _RunFigures:
         except InputError as error:
             if required:
                 raise
-            return [Drawing(f"{error}.")]
+            reason = str(error).removeprefix(f"figure = {name!r}: ")
+            return [Drawing(f"{reason[:1].upper()}{reason[1:]}.")]
 
 
 class _SweepFigures:
@@ -136,7 +137,7 @@ def figures(
         else:
             print_pairs(rows)
         return
-    from groklab.figures import check_paper
+    from groklab.figures import Figure, check_paper
 
     # before an analysis that may take a while
     sizes: dict[str, Any] = {"width": width, "height": height, "font_size": font_size, "dpi": dpi, "engine": engine}
@@ -145,10 +146,11 @@ def figures(
     target = (out or available.folder).expanduser()
     console, written, left_out = console_for(as_json), [], {}
     for name, drawing in available.drawings(names or []):
-        plot = drawing.plot
-        if plot is None:
+        if drawing.plot is None:
             left_out[name] = drawing.sentence
             continue
+        # a plug-in may return a figure of Plotly's own
+        plot = drawing.plot if isinstance(drawing.plot, Figure) else Figure(drawing.plot)
         at = step if plot.frames else None
         try:
             for form in chosen:

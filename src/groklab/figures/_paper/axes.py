@@ -205,7 +205,7 @@ def _even(axis: Axis, length: float, size: float) -> list[float]:
     most = min(room, int(axis.settings.get("nticks") or 6), 6 if axis.along == "x" else 5)
     raw = (high - low) / max(most, 1)
     power = 10.0 ** floor(log10(raw))
-    step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * (1 - 1e-9))
+    step = next(f * power for f in (1, 2, 5, 10) if f * power >= raw * (1 - 1e-9))
     return [step * i for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 

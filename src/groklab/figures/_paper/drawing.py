@@ -26,7 +26,8 @@ TEXT = 13
 WIDE, LOWEST = 700, 0.72
 #: Pixels of a panel that are not made lower.
 PANEL = 78
-#: Inches free around everything.
+#: Inches of all panels at least, and free around everything.
+LEAST = 0.2
 EDGE = 0.02
 #: Sizes of smaller texts, at least, as a share of the size asked for.
 SMALLEST = 0.8
@@ -130,8 +131,10 @@ class _Drawing:
         self.unit = font / TEXT
         self.wide = sheet.width - sheet.left - sheet.right
         self.high = sheet.height - sheet.top - sheet.bottom
-        if min(self.wide, self.high) < 0.2:
-            raise InputError("width" if self.wide < 0.2 else "height", None, "leaves no room for the panels")
+        for what, room, length in (("width", self.wide, sheet.width), ("height", self.high, sheet.height)):
+            if room < LEAST:
+                allowed = "give a larger one, or smaller letters"
+                raise InputError(f"a {what} of {length:.3g} inches leaves no room for the panels: {allowed}")
         self.paper = Paper(figsize=(sheet.width, sheet.height), facecolor=theme.PAPER)
         FigureCanvasAgg(self.paper)
         self.axes = axes_of(layout, traces)
