@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -44,3 +45,24 @@ def test_the_page_fits_and_loads_nothing(browser: Any, page: Path, width: int, s
     assert browser.ask(f"Math.max(...{right})") <= width
     text = browser.ask("getComputedStyle(document.body).color")
     assert text == ("rgb(29, 33, 41)" if scheme == "light" else "rgb(236, 238, 242)")
+
+
+def test_the_values_of_a_claim_are_saved_seed_by_seed(browser: Any, page: Path) -> None:
+    browser.open(page, scheme="dark")
+    browser.ask(
+        "window.saved = []; URL.createObjectURL = (blob) => { window.saved.push(blob); return 'data:,'; };"
+        "HTMLAnchorElement.prototype.click = function () { window.file = this.download; };"
+    )
+    group = "document.querySelector('[data-values=one-full]')"
+    browser.ask(f"{group}.querySelector('[data-save=csv]').click()")
+    browser.wait("window.file")
+    assert browser.ask("window.file") == "mine-one-full.csv"
+    header, *rows = browser.ask("window.saved.pop().text()").splitlines()
+    assert header.startswith("seed,holds,")
+    assert len(rows) == 6
+    browser.ask(f"{group}.querySelector('[data-save=svg]').click()")
+    root = ElementTree.fromstring(browser.ask("window.saved.pop().text()"))
+    assert root.find("{*}rect").get("fill") == "#ffffff"  # type: ignore[union-attr]
+    # two dots per seed, as two values are numbers
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 12
+    assert browser.errors == []

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from groklab.report import _html as html
 from groklab.reproduction import ClaimResult, PaperResult, folder, label, provenance, results, shown
 from groklab.store import storage
@@ -43,6 +45,7 @@ class Side:
     result: ClaimResult
     rows: tuple[Row, ...]
     cost: str
+    csv: str
 
     @classmethod
     def of(cls, result: ClaimResult) -> Side:
@@ -54,7 +57,21 @@ class Side:
             cost.append(f"about {_about(result.cost_seconds)} on two cores by estimate")
         if result.records:
             cost.append(f"{duration(result.seconds)} here, without what other claims had trained")
-        return cls(result.size, result, tuple(rows), "; ".join(cost))
+        return cls(result.size, result, tuple(rows), "; ".join(cost), html.packed_csv(values_frame(result)))
+
+
+def values_frame(result: ClaimResult) -> pl.DataFrame:
+    """Return one row per seed: whether the claim holds, and every measured value."""
+    records = result.records
+    columns: dict[str, list[Any]] = {"seed": [r.seed for r in records], "holds": [r.holds for r in records]}
+    for name, spread in result.measured.items():
+        if len(spread.values) == len(records):
+            columns[label(name)] = [_cell(value) for value in spread.values]
+    return pl.DataFrame([pl.Series(name, values, strict=False) for name, values in columns.items()])
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | None) else str(value)
 
 
 def write_page(
@@ -86,6 +103,12 @@ def render(result: PaperResult, other: PaperResult) -> str:
     return html.render(
         "reproduced.html.j2",
         styles=["reproduced.css"],
+        scripts=["reproduced.js"],
+        contents=[
+            html.Entry("summary", "Verdicts"),
+            *(html.Entry(c.claim.id, f"{MARKS[c.verdict]} {c.claim.id}", 1) for c, _ in claims),
+            *(html.Entry(key, html.TITLES[key]) for key in ("provenance", "notes")),
+        ],
         result=result,
         claims=claims,
         summary=_summary(result, other if others else None),
