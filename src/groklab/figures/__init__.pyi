@@ -45,6 +45,7 @@ from ._registry import PageFigure as PageFigure
 from ._registry import Section as Section
 from ._registry import figure as figure
 from ._registry import figures_of as figures_of
+from ._scrubber import scrub as scrub
 from ._spark_lines import spark_lines as spark_lines
 from ._sparsity import fourier_progress as fourier_progress
 from ._stages import coefficients as coefficients

@@ -33,6 +33,14 @@ class Figure(PlotlyFigure):  # type: ignore[misc]  # Plotly has no types
         """Keep the data frame in copies."""
         return (*super().__reduce__(), {"_data_frame": self._data_frame})
 
+    def to_html(self, *arguments: Any, auto_play: bool = False, **settings: Any) -> Any:
+        """Return the figure as HTML, as Plotly does; its frames wait for the slider."""
+        return super().to_html(*arguments, auto_play=auto_play, **settings)
+
+    def write_html(self, *arguments: Any, auto_play: bool = False, **settings: Any) -> Any:
+        """Write the figure as HTML, as Plotly does; its frames wait for the slider."""
+        return super().write_html(*arguments, auto_play=auto_play, **settings)
+
     def save(
         self,
         path: str | Path,

@@ -35,4 +35,5 @@ class RunAccessors:
     explain = Accessor("groklab.analysis", "explain")
     task = Accessor("groklab.analysis", "task_of", is_property=True)
     plot = Accessor("groklab.figures", "plots", is_property=True)
+    scrub = Accessor("groklab.figures", "scrub")
     report = Accessor("groklab.report", "report_of")

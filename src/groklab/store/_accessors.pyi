@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab.analysis import Analysis, Measuring
-from groklab.figures import Plots
+from groklab.figures import Figure, Plots
 from groklab.notebook import Watch
 from groklab.tasks import Task
 
@@ -28,4 +28,5 @@ class RunAccessors:
     def task(self) -> Task: ...
     @property
     def plot(self) -> Plots: ...
+    def scrub(self, *names: str, member: int | None = None) -> Figure: ...
     def report(self, out: str | Path | None = None, *, open: bool = False) -> Path: ...
