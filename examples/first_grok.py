@@ -105,7 +105,7 @@ def _(gl, mo, pl):
         gl.train(gl.preset("micro", {"name": f"decay-{decay}", "optimiser.weight_decay": decay}), seeds=3)
         for decay in (0.5, 1.0)
     ]
-    compared = gl.compare(ensembles)
+    compared = gl.compare(ensembles).statistics
     seeds = pl.DataFrame([{"run": row["run"], **row["grokking"]} for row in compared["runs"]])
     print(seeds)
     mo.ui.table(seeds, selection=None)

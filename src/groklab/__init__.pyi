@@ -9,6 +9,7 @@ from . import sweeps as sweeps
 from . import tasks as tasks
 from . import trackers as trackers
 from .analysis import analyse as analyse
+from .analysis import compare as compare
 from .analysis import explain as explain
 from .analysis import take as take
 from .errors import DamagedError as DamagedError
@@ -32,7 +33,6 @@ from .plugins import load_plugin as load_plugin
 from .reproduction import reproduce as reproduce
 from .store import Collection as Collection
 from .store import Run as Run
-from .store import compare as compare
 from .store import run as run
 from .store import runs as runs
 from .sweeps import Sweep as Sweep

@@ -15,8 +15,8 @@ import groklab as gl
 from corpus import Corpus
 from groklab.analysis import CircuitAnalysis, NotApplicable, Weights, analyse
 from groklab.analysis._circuits import analyse_circuit
+from groklab.analysis._interventions import LABELS, label_of
 from groklab.figures import RunContext
-from groklab.figures._ablations import LABELS, label_of
 from groklab.figures._registry import FIGURES
 from groklab.report import write_report
 from groklab.report._html import Picture

@@ -173,7 +173,9 @@ def test_python_executes_nothing_of_a_stranger_either(strange: Run, home: Path) 
     assert run.recorded[0].to_dict()["task"] == {"kind": KIND, "p": 7}
     assert run.changes == []
     assert {r.name for r in gl.runs()} >= {"copied"}
-    gl.compare([run, gl.Collection().find("copied")])
+    compared = gl.compare([run, gl.Collection().find("copied")])
+    assert "generalise" in str(compared)
+    assert all(m.problem for m in compared.models)
     needing: list[Callable[[], Any]] = [
         lambda: run.experiment,
         lambda: gl.take(run, "errors"),

@@ -75,7 +75,7 @@ def test_runs_that_differ_in_their_seeds_are_pooled() -> None:
     changes = {"budget.steps": 450}
     runs = [gl.train(gl.preset("micro-fast", {**changes, "seed": s})) for s in (0, 1, 2)]
     other = gl.train(gl.preset("micro-fast", {**changes, "optimiser.weight_decay": 0.5}))
-    found = gl.compare([*runs, other])
+    found = gl.compare([*runs, other]).statistics
     assert len(found["pooled"]) == 1
     assert found["pooled"][0]["runs"] == [r.name for r in runs]
     grokked = [r.summary()["grokked_step"] for r in runs]
@@ -87,12 +87,12 @@ def test_copies_of_a_run_are_one_sample(corpus: Corpus) -> None:
     first = corpus.copy("mlp")
     for name in ("copy", "another"):
         shutil.copytree(first.path, first.path.parent / name)
-    alone = gl.compare([first.name, "copy", "another"])
+    alone = gl.compare([first.name, "copy", "another"]).statistics
     assert alone["pooled"] == []
     assert alone["copies"] == {first.name: ["copy", "another"]}
     # an ensemble and one of its members, with another seed beside them
     three, one, other = (corpus.train(gl.preset("micro-fast", {"budget.steps": 450, "seed": s}), n) for s, n in MEMBERS)
-    found = gl.compare([three, one, other])
+    found = gl.compare([three, one, other]).statistics
     assert found["copies"] == {three.name: [one.name]}
     assert found["pooled"][0]["grokking"]["n"] == 4
 

@@ -20,7 +20,6 @@ from groklab.cli.app import (
     app,
     console_for,
     emit,
-    interval_text,
     members_text,
     number,
     open_page,
@@ -210,61 +209,30 @@ def show(
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN…|SWEEP…", help="Two or more runs (ensembles of seeds are best), or sweeps."),
+        typer.Argument(metavar="RUN…|SWEEP…", help="Two or more runs, or members such as RUN#2, by name; or sweeps."),
     ],
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what needs the weights.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare runs: settings that differ, and the grokking step as a censored (Kaplan–Meier) median over members.
+    """Compare runs: outcomes, settings that differ, key frequencies, stages of training, ablations and verdicts.
 
-    Of a sweep it compares the points of the grid in the same way.
+    Over the members of an ensemble, steps are censored (Kaplan–Meier) medians; its model is the first member.
+    Of a sweep the points of the grid are compared.
 
     Examples:
 
-      groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b
+      groklab compare micro-x10-1a2b3c4d micro-x10-5e6f7a8b --quick
+
+      groklab compare micro-x10-1a2b3c4d#0 micro-x10-1a2b3c4d#3
 
       groklab compare first-map
     """
     if sweeps := sweeps_meant(runs):
         compare_sweeps(sweeps, as_json)
         return
-    from groklab.store import compare as compare_runs
-    from groklab.store import copies_sentences
+    from groklab.cli.comparing import compare_runs
 
-    comparison = compare_runs(runs)
-    if as_json:
-        emit(comparison)
-        return
-    console = console_for(False)
-    from groklab.cli.tables import Column, print_table
-
-    headings = ("members", "memorised", "generalised", "median step", "95% interval", "test")
-    rows = []
-    for row in comparison["runs"]:
-        g = row["grokking"]
-        memorising = row["memorising"]
-        rows.append(
-            (
-                row["run"],
-                str(g["n"]) if g else "–",
-                f"{memorising['n_grokked']} of {memorising['n']}" if memorising else "–",
-                f"{g['n_grokked']} of {g['n']}" if g else "–",
-                _step(g["median"]) if g else "–",
-                interval_text(g) if g and g["n"] > 1 and g["n_grokked"] else "–",
-                members_text(row["test_accuracy"], ".1%"),
-            )
-        )
-    print_table(console, (Column("run", left=True), *map(Column, headings)), rows)
-    for group in comparison["pooled"]:
-        g = group["grokking"]
-        if g:
-            console.print(
-                f"pooled over {len(group['runs'])} runs that differ in seeds: {g['n_grokked']} of {g['n']} grokked, "
-                f"median step {_step(g['median'])}, 95% interval {interval_text(g)}"
-            )
-    for sentence in copies_sentences(comparison["copies"]):
-        console.print(sentence)
-    for key, values in comparison["differences"].items():
-        console.print(f"  {key}: {' | '.join(map(str, values))}")
+    compare_runs(runs, as_json, quick)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -1,4 +1,6 @@
 from . import reading as reading
+from ._differing import differing as differing
+from ._differing import plain as plain
 from ._label import task_label as task_label
 from ._presets import PRESETS as PRESETS
 from ._presets import check_name as check_name

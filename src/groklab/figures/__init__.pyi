@@ -2,8 +2,12 @@ from ._ablations import ablation_losses as ablation_losses
 from ._ablations import frequency_losses as frequency_losses
 from ._attention import attention_heads as attention_heads
 from ._cell_maps import cell_map as cell_map
+from ._comparison import COMPARISON_FIGURES as COMPARISON_FIGURES
+from ._comparison import ComparisonFigure as ComparisonFigure
+from ._comparison import comparison_drawings as comparison_drawings
 from ._context import RunContext as RunContext
 from ._curves import accuracy_overlay as accuracy_overlay
+from ._curves import loss_overlay as loss_overlay
 from ._curves import machine_sizes as machine_sizes
 from ._curves import mean_at as mean_at
 from ._curves import norms as norms

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.analysis import label_of
 from groklab.figures._context import RunContext
 from groklab.figures._figure import Figure
 from groklab.figures._panels import level, row_layout
@@ -18,28 +19,6 @@ from groklab.measures import Ablations, NamedTable
 from groklab.text import loss_of, percent
 
 OWN, EVEN = "complete model", "uniform guessing"
-#: Interventions of the measure `ablations` as labels of a figure or a table; SUM stands for a + b or a − b.
-LABELS = {
-    "base": "nothing changed",
-    "polynomials_well_explained": "well-explained neurons: one frequency only",
-    "polynomials_all": "all neurons: one frequency only",
-    "own_sums_well_explained": "well-explained neurons: cos, sin of SUM only",
-    "key_sums_all": "all neurons: cos, sin of SUM at key k only",
-    "unexplained_neurons_zero": "other neurons set to 0",
-    "unexplained_neurons_mean": "other neurons set to their means",
-    "logits_key_blocks": "logits: blocks of the key frequencies only",
-    "logits_without_keys": "logits without all key frequencies",
-    "directions": "neurons: directions u, v of W_L only",
-    "complement": "neurons without the directions u, v",
-    "directions_W_L_alone": "directions u, v only, no path around the MLP",
-    "complement_W_L_alone": "without u, v, and no path around the MLP",
-    "skip_around_mlp_zero": "path around the MLP set to 0",
-    "skip_around_mlp_mean": "path around the MLP set to its mean",
-    "attention_output_zero": "attention's output set to 0",
-    "skip_around_attention_zero": "path around the attention set to 0",
-    "self_attention_zero": "last position's attention to itself set to 0",
-    "attention_linear": "attention replaced by a linear form",
-}
 
 
 @circuit_figure(
@@ -133,11 +112,3 @@ def _levels(own: float, uniform: float, ends: Sequence[float], along: str) -> li
     """Return lines at the model's own loss and at that of uniform guessing, if they are positive."""
     lines = [level(own, OWN, ends, along=along, colour=INK), level(uniform, EVEN, ends, along=along)]
     return [line for line, value in zip(lines, (own, uniform), strict=True) if value > 0 and np.isfinite(value)]
-
-
-def label_of(intervention: str, of_sum: str) -> str:
-    """Return the label of an intervention; of_sum: 'a + b' or 'a − b'."""
-    what, _, k = intervention.partition("_without_")
-    if k.isdigit():
-        return f"{what} without k = {k}"
-    return LABELS.get(intervention, intervention.replace("_", " ")).replace("SUM", of_sum)

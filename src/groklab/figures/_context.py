@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -23,12 +23,13 @@ from groklab.analysis import (
     has_features,
     is_finite,
     nearest,
+    phases_of,
     task_of,
 )
 from groklab.device import threads
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
-from groklab.grokking import Headline, LearningPhase, Survival, phase_of, survival
+from groklab.grokking import Headline, LearningPhase, Survival, survival
 from groklab.learners import METRICS
 from groklab.measures import embedding_matrix, is_kernel_machine
 from groklab.store import Environment, MemberResult, Run, Status, thin
@@ -161,8 +162,7 @@ class RunContext:
         """Each member's learning phase; none where nothing can be read."""
         if not self.members or self.metrics.is_empty():
             return []
-        known = _Curves(self.experiments, self.metrics)
-        return [phase_of(known, member) for member in range(len(self.members))]
+        return phases_of(self.experiments, self.metrics)
 
     @property
     def headlines(self) -> list[Headline]:
@@ -348,15 +348,3 @@ class RunContext:
         if not isinstance(self.feature_analysis, FeatureAnalysis):
             raise InputError("there is no analysis of features of this model")
         return self.feature_analysis
-
-
-@dataclass(frozen=True)
-class _Curves:
-    """The metrics of a run that have been read, as `phase_of` takes them."""
-
-    recorded: Sequence[Experiment]
-    metrics: pl.DataFrame
-
-    def curves(self, member: int = 0) -> dict[str, np.ndarray]:
-        own = self.metrics.filter(pl.col("member") == member).sort("step")
-        return {name: own[name].to_numpy() for name in own.columns}

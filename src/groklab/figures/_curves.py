@@ -253,6 +253,24 @@ def accuracy_overlay(frame: pl.DataFrame, points: int = POINTS) -> Figure:
         frame: columns run (its name), member, step, test_accuracy.
         points: of each run's lines, about.
     """
+    heights = axis("test accuracy", tickformat=".0%", range=[-0.03, 1.05])
+    return _overlay(frame, "test_accuracy", heights, "%{y:.2%}", points)
+
+
+def loss_overlay(frame: pl.DataFrame, points: int = POINTS) -> Figure:
+    """Draw test loss over the steps, both logarithmic; the arguments are those of `accuracy_overlay`.
+
+    Args:
+        frame: columns run (its name), member, step, test_loss.
+        points: of each run's lines, about.
+    """
+    positive = frame.filter(pl.col("test_loss") > 0)
+    heights = log_heights(positive["test_loss"].to_list(), "test loss")
+    return _overlay(positive, "test_loss", heights, "%{y:.3g}", points)
+
+
+def _overlay(frame: pl.DataFrame, column: str, heights: dict[str, Any], value: str, points: int) -> Figure:
+    """Draw a metric of several runs; value: how it is shown where the pointer is."""
     after = frame.filter(pl.col("step") > 0)
     low, high = int(after["step"].min() or 1), int(after["step"].max() or 10)  # type: ignore[arg-type]
     traces: list[dict[str, Any]] = []
@@ -260,18 +278,18 @@ def accuracy_overlay(frame: pl.DataFrame, points: int = POINTS) -> Figure:
         members, name = rows["member"].n_unique(), html.escape(str(run))
         kept = thin(rows["step"].unique().sort().to_numpy(), max(150, points // members))
         line = {"dash": DASHES[i % len(DASHES)], "width": 2.25 if members == 1 else 1.25}
-        points_of = joined_lines(rows.filter(pl.col("step").is_in(kept)), "test_accuracy", "member")
-        hover, opacity = name + "<br>step %{x:,}: %{y:.2%}", 1 if members == 1 else 0.75
+        points_of = joined_lines(rows.filter(pl.col("step").is_in(kept)), column, "member")
+        hover, opacity = f"{name}<br>step %{{x:,}}: {value}", 1 if members == 1 else 0.75
         colour = SERIES[i % len(SERIES)]
         traces.append(trace("lines", **points_of, hover=hover, colour=colour, name=name, line=line, opacity=opacity))
     layout = {
         "height": 420,
         "xaxis": log_axis(low, max(high, low + 1), STEP),
-        "yaxis": axis("test accuracy", tickformat=".0%", range=[-0.03, 1.05]),
+        "yaxis": heights,
         "margin": {"t": 40},
         "showlegend": True,
     }
-    return styled(traces, layout, data=after.select("run", "member", "step", "test_accuracy"))
+    return styled(traces, layout, data=after.select("run", "member", "step", column))
 
 
 def operation_curves(metrics: pl.DataFrame, names: Sequence[str]) -> Figure:

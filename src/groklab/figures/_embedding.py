@@ -237,7 +237,7 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
     n, rows = len(frequencies), -(-len(frequencies) // 2)
     steps = frame["step"].unique().sort().to_list()
     grouped = frame.sort("place").group_by("frequency", "step", maintain_order=True)
-    circles = {(k, s): _closed(rows) for (k, s), rows in grouped}
+    circles = {(k, s): closed(rows) for (k, s), rows in grouped}
     layout: dict[str, Any] = {
         "width": 760,
         "height": 420 if n == 2 else 760,
@@ -249,7 +249,7 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
     traces = []
     for i, k in enumerate(frequencies):
         suffix = axis_suffix(i)
-        traces.append(_points(circles[k, steps[-1]], i))
+        traces.append(points_of(circles[k, steps[-1]], i))
         reach = 1.18 * max(float(np.nanmax(np.abs(circles[k, s]["xy"]))) for s in steps)
         across, up = domain(i % 2, min(n, 2), 0.04), domain(rows - 1 - i // 2, rows, 0.08)
         blank = {
@@ -269,7 +269,7 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
     return styled(traces, layout, slider_frames(changes), frame.filter(pl.col("frequency").is_in(frequencies)))
 
 
-def _closed(rows: pl.DataFrame) -> dict[str, np.ndarray]:
+def closed(rows: pl.DataFrame) -> dict[str, np.ndarray]:
     """Return points in the order of the circle, the first again at the end: xy (p + 1, 2), residue (p + 1,)."""
     around = [*range(len(rows)), 0]
     xy = np.stack([rows["x"].to_numpy(), rows["y"].to_numpy()], axis=1).astype(np.float32)[around]
@@ -280,7 +280,8 @@ def _xy(circle: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"x": np.ascontiguousarray(circle["xy"][:, 0]), "y": np.ascontiguousarray(circle["xy"][:, 1])}
 
 
-def _points(circle: dict[str, np.ndarray], panel: int) -> dict[str, Any]:
+def points_of(circle: dict[str, np.ndarray], panel: int) -> dict[str, Any]:
+    """Return the points of a circle that `closed` returns, coloured by residue, some of them named."""
     residue = circle["residue"]
     p = len(residue) - 1
     every = -(-p // LABELS)

@@ -18,6 +18,7 @@ from .learning_phases import LearningPhase as LearningPhase
 from .learning_phases import Phase as Phase
 from .learning_phases import check as check
 from .learning_phases import learning_phase as learning_phase
+from .learning_phases import phase_counts as phase_counts
 from .learning_phases import phase_of as phase_of
 from .learning_phases import phase_of_steps as phase_of_steps
 from .learning_phases import phases_sentence as phases_sentence

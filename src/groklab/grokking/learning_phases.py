@@ -225,10 +225,14 @@ def phases_sentence(phases: Sequence[LearningPhase]) -> str:
     """Return how many members are of which phase, and the rule's numbers; '' without any."""
     if not phases:
         return ""
-    names = [p.phase for p in phases]
-    counts = [f"{names.count(name)} {name}{_best_of(phases, name)}" for name in PHASES if name in names]
     rule = f"{100 * phases[0].threshold:g}%, {phases[0].gap_of_rule:,g} steps"
-    return f"By the phases of {OWNER} ({rule}): {listed(counts)}."
+    return f"By the phases of {OWNER} ({rule}): {phase_counts(phases)}."
+
+
+def phase_counts(phases: Sequence[LearningPhase]) -> str:
+    """Return how many members are of which phase, low ones with the test accuracies that were reached."""
+    names = [p.phase for p in phases]
+    return listed([f"{names.count(name)} {name}{_best_of(phases, name)}" for name in PHASES if name in names])
 
 
 def _best_of(phases: Sequence[LearningPhase], name: str) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import polars as pl
-
+from groklab.analysis import Comparison
 from groklab.errors import InputError
-from groklab.figures import RunContext, accuracy_overlay
-from groklab.report import _settings as settings
+from groklab.figures import RunContext, comparison_drawings
 from groklab.report import _story as story
-from groklab.report._html import Page, Part, Picture, Table, picture, render_page
+from groklab.report._html import Page, Part, Picture, Table, pictures_of, render_page
 from groklab.report._run_page import notes, run_page
-from groklab.store import OneMember, Run, copies, copies_sentences, storage
-from groklab.text import listed, percent
+from groklab.store import OneMember, Run, storage
+from groklab.text import percent
+
+#: Runs up to which each has a number at the top of the page.
+MOST_TILES = 6
 
 
 def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
@@ -49,83 +50,63 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     return path
 
 
-def comparison_page(runs: Sequence[Run]) -> Page:
-    """Return the page of several runs."""
+def comparison_page(runs: Sequence[Run] | Comparison) -> Page:
+    """Return the page of several runs, or of members of one, beside each other.
+
+    Args:
+        runs: those compared, or their comparison, whose models may have been taken apart.
+    """
+    comparison = runs if isinstance(runs, Comparison) else Comparison(tuple(runs))
+    runs = comparison.runs
     contexts = [RunContext.read(run) for run in runs]
-    by_name = dict(zip(_names(runs), contexts, strict=True))
-    different = settings.differing([run.experiment for run in contexts])
-    tables = [_outcomes(by_name)]
-    if different:
-        rows = [(key, *values) for key, values in different.items()]
-        tables.append(Table("Settings that differ", ("setting", *by_name), rows))
-    same = [] if different else ["The runs have the same settings."]
+    names = comparison.names
+    problems = [f"{name}: {problem}" for name, run in zip(names, contexts, strict=True) for problem in run.problems]
+    # a run whose results are damaged has its story alone
+    readable = [run for run, context in zip(runs, contexts, strict=True) if context.status.state != "damaged"]
+    if len(readable) < len(runs):
+        comparison = Comparison(tuple(readable))
+    happened, computes = (_pictures(comparison, part) for part in ("happened", "computes"))
+    several = comparison.models if readable else ()
     return Page(
-        title=f"{len(runs)} runs side by side",
+        title=f"{len(runs)} {'members' if _of_one(runs) else 'runs'} side by side",
         kind="Comparison",
-        summary=[_verdict(by_name), *same, *copies_sentences(copies(runs))],
-        problems=[f"{name}: {problem}" for name, run in by_name.items() for problem in run.problems],
-        parts=[Part(pictures=[_overlay(by_name)])],
-        tables=tables,
-        stories=[(name, " ".join(story.summary(run))) for name, run in by_name.items()],
-        notes=notes(contexts[0]),
+        summary=comparison.sentences() if readable else [],
+        tiles=_tiles(comparison),
+        problems=problems,
+        parts=[
+            Part("curves", "Curves", pictures=happened),
+            Part("computes", "What they compute", comparison.model_sentences() if several else []),
+            Part("evidence", "Evidence", pictures=computes),
+        ],
+        tables=[Table(t.title, t.head, t.rows) for t in comparison.tables()] if readable else [],
+        stories=[(name, " ".join(story.summary(run))) for name, run in zip(names, contexts, strict=True)],
+        notes=[*notes(contexts[0]), *comparison.notes],
     )
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
-    """Return the runs' names, numbered where two folders have the same."""
-    names = [run.name for run in runs]
-    return [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names, 1)]
+def _of_one(runs: Sequence[Run]) -> bool:
+    """Return whether all are members of ensembles."""
+    return all(isinstance(run, OneMember) for run in runs)
 
 
-def _verdict(runs: Mapping[str, RunContext]) -> str:
-    """Return which runs grokked, in order of their (median) steps."""
-    steps = {name: run.typical_step("grokked") for name, run in runs.items()}
-    grokked = [f"{name} at step {step:,}" for step, name in sorted((s, n) for n, s in steps.items() if s is not None)]
-    if not grokked:
-        return "None of these runs has generalised."
-    half = " (the median member, for an ensemble)" if any(run.several for run in runs.values()) else ""
-    rest = [name for name, step in steps.items() if step is None]
-    not_yet = f" Not by the end of its steps: {listed(rest)}." if rest else ""
-    return f"By first to generalise{half}: {listed(grokked)}.{not_yet}"
+def _tiles(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Return when each run generalised: its name, the step, the delay."""
+    if len(comparison.runs) > MOST_TILES:
+        return []
+    tiles = []
+    for name, run in zip(comparison.names, comparison.runs, strict=True):
+        headlines = run.headlines
+        if len(headlines) == 1:
+            (one,) = headlines
+            value = "not yet" if one.generalised is None else f"{one.generalised:,}"
+            remark = one.delay_text() or f"{one.open}, test accuracy {percent(one.test_accuracy)}"
+            tiles.append((name, value, f"step of generalising; {remark}" if one.generalised is not None else remark))
+        elif headlines:
+            n = sum(h.generalised is not None for h in headlines)
+            tiles.append((name, f"{n} of {len(headlines)}", "members generalised"))
+    return tiles
 
 
-def _outcomes(runs: Mapping[str, RunContext]) -> Table:
-    head = ("run", "status, step", "memorised", "grokked", "median step", "95% interval", "test accuracy")
-    rows = []
-    for name, run in runs.items():
-        memorised, grokked = run.survival("memorised"), run.survival("grokked")
-        status = f"{run.status.state}, {run.step:,}"
-        if memorised is None or grokked is None:
-            rows.append((name, status, *["–"] * 5))
-            continue
-        accuracy = [m.test_accuracy for m in run.members if m.test_accuracy is not None]
-        ends = list(dict.fromkeys(percent(a) for a in (min(accuracy), max(accuracy)))) if accuracy else ["–"]
-        high = f"{grokked.high:,.0f}" if grokked.high is not None else "open"
-        rows.append(
-            (
-                name,
-                status,
-                f"{memorised.n_grokked} of {memorised.n}",
-                f"{grokked.n_grokked} of {grokked.n}",
-                f"{grokked.median:,.0f}" if grokked.median is not None else f"not by {run.step:,}",
-                f"{grokked.low:,.0f} to {high}" if grokked.low is not None else "–",
-                " to ".join(ends),
-            )
-        )
-    return Table("Outcomes", head, rows)
-
-
-def _overlay(runs: Mapping[str, RunContext]) -> Picture:
-    parts = [
-        run.metrics.select(pl.lit(name).alias("run"), "member", "step", pl.col("test_accuracy").cast(pl.Float64))
-        for name, run in runs.items()
-        if run.metrics.filter(pl.col("step") > 0).height
-    ]
-    title = "Test accuracy"
-    if not parts:
-        return Picture("overlay", title, "No run has been evaluated after step 0 yet.")
-    frame = pl.concat(parts)
-    last = frame.filter(pl.col("test_accuracy").is_finite()).sort("step").group_by("run", "member").last()
-    means = dict(last.group_by("run").agg(pl.col("test_accuracy").mean()).sort("run").iter_rows())
-    ends = [f"{percent(means[name])} ({name})" for name in sorted(means, key=lambda name: -means[name])]
-    return picture("overlay", title, f"The final test accuracies are {listed(ends)}.", accuracy_overlay(frame))
+def _pictures(comparison: Comparison, part: str) -> list[Picture]:
+    drawings = comparison_drawings(comparison, part) if comparison.runs else []
+    return [picture for figure, drawing in drawings for picture in pictures_of(figure, [drawing])]

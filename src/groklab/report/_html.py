@@ -17,7 +17,7 @@ import jinja2
 import polars as pl
 from plotly.offline.offline import get_plotlyjs
 
-from groklab.figures import DARK, Drawing, Figure, PageFigure
+from groklab.figures import DARK, ComparisonFigure, Drawing, Figure, PageFigure
 from groklab.text import visible
 
 #: Plotly writes six letters for each `/`, of which arrays are full.
@@ -199,7 +199,7 @@ def in_script(text: str) -> str:
     return _UNSEEN.sub(r"\\", text.replace("<", "\\u003c"))
 
 
-def pictures_of(figure: PageFigure, drawings: Sequence[Drawing]) -> list[Picture]:
+def pictures_of(figure: PageFigure | ComparisonFigure, drawings: Sequence[Drawing]) -> list[Picture]:
     """Return a registered figure's drawings prepared for a page."""
     pictures = []
     for i, drawing in enumerate(drawings):

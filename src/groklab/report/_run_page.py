@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from groklab import grokking
+from groklab.experiment import differing
 from groklab.figures import RunContext, Section, figures_of
 from groklab.report import _settings as settings
 from groklab.report import _story as story
@@ -93,7 +94,7 @@ def overview_page(run: Run) -> Page:
 
 def member_table(context: RunContext) -> Table:
     """Return the outcome of each member, with the settings in which they differ."""
-    different = {k: v for k, v in settings.differing(context.experiments).items() if k != "seed"}
+    different = {k: v for k, v in differing(context.experiments).items() if k != "seed"}
     head = (
         "member",
         "seed",
@@ -143,7 +144,7 @@ def definitions(criterion: str) -> list[str]:
     return [
         f"Memorised, by training accuracy: {grokking.CRITERIA['sustained_99']}.",
         f"Generalised, by test accuracy: {grokking.CRITERIA[criterion]} (definition {grokking.DEFINITION}, criterion "
-        f"{criterion}). In settings and JSON this is `grokked`. The delay is the difference of the two steps.",
+        f"{criterion}). In settings and JSON this is 'grokked'. The delay is the difference of the two steps.",
     ]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from groklab.components import as_json
 from groklab.errors import InputError
-from groklab.experiment import PRESETS, Experiment, dump_yaml, parse_overrides, preset
+from groklab.experiment import PRESETS, Experiment, parse_overrides, preset
+from groklab.experiment import plain as plain
 from groklab.figures import RunContext
 from groklab.report._html import Table
 from groklab.text import flattened
@@ -18,11 +19,6 @@ from groklab.text import flattened
 #: Settings that are shown even at their defaults.
 ALWAYS = {"n_layers", "n_heads", "d_model", "d_mlp", "activation", "form", "learning_rate", "weight_decay"}
 ALWAYS |= {"kernel", "ridge", "agop_power", "centre"}
-
-
-def plain(value: Any) -> str:
-    """Return a setting as one writes it in YAML or after `=`."""
-    return dump_yaml(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
 
 
 def settings_table(run: RunContext) -> Table:
@@ -55,14 +51,6 @@ def settings_table(run: RunContext) -> Table:
         ("budget", f"{e.budget.steps:,} steps" + (", or until generalised" if e.budget.stop_when_grokked else "")),
     ]
     return Table("Settings", ("setting", "value"), rows, full=e.to_yaml())
-
-
-def differing(experiments: Sequence[Experiment]) -> dict[str, list[str]]:
-    """Return the settings, by dotted name, in which experiments differ, with the value of each in order."""
-    flats = [flattened(e.to_dict()) for e in experiments]
-    keys = list(dict.fromkeys(k for f in flats for k in f))
-    values = {k: [plain(f[k]) if k in f else "–" for f in flats] for k in keys}
-    return {k: v for k, v in values.items() if len(set(v)) > 1}
 
 
 def remake(experiments: Sequence[Experiment]) -> tuple[str, str]:

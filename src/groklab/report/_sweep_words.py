@@ -11,7 +11,8 @@ from typing import Any
 import groklab
 from groklab import device
 from groklab.errors import DamagedError, InputError, shorten, unknown
-from groklab.report._settings import plain, remake
+from groklab.experiment import plain
+from groklab.report._settings import remake
 from groklab.store import Environment, Run
 from groklab.sweeps import Axes, Study, Sweep, place_of, swept
 from groklab.text import duration, listed
