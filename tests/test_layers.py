@@ -33,6 +33,7 @@ LAYERS = [
     {"reproduction"},
     {"papers"},
     {"report"},
+    {"app"},
     {"cli"},
     {"__main__"},
 ]

@@ -27,9 +27,11 @@ print("\\n" + json.dumps(modules), file=sys.stderr)
 """
 #: Each takes a tenth of a second and more.
 HEAVY = {
+    "dash",
     "dask",
     "distributed",
     "diffrax",
+    "flask",
     "jax",
     "jaxtyping",
     "jinja2",
@@ -68,6 +70,8 @@ def test_what_needs_no_numbers_imports_no_library_of_them() -> None:
         ["sweep", "--help"],
         ["phase-diagram", "--help"],
         ["reproduce", "--help"],
+        ["app", "--help"],
+        ["app", "--port", "70000"],
         ["trian"],
         ["train"],
         ["train", "--budgt", "3"],

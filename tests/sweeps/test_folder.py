@@ -11,9 +11,9 @@ import pytest
 
 from corpus import Corpus
 from groklab.errors import DamagedError
-from groklab.store import storage
+from groklab.store import locks, storage
 from groklab.sweeps import Sweep
-from groklab.sweeps._folder import SweepRecords
+from groklab.sweeps._folder import SweepRecords, empty_rows, table_of
 from invented_sweep import trained
 
 
@@ -84,3 +84,13 @@ def test_a_pack_that_holds_other_members_counts_as_pending(swept: Sweep) -> None
         (packs[0] / "experiment.json").write_text(json.dumps(content))
     rows = Sweep(swept.path).table
     assert set(rows.filter(pl.col("pack") == packs[0].name)["status"]) == {"pending"}
+
+
+def test_a_sweep_that_trains_has_what_its_packs_have_recorded(swept: Sweep) -> None:
+    whole = swept.table
+    storage.write_table(swept.path / "table.parquet", table_of(swept, empty_rows(swept)))
+    assert set(swept.table["status"]) == {"pending"}
+    # nobody trains it
+    assert swept.table_so_far().equals(swept.table)
+    with locks.locked(swept.path):
+        assert swept.table_so_far().equals(whole)

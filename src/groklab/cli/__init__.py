@@ -39,6 +39,7 @@ def _top(
 def load_commands() -> None:
     """Import every command; each registers itself on `app`."""
     from groklab.cli import (  # noqa: F401
+        dashboard,
         exchange,
         find,
         gallery,

@@ -8,6 +8,7 @@ from ._html import Part as Part
 from ._html import Picture as Picture
 from ._html import Table as Table
 from ._html import picture as picture
+from ._html import read_file as read_file
 from ._html import render_page as render_page
 from ._reproduced import MARKS as MARKS
 from ._reproduced import write_page as write_page

@@ -1,0 +1,626 @@
+"""What the pages of the dashboard ask for while they are open: callbacks of Dash."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import dash
+from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
+
+from groklab.app import _form as form
+from groklab.app import _pages as pages
+from groklab.app._components import go, link, part, refusal, rest, section, state, summary, table, text, tiles
+from groklab.app._library import LIVE, Cache, Library, last_step, run_stamp, stamp_of
+from groklab.app._work import Jobs
+from groklab.errors import InputError
+from groklab.figures import phase_diagram
+from groklab.report import Page, comparison_page, opening, overview_page, picture, render_page, run_page, sweep_command
+from groklab.report import tiles as sweep_tiles
+from groklab.store import Run
+from groklab.sweeps import Cell, Study, Sweep, phase_sentence, phase_summary, study, swept, verdict_sentence
+from groklab.text import percent
+from groklab.training import training
+
+#: Pages that are kept.
+KEPT = 12
+
+
+class Answers:
+    """The callbacks of one dashboard, and what they share.
+
+    Args:
+        library: what the folder holds.
+        jobs: the processes that are started from here.
+    """
+
+    def __init__(self, library: Library, jobs: Jobs) -> None:
+        self.library, self.jobs = library, jobs
+        self._overviews: Cache[Page] = Cache(KEPT)
+        self._analyses: Cache[Page] = Cache(KEPT)
+        self._comparisons: Cache[Page] = Cache(KEPT)
+        self._files: Cache[str] = Cache(4)
+
+    def add_to(self, app: Dash) -> None:
+        """Register the callbacks."""
+        app.callback(Output("main", "children"), Input("url", "pathname"), Input("url", "search"))(self.page)
+        app.callback(
+            Output("rows", "children"),
+            Output("count", "children"),
+            Output("picked", "children"),
+            Output("list-seen", "data"),
+            Input("list-tick", "n_intervals"),
+            Input("filter", "value"),
+            State("list-of", "data"),
+            State("list-seen", "data"),
+        )(self.rows)
+        app.callback(
+            Output("head", "children"),
+            Output("overview", "children"),
+            Output("want", "data"),
+            Output("run-seen", "data"),
+            Output("run-tick", "interval"),
+            Input("run-tick", "n_intervals"),
+            State("run-of", "data"),
+            State("run-seen", "data"),
+            State("want", "data"),
+        )(self.run)
+        app.callback(Output("analysis", "children"), Input("want", "data"), State("run-of", "data"))(self.analysis)
+        app.callback(Output("want", "data", allow_duplicate=True), Input("now", "n_clicks"), prevent_initial_call=True)(
+            lambda clicks: {"now": clicks} if clicks else no_update
+        )
+        app.callback(
+            Output("compared", "children"),
+            Output("compare-seen", "data"),
+            Input("compare-tick", "n_intervals"),
+            State("compare-of", "data"),
+            State("compare-seen", "data"),
+        )(self.comparison)
+        app.callback(
+            Output("sweep-head", "children"),
+            Output("sweep-summary", "children"),
+            Output("axes", "children"),
+            Output("map-says", "children"),
+            Output({"part": "spec", "key": "map"}, "data"),
+            Output("cells", "children"),
+            Output("sweep-seen", "data"),
+            Output("sweep-tick", "interval"),
+            Input("sweep-tick", "n_intervals"),
+            State("sweep-of", "data"),
+            State("sweep-seen", "data"),
+        )(self.sweep)
+        app.callback(
+            Output("cell", "children"),
+            Output("url", "href"),
+            Input({"part": "plot", "key": "map"}, "clickData"),
+            State("sweep-of", "data"),
+        )(self.cell)
+        app.callback(
+            Output("url", "href", allow_duplicate=True),
+            Input({"axis": ALL}, "value"),
+            State("sweep-of", "data"),
+            prevent_initial_call=True,
+        )(self.turn)
+        for button, act in (("stop", self.stop), ("resume", self.resume)):
+            app.callback(
+                Output("notice", "children", allow_duplicate=True),
+                Input(button, "n_clicks"),
+                State("url", "pathname"),
+                prevent_initial_call=True,
+            )(refusing(act))
+        app.callback(
+            Output("problem", "children"),
+            Output("command", "children"),
+            Output("start", "disabled"),
+            Output("form-link", "data"),
+            Input({"setting": ALL}, "value"),
+            Input("seeds", "value"),
+            State("form-of", "data"),
+        )(self.check)
+        app.callback(
+            Output("url", "href", allow_duplicate=True),
+            Input("preset", "value"),
+            Input({"setting": ALL}, "value"),
+            State("seeds", "value"),
+            State("form-of", "data"),
+            prevent_initial_call=True,
+        )(self.remake)
+        app.callback(
+            Output("notice", "children", allow_duplicate=True),
+            Output("url", "href", allow_duplicate=True),
+            Input("start", "n_clicks"),
+            State({"setting": ALL}, "value"),
+            State("seeds", "value"),
+            State("form-of", "data"),
+            prevent_initial_call=True,
+        )(self.start)
+        self._add_scripts(app)
+
+    def _add_scripts(self, app: Any) -> None:
+        """Register what happens in the browser alone: see assets/app.js."""
+
+        def script(name: str) -> ClientsideFunction:
+            return ClientsideFunction("groklab", name)
+
+        app.clientside_callback(
+            script("draw"),
+            Output({"part": "plot", "key": MATCH}, "figure"),
+            Input({"part": "spec", "key": MATCH}, "data"),
+            Input("step", "data"),
+            Input("look", "data"),
+            State("dark", "data"),
+        )
+        app.clientside_callback(
+            script("scrub"),
+            Output("step", "data"),
+            Output("scrub-says", "children"),
+            Input("scrub", "value"),
+            State("scrub-steps", "data"),
+        )
+        app.clientside_callback(
+            script("play"),
+            Output("player", "disabled"),
+            Output("play", "children"),
+            Output("scrub", "value", allow_duplicate=True),
+            Input("play", "n_clicks"),
+            Input("player", "n_intervals"),
+            State("player", "disabled"),
+            State("scrub", "value"),
+            State("scrub", "max"),
+            prevent_initial_call=True,
+        )
+        app.clientside_callback(script("keep"), Output("kept", "data"), Input("filter", "value"))
+        app.clientside_callback(
+            script("address"),
+            Output("kept", "data", allow_duplicate=True),
+            Input("form-link", "data"),
+            prevent_initial_call=True,
+        )
+        app.clientside_callback(
+            script("named"),
+            Output("kept", "data", allow_duplicate=True),
+            Input("title", "children"),
+            prevent_initial_call=True,
+        )
+
+    # -- pages ------------------------------------------------------------------------------------------------------
+
+    def page(self, path: str | None, search: str | None) -> list[Any]:
+        """Return the page of an address."""
+        parts = [unquote(one) for one in (path or "/").split("/")[1:]]
+        query = parse_qs((search or "").removeprefix("?"), keep_blank_values=True)
+        try:
+            return self._page(parts, query)
+        except InputError as error:
+            return pages.missing_page(str(error))
+
+    def _page(self, parts: list[str], query: dict[str, list[str]]) -> list[Any]:
+        match parts:
+            case [""] | ["runs"]:
+                return pages.list_page("runs", query)
+            case ["sweeps"]:
+                return pages.list_page("sweeps", query)
+            case ["run", address]:
+                if self.jobs.get(address) is None:
+                    self.library.find(address)
+                above = link("/run", address.rpartition("#")[0]) if "#" in address else ""
+                part_of = (address.rpartition("#")[0], above) if above else None
+                return pages.run_page(address, address, pages.first(query, "step"), part_of)
+            case ["sweep", name]:
+                self.library.sweep(name)
+                return pages.sweep_page(name, query)
+            case ["sweep", name, member]:
+                address = f"sweeps/{name}#{member}"
+                run = self.library.find(address)
+                return pages.run_page(run.name, address, pages.first(query, "step"), (name, link("/sweep", name)))
+            case ["compare"]:
+                return self._compare_page(query.get("run", []))
+            case ["papers"]:
+                return pages.papers_page(self.library)
+            case ["papers", name]:
+                return pages.paper_page(self.library, name)
+            case ["start"]:
+                return pages.start_page(query)
+        raise InputError("there is no such page")
+
+    def _compare_page(self, addresses: list[str]) -> list[Any]:
+        if len(addresses) < 2:
+            raise InputError("a comparison needs two runs or more; choose them in the list")
+        for address in addresses:
+            self.library.find(address)
+        names = [go(a, link("/run", a)) for a in addresses]
+        return [
+            pages.header(f"{len(addresses)} runs beside each other", "Comparison"),
+            html.Div([piece for name in names for piece in (name, " ")], className="bar"),
+            html.Div(html.P("Reading the runs …", className="hint"), id="compared"),
+            dcc.Store(id="compare-of", data=addresses),
+            dcc.Store(id="compare-seen"),
+            dcc.Interval(id="compare-tick", interval=pages.SLOW_TICK),
+        ]
+
+    def file(self, query: Mapping[str, list[str]]) -> str:
+        """Return the page of a run, or of several, as one HTML file; raises InputError where there is none."""
+        addresses = list(query.get("run", []))
+        runs = [self.library.find(address) for address in addresses]
+        if not runs:
+            raise InputError("a page needs a run")
+        stamp = tuple(run_stamp(run) for run in runs)
+        return self._files.get(
+            (*addresses, stamp),
+            lambda: render_page(self._analysis(runs[0]) if len(runs) == 1 else comparison_page(runs)),
+        )
+
+    # -- lists ------------------------------------------------------------------------------------------------------
+
+    def rows(self, tick: int | None, words: str | None, of: dict[str, Any], seen: Any) -> tuple[Any, ...]:
+        """Return the rows of a list, where they have changed."""
+        kind, query = of["kind"], of["query"]
+        rows = self.library.runs() if kind == "runs" else self.library.sweeps()
+        body, count = pages.list_rows(kind, rows, query, words or "")
+        # what a list shows is what it is made of
+        now = str(hash(json.dumps([kind, query, words, rows], default=str, sort_keys=True)))
+        if now == seen:
+            raise dash.exceptions.PreventUpdate
+        return body, count, pages.picked_bar(query.get("pick", [])) if kind == "runs" else None, now
+
+    # -- one run ----------------------------------------------------------------------------------------------------
+
+    def run(self, tick: int | None, of: dict[str, Any], seen: Any, wanted: Any) -> tuple[Any, ...]:
+        """Return what is known of a run, where it has changed, and whether its analysis is to be shown."""
+        address = of["address"]
+        job = self.jobs.get(address)
+        if job is not None and job.refusal:
+            return [state("failed")], refusal(job.refusal), no_update, no_update, pages.SLOW_TICK
+        try:
+            run = self.library.find(address)
+        except InputError as error:
+            if job is not None and job.running:
+                starting = html.P("The process has been started, and prepares the run …", className="hint")
+                return [state("starting")], starting, no_update, no_update, pages.TICK
+            return [], refusal(str(error)), no_update, no_update, pages.SLOW_TICK
+        stamp = [*run_stamp(run), job is not None and job.running]
+        if seen is not None and seen["stamp"] == json.loads(json.dumps(stamp)):
+            raise dash.exceptions.PreventUpdate
+        page = self._overview(run)
+        status = run.status.state
+        pictures = [p for one in page.parts for p in one.pictures]
+        layout = [[p.key, bool(p.spec)] for p in pictures]
+        live = status in LIVE or (job is not None and job.running)
+        if live:
+            # the status on disk is that of the last state, the metrics are ahead of it
+            done = html.Span(f"step {last_step(run.path):,} of {run.recorded[0].budget.steps:,}", className="hint")
+        head = pages.run_head(address, status, bool(run.checkpoints), run.n_members, job is not None and job.running)
+        overview: Any = no_update
+        if seen is None or seen["layout"] != layout or not live:
+            overview = [*summary(page), *(piece for one in page.parts for piece in part(one, "now"))]
+            overview = [html.Div(overview, id="overview-body")]
+        else:
+            for p in pictures:
+                set_props({"part": "spec", "key": f"now-{p.key}"}, {"data": p.spec})
+                set_props({"part": "says", "key": f"now-{p.key}"}, {"children": text(p.sentence)})
+        want: Any = no_update
+        if seen is None or bool(seen["live"]) != live:
+            want = {"live": live, "stamp": str(stamp)}
+        now = {"stamp": stamp, "layout": layout, "live": live}
+        return [*head, *([done] if live else [])], overview, want, now, pages.TICK if live else pages.SLOW_TICK
+
+    def _overview(self, run: Run) -> Page:
+        return self._overviews.get((run.path, run.name, run_stamp(run)), lambda: overview_page(run))
+
+    def _analysis(self, run: Run) -> Page:
+        return self._analyses.get((run.path, run.name, run_stamp(run)), lambda: run_page(run))
+
+    def analysis(self, want: dict[str, Any] | None, of: dict[str, Any]) -> Any:
+        """Return the analysis of a run with its figures, and the slider that moves them."""
+        if want is None:
+            raise dash.exceptions.PreventUpdate
+        if want.get("live"):
+            button = html.Button("Take it apart as it is now", id="now")
+            return section("What it computes", [html.P("The run is still training."), button])
+        try:
+            run = self.library.find(of["address"])
+            page = self._analysis(run)
+        except InputError as error:
+            return refusal(str(error))
+        shown = {p.key for one in self._overview(run).parts for p in one.pictures}
+        kept = [dataclasses.replace(o, pictures=[p for p in o.pictures if p.key not in shown]) for o in page.parts]
+        pieces = [piece for one in kept for piece in part(one, "all")]
+        return [*scrubber(page.steps, of.get("step")), *pieces, *rest(page)]
+
+    # -- several runs -----------------------------------------------------------------------------------------------
+
+    def comparison(self, tick: int | None, addresses: list[str], seen: Any) -> tuple[Any, Any]:
+        """Return runs beside each other, where one has changed."""
+        try:
+            runs = [self.library.find(address) for address in addresses]
+            stamp = [[str(part) for part in run_stamp(run)] for run in runs]
+            if stamp == seen:
+                raise dash.exceptions.PreventUpdate
+            page = self._comparisons.get((*addresses, str(stamp)), lambda: comparison_page(runs))
+        except InputError as error:
+            return refusal(str(error)), no_update
+        pieces = [piece for one in page.parts for piece in part(one, "compare")]
+        return [*summary(page), *scrubber(page.steps, None), *pieces, *rest(page)], stamp
+
+    # -- sweeps -----------------------------------------------------------------------------------------------------
+
+    def sweep(self, tick: int | None, of: dict[str, Any], seen: Any) -> tuple[Any, ...]:
+        """Return what is known of a sweep, where it has changed: its overview, its map and its cells."""
+        address = f"sweeps/{of['name']}"
+        job = self.jobs.get(address)
+        nothing = [no_update] * 5
+        try:
+            sweep = self.library.sweep(of["name"])
+        except InputError as error:
+            return [], refusal(str(error)), *nothing, pages.SLOW_TICK
+        if job is not None and job.refusal:
+            set_props("notice", {"children": refusal(job.refusal)})
+        stamp = list(stamp_of(sweep.path, "table.parquet", "lock.json", "failures.json"))
+        status = sweep.status
+        live = status in LIVE or (job is not None and job.running)
+        if live:
+            # packs under way
+            stamp += [n for pack in sweep.packs for n in stamp_of(pack.path, "metrics.parquet", "status.json")]
+        now = str(hash((*stamp, status, live)))
+        if now == seen:
+            raise dash.exceptions.PreventUpdate
+        buttons: list[Any] = [state("starting" if live and status not in LIVE else status)]
+        if live:
+            buttons.append(html.Button("Stop", id="stop", title="Save what is trained, and stop"))
+        elif status == "interrupted":
+            buttons.append(html.Button("Resume", id="resume", className="main"))
+        interval = pages.TICK if live else pages.SLOW_TICK
+        overview = [section("What was swept", [tiles(sweep_tiles(sweep))])]
+        try:
+            result, part = self._study(sweep, of)
+        except InputError as error:
+            says = f"{sweep.n_members:,} members. {str(error)[0].upper()}{str(error)[1:]}."
+            return buttons, overview, None, text(says), None, None, now, interval
+        says = f"{opening(result, sweep)}"
+        overview = [section("What was swept", [html.P(text(says), className="summary"), tiles(sweep_tiles(sweep))])]
+        slice_ = result.slices[part]
+        figure = picture("map", "", "", phase_diagram(result.frame(part), result.axes.x, result.axes.y))
+        set_props({"part": "plot", "key": "map"}, {"style": _map_size(figure.style)})
+        axes = self._axes(result, sweep, of)
+        return (
+            buttons,
+            overview,
+            axes,
+            text(phase_summary(result, slice_)),
+            figure.spec,
+            self._cells(result, part, sweep),
+            now,
+            interval,
+        )
+
+    def _study(self, sweep: Sweep, of: Mapping[str, Any]) -> tuple[Study, int]:
+        result = study(sweep, x=of.get("x") or None, y=of.get("y") or None)
+        number = of.get("slice") or "0"
+        place = int(number) if number.isdecimal() else 0
+        return result, min(place, len(result.slices) - 1)
+
+    def _axes(self, result: Study, sweep: Sweep, of: Mapping[str, Any]) -> Any:
+        keys, chosen = list(swept(sweep.keys)), []
+        if len(keys) > 1:
+            for axis, value in (("x", result.axes.x), ("y", result.axes.y)):
+                others = [{"label": k, "value": k} for k in keys]
+                menu = dcc.Dropdown(others, value, id={"axis": axis}, clearable=False, searchable=False)
+                chosen.append(html.Label([f"{axis} ", menu]))
+        if len(result.slices) > 1:
+            names = [{"label": result.slice_name(i), "value": str(i)} for i in range(len(result.slices))]
+            menu = dcc.Dropdown(names, of.get("slice") or "0", id={"axis": "slice"}, clearable=False)
+            chosen.append(html.Label(["at ", menu], className="wide"))
+        return chosen
+
+    def _cells(self, result: Study, part: int, sweep: Sweep) -> Any:
+        axes = result.axes
+        rows = []
+        for cell in result.slices[part].cells:
+            values = axes.values(cell, {})
+            runs = self._runs(cell, sweep)
+            rows.append([*(str(v) for v in values.values()), phase_sentence(cell), verdict_sentence(cell), runs])
+        if not rows:
+            return None
+        head = [*axes.values(result.slices[part].cells[0], {}), "phase (Liu et al. 2022)", "verdict", "runs"]
+        return section("Every cell", [table(head, rows, className="list")])
+
+    def _runs(self, cell: Cell, sweep: Sweep) -> Any:
+        return html.Span(
+            [
+                piece
+                for m in cell.members
+                for piece in (
+                    go(f"seed {m.seed}", link("/sweep", sweep.name, str(m.number))) if m.has_page else f"seed {m.seed}",
+                    " ",
+                )
+            ]
+        )
+
+    def cell(self, click: dict[str, Any] | None, of: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the runs of the cell that was clicked; of a single run, lead to it."""
+        if not click or not click.get("points"):
+            raise dash.exceptions.PreventUpdate
+        point = click["points"][0]
+        try:
+            sweep = self.library.sweep(of["name"])
+            result, part = self._study(sweep, of)
+        except InputError as error:
+            return refusal(str(error)), no_update
+        at = (point.get("x"), point.get("y"))
+        cell = next((c for c in result.slices[part].cells if (c.column, c.row) == at), None)
+        if cell is None:
+            raise dash.exceptions.PreventUpdate
+        if len(cell.members) == 1 and cell.members[0].has_page:
+            return no_update, link("/sweep", sweep.name, str(cell.members[0].number))
+        values = ", ".join(f"{key} = {value}" for key, value in result.axes.values(cell, {}).items())
+        rows = [
+            [
+                go(f"seed {m.seed}", link("/sweep", sweep.name, str(m.number))) if m.has_page else f"seed {m.seed}",
+                m.outcome,
+                "–" if m.steps is None else f"{m.steps:,}",
+                percent(m.train_accuracy),
+                percent(m.test_accuracy),
+            ]
+            for m in cell.members
+        ]
+        says = [html.P(text(phase_sentence(cell))), html.P(text(verdict_sentence(cell)))]
+        head = ["run", "outcome", "steps", "training accuracy", "test accuracy"]
+        return section(values, [*says, table(head, rows)]), no_update
+
+    def turn(self, values: list[Any], of: dict[str, Any]) -> Any:
+        """Lead to the same sweep with other axes."""
+        chosen = {item["id"]["axis"]: item["value"] for item in dash.callback_context.inputs_list[0]}
+        before = {"x": of.get("x"), "y": of.get("y"), "slice": of.get("slice")}
+        if all(value == (before.get(axis) or value) for axis, value in chosen.items()):
+            changed = {a: v for a, v in chosen.items() if before.get(a) and v != before[a]}
+            first = dash.callback_context.triggered_id
+            if not changed and not isinstance(first, dict):
+                raise dash.exceptions.PreventUpdate
+        x, y = chosen.get("x"), chosen.get("y")
+        if x is not None and x == y:
+            # the axis that was not changed takes the other's place
+            raise dash.exceptions.PreventUpdate
+        address = link("/sweep", of["name"], x=x, y=y, slice=chosen.get("slice"))
+        return no_update if address == link("/sweep", of["name"], **before) else address
+
+    # -- work -------------------------------------------------------------------------------------------------------
+
+    def stop(self, clicks: int | None, path: str) -> Any:
+        """Ask the process that trains a run or sweep to save it and end."""
+        if not clicks:
+            raise dash.exceptions.PreventUpdate
+        kind, name = _target(path)
+        if kind == "sweep":
+            self.jobs.stop(f"sweeps/{name}", self.library.sweep(name).path)
+        else:
+            self.jobs.stop(name, self.library.home / name if self.jobs.get(name) else self.library.run(name).path)
+        return html.P("It was asked to save and stop.", className="hint", role="status")
+
+    def resume(self, clicks: int | None, path: str) -> Any:
+        """Go on with a run or sweep that was interrupted, in a process of its own."""
+        if not clicks:
+            raise dash.exceptions.PreventUpdate
+        kind, name = _target(path)
+        if kind == "sweep":
+            command, yaml = sweep_command(self.library.sweep(name))
+            words = shlex.split(command)[1:]
+            if yaml:
+                folder = Path(tempfile.mkdtemp(prefix="groklab-"))
+                (folder / "experiment.yaml").write_text(yaml, encoding="utf-8")
+                words[1] = str(folder / "experiment.yaml")
+            self.jobs.start(f"sweeps/{name}", [*words, "--quiet"])
+        else:
+            self.library.run(name)
+            self.jobs.start(name, ["resume", name, "--quiet"])
+        return html.P("It goes on.", className="hint", role="status")
+
+    def _form(self, of: dict[str, Any], seeds: Any) -> tuple[dict[str, str], int]:
+        """Return what a form changes of its preset, and how many members are asked for."""
+        given = next(group for group in _groups() if group and "setting" in group[0]["id"])
+        values = {item["id"]["setting"]: str(item.get("value") or "") for item in given}
+        number = str(seeds or "").strip()
+        if not number.isdecimal():
+            raise InputError("seeds", seeds, "needs an integer of at least 1")
+        return form.changes(of["preset"], values), int(number)
+
+    def check(self, values: list[Any], seeds: Any, of: dict[str, Any]) -> tuple[Any, str, bool, Any]:
+        """Return what is wrong with a form, the command that it stands for, and its address."""
+        try:
+            changed, number = self._form(of, seeds)
+            words = form.arguments(of["preset"], changed, number)
+        except InputError as error:
+            return refusal(str(error)), "", True, no_update
+        address = link("/start", preset=of["preset"], **changed, seeds=number if number > 1 else None)
+        try:
+            form.base(of["preset"], changed)
+        except InputError as error:
+            return refusal(str(error)), pages.command_of(words), True, address
+        return None, pages.command_of(words), False, address
+
+    def remake(self, name: str, values: list[Any], seeds: Any, of: dict[str, Any]) -> Any:
+        """Lead to the form of another preset, or with the settings of another kind."""
+        triggered = dash.callback_context.triggered_id
+        if triggered == "preset" and name != of["preset"]:
+            return link("/start", preset=name)
+        if isinstance(triggered, dict) and triggered["setting"].endswith(".kind"):
+            given = next(group for group in _groups() if group and "setting" in group[0]["id"])
+            values_by_name = {item["id"]["setting"]: item["value"] for item in given}
+            family = triggered["setting"].split(".")[0]
+            # the settings of another kind are not those of this one
+            kept = {
+                k: v or ""
+                for k, v in values_by_name.items()
+                if k == triggered["setting"] or not (k.startswith(f"{family}.") or family == "learner")
+            }
+            return link("/start", preset=of["preset"], **form.changes(of["preset"], kept))
+        raise dash.exceptions.PreventUpdate
+
+    def start(self, clicks: int | None, values: list[Any], seeds: Any, of: dict[str, Any]) -> tuple[Any, Any]:
+        """Start training in a process of its own, and lead to the page of its run."""
+        if not clicks:
+            raise dash.exceptions.PreventUpdate
+        try:
+            changed, number = self._form(of, seeds)
+            experiment = form.base(of["preset"], changed)
+            name = training.run_name(training.members_of(experiment, number if number > 1 else None))
+            self.jobs.start(name, [*form.arguments(of["preset"], changed, number), "--quiet"])
+        except InputError as error:
+            return refusal(str(error)), no_update
+        return no_update, link("/run", name)
+
+
+def refusing(act: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a callback that shows the sentence of a refusal."""
+
+    @wraps(act)
+    def answer(*arguments: Any) -> Any:
+        try:
+            return act(*arguments)
+        except InputError as error:
+            return refusal(str(error))
+
+    return answer
+
+
+def scrubber(steps: list[int], step: int | None) -> list[Any]:
+    """Return the slider over the checkpoints that moves all figures; it begins at the last, or at a given step."""
+    if len(steps) < 2:
+        return []
+    place = len(steps) - 1 if step is None else max((i for i, s in enumerate(steps) if s <= step), default=0)
+    return [
+        html.Div(
+            [
+                html.Button("Play", id="play"),
+                html.Label("Checkpoint", htmlFor="scrub"),
+                dcc.Input(id="scrub", type="range", min=0, max=len(steps) - 1, step=1, value=place, debounce=False),
+                html.Span(f"step {steps[place]:,}", id="scrub-says", role="status"),
+                dcc.Store(id="scrub-steps", data=steps),
+                dcc.Interval(id="player", interval=250, disabled=True),
+            ],
+            className="scrubber",
+        )
+    ]
+
+
+def _target(path: str) -> tuple[str, str]:
+    """Return 'run' or 'sweep', and the name, of an address."""
+    parts = [unquote(one) for one in path.split("/")[1:]]
+    if len(parts) != 2 or parts[0] not in ("run", "sweep"):
+        raise InputError("this is not the page of a run or sweep")
+    return parts[0], parts[1]
+
+
+def _groups() -> list[Any]:
+    context = dash.callback_context
+    return [g for g in [*context.inputs_list, *context.states_list] if isinstance(g, list)]
+
+
+def _map_size(style: str) -> dict[str, str]:
+    return {"height": style.removeprefix("--height: ")} if style.startswith("--height") else {}
