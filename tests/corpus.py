@@ -82,7 +82,7 @@ class Corpus:
         """The run of an experiment, trained by whoever asks first; for looking at only."""
         name = training.run_name(training.members_of(experiment, seeds))
         with self._locked(name):
-            run = gl.train(experiment, seeds=seeds, home=self.home)
+            run = gl.train(experiment, seeds=seeds, home=self.home, view=None)
             files = self.home / f".{name}.files"
             if not files.is_file():
                 files.write_text(json.dumps(_stamps(run.path)))

@@ -31,7 +31,7 @@ def trained(corpus: Corpus, home: Path) -> Sweep:
     def train(path: Path) -> None:
         files = Sweep.create(path, plan, pack(plan.experiments))
         for number in range(len(files.packs)):
-            gl.train(files.experiments_of(number), home=files.path / "packs")
+            gl.train(files.experiments_of(number), home=files.path / "packs", view=None)
 
     shared = corpus.file(plan.name, train)
     return Sweep(Path(shutil.copytree(shared, home / "sweeps" / plan.name)))

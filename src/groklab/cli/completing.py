@@ -93,7 +93,7 @@ def steps(incomplete: str) -> list[str]:
 
     name, at, _ = incomplete.partition("@")
     if not at:
-        return [f"{run}@" for run in runs(incomplete)]
+        return [text for run in runs(incomplete) for text in (run, f"{run}@")]
     with contextlib.suppress(InputError, OSError):
         kept = Collection().find(name).checkpoints
         return [text for text in (f"{name}@{step}" for step in kept) if text.startswith(incomplete)]
