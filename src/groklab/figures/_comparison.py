@@ -312,14 +312,14 @@ def circle_grid(frame: pl.DataFrame) -> Figure:
             panel = len(traces)
             suffix, across = axis_suffix(panel), domain(column, CIRCLES, 0.03)
             circle = closed(points)
-            traces.append(points_of(circle, panel))
+            # on a phone the circles are too small for names of residues
+            traces.append({**points_of(circle, panel), "mode": "lines+markers"})
             reach = 1.2 * max(float(np.nanmax(np.abs(circle["xy"]))), 1e-30)
             blank: dict[str, Any] = {"showgrid": False, "showline": False, "showticklabels": False, "automargin": False}
             blank |= {"range": [-reach, reach], "constrain": "domain"}
             layout[f"xaxis{suffix}"] = {**blank, "domain": across, "anchor": f"y{suffix}"}
             layout[f"yaxis{suffix}"] = {**blank, "domain": up, "anchor": f"x{suffix}", "scaleanchor": f"x{suffix}"}
-            label = f"k = {k} · {points['share'][0]:.0%}"
-            layout["annotations"].append(note(label, sum(across) / 2, up[1], font={"size": 12, "color": MUTED}))
+            layout["annotations"].append(note(f"k = {k}", sum(across) / 2, up[1], font={"size": 12, "color": MUTED}))
     return styled(traces, layout, data=frame)
 
 
