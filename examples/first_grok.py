@@ -68,8 +68,8 @@ def _(mo):
     mo.md("""
     ## What the embedding holds
 
-    The Fourier spectrum of the first layer at each kept checkpoint: the share of its power at each frequency. This small
-    network uses all eleven frequencies alike; the preset `micro-transformer` uses three or four.
+    The Fourier spectrum of the first layer at each kept checkpoint: the share of its power at each frequency. This
+    small network uses all eleven frequencies alike; the preset `micro-transformer` uses three or four.
     """)
     return
 
