@@ -77,8 +77,13 @@ def test_the_spectrum_of_the_readout_shows_cosines_beside_sines(p: int) -> None:
         )
         for s in (0, 10)
     ]
-    drawn = figures.neuron_logit_spectrum(pl.concat(parts))
-    assert [len(t.x) for t in drawn.data] == [p // 2, (p - 1) // 2]
+    drawn = figures.neuron_logit_spectrum(pl.concat(parts), [2])
+    assert [len(t.x) for t in drawn.data[:2]] == [p // 2, (p - 1) // 2]
+    # the key frequency has its colour in both, and patterns tell them apart
+    assert [t.marker.color[:2] for t in drawn.data[:2]] == [(theme.SOFT, theme.TEST)] * 2
+    assert [t.marker.pattern.shape for t in drawn.data[:2]] == [None, "/"]
+    named = ["cos(w<sub>k</sub> c)", "sin(w<sub>k</sub> c)", "k = 2", "others"]
+    assert [t.name for t in drawn.data if t.showlegend is not False] == named
     assert drawn.data[0].y.tolist() == [10 + 2 * i for i in range(p // 2)]
     assert [f.name for f in drawn.frames] == ["0", "10"]
     assert drawn.frames[0].data[1].y.tolist() == [1 + 2 * i for i in range((p - 1) // 2)]
@@ -153,12 +158,18 @@ def test_singular_values_are_parted_after_the_rank() -> None:
 def test_interventions_are_bars_beside_the_models_own_loss() -> None:
     frame = pl.DataFrame({"label": ["nothing", "a <part>", "all"], "loss": [1e-6, 0.3, 9.0]})
     drawn = figures.ablation_losses(frame, 1e-6, 4.7)
-    assert drawn.data[0].x.tolist() == [1e-6, 0.3, 9.0]
+    # bars start at the model's own loss and end at that of the intervention
+    assert drawn.data[0].base + drawn.data[0].x == pytest.approx([1e-6, 0.3, 9.0])
+    assert drawn.data[0].base == 1e-6
+    assert "bars start at the complete model" in drawn.layout.xaxis.title.text
+    assert drawn.data[1].x.tolist() == [1e-6, 0.3, 9.0]
     assert drawn.layout.annotations[1].text == "a &lt;part&gt;"
-    assert [(t.name, set(t.x)) for t in drawn.data[1:]] == [("complete model", {1e-6}), ("uniform guessing", {4.7})]
+    levels = [("complete model", {1e-6}), ("uniform guessing", {4.7})]
+    assert [(t.name, set(t.x)) for t in drawn.data[2:4]] == levels
+    assert [t.name for t in drawn.data[4:]] == ["no worse", "worse", "no better than guessing"]
     assert len(set(drawn.data[0].marker.color)) == 3
     poor = figures.ablation_losses(frame.with_columns(loss=pl.lit(0.0)), 0.0, math.nan)
-    assert len(poor.data) == 1
+    assert [t.name for t in poor.data if t.name] == ["no worse"]
     json.loads(poor.to_json())
     json.loads(figures.ablation_losses(frame.clear(), 0.1, 1.0).to_json())
 
@@ -167,6 +178,7 @@ def test_key_frequencies_stand_out_among_the_losses_without_each() -> None:
     frame = pl.DataFrame({"frequency": [1, 2, 3], "loss": [1e-3, 2.0, 1e-3]})
     drawn = figures.frequency_losses(frame, [2], 1e-3, 3.0)
     assert drawn.data[0].marker.color == (theme.SOFT, theme.SERIES[0], theme.SOFT)
-    assert drawn.data[0].y.tolist() == [np.float32(1e-3), 2, np.float32(1e-3)]
-    assert len(drawn.data) == 3
+    assert drawn.data[0].base + drawn.data[0].y == pytest.approx([1e-3, 2, 1e-3])
+    assert [t.name for t in drawn.data[1:]] == ["complete model", "uniform guessing", "k = 2", "others"]
+    assert [a.text for a in drawn.layout.annotations] == ["uniform guessing", "complete model"]
     json.loads(figures.frequency_losses(frame.clear(), [], math.nan, 3.0).to_json())

@@ -188,6 +188,38 @@ def test_a_sequential_scale_runs_one_way_in_both_schemes() -> None:
         assert (steps > 40).all() or (steps < -40).all()
 
 
+@pytest.mark.parametrize("n", [1, 3, 8])
+def test_a_key_frequency_has_one_colour_in_every_figure(n: int) -> None:
+    keys = list(range(2, 2 + n))
+    bars = theme.bar_colours(range(1, 12), keys)
+    assert [k for k, colour in enumerate(bars, 1) if colour != theme.SOFT] == keys
+    assert bars[1 : 1 + n] == list(theme.key_colours(keys).values() or [theme.TEST] * n)
+    frame = embedding.spectrum_frame({0: circle(23, 5), 10: circle(23, 5)})
+    spectrum = figures.embedding_spectrum(frame, keys)
+    assert spectrum.data[0].marker.color == tuple(theme.bar_colours(range(1, 12), keys))
+    planes = embedding.plane_frame({0: circle(23, 3)}, panels=1)
+    drawn = figures.embedding_planes(planes, keys)
+    colour = theme.key_colours(keys).get(3)
+    assert drawn.data[0].line.color == (colour or theme.FAINT)
+    assert drawn.layout.annotations[0].font.color == (colour or theme.INK)
+
+
+def test_the_colours_of_residues_have_a_bar() -> None:
+    drawn = figures.embedding_planes(embedding.plane_frame({0: circle(23, 3)}))
+    assert drawn.layout.coloraxis.colorbar.title.text == "residue"
+    assert drawn.layout.coloraxis.colorbar.ticktext[-1] == "23 = 0"
+    assert all(t.marker.coloraxis == "coloraxis" for t in drawn.data)
+
+
+def test_residues_in_print_keep_their_distance() -> None:
+    crowded = np.concatenate([circle(30, 1)[:20] * 1e-3, circle(30, 1)[20:]])
+    drawn = figures.embedding_planes(embedding.plane_frame({0: crowded}, panels=1))
+    (points,) = drawn.data
+    xy = np.stack([points.x, points.y], axis=1)[[text != "" for text in points.text]]
+    apart = np.linalg.norm(xy[:, None] - xy[None], axis=-1)[~np.eye(len(xy), dtype=bool)]
+    assert apart.min() >= embedding.NEAR * np.abs([points.x, points.y]).max() * 0.999
+
+
 def test_key_frequencies_keep_their_colours_while_there_are_enough() -> None:
     assert theme.key_colours([8, 3]) == {3: theme.SERIES[0], 8: theme.SERIES[1]}
     assert theme.key_colours(range(1, 20)) == {}

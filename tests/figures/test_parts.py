@@ -38,7 +38,7 @@ def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
     assert drawing.plot.data[1].name == "train"
     page = run_page(run)
     assert "logit_parts" in {p.key for p in page.pictures}
-    assert losses.rows in [t.rows for t in page.tables]
+    assert losses.rows in [t.rows for p in page.pictures for t in p.tables]
     assert any(note.startswith("Parts of the logits") for note in page.notes)
     without_test = {k: v for k, v in c.parts["logit_parts"].items() if not k.startswith("test_")}
     context.model = dataclasses.replace(c, parts={"logit_parts": without_test})
@@ -73,7 +73,7 @@ def test_a_mixture_is_told_operation_by_operation(mixture: gl.Run) -> None:
         assert f"{loss_of(in_training[place['non_key_residual']])} (excluded" in sentences
     assert "x*y is not a function of a + b or a − b" in sentences
     assert "not measured" not in sentences
-    titles = [t.title for t in page.tables]
+    titles = [t.title for p in page.pictures for t in p.tables]
     assert "Loss of the parts of the logits of x - y, by the rule furuta" in titles
     assert {"logit_parts", "logit_parts-1"} <= {p.key for p in page.pictures}
     drawn = next(p for p in page.pictures if p.key == "logit_parts-1")

@@ -134,3 +134,54 @@ def test_numbers_of_a_figure_without_a_frame_are_read_off_its_traces() -> None:
     assert frame.columns == ["trace", "x", "y", "z"]
     assert frame.rows()[1] == ("bars", "b", 4, None)
     assert frame.rows()[4] == ("1", "c", 1, 3)
+
+
+def test_what_take_returns_is_drawn_by_every_figure_of_the_same_measure(corpus: Corpus) -> None:
+    """A frame of `gl.take` has arrays in its cells; figures draw it as they draw the page's own frames."""
+    run, c = corpus["transformer"], figures.RunContext.read(corpus["transformer"]).circuit
+    plots, keys = run.plot, c.named
+    last = pl.col("step") == max(run.checkpoints)
+
+    def taken(name: str) -> pl.DataFrame:
+        return gl.take(run, name)
+
+    drawn = {
+        "spectrum": figures.embedding_spectrum(taken("embedding_spectrum"), keys),
+        "coefficients": figures.coefficients(taken("progress"), keys),
+        "neurons": figures.neuron_clusters(taken("neurons"), keys),
+        "logits_2d": figures.components_2d(taken("logits_2d"), keys),
+        "neurons_2d": figures.components_2d(taken("neurons_2d"), keys),
+        "directions": figures.directions(taken("directions"), taken("directions"), 2 * len(c.key_frequencies), keys),
+        "frequencies": figures.frequency_losses(taken("ablations"), keys, 0.1, c.uniform),
+    }
+    for name, figure in drawn.items():
+        own, of_taken = plots[name]().data[0], figure.data[0]
+        values = "z" if own.type == "heatmap" else "x" if name == "neurons" else "y"
+        if name == "frequencies":
+            np.testing.assert_allclose(own.base + own.y, of_taken.base + of_taken.y, rtol=1e-5)
+        elif name == "coefficients":
+            assert [t.name for t in figure.data] == [t.name for t in plots[name]().data]
+        else:
+            np.testing.assert_allclose(own[values], of_taken[values], rtol=1e-5)
+    for figure in (
+        figures.attention_heads(taken("attention"), taken("attention")),
+        figures.ablation_losses(taken("ablations"), 0.1, c.uniform),
+        figures.frequency_losses(taken("excluded_by_frequency"), keys, 0.1, c.uniform),
+        figures.fourier_progress(taken("fourier_sparsity")),
+        figures.training_stages(run.metrics, taken("progress"), []),
+        figures.logit_parts(taken("logit_parts"), c.uniform),
+    ):
+        assert len(figure.data_frame)
+        assert not any(dtype.is_nested() for dtype in figure.data_frame.dtypes)
+    assert len(taken("embedding_spectrum").filter(last)) == 1
+
+
+def test_what_take_returns_of_features_is_drawn(corpus: Corpus) -> None:
+    run = corpus["mlp"]
+    plots = run.plot
+    eigenvalues = figures.feature_eigenvalues(gl.take(run, "feature_spectrum"))
+    assert eigenvalues.data[0].y == pytest.approx(plots.eigenvalues().data[0].y, rel=1e-4)
+    block = figures.block_fourier(gl.take(run, "feature_fourier"))
+    assert block.data[0].z.shape == (23, 23)
+    history = gl.take(run, "agop_alignment").join(gl.take(run, "circulant_deviation"), on="step")
+    assert len(figures.hidden_progress(run.metrics, history, "hankel", {}).data) > 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,28 @@ from groklab.figures._figure import Figure
 from groklab.figures._heatmaps import PANELS, input_frame, input_maps
 from groklab.figures._panels import in_parts, note
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import GREEN, SERIES, axis, axis_suffix, legend, styled, trace
+from groklab.figures._taken import final, spread
+from groklab.figures._theme import (
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    SOFT,
+    axis,
+    axis_suffix,
+    key_colours,
+    legend,
+    styled,
+    trace,
+)
 from groklab.measures import Attention, operand_positions, pattern_on_grid
 from groklab.text import percent
 
 #: Heads that have a panel of their own.
 HEADS = PANELS
+#: Colours of positions.
+SHADES = (MUTED, FAINT, INK, SOFT)
 
 
 @circuit_figure(
@@ -54,7 +71,8 @@ def attention(run: RunContext) -> Drawing:
             "label": np.repeat(labels, c.p).tolist(),
         }
     )
-    return Drawing(c.attention_sentence(), attention_heads(pattern, scores))
+    colours = key_colours(c.named)
+    return Drawing(c.attention_sentence(), attention_heads(pattern, scores, [colours.get(int(k), GREY) for k in best]))
 
 
 @circuit_figure(
@@ -71,26 +89,35 @@ def heads(run: RunContext) -> Drawing:
     frequency, fve = part.pattern_frequency, part.pattern_fve
     pattern = pattern_on_grid(c.weights, c.task, c.network)[..., operand_positions(c.task)[0]]
     n = pattern.shape[-1]
-    maps = {}
+    maps, colours = {}, key_colours(c.named)
     for h in range(min(n, HEADS)):
         explained = f"<br>k = {frequency[h]} · {percent(float(fve[h]), 0)}" if frequency[h] else ""
         maps[f"head {h}{explained}"] = pattern[:, :, h]
     sentence = c.heads_sentence() + (f" The first {HEADS} are shown." if n > HEADS else "")
-    return Drawing(sentence, input_maps(input_frame(maps), shared=True, percent=True))
+    of_heads = [colours.get(int(k), INK) for k in frequency]
+    return Drawing(sentence, input_maps(input_frame(maps), shared=True, percent=True, colours=of_heads))
 
 
-def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
+def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame, colours: Sequence[str] = ()) -> Figure:
     """Draw the mean attention of each head to each position, above its scores for the first operand in panels.
+
+    Either frame can be the measure `attention`, as `gl.take` returns it; its last step is drawn.
 
     Args:
         pattern: columns head, position (its name), weight.
         score: columns head, residue, score, label (the title of the head's panel); the first six heads have one.
+        colours: of each head's scores, such as those of their frequencies.
     """
+    pattern = final(spread(pattern, {"weight": "mean_pattern"}, ("head", 0), ("position", 0)))
+    score = final(spread(score, {"score": "score"}, ("head", 0), ("residue", 0)))
+    if "label" not in score.columns:
+        score = score.with_columns(pl.format("head {}", "head").alias("label"))
     traces: list[dict[str, Any]] = []
     for i, ((position,), rows) in enumerate(pattern.group_by("position", maintain_order=True)):
         name = html.escape(str(position))
         heads, weight = [f"head {h}" for h in rows["head"]], rows["weight"].to_numpy().astype(np.float32)
-        colour = SERIES[i % len(SERIES)]
+        # in ink, as colours are those of frequencies
+        colour = SHADES[i % len(SHADES)]
         traces.append(trace("bar", heads, weight, f"%{{x}} to {name}: %{{y:.2%}}", colour, f"to {name}"))
     shown = [rows for _, rows in score.sort("head", "residue").group_by("head", maintain_order=True)][:HEADS]
     height = 250 + 110 * len(shown)
@@ -111,12 +138,14 @@ def attention_heads(pattern: pl.DataFrame, score: pl.DataFrame) -> Figure:
         bottom = (len(shown) - 1 - i) * 110 / plot
         domain = [bottom, bottom + 78 / plot]
         residue, values = rows["residue"].to_numpy(), rows["score"].to_numpy().astype(np.float32)
-        line = trace("lines", residue, values, "a = %{x}: %{y:.3g}", GREEN, panel=i + 1, line={"width": 1.75})
+        colour = colours[i] if i < len(colours) else GREEN
+        line = trace("lines", residue, values, "a = %{x}: %{y:.3g}", colour, panel=i + 1, line={"width": 1.75})
         traces.append(line)
         shared = {"matches": "x2"} if i else {}
         layout[f"xaxis{suffix}"] = axis("a" if last else "", anchor=f"y{suffix}", showticklabels=last, **shared)
         title = {"text": "score", "font": {"size": 12}}
         layout[f"yaxis{suffix}"] = {"title": title, "domain": domain, "anchor": f"x{suffix}", "nticks": 4}
-        layout["annotations"].append(note(html.escape(str(rows["label"][0])), 0, domain[1], xanchor="left"))
+        named = {"xanchor": "left", "font": {"size": 12, "color": colour if colours else INK}}
+        layout["annotations"].append(note(html.escape(str(rows["label"][0])), 0, domain[1], **named))
     data = in_parts(attention=pattern, score=score.filter(pl.col("head").is_in([rows["head"][0] for rows in shown])))
     return styled(traces, layout, data=data)

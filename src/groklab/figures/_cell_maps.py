@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from groklab.figures._figure import Figure
-from groklab.figures._heatmaps import BAR, SCALE, heatmap
+from groklab.figures._heatmaps import SCALE, heatmap
 from groklab.figures._phase_diagram import cell_axes
-from groklab.figures._theme import styled
+from groklab.figures._theme import BAR, styled
 from groklab.text import percent as in_percent
 
 #: Share of the scale below the smallest step.

@@ -15,7 +15,7 @@ from groklab.analysis import ComparedModel, Comparison, carrying_frequencies, la
 from groklab.errors import DamagedError, InputError
 from groklab.figures._ablations import EVEN
 from groklab.figures._curves import accuracy_overlay, loss_overlay
-from groklab.figures._embedding import closed, plane_frame, points_of, spectrum_frame
+from groklab.figures._embedding import closed, plane_frame, points_of, residue_colours, spectrum_frame
 from groklab.figures._figure import Figure
 from groklab.figures._panels import domain, level, note, row_layout
 from groklab.figures._registry import Drawing
@@ -296,10 +296,11 @@ def circle_grid(frame: pl.DataFrame) -> Figure:
     rows = len(names)
     layout: dict[str, Any] = {
         "width": 900,
-        "height": 60 + 250 * rows,
+        "height": 120 + 250 * rows,
         "annotations": [],
         "showlegend": False,
-        "margin": {"l": 12, "r": 12, "t": 48, "b": 12},
+        "margin": {"l": 12, "r": 12, "t": 48, "b": 72},
+        "coloraxis": residue_colours(frame["residue"].n_unique()),
     }
     traces: list[dict[str, Any]] = []
     for row, name in enumerate(names):

@@ -14,12 +14,30 @@ from groklab.figures._context import RunContext
 from groklab.figures._figure import Figure
 from groklab.figures._panels import bars_by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, figure
-from groklab.figures._theme import CYCLE, FAINT, GREEN, MUTED, PAPER, SOFT, axis_suffix, slider, styled, trace
+from groklab.figures._taken import spread
+from groklab.figures._theme import (
+    BAR,
+    CYCLE,
+    FAINT,
+    GREEN,
+    INK,
+    MUTED,
+    PAPER,
+    SOFT,
+    axis_suffix,
+    bar_colours,
+    key_colours,
+    slider,
+    styled,
+    trace,
+)
 from groklab.measures import component_norms, fourier_basis, frequency_norms, gini
 from groklab.text import listed, percent
 
 #: Points of a panel that have their residue in print; the others name it when pointed at.
 LABELS = 12
+#: The least distance of two of them, in units of the largest coordinate.
+NEAR = 0.28
 #: Where a label is, by eighths of a turn.
 _AROUND = (
     "middle right",
@@ -53,7 +71,8 @@ def spectrum(run: RunContext) -> Drawing:
     frame = spectrum_frame(embeddings)
     steps = dict.fromkeys((min(embeddings), max(embeddings)))
     ginis = [gini(component_norms(embeddings[step])) for step in steps]
-    return Drawing(run.whose + _spectrum_sentence(frame, ginis), embedding_spectrum(frame))
+    keys = run.circuit.named if run.has_circuit else ()
+    return Drawing(run.whose + _spectrum_sentence(frame, ginis), embedding_spectrum(frame, keys))
 
 
 @figure(
@@ -77,7 +96,7 @@ def circles(run: RunContext) -> Drawing | None:
     keys = run.circuit.named if run.has_circuit else ()
     # the frequency p/2 has no plane
     frame = plane_frame(embeddings, frequencies=[k for k in keys if 2 * k < p])
-    return Drawing(run.whose + _planes_sentence(frame, p, d), embedding_planes(frame))
+    return Drawing(run.whose + _planes_sentence(frame, p, d), embedding_planes(frame, keys))
 
 
 def _spectrum_sentence(spectrum: pl.DataFrame, ginis: Sequence[float]) -> str:
@@ -211,28 +230,33 @@ def chance_turning(p: int, d: int) -> float:
     return d / (d + max(p - 3, 0))
 
 
-def embedding_spectrum(frame: pl.DataFrame) -> Figure:
-    """Draw bars by frequency with a slider, at first at the last checkpoint; frequencies that stand out are coloured.
+def embedding_spectrum(frame: pl.DataFrame, keys: Sequence[int] = ()) -> Figure:
+    """Draw bars by frequency with a slider, at first at the last checkpoint.
 
     Args:
-        frame: columns step, frequency, and share of the power or norm (the share is shown where there are both).
+        frame: columns step, frequency, and share of the power or norm (the share is shown where there are both); or the
+            measure `embedding_spectrum`, as `gl.take` returns it.
+        keys: key frequencies, each in its colour; without any, frequencies that stand out are coloured.
     """
+    frame = spread(frame, {"norm": "norm", "share": "share"}, ("frequency", 1))
     shares = "share" in frame.columns
     column, title = ("share", "share of the embedding's power") if shares else ("norm", "norm of the frequency")
-    strong = strong_frequencies(last_shares(frame)) if shares else []
     frequencies = frame["frequency"].unique().sort().to_list()
-    colour = [GREEN if k in strong else SOFT for k in frequencies]
-    bars = ("", colour, "frequency %{x}: %{y" + (":.1%}" if shares else ":.3g}"))
+    strong = strong_frequencies(last_shares(frame)) if shares and not keys else []
+    colour = bar_colours(frequencies, keys) if keys else [GREEN if k in strong else SOFT for k in frequencies]
+    bars = ("", {"color": colour}, "frequency %{x}: %{y" + (":.1%}" if shares else ":.3g}"))
     titles = ("frequency k (turns per p residues)", title)
-    return bars_by_step(frame, column, {"": bars}, titles, tickformat=".1~%" if shares else "")
+    return bars_by_step(frame, column, {"": bars}, titles, keys=keys, tickformat=".1~%" if shares else "")
 
 
-def embedding_planes(frame: pl.DataFrame) -> Figure:
+def embedding_planes(frame: pl.DataFrame, keys: Sequence[int] = ()) -> Figure:
     """Draw points coloured by residue and joined along the circle, with one panel per frequency and a slider.
 
     Args:
         frame: as `plane_frame` returns it; the first four frequencies are shown.
+        keys: key frequencies, whose lines and titles have their colours.
     """
+    colours = key_colours(keys)
     frequencies = frame["frequency"].unique(maintain_order=True).to_list()[:4]
     n, rows = len(frequencies), -(-len(frequencies) // 2)
     steps = frame["step"].unique().sort().to_list()
@@ -240,16 +264,17 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
     circles = {(k, s): closed(rows) for (k, s), rows in grouped}
     layout: dict[str, Any] = {
         "width": 760,
-        "height": 420 if n == 2 else 760,
+        "height": 480 if n == 2 else 820,
         "annotations": [],
         "showlegend": False,
-        "margin": {"l": 12, "r": 12, "t": 32, "b": 12},
+        "margin": {"l": 12, "r": 12, "t": 32, "b": 72},
         "sliders": [slider(steps)],
+        "coloraxis": residue_colours(frame["residue"].n_unique()),
     }
     traces = []
     for i, k in enumerate(frequencies):
         suffix = axis_suffix(i)
-        traces.append(points_of(circles[k, steps[-1]], i))
+        traces.append(points_of(circles[k, steps[-1]], i, colours.get(k, FAINT)))
         reach = 1.18 * max(float(np.nanmax(np.abs(circles[k, s]["xy"]))) for s in steps)
         across, up = domain(i % 2, min(n, 2), 0.04), domain(rows - 1 - i // 2, rows, 0.08)
         blank = {
@@ -264,7 +289,8 @@ def embedding_planes(frame: pl.DataFrame) -> Figure:
         layout[f"xaxis{suffix}"] = {**blank, "domain": across, "anchor": f"y{suffix}"}
         layout[f"yaxis{suffix}"] = {**blank, "domain": up, "anchor": f"x{suffix}", "scaleanchor": f"x{suffix}"}
         share = frame.filter(pl.col("frequency") == k)["share"][0]
-        layout["annotations"].append(note(f"<b>k = {k}</b> · {share:.0%}", sum(across) / 2, up[1]))
+        title = {"font": {"size": 12, "color": colours.get(k, INK)}}
+        layout["annotations"].append(note(f"<b>k = {k}</b> · {share:.0%}", sum(across) / 2, up[1], **title))
     changes = {s: [{"type": "scatter", **_xy(circles[k, s])} for k in frequencies] for s in steps}
     return styled(traces, layout, slider_frames(changes), frame.filter(pl.col("frequency").is_in(frequencies)))
 
@@ -280,15 +306,39 @@ def _xy(circle: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"x": np.ascontiguousarray(circle["xy"][:, 0]), "y": np.ascontiguousarray(circle["xy"][:, 1])}
 
 
-def points_of(circle: dict[str, np.ndarray], panel: int) -> dict[str, Any]:
-    """Return the points of a circle that `closed` returns, coloured by residue, some of them named."""
+def residue_colours(p: int) -> dict[str, Any]:
+    """Return the scale of colours of residues, with its bar below the panels."""
+    ticks = sorted({round(i * p / 4) for i in range(5)})
+    title = {"text": "residue", "side": "top", "font": {"size": 12}}
+    bar = {**BAR, "ypad": 8, "len": 0.5, "tickvals": ticks, "tickfont": {"size": 11}, "title": title}
+    # the scale comes back to its first colour at p, as residues do
+    ticks_of = {"ticktext": [str(t) if t < p else f"{p} = 0" for t in ticks]}
+    return {"cmin": 0, "cmax": p, "colorscale": [list(stop) for stop in CYCLE], "colorbar": bar | ticks_of}
+
+
+def _labelled(circle: dict[str, np.ndarray]) -> list[str]:
+    """Return the residues that are in print, and nothing for points too near to those before."""
+    xy, residue = circle["xy"], circle["residue"]
+    p = len(residue) - 1
+    near = NEAR * float(np.nanmax(np.abs(xy), initial=0.0))
+    kept: list[int] = []
+    for i in range(0, p, -(-p // LABELS)):
+        if all(np.hypot(*(xy[i] - xy[j])) >= near for j in kept):
+            kept.append(i)
+    return [str(n) if i in kept else "" for i, n in enumerate(residue)]
+
+
+def points_of(circle: dict[str, np.ndarray], panel: int, colour: str = FAINT) -> dict[str, Any]:
+    """Return the points of a circle that `closed` returns, some of them named.
+
+    They are coloured by residue, for a figure whose coloraxis is that of `residue_colours`.
+    """
     residue = circle["residue"]
     p = len(residue) - 1
-    every = -(-p // LABELS)
-    shown = [f"{n}" if i % every == 0 and i < p else "" for i, n in enumerate(residue)]
+    shown = _labelled(circle)
     angle = np.arctan2(circle["xy"][:, 1], circle["xy"][:, 0])
     outward = [_AROUND[round(float(a) / (np.pi / 4)) % 8] if np.isfinite(a) else _AROUND[0] for a in angle]
-    turn = {"color": residue, "cmin": 0, "cmax": p, "colorscale": [list(stop) for stop in CYCLE]}
+    turn = {"color": residue, "coloraxis": "coloraxis"}
     look: dict[str, Any] = {
         "text": shown,
         "textposition": outward,
@@ -299,7 +349,7 @@ def points_of(circle: dict[str, np.ndarray], panel: int) -> dict[str, Any]:
         "cliponaxis": False,
     }
     x, y = _xy(circle).values()
-    return trace("lines+markers+text", x, y, "residue %{customdata}", FAINT, panel=panel, **look)
+    return trace("lines+markers+text", x, y, "residue %{customdata}", colour, panel=panel, **look)
 
 
 def _step(step: int) -> pl.Expr:

@@ -12,10 +12,12 @@ import polars as pl
 from groklab.analysis import lower_block, power_by_frequency
 from groklab.figures._context import RunContext
 from groklab.figures._figure import Figure
-from groklab.figures._heatmaps import BAR, SCALE, heatmap, square_axes
+from groklab.figures._heatmaps import SCALE, heatmap, square_axes
 from groklab.figures._panels import bars_by_step, by_step, domain, note, slider_frames
 from groklab.figures._registry import Drawing, feature_figure
+from groklab.figures._taken import spread
 from groklab.figures._theme import (
+    BAR,
     DIVERGING,
     FAINT,
     GREEN,
@@ -162,15 +164,17 @@ def feature_matrices(frame: pl.DataFrame, *, reordered: bool = False) -> Figure:
         s: [{"type": "heatmap", "z": entries[place]} for place in places]
         for s, entries in zip(steps, integers, strict=True)
     }
-    return styled(traces, layout, slider_frames(changes), frame)
+    return styled(traces, layout, slider_frames(changes), frame.with_columns(pl.col("value").round_sig_figs(5)))
 
 
 def block_fourier(frame: pl.DataFrame) -> Figure:
     """Draw the magnitudes |F B F^H| of a block's Fourier transform with a slider, at first at the last step.
 
     Args:
-        frame: columns step, row, column, value (`block_frame`): frequencies 0..q−1.
+        frame: columns step, row, column, value (`block_frame`): frequencies 0..q−1; or the measure `feature_fourier`,
+            as `gl.take` returns it.
     """
+    frame = spread(frame, {"value": "magnitude"}, ("row", 0), ("column", 0))
     values, steps = _stacked(frame)
     q = values.shape[1]
     integers, unit, exponent = _rounded(values)
@@ -189,7 +193,7 @@ def block_fourier(frame: pl.DataFrame) -> Figure:
     layout["xaxis"]["title"] = {"text": "frequency of the columns", "standoff": 4}
     layout["yaxis"]["title"] = {"text": "frequency of the rows", "standoff": 4}
     changes = {s: [{"type": "heatmap", "z": entries}] for s, entries in zip(steps, integers, strict=True)}
-    return styled([cells], layout, slider_frames(changes), frame)
+    return styled([cells], layout, slider_frames(changes), frame.with_columns(pl.col("value").round_sig_figs(5)))
 
 
 def block_power(frame: pl.DataFrame) -> Figure:
@@ -198,7 +202,7 @@ def block_power(frame: pl.DataFrame) -> Figure:
     Args:
         frame: columns step, frequency, power (`power_frame`).
     """
-    bars = {"": ("", GREEN, "frequency %{x}: %{y:.3g}")}
+    bars = {"": ("", {"color": GREEN}, "frequency %{x}: %{y:.3g}")}
     return bars_by_step(frame, "power", bars, ("frequency k", "power in the circulant"))
 
 
@@ -206,8 +210,10 @@ def feature_eigenvalues(frame: pl.DataFrame) -> Figure:
     """Draw the eigenvalues of a feature matrix in order with a slider, at first at the last step.
 
     Args:
-        frame: columns step, place (1.., descending), value (`eigenvalue_frame`).
+        frame: columns step, place (1.., descending), value (`eigenvalue_frame`); or the measure `feature_spectrum`, as
+            `gl.take` returns it.
     """
+    frame = spread(frame, {"value": "eigenvalues"}, ("place", 1))
     values = by_step(frame, "place", "value")
     place, last = values[max(values)]
     points = trace("markers", place, last, "eigenvalue %{x}: %{y:.3g}", TEST, marker={"size": 5})

@@ -13,19 +13,20 @@ from groklab.figures._context import RunContext
 from groklab.figures._figure import Figure
 from groklab.figures._panels import domain, note
 from groklab.figures._registry import Drawing, circuit_figure, figure
-from groklab.figures._theme import SEQUENTIAL, axis, axis_suffix, styled, trace
+from groklab.figures._taken import final
+from groklab.figures._theme import BAR, INK, SEQUENTIAL, axis, axis_suffix, key_colours, styled, trace
 from groklab.measures import MEASURES, Spectrum2D, component_names
 from groklab.text import percent
 
 #: Rows and columns up to which components are named on the axes.
 NAMED = 26
+#: Rows and columns up to which all of them are named on the axes.
+FEW = 14
 #: Rows of components are left out if they hold no more than this share of the largest component shown.
 SMALL = 0.1
 #: Panels of `input_maps`.
 PANELS = 6
 SCALE = [list(stop) for stop in SEQUENTIAL]
-#: A colour bar below a heat map, where it takes none of a phone's width.
-BAR = {"orientation": "h", "y": 0, "yanchor": "top", "thickness": 10, "len": 0.7, "outlinewidth": 0, "tickangle": 0}
 TITLE = "The {} over a and b, in Fourier components"
 
 
@@ -66,7 +67,7 @@ def _circuit_components(c: CircuitAnalysis, what: str) -> Drawing:
     """Return the components of a model whose key frequencies are known."""
     name = f"{what}_2d"
     norm = c.part(name, Spectrum2D).norm
-    return Drawing(c.components_sentence(name), components_2d(component_frame(norm)))
+    return Drawing(c.components_sentence(name), components_2d(component_frame(norm), c.named))
 
 
 def _operation_components(run: RunContext) -> Iterator[Drawing]:
@@ -122,13 +123,16 @@ def square_axes(suffix: str, size: int, x: Sequence[float] = (0, 1), **settings:
     return {f"xaxis{suffix}": plain | across, f"yaxis{suffix}": plain | down}
 
 
-def input_maps(frame: pl.DataFrame, *, shared: bool = False, percent: bool = False) -> Figure:
+def input_maps(
+    frame: pl.DataFrame, *, shared: bool = False, percent: bool = False, colours: Sequence[str] = ()
+) -> Figure:
     """Draw small heat maps over the inputs beside each other, at most six.
 
     Args:
         frame: columns panel (its title, of one or two short lines), a, b, value, each pair (a, b) of a panel once.
         shared: one scale from 0 to 1 with a colour bar; else each panel has its own.
         percent: values are shares.
+        colours: of the titles.
     """
     titles = frame["panel"].unique(maintain_order=True).to_list()[:PANELS]
     n = len(titles)
@@ -157,22 +161,27 @@ def input_maps(frame: pl.DataFrame, *, shared: bool = False, percent: bool = Fal
         # the panels of a column have the same ticks, and their room is the next one's title's
         layout[f"xaxis{suffix}"] |= {"showticklabels": lowest, "title": {"text": "b" if lowest else "", **name}}
         layout[f"yaxis{suffix}"] |= {"domain": y, "title": {"text": "a" if column == 0 else "", **name}}
-        layout["annotations"].append(note(title, sum(x) / 2, y[1]))
+        font = {"size": 12, "color": colours[i] if colours else INK}
+        layout["annotations"].append(note(title, sum(x) / 2, y[1], font=font))
     if shared:
         bar = {**BAR, "ypad": 44, "tickformat": ".0%" if percent else ""}
         layout["coloraxis"] = {"colorscale": SCALE, "cmin": 0, "cmax": 1, "colorbar": bar}
     return styled(traces, layout, data=frame.filter(pl.col("panel").is_in(titles)))
 
 
-def components_2d(frame: pl.DataFrame) -> Figure:
+def components_2d(frame: pl.DataFrame, keys: Sequence[int] = ()) -> Figure:
     """Draw a heat map of the norms of Fourier components over a (down) and b (across).
 
     Rows and columns with no component above a tenth of the largest are left out, where at most 26 remain. The scale
     ends at the largest component besides the constant one, so that a large mean hides nothing.
 
     Args:
-        frame: columns of_a, of_b (their names, in the order of the basis), norm.
+        frame: columns of_a, of_b (their names, in the order of the basis), norm; or the measure `logits_2d` or
+            `neurons_2d`, as `gl.take` returns it, of which the last step is drawn.
+        keys: key frequencies, whose products of waves have a frame in their colours.
     """
+    if frame.schema.get("norm") == pl.List(pl.List(pl.Float64)):
+        frame = component_frame(np.asarray(final(frame)["norm"].to_list()[0]))
     names = frame["of_a"].unique(maintain_order=True).to_list()
     norm = frame["norm"].to_numpy().reshape(len(names), len(names))
     rest = norm.copy()
@@ -186,6 +195,10 @@ def components_2d(frame: pl.DataFrame) -> Figure:
     named = len(kept) <= NAMED
     left_out = f" (the others are below {SMALL:.0%})" if len(kept) < len(names) else ""
     ticks = {"dtick": 1, "tickfont": {"size": 11}} if named else {"nticks": 12, "tickfont": {"size": 10}}
+    if FEW < len(shown) <= NAMED:
+        # what a phone has room for: the key frequencies, whose sines come after their cosines
+        named_of = [n for n in shown if (n in {f"cos {k}" for k in keys} if keys else n[:3] == "cos") or n == "const"]
+        ticks = {"tickvals": named_of, "tickfont": {"size": 11}}
     names_of = {"type": "category", "showgrid": False, "constrain": "domain", **ticks}
     bar: dict[str, Any] = {**BAR, "y": 1, "yanchor": "bottom", "nticks": 5}
     gap = 1 if named else 0
@@ -200,6 +213,18 @@ def components_2d(frame: pl.DataFrame) -> Figure:
         "yaxis": axis("of a", autorange="reversed", scaleanchor="x", **names_of),
         "margin": {"r": 8, "t": 56, "b": 64},
         "showlegend": False,
+        "shapes": _blocks(shown, keys),
     }
     of_both = pl.col("of_a").is_in(shown) & pl.col("of_b").is_in(shown)
     return styled([cells], layout, data=frame.filter(of_both))
+
+
+def _blocks(names: Sequence[str], keys: Sequence[int]) -> list[dict[str, Any]]:
+    """Return frames around the products of waves of each key frequency."""
+    shapes = []
+    for k, colour in key_colours(keys).items():
+        places = [i for i, name in enumerate(names) if name.endswith(f" {k}")]
+        if places:
+            ends = {"x0": places[0] - 0.5, "x1": places[-1] + 0.5, "y0": places[0] - 0.5, "y1": places[-1] + 0.5}
+            shapes.append({"type": "rect", **ends, "line": {"color": colour, "width": 2}})
+    return shapes

@@ -13,7 +13,8 @@ from groklab.figures._figure import Figure
 from groklab.figures._heatmaps import input_frame, input_maps
 from groklab.figures._panels import note, vertical
 from groklab.figures._registry import Drawing, circuit_figure
-from groklab.figures._theme import FAINT, SOFT, TEST, axis, key_colours, legend, styled, trace
+from groklab.figures._taken import final, spread
+from groklab.figures._theme import FAINT, INK, SOFT, TEST, axis, key_colours, legend, styled, swatch, trace
 from groklab.measures import WELL_EXPLAINED, Neurons, activity
 from groklab.text import percent
 
@@ -59,7 +60,9 @@ def examples(run: RunContext) -> Drawing | None:
         return None
     values = activity(c.weights, c.task, c.network, ("neurons",))["neurons"][c.grid.rows]
     maps = {f"neuron {i}<br>k = {frequency[i]} · {percent(float(fve[i]), 0)}": values[:, :, i] for i in chosen}
-    return Drawing(_examples_sentence(len(chosen), by_key), input_maps(input_frame(maps)))
+    colours = key_colours(c.named)
+    plot = input_maps(input_frame(maps), colours=[colours.get(int(frequency[i]), INK) for i in chosen])
+    return Drawing(_examples_sentence(len(chosen), by_key), plot)
 
 
 def _examples_sentence(n: int, by_key: bool) -> str:
@@ -76,9 +79,11 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
     In the lower panel the neurons explained to 85% or more are below the others.
 
     Args:
-        frame: columns frequency (0: dead, left out) and fve, one row per neuron.
+        frame: columns frequency (0: dead, left out) and fve, one row per neuron; or the measure `neurons`, as `gl.take`
+            returns it, of which the last step is drawn.
         keys: frequencies that are coloured.
     """
+    frame = final(spread(frame, {"frequency": "frequency", "fve": "fve"}, ("neuron", 0)))
     alive = frame.filter(pl.col("frequency") > 0)
     edges = np.linspace(0, 1, round(1 / WIDTH) + 1)
     middle = (edges[:-1] + edges[1:]) / 2
@@ -106,7 +111,7 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
     for name, values, colour in stacked:
         hover = f"k = %{{x}}: %{{y}} neurons, {name}"
         traces.append(trace("bar", [str(k) for k in frequencies], np.array(values, np.int32), hover, colour, panel=1))
-    traces += [_swatch(name, colour) for name, colour in named]
+    traces += [swatch(name, colour) for name, colour in named]
     layout = {
         "height": 560,
         "xaxis": axis("variance in its best frequency", tickformat=".0%", range=[0, 1], anchor="y", showgrid=False),
@@ -123,8 +128,3 @@ def neuron_clusters(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
         "showlegend": True,
     }
     return styled(traces, layout, data=frame)
-
-
-def _swatch(name: str, colour: str) -> dict[str, Any]:
-    marker = {"color": colour, "symbol": "square", "size": 10}
-    return {"type": "scatter", "mode": "markers", "name": name, "x": [None], "y": [None], "marker": marker}

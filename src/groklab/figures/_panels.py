@@ -18,6 +18,7 @@ from groklab.figures._theme import (
     PAPER,
     axis,
     axis_suffix,
+    key_swatches,
     legend,
     log_heights,
     slider,
@@ -199,18 +200,20 @@ def slider_frames(changes: Mapping[int, Sequence[dict[str, Any]]]) -> list[dict[
 def bars_by_step(
     frame: pl.DataFrame,
     y: str,
-    bars: Mapping[str, tuple[str, Any, str]],
+    bars: Mapping[str, tuple[str, dict[str, Any], str]],
     titles: tuple[str, str],
     *,
     by: str | None = None,
+    keys: Sequence[int] = (),
     **heights: Any,
 ) -> Figure:
     """Return bars over frequencies with a slider, at first at the last step.
 
     Args:
         frame: columns step, frequency, the column y and, for several groups of bars, the column `by`.
-        bars: name, colour and text where the pointer is, by the values of `by`; with no `by`, of the only ones.
+        bars: name, marker and text where the pointer is, by the values of `by`; with no `by`, of the only ones.
         titles: of the axes.
+        keys: key frequencies, which the legend names in their colours.
         heights: more settings of the vertical axis.
     """
     groups = {key: frame if by is None else frame.filter(pl.col(by) == key) for key in bars}
@@ -218,10 +221,17 @@ def bars_by_step(
     steps = list(next(iter(values.values())))
     last = {key: heights[steps[-1]] for key, heights in values.items()}
     traces = [
-        trace("bar", *last[key], hover, colour, name, marker={"line": {"width": 0}})
-        for key, (name, colour, hover) in bars.items()
+        trace("bar", *last[key], hover, None, name, marker={"line": {"width": 0}, **marker}, showlegend=False)
+        for key, (name, marker, hover) in bars.items()
         if key in values
     ]
+    # a legend of patterns in ink, as colours are those of the frequencies
+    traces += [
+        trace("bar", [None], [None], "", None, name, marker={"color": MUTED, "pattern": marker.get("pattern", {})})
+        for key, (name, marker, _) in bars.items()
+        if by is not None and key in values
+    ]
+    traces += key_swatches(keys)
     top = float(np.nanmax(frame[y].to_numpy())) or 1.0
     layout = {
         "height": 380,
@@ -230,8 +240,9 @@ def bars_by_step(
         "yaxis": axis(titles[1], **{"range": [0, 1.05 * top], **heights}),
         "bargap": 0.25,
         "barmode": "group",
-        "margin": {"t": 16 if by is None else 40},
-        "showlegend": by is not None,
+        "margin": {"t": 16 if by is None and not keys else 40},
+        "legend": legend(1.0, entrywidth=0 if not keys else 52 if by is None else 66),
+        "showlegend": by is not None or bool(keys),
         "sliders": [slider(steps)],
     }
     changes = {s: [{"type": "bar", "y": values[key][s][1]} for key in values] for s in steps}

@@ -12,6 +12,7 @@ from groklab.figures._context import RunContext
 from groklab.figures._figure import Figure
 from groklab.figures._panels import level, row_layout
 from groklab.figures._registry import Drawing, figure
+from groklab.figures._taken import final, first_rule, spread
 from groklab.figures._theme import TEST, TRAIN, styled, trace
 from groklab.measures import LogitParts, parts_tables
 from groklab.text import loss_of
@@ -81,9 +82,12 @@ def logit_parts(frame: pl.DataFrame, uniform: float) -> Figure:
 
     Args:
         frame: columns part (names of the measure `logit_parts`), train_loss, test_loss; a loss that is missing or not
-            positive has no mark.
+            positive has no mark. Or the measure `logit_parts`, as `gl.take` returns it, by the first rule, at its
+            last step.
         uniform: the loss of guessing evenly, a line.
     """
+    of_sets = [c for c in ("train_loss", "test_loss") if c in frame.columns]
+    frame = final(spread(first_rule(frame, *of_sets), {"part": "parts"} | {c: c for c in of_sets}, ("place", 0)))
     names = [KEPT.get(part, part) for part in frame["part"]]
     losses = {name: frame[f"{name}_loss"].cast(pl.Float64).to_numpy() for name in ("train", "test")}
     traces: list[dict[str, Any]] = (

@@ -88,7 +88,7 @@ def fourier_progress(frame: pl.DataFrame, metrics: pl.DataFrame | None = None) -
             `fourier_sparsity` returns them; a panel without columns is left out.
         metrics: columns step, train_accuracy, test_accuracy.
     """
-    frame = frame.sort("step")
+    frame = frame.sort("step").select("step", *(c for c in frame.columns if c.startswith(tuple(PANELS))))
     panels: list[Panel] = []
     if metrics is not None:
         kept = thinned(metrics)

@@ -25,6 +25,7 @@ from groklab.figures._panels import (
     vertical,
 )
 from groklab.figures._registry import Drawing, circuit_figure
+from groklab.figures._taken import spread
 from groklab.figures._theme import (
     FAINT,
     GREEN,
@@ -103,6 +104,7 @@ def training_stages(
         metrics: columns step, train_loss, test_loss, at every evaluation.
         progress: columns step, restricted_loss (all pairs), excluded_loss (training set), sum_of_squares and, where
             the model has them, gini_W_E and gini_W_L, at every checkpoint.
+            `gl.take(run, "progress")` is such a frame.
         spans: name, first and last step of each stage, shaded and named; 'stable' is not shaded.
         loss: what the losses of metrics are, with their unit.
     """
@@ -124,7 +126,8 @@ def training_stages(
         if lines:
             panels.append((title, lines, axis))
     low, high = first_and_last_step(metrics, progress)
-    data = joined(metrics.select("step", "train_loss", "test_loss"), progress)
+    drawn_of = [c for columns in (LOSSES, GINI, SQUARES) for c in columns if c in progress.columns]
+    data = joined(metrics.select("step", "train_loss", "test_loss"), progress.select("step", *drawn_of))
     return in_panels(panels, low, high, **_shades(spans, low, high, len(panels)), data=data)
 
 
@@ -132,9 +135,10 @@ def coefficients(frame: pl.DataFrame, keys: Sequence[int]) -> Figure:
     """Draw the coefficients α_k of cos(w_k(s − c)) in the logits over the steps, those of key frequencies coloured.
 
     Args:
-        frame: columns step, frequency, alpha.
+        frame: columns step, frequency, alpha; or the measure `progress`, as `gl.take` returns it.
         keys: the key frequencies, which are grey too where they are more than there are colours.
     """
+    frame = spread(frame, {"alpha": "alpha"}, ("frequency", 1))
     colours = key_colours(keys)
     low, high = first_and_last_step(frame)
     pad = 0.01 * (high - low)

@@ -45,6 +45,8 @@ DARK = {
 }
 #: Colours of things without a fixed colour, such as runs side by side.
 SERIES = (TEST, TRAIN, GREEN, PINK, OLIVE, GREY)
+#: Colours of key frequencies; grey is that of all others.
+KEYS = (TEST, TRAIN, GREEN, PINK, OLIVE, INK)
 DASHES = ("solid", "dash", "dot", "dashdot")
 #: A circle of hues of middling lightness, for residues.
 CYCLE = ((0.0, TEST), (0.25, PINK), (0.5, TRAIN), (0.75, GREEN), (1.0, TEST))
@@ -52,6 +54,17 @@ CYCLE = ((0.0, TEST), (0.25, PINK), (0.5, TRAIN), (0.75, GREEN), (1.0, TEST))
 SEQUENTIAL = ((0.0, PAPER), (0.6, TEST), (1.0, INK))
 #: From below zero through the page's own colour to above.
 DIVERGING = ((0.0, TEST), (0.5, PAPER), (1.0, TRAIN))
+
+#: A colour bar below a heat map, where it takes none of a phone's width.
+BAR: dict[str, Any] = {
+    "orientation": "h",
+    "y": 0,
+    "yanchor": "top",
+    "thickness": 10,
+    "len": 0.7,
+    "outlinewidth": 0,
+    "tickangle": 0,
+}
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -172,7 +185,28 @@ def slider(steps: Sequence[int]) -> dict[str, Any]:
 
 def key_colours(keys: Sequence[int]) -> dict[int, str]:
     """Return each key frequency's colour, the same in every figure; none where there are more than colours."""
-    return dict(zip(sorted(keys), SERIES, strict=False)) if len(keys) <= len(SERIES) else {}
+    return dict(zip(sorted(keys), KEYS, strict=False)) if len(keys) <= len(KEYS) else {}
+
+
+def bar_colours(frequencies: Iterable[int], keys: Sequence[int]) -> list[str]:
+    """Return the colours of bars by frequency: each key frequency's own, or one for all where they are many."""
+    colours = key_colours(keys) or dict.fromkeys(keys, TEST)
+    return [colours.get(k, SOFT) for k in frequencies]
+
+
+def swatch(name: str, colour: str, **marker: Any) -> dict[str, Any]:
+    """Return a trace without points that gives the legend a square of a colour."""
+    look = {"color": colour, "symbol": "square", "size": 10, **marker}
+    return {"type": "scatter", "mode": "markers", "name": name, "x": [None], "y": [None], "marker": look}
+
+
+def key_swatches(keys: Sequence[int]) -> list[dict[str, Any]]:
+    """Return swatches that name the key frequencies, and nothing where there are none."""
+    colours = key_colours(keys)
+    named = [swatch(f"k = {k}", colour) for k, colour in colours.items()]
+    if keys and not colours:
+        named = [swatch("key frequencies", TEST)]
+    return [*named, swatch("others", SOFT)] if keys else []
 
 
 def legend(above: float, **settings: Any) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from plotly.offline.offline import get_plotlyjs
 from groklab.figures import DARK, ComparisonFigure, Drawing, Figure, PageFigure
 from groklab.text import visible
 
+#: Rows of a figure's numbers that a page holds; more would double its size.
+CSV_ROWS = 100_000
 #: Plotly writes six letters for each `/`, of which arrays are full.
 SLASH = re.compile(r"(?<!\\)\\u002f")
 #: Width and height in pixels of a saved figure that has none of its own.
@@ -186,7 +188,12 @@ def picture(
 
 
 def packed_csv(frame: pl.DataFrame) -> str:
-    """Return a frame as compressed CSV in base 64; '' for one without rows."""
+    """Return a frame as compressed CSV in base 64; '' for one without rows.
+
+    Of a long one, such as a matrix at every checkpoint, only the last step is kept.
+    """
+    if len(frame) > CSV_ROWS and "step" in frame.columns:
+        frame = frame.filter(pl.col("step") == pl.col("step").max())
     nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
     frame = frame.with_columns(pl.Series(name, map(str, frame[name].to_list()), pl.String) for name in nested)
     # more digits would double its size

@@ -327,7 +327,10 @@ def _draw_marks(
     else:
         colours = {"c": np.asarray(values, float), **scaled(marker, panel.layout, values, ("cmin", "cmax"))}
     area, edge = look["markersize"] ** 2, {"linewidths": look["markeredgewidth"]}
-    edge |= {"edgecolors": colour((marker.get("line") or {}).get("color"), theme.PAPER)}
+    if look["marker"] not in "|_":
+        # strokes have no inside, so no edge of another colour
+        of_edge = (marker.get("line") or {}).get("color")
+        edge |= {"edgecolors": colour(of_edge if isinstance(of_edge, str) else None, theme.PAPER)}
     panel.axes.scatter(x, y, s=area, marker=look["marker"], alpha=alpha, clip_on=clip, zorder=2.7, **colours, **edge)
 
 
