@@ -64,3 +64,19 @@ def test_a_saved_figure_waits_for_the_slider(corpus: Corpus, tmp_path: Path) -> 
     text = (tmp_path / "figure.html").read_text("utf-8")
     assert "Plotly.addFrames" in text
     assert "Plotly.animate" not in text
+
+
+def test_a_saved_notebook_holds_the_figure_as_html_too(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    import plotly.io as pio
+
+    shown: list[str | None] = []
+    monkeypatch.setattr(pio, "show", lambda figure, renderer: shown.append(renderer))
+    figure = corpus["mlp"].plot.curves()
+    before = pio.renderers.default
+    try:
+        for name in ("plotly_mimetype", "svg"):
+            pio.renderers.default = name
+            figure._ipython_display_()
+    finally:
+        pio.renderers.default = before
+    assert shown == ["plotly_mimetype+notebook_connected", None]

@@ -33,6 +33,13 @@ class Figure(PlotlyFigure):  # type: ignore[misc]  # Plotly has no types
         """Keep the data frame in copies."""
         return (*super().__reduce__(), {"_data_frame": self._data_frame})
 
+    def _ipython_display_(self) -> None:
+        """Show the figure in a notebook, as HTML too, which is what `nbconvert` and viewers of saved notebooks take."""
+        import plotly.io as pio
+
+        plain = pio.renderers.default == "plotly_mimetype"
+        pio.show(self, renderer="plotly_mimetype+notebook_connected" if plain else None)
+
     def to_html(self, *arguments: Any, auto_play: bool = False, **settings: Any) -> Any:
         """Return the figure as HTML, as Plotly does; its frames wait for the slider."""
         return super().to_html(*arguments, auto_play=auto_play, **settings)
