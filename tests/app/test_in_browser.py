@@ -149,6 +149,13 @@ def test_the_map_of_a_sweep_fills_and_its_cells_open_runs(tab: Any, corpus: Corp
     figure = drawn(page, "map")
     image = figure.locator(".hm image")
     image.wait_for()
+    titles = "e => [e.layout?.xaxis.title?.text, e.layout?.yaxis.title?.text]"
+    before = figure.evaluate(titles)
+    page.locator("""[id='{"axis":"x"}']""").click()
+    page.get_by_role("option", name=before[1]).click()
+    until(page, lambda: figure.evaluate(titles) == before[::-1])
+    page.go_back()
+    until(page, lambda: figure.evaluate(titles) == before)
     box = image.bounding_box()
     page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.25 * box["height"])
     page.locator("#cell").get_by_role("link", name="seed 0").click()

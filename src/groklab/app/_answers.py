@@ -475,20 +475,18 @@ class Answers:
         return section(values, [*says, table(head, rows)]), no_update
 
     def turn(self, values: list[Any], of: dict[str, Any]) -> Any:
-        """Lead to the same sweep with other axes."""
-        chosen = {item["id"]["axis"]: item["value"] for item in dash.callback_context.inputs_list[0]}
-        before = {"x": of.get("x"), "y": of.get("y"), "slice": of.get("slice")}
-        if all(value == (before.get(axis) or value) for axis, value in chosen.items()):
-            changed = {a: v for a, v in chosen.items() if before.get(a) and v != before[a]}
-            first = dash.callback_context.triggered_id
-            if not changed and not isinstance(first, dict):
-                raise dash.exceptions.PreventUpdate
-        x, y = chosen.get("x"), chosen.get("y")
-        if x is not None and x == y:
-            # the axis that was not changed takes the other's place
+        """Lead to the same sweep with other axes; an axis that takes the other's setting gives it its own."""
+        given = {item["id"]["axis"]: item["value"] for item in dash.callback_context.inputs_list[0]}
+        axes = self._study(self.library.sweep(of["name"]), of)[0].axes
+        now = {"x": axes.x, "y": axes.y, "slice": of.get("slice") or "0"}
+        chosen = {**now, **given}
+        if chosen == now:
             raise dash.exceptions.PreventUpdate
-        address = link("/sweep", of["name"], x=x, y=y, slice=chosen.get("slice"))
-        return no_update if address == link("/sweep", of["name"], **before) else address
+        if chosen["x"] == chosen["y"]:
+            chosen |= {"x": axes.y, "y": axes.x}
+        turned = (chosen["x"], chosen["y"]) != (axes.x, axes.y)
+        slice_ = None if turned else chosen["slice"]
+        return link("/sweep", of["name"], x=chosen["x"], y=chosen["y"], slice=slice_)
 
     # -- work -------------------------------------------------------------------------------------------------------
 
