@@ -24,6 +24,7 @@ from groklab.text import (
     loss_of,
     number_in,
     percent,
+    percents,
     read_file,
     scalar,
     visible,
@@ -154,3 +155,11 @@ def test_integers_are_exact_beyond_those_of_floats() -> None:
 @given(st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False)))
 def test_every_number_that_python_prints_is_read(number: float) -> None:
     assert (number_in(repr(number)), scalar(repr(number))) == (number, number)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([], "–"), ([None], "–"), ([0.5, None, 0.25], "25.0% to 50.0%"), ([1.0, 1.0], "100.0%"), ([0.1, 0.1001], "10.0%")],
+)
+def test_a_range_of_shares_is_written_once_where_both_ends_read_alike(values: list[float | None], text: str) -> None:
+    assert percents(values) == text

@@ -144,6 +144,12 @@ def percent(value: float | None, digits: int = 1) -> str:
     return f"over {1 - 10 ** -(digits + 2):.{digits}%}" if value < 1 and text == f"{1:.{digits}%}" else text
 
 
+def percents(values: Sequence[float | None]) -> str:
+    """Return the lowest and the highest of shares in percent, one where they read alike; a dash without any."""
+    known = [value for value in values if value is not None]
+    return " to ".join(dict.fromkeys(percent(value) for value in (min(known), max(known)))) if known else "–"
+
+
 def short_percent(value: float | None) -> str:
     """Return a share as tables of the field print it: 3.1%, 34%."""
     return percent(value, 1 if value is not None and value < 0.0995 else 0)

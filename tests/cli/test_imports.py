@@ -142,6 +142,8 @@ def test_other_refusals_import_no_jax() -> None:
 def test_runs_are_listed_and_found_without_jax(corpus: Corpus) -> None:
     name = corpus.copy("mlp").name
     check(ARRAYS, ["runs"], ["runs", "--json"], ["show", "none"], ["runs", "tag", name, "old"])
+    # hundredths of a second each
+    assert not {"webbrowser", "yaml"} & set(output_of(PROGRAM, json.dumps([["runs"]]))["runs"])
     # it reads the steps of its metrics, and the weights of the embedding
     check(TABLES, ["show", name, "--json"], ["show", name])
 

@@ -24,7 +24,7 @@ from groklab.grokking import LearningPhase
 from groklab.measures import WELL_EXPLAINED, Ablations, NamedTable, Neurons
 from groklab.store import Collection, Run, copies, copies_sentences
 from groklab.store import compare as statistics_of
-from groklab.text import jsonable, listed, loss_of, percent, times
+from groklab.text import jsonable, listed, loss_of, percent, percents, times
 
 #: Models that a comparison takes apart, the first ones.
 MOST = 8
@@ -259,9 +259,7 @@ class Comparison:
         delay = "–" if None in medians else f"{medians[1] - medians[0]:,.0f}"
         low, high = events[1]["low"], events[1]["high"]
         interval = "–" if low is None else f"{low:,.0f} to {'open' if high is None else f'{high:,.0f}'}"
-        known = [h.test_accuracy for h in headlines if h.test_accuracy is not None]
-        ends = " to ".join(dict.fromkeys(percent(a) for a in (min(known), max(known)))) if known else "–"
-        return (name, status, *counts, delay, interval, ends)
+        return (name, status, *counts, delay, interval, percents([h.test_accuracy for h in headlines]))
 
     def settings_table(self) -> NamedTable | None:
         """Return the settings that differ; None where all are the same."""

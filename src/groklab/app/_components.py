@@ -14,7 +14,7 @@ from groklab.text import visible
 
 #: What Plotly shows on no page: its own buttons.
 CONFIG: Any = {"displayModeBar": False, "displaylogo": False, "responsive": True}
-#: Of marks that words beside them say too.
+#: Attributes of marks that repeat the words beside them.
 DECORATION: Any = {"aria-hidden": "true"}
 #: Marks of states that do not rest on colour.
 STATES = {
@@ -65,7 +65,7 @@ def paragraphs(sentences: Sequence[str]) -> list[Any]:
 
 
 def tiles(rows: Iterable[tuple[str, str, str]]) -> Any:
-    """Return the few tables that one looks for first."""
+    """Return the few numbers that one looks for first."""
     return html.Dl(
         [html.Div([html.Dt(text(a)), html.Dd([html.Strong(text(b)), html.Span(text(c))])]) for a, b, c in rows],
         className="tiles",

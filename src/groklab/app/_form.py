@@ -1,4 +1,4 @@
-"""A form for an experiment, result from the schema of its parts, and what it says as settings of the command line."""
+"""A form for an experiment, made from the schema of its parts, and its contents as settings of the command line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Any
 from pydantic import PydanticUserError, TypeAdapter
 
 from groklab.errors import InputError, check_choice
-from groklab.experiment import PRESETS, Experiment, parse_value, preset
+from groklab.experiment import PRESETS, Experiment, parse_value, plain, preset
 from groklab.registry import kinds
-from groklab.report import plain
 
 #: Sections of an experiment with a kind, those without, and settings of the experiment itself, in the form's order.
 FAMILIES = ("task", "network", "learner", "objective", "optimiser")

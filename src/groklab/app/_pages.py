@@ -17,7 +17,7 @@ from groklab.errors import InputError, check_choice
 from groklab.experiment import PRESETS
 from groklab.report import MARKS
 from groklab.reproduction import PAPERS, SIZES, PaperResult, results
-from groklab.text import duration, percent
+from groklab.text import duration, percent, percents
 
 #: Rows of a list on one page.
 ROWS = 100
@@ -186,11 +186,7 @@ def cell(kind: str, key: str, row: Mapping[str, Any]) -> Any:
     if key == "seconds":
         return duration(value) if value is not None else "–"
     if isinstance(value, list):
-        known = [v for v in value if v is not None]
-        if key == "test_accuracy":
-            ends = dict.fromkeys((percent(min(known)), percent(max(known)))) if known else ["–"]
-            return " to ".join(ends)
-        return f"{len(known)} of {len(value)}"
+        return percents(value) if key == "test_accuracy" else f"{sum(v is not None for v in value)} of {len(value)}"
     if key == "test_accuracy":
         return percent(value)
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -177,12 +177,12 @@ def view_for(console: Console, quiet: bool, live: Callable[[Console], Any], plai
     return nullcontext(plain(console))
 
 
-def open_page(path: Path, console: Console) -> None:
-    """Open a page in the browser; where there is none, say so."""
+def open_page(page: Path | str, console: Console) -> None:
+    """Open a file or an address in the browser; where there is none, say so."""
     import webbrowser
 
-    if not webbrowser.open(path.absolute().as_uri()):
-        console.print("no browser could be opened; open the file yourself", style="dim")
+    if not webbrowser.open(page if isinstance(page, str) else page.absolute().as_uri()):
+        console.print("no browser could be opened; open it yourself", style="dim")
 
 
 def number(value: float | None, form: str = ",") -> str:
@@ -200,10 +200,14 @@ def members_text(value: Any, form: str = ",") -> str:
     return f"{len(known)} of {len(value)}"
 
 
+def step_text(step: float | None) -> str:
+    """Return a step, or a median of steps, for people."""
+    return "not reached" if step is None else f"{step:,.0f}"
+
+
 def interval_text(survival: dict[str, Any]) -> str:
     """Return a confidence interval of steps for people."""
-    high = survival["high"]
-    return f"{number(survival['low'], ',.0f')} to {'not reached' if high is None else format(high, ',.0f')}"
+    return f"{number(survival['low'], ',.0f')} to {step_text(survival['high'])}"
 
 
 def plain_table(headings: Sequence[str] = (), left: Iterable[str] = (), **options: Any) -> Table:

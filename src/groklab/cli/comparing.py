@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from groklab.cli.app import console_for, emit, plain_table
+from groklab.cli.app import console_for, emit, interval_text, plain_table, step_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,12 +55,8 @@ def _print_pooled(group: dict[str, Any], console: Console) -> None:
     if g:
         console.print(
             f"pooled over {len(group['runs'])} runs that differ in seeds: {g['n_grokked']} of {g['n']} generalised, "
-            f"median step {_step(g['median'])}, 95% interval {_step(g['low'])} to {_step(g['high'])}"
+            f"median step {step_text(g['median'])}, 95% interval {interval_text(g)}"
         )
-
-
-def _step(step: float | None) -> str:
-    return "not reached" if step is None else f"{step:,.0f}"
 
 
 def _print_table(table: NamedTable, console: Console) -> None:

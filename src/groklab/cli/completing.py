@@ -141,15 +141,14 @@ def _names(experiment: Any) -> list[str]:
 
 def _values(experiment: Any, name: str, present: bool = False) -> list[str]:
     """Return the values of a closed set, or the present value of another setting."""
-    from groklab.experiment import dump_yaml
+    from groklab.experiment import plain
     from groklab.text import flattened
 
     choices = [] if present else _choices(experiment, name)
     if choices or experiment is None:
         return choices
     value = flattened(experiment.to_dict()).get(name)
-    text = "" if value is None else dump_yaml(value, default_flow_style=True, width=10_000)
-    text = text.removesuffix("\n...\n").strip()
+    text = "" if value is None else plain(value)
     return [text] if text and not set(text) & set(" '\"[{") else []
 
 

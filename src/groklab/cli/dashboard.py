@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from groklab.cli.app import LOOK, IntOption, Json, app, console_for, emit
+from groklab.cli.app import LOOK, IntOption, Json, app, console_for, emit, open_page
 from groklab.errors import InputError
 
 
@@ -58,7 +57,7 @@ def dashboard(
     if as_json:
         emit({"link": served.link, "port": served.port, "folder": str(runs)})
     if browse:
-        webbrowser.open(served.link)
+        open_page(served.link, console)
     try:
         served.serve()
     except KeyboardInterrupt:

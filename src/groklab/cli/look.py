@@ -384,7 +384,3 @@ def _matches(s: dict[str, Any], name: str | None, status: str | None, tag: str |
         and (tag is None or tag in s["tags"])
         and (not grokked or any_grokked)
     )
-
-
-def _step(step: float | None) -> str:
-    return "not reached" if step is None else f"{step:,.0f}"

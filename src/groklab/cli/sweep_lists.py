@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import LOOK, Json, app, console_for, emit, interval_text, members_text, number, titled
+from groklab.cli.app import LOOK, Json, app, console_for, emit, interval_text, members_text, number, step_text, titled
 from groklab.device import home, readable_bytes
 from groklab.errors import InputError, check_choice, shorten
 from groklab.text import date_of, duration, label
@@ -171,7 +171,7 @@ def _of_point(row: dict[str, Any]) -> tuple[str, ...]:
         row["name"] + pending,
         f"{memorising['n_grokked']} of {memorising['n']}",
         f"{g['n_grokked']} of {g['n']}",
-        "not reached" if g["median"] is None else f"{g['median']:,.0f}",
+        step_text(g["median"]),
         interval_text(g) if g["n"] > 1 and g["n_grokked"] else "–",
         members_text(known if len(known) != 1 else known[0], ".1%"),
     )

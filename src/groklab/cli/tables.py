@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from groklab.experiment import dump_yaml
 from groklab.text import flattened, visible
 
 if TYPE_CHECKING:
@@ -121,6 +120,7 @@ def shown_settings(experiment: Experiment, every: bool = False) -> dict[str, Any
 
 def print_settings(console: Console, settings: Mapping[str, Any]) -> None:
     """Print settings by dotted name, one on each line, as commands take them."""
+    from groklab.experiment import plain  # with YAML, which lists do without
+
     for key, value in settings.items():
-        text = dump_yaml(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
-        console.print(Text(f"  {visible(key)}={visible(text)}", style="dim"), soft_wrap=True)
+        console.print(Text(f"  {visible(key)}={visible(plain(value))}", style="dim"), soft_wrap=True)

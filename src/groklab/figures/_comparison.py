@@ -251,7 +251,7 @@ def spectrum_panels(frame: pl.DataFrame, keys: Mapping[str, Sequence[int]]) -> F
     traces = []
     for i, name in enumerate(names):
         rows, suffix = frame.filter(pl.col("model") == name).sort("frequency"), axis_suffix(i)
-        up, end = domain(n - 1 - i, n, min(0.3, 34 / (PANEL * n) * 1.0 + 0.06)), i == n - 1
+        up, end = domain(n - 1 - i, n, min(0.3, 34 / (PANEL * n) + 0.06)), i == n - 1
         colour = [colours[k] if k in keys.get(name, ()) else SOFT for k in rows["frequency"]]
         x, y = rows["frequency"].to_list(), rows["share"].to_numpy()
         traces.append(trace("bar", x, y, f"{html.escape(name)}, k = %{{x}}: %{{y:.1%}}", colour, panel=i))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from groklab.grokking._definition import Survival, survival
-from groklab.text import percent, times
+from groklab.text import percent, percents, times
 
 
 class HasOutcome(Protocol):
@@ -125,9 +125,7 @@ def headline_sentence(headlines: Sequence[Headline]) -> str:
         parts[-1] += f", {times(second / first)} times as late" if first else ""
     diverged = sum(h.diverged for h in headlines)
     parts += [f"{diverged} diverged"] if diverged else []
-    known = [h.test_accuracy for h in headlines if h.test_accuracy is not None]
-    ends = dict.fromkeys(percent(a) for a in (min(known), max(known))) if known else ["–"]
-    return f"{', '.join(parts)}; test accuracy {' to '.join(ends)}"
+    return f"{', '.join(parts)}; test accuracy {percents([h.test_accuracy for h in headlines])}"
 
 
 def _median(reached: Survival) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 from groklab.errors import InputError, check_choice, check_member
 from groklab.grokking._definition import first_step
 from groklab.lazy import np
-from groklab.text import listed, percent
+from groklab.text import listed, percent, percents
 
 Phase = Literal["comprehension", "grokking", "memorisation", "confusion", "undefined"]
 
@@ -240,7 +240,7 @@ def _best_of(phases: Sequence[LearningPhase], name: str) -> str:
     known = [p.best_test_accuracy for p in phases if p.phase == name and p.best_test_accuracy is not None]
     if name not in ("memorisation", "confusion") or not known:
         return ""
-    return f" (test accuracy at best {' to '.join(dict.fromkeys(percent(a) for a in (min(known), max(known))))})"
+    return f" (test accuracy at best {percents(known)})"
 
 
 def check(*, threshold: float | int = THRESHOLD, gap: float | int = GAP, boundary: str = "grokking") -> None:

@@ -14,7 +14,6 @@ from ._reproduced import MARKS as MARKS
 from ._reproduced import write_page as write_page
 from ._run_page import overview_page as overview_page
 from ._run_page import run_page as run_page
-from ._settings import plain as plain
 from ._sweep_page import SweepPage as SweepPage
 from ._sweep_page import make_page as make_page
 from ._sweep_page import write_sweep as write_sweep

@@ -10,8 +10,7 @@ from typing import Any
 
 from groklab.components import as_json
 from groklab.errors import InputError
-from groklab.experiment import PRESETS, Experiment, parse_overrides, preset
-from groklab.experiment import plain as plain
+from groklab.experiment import PRESETS, Experiment, parse_overrides, plain, preset
 from groklab.figures import RunContext
 from groklab.report._html import Table
 from groklab.text import flattened

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from groklab import grokking, notebook
 from groklab.lazy import np, pl
-from groklab.text import duration, label, percent, visible
+from groklab.text import duration, label, percents, visible
 
 if TYPE_CHECKING:
     from groklab.store._run import Run
@@ -54,7 +54,7 @@ def rows_of(summaries: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
             "–" if s.get("steps") is None else f"{s['steps']:,}",
             _step(s.get("memorised_step")),
             _step(s.get("grokked_step")),
-            _accuracy(s.get("test_accuracy")),
+            percents(accuracy if isinstance(accuracy := s.get("test_accuracy"), list) else [accuracy]),
         )
         for s in reversed(summaries)
     ]
@@ -84,9 +84,3 @@ def _step(value: Any) -> str:
     if isinstance(value, list):
         return f"{sum(v is not None for v in value)} of {len(value)}"
     return "–" if value is None else f"{value:,}"
-
-
-def _accuracy(value: Any) -> str:
-    known = [v for v in (value if isinstance(value, list) else [value]) if v is not None]
-    ends = dict.fromkeys(percent(v) for v in (min(known), max(known))) if known else ["–"]
-    return " to ".join(ends)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
 KINDS = ("scatter", "scattergl", "bar", "histogram", "heatmap")
-#: Shapes that Plotly's layouts draw and Matplotlib's translation knows.
+#: Dashes, marks and hatches by Plotly's names.
 DASHES: dict[str, Any] = {
     "solid": "-",
     "dash": (0, (4.5, 2)),
