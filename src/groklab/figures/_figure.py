@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,8 +38,13 @@ class Figure(PlotlyFigure):  # type: ignore[misc]  # Plotly has no types
         """Show the figure in a notebook, as HTML too, which is what `nbconvert` and viewers of saved notebooks take."""
         import plotly.io as pio
 
-        plain = pio.renderers.default == "plotly_mimetype"
-        pio.show(self, renderer="plotly_mimetype+notebook_connected" if plain else None)
+        if pio.renderers.default != "plotly_mimetype":
+            pio.show(self)
+            return
+        display: Any = importlib.import_module("IPython.display").display
+        # one output, which brings Plotly's script itself: its own renderer of notebooks puts that into another one
+        bundle = pio.renderers["plotly_mimetype"].to_mimebundle(self.to_dict())
+        display(bundle | {"text/html": self.to_html(full_html=False, include_plotlyjs="cdn")}, raw=True)
 
     def to_html(self, *arguments: Any, auto_play: bool = False, **settings: Any) -> Any:
         """Return the figure as HTML, as Plotly does; its frames wait for the slider."""
