@@ -15,16 +15,21 @@ from corpus import Corpus
 from groklab.app import Dashboard
 from groklab.app import _form as form
 from groklab.app import _pages as pages
+from groklab.app._answers import Answers
 from groklab.app._library import Cache, Library
 from groklab.app._work import Jobs
 from groklab.errors import InputError
 from groklab.experiment import PRESETS, preset
 from groklab.store import locks
+from invented_sweep import trained
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../outside", "/etc", "a/../../outside", "outside\0", "..\\outside", ".hidden", "a#x", "a#9"],
+    [
+        *("", ".", "..", "../outside", "/etc", "a/../../outside", "outside\0", "..\\outside", ".hidden"),
+        *("a#x", "a#9", "a#\u0663", f"a#{'9' * 5000}", "a" * 256, "é" * 200),
+    ],
 )
 def test_only_runs_of_the_folder_are_found(corpus: Corpus, home: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(corpus["mlp"].path, home / "a")
@@ -134,6 +139,12 @@ def test_a_form_names_no_files_and_no_code(key: str) -> None:
         form.base("micro", {key: "x"})
 
 
+@pytest.mark.parametrize("settings", ["{kind: table, path: /etc/passwd}", "{kind: table, path: x.csv}"])
+def test_a_whole_section_names_no_files_either(settings: str) -> None:
+    with pytest.raises(InputError, match="files or code"):
+        form.base("micro", {"task": settings})
+
+
 # -- work ------------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +167,27 @@ def test_a_process_that_refuses_says_why(home: Path) -> None:
     assert "no run is called 'nothing'" in str(job.refusal)
     assert jobs.running == []
     jobs.close()
+
+
+def test_a_sweep_of_another_does_not_run_its_code(corpus: Corpus, home: Path, tmp_path: Path) -> None:
+    """The command that continues a sweep names its plug-ins, which makes them the user's own."""
+    sweep, code = trained(corpus, home), tmp_path / "code.py"
+    code.write_text("raise SystemExit('imported')")
+    record = json.loads((sweep.path / "sweep.json").read_text())
+    record["overrides"]["plugins"] = [str(code)]
+    (sweep.path / "sweep.json").write_text(json.dumps(record))
+    answers = Answers(Library(home), Jobs(home))
+    with pytest.raises(InputError, match="you have not named with --plugin"):
+        answers.resume(1, f"/sweep/{sweep.name}")
+    assert answers.jobs.get(f"sweeps/{sweep.name}") is None
+
+
+def test_the_name_of_a_folder_is_not_an_option(corpus: Corpus, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(corpus["mlp"].path, home / "--plugin=code.py")
+    jobs, commands = Jobs(home), []
+    monkeypatch.setattr(jobs, "start", lambda address, words: commands.append(words))
+    Answers(Library(home), jobs).resume(1, "/run/--plugin=code.py")
+    assert commands == [["resume", "--quiet", "--", "--plugin=code.py"]]
 
 
 # -- the server ------------------------------------------------------------------------------------------------------
@@ -182,6 +214,70 @@ def test_pages_of_runs_are_served_as_files_that_reach_nothing(corpus: Corpus, ho
         assert client.get("/page", query_string=query).status_code == 404
     for path in ("/assets/../_guard.py", "/assets/%2e%2e/_guard.py", "/_dash-component-suites/os/path.py", "/static/x"):
         assert "import" not in client.get(path).text.split("<footer>")[0]
+    served._server.server_close()
+
+
+def ask(client: Any, output: str, **values: Any) -> Any:
+    """Post a callback by hand: its inputs and states by id."""
+    known = client.get("/_dash-dependencies").json
+    (one,) = [dep for dep in known if dep["output"].startswith(output)]
+    groups = {
+        group: [{**item, "value": values.get(item["id"].replace("-", "_"))} for item in one[group]]
+        for group in ("inputs", "state")
+    }
+    names = [part.rsplit(".", 1) for part in one["output"].strip(".").split("...")]
+    outputs: Any = [{"id": json.loads(n) if n[0] == "{" else n, "property": prop} for n, prop in names]
+    outputs = outputs if one["output"].startswith("..") else outputs[0]
+    return client.post("/_dash-update-component", json={"output": one["output"], "outputs": outputs, **groups})
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", None])
+@pytest.mark.parametrize("file", ["status.json", "experiment.json"])
+def test_a_run_that_is_damaged_while_it_is_shown_says_so(
+    corpus: Corpus, home: Path, file: str, content: bytes | None
+) -> None:
+    run = corpus.copy("mlp")
+    served = Dashboard(home)
+    client = served.guard.application.test_client()  # type: ignore[attr-defined]
+    if content is None:
+        (run.path / file).unlink()
+    else:
+        (run.path / file).write_bytes(content)
+    answer = ask(client, "..head.", run_of={"address": run.name}, run_tick=1)
+    assert answer.status_code == 200
+    assert "refusal" in json.dumps(answer.json["response"]["overview"]) or content is None
+    served._server.server_close()
+
+
+FORGED: list[tuple[str, dict[str, Any]]] = [
+    ("main.", {"url": 5}),
+    ("..rows.", {"list_of": None}),
+    ("..rows.", {"list_of": {"kind": "runs", "query": {"page": [5], "pick": [1]}}}),
+    ("..head.", {"run_of": {"address": ["x"]}}),
+    ("..head.", {"run_of": {"address": f"x#{'9' * 5000}"}}),
+    ("analysis.", {"want": "x", "run_of": {}}),
+    ("..compared.", {"compare_of": [1, None]}),
+    ("..sweep-head.", {"sweep_of": {"name": "../.."}}),
+]
+
+
+@pytest.mark.parametrize(("output", "values"), FORGED)
+def test_what_no_page_would_ask_for_gets_a_sentence(
+    home: Path, output: str, values: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    home.mkdir()
+    served = Dashboard(home)
+    client = served.guard.application.test_client()  # type: ignore[attr-defined]
+    for _ in range(2):
+        answer = ask(client, output, **values)
+        assert answer.status_code == 200
+        assert "refusal" in answer.text
+    # pages ask again and again
+    assert len(caplog.records) <= 1
+    for path in ("/_dash-component-suites/dash/../x", "/_dash-component-suites/os/os.py"):
+        assert client.get(path).status_code == 400
+    for body in ({}, [1], {"output": "x.y", "inputs": [], "outputs": {"id": "x", "property": "y"}}):
+        assert client.post("/_dash-update-component", json=body).status_code == 400
     served._server.server_close()
 
 

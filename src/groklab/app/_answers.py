@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping
@@ -20,8 +21,10 @@ from groklab.app import _pages as pages
 from groklab.app._components import go, link, part, refusal, rest, section, state, summary, table, text, tiles
 from groklab.app._library import LIVE, Cache, Library, last_step, run_stamp, stamp_of
 from groklab.app._work import Jobs
-from groklab.errors import InputError
+from groklab.errors import InputError, shorten
 from groklab.figures import phase_diagram
+from groklab.plugins import is_own
+from groklab.registry import read_plugin
 from groklab.report import Page, comparison_page, opening, overview_page, picture, render_page, run_page, sweep_command
 from groklab.report import tiles as sweep_tiles
 from groklab.store import Run
@@ -31,6 +34,9 @@ from groklab.training import training
 
 #: Pages that are kept.
 KEPT = 12
+#: Characters of an unexpected error that are shown.
+MOST_OF_ERROR = 200
+LOG = logging.getLogger(__name__)
 
 
 class Answers:
@@ -47,6 +53,7 @@ class Answers:
         self._analyses: Cache[Page] = Cache(KEPT)
         self._comparisons: Cache[Page] = Cache(KEPT)
         self._files: Cache[str] = Cache(4)
+        self._logged: set[str] = set()
 
     def add_to(self, app: Dash) -> None:
         """Register the callbacks."""
@@ -190,10 +197,25 @@ class Answers:
             prevent_initial_call=True,
         )
 
+    def failed(self, error: Exception) -> None:
+        """Show on the page why a callback has failed, such as of a run that was damaged or removed meanwhile."""
+        set_props("failure", {"children": refusal(self.reason(error))})
+
+    def reason(self, error: Exception) -> str:
+        """Return a sentence on an error; one that nobody expects is logged, once however often a page asks."""
+        if isinstance(error, InputError | OSError):
+            return str(error) or type(error).__name__
+        about = shorten(f"{type(error).__name__}: {error}", MOST_OF_ERROR)
+        if about not in self._logged:
+            self._logged.add(about)
+            LOG.error("the dashboard has failed", exc_info=error)
+        return f"this cannot be shown ({about})"
+
     # -- pages ------------------------------------------------------------------------------------------------------
 
     def page(self, path: str | None, search: str | None) -> list[Any]:
         """Return the page of an address."""
+        set_props("failure", {"children": None})
         parts = [unquote(one) for one in (path or "/").split("/")[1:]]
         query = parse_qs((search or "").removeprefix("?"), keep_blank_values=True)
         try:
@@ -280,16 +302,16 @@ class Answers:
             return [state("failed")], refusal(job.refusal), no_update, no_update, pages.SLOW_TICK
         try:
             run = self.library.find(address)
-        except InputError as error:
+            stamp = [*run_stamp(run), job is not None and job.running]
+            if seen is not None and seen["stamp"] == json.loads(json.dumps(stamp)):
+                raise dash.exceptions.PreventUpdate
+            page, status = self._overview(run), run.status.state
+        except (InputError, OSError) as error:
             if job is not None and job.running:
                 starting = html.P("The process has been started, and prepares the run …", className="hint")
                 return [state("starting")], starting, no_update, no_update, pages.TICK
-            return [], refusal(str(error)), no_update, no_update, pages.SLOW_TICK
-        stamp = [*run_stamp(run), job is not None and job.running]
-        if seen is not None and seen["stamp"] == json.loads(json.dumps(stamp)):
-            raise dash.exceptions.PreventUpdate
-        page = self._overview(run)
-        status = run.status.state
+            # it may have been damaged or removed while it was shown
+            return [], refusal(self.reason(error)), no_update, None, pages.SLOW_TICK
         pictures = [p for one in page.parts for p in one.pictures]
         layout = [[p.key, bool(p.spec)] for p in pictures]
         live = status in LIVE or (job is not None and job.running)
@@ -356,14 +378,14 @@ class Answers:
         address = f"sweeps/{of['name']}"
         job = self.jobs.get(address)
         nothing = [no_update] * 5
-        try:
-            sweep = self.library.sweep(of["name"])
-        except InputError as error:
-            return [], refusal(str(error)), *nothing, pages.SLOW_TICK
         if job is not None and job.refusal:
             set_props("notice", {"children": refusal(job.refusal)})
-        stamp = list(stamp_of(sweep.path, "table.parquet", "lock.json", "failures.json"))
-        status = sweep.status
+        try:
+            sweep = self.library.sweep(of["name"])
+            stamp = list(stamp_of(sweep.path, "sweep.json", "table.parquet", "lock.json", "failures.json"))
+            status = sweep.status
+        except (InputError, OSError) as error:
+            return [], refusal(self.reason(error)), *nothing[1:], None, pages.SLOW_TICK
         live = status in LIVE or (job is not None and job.running)
         if live:
             # packs under way
@@ -402,8 +424,7 @@ class Answers:
 
     def _study(self, sweep: Sweep, of: Mapping[str, Any]) -> tuple[Study, int]:
         result = study(sweep, x=of.get("x") or None, y=of.get("y") or None)
-        number = of.get("slice") or "0"
-        place = int(number) if number.isdecimal() else 0
+        place = pages.integer(of.get("slice") or "0", 0)
         return result, min(place, len(result.slices) - 1)
 
     def _axes(self, result: Study, sweep: Sweep, of: Mapping[str, Any]) -> Any:
@@ -507,7 +528,9 @@ class Answers:
             raise dash.exceptions.PreventUpdate
         kind, name = _target(path)
         if kind == "sweep":
-            command, yaml = sweep_command(self.library.sweep(name))
+            sweep = self.library.sweep(name)
+            _check_plugins(sweep)
+            command, yaml = sweep_command(sweep)
             words = shlex.split(command)[1:]
             if yaml:
                 folder = Path(tempfile.mkdtemp(prefix="groklab-"))
@@ -516,17 +539,15 @@ class Answers:
             self.jobs.start(f"sweeps/{name}", [*words, "--quiet"])
         else:
             self.library.run(name)
-            self.jobs.start(name, ["resume", name, "--quiet"])
+            # the name of a folder may look like an option
+            self.jobs.start(name, ["resume", "--quiet", "--", name])
         return html.P("It goes on.", className="hint", role="status")
 
     def _form(self, of: dict[str, Any], seeds: Any) -> tuple[dict[str, str], int]:
         """Return what a form changes of its preset, and how many members are asked for."""
         given = next(group for group in _groups() if group and "setting" in group[0]["id"])
         values = {item["id"]["setting"]: str(item.get("value") or "") for item in given}
-        number = str(seeds or "").strip()
-        if not number.isdecimal():
-            raise InputError("seeds", seeds, "needs an integer of at least 1")
-        return form.changes(of["preset"], values), int(number)
+        return form.changes(of["preset"], values), pages.integer(str(seeds or "").strip(), 0)
 
     def check(self, values: list[Any], seeds: Any, of: dict[str, Any]) -> tuple[Any, str, bool, Any]:
         """Return what is wrong with a form, the command that it stands for, and its address."""
@@ -605,6 +626,18 @@ def scrubber(steps: list[int], step: int | None) -> list[Any]:
             className="scrubber",
         )
     ]
+
+
+def _check_plugins(sweep: Sweep) -> None:
+    """Raise InputError where a sweep, which may be another's, needs code that the user has not named.
+
+    The command that continues it names that code, and so would run it.
+    """
+    if any(key.split(".")[0] == "plugins" for key in sweep.keys):
+        raise InputError(f"{sweep.name} varies its plug-ins; resume it from the command line")
+    for path in sweep.recorded(0).plugins:
+        if not is_own(read_plugin(path).sha256):
+            raise InputError(f"{sweep.name} needs the code of {path}, which you have not named with --plugin")
 
 
 def _target(path: str) -> tuple[str, str]:

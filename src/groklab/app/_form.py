@@ -65,7 +65,13 @@ def base(name: str, settings: Mapping[str, str]) -> Experiment:
     check_choice("preset", name, PRESETS)
     for key in settings:
         check_open(name, key)
-    return preset(name, {key: parse_value(key, value) for key, value in settings.items()})
+    made = preset(name, {key: parse_value(key, value) for key, value in settings.items()})
+    own = preset(name).task
+    for path in made.task.paths:
+        # a whole section may be given at once
+        if getattr(made.task, path) != getattr(own, path, None):
+            raise _closed(f"task.{path}")
+    return made
 
 
 def check_open(name: str, key: str) -> None:
@@ -73,7 +79,11 @@ def check_open(name: str, key: str) -> None:
     part = key.split(".")[0]
     files = [f"task.{path}" for path in preset(name).task.paths]
     if part in CLOSED or key in files or (part == "task" and key.rpartition(".")[2] in ("path", "file", "images")):
-        raise InputError(f"{key}: names files or code; use `groklab train` for it")
+        raise _closed(key)
+
+
+def _closed(key: str) -> InputError:
+    return InputError(f"{key}: names files or code; use `groklab train` for it")
 
 
 def sections(experiment: Experiment) -> dict[str, list[Field]]:

@@ -29,9 +29,9 @@ PAGE_POLICY = (
     "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 REFUSED = jinja2.Template(
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>groklab: not allowed</title>'
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>groklab: {{ title|lower }}</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    "<h1>Not allowed</h1><p>{{ reason }}</p></html>",
+    "<h1>{{ title }}</h1><p>{{ reason }}</p></html>",
     autoescape=True,
 )
 
@@ -77,7 +77,7 @@ class Guard:
             reason = "The dashboard needs its token: open the link that the terminal printed."
         if reason is None:
             return self.application(environ, start)
-        body = REFUSED.render(reason=reason).encode()
+        body = REFUSED.render(title="Not allowed", reason=reason).encode()
         start("403 Forbidden", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))])
         return [body]
 

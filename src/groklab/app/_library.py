@@ -17,6 +17,8 @@ from groklab.sweeps import Sweep
 T = TypeVar("T")
 #: States of runs that change by themselves.
 LIVE = ("running", "perhaps running")
+#: Bytes that file systems take as the name of a folder, and digits of the number of a member.
+LONGEST_NAME, LONGEST_NUMBER = 255, 9
 #: Seconds for which a list of the folder serves.
 FRESH_SECONDS = 0.5
 
@@ -113,7 +115,7 @@ class Library:
         name, mark, member = address.rpartition("#")
         if not mark:
             return self.run(address)
-        if not (member.isascii() and member.isdecimal()):
+        if not (member.isascii() and member.isdecimal() and len(member) <= LONGEST_NUMBER):
             raise InputError(f"{shorten(member)!r} is not the number of a member")
         if name.startswith("sweeps/"):
             return self.member(name.removeprefix("sweeps/"), int(member))
@@ -125,7 +127,8 @@ class Library:
 
 def _is_name(name: str) -> bool:
     """Return whether a text is the name of a visible folder, and not a path that leads elsewhere."""
-    return bool(name) and not name.startswith(".") and not {os.sep, "/", "\\", "\0"} & set(name)
+    short = 0 < len(os.fsencode(name)) <= LONGEST_NAME
+    return short and not name.startswith(".") and not {os.sep, "/", "\\", "\0"} & set(name)
 
 
 def _missing(kind: str, name: str, names: list[str]) -> InputError:

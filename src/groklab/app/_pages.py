@@ -99,7 +99,7 @@ def list_rows(kind: str, rows: Sequence[dict[str, Any]], query: Query, words: st
     kept = [row for row in rows if matches(row, words)]
     kept.sort(key=lambda row: sort_key(row.get(sort)), reverse=falling)
     pages = max(1, math.ceil(len(kept) / ROWS))
-    number = min(max(_integer(first(query, "page", "1")), 1), pages)
+    number = min(max(integer(first(query, "page"), 1), 1), pages)
     picked = list(query.get("pick", ()))
     base: dict[str, Any] = {"q": words, "pick": picked}
     head: list[Any] = [html.Span("compare", className="hidden")] if kind == "runs" else []
@@ -197,8 +197,9 @@ def when(moment: float | None) -> str:
     return "–" if moment is None else datetime.datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")
 
 
-def _integer(value: str) -> int:
-    return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else 1
+def integer(value: str, otherwise: int) -> int:
+    """Return the number that a text is, if it is one of nine digits at most."""
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else otherwise
 
 
 # -- runs ----------------------------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ def run_page(name: str, address: str, step: str, part_of: tuple[str, str] | None
         html.Div(id="notice"),
         html.Div(html.P("Reading the run …", className="hint"), id="overview"),
         html.Div(id="analysis"),
-        dcc.Store(id="run-of", data={"address": address, "step": _integer(step) if step else None}),
+        dcc.Store(id="run-of", data={"address": address, "step": integer(step, 1) if step else None}),
         dcc.Store(id="run-seen"),
         dcc.Store(id="want"),
         dcc.Interval(id="run-tick", interval=TICK),

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import flask
 from dash import Dash, dcc, html
+from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from groklab.app._answers import Answers
@@ -120,6 +121,7 @@ def _dash(answers: Answers, home: Path) -> Dash:
         update_title="",
         enable_mcp=False,
         add_log_handler=False,
+        on_error=answers.failed,
     )
     app.layout = _layout(home)
     answers.add_to(app)
@@ -129,8 +131,17 @@ def _dash(answers: Answers, home: Path) -> Dash:
         try:
             body, code = answers.file(parse_qs(flask.request.query_string.decode("utf-8", "replace"))), 200
         except InputError as error:
-            body, code = REFUSED.render(reason=str(error)), 404
+            body, code = REFUSED.render(title="Not here", reason=str(error)), 404
+        except Exception as error:
+            body, code = REFUSED.render(title="Not here", reason=answers.reason(error)), 500
         return flask.Response(body, code, {"Content-Security-Policy": PAGE_POLICY}, mimetype="text/html")
+
+    @app.server.errorhandler(Exception)  # type: ignore[untyped-decorator]
+    def refused(error: Exception) -> Any:
+        """Answer what Dash cannot read: a path without a file of its own, or a callback that no page of it makes."""
+        if isinstance(error, HTTPException):
+            return error
+        return flask.Response(REFUSED.render(title="Not here", reason=answers.reason(error)), 400, mimetype="text/html")
 
     @app.server.route("/page.css")  # type: ignore[untyped-decorator]
     def style() -> flask.Response:
@@ -153,6 +164,7 @@ def _layout(home: Path) -> Any:
                 ],
                 className="top",
             ),
+            html.Div(id="failure"),
             html.Main(id="main", tabIndex=-1),
             dcc.Location(id="url", refresh="callback-nav"),
             dcc.Store(id="step"),
