@@ -255,6 +255,7 @@ def test_numbers_are_written_as_axes_do(value: float, form: str, text: str) -> N
         {"type": "log", "range": [1.1, 1.4], "dtick": "D2"},
         {"type": "log", "range": [-12, 3], "dtick": 3},
         {"type": "category"},
+        {"type": "category", "tickvals": ["name 3", "name 4", "name 30", "no such name"]},
     ],
 )
 def test_ticks_never_meet(settings: dict[str, Any], length: float, size: float) -> None:
@@ -269,6 +270,7 @@ def test_ticks_never_meet(settings: dict[str, Any], length: float, size: float) 
     ]
     ends.sort()
     assert ends
+    assert set(ticks.texts) <= set(settings.get("tickvals", ticks.texts)) - {"no such name"}
     assert all(a + u <= b - v for (a, u), (b, v) in itertools.pairwise(ends))
 
 

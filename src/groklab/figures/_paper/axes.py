@@ -169,9 +169,11 @@ def ticks_of(axis: Axis, length: float, size: float) -> Ticks:
 
     minor: list[float] = []
     if settings.get("tickvals") is not None:
-        given = [float(v) for v in settings["tickvals"]]
+        given = axis.floats(settings["tickvals"]).tolist()
         texts = settings.get("ticktext")
-        texts = [str(t) for t in texts] if texts is not None else [_text(axis, v) for v in given]
+        if texts is None:
+            texts = [_text(axis, v) for v in given] if axis.names is None else settings["tickvals"]
+        texts = [str(t) for t in texts]
         shown = inside(given)
         pairs = [(v, t) for v, t in zip(given, texts, strict=False) if v in shown]
     elif axis.names is not None:
