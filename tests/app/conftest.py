@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +9,12 @@ from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+import browsers
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        if os.environ.get("GROKLAB_REQUIRE_BROWSER") == "1":
-            pytest.fail("GROKLAB_REQUIRE_BROWSER=1, but there is no Chromium on the path")
-        pytest.skip("there is no Chromium on the path")
+    program = browsers.program()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,9 +15,9 @@ from typing import Any
 
 import pytest
 
+import browsers
 from groklab.figures import _theme as theme
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -189,11 +188,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        if os.environ.get("GROKLAB_REQUIRE_BROWSER") == "1":
-            pytest.fail("GROKLAB_REQUIRE_BROWSER=1, but there is no Chromium on the path")
-        pytest.skip("there is no Chromium on the path")
+    program = browsers.program()
     found = Browser(program, tmp_path_factory.mktemp("chromium"))
     yield found
     found.close()

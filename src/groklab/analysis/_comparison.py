@@ -82,6 +82,17 @@ class ComparedModel:
         circuit = self.circuit
         return None if circuit is None or "ablations" not in circuit.parts else circuit.part("ablations", Ablations)
 
+    def interventions(self) -> dict[str, float]:
+        """Return the loss on all pairs after each intervention, by its label; empty where none is measured.
+
+        Those of single frequencies are left out: they are each model's own.
+        """
+        circuit, measured = self.circuit, self.ablations
+        if circuit is None or measured is None:
+            return {}
+        losses = zip(measured.names, measured.loss, strict=True)
+        return {label_of(k, circuit.sum): float(loss) for k, loss in losses if not k.rpartition("_")[2].isdigit()}
+
     def verdict(self) -> str:
         """Return what it computes, in one sentence."""
         return self.problem if self.analysis is None else self.analysis.verdict()
@@ -300,17 +311,10 @@ class Comparison:
 
     def ablations_table(self) -> NamedTable | None:
         """Return the loss on all pairs after each intervention, with one column per model; None without any."""
-        known = [m for m in self.models if m.ablations is not None]
-        losses: dict[str, list[str]] = {}
-        for i, m in enumerate(known):
-            assert m.ablations is not None
-            assert m.circuit is not None
-            for name, loss in zip(m.ablations.names, m.ablations.loss, strict=True):
-                if not name.rpartition("_")[2].isdigit():  # single frequencies are each model's own
-                    label = label_of(name, m.circuit.sum)
-                    losses.setdefault(label, ["–"] * len(known))[i] = loss_of(float(loss))
-        head = ("intervention", *(m.name for m in known))
-        rows = [(k, *v) for k, v in losses.items()]
+        known = [(m.name, losses) for m in self.models if (losses := m.interventions())]
+        by_label = dict.fromkeys(label for _, losses in known for label in losses)
+        rows = [(k, *(loss_of(losses[k]) if k in losses else "–" for _, losses in known)) for k in by_label]
+        head = ("intervention", *(name for name, _ in known))
         return NamedTable("Loss on all pairs after interventions", head, rows) if rows else None
 
     def tables(self, models: bool = True) -> list[NamedTable]:

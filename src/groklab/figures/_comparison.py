@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
-from groklab.analysis import ComparedModel, Comparison, carrying_frequencies, label_of
+from groklab.analysis import ComparedModel, Comparison, carrying_frequencies
 from groklab.errors import DamagedError, InputError
 from groklab.figures._ablations import EVEN
 from groklab.figures._curves import accuracy_overlay, loss_overlay
@@ -326,15 +326,12 @@ def circle_grid(frame: pl.DataFrame) -> Figure:
 
 def ablations(comparison: Comparison) -> Drawing | None:
     """Draw the loss of each model after each intervention."""
-    known = [m for m in comparison.models if m.ablations is not None]
-    rows = []
-    for model in known:
-        part, circuit = model.ablations, model.circuit
-        assert part is not None
-        assert circuit is not None
-        for name, loss in zip(part.names, part.loss, strict=True):
-            if not name.rpartition("_")[2].isdigit():
-                rows.append({"model": model.name, "intervention": label_of(name, circuit.sum), "loss": float(loss)})
+    known = [m for m in comparison.models if m.interventions()]
+    rows = [
+        {"model": model.name, "intervention": label, "loss": loss}
+        for model in known
+        for label, loss in model.interventions().items()
+    ]
     if not rows:
         return None
     sentences = [f"{m.name}: {m.circuit.ablations_sentence()}" for m in known if m.circuit is not None]

@@ -218,37 +218,19 @@ def render(
     remake, yaml = sweep_command(sweep)
     n_cells = sum(len(part.cells) for part in study.slices)
     rows = n_cells <= MOST_ROWS
-    sections = {
-        "summary": "What was swept",
-        "cells": "Cells",
-        **({} if comparison is None else {"published": f"Next to {comparison.source}"}),
-        **({"rows": "Every cell"} if rows else {}),
-        "remake": "Make it again",
-        "provenance": html.TITLES["provenance"],
-        "notes": html.TITLES["notes"],
-    }
+    phases = "".join(f"--{p}: {PHASE_COLOURS[p]}; --on-{p}: {ON[p]}; " for p in PHASES)
     return html.render(
         "sweep.html.j2",
         styles=["sweep.css"],
         scripts=["sweep.js"],
-        contents=[html.Entry(key, title) for key, title in sections.items()],
+        contents=_contents(comparison, rows),
         contents_above=True,
         name=study.name,
         study=study,
         modes=modes,
         free=free,
         held=", ".join(f"{k} = {label(v)}" for k, v in study.slices[0].at.items() if k not in chosen),
-        slices=[
-            {
-                "name": study.slice_name(i),
-                "phase": phase_summary(study, part),
-                "verdict": verdict_summary(part),
-                "runs": runs_summary(study, part),
-                "agreement": None if comparison is None else comparison.agreements[i],
-                "rows": [_row(study, c) for c in part.cells] if rows else [],
-            }
-            for i, part in enumerate(study.slices)
-        ],
+        slices=[_slice(study, i, comparison, rows) for i in range(len(study.slices))],
         axes=[key for key in (study.axes.x, study.axes.y) if key is not None],
         comparison=comparison,
         results=[p for p in PHASES if p != "undefined"]
@@ -273,12 +255,37 @@ def render(
             *NOTES,
             *([] if comparison is None else [AGREE[comparison.by_phase]]),
         ),
-        colours=_colours(COLOURS)
-        + "".join(f"--{p}: {PHASE_COLOURS[p]}; --on-{p}: {ON[p]}; " for p in PHASES)
-        + f"--tied: {TIED};",
+        colours=_colours(COLOURS) + phases + f"--tied: {TIED};",
         dark=_colours({name: DARK[colour] for name, colour in COLOURS.items()}),
         data=_embedded(_data(sweep, study, pages, comparison, [m for m, _, _ in modes], colouring, elsewhere)),
     )
+
+
+def _contents(comparison: Comparison | None, rows: bool) -> list[html.Entry]:
+    """Return the table of contents; rows: whether the page has the cells as a table, too."""
+    sections = {
+        "summary": "What was swept",
+        "cells": "Cells",
+        **({} if comparison is None else {"published": f"Next to {comparison.source}"}),
+        **({"rows": "Every cell"} if rows else {}),
+        "remake": "Make it again",
+        "provenance": html.TITLES["provenance"],
+        "notes": html.TITLES["notes"],
+    }
+    return [html.Entry(key, title) for key, title in sections.items()]
+
+
+def _slice(study: Study, i: int, comparison: Comparison | None, rows: bool) -> dict[str, Any]:
+    """Return what the page says of a slice; rows: with a row for each of its cells."""
+    part = study.slices[i]
+    return {
+        "name": study.slice_name(i),
+        "phase": phase_summary(study, part),
+        "verdict": verdict_summary(part),
+        "runs": runs_summary(study, part),
+        "agreement": None if comparison is None else comparison.agreements[i],
+        "rows": [_row(study, c) for c in part.cells] if rows else [],
+    }
 
 
 def _modes(bar: str, comparison: Comparison | None) -> list[tuple[Colouring, str, str]]:

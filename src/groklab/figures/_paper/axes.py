@@ -75,6 +75,11 @@ class Axis:
             self.padded |= padded
 
 
+def panel_of(trace: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the names of a trace's axes."""
+    return str(trace.get("xaxis") or "x"), str(trace.get("yaxis") or "y")
+
+
 def axes_of(layout: Mapping[str, Any], traces: Sequence[Mapping[str, Any]]) -> dict[str, Axis]:
     """Return the axes that a figure's traces use or its layout describes, by name."""
     names = {f"{k[0]}{k[5:]}" for k in layout if k.startswith(("xaxis", "yaxis"))}

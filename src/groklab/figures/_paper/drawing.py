@@ -13,7 +13,7 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.figures import _theme as theme
 from groklab.figures._paper import traces as drawn
-from groklab.figures._paper.axes import Axis, axes_of, set_ends, ticks_of
+from groklab.figures._paper.axes import Axis, axes_of, panel_of, set_ends, ticks_of
 from groklab.figures._paper.colours import colour
 from groklab.figures._paper.texts import number, plain
 
@@ -29,6 +29,8 @@ PANEL = 78
 #: Inches of all panels at least, and free around everything.
 LEAST = 0.2
 EDGE = 0.02
+#: Drawings by which margins are fitted, at most.
+TRIES = 3
 #: Sizes of smaller texts, at least, as a share of the size asked for.
 SMALLEST = 0.8
 RC: dict[Any, Any] = {
@@ -69,20 +71,26 @@ def draw(spec: Mapping[str, Any], width: float, height: float | None, font: floa
     Raises:
         InputError: for what Matplotlib does not draw, or where there is no room for the panels.
     """
-    sheet = sheet or fit(spec, width, height, font)
-    return _Drawing(traces_of(spec), spec["layout"], sheet, font).paper
+    if sheet is not None:
+        return _Drawing(traces_of(spec), spec["layout"], sheet, font).paper
+    return _fitting(spec, width, height, font).paper
 
 
 def fit(spec: Mapping[str, Any], width: float, height: float | None, font: float) -> Sheet:
     """Return the sheet on which a figure has its width, its height and margins that hold all that is drawn."""
+    return _fitting(spec, width, height, font).sheet
+
+
+def _fitting(spec: Mapping[str, Any], width: float, height: float | None, font: float) -> _Drawing:
+    """Return a drawing whose margins hold all that is drawn; a hundredth of an inch is less than the free edge."""
     traces, sheet = traces_of(spec), first_sheet(spec["layout"], width, height, font)
-    for _ in range(3):
-        fitted = _Drawing(traces, spec["layout"], sheet, font).fitted(fixed=height is not None)
-        change = max(abs(a - b) for a, b in zip(vars(fitted).values(), vars(sheet).values(), strict=True))
+    for _ in range(TRIES):
+        drawing = _Drawing(traces, spec["layout"], sheet, font)
+        fitted = drawing.fitted(fixed=height is not None)
+        if max(abs(a - b) for a, b in zip(vars(fitted).values(), vars(sheet).values(), strict=True)) < 0.01:
+            return drawing
         sheet = fitted
-        if change < 0.01:
-            break
-    return sheet
+    return _Drawing(traces, spec["layout"], sheet, font)
 
 
 def traces_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -149,10 +157,10 @@ class _Drawing:
             self._draw()
 
     def _draw(self) -> None:
-        panels = dict.fromkeys(drawn.panel_of(t) for t in self.traces) or {("x", "y"): None}
+        panels = dict.fromkeys(panel_of(t) for t in self.traces) or {("x", "y"): None}
         known = {names: self._panel(*names) for names in panels}
         for i, trace in enumerate(self.traces):
-            drawn.draw(trace, known[drawn.panel_of(trace)], self.bars.get(i))
+            drawn.draw(trace, known[panel_of(trace)], self.bars.get(i))
         for panel in known.values():
             self._finish(panel)
         self._align(list(known.values()))

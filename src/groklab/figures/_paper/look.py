@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from groklab.figures import _theme as theme
+from groklab.figures._paper.axes import panel_of
 
 #: Dashes of lines in the order in which they are given, and of the theme's colours.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -53,10 +54,6 @@ def _scale(scale: Any) -> Any:
     return [list(stop) for stop in DIVERGING] if is_diverging else scale
 
 
-def _panel(trace: Mapping[str, Any]) -> tuple[str, str]:
-    return str(trace.get("xaxis") or "x"), str(trace.get("yaxis") or "y")
-
-
 def _of_panels(traces: Sequence[dict[str, Any]], kind: str) -> list[list[dict[str, Any]]]:
     """Return the traces of each panel that are lines, points or bars."""
     panels: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -64,7 +61,7 @@ def _of_panels(traces: Sequence[dict[str, Any]], kind: str) -> list[list[dict[st
         modes = str(trace.get("mode", "lines")) if trace.get("type", "scatter") == "scatter" else ""
         kinds = {"lines": "lines" in modes, "points": modes == "markers", "bar": trace.get("type") == "bar"}
         if kinds[kind] and _has_points(trace):
-            panels[_panel(trace)].append(trace)
+            panels[panel_of(trace)].append(trace)
     return list(panels.values())
 
 

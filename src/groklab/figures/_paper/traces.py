@@ -11,7 +11,7 @@ import numpy as np
 
 from groklab.errors import InputError
 from groklab.figures import _theme as theme
-from groklab.figures._paper.axes import Axis
+from groklab.figures._paper.axes import Axis, panel_of
 from groklab.figures._paper.colours import colour, scaled
 from groklab.figures._paper.texts import plain
 
@@ -78,11 +78,6 @@ def check(traces: Sequence[Mapping[str, Any]]) -> None:
             what = f"areas filled {filled!r}"
         if what:
             raise InputError(f"Matplotlib draws no {what}; engine='kaleido' draws them (pip install kaleido)")
-
-
-def panel_of(trace: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the names of a trace's axes."""
-    return str(trace.get("xaxis") or "x"), str(trace.get("yaxis") or "y")
 
 
 # -- bars ---------------------------------------------------------------------------------------------------------
