@@ -7,14 +7,13 @@ import json
 import logging
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import dash
-from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
+from dash import dcc, html, no_update, set_props
 
 from groklab.app import _form as form
 from groklab.app import _pages as pages
@@ -28,7 +27,7 @@ from groklab.registry import read_plugin
 from groklab.report import Page, comparison_page, opening, overview_page, picture, render_page, run_page, sweep_command
 from groklab.report import tiles as sweep_tiles
 from groklab.store import Run
-from groklab.sweeps import Cell, Study, Sweep, phase_sentence, phase_summary, study, swept, verdict_sentence
+from groklab.sweeps import Member, Study, Sweep, phase_sentence, phase_summary, study, swept, verdict_sentence
 from groklab.text import percent
 from groklab.training import training
 
@@ -54,148 +53,6 @@ class Answers:
         self._comparisons: Cache[Page] = Cache(KEPT)
         self._files: Cache[str] = Cache(4)
         self._logged: set[str] = set()
-
-    def add_to(self, app: Dash) -> None:
-        """Register the callbacks."""
-        app.callback(Output("main", "children"), Input("url", "pathname"), Input("url", "search"))(self.page)
-        app.callback(
-            Output("rows", "children"),
-            Output("count", "children"),
-            Output("picked", "children"),
-            Output("list-seen", "data"),
-            Input("list-tick", "n_intervals"),
-            Input("filter", "value"),
-            State("list-of", "data"),
-            State("list-seen", "data"),
-        )(self.rows)
-        app.callback(
-            Output("head", "children"),
-            Output("overview", "children"),
-            Output("want", "data"),
-            Output("run-seen", "data"),
-            Output("run-tick", "interval"),
-            Input("run-tick", "n_intervals"),
-            State("run-of", "data"),
-            State("run-seen", "data"),
-            State("want", "data"),
-        )(self.run)
-        app.callback(Output("analysis", "children"), Input("want", "data"), State("run-of", "data"))(self.analysis)
-        app.callback(Output("want", "data", allow_duplicate=True), Input("now", "n_clicks"), prevent_initial_call=True)(
-            lambda clicks: {"now": clicks} if clicks else no_update
-        )
-        app.callback(
-            Output("compared", "children"),
-            Output("compare-seen", "data"),
-            Input("compare-tick", "n_intervals"),
-            State("compare-of", "data"),
-            State("compare-seen", "data"),
-        )(self.comparison)
-        app.callback(
-            Output("sweep-head", "children"),
-            Output("sweep-summary", "children"),
-            Output("axes", "children"),
-            Output("map-says", "children"),
-            Output({"part": "spec", "key": "map"}, "data"),
-            Output("cells", "children"),
-            Output("sweep-seen", "data"),
-            Output("sweep-tick", "interval"),
-            Input("sweep-tick", "n_intervals"),
-            State("sweep-of", "data"),
-            State("sweep-seen", "data"),
-        )(self.sweep)
-        app.callback(
-            Output("cell", "children"),
-            Output("url", "href"),
-            Input({"part": "plot", "key": "map"}, "clickData"),
-            State("sweep-of", "data"),
-        )(self.cell)
-        app.callback(
-            Output("url", "href", allow_duplicate=True),
-            Input({"axis": ALL}, "value"),
-            State("sweep-of", "data"),
-            prevent_initial_call=True,
-        )(self.turn)
-        for button, act in (("stop", self.stop), ("resume", self.resume)):
-            app.callback(
-                Output("notice", "children", allow_duplicate=True),
-                Input(button, "n_clicks"),
-                State("url", "pathname"),
-                prevent_initial_call=True,
-            )(refusing(act))
-        app.callback(
-            Output("problem", "children"),
-            Output("command", "children"),
-            Output("start", "disabled"),
-            Output("form-link", "data"),
-            Input({"setting": ALL}, "value"),
-            Input("seeds", "value"),
-            State("form-of", "data"),
-        )(self.check)
-        app.callback(
-            Output("url", "href", allow_duplicate=True),
-            Input("preset", "value"),
-            Input({"setting": ALL}, "value"),
-            State("seeds", "value"),
-            State("form-of", "data"),
-            prevent_initial_call=True,
-        )(self.remake)
-        app.callback(
-            Output("notice", "children", allow_duplicate=True),
-            Output("url", "href", allow_duplicate=True),
-            Input("start", "n_clicks"),
-            State({"setting": ALL}, "value"),
-            State("seeds", "value"),
-            State("form-of", "data"),
-            prevent_initial_call=True,
-        )(self.start)
-        self._add_scripts(app)
-
-    def _add_scripts(self, app: Any) -> None:
-        """Register what happens in the browser alone: see assets/app.js."""
-
-        def script(name: str) -> ClientsideFunction:
-            return ClientsideFunction("groklab", name)
-
-        app.clientside_callback(
-            script("draw"),
-            Output({"part": "plot", "key": MATCH}, "figure"),
-            Input({"part": "spec", "key": MATCH}, "data"),
-            Input("step", "data"),
-            Input("look", "data"),
-            State("dark", "data"),
-        )
-        app.clientside_callback(
-            script("scrub"),
-            Output("step", "data"),
-            Output("scrub-says", "children"),
-            Input("scrub", "value"),
-            State("scrub-steps", "data"),
-        )
-        app.clientside_callback(
-            script("play"),
-            Output("player", "disabled"),
-            Output("play", "children"),
-            Output("scrub", "value", allow_duplicate=True),
-            Input("play", "n_clicks"),
-            Input("player", "n_intervals"),
-            State("player", "disabled"),
-            State("scrub", "value"),
-            State("scrub", "max"),
-            prevent_initial_call=True,
-        )
-        app.clientside_callback(script("keep"), Output("kept", "data"), Input("filter", "value"))
-        app.clientside_callback(
-            script("address"),
-            Output("kept", "data", allow_duplicate=True),
-            Input("form-link", "data"),
-            prevent_initial_call=True,
-        )
-        app.clientside_callback(
-            script("named"),
-            Output("kept", "data", allow_duplicate=True),
-            Input("title", "children"),
-            prevent_initial_call=True,
-        )
 
     def failed(self, error: Exception) -> None:
         """Show on the page why a callback has failed, such as of a run that was damaged or removed meanwhile."""
@@ -445,24 +302,12 @@ class Answers:
         rows = []
         for cell in result.slices[part].cells:
             values = axes.values(cell, {})
-            runs = self._runs(cell, sweep)
+            runs = html.Span([piece for m in cell.members for piece in (_member(m, sweep), " ")])
             rows.append([*(str(v) for v in values.values()), phase_sentence(cell), verdict_sentence(cell), runs])
         if not rows:
             return None
         head = [*axes.values(result.slices[part].cells[0], {}), "phase (Liu et al. 2022)", "verdict", "runs"]
         return section("Every cell", [table(head, rows, className="list")])
-
-    def _runs(self, cell: Cell, sweep: Sweep) -> Any:
-        return html.Span(
-            [
-                piece
-                for m in cell.members
-                for piece in (
-                    go(f"seed {m.seed}", link("/sweep", sweep.name, str(m.number))) if m.has_page else f"seed {m.seed}",
-                    " ",
-                )
-            ]
-        )
 
     def cell(self, click: dict[str, Any] | None, of: dict[str, Any]) -> tuple[Any, Any]:
         """Return the runs of the cell that was clicked; of a single run, lead to it."""
@@ -483,7 +328,7 @@ class Answers:
         values = ", ".join(f"{key} = {value}" for key, value in result.axes.values(cell, {}).items())
         rows = [
             [
-                go(f"seed {m.seed}", link("/sweep", sweep.name, str(m.number))) if m.has_page else f"seed {m.seed}",
+                _member(m, sweep),
                 m.outcome,
                 "–" if m.steps is None else f"{m.steps:,}",
                 percent(m.train_accuracy),
@@ -595,19 +440,6 @@ class Answers:
         return no_update, link("/run", name)
 
 
-def refusing(act: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a callback that shows the sentence of a refusal."""
-
-    @wraps(act)
-    def answer(*arguments: Any) -> Any:
-        try:
-            return act(*arguments)
-        except InputError as error:
-            return refusal(str(error))
-
-    return answer
-
-
 def scrubber(steps: list[int], step: int | None) -> list[Any]:
     """Return the slider over the checkpoints that moves all figures; it begins at the last, or at a given step."""
     if len(steps) < 2:
@@ -638,6 +470,12 @@ def _check_plugins(sweep: Sweep) -> None:
     for path in sweep.recorded(0).plugins:
         if not is_own(read_plugin(path).sha256):
             raise InputError(f"{sweep.name} needs the code of {path}, which you have not named with --plugin")
+
+
+def _member(member: Member, sweep: Sweep) -> Any:
+    """Return a member's seed, which leads to its page where it has one."""
+    seed = f"seed {member.seed}"
+    return go(seed, link("/sweep", sweep.name, str(member.number))) if member.has_page else seed
 
 
 def _target(path: str) -> tuple[str, str]:

@@ -72,6 +72,12 @@ def tiles(rows: Iterable[tuple[str, str, str]]) -> Any:
     )
 
 
+def pairs(rows: Iterable[tuple[str, Any]]) -> Any:
+    """Return names with what is said of each."""
+    pieces = [piece for a, b in rows for piece in (html.Dt(text(a)), html.Dd(text(b)))]
+    return html.Dl(pieces, className="provenance")
+
+
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], **options: Any) -> Any:
     """Return a table whose cells are texts or components, and whose first column names the rows."""
 
@@ -155,8 +161,7 @@ def rest(page: Page) -> list[Any]:
             )
         )
     if page.provenance:
-        pairs = [piece for a, b in page.provenance for piece in (html.Dt(text(a)), html.Dd(text(b)))]
-        pieces.append(section("Provenance", [html.Dl(pairs, className="provenance")]))
+        pieces.append(section("Provenance", [pairs(page.provenance)]))
     if page.notes:
         pieces.append(section("Definitions", [html.Ul([html.Li(text(n)) for n in page.notes], className="notes")]))
     return pieces

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from groklab.errors import InputError, did_you_mean, shorten
 from groklab.store import Collection, OneMember, Run
-from groklab.sweeps import Sweep
+from groklab.sweeps import Sweep, sweep_paths
 
 T = TypeVar("T")
 #: States of runs that change by themselves.
@@ -77,7 +77,7 @@ class Library:
 
     def _read_sweeps(self) -> list[dict[str, Any]]:
         rows = []
-        for path in self.sweep_paths():
+        for path in sweep_paths(self.home):
             stamp = stamp_of(path, "sweep.json", "table.parquet", "lock.json", "failures.json")
             try:
                 summary = self._sweeps.get((path, stamp), lambda path=path: Sweep(path).summary())  # type: ignore[misc]
@@ -86,11 +86,6 @@ class Library:
             changed = max((p.stat().st_mtime for p in path.glob("*.parquet")), default=path.stat().st_mtime)
             rows.append({**summary, "changed": changed})
         return sorted(rows, key=lambda row: float(row["changed"]))
-
-    def sweep_paths(self) -> list[Path]:
-        """Return the folders of all sweeps, by name."""
-        paths = (path.parent for path in (self.home / "sweeps").glob("*/sweep.json"))
-        return sorted(path for path in paths if not path.name.startswith("."))
 
     def run(self, name: str) -> Run:
         """Return a run by its exact name; raises InputError for what is not a run in this folder."""
@@ -101,7 +96,7 @@ class Library:
     def sweep(self, name: str) -> Sweep:
         """Return a sweep by its exact name; raises InputError for what is not a sweep in this folder."""
         if not _is_name(name) or not (self.home / "sweeps" / name / "sweep.json").is_file():
-            raise _missing("sweep", name, [path.name for path in self.sweep_paths()])
+            raise _missing("sweep", name, [path.name for path in sweep_paths(self.home)])
         return Sweep(self.home / "sweeps" / name)
 
     def member(self, name: str, number: int) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 from dash import dcc, html
 
 from groklab.app import _form as form
-from groklab.app._components import DECORATION, go, link, paragraphs, refusal, section, state, table, text
+from groklab.app._components import DECORATION, go, link, pairs, paragraphs, refusal, section, state, table, text
 from groklab.app._library import LIVE, Library
 from groklab.errors import InputError, check_choice
 from groklab.experiment import PRESETS
@@ -47,6 +47,8 @@ SWEEP_COLUMNS = (
 )
 #: Settings that the form shows at once; others are folded away.
 OPEN = ("task", "split", "optimiser", "budget")
+#: What the form says of the number of seeds.
+MEMBERS = "members of one ensemble, with consecutive seeds"
 Query = Mapping[str, Sequence[str]]
 
 
@@ -324,8 +326,7 @@ def paper_page(library: Library, name: str) -> list[Any]:
             ]
         about = [("source", claim.source), ("expected", claim.expected)]
         about += [("counter-evidence", claim.counter)] if claim.counter else []
-        pairs = [piece for a, b in about for piece in (html.Dt(a), html.Dd(text(b)))]
-        claims.append(section(claim.claim, [html.Dl(pairs, className="provenance"), *sides], id=claim.id))
+        claims.append(section(claim.claim, [pairs(about), *sides], id=claim.id))
     above = html.P(go("All papers", "/papers"), className="part-of")
     return [header(PAPERS[name].title, "Paper", above), *claims]
 
@@ -351,35 +352,20 @@ def start_page(query: Query) -> list[Any]:
         grid = html.Div(inputs, className="fields")
         groups.append(html.Details([html.Summary(title), grid], open=title in OPEN, className="group"))
     names = [{"label": n, "value": n} for n in sorted(PRESETS)]
+    seeds = dcc.Input(id="seeds", value=first(query, "seeds", "1"), inputMode="numeric", autoComplete="off")
     return [
         header("New run", "An experiment, from a preset"),
         html.Section(
             [
                 html.Label(["preset ", dcc.Dropdown(names, name, id="preset", clearable=False)], className="wide"),
                 html.P(text(about.shows)),
-                html.Dl(
-                    [
-                        piece
-                        for a, b in (("costs", about.costs), ("expect", about.expect), ("source", about.source))
-                        for piece in (html.Dt(a), html.Dd(text(b)))
-                    ],
-                    className="provenance",
-                ),
+                pairs([("costs", about.costs), ("expect", about.expect), ("source", about.source)]),
             ]
         ),
         html.Section(
             [
                 *groups,
-                html.Label(
-                    [
-                        "seeds ",
-                        dcc.Input(
-                            id="seeds", value=first(query, "seeds", "1"), inputMode="numeric", autoComplete="off"
-                        ),
-                        html.Span("members of one ensemble, with consecutive seeds", className="hint"),
-                    ],
-                    className="field",
-                ),
+                html.Label(["seeds ", seeds, html.Span(MEMBERS, className="hint")], className="field"),
             ],
             id="form",
         ),

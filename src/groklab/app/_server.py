@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from groklab.app._answers import Answers
+from groklab.app._callbacks import register
 from groklab.app._components import go, text
 from groklab.app._guard import PAGE_POLICY, REFUSED, Guard, names_of
 from groklab.app._library import Library
@@ -124,7 +125,7 @@ def _dash(answers: Answers, home: Path) -> Dash:
         on_error=answers.failed,
     )
     app.layout = _layout(home)
-    answers.add_to(app)
+    register(app, answers)
 
     @app.server.route("/page")  # type: ignore[untyped-decorator]
     def page() -> flask.Response:
