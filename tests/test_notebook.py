@@ -56,6 +56,16 @@ def test_a_training_is_one_output_that_ends_with_its_curves(jupyter: Display) ->
     assert not jupyter.shown  # nothing was trained
 
 
+def test_a_training_that_ends_before_its_budget_has_no_time_left(jupyter: Display) -> None:
+    run = gl.train("micro-fast", {"budget.stop_when_grokked": True, "budget.extra_steps": 0})
+    last = jupyter.shown[-1]
+    assert run.status.step < 1500
+    assert last["text/plain"].startswith(f"{run.name}: step {run.status.step} of 1,500")
+    for content in (last["text/plain"], last["text/html"].partition("</style>")[2]):
+        assert " left" not in content
+        assert "steps/s" not in content
+
+
 def test_a_longer_budget_and_an_ensemble_are_watched_too(jupyter: Display) -> None:
     gl.train("micro-fast", SHORT, seeds=2)
     assert "median over members" in jupyter.shown[-1]["text/html"]

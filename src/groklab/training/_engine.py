@@ -146,7 +146,7 @@ class _Training:
             reason = "diverged"
         self._keep_weights(self.step, self.lanes.weights())
         self._save("diverged" if reason == "diverged" else "finished", reason)
-        self._show()
+        self._show(ended=True)
 
     def _chunk(self) -> None:
         goal = self._next_boundary()
@@ -329,9 +329,11 @@ class _Training:
             return False
         return self.records.restore(frame, state.step, self.every, state.retired)
 
-    def _show(self, compiling: bool = False) -> None:
+    def _show(self, *, compiling: bool = False, ended: bool = False) -> None:
         if self.view is None:
             return
-        speed, records = (self.seconds, self.shown_rate, compiling), (self.records.steps, self.records.metrics)
-        reached = [self._reached(f"{s}_accuracy", False) for s in ("train", "test")]
-        self.view(Progress(self.run.name, self.step, self.budget.steps, *speed, *records, *reached))
+        records = self.records.steps, self.records.metrics
+        memorised, grokked = (self._reached(f"{s}_accuracy", False) for s in ("train", "test"))
+        speed = self.seconds, self.shown_rate, compiling
+        name, budget = self.run.name, self.budget.steps
+        self.view(Progress(name, self.step, budget, *speed, *records, memorised, grokked, ended))

@@ -113,6 +113,8 @@ class Progress:
     metrics: dict[str, np.ndarray]
     memorised: list[int | None] = field(default_factory=list)
     grokked: list[int | None] = field(default_factory=list)
+    #: Whether training is over, perhaps before the end of its budget.
+    ended: bool = False
 
 
 View = Callable[[Progress], None]

@@ -22,7 +22,7 @@ def sentence(progress: Progress) -> str:
     """Return how far a run is on one line."""
     if not len(progress.steps):
         return f"{progress.run}: {beginning(progress)}"
-    left = f", {time_left(progress)} left" if progress.step < progress.budget else ""
+    left = f", {time_left(progress)} left" if progress.step < progress.budget and not progress.ended else ""
     return (
         f"{progress.run}: step {progress.step:,} of {progress.budget:,}, {duration(progress.seconds)}{left}, "
         f"{phase(progress)}, test accuracy {percent(_last(progress)['test_accuracy'])}"
@@ -40,7 +40,7 @@ def picture(progress: Progress, note: str) -> str:
         f"{split} loss {loss_of(last[f'{split}_loss'])}, accuracy {percent(last[f'{split}_accuracy'])}"
         for split in ("train", "test")
     ]
-    if progress.step < progress.budget and not note:
+    if progress.step < progress.budget and not progress.ended and not note:
         results += [speed(progress), f"{time_left(progress)} left"]
     else:
         results.append(duration(progress.seconds))
