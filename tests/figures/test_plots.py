@@ -47,6 +47,15 @@ def test_a_run_lists_its_figures_with_a_sentence_on_each(corpus: Corpus) -> None
     assert set(listed.names) == set(dir(figures.plots(corpus["mlp"])))
 
 
+@pytest.mark.parametrize("name", ["transformer", "mlp", "ensemble", "mixture", "rfm", "rfm-multiply", "toy", "flow"])
+def test_figures_are_listed_before_the_model_is_analysed(corpus: Corpus, name: str) -> None:
+    run = corpus.copy(name)
+    before, context = run.plot().names, run.plot._context(None)
+    assert not {"model", "feature_analysis"} & set(vars(context))
+    assert context.model.verdict()
+    assert run.plot().names == before
+
+
 def test_every_figure_of_groklab_says_what_it_shows_in_general() -> None:
     for figure in figures.list_figures():
         assert figure.about.endswith("."), figure.name

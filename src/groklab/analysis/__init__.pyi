@@ -11,6 +11,7 @@ from ._checkpoints import nearest as nearest
 from ._checkpoints import take as take
 from ._checkpoints import task_of as task_of
 from ._circuits import CircuitAnalysis as CircuitAnalysis
+from ._circuits import may_have_circuit as may_have_circuit
 from ._comparison import ComparedModel as ComparedModel
 from ._comparison import Comparison as Comparison
 from ._comparison import compare as compare

@@ -451,6 +451,22 @@ class CircuitAnalysis(OperationAnalysis, ModelAnalysis):
         return f"Taking one key frequency out of the logits brings the loss from {loss_of(own)} to {each}{other}."
 
 
+def may_have_circuit(task: Task, experiment: Experiment) -> bool:
+    """Return whether `analyse_circuit` applies by the task and the settings; the weights may still have nothing."""
+    network = experiment.network
+    if network is None or task.algebra.operations:
+        return False
+    try:
+        grid = grid_of(task)
+    except InputError:
+        return False
+    return grid.p >= LEAST_P and not _takes_long(task, network)
+
+
+def _takes_long(task: Task, network: Any) -> bool:
+    return task.n_inputs * max(task.n_answers, int(getattr(network, "d_mlp", 0) or 0)) > PATIENCE
+
+
 def analyse_circuit(
     task: Task,
     experiment: Experiment,
@@ -480,7 +496,7 @@ def analyse_circuit(
         return NotApplicable.because(error, sizes_of(final, task, metrics))
     if grid.p < LEAST_P and scope != "checkpoints":
         return NotApplicable(f"A modulus of {grid.p} has too few frequencies to tell what the model computes.")
-    if scope == "page" and task.n_inputs * max(task.n_answers, int(getattr(network, "d_mlp", 0) or 0)) > PATIENCE:
+    if scope == "page" and _takes_long(task, network):
         return too_large(task)
     if not keys:
         return NotApplicable(

@@ -67,7 +67,7 @@ def ablations(run: RunContext) -> Drawing:
     title="What happens without each frequency",
     place=140,
     about="The loss after one frequency is removed from the logits: only the key frequencies should matter.",
-    applies_to=lambda run: run.has_circuit and "ablations" in run.circuit.parts,
+    applies_to=lambda run: run.has_part("ablations"),
 )
 def frequencies(run: RunContext) -> Drawing:
     """Draw the loss without each frequency."""

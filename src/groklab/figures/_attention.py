@@ -42,7 +42,7 @@ SHADES = (MUTED, FAINT, INK, SOFT)
     "attention",
     title="Attention from the last position",
     place=100,
-    applies_to=lambda run: run.has_circuit and any(".attn." in name for name in run.circuit.weights),
+    applies_to=lambda run: run.has_circuit and any(".attn." in name for name in run.final_weights),
     about="Where each head looks from the last position on average, and its score for the first operand by that "
     "operand's value, which is a wave where the head computes with one frequency.",
     rows=True,
@@ -80,7 +80,7 @@ def attention(run: RunContext) -> Drawing:
     title="Attention to a, head by head",
     place=110,
     about="The share of each head's attention that the first operand gets, over all pairs of inputs.",
-    applies_to=lambda run: run.has_circuit and "attention" in run.circuit.parts,
+    applies_to=lambda run: run.has_part("attention"),
 )
 def heads(run: RunContext) -> Drawing:
     """Draw each head's attention to the first operand over the inputs."""

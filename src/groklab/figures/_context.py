@@ -22,6 +22,7 @@ from groklab.analysis import (
     analyse_model,
     has_features,
     is_finite,
+    may_have_circuit,
     nearest,
     phases_of,
     task_of,
@@ -31,7 +32,7 @@ from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
 from groklab.grokking import Headline, LearningPhase, Survival, survival
 from groklab.learners import METRICS
-from groklab.measures import embedding_matrix, is_kernel_machine
+from groklab.measures import embedding_matrix, grid_of_ordered_pairs, is_kernel_machine, operand_positions
 from groklab.store import Environment, MemberResult, Run, Status, thin
 from groklab.tasks import Task, make_split
 
@@ -309,6 +310,20 @@ class RunContext:
             raise InputError(self.model.verdict().removesuffix("."))
         return self.model
 
+    def has_part(self, name: str) -> bool:
+        """Return whether a measure of the final weights is among the parts of the circuit's analysis."""
+        return self.has_circuit and name in self.circuit.parts
+
+    @property
+    def has_coefficients(self) -> bool:
+        """Whether the logits have coefficients of cosines over training."""
+        return self.has_circuit and len(self.circuit.steps) > 1 and "alpha" in self.circuit.trajectory
+
+    @property
+    def has_logit_parts(self) -> bool:
+        """Whether parts of the logits have losses, or a reason why not."""
+        return self.has_circuit or self.logit_parts is not None
+
     @property
     def logit_parts(self) -> Mapping[str, Any] | None:
         """Values of the measure `logit_parts`, of a circuit or of a mixture; None where they are not measured."""
@@ -339,6 +354,11 @@ class RunContext:
         return isinstance(self.feature_analysis, FeatureAnalysis)
 
     @property
+    def has_block(self) -> bool:
+        """Whether the feature matrix has an off-diagonal block that is not zero."""
+        return self.has_features and self.features.orientation is not None
+
+    @property
     def features(self) -> FeatureAnalysis:
         """The analysis of the model's features.
 
@@ -348,3 +368,45 @@ class RunContext:
         if not isinstance(self.feature_analysis, FeatureAnalysis):
             raise InputError("there is no analysis of features of this model")
         return self.feature_analysis
+
+
+class ByItsSettings(RunContext):
+    """A run whose figures are listed before its model is analysed: its task and settings decide which apply.
+
+    An analysis may still find nothing, such as no frequency above zero; drawing the figure then says so.
+    """
+
+    @property
+    def has_circuit(self) -> bool:
+        return bool(self.checkpoints) and self.task is not None and may_have_circuit(self.task, self.experiment)
+
+    def has_part(self, name: str) -> bool:
+        return self.has_circuit and (name != "attention" or self._attends_to_operands)
+
+    @property
+    def _attends_to_operands(self) -> bool:
+        assert self.task is not None
+        if not any(".attn." in name for name in self.final_weights):
+            return False
+        try:
+            operand_positions(self.task)
+            grid_of_ordered_pairs(self.task)
+        except InputError:
+            return False
+        return True
+
+    @property
+    def has_coefficients(self) -> bool:
+        return self.has_circuit and len(self.checkpoints) > 1
+
+    @property
+    def has_logit_parts(self) -> bool:
+        return self.has_circuit or (self.experiment.network is not None and bool(self.operations))
+
+    @property
+    def has_features(self) -> bool:
+        return bool(self.checkpoints) and has_features(self.experiment, self.task)
+
+    @property
+    def has_block(self) -> bool:
+        return self.has_features

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import floor, log10
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,6 @@ ITERATIONS = 31
 TICKS = {"size": 11, "color": MUTED}
 
 
-def has_block(run: RunContext) -> bool:
-    """Return whether there is an off-diagonal block that is not zero."""
-    return run.has_features and run.features.orientation is not None
-
-
 @feature_figure(
     "feature_matrix",
     title="The feature matrix",
@@ -77,7 +73,7 @@ def eigenvalues(run: RunContext) -> Drawing:
     "block_fourier",
     title="The off-diagonal block in Fourier components",
     place=40,
-    applies_to=has_block,
+    applies_to=attrgetter("has_block"),
     about="The off-diagonal block of the feature matrix between waves: a circulant block is a diagonal.",
 )
 def block(run: RunContext) -> Drawing:
@@ -91,7 +87,7 @@ def block(run: RunContext) -> Drawing:
     "block_power",
     title="Power of each frequency in the block",
     place=50,
-    applies_to=has_block,
+    applies_to=attrgetter("has_block"),
     about="How the closest circulant of the off-diagonal block is divided among frequencies.",
 )
 def power(run: RunContext) -> Drawing:

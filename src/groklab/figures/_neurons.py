@@ -43,7 +43,7 @@ def neurons(run: RunContext) -> Drawing:
     title="Examples of neurons",
     place=70,
     about="The activation of single neurons over all pairs of inputs: stripes and checks are waves of one frequency.",
-    applies_to=lambda run: run.has_circuit and "neurons" in run.circuit.parts,
+    applies_to=lambda run: run.has_part("neurons"),
 )
 def examples(run: RunContext) -> Drawing | None:
     """Draw the activations of neurons over the inputs: for each key frequency the one that it explains best."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ DEFINITION = (
     title=TITLE,
     section="computes",
     place=150,
-    applies_to=lambda run: run.has_circuit or run.logit_parts is not None,
+    applies_to=attrgetter("has_logit_parts"),
     about="The loss of parts of the logits alone and together: key frequencies, other frequencies, and what is left.",
     definitions=(DEFINITION,),
     rows=True,

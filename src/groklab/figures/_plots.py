@@ -8,7 +8,7 @@ import html
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ import polars as pl
 from groklab.analysis import Weights
 from groklab.errors import InputError, check_choice, check_member
 from groklab.experiment import Experiment, read
-from groklab.figures._context import RunContext
+from groklab.figures._context import ByItsSettings, RunContext
 from groklab.figures._figure import Figure
 from groklab.figures._registry import FIGURES, SECTIONS, Drawing, PageFigure, figures_of
 from groklab.learners import METRICS
@@ -100,7 +100,12 @@ class Plots(abc.ABC):
             member: of an ensemble; None takes the run as its page does.
         """
         context = self._context(member)
-        applying = [f for section in SECTIONS for f in figures_of(section) if f.applies_to(context)]
+        if "model" not in vars(context):
+            # an analysis takes seconds, and a list should not
+            weights = context.checkpoints
+            context = ByItsSettings(**{f.name: getattr(context, f.name) for f in fields(context)})
+            vars(context)["checkpoints"] = weights
+        applying = [f for section in SECTIONS for f in figures_of(section) if _applies(f, context)]
         self._applying = [f.name for f in applying]
         return FigureList(self._name, tuple(applying))
 
@@ -125,6 +130,14 @@ class Plots(abc.ABC):
 
     def __repr__(self) -> str:
         return f"Figures of {visible(self._name)}: call it for a list, or one of {', '.join(dir(self))}"
+
+
+def _applies(figure: PageFigure, context: RunContext) -> bool:
+    try:
+        return figure.applies_to(context)
+    except InputError:
+        # it looked into an analysis that the model does not have
+        return False
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def stages(run: RunContext) -> Drawing:
     title="Cosines in the logits",
     place=20,
     about="The logits as a sum of cosines, one for each frequency: how large each one's coefficient is over training.",
-    applies_to=lambda run: run.has_circuit and len(run.circuit.steps) > 1 and "alpha" in run.circuit.trajectory,
+    applies_to=attrgetter("has_coefficients"),
 )
 def cosines(run: RunContext) -> Drawing:
     """Draw the coefficients of the frequencies over training."""

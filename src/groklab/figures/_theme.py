@@ -174,7 +174,8 @@ def slider(steps: Sequence[int]) -> dict[str, Any]:
     instantly = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     return {
         "active": len(steps) - 1,
-        "pad": {"t": 48},
+        # below the title of the axis, which is as wide as the figure on a phone
+        "pad": {"t": 62},
         "currentvalue": {"prefix": "step ", "font": {"color": MUTED}},
         "bgcolor": GRID,
         "bordercolor": FAINT,

@@ -4,6 +4,7 @@ from ._activity import activity as activity
 from ._activity import activity_function as activity_function
 from ._attention import Attention as Attention
 from ._attention import attention as attention
+from ._attention import grid_of_ordered_pairs as grid_of_ordered_pairs
 from ._attention import operand_positions as operand_positions
 from ._attention import pattern_on_grid as pattern_on_grid
 from ._circulance import ALIKE as ALIKE
