@@ -280,6 +280,17 @@ def test_histograms_are_drawn_as_bars() -> None:
     assert [bar.get_height() for bar in paper.axes[0].patches] == [2] * 5
 
 
+@pytest.mark.parametrize("names", [None, list("abcdef")], ids=["numbers", "categories"])
+def test_a_shape_without_its_axes_belongs_to_the_first_panel(names: list[str] | None) -> None:
+    """As Plotly takes it: the boxes around the key frequencies of a map."""
+    cells = {"type": "heatmap", "z": np.arange(36.0).reshape(6, 6), "x": names, "y": names, "showscale": False}
+    box = {"type": "rect", "x0": 2.5, "x1": 4.5, "y0": 2.5, "y1": 4.5, "line": {"color": theme.TEST, "width": 2}}
+    paper = drawn(theme.styled([cells], {"height": 300, "shapes": [box]}))
+    panel, (rectangle,) = paper.axes[0].get_position(), [a for a in paper.artists if hasattr(a, "get_xy")]
+    assert panel.x0 < rectangle.get_x() < rectangle.get_x() + rectangle.get_width() < panel.x1
+    assert panel.y0 < rectangle.get_y() < rectangle.get_y() + rectangle.get_height() < panel.y1
+
+
 def test_stacked_bars_stand_on_each_other() -> None:
     bars = [theme.trace("bar", ["a", "b"], [1, 2], "", c, c) for c in (theme.TEST, theme.SOFT)]
     paper = drawn(theme.styled(bars, {"barmode": "stack"}))

@@ -60,7 +60,9 @@ class Axis:
 
     def place(self, value: Any, *, logarithm: bool = False) -> float:
         """Return the place of a value as a share of the room of all panels; logarithm: that is what is given."""
-        at = float(self.floats([value])[0]) if not logarithm else float(value)
+        # between categories, a number is a place among them
+        given = logarithm or (self.names is not None and not isinstance(value, str) and str(value) not in self.names)
+        at = float(value) if given else float(self.floats([value])[0])
         if self.is_log and not logarithm:
             at = log10(at)
         return self.start + (self.end - self.start) * (at - self.low) / (self.high - self.low)

@@ -319,7 +319,9 @@ class _Drawing:
         from matplotlib.lines import Line2D
         from matplotlib.patches import Rectangle
 
-        kind = shape.get("type", "rect")
+        # Plotly's own defaults
+        shape = {"type": "rect", "xref": "x", "yref": "y", **shape}
+        kind = shape["type"]
         if kind not in ("line", "rect"):
             raise InputError(f"Matplotlib draws no shapes of the type {kind!r}; engine='kaleido' draws them")
         (x0, y0), (x1, y1) = self._point(shape, "x0", "y0"), self._point(shape, "x1", "y1")
