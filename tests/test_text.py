@@ -7,6 +7,7 @@ import os
 import socket
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from groklab.text import (
     percents,
     read_file,
     scalar,
+    steps_of,
     visible,
 )
 
@@ -159,7 +161,15 @@ def test_every_number_that_python_prints_is_read(number: float) -> None:
 
 @pytest.mark.parametrize(
     ("values", "text"),
-    [([], "–"), ([None], "–"), ([0.5, None, 0.25], "25.0% to 50.0%"), ([1.0, 1.0], "100.0%"), ([0.1, 0.1001], "10.0%")],
+    [
+        *(([], "–"), ([None], "–"), (None, "–"), (0.25, "25.0%"), (0.9999, "over 99.9%"), ([math.nan, 1.0], "100.0%")),
+        *(([0.5, None, 0.25], "25.0% to 50.0%"), ([1.0, 1.0], "100.0%"), ([0.1, 0.1001], "10.0%")),
+    ],
 )
-def test_a_range_of_shares_is_written_once_where_both_ends_read_alike(values: list[float | None], text: str) -> None:
+def test_a_range_of_shares_is_written_once_where_both_ends_read_alike(values: Any, text: str) -> None:
     assert percents(values) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0, "0"), (1410, "1,410"), ([0, None, 20], "2 of 3")])
+def test_steps_of_an_ensemble_are_counted(value: Any, text: str) -> None:
+    assert steps_of(value) == text

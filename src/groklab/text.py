@@ -136,6 +136,13 @@ def step_of(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
+def steps_of(value: int | Sequence[int | None] | None) -> str:
+    """Return the step of a run; of an ensemble, how many of its members have one."""
+    if isinstance(value, Sequence):
+        return f"{sum(step is not None for step in value)} of {len(value)}"
+    return step_of(value)
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share in percent; less than all is never rounded up to 100%."""
     if value is None or value != value:
@@ -144,9 +151,10 @@ def percent(value: float | None, digits: int = 1) -> str:
     return f"over {1 - 10 ** -(digits + 2):.{digits}%}" if value < 1 and text == f"{1:.{digits}%}" else text
 
 
-def percents(values: Sequence[float | None]) -> str:
-    """Return the lowest and the highest of shares in percent, one where they read alike; a dash without any."""
-    known = [value for value in values if value is not None]
+def percents(values: float | Sequence[float | None] | None) -> str:
+    """Return a share in percent; of several the lowest and the highest, one where they read alike, a dash for none."""
+    several = values if isinstance(values, Sequence) else [values]
+    known = [value for value in several if value is not None and value == value]
     return " to ".join(dict.fromkeys(percent(value) for value in (min(known), max(known)))) if known else "–"
 
 

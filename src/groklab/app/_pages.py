@@ -17,7 +17,7 @@ from groklab.errors import InputError, check_choice
 from groklab.experiment import PRESETS
 from groklab.report import MARKS
 from groklab.reproduction import PAPERS, SIZES, PaperResult, results
-from groklab.text import duration, percent, percents
+from groklab.text import duration, percents, steps_of
 
 #: Rows of a list on one page.
 ROWS = 100
@@ -31,7 +31,7 @@ RUN_COLUMNS = (
     ("steps", "step"),
     ("members", "members"),
     ("memorised_step", "memorised"),
-    ("grokked_step", "grokked"),
+    ("grokked_step", "generalised"),
     ("test_accuracy", "test accuracy"),
     ("changed", "changed"),
 )
@@ -187,11 +187,9 @@ def cell(kind: str, key: str, row: Mapping[str, Any]) -> Any:
         return ", ".join(f"{name} ({len(values)})" for name, values in (value or {}).items())
     if key == "seconds":
         return duration(value) if value is not None else "–"
-    if isinstance(value, list):
-        return percents(value) if key == "test_accuracy" else f"{sum(v is not None for v in value)} of {len(value)}"
     if key == "test_accuracy":
-        return percent(value)
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+        return percents(value)
+    return str(value) if isinstance(value, str) else steps_of(value)
 
 
 def when(moment: float | None) -> str:

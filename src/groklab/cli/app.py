@@ -190,16 +190,6 @@ def number(value: float | None, form: str = ",") -> str:
     return "–" if value is None else format(value, form)
 
 
-def members_text(value: Any, form: str = ",") -> str:
-    """Return a run's number for people; of an ensemble, how many members have one, or their range."""
-    if not isinstance(value, list):
-        return number(value, form)
-    known = [v for v in value if v is not None]
-    if form != ",":
-        return f"{min(known):{form}}–{max(known):{form}}" if known else "–"
-    return f"{len(known)} of {len(value)}"
-
-
 def step_text(step: float | None) -> str:
     """Return a step, or a median of steps, for people."""
     return "not reached" if step is None else f"{step:,.0f}"

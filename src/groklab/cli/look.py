@@ -20,14 +20,13 @@ from groklab.cli.app import (
     app,
     console_for,
     emit,
-    members_text,
     number,
     open_page,
     titled,
 )
 from groklab.cli.sweep_lists import compare_sweeps, matching_sweeps, print_sweeps, show_sweep, sweeps_meant
 from groklab.errors import check_choice
-from groklab.text import date_of, duration
+from groklab.text import date_of, duration, percents, steps_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,9 +106,9 @@ def _print_runs(listed: Sequence[dict[str, Any]], console: Console) -> None:
             s["task"] or "–",
             number(s["members"] or None),
             s["status"],
-            members_text(s.get("memorised_step")),
-            members_text(s.get("grokked_step")),
-            members_text(s.get("test_accuracy"), ".1%"),
+            steps_of(s.get("memorised_step")),
+            steps_of(s.get("grokked_step")),
+            percents(s.get("test_accuracy")),
             date_of(s["changed"]),
             number(s.get("steps")),
             duration(s["seconds"]) if "seconds" in s else "–",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from groklab.cli.app import LOOK, Json, app, console_for, emit, interval_text, members_text, number, step_text, titled
+from groklab.cli.app import LOOK, Json, app, console_for, emit, interval_text, number, step_text, titled
 from groklab.device import home, readable_bytes
 from groklab.errors import InputError, check_choice, shorten
-from groklab.text import date_of, duration, label
+from groklab.text import date_of, duration, label, percents
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,14 +165,13 @@ def _of_point(row: dict[str, Any]) -> tuple[str, ...]:
     pending = "" if row["trained"] == row["members"] else f" ({row['members'] - row['trained']} not trained)"
     if g is None:
         return (row["name"] + pending, *["–"] * 5)
-    known = [a for a in row["test_accuracy"] if a is not None and math.isfinite(a)]
     return (
         row["name"] + pending,
         f"{memorising['n_grokked']} of {memorising['n']}",
         f"{g['n_grokked']} of {g['n']}",
         step_text(g["median"]),
         interval_text(g) if g["n"] > 1 and g["n_grokked"] else "–",
-        members_text(known if len(known) != 1 else known[0], ".1%"),
+        percents(row["test_accuracy"]),
     )
 
 

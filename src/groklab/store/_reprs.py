@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from groklab import grokking, notebook
 from groklab.lazy import np, pl
-from groklab.text import duration, label, percents, visible
+from groklab.text import duration, label, percents, steps_of, visible
 
 if TYPE_CHECKING:
     from groklab.store._run import Run
@@ -51,10 +51,10 @@ def rows_of(summaries: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
         (
             s["run"],
             s["status"],
-            "–" if s.get("steps") is None else f"{s['steps']:,}",
-            _step(s.get("memorised_step")),
-            _step(s.get("grokked_step")),
-            percents(accuracy if isinstance(accuracy := s.get("test_accuracy"), list) else [accuracy]),
+            steps_of(s.get("steps")),
+            steps_of(s.get("memorised_step")),
+            steps_of(s.get("grokked_step")),
+            percents(s.get("test_accuracy")),
         )
         for s in reversed(summaries)
     ]
@@ -78,9 +78,3 @@ def lines_of(title: str, rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["  ".join(a(cell, w) for a, cell, w in zip(aligned, row, widths, strict=True)) for row in shown]
     more = len(rows) - notebook.ROWS
     return visible("\n".join([title, *lines, *([f"and {more:,} more"] if more > 0 else [])]))
-
-
-def _step(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{sum(v is not None for v in value)} of {len(value)}"
-    return "–" if value is None else f"{value:,}"
