@@ -23,6 +23,8 @@ from ._packing import pack as pack
 from ._plan import MAX_MEMBERS as MAX_MEMBERS
 from ._plan import make_plan as make_plan
 from ._plan import parse_grid as parse_grid
+from ._plots import SweepPlot as SweepPlot
+from ._plots import SweepPlots as SweepPlots
 from ._points import compare_points as compare_points
 from ._scheduler import SweepProgress as SweepProgress
 from ._scheduler import sweep as sweep

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -37,6 +37,9 @@ from groklab.sweeps._plan import Plan, with_start
 from groklab.sweeps._records import MemberPlan, PackPlan, Row, SweepPlan
 from groklab.text import first_of, visible
 from groklab.training import run_name
+
+if TYPE_CHECKING:
+    from groklab.sweeps._plots import SweepPlots
 
 #: Statuses of members whose training is over.
 ENDED = ("finished", "diverged")
@@ -153,6 +156,13 @@ class Sweep(SweepAccessors):
     def name(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def plot(self) -> SweepPlots:
+        """The figures of the sweep: `plot()` lists them, `plot.phases()` draws one."""
+        from groklab.sweeps._plots import SweepPlots  # which needs cells and figures
+
+        return SweepPlots(self)
 
     @property
     def n_members(self) -> int:

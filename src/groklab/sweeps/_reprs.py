@@ -9,7 +9,7 @@ from groklab.sweeps._watching import map_of, pooled_cells
 from groklab.text import labels
 
 #: What a sweep offers, as its last line says.
-OFFERS = "table · curves() · run(member) · experiment(member) · report()"
+OFFERS = "plot() · table · curves() · run(member) · experiment(member) · report()"
 
 
 def html_of(sweep: Sweep, words: str) -> str:
