@@ -15,6 +15,7 @@ import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError, Interrupted
 from groklab.store import Run
+from groklab.trackers import _sending
 from groklab.training import Progress
 
 METRICS = ("train_loss", "test_accuracy", "weight_norm")
@@ -155,6 +156,8 @@ def test_a_training_that_is_stopped_and_resumed_is_tracked_as_one(tmp_path: Path
 
 
 ADAPTER = """
+import threading
+
 from groklab.trackers import Tracker
 
 class Mine(Tracker):
@@ -162,6 +165,8 @@ class Mine(Tracker):
         self.steps = []
         if where == "down":
             raise ConnectionError("nobody answers")
+        if where == "asks":
+            GO_ON.wait()
         self.where = where
     place = "nowhere"
     def last_step(self, metric):
@@ -169,11 +174,15 @@ class Mine(Tracker):
     def log(self, rows):
         if self.where == "fails":
             raise ConnectionError("the server went away\\nat line 3")
+        if self.where == "ends":
+            raise SystemExit(1)
+        if self.where == "hangs":
+            GO_ON.wait()
         SEEN.extend(rows["step"])
     def finish(self, results, files, complete):
         SEEN.append(results["state"])
 
-SEEN = []
+SEEN, GO_ON = [], threading.Event()
 """
 
 
@@ -189,6 +198,7 @@ def of_my_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     import my_tracker  # type: ignore[import-not-found]
 
     yield my_tracker
+    my_tracker.GO_ON.set()
     del sys.modules["my_tracker"]
 
 
@@ -199,13 +209,33 @@ def test_an_installed_package_brings_its_own_adapter(of_my_own: Any) -> None:
 
 
 @pytest.mark.usefixtures("of_my_own")
-def test_a_tracker_that_fails_does_not_stop_training() -> None:
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("fails", "the server went away"),
+        ("ends", "it tried to end the program"),
+        ("hangs", r"has not answered within 0\.01 s"),
+    ],
+)
+def test_a_tracker_that_fails_does_not_stop_training(where: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if where == "hangs":
+        monkeypatch.setattr(_sending, "PATIENCE", 0.01)
     with (
-        pytest.warns(UserWarning, match=r"mine has failed \(the server went away\) and gets nothing more"),
-        gl.trackers.Live("mine=fails") as view,
+        pytest.warns(UserWarning, match=rf"mine has failed \({reason}\) and gets nothing more"),
+        gl.trackers.Live(f"mine={where}") as view,
     ):
         run = gl.train(gl.preset("micro-fast", SHORT), view=view)
     assert run.status.state == "finished"
+
+
+@pytest.mark.usefixtures("of_my_own")
+def test_a_tracker_that_waits_for_an_answer_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sending, "PATIENCE", 0.01)
+    with (
+        pytest.raises(InputError, match=r"--track = 'mine': has not answered within 0\.01 s"),
+        gl.trackers.Live("mine=asks") as view,
+    ):
+        gl.train(gl.preset("micro-fast", SHORT), view=view)
 
 
 @pytest.mark.usefixtures("of_my_own")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from groklab.training import Progress, View
 LOSS = "train_loss"
 #: The files of a run that a tracking program gets.
 FILES = ("experiment.json", "environment.json", "report.html")
+#: So many seconds training waits for a program to take what is new, and its end for the files.
+PATIENCE, PATIENCE_AT_END = 60.0, 600.0
 
 
 def send(run: Run, to: str, where: str | None = None, member: int | None = None) -> list[str]:
@@ -53,7 +56,8 @@ def send(run: Run, to: str, where: str | None = None, member: int | None = None)
 class Live:
     """Send a run to a tracking program while it trains; a view that is a context.
 
-    A program that fails does not stop training: it gets nothing more, and a warning says so.
+    A program that fails, or does not answer within a minute, does not stop training: it gets nothing more, and a
+    warning says so. One that refuses at the beginning is refused before anything is trained.
 
     Args:
         to: the adapter's name, or `NAME=WHERE` with a folder or an address.
@@ -83,33 +87,50 @@ class Live:
         if self.run is None:
             self.run = self.collection.find(progress.run)
             records = [record_of(self.run, member) for member in range(self.run.n_members)]
-            self.trackers = [open_tracker(self.name, record, self.where, "--track") for record in records]
-            self.sent = [tracker.last_step(LOSS) for tracker in self.trackers]
+            try:
+                _within(PATIENCE, lambda: self._open(records))
+            except (TimeoutError, RuntimeError) as error:
+                raise InputError("--track", self.name, str(error)) from None
         if self.failed or not len(progress.steps):
             return
         with self._failing_alone():
-            for member, tracker in enumerate(self.trackers):
-                new = int(np.searchsorted(progress.steps, self.sent[member], "right"))
-                columns = {name: values[new:, member] for name, values in progress.metrics.items()}
-                _log(tracker, pl.DataFrame({"step": progress.steps[new:], **columns}))
-                # a resumed training may begin before what was sent
-                self.sent[member] = max(self.sent[member], int(progress.steps[-1]))
+            _within(PATIENCE, lambda: self._log(progress))
+
+    def _open(self, records: Sequence[Record]) -> None:
+        self.trackers = [open_tracker(self.name, record, self.where, "--track") for record in records]
+        self.sent = [tracker.last_step(LOSS) for tracker in self.trackers]
+
+    def _log(self, progress: Progress) -> None:
+        for member, tracker in enumerate(self.trackers):
+            new = int(np.searchsorted(progress.steps, self.sent[member], "right"))
+            columns = {name: values[new:, member] for name, values in progress.metrics.items()}
+            _log(tracker, pl.DataFrame({"step": progress.steps[new:], **columns}))
+            # a resumed training may begin before what was sent
+            self.sent[member] = max(self.sent[member], int(progress.steps[-1]))
 
     def __exit__(self, *error: Any) -> None:
-        if self.run is None:
+        run = self.run
+        if run is None:
             return
         if self.failed:
-            # whatever can still be closed
-            for tracker in self.trackers:
-                with suppress(Exception):
-                    tracker.finish({}, (), False)
+            with suppress(Exception):
+                _within(PATIENCE, self._close)
             return
         with self._failing_alone():
-            # training may end between two views
-            metrics = self.run.metrics
-            for member, tracker in enumerate(self.trackers):
-                _log_new(tracker, metrics, member, self.sent[member])
-                _finish(tracker, self.run, member)
+            _within(PATIENCE_AT_END, lambda: self._complete(run))
+
+    def _close(self) -> None:
+        """Close whatever can still be closed."""
+        for tracker in self.trackers:
+            with suppress(Exception):
+                tracker.finish({}, (), False)
+
+    def _complete(self, run: Run) -> None:
+        # training may end between two views
+        metrics = run.metrics
+        for member, tracker in enumerate(self.trackers):
+            _log_new(tracker, metrics, member, self.sent[member])
+            _finish(tracker, run, member)
 
     @contextmanager
     def _failing_alone(self) -> Iterator[None]:
@@ -117,12 +138,37 @@ class Live:
             yield
         except Exception as error:
             self.failed = True
+            if isinstance(error, TimeoutError):
+                self.trackers = []  # closing them would not end either
             name = self.run.name if self.run is not None else ""
             warnings.warn(
                 f"{self.name} has failed ({first_line(error)}) and gets nothing more; training goes on, and "
                 f"`groklab export {name} --to {self.name}` sends the rest",
                 stacklevel=2,
             )
+
+
+def _within(seconds: float, act: Callable[[], None]) -> None:
+    """Do something in a thread, which is left to itself when it takes too long: another's program may wait for ever.
+
+    Raises:
+        TimeoutError: when it does.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # it may try to end the program
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"has not answered within {seconds:g} s")
+    if errors:
+        raise RuntimeError("it tried to end the program") if isinstance(errors[0], SystemExit) else errors[0]
 
 
 class Tracking:

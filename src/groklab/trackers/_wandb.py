@@ -26,9 +26,11 @@ class WandB(Tracker):
             Path(where).mkdir(parents=True, exist_ok=True)
         # the same model is the same W&B run, also after training is resumed
         digest = hashlib.sha256(f"{record.about['groklab.identity']} {record.name}".encode()).hexdigest()[:16]
+        # silent from the start: without a key it would ask for one, and training would wait for the answer
+        settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
         self.run = wandb.init(
             id=digest,
-            project=wandb.setup().settings.project or PROJECT,
+            project=settings.project or PROJECT,
             name=record.name,
             group=record.group,
             dir=where,
