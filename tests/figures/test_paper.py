@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from groklab.figures._paper.axes import axes_of, set_ends, ticks_of
 from groklab.figures._paper.sizes import inches
 from groklab.figures._paper.texts import number, plain
 from groklab.figures._registry import SECTIONS
+from groklab.text import visible
 
 GREY = np.array([0.2126, 0.7152, 0.0722])
 
@@ -223,7 +225,12 @@ def test_hostile_names_are_drawn_as_they_are(name: str) -> None:
     figure = lines([theme.TEST, theme.TRAIN])
     figure.data[0].name = name
     figure.add_annotation(text=name, x=0.5, y=0.5, showarrow=False)
-    drawn(figure)
+    paper = drawn(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        paper.canvas.draw()
+    written = paper.legends[0].get_texts()[0].get_text()
+    assert "<b>" in name or written.replace(r"\$", "$") == visible(name)
 
 
 @pytest.mark.parametrize(
