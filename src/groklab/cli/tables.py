@@ -122,5 +122,6 @@ def print_settings(console: Console, settings: Mapping[str, Any]) -> None:
     """Print settings by dotted name, one on each line, as commands take them."""
     from groklab.experiment import plain  # with YAML, which lists do without
 
-    for key, value in settings.items():
-        console.print(Text(f"  {visible(key)}={visible(plain(value))}", style="dim"), soft_wrap=True)
+    lines = [f"  {visible(key)}={visible(plain(value))}" for key, value in settings.items()]
+    # at once: each print takes a millisecond
+    console.print(Text("\n".join(lines), style="dim"), soft_wrap=True)
