@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from corpus import Corpus
+from groklab.cli import main
 from groklab.errors import InputError
 from groklab.figures import _theme as theme
 from groklab.figures import check_film, embedding_spectrum, film
@@ -117,6 +119,28 @@ def test_what_cannot_be_filmed_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     _, err = program(corpus.copy("mlp").name, *arguments, code=2)
     assert words in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["figures", "--out", "FILE/folder"], ["movie", "--out", "FILE/circles.gif"], ["report", "--out", "FILE/a.html"]],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(
+    command: list[str],
+    corpus: Corpus,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("groklab.figures.RunContext.read", lambda *_, **__: pytest.fail("a figure was prepared"))
+    name, option, out = command
+    out = out.replace("FILE", str(tmp_path / "file"))
+    monkeypatch.setattr(sys, "argv", ["groklab", name, corpus.copy("mlp").name, option, out])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
 
 
 def test_figures_of_other_checkpoints_have_no_movie_together() -> None:

@@ -10,6 +10,7 @@ import pytest
 from groklab import figures, grokking
 from groklab.analysis import carrying_frequencies, strong_frequencies
 from groklab.errors import InputError
+from groklab.figures import _comparison as comparison
 from groklab.figures import _embedding as embedding
 from groklab.figures import _survival as survival
 from groklab.figures import _theme as theme
@@ -209,6 +210,19 @@ def test_the_colours_of_residues_have_a_bar() -> None:
     assert drawn.layout.coloraxis.colorbar.title.text == "residue"
     assert drawn.layout.coloraxis.colorbar.ticktext[-1] == "23 = 0"
     assert all(t.marker.coloraxis == "coloraxis" for t in drawn.data)
+
+
+@pytest.mark.parametrize("moduli", [(23, 23), (23, 13)])
+def test_circles_of_several_moduli_share_one_scale_of_colours(moduli: tuple[int, int]) -> None:
+    """Each model's residues go once around the colours, whatever its modulus."""
+    planes = [
+        embedding.plane_frame({0: circle(p, 3)}, panels=1).drop("step").insert_column(0, pl.lit(name).alias("model"))
+        for name, p in zip("ab", moduli, strict=True)
+    ]
+    drawn = comparison.circle_grid(pl.concat(planes))
+    largest = [max(trace.marker.color) / drawn.layout.coloraxis.cmax for trace in drawn.data]
+    assert largest == pytest.approx([1 - 1 / p for p in moduli])
+    assert drawn.layout.coloraxis.colorbar.ticktext[-1] == ("23 = 0" if moduli[0] == moduli[1] else "p = 0")
 
 
 def test_residues_in_print_keep_their_distance() -> None:

@@ -113,6 +113,18 @@ def test_text_has_the_size_that_is_asked_for() -> None:
         assert all(t.get_fontsize() >= drawing.SMALLEST * size for t in paper.legends[0].get_texts())
 
 
+def test_texts_are_as_wide_at_all_pixels_per_inch() -> None:
+    """What fits when it is measured fits in the file too; hinted texts are up to 5% wider or narrower."""
+    import matplotlib
+
+    paper, widths = drawn(lines([theme.TEST] * 5)), []
+    with matplotlib.rc_context(drawing.RC):
+        for dpi in (72, 100, 300, 600):
+            paper.set_dpi(dpi)
+            widths.append(paper.legends[0].get_window_extent(paper.canvas.get_renderer()).width / dpi)
+    assert max(widths) < 1.01 * min(widths)
+
+
 @pytest.mark.parametrize("form", ["pdf", "svg", "png"])
 def test_files_have_their_size_and_are_the_same_again(form: str, tmp_path: Path) -> None:
     figure = lines([theme.TEST, theme.TRAIN])

@@ -17,7 +17,7 @@ SLIDER = "document.querySelector('#page-checkpoint')"
 
 @pytest.mark.parametrize(("width", "schemes"), [(LAPTOP, ("light", "dark")), (PHONE, ("dark",))])
 @pytest.mark.parametrize(
-    ("page", "plots"), [("single", 20), ("transformer", 17), ("machine", 7), ("ensemble", 21), ("comparison", 1)]
+    ("page", "plots"), [("single", 20), ("transformer", 17), ("machine", 7), ("ensemble", 21), ("comparison", 6)]
 )
 def test_pages_draw_without_errors_and_fit_the_window(
     browser: Any, pages: Pages, page: str, plots: int, width: int, schemes: tuple[str, ...]

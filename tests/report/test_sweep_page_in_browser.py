@@ -398,6 +398,11 @@ def test_a_printed_map_fits_the_paper(browser: Any, page: Path, phases: Path) ->
         browser.ask("window.dispatchEvent(new Event('beforeprint'))")
         right = "[...document.querySelectorAll('td, th, pre')].map(e => e.getBoundingClientRect().right)"
         assert browser.ask(f"Math.max(...{right})") <= 688
+        # counts of seeds and their heading have one line, and the corner of the map is as wide as its column
+        lines = "e => { const r = new Range(); r.selectNodeContents(e); return r.getClientRects().length }"
+        seeds = "[...document.querySelectorAll('[data-slice] table:not(.cells) :is(td, th):nth-last-child(5)')]"
+        assert max(browser.ask(f"{seeds}.map({lines})")) == 1
+        assert browser.ask("[...document.querySelectorAll('.axis')].every(e => e.scrollWidth <= e.clientWidth)")
         assert browser.ask("getComputedStyle(document.body).color") == "rgb(29, 33, 41)"
         assert browser.ask("getComputedStyle(document.querySelector('aside')).display") == "none"
         browser("Emulation.setEmulatedMedia", media="")

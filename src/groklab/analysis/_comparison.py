@@ -307,7 +307,7 @@ class Comparison:
                 deviation = m.features.deviations[m.features.orientation]
                 enter("circulant deviation of the features", i, "–" if deviation is None else f"{deviation:.2f}")
         head = ("measure", *(m.name for m in self.models))
-        return NamedTable("What they compute", head, [(k, *v) for k, v in rows.items()]) if rows else None
+        return NamedTable("Measures of the models", head, [(k, *v) for k, v in rows.items()]) if rows else None
 
     def ablations_table(self) -> NamedTable | None:
         """Return the loss on all pairs after each intervention, with one column per model; None without any."""

@@ -303,6 +303,10 @@ def report(
         return
     opened = [readable_run(name, trust_plugin) for name in runs]
     from groklab.report import write_report
+    from groklab.store import storage
+
+    if out is not None:
+        storage.check_writable(out)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")

@@ -138,12 +138,14 @@ def figures(
             print_pairs(rows)
         return
     from groklab.figures import Figure, check_paper
+    from groklab.store import storage
 
     # before an analysis that may take a while
     sizes: dict[str, Any] = {"width": width, "height": height, "font_size": font_size, "dpi": dpi, "engine": engine}
     with _options(*sizes):
         check_paper(**sizes)
     target = (out or available.folder).expanduser()
+    storage.check_writable(target / f"figure.{chosen[0]}")
     console, written, left_out = console_for(as_json), [], {}
     for name, drawing in available.drawings(names or []):
         if drawing.plot is None:
@@ -206,12 +208,14 @@ def movie(
         raise InputError("--megabytes", megabytes, "needs to be above 0")
     opened = _run(run, plugin, trust_plugin)
     from groklab.figures import check_film, film, plots
+    from groklab.store import storage
 
     with _options("seconds"):
         check_film(form, seconds)
+    target = (out or opened.path / f"{'-'.join(chosen)}.{form}").expanduser()
+    storage.check_writable(target)
     of_run = plots(opened)
     drawn = [of_run[name]() for name in chosen]
-    target = (out or opened.path / f"{'-'.join(chosen)}.{form}").expanduser()
     console = console_for(as_json)
 
     def view(i: int, n: int) -> None:

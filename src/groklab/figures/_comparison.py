@@ -294,13 +294,14 @@ def circle_grid(frame: pl.DataFrame) -> Figure:
     """
     names = frame["model"].unique(maintain_order=True).to_list()
     rows = len(names)
+    moduli = set(frame.group_by("model").agg(pl.col("residue").n_unique())["residue"])
     layout: dict[str, Any] = {
         "width": 900,
         "height": 120 + 250 * rows,
         "annotations": [],
         "showlegend": False,
         "margin": {"l": 12, "r": 12, "t": 48, "b": 72},
-        "coloraxis": residue_colours(frame["residue"].n_unique()),
+        "coloraxis": residue_colours(max(moduli) if len(moduli) == 1 else None),
     }
     traces: list[dict[str, Any]] = []
     for row, name in enumerate(names):
@@ -314,7 +315,10 @@ def circle_grid(frame: pl.DataFrame) -> Figure:
             suffix, across = axis_suffix(panel), domain(column, CIRCLES, 0.03)
             circle = closed(points)
             # on a phone the circles are too small for names of residues
-            traces.append({**points_of(circle, panel), "mode": "lines+markers"})
+            drawn = {**points_of(circle, panel), "mode": "lines+markers"}
+            if len(moduli) > 1:
+                drawn["marker"] |= {"color": circle["residue"] / len(points)}
+            traces.append(drawn)
             reach = 1.2 * max(float(np.nanmax(np.abs(circle["xy"]))), 1e-30)
             blank: dict[str, Any] = {"showgrid": False, "showline": False, "showticklabels": False, "automargin": False}
             blank |= {"range": [-reach, reach], "constrain": "domain"}

@@ -306,14 +306,19 @@ def _xy(circle: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"x": np.ascontiguousarray(circle["xy"][:, 0]), "y": np.ascontiguousarray(circle["xy"][:, 1])}
 
 
-def residue_colours(p: int) -> dict[str, Any]:
-    """Return the scale of colours of residues, with its bar below the panels."""
-    ticks = sorted({round(i * p / 4) for i in range(5)})
+def residue_colours(p: int | None) -> dict[str, Any]:
+    """Return the scale of colours of residues, with its bar below the panels.
+
+    Args:
+        p: None where panels have several moduli; the points are then coloured by their residue as a share of p.
+    """
+    ticks = sorted({round(i * p / 4) for i in range(5)}) if p else [i / 4 for i in range(5)]
+    texts = [str(t) if t < p else f"{p} = 0" for t in ticks] if p else ["0", "p/4", "p/2", "3p/4", "p = 0"]
     title = {"text": "residue", "side": "top", "font": {"size": 12}}
     bar = {**BAR, "ypad": 8, "len": 0.5, "tickvals": ticks, "tickfont": {"size": 11}, "title": title}
     # the scale comes back to its first colour at p, as residues do
-    ticks_of = {"ticktext": [str(t) if t < p else f"{p} = 0" for t in ticks]}
-    return {"cmin": 0, "cmax": p, "colorscale": [list(stop) for stop in CYCLE], "colorbar": bar | ticks_of}
+    scale = {"cmin": 0, "cmax": p or 1, "colorscale": [list(stop) for stop in CYCLE]}
+    return {**scale, "colorbar": {**bar, "ticktext": texts}}
 
 
 def _labelled(circle: dict[str, np.ndarray]) -> list[str]:

@@ -21,7 +21,8 @@
   const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
   const number = (value) => (value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en"));
   const short = (value) => (value >= 1e6 ? `${+(value / 1e6).toPrecision(2)}M` : value >= 1e3 ? `${+(value / 1e3).toPrecision(2)}k` : Math.round(value));
-  const percent = (share) => `${share < 0.0995 ? (100 * share).toFixed(1) : Math.floor(100 * share)}%`;
+  // as text.short_percent: rounded, but never up to 100%
+  const percent = (share) => `${share < 0.0995 ? (100 * share).toFixed(1) : share < 1 ? Math.min(99, Math.round(100 * share)) : 100}%`;
   const upper = (text) => text[0].toUpperCase() + text.slice(1);
   const cells = () => data.slices[slice].cells;
   const nameOf = (cell) => `c${slice}-${cell.at[0]}-${cell.at[1]}`;

@@ -49,6 +49,20 @@ def guarded(guard: Guard) -> Iterator[None]:
         _guards.reset(before)
 
 
+def check_writable(path: Path) -> None:
+    """Raise InputError where a file could not be written there, before the work whose result it would be."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+        code = errno.EISDIR
+    elif not folder.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        code = errno.EACCES
+    else:
+        return
+    raise explain(path, OSError(code, os.strerror(code)))
+
+
 def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old content or the new, never a mixture.
 

@@ -38,6 +38,8 @@ RC: dict[Any, Any] = {
     "mathtext.fontset": "dejavusans",
     "mathtext.default": "regular",
     "axes.unicode_minus": False,
+    # a text is as wide when it is measured as in the file, whatever the pixels per inch
+    "text.hinting": "none",
     "pdf.fonttype": 42,
     "svg.fonttype": "path",
     "svg.hashsalt": "groklab",
