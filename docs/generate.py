@@ -232,7 +232,7 @@ def figures() -> str:
         'A figure is Plotly\'s, for light and dark pages. `figure.save("curves.pdf", width="column")` writes it for '
         "paper (PDF, SVG or PNG, with the extra `paper`), and `groklab figures RUN` all figures of a run. Weights that "
         "were never in a run have the same figures: `gl.figures.plots(weights, task).spectrum()`. "
-        "[Recipes](../../how-to/plugins.md) tells how to add a figure.\n",
+        "[Recipes](../../how-to/plugins.md) shows how to add a figure.\n",
         _table(("figure", "what it shows"), rows),
     ]
     for heading, listed in sections:

@@ -31,7 +31,7 @@ RUNS: dict[str, tuple[str, dict[str, Any], int]] = {
     "micro": ("micro", {}, 1),
 }
 FRACTIONS, DECAYS, SEEDS = (0.3, 0.4, 0.5, 0.65, 0.8), (0, 0.5, 1, 2, 4), 3
-#: Settings of a small network, and of how large a picture is.
+#: How large a picture is.
 PAGE: dict[str, Any] = {"width": "page", "dpi": 150}
 
 

@@ -1,4 +1,4 @@
-"""The pages of the dashboard: what stands on each, by its address."""
+"""The pages of the dashboard: what is on each when it opens."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def first(query: Query, key: str, otherwise: str = "") -> str:
 
 
 def header(title: str, kind: str, *more: Any) -> Any:
-    """Return what stands on top of a page."""
+    """Return the heading of a page."""
     return html.Header([html.P(kind, className="kind"), html.H1(text(title), id="title"), *more])
 
 
