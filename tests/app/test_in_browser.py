@@ -59,6 +59,9 @@ def test_runs_are_listed_filtered_sorted_and_compared(tab: Any, corpus: Corpus) 
     page, rows = tab.page, tab.page.locator("#rows tbody tr")
     until(page, lambda: rows.count() == 3)
     assert page.locator("#count").inner_text() == "3 runs"
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert rows.locator("th").first.bounding_box()["width"] < 60
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.locator("#filter").fill("demo")
     until(page, lambda: rows.count() == 1)
     assert page.locator("#count").inner_text() == "1 of 3 runs"
