@@ -231,7 +231,7 @@ def test_one_setting_makes_a_strip(home: Path) -> None:
     found = made(home, {WD: [0, 1, 2]})
     assert (found.axes.x, found.axes.y, found.axes.y_values) == (WD, None, (None,))
     assert [(c.column, c.row) for c in found.slices[0].cells] == [(0, 0), (1, 0), (2, 0)]
-    assert found.frame().columns == [WD, "phase", "phases", "summary"]
+    assert found.frame().columns[:4] == [WD, "phase", "phases", "summary"]
 
 
 def test_further_settings_make_slices_or_are_held(home: Path) -> None:

@@ -104,7 +104,11 @@ def test_a_group_that_matches_no_weight_is_refused() -> None:
 
 def test_wrong_things_from_python_are_one_sentence(home: object) -> None:
     with pytest.raises(gl.InputError, match="not an experiment"):
-        gl.train("micro")  # type: ignore[arg-type]
+        gl.train(3)  # type: ignore[call-overload]
+    with pytest.raises(gl.InputError, match="not an experiment"):
+        gl.train({"task": {"p": 5}})  # type: ignore[call-overload]
+    with pytest.raises(gl.InputError, match="did you mean micro"):
+        gl.train("micr")
     with pytest.raises(gl.InputError, match="list of runs"):
         gl.compare("micro")
     with pytest.raises(gl.InputError, match="MEASURES"):

@@ -101,7 +101,7 @@ def members_of(experiment: Experiment | Sequence[Experiment], seeds: int | None 
 
     Those with code of the user's are read again: it may have been edited since.
     """
-    members = [experiment] if isinstance(experiment, Experiment) else list(experiment)
+    members: list[Any] = list(experiment) if isinstance(experiment, list | tuple) else [experiment]
     for member in members:
         if not isinstance(member, Experiment):
             raise InputError(f"{member!r} is not an experiment; gl.preset(name) or gl.read(settings) makes one")
