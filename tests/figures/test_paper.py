@@ -310,6 +310,15 @@ def test_a_shape_without_its_axes_belongs_to_the_first_panel(names: list[str] | 
     assert panel.y0 < rectangle.get_y() < rectangle.get_y() + rectangle.get_height() < panel.y1
 
 
+def test_bars_on_a_logarithmic_axis_start_at_their_base() -> None:
+    """As those of ablations do, at the loss of the complete model; what is better than that goes down."""
+    bars = {"type": "bar", "x": [1, 2, 3], "y": [0.99, -0.009, 1e-6], "base": 0.01}
+    layout = {"height": 300, "yaxis": {"type": "log", "range": [-3.5, 0.5]}}
+    patches = drawn(theme.styled([bars], layout)).axes[0].patches
+    ends = [(p.get_y(), p.get_y() + p.get_height()) for p in patches]
+    np.testing.assert_allclose(ends, [(0.01, 1.0), (0.01, 0.001), (0.01, 0.010001)])
+
+
 def test_stacked_bars_stand_on_each_other() -> None:
     bars = [theme.trace("bar", ["a", "b"], [1, 2], "", c, c) for c in (theme.TEST, theme.SOFT)]
     paper = drawn(theme.styled(bars, {"barmode": "stack"}))

@@ -119,7 +119,7 @@ def bars_of(
     bars: dict[int, Bars] = {}
     for (x, y), members in panels.items():
         horizontal = traces[members[0]].get("orientation") == "h"
-        along, up = (axes[y], axes[x]) if horizontal else (axes[x], axes[y])
+        along = axes[y] if horizontal else axes[x]
         names = ("y", "x") if horizontal else ("x", "y")
         places = {i: along.floats(traces[i][names[0]]) for i in members}
         known = np.unique(np.concatenate([p[np.isfinite(p)] for p in places.values()] or [np.zeros(0)]))
@@ -128,7 +128,8 @@ def bars_of(
         on: dict[float, float] = defaultdict(float)
         for j, i in enumerate(members):
             trace, place = traces[i], places[i]
-            heights = up.floats(trace[names[1]])
+            # lengths, and from a base downwards on a logarithmic axis too
+            heights = np.array(trace[names[1]], float)
             own = trace.get("width")
             each = unit * (1 - gap) / n
             width = np.broadcast_to(np.asarray(each if own is None else own, float), place.shape)
@@ -191,7 +192,8 @@ def _draw_bars(trace: Mapping[str, Any], panel: Panel, b: Bars) -> None:
     up = panel.x if b.horizontal else panel.y
     # on a logarithmic axis bars stand on its end, as they have no zero
     foot = np.where(b.foot > 0, b.foot, 10.0 ** min(up.low, up.high)) if up.is_log else b.foot
-    top = b.height if up.is_log else b.foot + b.height
+    top = b.foot + b.height
+    top = np.where(top > 0, top, np.nan) if up.is_log else top
     groups: dict[tuple[Any, str], list[int]] = defaultdict(list)
     for i, (c, hatch) in enumerate(zip(colours, hatches, strict=True)):
         if np.isfinite(top[i]) and np.isfinite(b.middle[i]) and top[i] != foot[i]:
