@@ -198,6 +198,9 @@ def test_a_port_that_is_taken_is_refused(home: Path, capsys: pytest.CaptureFixtu
     first = Dashboard(home)
     with pytest.raises(InputError, match="is in use"):
         Dashboard(home, port=first.port)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match=r"--host = '192\.0\.2\.1': cannot be listened on"):
+        Dashboard(home, "192.0.2.1")
     first._server.server_close()
 
 

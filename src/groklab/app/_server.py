@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import threading
 from pathlib import Path
 from typing import Any
@@ -104,8 +106,13 @@ class _Quiet(WSGIRequestHandler):
 
 def _bind(host: str, port: int, application: Any) -> BaseWSGIServer:
     try:
-        return make_server(host, port, application, threaded=True, request_handler=_Quiet)
-    except SystemExit:  # of werkzeug, which has printed why
+        # werkzeug prints what it meets, and ends the program
+        with contextlib.redirect_stderr(io.StringIO()):
+            return make_server(host, port, application, threaded=True, request_handler=_Quiet)
+    except SystemExit as ended:
+        reason = ended.__context__
+        if isinstance(reason, OSError) and reason.errno != errno.EADDRINUSE:
+            raise InputError("--host", host, f"cannot be listened on: {reason.strerror}") from None
         raise InputError("--port", port, "is in use; choose another, or 0 for any that is free") from None
     except (OSError, OverflowError) as error:
         raise InputError(f"{host}:{port} cannot be listened on: {getattr(error, 'strerror', None) or error}") from None
