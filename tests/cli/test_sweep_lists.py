@@ -87,9 +87,7 @@ def test_compare_takes_sweeps_point_by_point(
     _, out = run(["compare", "decays"], monkeypatch, capsys)
     assert "learning_rate 1e-3, weight_decay 1" in out
     assert "(2 not trained)" in out
-    # the page of a sweep has another median
     assert "half of the seeds" in out
-    assert "the mean of the middle two" in " ".join(out.split())
     corpus.copy("mlp")
     code, refused = run(["compare", "decays", "micro-fast"], monkeypatch, capsys)
     assert (code, "is a sweep and 'micro-fast' is not" in refused) == (2, True)

@@ -58,9 +58,9 @@ def test_json_is_one_object_and_the_words_go_elsewhere(program: Any, sweep: Swee
     (only,) = found["slices"]
     assert [(c["verdict"], c["median_step"], c["published"]) for c in only["cells"]] == [
         ("none", None, 3.1),
-        ("grokked", 400.5, True),
+        ("grokked", 400.0, True),
         ("none", None, True),
-        ("grokked", 400.5, None),
+        ("grokked", 400.0, None),
     ]
     assert (only["published"]["same"], only["published"]["n"]) == (2, 3)
     assert only["published"]["best_accuracy_difference"] == pytest.approx(0.3)

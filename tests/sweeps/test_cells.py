@@ -70,8 +70,8 @@ def test_ties_have_no_majority_and_name_their_phases() -> None:
     assert found.majority is None
     assert found.leading == ["comprehension", "grokking"]
     assert found.agreement == 0.5
-    expected = "no majority: comprehension in 1 of 2 seeds and grokking in 1 of 2 seeds; training 100; test 2,600; gap "
-    assert phase_sentence(found) == f"{expected}2,500"
+    expected = "no majority: comprehension in 1 of 2 seeds and grokking in 1 of 2 seeds; training 100; test 200; gap "
+    assert phase_sentence(found) == f"{expected}100"
 
 
 def test_members_that_wait_are_pending_and_do_not_vote() -> None:
@@ -138,11 +138,11 @@ def test_a_verdict_is_what_its_seeds_say(outcomes: list[str]) -> None:
 
 def test_the_median_counts_those_that_did_not_grok_last() -> None:
     both = [member("grokked", 100), member("grokked", 300)]
-    assert cell(*both).median_step == 200
+    assert cell(*both).median_step == 100
     assert cell(*both, member("censored")).median_step == 300
     assert cell(member("grokked", 100), member("censored"), member("diverged")).median_step is None
     assert cell(member("pending")).median_step is None
-    assert cell(*both, member("failed")).median_step == 200
+    assert cell(*both, member("failed")).median_step == 100
     # what is open may still come before
     assert cell(*both, member("undecided")).median_step is None
 
@@ -168,8 +168,8 @@ def test_every_verdict_is_told_apart_in_words() -> None:
         )
     }
     assert sentences == {
-        "generalised in each of 2 seeds, median step 20",
-        "generalised in 1 of 2 seeds, 1 diverged",
+        "generalised in each of 2 seeds, median step 10",
+        "generalised in 1 of 2 seeds, median step 10, 1 diverged",
         "did not generalise within the budget, best test accuracy 3.4%",
         "undecided so far, best test accuracy 50%, 1 undecided, 1 pending",
         "diverged",

@@ -36,7 +36,7 @@ def test_a_map_has_its_axes_its_slice_and_its_numbers(sweep: Sweep) -> None:
     settings: dict[str, Any] = {"x": "optimiser.weight_decay", "y": FRACTION, "at": at}
     cells = sweep.plot.grokked.data(**settings)
     assert len(cells) == 4
-    assert cells.filter(pl.col(FRACTION) == 0.5)["grokked_step"].to_list() == [400.5, 400.5]
+    assert cells.filter(pl.col(FRACTION) == 0.5)["grokked_step"].to_list() == [400.0, 400.0]
     assert "x*y" in sweep.plot.grokked.drawing(**settings).title
     late = sweep.plot.phases.data(gap=10_000, **settings)
     assert "grokking" not in set(late["phases"])

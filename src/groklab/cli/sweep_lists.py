@@ -158,8 +158,8 @@ def compare_sweeps(sweeps: Sequence[Sweep], as_json: bool) -> None:
             console.print()
         console.print(titled(sweep.name, f": {sweep.task_label}, {len(rows):,} points"), soft_wrap=True)
         print_table(console, columns, [_of_point(row) for row in rows])
-    note = "the median step is the first by which half of the seeds had generalised (Kaplan–Meier); "
-    console.print(f"{note}a sweep's page shows the middle seed's, or the mean of the middle two", style="dim")
+    note = "the median step is the first by which half of the seeds had generalised (Kaplan–Meier)"
+    console.print(note, style="dim")
 
 
 def _of_point(row: dict[str, Any]) -> tuple[str, ...]:

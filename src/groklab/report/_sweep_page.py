@@ -80,12 +80,13 @@ NOTES = (
     "Phases: a cell has the phase of most of its seeds; where several phases share the first place it shows both, and "
     "has no majority. Undefined: what the four phases leave open, such as test accuracy that reaches the threshold "
     "where training accuracy does not, or a run that diverged.",
-    "Verdicts: ✔ and a step: every seed generalised, the median of their steps. k/n: k of n seeds did, with the median "
-    "where that seed did. A percentage: no seed generalised within the budget; the highest test accuracy of each seed, "
+    "Verdicts: ✔ and a step: every seed generalised, half of them by that step. k/n: k of n seeds did, with the step "
+    "if half did. A percentage: no seed generalised within the budget; the highest test accuracy of each seed, "
     "in the mean over the seeds. Undecided: training may still change it; its percentage is the best so far. Diverged: "
     "the loss became infinite or not a number. Failed: it could not be trained. Pending: it has not begun.",
-    "Times are medians over the seeds, on logarithmic colour scales. A seed that did not get there within its budget "
-    "counts as later than every one that did; a cell whose median is not reached is hatched.",
+    "Times are medians, the first step by which half of the seeds were there (Kaplan–Meier), on logarithmic colour "
+    "scales. A seed that did not get there within its budget counts as later than every one that did; a cell whose "
+    "median is not reached is hatched.",
     "In the curves, test accuracy of every seed, and fainter training accuracy, from 0 to 100% over the logarithm of "
     "steps, from the first evaluation after step 0 to the budget; the curves are thinned. Nothing between cells is "
     "drawn in, and nothing is smoothed.",

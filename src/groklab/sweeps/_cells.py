@@ -116,10 +116,10 @@ class Time:
 
     @classmethod
     def of(cls, steps: Sequence[float | None]) -> Time:
-        """Return the median of steps, those not reached (None) counted as later than all others."""
+        """Return the first step by which half of the members are there, as Kaplan–Meier medians are; None is later."""
         if not steps:
             return cls(None, 0, 0)
-        middle = statistics.median([math.inf if s is None else float(s) for s in steps])
+        middle = statistics.median_low([math.inf if s is None else float(s) for s in steps])
         return cls(middle if math.isfinite(middle) else None, sum(s is not None for s in steps), len(steps))
 
     def to_dict(self) -> dict[str, Any]:
