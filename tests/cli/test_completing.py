@@ -45,6 +45,9 @@ def test_names_settings_and_values_are_completed(kept: tuple[str, str]) -> None:
         "groklab runs rm ": [run],
         f"groklab measure {run} --measure logit_": ["logit_parts"],
         f"groklab train micro --from {run}@1": None,
+        f"groklab figures {run} spec": ["spectrum"],
+        f"groklab movie {run} --figure circles,spec": ["circles,spectrum"],
+        "groklab train micro --track tens": ["tensorboard"],
         "groklab reproduce nanda2023/groks": ["nanda2023/groks"],
         "groklab presets micro-l": ["micro-late"],
         # a setting has its present value, or those of its closed set

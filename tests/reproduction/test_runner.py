@@ -167,15 +167,15 @@ def test_a_deadline_between_findings(paper: Publish) -> None:
     def slow(trainer: Trainer, seed: int) -> Outcome:
         import time
 
-        time.sleep(0.05)
+        time.sleep(0.35)
         return run(trainer, seed)
 
     paper(claim(slow, seeds=4))
-    found = reproduce("mine", minutes=0.01 / 60)
+    found = reproduce("mine", minutes=0.3 / 60)
     assert (len(run.asked), found.complete) == (1, False)
     assert one(found)["note"].startswith("1 of 4 seeds measured so far")
     assert one(found)["verdict"] == "not run"
-    reproduce("mine", minutes=0.01 / 60, slices=2)
+    reproduce("mine", minutes=0.3 / 60, slices=2)
     assert run.asked == [0, 1, 2]
 
 

@@ -69,6 +69,21 @@ def papers(incomplete: str) -> list[tuple[str, str]]:
     return [pair for pair in known if pair[0].startswith(incomplete)]
 
 
+def figures(incomplete: str) -> list[tuple[str, str]]:
+    """Complete the name of a figure of a run, the last of several with commas between them."""
+    from groklab.figures import FIGURES
+
+    before, comma, last = incomplete.rpartition(",")
+    return [(f"{before}{comma}{f.name}", f.title) for f in FIGURES.values() if f.name.startswith(last)]
+
+
+def trackers(incomplete: str) -> list[str]:
+    """Complete the name of a tracking program."""
+    from groklab.trackers import tracker_names
+
+    return [name for name in tracker_names() if name.startswith(incomplete)]
+
+
 def runs(incomplete: str) -> list[str]:
     """Complete the name of a run."""
     from groklab.store import Collection
@@ -177,4 +192,6 @@ _BY_WORD: dict[str, Callable[[str], list[Any]]] = {
     "PRESET": presets,
     "MEASURE": measures,
     "PAPER": papers,
+    "FIGURE": figures,
+    "TRACKER": trackers,
 }

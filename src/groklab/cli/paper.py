@@ -90,7 +90,7 @@ class _SweepFigures:
 @app.command("figures", rich_help_panel=LOOK)
 def figures(
     of: Annotated[str, typer.Argument(metavar="RUN|SWEEP", help="A run, RUN#2 for a member of one, or a sweep.")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Figures; by default all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="FIGURE…", help="Figures; by default all.")] = None,
     formats: Annotated[str, typer.Option("--format", help="pdf, svg and png, with commas between them.")] = "pdf",
     width: Annotated[
         str, typer.Option(help="Such as 3.25in, 82.5mm or 234pt; column is 3.25in, page 6.75in.")
@@ -175,7 +175,10 @@ def figures(
 def movie(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or RUN#2 for a member of one.")],
     names: Annotated[
-        str, typer.Option("--figure", help="Figures with checkpoints, with commas between them, side by side.")
+        str,
+        typer.Option(
+            "--figure", metavar="FIGURE,…", help="Figures with checkpoints, with commas between them, side by side."
+        ),
     ] = "circles,spectrum",
     form: Annotated[str, typer.Option("--format", help="gif, or mp4, which needs ffmpeg.")] = "gif",
     seconds: Annotated[float, FloatOption(help="How long it lasts at most.")] = 10,

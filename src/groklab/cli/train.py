@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Track = Annotated[
     list[str] | None,
-    typer.Option("--track", metavar="NAME[=WHERE]", help="Send progress to mlflow, wandb or tensorboard, too."),
+    typer.Option("--track", metavar="TRACKER[=WHERE]", help="Send progress to mlflow, wandb or tensorboard, too."),
 ]
 
 

@@ -44,6 +44,7 @@ from ._plots import plots as plots
 from ._progress import hidden_progress as hidden_progress
 from ._readout import directions as directions
 from ._readout import neuron_logit_spectrum as neuron_logit_spectrum
+from ._registry import FIGURES as FIGURES
 from ._registry import Drawing as Drawing
 from ._registry import PageFigure as PageFigure
 from ._registry import Section as Section
