@@ -156,7 +156,7 @@ def test_nothing_is_compiled_and_none_says_so() -> None:
     assert "initial weights" in estimate([gl.preset("micro")]).programs
     names = {"compiling": "grad_norm", "solving": "condition"}
     for word, column in names.items():
-        metrics = {column: np.zeros((0, 1)), "test_accuracy": np.zeros((0, 1))}
+        metrics = {name: np.zeros((0, 1)) for name in (column, "train_loss", "test_accuracy")}
         progress = Progress("run", 0, 30, 0.0, 0.0, True, np.zeros(0, int), metrics, [None], [None])
         console = Console(file=io.StringIO(), width=100)
         PlainView(console)(progress)

@@ -90,7 +90,7 @@ def test_figures_of_a_sweep_are_maps_of_each_slice(program: Any, home: Path) -> 
     names = {Path(file).name for file in json.loads(out)["files"]}
     assert names == {f"{n}{i}.{f}" for n in ("phases", "grokked") for i in ("", "-2") for f in ("svg", "csv")}
     cells = pl.read_csv(sweep.path / "figures" / "grokked.csv")
-    assert cells.filter(pl.col(FRACTION) == 0.5)["grokked_step"].to_list() == [400.5, 400.5]
+    assert cells.filter(pl.col(FRACTION) == 0.5)["grokked_step"].to_list() == [400.0, 400.0]
     assert cells.filter(pl.col(FRACTION) == 0.3)["grokked_step"].null_count() == 2
     _, err = program("operations", "circles", code=2)
     assert "figure = 'circles': unknown; allowed: phases, grokked, accuracy" in err

@@ -24,7 +24,7 @@ from groklab.grokking import LearningPhase
 from groklab.measures import WELL_EXPLAINED, Ablations, NamedTable, Neurons
 from groklab.store import Collection, Run, copies, copies_sentences
 from groklab.store import compare as statistics_of
-from groklab.text import jsonable, listed, loss_of, percent, percents, times
+from groklab.text import jsonable, listed, loss_of, percent, percents, times, visible
 
 #: Models that a comparison takes apart, the first ones.
 MOST = 8
@@ -129,8 +129,8 @@ class Comparison:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The runs' names, numbered where two folders have the same."""
-        names = [run.name for run in self.runs]
+        """The runs' names as they can be shown, numbered where two folders have the same."""
+        names = [visible(run.name) for run in self.runs]
         count = Counter(names)
         return tuple(f"{n} ({i})" if count[n] > 1 else n for i, n in enumerate(names, 1))
 
