@@ -187,6 +187,14 @@ def test_a_run_before_its_first_evaluation_has_a_page(corpus: Corpus, home: Path
     assert write_report([run], tmp_path) == tmp_path / "report.html"
 
 
+def test_a_run_whose_results_are_not_saved_yet_says_where_it_is(corpus: Corpus) -> None:
+    run = corpus.copy("mlp")
+    RunWriter(run).status(state="running", members=[], step=0)
+    found = words(write_report([gl.Run(run.path)]))
+    assert "Nothing has been measured" not in found
+    assert f"At step {run.metrics['step'].max():,} training accuracy is 100.0% and test accuracy 100.0%." in found
+
+
 def test_a_diverged_run_has_a_page() -> None:
     run = fast(optimiser__learning_rate=1e30)
     assert run.status.members[0].train_loss is None or run.status.state == "diverged"

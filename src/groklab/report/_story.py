@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from groklab.figures import RunContext, mean_at
@@ -18,7 +19,14 @@ _NAMES = {"mlp": "MLP", "gaussian": "Gaussian", "laplace": "Laplace"}
 def summary(run: RunContext) -> list[str]:
     """Return the sentences of one paragraph: what was trained, how it went, how it ended."""
     opening = _opening(run)
-    if not run.members or run.metrics.is_empty():
+    if not run.metrics.is_empty() and not run.members:
+        # results are saved less often than metrics
+        steps = run.metrics["step"].to_numpy()
+        last = run.metrics.filter(steps == steps.max())
+        train, test = (percent(np.median(last[f"{name}_accuracy"].to_numpy())) for name in ("train", "test"))
+        middle = ", in the median" if run.several else ""
+        return [opening, f"At step {steps.max():,} training accuracy is {train} and test accuracy {test}{middle}."]
+    if run.metrics.is_empty():
         return [opening, f"Nothing has been measured yet: the run is {run.status.state} at step {run.step:,}."]
     return [opening, *(_ensemble(run) if run.several else _single(run)), _stop(run)]
 
