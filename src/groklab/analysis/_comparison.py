@@ -119,7 +119,7 @@ class ComparedModel:
 class Comparison:
     """Runs, or members of one, beside each other.
 
-    The models are taken apart when something first asks for `models`, or for what is said of them.
+    The models are taken apart when something first asks for `models`, or for sentences on them.
 
     Args:
         runs: those compared, of which members are RUN#2.

@@ -73,7 +73,7 @@ def tiles(rows: Iterable[tuple[str, str, str]]) -> Any:
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> Any:
-    """Return names with what is said of each."""
+    """Return names with a sentence on each."""
     pieces = [piece for a, b in rows for piece in (html.Dt(text(a)), html.Dd(text(b)))]
     return html.Dl(pieces, className="provenance")
 

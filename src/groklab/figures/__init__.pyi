@@ -33,6 +33,7 @@ from ._phase_diagram import COLOURS as COLOURS
 from ._phase_diagram import ON as ON
 from ._phase_diagram import TIED as TIED
 from ._phase_diagram import phase_diagram as phase_diagram
+from ._plots import ByName as ByName
 from ._plots import FigureList as FigureList
 from ._plots import Plot as Plot
 from ._plots import Plots as Plots

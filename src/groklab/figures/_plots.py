@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
@@ -76,7 +76,26 @@ class FigureList(Sequence[PageFigure]):
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-class Plots(abc.ABC):
+P_co = TypeVar("P_co", covariant=True)
+
+
+class ByName(abc.ABC, Generic[P_co]):
+    """Things by name that are attributes, too, so that Tab lists them."""
+
+    @abc.abstractmethod
+    def __getitem__(self, name: str) -> P_co:
+        """Return the thing of a name; raises InputError naming the nearest one."""
+
+    def __getattr__(self, name: str) -> P_co:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except InputError as error:
+            raise AttributeError(str(error)) from None
+
+
+class Plots(ByName["Plot"]):
     """Figures as methods: `plots()` lists those that apply, `plots.spectrum()` draws one.
 
     Each figure is a `Plot`: `plots.spectrum.data()` is its data frame, `plots.spectrum.sentence()` what it says.
@@ -115,14 +134,6 @@ class Plots(abc.ABC):
             self._context(None)
         check_choice("figure", name, sorted(FIGURES))
         return Plot(self, FIGURES[name])
-
-    def __getattr__(self, name: str) -> Plot:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        try:
-            return self[name]
-        except InputError as error:
-            raise AttributeError(str(error)) from None
 
     def __dir__(self) -> list[str]:
         # once the model is analysed, those that apply

@@ -213,7 +213,7 @@ def pictures_of(figure: PageFigure | ComparisonFigure, drawings: Sequence[Drawin
         key = f"{figure.name}-{i}" if i else figure.name
         title = drawing.title or figure.title
         tables = [Table(t.title, t.head, t.rows) for t in drawing.tables]
-        # what the figure is about is said once
+        # the general sentence stands once
         about = "" if i else figure.about
         if drawing.plot is None:
             pictures.append(Picture(key, title, drawing.sentence, about=about, tables=tables))

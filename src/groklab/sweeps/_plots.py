@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from groklab.errors import InputError, check_choice
-from groklab.figures import Drawing, Figure
+from groklab.errors import check_choice
+from groklab.figures import ByName, Drawing, Figure
 from groklab.grokking import GAP, THRESHOLD
 from groklab.sweeps._figures import FIGURES, study_figure
 from groklab.sweeps._study import study
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from groklab.sweeps._folder import Sweep
 
 
-class SweepPlots:
+class SweepPlots(ByName["SweepPlot"]):
     """Figures of a sweep as methods; each is a `SweepPlot`, with its numbers and its sentence."""
 
     def __init__(self, sweep: Sweep) -> None:
@@ -31,14 +31,6 @@ class SweepPlots:
     def __getitem__(self, name: str) -> SweepPlot:
         check_choice("figure", name, FIGURES)
         return SweepPlot(self._sweep, name)
-
-    def __getattr__(self, name: str) -> SweepPlot:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        try:
-            return self[name]
-        except InputError as error:
-            raise AttributeError(str(error)) from None
 
     def __dir__(self) -> list[str]:
         return list(FIGURES)
