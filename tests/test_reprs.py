@@ -63,11 +63,23 @@ def test_many_runs_are_a_table(corpus: Corpus, home: Path) -> None:
     assert repr(gl.Collection()) == f"Collection({str(home)!r}, 1 run)"
 
 
+def test_a_comparison_shows_what_the_models_compute_once_they_are_taken_apart(corpus: Corpus) -> None:
+    comparison = gl.compare([corpus["mlp"], corpus["transformer"]])
+    html = comparison._repr_html_()
+    assert html.count("<table>") == 3
+    assert "models" not in vars(comparison)
+    comparison.measure()
+    html = comparison._repr_html_()
+    assert all(name in html for name in comparison.names)
+    assert "Loss on all pairs after interventions" in html
+
+
 def test_hostile_names_are_inert(corpus: Corpus, tmp_path: Path) -> None:
     run = corpus.copy("mlp")
     moved = run.path.rename(run.path.with_name(HOSTILE.replace("/", "")))
     assert "<img" not in gl.Run(moved)._repr_html_()
     assert "<img" not in gl.runs()._repr_html_()
+    assert "<img" not in gl.compare([gl.Run(moved)])._repr_html_()
 
 
 def test_what_is_damaged_says_so(corpus: Corpus) -> None:

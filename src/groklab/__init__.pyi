@@ -5,7 +5,6 @@ from . import learners as learners
 from . import networks as networks
 from . import objectives as objectives
 from . import optimisers as optimisers
-from . import sweeps as sweeps
 from . import tasks as tasks
 from . import trackers as trackers
 from .analysis import analyse as analyse
@@ -37,6 +36,7 @@ from .store import run as run
 from .store import runs as runs
 from .sweeps import Sweep as Sweep
 from .sweeps import sweep as sweep
+from .sweeps import sweeps as sweeps
 from .tasks import Algebra as Algebra
 from .tasks import Task as Task
 from .tasks import label_statistics as label_statistics

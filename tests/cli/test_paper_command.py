@@ -118,7 +118,8 @@ def test_figures_of_ones_own_are_drawn_or_named(program: Any, corpus: Corpus, tm
     folder = ["--out", str(tmp_path / "out"), "--plugin", str(file)]
     out, _ = program(run.name, *folder)
     assert f"{tmp_path / 'out' / 'points.pdf'}" in out
-    sentence = "Matplotlib draws no traces of the type 'pie'; engine='kaleido' draws them (pip install kaleido)"
+    needed = "engine='kaleido' draws them (pip install 'groklab[kaleido]')"
+    sentence = f"Matplotlib draws no traces of the type 'pie'; {needed}"
     assert f"slices: {sentence}." in " ".join(out.split())
     _, err = program(run.name, "slices", *folder, code=2)
     assert sentence in err

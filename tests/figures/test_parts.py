@@ -31,8 +31,8 @@ def test_the_table_is_by_the_pages_own_key_frequencies(corpus: Corpus) -> None:
     table = {row[0]: row[1:] for row in losses.rows}
     assert c.rule in losses.title
     # the excluded loss, and the restricted one on the training set
-    assert table["non-key + residual"][0] == loss_of(c.last("excluded_loss"))
-    assert table["key + bias"][0] == loss_of(c.last("restricted_loss_train"))
+    assert table["other frequencies and residual"][0] == loss_of(c.last("excluded_loss"))
+    assert table["key frequencies and the mean"][0] == loss_of(c.last("restricted_loss_train"))
     assert loss_of(c.last("excluded_loss")) in drawing.sentence
     assert drawing.plot is not None
     assert drawing.plot.data[1].name == "train"

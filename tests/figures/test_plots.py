@@ -42,7 +42,7 @@ def test_a_run_lists_its_figures_with_a_sentence_on_each(corpus: Corpus) -> None
     assert "attention" not in listed.names
     assert all(f.about in " ".join(repr(listed).split()) for f in listed)
     assert max(map(len, repr(listed).splitlines())) <= 100
-    assert "<td style='text-align: left'><code>spectrum</code>" in listed._repr_html_()
+    assert "<td>spectrum</td>" in listed._repr_html_()
     assert len(figures.list_figures()) == len(FIGURES)
     assert set(listed.names) == set(dir(figures.plots(corpus["mlp"])))
 
@@ -114,9 +114,11 @@ def test_weights_that_were_never_in_a_run_are_drawn_as_those_of_the_run_are(corp
     assert plots.frequencies.data().equals(figures.plots(run).frequencies.data())
     steps = {step: run.weights(step) for step in run.checkpoints}
     assert figures.draw(steps, "circles", task).data_frame["step"].n_unique() == len(steps)
-    for figure in plots():
-        if figure.name not in ("curves", "stages", "hidden_progress"):
-            assert len(plots[figure.name].data()), figure.name
+    for several in (plots, figures.plots(steps, task)):
+        for figure in several():
+            assert len(several[figure.name].data()), figure.name
+        assert not {"curves", "norms", "hidden_progress"} & set(several().names)
+    assert "stages" not in plots().names
 
 
 def test_a_run_that_goes_on_is_read_again(corpus: Corpus) -> None:

@@ -11,7 +11,7 @@ from tests.measures.models import NETWORKS, Model, case, made
 
 import groklab as gl
 from groklab.measures import NamedTable, default_rule, find_frequencies
-from groklab.measures._logit_parts import ROWS
+from groklab.measures._logit_parts import PART_NAMES
 from groklab.measures._registry import cell
 from groklab.tasks import Arithmetic, Mixture
 
@@ -91,8 +91,8 @@ def test_the_parts_are_told_for_each_operation_and_rule() -> None:
     for i, operation in enumerate(("x + y", "x - y")):
         table = tables[f"Loss of the parts of the logits of {operation}, by the rule given"]
         assert table.head == ("what is kept", "train loss", "test loss")
-        assert [row[0] for row in table.rows] == list(ROWS.values())
-        for part, row in zip(ROWS, table.rows, strict=True):
+        assert [row[0] for row in table.rows] == list(PART_NAMES.values())
+        for part, row in zip(PART_NAMES, table.rows, strict=True):
             at = found["parts"].index(part)
             assert row[1:] == (cell(found["train_loss"][i, 0, at]), cell(found["test_loss"][i, 0, at]))
     rows = tables["Key frequencies"].rows
@@ -113,7 +113,7 @@ def test_one_operation_has_one_table_a_rule_and_without_a_split_one_loss() -> No
     ]
     last = tables["Loss of the parts of the logits, by the rule furuta_union"]
     assert last.head == ("what is kept", "loss")
-    assert last.rows[0] == ("all", cell(found["loss"][2, 0]))
+    assert last.rows[0] == ("everything", cell(found["loss"][2, 0]))
 
 
 def test_the_largest_components_are_told_by_name() -> None:

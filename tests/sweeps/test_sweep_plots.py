@@ -24,9 +24,11 @@ def sweep(tmp_path: Path) -> Sweep:
 
 
 def test_a_sweep_lists_and_draws_its_maps(sweep: Sweep) -> None:
-    assert sweep.plot() == FIGURES
+    assert sweep.plot().names == list(FIGURES)
+    assert "phases    Learning phases (Liu et al. 2022). Which of their four phases" in repr(sweep.plot())
+    assert all(figure.about.endswith(".") for figure in sweep.plot())
     assert dir(sweep.plot) == sorted(FIGURES)
-    assert repr(sweep.plot).splitlines()[1] == "  phases    Learning phases (Liu et al. 2022)"
+    assert repr(sweep.plot) == f"Figures of {sweep.name}: call it for a list, or one of phases, grokked, accuracy"
     assert all(isinstance(sweep.plot[name](), Figure) for name in FIGURES)
     assert sweep.plot.accuracy.sentence().startswith("Of ")
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from groklab import grokking
+from groklab import grokking, notebook
 from groklab.analysis._analysing import Analysis, explain
 from groklab.analysis._circuits import CircuitAnalysis
 from groklab.analysis._features import FeatureAnalysis
@@ -30,6 +30,8 @@ from groklab.text import jsonable, listed, loss_of, percent, percents, times, vi
 MOST = 8
 #: Settings whose values a sentence names.
 NAMED = 3
+#: What a comparison in a notebook offers before its models are taken apart.
+OFFERS = "measure() takes the models apart, and what they compute is shown here too"
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,19 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"Comparison of {listed(self.names)}"
+
+    def _repr_html_(self) -> str:
+        # taking models apart takes seconds, too long for showing a value
+        measured = "models" in vars(self)
+        return notebook.block(
+            notebook.title(repr(self)),
+            notebook.listing([*self.sentences(), *(self.model_sentences() if measured else [])]),
+            *(
+                notebook.line(table.title) + notebook.table(table.head, table.rows)
+                for table in self.tables(models=measured)
+            ),
+            notebook.line("sentences() · tables() · to_dict()" if measured else OFFERS, faint=True),
+        )
 
     def __str__(self) -> str:
         return "\n".join([*self.sentences(), *self.model_sentences()])

@@ -25,7 +25,7 @@ from groklab.cli.look import readable_run
 from groklab.errors import InputError, check_choice
 
 if TYPE_CHECKING:
-    from groklab.figures import Drawing
+    from groklab.figures import Drawing, FigureList
     from groklab.store import Run
     from groklab.sweeps import Sweep
 
@@ -46,8 +46,8 @@ class _RunFigures:
 
         self.plots, self.folder = plots(run), run.path / "figures"
 
-    def rows(self) -> list[tuple[str, str]]:
-        return [(figure.name, f"{figure.title}. {figure.about}") for figure in self.plots()]
+    def listed(self) -> FigureList[Any]:
+        return self.plots()
 
     def drawings(self, names: list[str]) -> Iterator[Named]:
         for name in names or self.plots().names:
@@ -72,12 +72,10 @@ class _SweepFigures:
     def __init__(self, sweep: Sweep) -> None:
         from groklab.sweeps import study
 
-        self.study, self.folder = study(sweep), sweep.path / "figures"
+        self.sweep, self.study, self.folder = sweep, study(sweep), sweep.path / "figures"
 
-    def rows(self) -> list[tuple[str, str]]:
-        from groklab.sweeps import FIGURES
-
-        return [(name, f"{title}.") for name, title in FIGURES.items()]
+    def listed(self) -> FigureList[Any]:
+        return self.sweep.plot()
 
     def drawings(self, names: list[str]) -> Iterator[Named]:
         from groklab.sweeps import FIGURES, study_figure
@@ -131,7 +129,7 @@ def figures(
         check_choice("--data", data, ("csv", "parquet"))
     available = _available(of, plugin, trust_plugin)
     if listed:
-        rows = available.rows()
+        rows = [(figure.name, f"{figure.title}. {figure.about}") for figure in available.listed()]
         if as_json:
             emit({"figures": [{"name": name, "about": about} for name, about in rows]})
         else:

@@ -374,7 +374,13 @@ class ByItsSettings(RunContext):
     """A run whose figures are listed before its model is analysed: its task and settings decide which apply.
 
     An analysis may still find nothing, such as no frequency above zero; drawing the figure then says so.
+
+    Args:
+        run: what it has read is shared, in both directions.
     """
+
+    def __init__(self, run: RunContext) -> None:
+        self.__dict__ = vars(run)
 
     @property
     def has_circuit(self) -> bool:

@@ -66,6 +66,7 @@ def has_curves(run: RunContext) -> bool:
     place=20,
     about="Loss and accuracy on the training set and on the test set: a network that groks fits the first long before "
     "the second.",
+    applies_to=lambda run: has_curves(run) or run.running,
 )
 def curves(run: RunContext) -> Drawing:
     """Draw loss and accuracy over the steps."""

@@ -17,8 +17,9 @@ class Figure(PlotlyFigure):  # type: ignore[misc]  # Plotly has no types
     """A Plotly figure that knows the numbers it draws (`data_frame`) and writes itself to files (`save`).
 
     Args:
-        arguments, settings: as Plotly's own figure takes them.
+        *arguments: as Plotly's own figure takes them.
         data_frame: one row per thing that is drawn; None reads it off the traces.
+        **settings: as Plotly's own figure takes them.
     """
 
     def __init__(self, *arguments: Any, data_frame: pl.DataFrame | None = None, **settings: Any) -> None:

@@ -15,26 +15,15 @@ from groklab.figures._panels import level, row_layout
 from groklab.figures._registry import Drawing, figure
 from groklab.figures._taken import final, first_rule, spread
 from groklab.figures._theme import TEST, TRAIN, styled, trace
-from groklab.measures import LogitParts, parts_tables
+from groklab.measures import PART_NAMES, LogitParts, parts_tables
 from groklab.text import loss_of
 
 TITLE = "The parts of the logits"
-#: What is kept, by the names of the measure `logit_parts`.
-KEPT = {
-    "all": "everything",
-    "key": "key frequencies",
-    "non_key": "other frequencies",
-    "residual": "residual",
-    "key_non_key": "key and other frequencies",
-    "key_residual": "key frequencies and residual",
-    "non_key_residual": "other frequencies and residual",
-    "key_mean": "key frequencies and the mean",
-}
 DEFINITION = (
-    "Parts of the logits: key, their projection on cos and sin of w_k s at the key frequencies, s = a + b or a − b; "
-    "non-key, that at all other frequencies; residual, what is left, the means among it; key + bias, the key part and "
-    "the means, whose loss is the restricted loss. 'Others needed' counts the other frequencies without any one of "
-    "which the training loss rises by more than 1e-9 (Furuta et al. 2024, appendix E)."
+    "Parts of the logits: key frequencies, their projection on cos and sin of w_k s there, s = a + b or a − b; other "
+    "frequencies, that at all others; residual, what is left, the mean over inputs among it. Key frequencies and the "
+    "mean have the restricted loss. 'Others needed' counts the other frequencies without any one of which the training "
+    "loss rises by more than 1e-9 (Furuta et al. 2024, appendix E)."
 )
 
 
@@ -89,7 +78,7 @@ def logit_parts(frame: pl.DataFrame, uniform: float) -> Figure:
     """
     of_sets = [c for c in ("train_loss", "test_loss") if c in frame.columns]
     frame = final(spread(first_rule(frame, *of_sets), {"part": "parts"} | {c: c for c in of_sets}, ("place", 0)))
-    names = [KEPT.get(part, part) for part in frame["part"]]
+    names = [PART_NAMES.get(part, part) for part in frame["part"]]
     losses = {name: frame[f"{name}_loss"].cast(pl.Float64).to_numpy() for name in ("train", "test")}
     traces: list[dict[str, Any]] = (
         [level(uniform, "uniform guessing", [-1, len(frame)], along="y")] if uniform > 0 else []

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import abc
 import datetime
-import html
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
 
+from groklab import notebook
 from groklab.analysis import Weights
 from groklab.errors import InputError, check_choice, check_member
 from groklab.experiment import Experiment, read
@@ -33,9 +33,23 @@ WeightsByStep: TypeAlias = Mapping[int, Weights]
 LINE = 100
 
 
+class Listed(Protocol):
+    """A figure of a run or of a sweep, as lists show it: its name, its title, and one sentence on what it shows."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def about(self) -> str: ...
+
+
+F = TypeVar("F", bound=Listed)
+
+
 @dataclass(frozen=True)
-class FigureList(Sequence[PageFigure]):
-    """The figures of one run or model, in the order of its page; a notebook shows them as a table.
+class FigureList(Sequence[F]):
+    """The figures of one run, model or sweep, in the order of its page; a notebook shows them as a table.
 
     Args:
         of: whose figures.
@@ -43,7 +57,7 @@ class FigureList(Sequence[PageFigure]):
     """
 
     of: str
-    figures: tuple[PageFigure, ...]
+    figures: tuple[F, ...]
 
     @property
     def names(self) -> list[str]:
@@ -65,15 +79,8 @@ class FigureList(Sequence[PageFigure]):
         return "\n".join([f"{visible(self.of)} has {count}:", *rows])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align: left'><code>{html.escape(f.name)}</code></td>"
-            f"<td style='text-align: left'>{html.escape(visible(f.title))}</td>"
-            f"<td style='text-align: left'>{html.escape(visible(f.about))}</td></tr>"
-            for f in self.figures
-        )
-        head = "".join(f"<th style='text-align: left'>{name}</th>" for name in ("figure", "title", "what it shows"))
-        caption = f"<caption style='text-align: left'>{html.escape(visible(self.of))}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        rows = [(f.name, f.title, f.about) for f in self.figures]
+        return notebook.block(notebook.title(self.of), notebook.table(("figure", "title", "what it shows"), rows))
 
 
 P_co = TypeVar("P_co", covariant=True)
@@ -112,7 +119,7 @@ class Plots(ByName["Plot"]):
     def _name(self) -> str:
         """Whose figures these are."""
 
-    def __call__(self, member: int | None = None) -> FigureList:
+    def __call__(self, member: int | None = None) -> FigureList[PageFigure]:
         """Return the figures that apply, with a sentence on each.
 
         Args:
@@ -121,9 +128,7 @@ class Plots(ByName["Plot"]):
         context = self._context(member)
         if "model" not in vars(context):
             # an analysis takes seconds, and a list should not
-            weights = context.checkpoints
-            context = ByItsSettings(**{f.name: getattr(context, f.name) for f in fields(context)})
-            vars(context)["checkpoints"] = weights
+            context = ByItsSettings(context)
         applying = [f for section in SECTIONS for f in figures_of(section) if _applies(f, context)]
         self._applying = [f.name for f in applying]
         return FigureList(self._name, tuple(applying))
@@ -352,7 +357,7 @@ def plots(
 
 def list_figures(
     of: Run | Weights | WeightsByStep | None = None, task: Task | None = None, **of_weights: Any
-) -> FigureList:
+) -> FigureList[PageFigure]:
     """Return the figures that apply to a run, or to weights with their task, with a sentence on each.
 
     Args:

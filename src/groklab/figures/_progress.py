@@ -29,6 +29,7 @@ DEFINITIONS = (
     place=10,
     about="What the features do while accuracy and loss hardly move: how far they are from their final form, and from "
     "the circulant pattern that solves the task.",
+    applies_to=lambda run: run.has_features and (min(len(run.checkpoints), len(run.member_metrics)) > 1 or run.running),
     definitions=DEFINITIONS,
 )
 def progress(run: RunContext) -> Drawing:

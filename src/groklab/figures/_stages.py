@@ -64,6 +64,7 @@ DEFINITIONS = (
     place=10,
     about="Measures that move while the test loss does not: the restricted loss falls as the circuit forms, and the "
     "excluded loss rises as the network stops relying on memory.",
+    applies_to=lambda run: run.has_circuit and (len(run.checkpoints) > 1 or run.running),
     definitions=DEFINITIONS,
 )
 def stages(run: RunContext) -> Drawing:

@@ -53,6 +53,7 @@ from ._frequencies import residue_map as residue_map
 from ._grid import Grid as Grid
 from ._grid import grid_of as grid_of
 from ._grid import grids_of as grids_of
+from ._logit_parts import PART_NAMES as PART_NAMES
 from ._logit_parts import PARTS as PARTS
 from ._logit_parts import LogitParts as LogitParts
 from ._logit_parts import parts_tables as parts_tables

@@ -40,16 +40,16 @@ PARTS = {
 RISE = 1e-9
 #: The rules of key frequencies (`frequencies.RULES`) shown side by side: each part's share depends on the rule.
 KEY_RULES = ("furuta", "furuta_union")
-#: Names of the rows of the table, in its order.
-ROWS = {
-    "all": "all",
-    "key": "key",
-    "key_mean": "key + bias",
-    "non_key": "non-key",
+#: What tables and figures call each combination, in the order of the table's rows.
+PART_NAMES = {
+    "all": "everything",
+    "key": "key frequencies",
+    "key_mean": "key frequencies and the mean",
+    "non_key": "other frequencies",
     "residual": "residual",
-    "key_non_key": "key + non-key",
-    "key_residual": "key + residual",
-    "non_key_residual": "non-key + residual",
+    "key_non_key": "key and other frequencies",
+    "key_residual": "key frequencies and residual",
+    "non_key_residual": "other frequencies and residual",
 }
 
 
@@ -88,7 +88,11 @@ def parts_tables(
     for i, operation in enumerate(operations):
         for rule in rules:
             of = f" of {operation}" if several else ""
-            rows = [(ROWS[p], *(number(losses[s][i, rule, place[p]]) for s in sets)) for p in ROWS if p in place]
+            rows = [
+                (name, *(number(losses[s][i, rule, place[part]]) for s in sets))
+                for part, name in PART_NAMES.items()
+                if part in place
+            ]
             head = ("what is kept", *(s.replace("_", " ") for s in sets))
             tables.append(NamedTable(f"Loss of the parts of the logits{of}, by the rule {called[rule]}", head, rows))
     needed = np.asarray(result["n_dependent"]).reshape(len(operations), -1)

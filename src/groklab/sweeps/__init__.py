@@ -1,6 +1,7 @@
 """Sweeps: grids of experiments, packed into ensembles, trained by many processes or hosts, kept in one table.
 
-The package can be called: `gl.sweeps()` lists the sweeps that are kept.
+The package shares its name with the function `sweeps`, which is `gl.sweeps` too. So the package itself is that
+function: `gl.sweeps()` lists the sweeps, whichever of the two was imported first.
 """
 
 import sys
@@ -11,12 +12,15 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
-class _Listing(types.ModuleType):
-    """This package, whose name is that of the function of `gl` that lists sweeps, too."""
+class _Sweeps(types.ModuleType):
+    """This package, which can be called."""
 
     def __call__(self, home=None):  # type: ignore[no-untyped-def]
-        """Return every sweep that is kept, the one changed last at the end: see `kept_sweeps`."""
-        return __getattr__("kept_sweeps")(home)
+        """Return every sweep that is kept and can be read, the one changed last at the end."""
+        from groklab.sweeps import _kept
+
+        return _kept.sweeps(home)
 
 
-sys.modules[__name__].__class__ = _Listing
+sweeps = sys.modules[__name__]
+sweeps.__class__ = _Sweeps

@@ -12,13 +12,14 @@ from ._cells import place_of as place_of
 from ._cells import swept as swept
 from ._cells import value_names as value_names
 from ._figures import FIGURES as FIGURES
+from ._figures import SweepFigure as SweepFigure
 from ._figures import study_figure as study_figure
 from ._folder import Sweep as Sweep
 from ._kept import changed as changed
 from ._kept import find_sweep as find_sweep
-from ._kept import kept_sweeps as kept_sweeps
 from ._kept import sweep_paths as sweep_paths
 from ._kept import sweep_summaries as sweep_summaries
+from ._kept import sweeps as sweeps
 from ._packing import pack as pack
 from ._plan import MAX_MEMBERS as MAX_MEMBERS
 from ._plan import make_plan as make_plan

@@ -44,7 +44,7 @@ def find_sweep(name: str | Path, home: Path | str | None = None) -> Sweep:
     return Sweep(paths[matches[0]])
 
 
-def kept_sweeps(home: Path | str | None = None) -> list[Sweep]:
+def sweeps(home: Path | str | None = None) -> list[Sweep]:
     """Return every sweep that is kept and can be read, the one changed last at the end."""
     from groklab.sweeps._folder import Sweep
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from groklab.errors import check_choice
-from groklab.figures import ByName, Drawing, Figure
+from groklab.figures import ByName, Drawing, Figure, FigureList
 from groklab.grokking import GAP, THRESHOLD
-from groklab.sweeps._figures import FIGURES, study_figure
+from groklab.sweeps._figures import FIGURES, SweepFigure, study_figure
 from groklab.sweeps._study import study
+from groklab.text import visible
 
 if TYPE_CHECKING:
     from groklab.sweeps._folder import Sweep
@@ -24,9 +25,9 @@ class SweepPlots(ByName["SweepPlot"]):
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
 
-    def __call__(self) -> dict[str, str]:
-        """Return the title of each figure by its name."""
-        return dict(FIGURES)
+    def __call__(self) -> FigureList[SweepFigure]:
+        """Return the figures, with a sentence on each."""
+        return FigureList(self._sweep.name, tuple(FIGURES.values()))
 
     def __getitem__(self, name: str) -> SweepPlot:
         check_choice("figure", name, FIGURES)
@@ -36,7 +37,7 @@ class SweepPlots(ByName["SweepPlot"]):
         return list(FIGURES)
 
     def __repr__(self) -> str:
-        return "\n".join([f"Figures of {self._sweep.name}:", *(f"  {n:9} {title}" for n, title in FIGURES.items())])
+        return f"Figures of {visible(self._sweep.name)}: call it for a list, or one of {', '.join(FIGURES)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,4 +91,5 @@ class SweepPlot:
         )
 
     def __repr__(self) -> str:
-        return f"{self.name}: {FIGURES[self.name]}. Call it to draw it."
+        figure = FIGURES[self.name]
+        return f"{self.name}: {figure.title}. {figure.about} Call it to draw it."

@@ -73,7 +73,7 @@ def check_paper(
     if not 50 <= dpi <= 2400:
         raise InputError("dpi", dpi, "needs to be from 50 to 2,400")
     if engine == "kaleido":
-        needed("engine = 'kaleido'", "kaleido", "kaleido", "kaleido")
+        needed("engine = 'kaleido'", "kaleido", "kaleido", "groklab[kaleido]")
     else:
         needed("a figure on paper")
 

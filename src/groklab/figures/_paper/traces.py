@@ -77,7 +77,9 @@ def check(traces: Sequence[Mapping[str, Any]]) -> None:
         if filled not in (None, "none", "tozeroy", "tonexty"):
             what = f"areas filled {filled!r}"
         if what:
-            raise InputError(f"Matplotlib draws no {what}; engine='kaleido' draws them (pip install kaleido)")
+            raise InputError(
+                f"Matplotlib draws no {what}; engine='kaleido' draws them (pip install 'groklab[kaleido]')"
+            )
 
 
 # -- bars ---------------------------------------------------------------------------------------------------------
