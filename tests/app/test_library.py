@@ -246,7 +246,7 @@ def test_a_run_that_is_damaged_while_it_is_shown_says_so(
         (run.path / file).unlink()
     else:
         (run.path / file).write_bytes(content)
-    answer = ask(client, "..head.", run_of={"address": run.name}, run_tick=1)
+    answer = ask(client, "..head.", run_of={"address": run.name})
     assert answer.status_code == 200
     assert "refusal" in json.dumps(answer.json["response"]["overview"]) or content is None
     served._server.server_close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import groklab as gl
+from groklab.store import RunWriter
 from groklab.training import Progress
 from groklab.training import _engine as engine
 
@@ -28,6 +30,29 @@ def test_metrics_on_disk_follow_the_training(monkeypatch: pytest.MonkeyPatch, ho
     assert len(steps) > 2
     assert [recorded for _, recorded in seen[1:-1]] == steps[:-2]
     assert run.metrics["step"].max() == 400
+
+
+def test_one_slow_write_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """On a busy disk single writes wait; by their share of the time the next would wait fifty times as long."""
+    now, steps = [0.0], []
+
+    class Clock:
+        monotonic = staticmethod(lambda: now[0])
+
+    def metrics(self: RunWriter, frame: pl.DataFrame) -> None:
+        steps.append(frame["step"].max())
+        now[0] += 5.0 if len(steps) == 1 else 0.001
+
+    def chunk(self: engine._Training, stop: int) -> None:
+        now[0] += 0.4
+        advance(self, stop)
+
+    advance = engine._Training._advance
+    monkeypatch.setattr(engine, "time", Clock)
+    monkeypatch.setattr(RunWriter, "metrics", metrics)
+    monkeypatch.setattr(engine._Training, "_advance", chunk)
+    gl.train(gl.preset("micro", {"budget.steps": 400, "checkpoints.rolling_seconds": 1e6}))
+    assert len(steps) > 3
 
 
 def test_a_run_that_is_killed_resumes_from_its_state_though_its_metrics_are_ahead(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import shlex
@@ -121,7 +122,7 @@ class Answers:
             html.Div(html.P("Reading the runs …", className="hint"), id="compared"),
             dcc.Store(id="compare-of", data=addresses),
             dcc.Store(id="compare-seen"),
-            dcc.Interval(id="compare-tick", interval=pages.SLOW_TICK),
+            *pages.watch("compare-tick", "run", *addresses),
         ]
 
     def file(self, query: Mapping[str, list[str]]) -> str:
@@ -136,39 +137,75 @@ class Answers:
             lambda: render_page(self._analysis(runs[0]) if len(runs) == 1 else comparison_page(runs)),
         )
 
+    def changes(self, query: Mapping[str, list[str]]) -> str:
+        """Return what differs once the page of runs, of a sweep or of a list does, at the cost of a look at files."""
+        kind, names = pages.first(query, "kind"), query.get("of", [])
+        if kind == "run":
+            return _digest([self._run_now(name) for name in names])
+        if kind == "sweep":
+            return _digest([self._sweep_now(name) for name in names])
+        return _digest(self.library.runs() if kind == "runs" else self.library.sweeps())
+
+    def _run_now(self, address: str) -> tuple[Any, ...]:
+        """Return what changes when a run does, or the process that was started for it."""
+        job = self.jobs.get(address)
+        work = job is not None and (job.running, job.refusal)
+        try:
+            run = self.library.find(address)
+            return *run_stamp(run), run.status.state, work
+        except (InputError, OSError) as error:
+            return str(error), work
+
+    def _sweep_now(self, name: str) -> tuple[Any, ...]:
+        """Return what changes when a sweep does, its packs under way, or the process that was started for it."""
+        job = self.jobs.get(f"sweeps/{name}")
+        work = job is not None and (job.running, job.refusal)
+        try:
+            sweep = self.library.sweep(name)
+            status = sweep.status
+            stamp = stamp_of(sweep.path, "sweep.json", "table.parquet", "lock.json", "failures.json")
+            packs = sweep.packs if status in LIVE or (job is not None and job.running) else []
+            under_way = [n for pack in packs for n in stamp_of(pack.path, "metrics.parquet", "status.json")]
+            return *stamp, *under_way, status, work
+        except (InputError, OSError) as error:
+            return str(error), work
+
     # -- lists ------------------------------------------------------------------------------------------------------
 
-    def rows(self, tick: int | None, words: str | None, of: dict[str, Any], seen: Any) -> tuple[Any, ...]:
+    def rows(self, tick: str | None, words: str | None, of: dict[str, Any], seen: Any) -> tuple[Any, ...]:
         """Return the rows of a list, where they have changed."""
         kind, query = of["kind"], of["query"]
         rows = self.library.runs() if kind == "runs" else self.library.sweeps()
         body, count = pages.list_rows(kind, rows, query, words or "")
         # what a list shows is what it is made of
-        now = str(hash(json.dumps([kind, query, words, rows], default=str, sort_keys=True)))
+        now = _digest([kind, query, words, rows])
         if now == seen:
             raise dash.exceptions.PreventUpdate
         return body, count, pages.picked_bar(query.get("pick", [])) if kind == "runs" else None, now
 
     # -- one run ----------------------------------------------------------------------------------------------------
 
-    def run(self, tick: int | None, of: dict[str, Any], seen: Any, wanted: Any) -> tuple[Any, ...]:
+    def run(self, tick: str | None, of: dict[str, Any], seen: Any, wanted: Any) -> tuple[Any, ...]:
         """Return what is known of a run, where it has changed, and whether its analysis is to be shown."""
         address = of["address"]
         job = self.jobs.get(address)
-        if job is not None and job.refusal:
-            return [state("failed")], refusal(job.refusal), no_update, no_update, pages.SLOW_TICK
+        stamp = _digest(self._run_now(address))
+        if seen is not None and seen["stamp"] == stamp:
+            raise dash.exceptions.PreventUpdate
         try:
             run = self.library.find(address)
-            stamp = [*run_stamp(run), job is not None and job.running]
-            if seen is not None and seen["stamp"] == json.loads(json.dumps(stamp)):
-                raise dash.exceptions.PreventUpdate
             page, status = self._overview(run), run.status.state
         except (InputError, OSError) as error:
             if job is not None and job.running:
                 starting = html.P("The process has been started, and prepares the run …", className="hint")
-                return [state("starting")], starting, no_update, no_update, pages.TICK
+                return [state("starting")], starting, no_update, no_update
+            if job is not None and job.refusal:
+                return [state("failed")], refusal(job.refusal), no_update, no_update
             # it may have been damaged or removed while it was shown
-            return [], refusal(self.reason(error)), no_update, None, pages.SLOW_TICK
+            return [], refusal(self.reason(error)), no_update, None
+        if seen is not None and job is not None and job.refusal:
+            # the run itself may be well, such as where another process trains it
+            set_props("notice", {"children": refusal(job.refusal)})
         pictures = [p for one in page.parts for p in one.pictures]
         layout = [[p.key, bool(p.spec)] for p in pictures]
         live = status in LIVE or (job is not None and job.running)
@@ -186,9 +223,9 @@ class Answers:
                 set_props({"part": "says", "key": f"now-{p.key}"}, {"children": text(p.sentence)})
         want: Any = no_update
         if seen is None or bool(seen["live"]) != live:
-            want = {"live": live, "stamp": str(stamp)}
+            want = {"live": live, "stamp": stamp}
         now = {"stamp": stamp, "layout": layout, "live": live}
-        return [*head, *([done] if live else [])], overview, want, now, pages.TICK if live else pages.SLOW_TICK
+        return [*head, *([done] if live else [])], overview, want, now
 
     def _overview(self, run: Run) -> Page:
         return self._overviews.get((run.path, run.name, run_stamp(run)), lambda: overview_page(run))
@@ -215,14 +252,14 @@ class Answers:
 
     # -- several runs -----------------------------------------------------------------------------------------------
 
-    def comparison(self, tick: int | None, addresses: list[str], seen: Any) -> tuple[Any, Any]:
+    def comparison(self, tick: str | None, addresses: list[str], seen: Any) -> tuple[Any, Any]:
         """Return runs beside each other, where one has changed."""
         try:
             runs = [self.library.find(address) for address in addresses]
-            stamp = [[str(part) for part in run_stamp(run)] for run in runs]
+            stamp = _digest([self._run_now(address) for address in addresses])
             if stamp == seen:
                 raise dash.exceptions.PreventUpdate
-            page = self._comparisons.get((*addresses, str(stamp)), lambda: comparison_page(runs))
+            page = self._comparisons.get((*addresses, stamp), lambda: comparison_page(runs))
         except InputError as error:
             return refusal(str(error)), no_update
         pieces = [piece for one in page.parts for piece in part(one, "compare")]
@@ -230,38 +267,32 @@ class Answers:
 
     # -- sweeps -----------------------------------------------------------------------------------------------------
 
-    def sweep(self, tick: int | None, of: dict[str, Any], seen: Any) -> tuple[Any, ...]:
+    def sweep(self, tick: str | None, of: dict[str, Any], seen: Any) -> tuple[Any, ...]:
         """Return what is known of a sweep, where it has changed: its overview, its map and its cells."""
         address = f"sweeps/{of['name']}"
         job = self.jobs.get(address)
-        nothing = [no_update] * 5
-        if job is not None and job.refusal:
+        now = _digest(self._sweep_now(of["name"]))
+        if now == seen:
+            raise dash.exceptions.PreventUpdate
+        if seen is not None and job is not None and job.refusal:
             set_props("notice", {"children": refusal(job.refusal)})
         try:
             sweep = self.library.sweep(of["name"])
-            stamp = list(stamp_of(sweep.path, "sweep.json", "table.parquet", "lock.json", "failures.json"))
             status = sweep.status
         except (InputError, OSError) as error:
-            return [], refusal(self.reason(error)), *nothing[1:], None, pages.SLOW_TICK
+            return [], refusal(self.reason(error)), *[no_update] * 4, None
         live = status in LIVE or (job is not None and job.running)
-        if live:
-            # packs under way
-            stamp += [n for pack in sweep.packs for n in stamp_of(pack.path, "metrics.parquet", "status.json")]
-        now = str(hash((*stamp, status, live)))
-        if now == seen:
-            raise dash.exceptions.PreventUpdate
         buttons: list[Any] = [state("starting" if live and status not in LIVE else status)]
         if live:
             buttons.append(html.Button("Stop", id="stop", title="Save what is trained, and stop"))
         elif status == "interrupted":
             buttons.append(html.Button("Resume", id="resume", className="main"))
-        interval = pages.TICK if live else pages.SLOW_TICK
         overview = [section("What was swept", [tiles(sweep_tiles(sweep))])]
         try:
             result, part = self._study(sweep, of)
         except InputError as error:
             says = f"{sweep.n_members:,} members. {str(error)[0].upper()}{str(error)[1:]}."
-            return buttons, overview, None, text(says), None, None, now, interval
+            return buttons, overview, None, text(says), None, None, now
         says = f"{opening(result, sweep)}"
         overview = [section("What was swept", [html.P(text(says), className="summary"), tiles(sweep_tiles(sweep))])]
         slice_ = result.slices[part]
@@ -276,7 +307,6 @@ class Answers:
             figure.spec,
             self._cells(result, part, sweep),
             now,
-            interval,
         )
 
     def _study(self, sweep: Sweep, of: Mapping[str, Any]) -> tuple[Study, int]:
@@ -438,6 +468,11 @@ class Answers:
         except InputError as error:
             return refusal(str(error)), no_update
         return no_update, link("/run", name)
+
+
+def _digest(value: Any) -> str:
+    """Return a text that differs where plain values do."""
+    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def scrubber(steps: list[int], step: int | None) -> list[Any]:

@@ -14,6 +14,9 @@ from groklab.errors import InputError
 if TYPE_CHECKING:
     from groklab.app._answers import Answers
 
+#: While the content of a page is on its way, the browser asks for no newer one, which would make it drop this one.
+BUSY: Any = [(Output("watch", "data-busy"), "yes", "no")]
+
 
 def register(app: Dash, answers: Answers) -> None:
     """Register the callbacks of all pages."""
@@ -34,10 +37,11 @@ def _list(app: Dash, answers: Answers) -> None:
         Output("count", "children"),
         Output("picked", "children"),
         Output("list-seen", "data"),
-        Input("list-tick", "n_intervals"),
+        Input("list-tick", "data"),
         Input("filter", "value"),
         State("list-of", "data"),
         State("list-seen", "data"),
+        running=BUSY,
     )(answers.rows)
 
 
@@ -48,11 +52,11 @@ def _run(app: Dash, answers: Answers) -> None:
         Output("overview", "children"),
         Output("want", "data"),
         Output("run-seen", "data"),
-        Output("run-tick", "interval"),
-        Input("run-tick", "n_intervals"),
+        Input("run-tick", "data"),
         State("run-of", "data"),
         State("run-seen", "data"),
         State("want", "data"),
+        running=BUSY,
     )(answers.run)
     app.callback(Output("analysis", "children"), Input("want", "data"), State("run-of", "data"))(answers.analysis)
     app.callback(Output("want", "data", allow_duplicate=True), Input("now", "n_clicks"), prevent_initial_call=True)(
@@ -61,9 +65,10 @@ def _run(app: Dash, answers: Answers) -> None:
     app.callback(
         Output("compared", "children"),
         Output("compare-seen", "data"),
-        Input("compare-tick", "n_intervals"),
+        Input("compare-tick", "data"),
         State("compare-of", "data"),
         State("compare-seen", "data"),
+        running=BUSY,
     )(answers.comparison)
 
 
@@ -77,10 +82,10 @@ def _sweep(app: Dash, answers: Answers) -> None:
         Output({"part": "spec", "key": "map"}, "data"),
         Output("cells", "children"),
         Output("sweep-seen", "data"),
-        Output("sweep-tick", "interval"),
-        Input("sweep-tick", "n_intervals"),
+        Input("sweep-tick", "data"),
         State("sweep-of", "data"),
         State("sweep-seen", "data"),
+        running=BUSY,
     )(answers.sweep)
     app.callback(
         Output("cell", "children"),

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from dash import dcc, html
 
@@ -21,8 +22,8 @@ from groklab.text import duration, percents, steps_of
 
 #: Rows of a list on one page.
 ROWS = 100
-#: Milliseconds between two looks at what changes.
-TICK, SLOW_TICK = 700, 2000
+#: Milliseconds between two looks at what changes: at the dates of a few files, or at all that there is.
+LOOK, SLOW_LOOK = 200, 700
 #: Columns of the list of runs: key of a summary, heading.
 RUN_COLUMNS = (
     ("run", "run"),
@@ -62,6 +63,19 @@ def header(title: str, kind: str, *more: Any) -> Any:
     return html.Header([html.P(kind, className="kind"), html.H1(text(title), id="title"), *more])
 
 
+def watch(tick: str, kind: str, *names: str, every: int = LOOK) -> list[Any]:
+    """Return what lets the browser look for changes of what a page shows, and then ask for its content.
+
+    Args:
+        tick: the `id` of what the callback of the page waits for.
+        kind: 'run', 'sweep', or a list: 'runs' or 'sweeps'.
+        names: addresses of runs, or the name of a sweep.
+        every: milliseconds between two looks.
+    """
+    about: Any = {"data-of": urlencode({"kind": kind, "of": names}, doseq=True), "data-tick": tick, "data-every": every}
+    return [html.Div(id="watch", hidden=True, **about), dcc.Store(id=tick)]
+
+
 # -- lists ---------------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +102,7 @@ def list_page(kind: str, query: Query) -> list[Any]:
         html.Div(id="rows"),
         dcc.Store(id="list-seen"),
         dcc.Store(id="list-of", data={"kind": kind, "query": {k: list(v) for k, v in query.items()}}),
-        dcc.Interval(id="list-tick", interval=TICK),
+        *watch("list-tick", kind, every=SLOW_LOOK),
     ]
 
 
@@ -217,7 +231,7 @@ def run_page(name: str, address: str, step: str, part_of: tuple[str, str] | None
         dcc.Store(id="run-of", data={"address": address, "step": integer(step, 1) if step else None}),
         dcc.Store(id="run-seen"),
         dcc.Store(id="want"),
-        dcc.Interval(id="run-tick", interval=TICK),
+        *watch("run-tick", "run", address),
     ]
 
 
@@ -272,7 +286,7 @@ def sweep_page(name: str, query: Query) -> list[Any]:
         html.Div(id="cells"),
         dcc.Store(id="sweep-of", data={"name": name, **settings}),
         dcc.Store(id="sweep-seen"),
-        dcc.Interval(id="sweep-tick", interval=TICK),
+        *watch("sweep-tick", "sweep", name),
     ]
 
 

@@ -45,6 +45,10 @@ INDEX = """<!doctype html>
 </html>"""
 
 
+#: What the page says once its server has gone.
+LOST = "The dashboard does not answer. Start `groklab app` again, and open the link that it prints."
+
+
 class Dashboard:
     """The dashboard of a folder, ready to serve.
 
@@ -144,6 +148,11 @@ def _dash(answers: Answers, home: Path) -> Dash:
             body, code = REFUSED.render(title="Not here", reason=answers.reason(error)), 500
         return flask.Response(body, code, {"Content-Security-Policy": PAGE_POLICY}, mimetype="text/html")
 
+    @app.server.route("/changes")  # type: ignore[untyped-decorator]
+    def changes() -> flask.Response:
+        query = parse_qs(flask.request.query_string.decode("utf-8", "replace"))
+        return flask.Response(answers.changes(query), mimetype="text/plain")
+
     @app.server.errorhandler(Exception)  # type: ignore[untyped-decorator]
     def refused(error: Exception) -> Any:
         """Answer what Dash cannot read: a path without a file of its own, or a callback that no page of it makes."""
@@ -172,6 +181,7 @@ def _layout(home: Path) -> Any:
                 ],
                 className="top",
             ),
+            html.P(LOST, id="lost", role="alert", hidden=True),
             html.Div(id="failure"),
             html.Main(id="main", tabIndex=-1),
             dcc.Location(id="url", refresh="callback-nav"),

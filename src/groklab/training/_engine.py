@@ -6,6 +6,7 @@ import contextlib
 import time
 import warnings
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ from groklab.training.interrupts import stop_requests
 CHUNK_SECONDS = 0.4
 #: Metrics are written at least so many seconds apart, for those who watch from other processes, and so seldom that it
 #: takes this share of the time.
-PUBLISH_SECONDS, PUBLISH_SHARE = 0.5, 0.02
+PUBLISH_SECONDS, PUBLISH_SHARE, PUBLISH_COSTS = 0.3, 0.02, 3
 #: Stops that depend on metrics are looked for only at multiples of this many evaluations, so that where a run
 #: stops does not depend on the machine's speed.
 STOP_EVALUATIONS = 50
@@ -97,6 +98,7 @@ class _Training:
         self.records = Records(self.lanes.program.metrics, ensemble.n_members)
         self.step, self.seconds, self.rate, self.shown_rate, self.saved_at = 0, 0.0, 0.0, 0.0, time.monotonic()
         self.publish_at = self.saved_at
+        self.publish_costs = deque([0.0] * PUBLISH_COSTS, PUBLISH_COSTS)
         self._restore(start)
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -265,7 +267,9 @@ class _Training:
         self._check_mine()
         self.writer.metrics(self.records.frame())
         now = time.monotonic()
-        self.publish_at = now + max(PUBLISH_SECONDS, (now - began) / PUBLISH_SHARE)
+        # the quickest of the last few: a busy disk makes single ones wait, and the curves would with them
+        self.publish_costs.append(now - began)
+        self.publish_at = now + max(PUBLISH_SECONDS, min(self.publish_costs) / PUBLISH_SHARE)
 
     def _keep_due(self) -> None:
         """Keep the weights of the checkpoints from here to the next evaluation."""

@@ -88,6 +88,24 @@
     },
   };
 
+  // -- what changes: a page asks often for a digest of what it shows, and for its content once that differs ----------
+  let known = "";
+  const watch = async () => {
+    const page = document.getElementById("watch");
+    const { of, tick, every } = page?.dataset ?? {};
+    if (of && page.dataset.busy !== "yes") {
+      const answer = await fetch(`/changes?${of}`).catch(() => null);
+      document.getElementById("lost").hidden = answer !== null && answer.status !== 403;
+      const digest = answer?.ok ? `${of} ${await answer.text()}` : known;
+      if (digest !== known && page.isConnected && page.dataset.of === of) {
+        known = digest;
+        window.dash_clientside.set_props(tick, { data: digest });
+      }
+    }
+    setTimeout(watch, Number(every ?? 200));
+  };
+  watch();
+
   const look = () => window.dash_clientside.set_props("look", { data: `${scheme.matches} ${narrow.matches}` });
   scheme.addEventListener("change", look);
   narrow.addEventListener("change", look);
