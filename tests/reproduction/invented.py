@@ -23,7 +23,7 @@ class Counted:
 
 def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim:
     trial = {"setting": "nothing", "seeds": seeds, "cost": 6.0, "run": run}
-    own = {k: changes.pop(k) for k in ("setting", "cost", "together", "fixed", "shares") if k in changes}
+    own = {k: changes.pop(k) for k in ("setting", "cost", "bars", "together", "fixed", "shares") if k in changes}
     about = {"claim": "It is so.", "source": "section 1", "expected": "so", "full": None}
     return Claim(**{"id": id, **about, "quick": Trial(**{**trial, **own}), **changes})
 

@@ -21,11 +21,11 @@ from groklab.cli.live import LiveClaims
 from groklab.reproduction import Paper, reproduce
 
 FIELDS = {
-    *("paper", "title", "size", "date", "hardware", "groklab", "complete", "seconds_left", "tally", "claims"),
+    *("paper", "title", "size", "date", "hardware", "groklab", "complete", "seconds_left", "tallies", "claims"),
 }
 CLAIM = {
-    *("id", "claim", "source", "command", "expected", "measured", "seeds", "verdict", "note", "setting", "counter"),
-    *("cost_seconds", "seconds", "digest", "outcomes"),
+    *("id", "kind", "claim", "source", "command", "expected", "bars", "control_is", "measured", "control", "seeds"),
+    *("holds", "interval", "verdict", "note", "setting", "counter", "cost_seconds", "seconds", "digest", "outcomes"),
 }
 Program = Callable[..., tuple[int, str, str]]
 

@@ -30,10 +30,20 @@ def test_the_small_systems_do_as_is_claimed(home: Path) -> None:
     assert [c["verdict"] for c in found["claims"]] == ["reproduced"] * 3
     assert found["complete"]
     assert found["seconds_left"] == 0
-    assert found["tally"] == {"reproduced": 3, "partly": 0, "not reproduced": 0, "not run": 0}
+    assert found["tallies"]["own"] == {"reproduced": 3, "partly": 0, "not reproduced": 0, "not run": 0}
     runs = gl.runs()
     # micro was trained once for two claims
-    assert sorted(r.name.rsplit("-", 1)[0] for r in runs) == ["micro-fast-x2", "micro-x2", "never", "never"]
+    assert sorted(r.name.rsplit("-", 1)[0] for r in runs) == [
+        *(
+            "micro-fast-x2",
+            "micro-random-labels-x2",
+            "micro-x2",
+            "never",
+            "never",
+            "never-enough-pairs",
+            "never-enough-pairs",
+        ),
+    ]
     assert all(r.tags == ["reproduce"] for r in runs)
     groks = found["claims"][0]
     assert groks["command"] == "groklab reproduce controls/micro-groks --quick --seeds 2"

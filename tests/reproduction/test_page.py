@@ -88,20 +88,17 @@ def test_saved_results_keep_the_other_size_and_the_other_claims(paper: Publish, 
     path = save(reproduce("mine/one"), tmp_path)
     content = load(path)
     assert set(content) == {"paper", "date", "hardware", "claims"}
-    assert [(c["id"], c["verdict"], c["size"]) for c in content["claims"]] == [
-        ("one", "reproduced", "quick"),
-        ("two", "not run", None),
-    ]
+    one, two = content["claims"]
+    assert (one["quick"]["verdict"], one["full"], two["quick"], two["full"]) == ("reproduced", None, None, None)
     save(reproduce("mine/one", "full"), tmp_path)
     save(reproduce("mine/two"), tmp_path)
     one, two = load(path)["claims"]
-    assert (one["size"], one["measured"]["value"]["median"], one["command"]) == (
-        "full",
+    assert (one["full"]["measured"]["value"]["median"], one["full"]["command"]) == (
         3,
         "groklab reproduce mine/one --full",
     )
     assert one["quick"]["measured"]["value"]["median"] == 1
-    assert (two["verdict"], two["full"]) == ("reproduced", None)
+    assert (two["quick"]["verdict"], two["full"]) == ("reproduced", None)
     # evidence of a trial that has changed since is dropped, and so are claims that are gone
     paper(claim(Counted({"value": 1}), full=full, setting="another"))
     save(results("mine"), tmp_path)
@@ -128,8 +125,8 @@ def test_committed_results_belong_to_claims_as_they_are() -> None:
         known = {c.id: c for c in PAPERS[content["paper"]].claims}
         assert [c["id"] for c in content["claims"]] == list(known)
         for entry in content["claims"]:
-            needed = {"id", "claim", "source", "command", "expected", "measured", "seeds", "verdict"}
-            assert needed | {"setting", "size", "cost", "quick", "full"} <= set(entry)
+            needed = {"id", "kind", "claim", "source", "expected", "control", "counter"}
+            assert set(entry) == needed | set(SIZES)
             for size in SIZES:
                 evidence = entry[size]
                 if evidence is not None:

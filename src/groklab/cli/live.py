@@ -284,7 +284,7 @@ class PlainClaims:
             return
         self.printed = time.monotonic()
         if progress.record is not None:
-            mark = "holds" if progress.record.holds else "fails"
+            mark = "holds" if progress.record.supports else "fails"
             line = f"{progress.claim.id} seed {progress.record.seed}: {mark}: {progress.record.sentence}"
         else:
             line = (
@@ -311,7 +311,7 @@ class LiveClaims(LivePicture):
             self.estimate = (progress.seconds_left, time.monotonic())
             holding = self.holding.setdefault(progress.claim.id, [])
             if progress.record is not None:
-                holding.append(progress.record.holds)
+                holding.append(progress.record.supports)
                 self.sentences[progress.claim.id] = f"seed {progress.record.seed}: {progress.record.sentence}"
         self.redraw(progress, at_once=progress.training is None)
 

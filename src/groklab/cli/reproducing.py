@@ -30,7 +30,7 @@ from groklab.text import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.reproduction import PaperResult
+    from groklab.reproduction import Kind, PaperResult
 
 #: Seconds of work that begin in a terminal without `--yes`.
 LONG = 600
@@ -125,6 +125,10 @@ def reproduce(
         emit(result.to_dict())
 
 
+#: The kinds of claims, as they are counted.
+COUNTED: dict[Kind, str] = {"claim": "claims", "check": "checks of the code", "own": "groklab's own findings"}
+
+
 def _print(console: Console, result: PaperResult, what: str, seeds: int | None, plugins: list[Path]) -> None:
     """Print one line per claim, the tally, and how to continue."""
     from rich.text import Text
@@ -142,7 +146,10 @@ def _print(console: Console, result: PaperResult, what: str, seeds: int | None, 
         text = Text.assemble(measured, "\n" if measured else "", (f"{c.note}{cost}", "dim"))
         table.add_row(c.claim.id, verdict_text(c.verdict), text)
     console.print(table)
-    console.print(", ".join(f"{n} {verdict}" for verdict, n in result.tally.items() if n))
+    for kind, tally in result.tallies.items():
+        counts = ", ".join(f"{n} {verdict}" for verdict, n in tally.items() if n)
+        if counts:
+            console.print(f"{COUNTED[kind]}: {counts}")
     if not result.complete:
         more = f" --seeds {seeds}" if seeds is not None else ""
         more += "".join(f" --plugin {file}" for file in plugins)

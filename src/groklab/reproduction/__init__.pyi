@@ -1,7 +1,12 @@
 from . import verdict as verdict
+from ._bar import Bar as Bar
+from ._bar import label as label
+from ._bar import shown as shown
+from ._claim import KINDS as KINDS
 from ._claim import PAPERS as PAPERS
 from ._claim import SIZES as SIZES
 from ._claim import Claim as Claim
+from ._claim import Kind as Kind
 from ._claim import Outcome as Outcome
 from ._claim import Paper as Paper
 from ._claim import Size as Size
@@ -19,6 +24,4 @@ from ._runner import seconds_ahead as seconds_ahead
 from .verdict import ClaimResult as ClaimResult
 from .verdict import PaperResult as PaperResult
 from .verdict import Spread as Spread
-from .verdict import label as label
 from .verdict import load as load
-from .verdict import shown as shown

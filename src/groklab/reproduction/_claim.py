@@ -16,6 +16,7 @@ from groklab import notebook
 from groklab.errors import InputError, OutOfTime, check_choice
 from groklab.experiment import Experiment
 from groklab.registry import Discovered, enter, fingerprint, load_part
+from groklab.reproduction._bar import Bar
 from groklab.store import Collection, Run
 from groklab.text import duration
 from groklab.training import PortionView, View, interrupts, training
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Size = Literal["quick", "full"]
 SIZES: tuple[Size, ...] = ("quick", "full")
+#: A sentence of the paper; an identity or a property of the code; a finding that is groklab's own, not the paper's.
+Kind = Literal["claim", "check", "own"]
+KINDS: tuple[Kind, ...] = ("claim", "check", "own")
 #: Most seeds of one trial.
 MAX_SEEDS = 1000
 #: Tag of the runs that trials train.
@@ -35,17 +39,18 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a trial with one seed.
+    """The outcome of a trial with one seed, judged by the trial's bars.
 
     Args:
         values: what was measured.
-        holds: whether the claim holds for this seed.
         sentence: the outcome in words.
+        control: what was measured of the control, by the same names; a value that it lacks fails its bar.
     """
 
     values: Values
-    holds: bool
-    sentence: str
+    holds: bool | None = None
+    sentence: str = ""
+    control: Values | None = None
 
 
 class Trainer:
@@ -112,6 +117,7 @@ class Trial:
         setting: what is trained and, for a quick trial, why this is the smallest setting that tests the claim.
         seeds: the default seeds; a number n means 0 to n - 1.
         cost: estimated seconds on two cores for these seeds.
+        bars: what the measured values must be, all of them, for the claim to hold; fixed before measuring.
         run: `run(trainer, seed) -> Outcome`, or with together=True, where the seeds share an ensemble,
             `run(trainer, seeds)`, which returns or yields an outcome for each.
         fixed: other seeds than these make no sense.
@@ -123,6 +129,7 @@ class Trial:
     seeds: int | tuple[int, ...]
     cost: float
     run: Callable[[Trainer, Any], Outcome | Iterable[Outcome]]
+    bars: tuple[Bar, ...] = ()
     together: bool = False
     fixed: bool = False
     shares: str = ""
@@ -144,6 +151,10 @@ class Trial:
         beyond = range(max(own) + 1, max(own) + 1 + max(0, count - len(own)))
         return (*own, *beyond)[:count]
 
+    def passes(self, values: Values) -> bool:
+        """Return whether values pass every bar."""
+        return all(bar.passed(values) for bar in self.bars)
+
     def outcomes(self, trainer: Trainer, seeds: tuple[int, ...]) -> list[Outcome]:
         """Run the trial with some seeds: one of them, or all where they share an ensemble."""
         result = self.run(trainer, seeds if self.together else seeds[0])
@@ -162,6 +173,9 @@ class Claim:
         claim: the sentence.
         source: section, figure or table.
         expected: the paper's value in words.
+        kind: what the sentence is, see `Kind`; each kind is counted apart.
+        control: what else is measured in the same trial that must fail the same bars, such as random labels or
+            untrained weights; a claim that the control passes as well is not supported. A check needs none.
         quick: the trial at the smallest setting that tests the claim, None where there is none.
         full: the trial at the paper's setting.
         counter: evidence of the literature against it.
@@ -174,6 +188,8 @@ class Claim:
     expected: str
     quick: Trial | None
     full: Trial | None
+    kind: Kind = "claim"
+    control: str = ""
     counter: str = ""
     version: int = 1
 
@@ -181,10 +197,12 @@ class Claim:
         return f"Claim({self.id!r}: {self.claim})"
 
     def _repr_html_(self) -> str:
-        rows = {"source": self.source, "expected": self.expected, "counter-evidence": self.counter}
+        rows = {"source": self.source, "expected": self.expected, "control": self.control}
+        rows |= {"counter-evidence": self.counter}
         for size in SIZES:
             if (trial := self.trial(size)) is not None:
                 rows[f"{size} trial"] = f"{trial.setting}; about {duration(trial.cost)}"
+                rows[f"{size} bars"] = "; ".join(bar.text for bar in trial.bars)
         kept = {name: text for name, text in rows.items() if text}
         return notebook.block(notebook.title(self.id, self.claim), notebook.pairs(kept))
 
@@ -197,7 +215,9 @@ class Claim:
         trial = self.trial(size)
         assert trial is not None
         # members of an ensemble depend, in their last bits, on the others
-        question = [self.id, self.version, size, trial.setting, list(seeds) if trial.together else None]
+        question: list[Any] = [self.id, self.version, size, trial.setting, list(seeds) if trial.together else None]
+        if trial.bars:  # a bar that is moved asks another question
+            question += [self.control, [[bar.value, bar.relation, bar.threshold] for bar in trial.bars]]
         if trial.code:
             question.append(trial.code)
         return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]

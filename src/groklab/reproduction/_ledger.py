@@ -15,7 +15,7 @@ from typing import Any
 from groklab import device
 from groklab.errors import DamagedError
 from groklab.lazy import jax
-from groklab.reproduction._claim import Claim, Outcome, Size, Values
+from groklab.reproduction._claim import Claim, Outcome, Size, Trial, Values
 from groklab.store import Seconds, Stored, locks, storage
 from groklab.text import jsonable
 
@@ -25,7 +25,10 @@ class Record(Stored):
 
     Attributes:
         digest: what was tested, see `Claim.digest`.
-        values, holds, sentence: the outcome.
+        values, sentence: the outcome.
+        control: what was measured of the control.
+        holds: whether the values pass the bars.
+        control_holds: whether the control's pass them too, None where there is no control.
         seconds: what it took, with interrupted attempts.
         date, hardware, groklab: when, where and with which version.
     """
@@ -33,7 +36,9 @@ class Record(Stored):
     seed: int
     digest: str
     values: Values
+    control: Values | None = None
     holds: bool
+    control_holds: bool | None = None
     sentence: str
     seconds: Seconds
     date: str
@@ -41,18 +46,26 @@ class Record(Stored):
     groklab: str
 
     @classmethod
-    def of(cls, seed: int, digest: str, outcome: Outcome, seconds: float) -> Record:
-        """Return the record of an outcome of today, on this machine."""
+    def of(cls, seed: int, digest: str, trial: Trial, outcome: Outcome, seconds: float) -> Record:
+        """Judge an outcome of today, on this machine, by the bars of its trial."""
         about: dict[str, Any] = provenance()
+        control = outcome.control
         return cls(
             seed=seed,
             digest=digest,
             values=jsonable(outcome.values),
-            holds=bool(outcome.holds),
+            control=None if control is None else jsonable(control),
+            holds=bool(outcome.holds) if outcome.holds is not None else trial.passes(outcome.values),
+            control_holds=None if control is None else trial.passes(control),
             sentence=str(outcome.sentence),
             seconds=round(seconds, 3),
             **about,
         )
+
+    @property
+    def supports(self) -> bool:
+        """Whether the seed supports the claim: the values pass the bars, and those of the control do not."""
+        return self.holds and not self.control_holds
 
     @classmethod
     def read(cls, seed: int, content: dict[str, Any]) -> Record | None:

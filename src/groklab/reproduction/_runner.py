@@ -205,7 +205,7 @@ class _Slice:
                     return False
                 raise
             seconds = (spent + time.monotonic() - began) / len(seeds)
-            records = [Record.of(s, digest, outcome, seconds) for s, outcome in zip(seeds, outcomes, strict=True)]
+            records = [Record.of(s, digest, trial, o, seconds) for s, o in zip(seeds, outcomes, strict=True)]
             ledger.add(claim, size, records)
             for record in records:
                 self._show(claim, (), record)

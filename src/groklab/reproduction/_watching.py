@@ -24,7 +24,7 @@ class Watching:
         if progress.training is None:
             holding = self._holding.setdefault(progress.claim.id, [])
             if progress.record is not None:
-                holding.append(progress.record.holds)
+                holding.append(progress.record.supports)
                 self._last[progress.claim.id] = f"seed {progress.record.seed}: {progress.record.sentence}"
 
     def sentence(self, progress: ClaimProgress) -> str:

@@ -14,16 +14,17 @@ from pydantic import ConfigDict
 
 from groklab import notebook
 from groklab.errors import InputError
-from groklab.reproduction._claim import SIZES, Claim, Paper, Size
+from groklab.reproduction._bar import Bar, label, shown
+from groklab.reproduction._claim import KINDS, SIZES, Claim, Kind, Paper, Size, Values
 from groklab.reproduction._ledger import Ledger, Record, provenance
 from groklab.store import Stored, storage
-from groklab.text import duration, in_powers
+from groklab.text import duration
 
 Verdict = Literal["reproduced", "partly", "not reproduced", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "partly", "not reproduced", "not run")
 #: What the published entry of a claim holds of each size that has been measured.
 EVIDENCE = (
-    *("command", "measured", "seeds", "verdict", "note", "setting", "cost", "seconds"),
+    *("command", "measured", "control", "bars", "seeds", "holds", "verdict", "note", "setting", "cost", "seconds"),
     *("date", "hardware", "groklab", "digest"),
 )
 
@@ -69,27 +70,6 @@ class Spread:
         return {k: list(v) if k == "values" else v for k, v in vars(self).items() if v is not None}
 
 
-def label(name: str) -> str:
-    """Return a value's name for people."""
-    return name.replace("_", " ")
-
-
-def shown(value: Any) -> str:
-    """Write one value for people: integers with separators, others to three figures."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return ", ".join(shown(v) for v in value) or "none"
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e9):
-        return f"{value:,.0f}"
-    if isinstance(value, float):
-        text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
-        return in_powers(text)
-    return str(value)
-
-
 @dataclass(frozen=True, repr=False)
 class ClaimResult:
     """A claim with the outcomes of its trial so far.
@@ -117,6 +97,7 @@ class ClaimResult:
 
     def _repr_html_(self) -> str:
         rows = {"source": self.claim.source, "expected": self.claim.expected}
+        rows |= {"bars": "; ".join(bar.text for bar in self.bars), "control": self.claim.control}
         rows |= {label(name): spread.text for name, spread in self.measured.items()}
         rows |= {"setting": self.setting or "", "verdict": f"{self.verdict}: {self.note}", "again": self.command or ""}
         kept = {name: text for name, text in rows.items() if text}
@@ -130,21 +111,46 @@ class ClaimResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Holds in every seed, in some, in none; 'not run' until all seeds are measured."""
+        """Supported by every seed, by some, by none; 'not run' until all seeds are measured."""
         if not self.records or len(self.records) < len(self.all_seeds):
             return "not run"
-        holding = sum(r.holds for r in self.records)
-        return "reproduced" if holding == len(self.records) else "partly" if holding else "not reproduced"
+        n = self.n_supporting
+        return "reproduced" if n == len(self.records) else "partly" if n else "not reproduced"
+
+    @property
+    def n_supporting(self) -> int:
+        """Number of seeds in which the values pass the bars and those of the control do not."""
+        return sum(r.supports for r in self.records)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's 95% interval of the share of seeds that support the claim; None before any is measured."""
+        from scipy import stats  # takes long to import
+
+        if not self.records:
+            return None
+        low, high = stats.binomtest(self.n_supporting, len(self.records)).proportion_ci(method="wilson")
+        return float(low), float(high)
+
+    @property
+    def bars(self) -> tuple[Bar, ...]:
+        """What the measured values must be."""
+        trial = self.claim.trial(self.size)
+        return trial.bars if trial is not None else ()
 
     @property
     def measured(self) -> dict[str, Spread]:
         """Each measured value over the seeds."""
-        names = dict.fromkeys(name for r in self.records for name in r.values)
-        return {name: Spread.of([r.values.get(name) for r in self.records]) for name in names}
+        return _spreads([r.values for r in self.records])
+
+    @property
+    def control(self) -> dict[str, Spread]:
+        """Each value measured of the control over the seeds."""
+        return _spreads([r.control or {} for r in self.records])
 
     @property
     def note(self) -> str:
-        """Why the claim has no verdict yet, or in how many seeds it holds."""
+        """Why the claim has no verdict yet, or in how many seeds it holds, with the interval of that share."""
         n_seeds, claim = len(self.all_seeds), self.claim
         if not n_seeds:
             other = "full" if self.size == "quick" else "quick"
@@ -154,7 +160,11 @@ class ClaimResult:
             return "not measured yet"
         n, holding = len(self.records), sum(r.holds for r in self.records)
         so_far = f"{n} of {n_seeds} seeds measured so far; " if n < n_seeds else ""
-        return f"{so_far}holds in {holding} of {n} seed{'s' if n > 1 else ''}"
+        interval = self.interval
+        share = f" (95% interval {interval[0]:.0%} to {interval[1]:.0%})" if interval and n > 1 else ""
+        controls = [r.control_holds for r in self.records if r.control_holds is not None]
+        also = f"; the control passes in {sum(controls)} of {len(controls)}" if any(controls) else ""
+        return f"{so_far}holds in {holding} of {n} seed{'s' if n > 1 else ''}{share}{also}"
 
     @property
     def command(self) -> str | None:
@@ -188,12 +198,18 @@ class ClaimResult:
         claim, seeds = self.claim, self.all_seeds
         return {
             "id": claim.id,
+            "kind": claim.kind,
             "claim": claim.claim,
             "source": claim.source,
             "command": self.command,
             "expected": claim.expected,
+            "bars": [{"text": bar.text, **vars(bar)} for bar in self.bars],
+            "control_is": claim.control,
             "measured": {name: spread.to_dict() for name, spread in self.measured.items()},
+            "control": {name: spread.to_dict() for name, spread in self.control.items()},
             "seeds": [r.seed for r in self.records],
+            "holds": [r.supports for r in self.records],
+            "interval": list(self.interval) if self.interval else None,
             "verdict": self.verdict,
             "note": self.note,
             "setting": self.setting,
@@ -239,9 +255,15 @@ class PaperResult:
         return self.seconds_left == 0
 
     @property
+    def tallies(self) -> dict[Kind, dict[Verdict, int]]:
+        """Number of claims by kind and verdict: checks and groklab's own findings are counted apart."""
+        verdicts = [(c.claim.kind, c.verdict) for c in self.claims]
+        return {kind: {v: verdicts.count((kind, v)) for v in VERDICTS} for kind in KINDS}
+
+    @property
     def tally(self) -> dict[Verdict, int]:
-        """Number of claims by verdict."""
-        return {v: sum(c.verdict == v for c in self.claims) for v in VERDICTS}
+        """Number of the paper's claims by verdict."""
+        return self.tallies["claim"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `groklab reproduce --json` prints."""
@@ -252,13 +274,13 @@ class PaperResult:
             **provenance(),
             "complete": self.complete,
             "seconds_left": round(self.seconds_left, 1),
-            "tally": self.tally,
+            "tallies": self.tallies,
             "claims": [c.to_dict() for c in self.claims],
         }
 
 
 def save(result: PaperResult, folder: str | Path) -> Path:
-    """Write a result into `folder/PAPER.json`, each claim with its best evidence of either size; return the path.
+    """Write a result into `folder/PAPER.json`, each claim with its evidence of each size; return the path.
 
     Evidence of the other size, and of claims that were not asked for now, stays as long as it is of the claim's present
     trial. Raises InputError where the folder cannot be written, DamagedError where the file is not such a file.
@@ -273,7 +295,7 @@ def save(result: PaperResult, folder: str | Path) -> Path:
         evidence = {size: e for size, e in kept.items() if e is not None and _is_of_present_trial(claim, size, e)}
         if claim.id in now and now[claim.id].verdict != "not run":
             evidence[result.size] = now[claim.id].evidence()
-        entries.append(_entry(paper.name, claim, evidence))
+        entries.append(_entry(claim, evidence))
     about = provenance()
     content = {"paper": paper.name, "date": about["date"], "hardware": about["hardware"], "claims": entries}
     storage.write_json(path, content)
@@ -309,18 +331,13 @@ def _is_of_present_trial(claim: Claim, size: Size, evidence: dict[str, Any]) -> 
     return set(evidence) == set(EVIDENCE) and evidence["digest"] == claim.digest(size, tuple(seeds))
 
 
-def _entry(paper: str, claim: Claim, evidence: dict[Size, dict[str, Any]]) -> dict[str, Any]:
-    """Return a claim with the evidence of each size, and on top that of the full one where there is one."""
-    size = next((s for s in ("full", "quick") if s in evidence), None)
-    planned = claim.quick or claim.full
-    best: dict[str, Any] = {
-        "command": f"groklab reproduce {paper}/{claim.id} --{'quick' if claim.quick else 'full'}" if planned else None,
-        "measured": {},
-        "seeds": [],
-        "verdict": "not run",
-        "setting": planned.setting if planned else None,
-        "cost": planned.cost if planned else None,
-    }
-    best |= {key: value for key, value in evidence.get(size, {}).items() if key in best} if size else {}
-    about = {"id": claim.id, "claim": claim.claim, "source": claim.source, "expected": claim.expected}
-    return {**about, **best, "size": size, "counter": claim.counter, **{s: evidence.get(s) for s in SIZES}}
+def _entry(claim: Claim, evidence: dict[Size, dict[str, Any]]) -> dict[str, Any]:
+    """Return a claim with the evidence of each size; neither stands for the other."""
+    about = ("id", "kind", "claim", "source", "expected", "control", "counter")
+    return {**{key: getattr(claim, key) for key in about}, **{size: evidence.get(size) for size in SIZES}}
+
+
+def _spreads(values: Sequence[Values]) -> dict[str, Spread]:
+    """Return each value over the seeds."""
+    names = dict.fromkeys(name for seed in values for name in seed)
+    return {name: Spread.of([seed.get(name) for seed in values]) for name in names}

@@ -1,0 +1,107 @@
+"""Bars and controls: what passes, what fails, and what a control that passes does to a claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from invented import claim
+
+from groklab.reproduction import Bar, Outcome, Paper, Trainer, Values, reproduce
+
+Publish = Callable[..., Paper]
+LATE = Bar("times_as_late", ">=", 5, "the paper: 'five times as late'")
+
+
+@pytest.mark.parametrize(
+    ("relation", "threshold", "passing", "failing"),
+    [
+        (">=", 5, [5, 7.5], [4.9, math.nan, None]),
+        (">", 5, [5.1], [5, math.nan, None]),
+        ("<=", 0.1, [0.1, -3], [0.2, math.nan, None]),
+        ("<", 0.1, [0.0], [0.1, math.nan, None]),
+        ("==", [14, 35], [[14, 35]], [[35, 14], None]),
+        ("==", True, [True], [False, None]),
+    ],
+)
+def test_a_bar_is_what_its_relation_says(
+    relation: Any, threshold: object, passing: list[object], failing: list[object]
+) -> None:
+    bar = Bar("x", relation, threshold, "here")
+    assert all(bar.passed({"x": value}) for value in passing)
+    assert not any(bar.passed({"x": value}) for value in failing)
+    assert not bar.passed({})
+
+
+def test_a_bar_in_words() -> None:
+    assert LATE.text == "times as late ≥ 5"
+    assert Bar("keys", "==", [14, 35], "appendix C").text == "keys = 14, 35"
+
+
+@pytest.mark.parametrize(("relation", "origin"), [("=>", "here"), (">=", "")])
+def test_a_bar_that_says_nothing_is_refused(relation: Any, origin: str) -> None:
+    with pytest.raises(ValueError, match="bar"):
+        Bar("x", relation, 1, origin)
+
+
+def trial(values: Values, control: Values | None) -> Callable[[Trainer, int], Outcome]:
+    return lambda trainer, seed: Outcome(values, sentence=f"seed {seed}", control=control)
+
+
+@pytest.mark.parametrize(
+    ("values", "control", "verdict", "note"),
+    [
+        (
+            {"times_as_late": 7},
+            {"times_as_late": None},
+            "reproduced",
+            "holds in 3 of 3 seeds (95% interval 44% to 100%)",
+        ),
+        ({"times_as_late": 7}, None, "reproduced", "holds in 3 of 3 seeds (95% interval 44% to 100%)"),
+        (
+            {"times_as_late": 2},
+            {"times_as_late": 1},
+            "not reproduced",
+            "holds in 0 of 3 seeds (95% interval 0% to 56%)",
+        ),
+        (
+            {"times_as_late": 7},
+            {"times_as_late": 6},
+            "not reproduced",
+            "holds in 3 of 3 seeds (95% interval 0% to 56%); the control passes in 3 of 3",
+        ),
+    ],
+)
+def test_a_claim_that_its_control_passes_is_not_reproduced(
+    paper: Publish, values: Values, control: Values | None, verdict: str, note: str
+) -> None:
+    paper(claim(trial(values, control), bars=(LATE,), control="another"))
+    (found,) = reproduce("mine").claims
+    assert (found.verdict, found.note) == (verdict, note)
+
+
+def test_every_bar_counts(paper: Publish) -> None:
+    second = Bar("accuracy", ">", 0.9, "here")
+    paper(claim(trial({"times_as_late": 7, "accuracy": 0.5}, None), bars=(LATE, second)))
+    assert reproduce("mine").claims[0].verdict == "not reproduced"
+
+
+def test_a_bar_that_is_moved_is_measured_again(paper: Publish) -> None:
+    run = trial({"times_as_late": 4}, {"times_as_late": 1})
+    paper(claim(run, bars=(LATE,)))
+    assert reproduce("mine").claims[0].verdict == "not reproduced"
+    paper(claim(run, bars=(Bar("times_as_late", ">=", 3, "lowered"),)))
+    from groklab.reproduction import results
+
+    assert results("mine").claims[0].verdict == "not run"
+
+
+def test_checks_and_findings_of_groklab_are_counted_apart(paper: Publish) -> None:
+    run = trial({"times_as_late": 7}, None)
+    kinds = ("claim", "check", "check", "own")
+    paper(*(claim(run, id=f"c{i}", kind=kind, bars=(LATE,)) for i, kind in enumerate(kinds)))
+    found = reproduce("mine")
+    assert {kind: tally["reproduced"] for kind, tally in found.tallies.items()} == {"claim": 1, "check": 2, "own": 1}
+    assert found.tally["reproduced"] == 1
