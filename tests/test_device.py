@@ -182,5 +182,5 @@ def test_the_speed_of_training_is_measured() -> None:
 
 def test_a_home_that_is_not_there_is_refused_naming_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROKLAB_HOME", "~nobody-of-this-name/runs")
-    with pytest.raises(InputError, match=r"GROKLAB_HOME = '~nobody-of-this-name/runs': there is no such home"):
+    with pytest.raises(InputError, match=r"GROKLAB_HOME = '~nobody-of-this-name/runs': this home does not exist"):
         device.home()

@@ -58,6 +58,7 @@ def test_nearly_all_is_not_all() -> None:
 
 
 def test_losses_have_three_figures_and_powers_of_ten() -> None:
+    assert [loss_of(x) for x in (-1.5e-7, -2.0, -1.97e-17)] == ["−1.5\u00a0×\u00a010⁻⁷", "−2", "0 up to rounding"]
     assert [loss_of(x) for x in (1.2345, 1.5e-7, None)] == ["1.23", "1.5\u00a0×\u00a010⁻⁷", "–"]
 
 

@@ -37,7 +37,7 @@ def home() -> Path:
     try:
         return Path(folder).expanduser().resolve()
     except RuntimeError:
-        raise InputError("GROKLAB_HOME", folder, "there is no such home; set it to the folder of runs") from None
+        raise InputError("GROKLAB_HOME", folder, "this home does not exist; set it to the folder of runs") from None
 
 
 def cores(root: Path = _ROOT) -> int:

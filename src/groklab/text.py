@@ -185,16 +185,24 @@ def labels(values: Sequence[Any]) -> list[str]:
     return [str(v) for v in values]
 
 
+#: Losses below 0 by less than this are rounding.
+ROUNDING = 1e-12
+
+
 def loss_of(value: float | None) -> str:
     """Return a loss to three figures, small ones as a power of ten."""
     if value is None or value != value:
         return "–"
+    if -ROUNDING < value < 0:
+        # a sum of squares, taken as a difference
+        return "0 up to rounding"
     return in_powers(f"{value:.3g}")
 
 
 def in_powers(number: str) -> str:
-    """Return '3e-05' as 3 × 10⁻⁵, and a number without an exponent as it is."""
+    """Return '-3e-05' as −3 × 10⁻⁵; a number without an exponent gets the same sign."""
     mantissa, e, exponent = number.partition("e")
+    mantissa = mantissa.replace("-", "−")
     return f"{mantissa}\u00a0×\u00a010{superscript(str(int(exponent)))}" if e else mantissa
 
 

@@ -17,7 +17,7 @@ import groklab as gl
 from corpus import Corpus
 from groklab.analysis import CircuitAnalysis, FeatureAnalysis, RepresentationAnalysis
 from groklab.analysis._circuits import COMPUTES, PARTLY
-from groklab.analysis._features import TurningPoints
+from groklab.analysis._feature_history import TurningPoints
 from groklab.analysis._key_frequencies import analyse_operation
 from groklab.analysis._model import Section
 from groklab.cli import main

@@ -164,7 +164,7 @@ def test_a_process_that_refuses_says_why(home: Path) -> None:
     jobs = Jobs(home)
     job = jobs.start("nothing", ["resume", "nothing"])
     assert job.process.wait(60) == 2
-    assert "no run is called 'nothing'" in str(job.refusal)
+    assert "no run is named 'nothing'" in str(job.refusal)
     assert jobs.running == []
     jobs.close()
 

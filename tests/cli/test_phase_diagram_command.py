@@ -96,7 +96,7 @@ def test_axes_gap_and_slices_are_options(program: Any, home: Path, sweep: Sweep)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "no sweep is called 'nothing'; there are decays-"),
+        (["nothing"], "no sweep is named 'nothing'; there are decays-"),
         ([""], "SWEEP has no value"),
         (["decays", "--x", "task.p"], "--x = 'task.p': unknown; settings of the sweep: "),
         (["decays", "--at", "task.p"], "--at = 'task.p': needs key=value"),

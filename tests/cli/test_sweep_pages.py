@@ -107,8 +107,8 @@ def test_cells_without_a_run_have_no_pages(program: Any, home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "no run is called 'nothing'"),
-        (["nothing", "--members", "all"], "no sweep is called 'nothing'; there are operations-"),
+        (["nothing"], "no run is named 'nothing'"),
+        (["nothing", "--members", "all"], "no sweep is named 'nothing'; there are operations-"),
         (["operations", "operations"], "a page holds one sweep or several runs, and 'operations' is a sweep"),
         (["a", "b", "--rows", "x"], "--rows is of the page of one sweep, and these are 2 runs"),
         (["operations", "--rows", "task.p"], "--rows = 'task.p': unknown; settings of the sweep: "),

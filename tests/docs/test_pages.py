@@ -175,7 +175,7 @@ def test_a_smaller_command_differs_in_sizes_only(smaller: str) -> None:
 def test_the_reader_refuses_what_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```bash\ngroklab show nothing\n```\n")
-    with pytest.raises(AssertionError, match="no run is called 'nothing'"):
+    with pytest.raises(AssertionError, match="no run is named 'nothing'"):
         Reader(tmp_path).follow(page)
     page.write_text("```ruby\nputs 1\n```\n")
     with pytest.raises(AssertionError, match="that nothing runs"):

@@ -10,7 +10,7 @@ import pytest
 
 import groklab as gl
 from groklab import figures
-from groklab.analysis import _features as analysis
+from groklab.analysis import _feature_history as analysis
 from groklab.figures import _features as frames
 from groklab.measures import best, compared, is_ambiguous, is_function_of
 from groklab.tasks import ORIENTATIONS, log_order, planted_features

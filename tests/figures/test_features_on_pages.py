@@ -14,7 +14,7 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.analysis import FeatureAnalysis, analyse
-from groklab.analysis._features import TurningPoints
+from groklab.analysis._feature_history import TurningPoints
 from groklab.figures import RunContext
 from groklab.report import write_report
 from groklab.report._html import Picture

@@ -338,7 +338,7 @@ def test_the_command(trained: gl.Run, tmp_path: Path, monkeypatch: pytest.Monkey
     for words, part in (
         ([run.name, "--to", "onnx"], "to = 'onnx'"),
         ([run.name], "--to"),
-        (["nothing", "--to", "safetensors"], "no run is called"),
+        (["nothing", "--to", "safetensors"], "no run is named"),
         ([f"{run.name}@999", "--to", "safetensors"], "keeps no checkpoint of step 999"),
         ([f"{run.name}@x", "--to", "safetensors"], "RUN@STEP"),
         ([run.name, "--to", "safetensors", "--out", str(tmp_path / "taken")], "is a file"),

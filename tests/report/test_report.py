@@ -23,6 +23,7 @@ from groklab.measures import MEASURES
 from groklab.report import _settings as settings
 from groklab.report import write_report
 from groklab.report._run_page import member_table, notes
+from groklab.report._story import summary
 from groklab.store import Environment, RunWriter
 from shared_pages import Pages
 
@@ -119,6 +120,12 @@ def test_the_page_says_what_this_run_did(corpus: Corpus, pages: Pages) -> None:
     assert "groklab train micro-fast" in found
     norms = {s: float(n) for s, n in run.metrics.select("step", "weight_norm").iter_rows()}
     assert f"{norms[member.grokked_step]:.1f} when it generalised" in found
+
+
+def test_a_page_says_which_kind_of_model_was_trained(corpus: Corpus) -> None:
+    kinds = {"flow": "An embedding of the effective theory", "mlp": "An MLP", "transformer": "A transformer"}
+    for name, who in kinds.items():
+        assert summary(RunContext.read(corpus[name]))[0].startswith(f"{who} was trained on ")
 
 
 def test_a_run_that_stopped_short_is_called_censored() -> None:

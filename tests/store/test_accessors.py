@@ -40,7 +40,7 @@ def test_runs_and_sweeps_are_found_by_name(corpus: Corpus, home: Path) -> None:
     (home / "sweeps" / "broken").mkdir(parents=True)
     (home / "sweeps" / "broken" / "sweep.json").write_text("{}")
     assert gl.sweeps(home) == []
-    with pytest.raises(InputError, match="no run is called 'nothing'"):
+    with pytest.raises(InputError, match="no run is named 'nothing'"):
         gl.run("nothing")
 
 

@@ -38,7 +38,7 @@ def test_a_place_that_is_not_there_is_refused(corpus: Corpus) -> None:
     with pytest.raises(InputError, match=r"member = 3: .* has members 0 to 2"):
         collection.look_up(f"{run.name}#3")
     for name in (f"{run.name}#", f"{run.name}#-1", "#1", f"{run.name}#²"):
-        with pytest.raises(InputError, match="no run is called"):
+        with pytest.raises(InputError, match="no run is named"):
             collection.look_up(name)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from groklab.analysis._checkpoints import Weights
-from groklab.analysis._circuits import CONSTANT
+from groklab.analysis._circuit_parts import CONSTANT
 from groklab.analysis._key_frequencies import (
     LEAST_P,
     MANY,

@@ -108,7 +108,7 @@ class Answers:
                 return pages.paper_page(self.library, name)
             case ["start"]:
                 return pages.start_page(query)
-        raise InputError("there is no such page")
+        raise InputError("this page does not exist")
 
     def _compare_page(self, addresses: list[str]) -> list[Any]:
         if len(addresses) < 2:

@@ -127,7 +127,7 @@ def _is_name(name: str) -> bool:
 
 
 def _missing(kind: str, name: str, names: list[str]) -> InputError:
-    return InputError(f"no {kind} is called {shorten(name)!r} in this folder{did_you_mean(name, names)}")
+    return InputError(f"no {kind} is named {shorten(name)!r} in this folder{did_you_mean(name, names)}")
 
 
 def stamp_of(folder: Path, *names: str) -> tuple[int, ...]:

@@ -103,7 +103,7 @@ def figures(
     engine: Annotated[
         str, typer.Option(help="matplotlib, or kaleido, which needs Chrome and draws every figure.")
     ] = "matplotlib",
-    listed: Annotated[bool, typer.Option("--list", help="List the figures that there are, and write none.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the figures, and write none.")] = False,
     out: Out = None,
     plugin: Plugins = None,
     trust_plugin: TrustPlugin = False,

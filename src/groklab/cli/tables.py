@@ -44,7 +44,7 @@ class Column:
 
 
 def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Print a table, and return the headings of the columns that the window has no room for."""
+    """Print a table, and return the headings of the columns that do not fit the window."""
     cells = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, (c.heading, *(row[i] for row in cells)))) for i, c in enumerate(columns)]
     alone = widths[0] > FIRST * console.width

@@ -64,7 +64,7 @@ def has_curves(run: RunContext) -> bool:
     "curves",
     title="Loss and accuracy",
     place=20,
-    about="Loss and accuracy on the training set and on the test set: a network that groks fits the first long before "
+    about="Loss and accuracy on the training set and on the test set: a model that groks fits the first long before "
     "the second.",
     applies_to=lambda run: has_curves(run) or run.running,
 )

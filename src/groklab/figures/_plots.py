@@ -361,7 +361,7 @@ def list_figures(
     """Return the figures that apply to a run, or to weights with their task, with a sentence on each.
 
     Args:
-        of: as `plots` takes it; None lists all that there are.
+        of: as `plots` takes it; None lists the figures of all runs.
     """
     if of is None:
         return FigureList("groklab", tuple(f for section in SECTIONS for f in figures_of(section)))

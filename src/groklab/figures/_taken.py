@@ -14,7 +14,7 @@ def spread(frame: pl.DataFrame, columns: Mapping[str, str], *places: tuple[str, 
     Args:
         frame: as `gl.take` returns it, with an array in each cell.
         columns: the array that each new column is of.
-        places: names of columns for an entry's place along each dimension, and what the first place is called.
+        places: names of columns for an entry's place along each dimension, and the number of the first place.
     """
     if any(not isinstance(frame.schema.get(name), pl.List) for name in columns.values()):
         return frame

@@ -2,7 +2,7 @@
 
 They rest on the first recorded steps at which training and test accuracy reach a threshold. Both reached is
 comprehension where the second follows within `gap` steps and grokking where it takes longer; training alone is
-memorisation; neither is confusion. What the paper leaves open is called undefined, with its reason.
+memorisation; neither is confusion. What the paper leaves open is undefined, with its reason.
 """
 
 from __future__ import annotations

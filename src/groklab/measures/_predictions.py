@@ -101,7 +101,7 @@ def stratified_accuracy(weights: Weights, task: Task, train_rows: Rows = None, n
 
     `test_accuracy` of all test pairs, `transposed_accuracy` of those (a, b) whose (b, a) is in the training set,
     `transpose_free_accuracy` of the others; `n_transposed`, `n_transpose_free`: how many there are. For symmetric
-    and antisymmetric operations on ordered pairs, and any learner; NaN where there is no such pair. Raises InputError
+    and antisymmetric operations on ordered pairs, and any learner; NaN without such pairs. Raises InputError
     as `transpose_is_trained` and `outputs` do.
     """
     train, test = train_and_test(task, train_rows)

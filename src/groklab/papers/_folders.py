@@ -24,7 +24,7 @@ def load(part: str) -> None:
 
 
 def data(paper: str, file: str) -> Traversable | None:
-    """Return a file of a paper's data folder, or None where there is no such paper or file."""
+    """Return a file of a paper's data folder, or None for an unknown paper or file."""
     if paper not in names():
         return None
     path = resources.files(f"{papers.__name__}.{paper}") / "data" / file

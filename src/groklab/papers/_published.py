@@ -287,7 +287,7 @@ def read_published(text: str) -> tuple[dict[str, Any], str]:
 
     The text is FILE.json, or FILE.json/TABLE for one of several in a file. In place of a file the name of a paper means
     the tables that groklab has of it, as in `furuta2024/grokked`. Rows are in the file as they are, or as `operations`
-    beside an `about`. Raises InputError where there is no such table.
+    beside an `about`. Raises InputError for an unknown table.
     """
     content, name = located(text)
     try:

@@ -48,7 +48,7 @@ def register(family: str, kind: str) -> Callable[[T], T]:
     A class that does not subclass its family's base, such as `groklab.networks.Network`, takes the base's defaults.
 
     Raises:
-        InputError: if there is no such family, another file or groklab itself has this kind already, or the class lacks
+        InputError: for an unknown family, a kind that another file or groklab itself has already, or a class that lacks
             a method that the family needs.
     """
     check_choice("family", family, COMPONENT_FAMILIES)

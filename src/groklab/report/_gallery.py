@@ -25,7 +25,7 @@ from groklab.sweeps import Sweep, curves_of, study, verdict_summary
 LISTING, PLOTLY = "gallery.json", "plotly.min.js"
 #: Curves drawn of one run or sweep, and points of each.
 CURVES, POINTS = 60, 40
-#: What pages of a gallery are called, and letters of their names.
+#: Names of a gallery's pages, and letters of these names.
 _OWN = re.compile(r"(runs|sweeps)/[A-Za-z0-9_.,=+-]+\.html")
 _LONGEST = 80
 #: Called before each page with its place, the number of pages, and the name of the run or sweep.

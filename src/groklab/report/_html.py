@@ -241,7 +241,7 @@ def render(template: str, *, styles: Sequence[str] = (), scripts: Sequence[str] 
         styles, scripts: files of this package, after the style sheet of all pages.
         values: the template's variables. `plots` says whether there are figures, which need Plotly and its script;
             `plotly` is the address of Plotly where the page does not hold it; `contents` are the page's sections,
-            `contents_above` where there is no room for them beside the page.
+            `contents_above` where they do not fit beside the page.
     """
     values = {"plots": False, "plotly": "", "contents": (), "contents_above": False, **values}
     made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from groklab import grokking
 from groklab.experiment import differing
 from groklab.figures import RunContext, Section, figures_of
@@ -54,41 +56,35 @@ def run_page(run: Run) -> Page:
     if context.several and (len(computed) > 1 or any(p.spec for p in pictures["computes"])):
         whose = f"This, and the figures below that look into a model, is of member 0 (seed {context.experiment.seed})."
         computed = [whose, *computed]
-    return Page(
-        title=run.name,
-        kind="Ensemble" if context.several else "Run",
-        tags=context.tags,
-        summary=story.summary(context),
-        tiles=_tiles(context),
-        problems=context.problems,
-        parts=[
-            Part("computes", "What it computes", computed),
-            Part("looks-at", "What it looks at", features),
-            *(Part(f"evidence-{section}", title, pictures=pictures[section]) for section, title in EVIDENCE.items()),
-        ],
-        tables=[*([member_table(context)] if context.several else []), settings.settings_table(context)],
-        provenance=_provenance(context),
-        remake=_remake(context),
-        notes=[*notes(context), *dict.fromkeys(definitions)],
-    )
+    parts = [
+        Part("computes", "What it computes", computed),
+        Part("looks-at", "What it looks at", features),
+        *(Part(f"evidence-{section}", title, pictures=pictures[section]) for section, title in EVIDENCE.items()),
+    ]
+    return _page(context, parts, definitions)
 
 
 def overview_page(run: Run) -> Page:
     """Return the page of a run without what takes its weights apart: quick, also while it trains."""
     context = RunContext.read(run)
     figures = [figure for figure in figures_of("training") if figure.name in OVERVIEW]
+    shown = [p for figure in figures for p in pictures_of(figure, figure.drawings(context))]
+    return _page(context, [Part(pictures=shown)])
+
+
+def _page(context: RunContext, parts: Sequence[Part], definitions: Sequence[str] = ()) -> Page:
     return Page(
-        title=run.name,
+        title=context.folder.name,
         kind="Ensemble" if context.several else "Run",
         tags=context.tags,
         summary=story.summary(context),
         tiles=_tiles(context),
         problems=context.problems,
-        parts=[Part(pictures=[p for figure in figures for p in pictures_of(figure, figure.drawings(context))])],
+        parts=parts,
         tables=[*([member_table(context)] if context.several else []), settings.settings_table(context)],
         provenance=_provenance(context),
         remake=_remake(context),
-        notes=notes(context),
+        notes=[*notes(context), *dict.fromkeys(definitions)],
     )
 
 

@@ -13,7 +13,12 @@ from groklab.text import percent, step_of, times
 LATE = 2.0
 #: Test accuracy above which a run that has not generalised has done so in part.
 PARTLY = 0.5
-_NAMES = {"mlp": "MLP", "gaussian": "Gaussian", "laplace": "Laplace"}
+_NAMES = {
+    "mlp": "MLP",
+    "effective theory": "embedding of the effective theory",
+    "gaussian": "Gaussian",
+    "laplace": "Laplace",
+}
 
 
 def summary(run: RunContext) -> list[str]:
@@ -36,7 +41,8 @@ def _opening(run: RunContext) -> str:
         kernel = str(getattr(run.experiment.learner, "kernel", "")).replace("_", " ")
         kind = f"Recursive Feature Machine with {_article(kernel)} {_NAMES.get(kernel, kernel)} kernel"
     else:
-        kind = str(getattr(run.experiment.network, "kind", "network")).replace("_", " ")
+        learnt = run.experiment.network or run.experiment.learner
+        kind = str(getattr(learnt, "kind", "model")).replace("_", " ")
     article, name = _article(kind), _NAMES.get(kind, kind)
     who = f"{article.title()} {name} was"
     if run.several:

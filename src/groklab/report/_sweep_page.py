@@ -513,7 +513,7 @@ def write_members(
         plotly: the address of Plotly's script, which the pages then load instead of holding it.
 
     Raises:
-        InputError: there is no such member.
+        InputError: for an unknown member.
     """
     places = {
         m.number: (i, cell, m) for i, part in enumerate(study.slices) for cell in part.cells for m in cell.members

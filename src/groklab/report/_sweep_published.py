@@ -96,8 +96,8 @@ def compare(
         source: what to call a table that is given itself.
 
     Raises:
-        InputError: there is no such map or table, it shares no cell with the sweep, or the map is one over other
-            settings or at another threshold.
+        InputError: for an unknown map or table, one that shares no cell with the sweep, or a map over other settings or
+            at another threshold.
     """
     if isinstance(published, str) and published in published_maps():
         return _with_map(study, published_map(published), list(sweep.keys))

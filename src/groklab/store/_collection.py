@@ -65,7 +65,7 @@ class Collection:
         if given and ((self.folder / given).is_dir() or Path(given).is_dir()):
             raise InputError(f"{given!r} is not a run: the folder holds no experiment.json")
         hint = did_you_mean(given, with_stems(names))
-        raise InputError(f"no run is called {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
+        raise InputError(f"no run is named {shorten(given)!r} in {self.folder}{hint}; `groklab runs` lists them")
 
     def look_up(self, name: str | Path, *, trust_plugin: bool = False) -> Run:
         """Return a run to look at, by what `find` takes, or by RUN#2 the third member of one.
@@ -257,7 +257,7 @@ def run(name: str | Path, *, trust_plugin: bool = False, home: str | Path | None
         home: the folder of runs; by default $GROKLAB_HOME.
 
     Raises:
-        InputError: there is no such run, or there are several.
+        InputError: where no run, or more than one, has the name.
     """
     return Collection(Path(home) if home is not None else None).look_up(name, trust_plugin=trust_plugin)
 

@@ -40,7 +40,7 @@ def find_sweep(name: str | Path, home: Path | str | None = None) -> Sweep:
     if not matches:
         folder = (device.home() if home is None else Path(home)) / "sweeps"
         hint, there = did_you_mean(given, with_stems(paths)), ", ".join(paths) or "none"
-        raise InputError(f"no sweep is called {shorten(given)!r}{hint}; there are {there} in {folder}")
+        raise InputError(f"no sweep is named {shorten(given)!r}{hint}; there are {there} in {folder}")
     return Sweep(paths[matches[0]])
 
 

@@ -268,3 +268,11 @@ def _fitting(axis: Axis, pairs: list[tuple[float, str]], length: float, size: fl
         if all(gap > (0.5 if across else 0.15) * size for gap in gaps if isfinite(gap)):
             return kept
     return pairs[:1]
+
+
+def has_ticks_of(axis: Axis, other: Axis) -> bool:
+    """Return whether an axis has its ticks in the panel with that other axis."""
+    anchor = axis.settings.get("anchor")
+    return (str(anchor) if anchor else axis.name.replace(axis.along, other.along, 1)) == other.name or (
+        not anchor and axis.name == axis.along and other.name == other.along
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,19 +13,14 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.figures import _theme as theme
 from groklab.figures._paper import traces as drawn
-from groklab.figures._paper.axes import Axis, axes_of, panel_of, set_ends, ticks_of
+from groklab.figures._paper.axes import Axis, axes_of, has_ticks_of, panel_of, set_ends, ticks_of
 from groklab.figures._paper.colours import colour
+from groklab.figures._paper.sheet import TEXT, Sheet, first_sheet
 from groklab.figures._paper.texts import number, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Paper
 
-#: Size of a text on a screen, in Plotly's pixels, which has the size that is asked for on paper.
-TEXT = 13
-#: Pixels of a screen from which figures are as high as there; narrower ones are lower, by this share at least.
-WIDE, LOWEST = 700, 0.72
-#: Pixels of a panel that are not made lower.
-PANEL = 78
 #: Inches of all panels at least, and free around everything.
 LEAST = 0.2
 EDGE = 0.02
@@ -48,18 +43,6 @@ RC: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """The size of a figure on paper, in inches: its width and height, and the margins around all panels."""
-
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-
-
 def draw(spec: Mapping[str, Any], width: float, height: float | None, font: float, sheet: Sheet | None = None) -> Paper:
     """Return a figure drawn by Matplotlib.
 
@@ -71,7 +54,7 @@ def draw(spec: Mapping[str, Any], width: float, height: float | None, font: floa
         sheet: sizes that are fixed, as in a film; else margins fit what is drawn.
 
     Raises:
-        InputError: for what Matplotlib does not draw, or where there is no room for the panels.
+        InputError: for what Matplotlib does not draw, or where the panels do not fit.
     """
     if sheet is not None:
         return _Drawing(traces_of(spec), spec["layout"], sheet, font).paper
@@ -100,32 +83,6 @@ def traces_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     traces = [drawn.histogram(t) if t.get("type") == "histogram" else t for t in spec["data"]]
     drawn.check(traces)
     return traces
-
-
-def first_sheet(layout: Mapping[str, Any], width: float, height: float | None, font: float) -> Sheet:
-    """Return the size of a figure before anything is drawn."""
-    unit = font / TEXT / 72
-    margin = {"l": 64, "r": 16, "t": 16, "b": 52, **(layout.get("margin") or {})}
-    left, right, top, bottom = (float(margin[side]) * unit for side in "lrtb")
-    # what a slider needed
-    bottom = min(bottom, 60 * unit)
-    panels = _height(layout, margin, (width - left - right) / unit, width / unit) * unit
-    return Sheet(width, height or panels + top + bottom, left, right, top, bottom)
-
-
-def _height(layout: Mapping[str, Any], margin: Mapping[str, Any], across: float, width: float) -> float:
-    """Return the height of all panels in pixels, for their width and that of the figure."""
-    own, high = layout.get("width"), float(layout.get("height") or 450)
-    room = high - float(margin["t"]) - float(margin["b"])
-    if own:
-        return across * room / (float(own) - float(margin["l"]) - float(margin["r"]))
-    axes = [v for k, v in layout.items() if k.startswith("yaxis")]
-    lowest = room * min(
-        (float(end) - float(start) for start, end in (a.get("domain", (0, 1)) for a in axes)), default=1
-    )
-    notes = [n for n in layout.get("annotations") or () if n.get("yref") == "y" and n.get("xref") == "paper"]
-    # rows with names of their own need their height
-    return room if len(notes) > 1 else room * min(max(width / WIDE, LOWEST, PANEL / lowest), 1)
 
 
 class _Drawing:
@@ -220,7 +177,7 @@ class _Drawing:
     def _finish(self, panel: drawn.Panel) -> None:
         """Give a panel its ends, ticks, grid and titles."""
         axes, (x, y) = panel.axes, (panel.x, panel.y)
-        own = {"x": _has_ticks_of(x, y), "y": _has_ticks_of(y, x)}
+        own = {"x": has_ticks_of(x, y), "y": has_ticks_of(y, x)}
         for axis, edge, other in ((x, "bottom", "top"), (y, "left", "right")):
             axes.spines[other].set_visible(False)
             shown = axis.settings.get("showline", axis.settings.get("zeroline") is not False) and own[axis.along]
@@ -516,14 +473,6 @@ class _Drawing:
         high /= 1 + (self.spare if math.isfinite(self.spare) else 0.0)
         height = s.height if fixed else high + margins["top"] + margins["bottom"]
         return replace(s, height=height, **margins)
-
-
-def _has_ticks_of(axis: Axis, other: Axis) -> bool:
-    """Return whether an axis has its ticks in the panel with that other axis."""
-    anchor = axis.settings.get("anchor")
-    return (str(anchor) if anchor else axis.name.replace(axis.along, other.along, 1)) == other.name or (
-        not anchor and axis.name == axis.along and other.name == other.along
-    )
 
 
 def _sample(trace: Mapping[str, Any], unit: float) -> Any:

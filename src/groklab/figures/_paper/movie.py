@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from groklab.errors import InputError, check_choice
-from groklab.figures._paper.drawing import RC, Sheet, draw, fit
+from groklab.figures._paper.drawing import RC, draw, fit
 from groklab.figures._paper.look import printed
 from groklab.figures._paper.saving import needed, spec_of
+from groklab.figures._paper.sheet import Sheet
 from groklab.figures._theme import INK, PAPER
 from groklab.store.storage import atomic_write
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from groklab.errors import InputError, check_choice
-from groklab.figures._paper.drawing import RC, TEXT, draw, first_sheet
+from groklab.figures._paper.drawing import RC, draw
 from groklab.figures._paper.look import printed
+from groklab.figures._paper.sheet import TEXT, first_sheet
 from groklab.figures._paper.sizes import LETTERS, inches
 from groklab.store.storage import atomic_write
 

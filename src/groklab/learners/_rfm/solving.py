@@ -21,7 +21,7 @@ from groklab.learners._rfm.kernels import Array
 
 #: Random right-hand sides, for the estimate of the condition number, and directions that it pursues.
 PROBES = 4
-#: Condition numbers above this multiple of the precision's inverse are called singular.
+#: Condition numbers above this multiple of the precision's inverse count as singular.
 SINGULAR = 1.0
 #: Conjugate gradients: residual over right-hand side at which they end, and the most products.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
