@@ -18,7 +18,7 @@ from dash import dcc, html, no_update, set_props
 
 from groklab.app import _form as form
 from groklab.app import _pages as pages
-from groklab.app._components import go, link, part, refusal, rest, section, state, summary, table, text, tiles
+from groklab.app._components import go, link, part, refusal, rest, section, state, stored, summary, table, text, tiles
 from groklab.app._library import LIVE, Cache, Library, last_step, run_stamp, stamp_of
 from groklab.app._work import Jobs
 from groklab.errors import InputError, shorten
@@ -219,7 +219,7 @@ class Answers:
             overview = [html.Div(overview, id="overview-body")]
         else:
             for p in pictures:
-                set_props({"part": "spec", "key": f"now-{p.key}"}, {"data": p.spec})
+                set_props({"part": "spec", "key": f"now-{p.key}"}, {"data": stored(p)})
                 set_props({"part": "says", "key": f"now-{p.key}"}, {"children": text(p.sentence)})
         want: Any = no_update
         if seen is None or bool(seen["live"]) != live:
@@ -304,7 +304,7 @@ class Answers:
             overview,
             axes,
             text(phase_summary(result, slice_)),
-            figure.spec,
+            stored(figure),
             self._cells(result, part, sweep),
             now,
         )
@@ -438,7 +438,7 @@ class Answers:
             return refusal(str(error)), pages.command_of(words), True, address
         return None, pages.command_of(words), False, address
 
-    def remake(self, name: str, values: list[Any], seeds: Any, of: dict[str, Any]) -> Any:
+    def remake(self, name: str, values: list[Any], of: dict[str, Any]) -> Any:
         """Lead to the form of another preset, or with the settings of another kind."""
         triggered = dash.callback_context.triggered_id
         if triggered == "preset" and name != of["preset"]:

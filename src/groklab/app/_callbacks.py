@@ -127,30 +127,28 @@ def _refusing(act: Callable[..., Any]) -> Callable[..., Any]:
 
 def _form(app: Dash, answers: Answers) -> None:
     """Register what the form for an experiment asks for."""
+    settings, preset = {"setting": ALL}, State("form-of", "data")
+    # where the browser is led
+    address = Output("url", "href", allow_duplicate=True)
     app.callback(
         Output("problem", "children"),
         Output("command", "children"),
         Output("start", "disabled"),
         Output("form-link", "data"),
-        Input({"setting": ALL}, "value"),
+        Input(settings, "value"),
         Input("seeds", "value"),
-        State("form-of", "data"),
+        preset,
     )(answers.check)
-    app.callback(
-        Output("url", "href", allow_duplicate=True),
-        Input("preset", "value"),
-        Input({"setting": ALL}, "value"),
-        State("seeds", "value"),
-        State("form-of", "data"),
-        prevent_initial_call=True,
-    )(answers.remake)
+    app.callback(address, Input("preset", "value"), Input(settings, "value"), preset, prevent_initial_call=True)(
+        answers.remake
+    )
     app.callback(
         Output("notice", "children", allow_duplicate=True),
-        Output("url", "href", allow_duplicate=True),
+        address,
         Input("start", "n_clicks"),
-        State({"setting": ALL}, "value"),
+        State(settings, "value"),
         State("seeds", "value"),
-        State("form-of", "data"),
+        preset,
         prevent_initial_call=True,
     )(answers.start)
 

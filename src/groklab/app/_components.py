@@ -111,9 +111,24 @@ def picture(value: Picture, scope: str) -> Any:
     graph = dcc.Graph(
         id={"part": "plot", "key": key}, config=CONFIG, className="plot", style=_size(value.style), responsive=True
     )
-    # what is drawn is pieces in the browser, which knows its colours and the place of the slider
-    spec = dcc.Store(id={"part": "spec", "key": key}, data=value.spec)
-    return html.Section([html.H2(text(value.title)), *about, says, graph, spec, *folded])
+    # what is drawn is made in the browser, which knows its colours and the place of the slider
+    spec = dcc.Store(id={"part": "spec", "key": key}, data=stored(value))
+    save = save_bar(key, value.title, ("svg", "png", "csv") if value.csv else ("svg", "png"))
+    return html.Section([html.H2(text(value.title)), *about, says, graph, save, spec, *folded])
+
+
+def stored(value: Picture) -> dict[str, Any]:
+    """Return what the browser needs to draw and to save a figure."""
+    return {"name": value.key, "spec": value.spec, "csv": value.csv, "size": value.size}
+
+
+def save_bar(key: str, title: str, kinds: Sequence[str] = ("svg", "png", "csv")) -> Any:
+    """Return the buttons that save a figure."""
+    buttons: list[Any] = [html.Span("Save")]
+    for kind in kinds:
+        about: Any = {"data-save": kind, "data-plot": key, "aria-label": f"Save {text(title)} as {kind.upper()}"}
+        buttons.append(html.Button(kind.upper(), **about))
+    return html.Div(html.Div(buttons, className="save"), className="controls")
 
 
 def _size(style: str) -> dict[str, str]:

@@ -12,7 +12,19 @@ from urllib.parse import urlencode
 from dash import dcc, html
 
 from groklab.app import _form as form
-from groklab.app._components import DECORATION, go, link, pairs, paragraphs, refusal, section, state, table, text
+from groklab.app._components import (
+    DECORATION,
+    go,
+    link,
+    pairs,
+    paragraphs,
+    refusal,
+    save_bar,
+    section,
+    state,
+    table,
+    text,
+)
 from groklab.app._library import LIVE, Library
 from groklab.errors import InputError, check_choice
 from groklab.experiment import PRESETS
@@ -278,6 +290,7 @@ def sweep_page(name: str, query: Query) -> list[Any]:
                         responsive=True,
                     )
                 ),
+                save_bar("map", "Learning phases"),
                 html.P("Click a cell, or choose one in the list below, for its runs.", className="hint"),
                 dcc.Store(id={"part": "spec", "key": "map"}),
             ]

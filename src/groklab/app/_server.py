@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -37,6 +38,7 @@ INDEX = """<!doctype html>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/page.css">
 {%css%}
+<script src="/figures.js"></script>
 </head>
 <body>
 {%app_entry%}
@@ -45,6 +47,8 @@ INDEX = """<!doctype html>
 </html>"""
 
 
+#: Files of `report` that the dashboard loads, too.
+SHARED = {"page.css": "text/css", "figures.js": "text/javascript"}
 #: What the page says once its server has gone.
 LOST = "The dashboard does not answer. Start `groklab app` again, and open the link that it prints."
 
@@ -160,9 +164,10 @@ def _dash(answers: Answers, home: Path) -> Dash:
             return error
         return flask.Response(REFUSED.render(title="Not here", reason=answers.reason(error)), 400, mimetype="text/html")
 
-    @app.server.route("/page.css")  # type: ignore[untyped-decorator]
-    def style() -> flask.Response:
-        return flask.Response(read_file("page.css"), mimetype="text/css")
+    # what the dashboard shares with the pages
+    for name, kind in SHARED.items():
+        answer = partial(flask.Response, read_file(name), mimetype=kind)
+        app.server.add_url_rule(f"/{name}", name, answer)
 
     return app
 

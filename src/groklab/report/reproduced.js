@@ -22,7 +22,7 @@
     const name = groklab.nameOf(document.title.split(",")[0], group.dataset.values);
     for (const button of group.querySelectorAll("button"))
       button.addEventListener("click", async () => {
-        if (button.dataset.save === "csv") return groklab.saveCSV(await groklab.unpacked(`${group.dataset.values}-data`), name);
+        if (button.dataset.save === "csv") return groklab.saveCSV(await groklab.unpacked(document.getElementById(`${group.dataset.values}-data`).textContent), name);
         const { svg, width, height } = picture(group.previousElementSibling);
         return button.dataset.save === "svg" ? groklab.saveSVG(svg, name) : groklab.savePNG(svg, width, height, name);
       });

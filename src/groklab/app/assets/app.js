@@ -2,18 +2,9 @@
 // What the dashboard does in the browser alone: figures in the colours and at the checkpoint that are shown, the slider,
 // and addresses that name what is seen.
 (() => {
-  const scheme = window.matchMedia("(prefers-color-scheme: dark)");
-  const narrow = window.matchMedia("(max-width: 640px)");
-  // this file comes before Dash
+  // figures.js comes before this file, Dash after it
+  const { scheme, narrow, words } = groklab;
   const unchanged = () => window.dash_clientside.no_update;
-
-  // Figures come in the light page's colours; each has its twin on the dark page.
-  const coloured = (node, dark) => {
-    if (typeof node === "string") return dark[node] ?? node;
-    if (Array.isArray(node)) return node.map((inner) => coloured(inner, dark));
-    if (node === null || typeof node !== "object") return node;
-    return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, coloured(value, dark)]));
-  };
 
   const query = (changes) => {
     const address = new URL(window.location.href);
@@ -34,34 +25,35 @@
     return parsed.get(text);
   };
 
+  // what is drawn, by the key of its place
+  const pictures = new Map();
+  document.addEventListener("click", ({ target }) => {
+    const picture = pictures.get(target.dataset?.plot);
+    if (picture && target.dataset.save) groklab.saveFigure(target.dataset.save, picture, picture.step);
+  });
+
   window.dash_clientside ??= {};
   window.dash_clientside.groklab = {
-    draw: (text, step, _look, dark) => {
-      if (!text) return { data: [], layout: { xaxis: { visible: false }, yaxis: { visible: false } } };
-      const spec = read(text);
-      const frames = spec.frames ?? [];
-      let frame = frames.length ? frames[frames.length - 1] : null;
-      if (frame && step !== null && step !== undefined) {
-        frame = frames.findLast((one) => Number(one.name) <= step) ?? frames[0];
+    draw: (picture, step, _look, dark) => {
+      const key = window.dash_clientside.callback_context.outputs_list.id.key;
+      const controls = document.querySelector(`[data-plot="${key}"]`)?.closest(".controls");
+      if (controls) controls.style.visibility = picture ? "" : "hidden";
+      if (!picture) {
+        pictures.delete(key);
+        return { data: [], layout: { xaxis: { visible: false }, yaxis: { visible: false } } };
       }
-      const data = spec.data.map((trace, i) => {
-        const place = frame ? frame.traces.indexOf(i) : -1;
-        return place < 0 ? trace : { ...trace, ...frame.data[place] };
-      });
-      const layout = { ...spec.layout, autosize: true, uirevision: "same" };
-      if (narrow.matches) {
-        layout.font = { ...layout.font, size: 12 };
-        layout.margin = { ...layout.margin, l: Math.min(layout.margin?.l ?? 60, 60), r: 8 };
-        layout.dragmode = false; // a finger on a plot means to scroll the page
-      }
-      return scheme.matches ? { data: coloured(data, dark), layout: coloured(layout, dark) } : { data, layout };
+      const shown = { ...picture, spec: read(picture.spec), step: step ?? null };
+      pictures.set(key, shown);
+      const { data, layout } = groklab.fitted(groklab.figureAt(shown.spec, shown.step), dark);
+      return { data, layout: { ...layout, uirevision: "same" } };
     },
 
     scrub: (value, steps) => {
       if (value === null || value === undefined || !steps) return [unchanged(), unchanged()];
+      const last = Number(value) === steps.length - 1;
       const step = steps[Number(value)];
-      query({ step: Number(value) === steps.length - 1 ? null : step });
-      return [step, `step ${step.toLocaleString("en")}`];
+      query({ step: last ? null : step });
+      return [last ? null : step, words(step)];
     },
 
     play: (_clicks, _ticks, stopped, value, last) => {
