@@ -1,4 +1,4 @@
-"""What the shell completes, asked as bash asks."""
+"""What the shell completes, asked as bash, zsh and fish ask."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ for line in json.loads(sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read()):
 print(json.dumps(answers))
 """
 
+#: The same of zsh or fish, which hand over the line as it is.
+ASKS_OTHERS = """
+import contextlib, io, json, os, sys
+from groklab.cli import main
+shell, lines = sys.argv[1], json.loads(sys.stdin.read())
+sys.argv = ["groklab"]
+os.environ |= {"_GROKLAB_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+answers = []
+for line in lines:
+    os.environ["_TYPER_COMPLETE_ARGS"] = line
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main()
+    answers.append(out.getvalue())
+print(json.dumps(answers))
+"""
+
 
 @pytest.fixture
 def kept(home: Path, corpus: Corpus) -> tuple[str, str]:
@@ -48,6 +64,7 @@ def test_names_settings_and_values_are_completed(kept: tuple[str, str]) -> None:
         f"groklab figures {run} spec": ["spectrum"],
         f"groklab movie {run} --figure circles,spec": ["circles,spectrum"],
         "groklab train micro --track tens": ["tensorboard"],
+        "groklab export x --to transformer-lens-": ["transformer-lens-bridge"],
         "groklab reproduce nanda2023/groks": ["nanda2023/groks"],
         "groklab presets micro-l": ["micro-late"],
         # a setting has its present value, or those of its closed set
@@ -70,3 +87,26 @@ def test_names_settings_and_values_are_completed(kept: tuple[str, str]) -> None:
     assert "network.activation=quadratic" in answers["groklab train micro network.activation"]
     assert f"{run}@100" in answers[f"groklab train micro --from {run}@1"]
     assert {"budget.steps=1500", "budget.stop_when_grokked=false"} <= set(answers[f"groklab resume {run} budget.st"])
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_complete_the_same(shell: str, kept: tuple[str, str]) -> None:
+    run, sweep = kept
+    expected = {
+        "groklab show ": [run, sweep],
+        "groklab presets micro-l": ["micro-late"],
+        f"groklab figures {run} spec": ["spectrum", "Fourier spectrum of the embedding"],
+        "groklab train micro optimiser.we": ["optimiser.weight_decay=1.0"],
+        "groklab train micro seed=1 optimiser.kind=adamw": ["optimiser.kind=adamw"],
+        "groklab sweep micro --grid split.frac": ["split.frac_train=0.65"],
+    }
+    asked = subprocess.run(
+        [sys.executable, "-c", ASKS_OTHERS, shell],
+        input=json.dumps(list(expected)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = dict(zip(expected, json.loads(asked.stdout), strict=True))
+    for line, words in expected.items():
+        assert all(word in answers[line] for word in words), (line, answers[line])

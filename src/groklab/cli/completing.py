@@ -29,7 +29,7 @@ def add_completion(command: Callable[..., Any]) -> None:
 
 def _completer(name: str, metavar: str) -> Callable[..., Any] | None:
     """Return what completes a parameter, such as runs and sweeps for RUN…|SWEEP."""
-    by_name = {"overrides": settings, "grid": settings}
+    by_name: dict[str, Callable[..., Any]] = {"overrides": settings, "grid": settings, "to": targets}
     if name in by_name:
         return by_name[name]
     if "@" in metavar:
@@ -82,6 +82,13 @@ def trackers(incomplete: str) -> list[str]:
     from groklab.trackers import tracker_names
 
     return [name for name in tracker_names() if name.startswith(incomplete)]
+
+
+def targets(incomplete: str) -> list[str]:
+    """Complete what a run is exported to: a format of weights, or a tracking program."""
+    from groklab.interop import Format
+
+    return [name for name in (*get_args(Format), *trackers("")) if name.startswith(incomplete)]
 
 
 def runs(incomplete: str) -> list[str]:
@@ -137,7 +144,7 @@ def _experiment(ctx: typer.Context) -> Any:
     from groklab.experiment import PRESETS, description_of, read
 
     # an option without a value yet leaves no parameters
-    words = os.environ.get("COMP_WORDS", "").split()
+    words = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
     with contextlib.suppress(InputError, OSError):
         if what := ctx.params.get("what") or next((word for word in words if word in PRESETS), None):
             return read(*description_of(what))

@@ -340,7 +340,8 @@ def plots(
     Args:
         of: a run; or weights by name; or, by step, those of several steps.
         task: of weights: what they were trained on.
-        network, train_rows: of weights, as `WeightPlots` takes them.
+        network: of weights, as `WeightPlots` takes it.
+        train_rows: likewise.
 
     Raises:
         InputError: for weights without a task, or of no known network.
@@ -383,10 +384,12 @@ def draw(
     >>> draw(weights, "circles", task)
 
     Args:
-        of, task, of_weights: as `plots` takes them.
+        of: as `plots` takes it.
         name: of the figure, as `list_figures` gives it.
+        task: of weights, as `plots` takes it.
         member: of an ensemble.
         part: which one, where there are several, such as one per operation of a mixture.
+        **of_weights: `network` and `train_rows`, as `plots` takes them.
 
     Raises:
         InputError: for an unknown name, and with the reason where there is nothing to draw.
