@@ -16,7 +16,6 @@ from invented import Counted, claim, trained
 from rich.console import Console
 
 import processes
-from groklab.cli import main
 from groklab.cli.live import LiveClaims
 from groklab.reproduction import Paper, reproduce
 
@@ -28,17 +27,6 @@ CLAIM = {
     *("holds", "interval", "verdict", "note", "setting", "counter", "cost_seconds", "seconds", "digest", "outcomes"),
 }
 Program = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["groklab", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def test_long_work_in_a_terminal_is_asked_for(

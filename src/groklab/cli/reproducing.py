@@ -54,6 +54,19 @@ def reproduce(
         FloatOption("--slice", metavar="MINUTES", help="Stop, saved, after this long: 7.5 for --full, else no limit."),
     ] = None,
     slices: Annotated[int, IntOption(help="Work this many slices in a row.")] = 1,
+    cells: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CELLS",
+            help="Of a claim on a table these cells alone, with commas and * for any; the rest another day.",
+        ),
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Take in reproductions/PAPER.json of another machine's folder of runs; train nothing."
+        ),
+    ] = None,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A Python file with your own claims or components.")
     ] = None,
@@ -80,10 +93,13 @@ def reproduce(
 
       groklab reproduce controls/too-few-pairs --full --slice 2
 
+      groklab reproduce furuta2024/table-5 --full --cells '2x_y@*'
+
       groklab reproduce mine --plugin my_claims.py
     """
     from groklab.plugins import load_plugin
     from groklab.reproduction import Size, results, seconds_ahead, verdict
+    from groklab.reproduction import merge as merge_files
     from groklab.reproduction import reproduce as run
 
     for file in plugin or ():
@@ -97,16 +113,26 @@ def reproduce(
     from groklab.cli.live import LiveClaims, PlainClaims
 
     console = console_for(as_json)
-    ahead = seconds_ahead(what, size, seeds=seeds, minutes=minutes, slices=slices)
+    only = None if cells is None else [cell.strip() for cell in cells.split(",") if cell.strip()]
+    if merge:
+        if only is not None:
+            raise InputError("--merge and --cells: needs one of them, not both")
+        merge_files(what, merge, size)
+    ahead = 0.0 if merge else seconds_ahead(what, size, seeds=seeds, minutes=minutes, slices=slices, cells=only)
     if ahead > LONG and not yes and sys.stdin.isatty():
         raise InputError(f"this takes about {duration(ahead)}; add --yes to begin, or --slice MINUTES for a part of it")
     if ahead and not quiet:
         console.print(f"about {duration(ahead)} of work, by estimate")
     try:
-        with view_for(console, quiet, LiveClaims, PlainClaims) as view:
-            result = run(what, size, seeds=seeds, again=again, minutes=minutes, slices=slices, view=view)
+        if merge:
+            result = results(what, size, seeds=seeds)
+        else:
+            with view_for(console, quiet, LiveClaims, PlainClaims) as view:
+                result = run(
+                    what, size, seeds=seeds, again=again, minutes=minutes, slices=slices, cells=only, view=view
+                )
     except (Interrupted, KeyboardInterrupt):
-        left = duration(results(what, size, seeds=seeds).seconds_left)
+        left = duration(results(what, size, seeds=seeds, cells=only).seconds_left)
         raise Stopped(
             f"everything measured and trained is kept, and the same command continues (by estimate {left} left)"
         ) from None
@@ -115,7 +141,7 @@ def reproduce(
     path = write_page(result, out=page, seeds=seeds)
     saved = verdict.save(result, save) if save is not None else None
     if not quiet:
-        _print(console, result, what, seeds, plugin or [])
+        _print(console, result, what, seeds, cells, plugin or [])
         console.print(titled("page:", f" {path}"), soft_wrap=True)
         if saved is not None:
             console.print(titled("saved:", f" {saved}"), soft_wrap=True)
@@ -129,7 +155,9 @@ def reproduce(
 COUNTED: dict[Kind, str] = {"claim": "claims", "check": "checks of the code", "own": "groklab's own findings"}
 
 
-def _print(console: Console, result: PaperResult, what: str, seeds: int | None, plugins: list[Path]) -> None:
+def _print(
+    console: Console, result: PaperResult, what: str, seeds: int | None, cells: str | None, plugins: list[Path]
+) -> None:
     """Print one line per claim, the tally, and how to continue."""
     from rich.text import Text
 
@@ -152,9 +180,10 @@ def _print(console: Console, result: PaperResult, what: str, seeds: int | None, 
             console.print(f"{COUNTED[kind]}: {counts}")
     if not result.complete:
         more = f" --seeds {seeds}" if seeds is not None else ""
+        more += f" --cells '{cells}'" if cells is not None else ""
         more += "".join(f" --plugin {file}" for file in plugins)
         console.print(
-            f"the slice is over; `groklab reproduce {what} --{result.size}{more}` continues "
+            f"more is left; `groklab reproduce {what} --{result.size}{more}` continues "
             f"(by estimate {duration(result.seconds_left)} left)",
             soft_wrap=True,
         )

@@ -2,6 +2,8 @@ from . import verdict as verdict
 from ._bar import Bar as Bar
 from ._bar import label as label
 from ._bar import shown as shown
+from ._cells import Cells as Cells
+from ._cells import CellValues as CellValues
 from ._claim import KINDS as KINDS
 from ._claim import PAPERS as PAPERS
 from ._claim import SIZES as SIZES
@@ -18,6 +20,7 @@ from ._claim import publish as publish
 from ._ledger import folder as folder
 from ._ledger import provenance as provenance
 from ._runner import ClaimProgress as ClaimProgress
+from ._runner import merge as merge
 from ._runner import reproduce as reproduce
 from ._runner import results as results
 from ._runner import seconds_ahead as seconds_ahead

@@ -17,6 +17,7 @@ from groklab.errors import InputError, OutOfTime, check_choice
 from groklab.experiment import Experiment
 from groklab.registry import Discovered, enter, fingerprint, load_part
 from groklab.reproduction._bar import Bar
+from groklab.reproduction._cells import Cells
 from groklab.store import Collection, Run
 from groklab.text import duration
 from groklab.training import PortionView, View, interrupts, training
@@ -119,24 +120,29 @@ class Trial:
         cost: estimated seconds on two cores for these seeds.
         bars: what the measured values must be, all of them, for the claim to hold; fixed before measuring.
         run: `run(trainer, seed) -> Outcome`, or with together=True, where the seeds share an ensemble,
-            `run(trainer, seeds)`, which returns or yields an outcome for each.
+            `run(trainer, seeds)`, which returns or yields an outcome for each. A trial with cells has none.
         fixed: other seeds than these make no sense.
         shares: trials of one size with the same name here train the same runs, so the cost counts once per seed.
+        cells: of a trial over a table, in place of `run`.
         code: the fingerprint of what `run` is when the trial is made, so that it is measured again once that is edited.
     """
 
     setting: str
     seeds: int | tuple[int, ...]
     cost: float
-    run: Callable[[Trainer, Any], Outcome | Iterable[Outcome]]
+    run: Callable[[Trainer, Any], Outcome | Iterable[Outcome]] | None = None
     bars: tuple[Bar, ...] = ()
     together: bool = False
     fixed: bool = False
     shares: str = ""
+    cells: Cells | None = None
     code: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "code", fingerprint(self.run))
+        if (self.run is None) == (self.cells is None):
+            raise ValueError("a trial has a function `run` or cells")
+        measured = self.run if self.cells is None else self.cells.measure
+        object.__setattr__(self, "code", fingerprint(measured))
 
     @property
     def own_seeds(self) -> tuple[int, ...]:
@@ -157,6 +163,7 @@ class Trial:
 
     def outcomes(self, trainer: Trainer, seeds: tuple[int, ...]) -> list[Outcome]:
         """Run the trial with some seeds: one of them, or all where they share an ensemble."""
+        assert self.run is not None
         result = self.run(trainer, seeds if self.together else seeds[0])
         outcomes = [result] if isinstance(result, Outcome) else list(result)
         if len(outcomes) != len(seeds):
@@ -210,13 +217,17 @@ class Claim:
         """Return the trial of a size."""
         return self.quick if size == "quick" else self.full
 
-    def digest(self, size: Size, seeds: Sequence[int]) -> str:
-        """Return a name of what a trial tests: outcomes of another digest are measured again."""
+    def digest(self, size: Size, seeds: Sequence[int], judged: bool = True) -> str:
+        """Return a name of what a trial tests: outcomes of another digest are measured again.
+
+        Args:
+            judged: whether bars and control count, which is not so for a single cell.
+        """
         trial = self.trial(size)
         assert trial is not None
         # members of an ensemble depend, in their last bits, on the others
         question: list[Any] = [self.id, self.version, size, trial.setting, list(seeds) if trial.together else None]
-        if trial.bars:  # a bar that is moved asks another question
+        if trial.bars and judged:  # a bar that is moved asks another question
             question += [self.control, [[bar.value, bar.relation, bar.threshold] for bar in trial.bars]]
         if trial.code:
             question.append(trial.code)

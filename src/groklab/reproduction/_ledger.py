@@ -7,13 +7,13 @@ import datetime
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from groklab import device
-from groklab.errors import DamagedError
+from groklab.errors import DamagedError, InputError
 from groklab.lazy import jax
 from groklab.reproduction._claim import Claim, Outcome, Size, Trial, Values
 from groklab.store import Seconds, Stored, locks, storage
@@ -73,13 +73,27 @@ class Record(Stored):
         return cls.of_json({**content, "seed": seed})
 
 
+class Cell(Stored):
+    """What was measured of one cell of a table with one seed; attributes as of `Record`."""
+
+    digest: str
+    values: Values
+    seconds: Seconds
+    date: str
+    hardware: str
+    groklab: str
+
+
 class _Interrupted(Stored):
     digest: str
     seconds: Seconds
 
 
 class _Outcomes(Stored):
-    """The content of the file: records, and the time spent on seeds that were interrupted, by 'claim/size/seed'."""
+    """The content of the file, by 'claim/size/seed': records, and the time spent on seeds that were interrupted.
+
+    Cells of tables are there by 'claim/size/seed/cell'.
+    """
 
     outcomes: dict[str, Any]
 
@@ -110,9 +124,56 @@ class Ledger:
         """Keep the time spent on a seed that was interrupted."""
         self._write({_key(claim, size, seed): {"digest": digest, "seconds": round(seconds, 3)}})
 
-    def forget(self, claim: Claim, size: Size, seeds: tuple[int, ...]) -> None:
-        """Drop the records of some seeds."""
-        self._write({_key(claim, size, seed): None for seed in seeds})
+    def forget(self, claim: Claim, size: Size, seeds: tuple[int, ...], cells: Sequence[str] = ()) -> None:
+        """Drop the records of some seeds, and some of their cells."""
+        self._write({_key(claim, size, seed, cell): None for seed in seeds for cell in ("", *cells)})
+
+    def cells(
+        self, claim: Claim, size: Size, seeds: tuple[int, ...], names: Sequence[str]
+    ) -> dict[str, dict[int, Cell]]:
+        """Return what is kept of some cells of a claim's present trial, by name and seed."""
+        kept, digest = self._read(), claim.digest(size, seeds, judged=False)
+        cells = {name: {s: Cell.of_json(kept.get(_key(claim, size, s, name))) for s in seeds} for name in names}
+        return {
+            name: {s: cell for s, cell in of.items() if cell is not None and cell.digest == digest}
+            for name, of in cells.items()
+        }
+
+    def add_cells(
+        self, claim: Claim, size: Size, seeds: tuple[int, ...], name: str, values: Sequence[Values], seconds: float
+    ) -> None:
+        """Keep what was measured of one cell with each seed, and the seconds that a seed took."""
+        digest, about = claim.digest(size, seeds, judged=False), provenance()
+        self._write(
+            {
+                _key(claim, size, seed, name): Cell(
+                    digest=digest, values=jsonable(own), seconds=round(seconds, 3), **about
+                ).model_dump()
+                for seed, own in zip(seeds, values, strict=True)
+            }
+        )
+
+    def merge(self, path: Path) -> int:
+        """Take in what another ledger of this paper holds and this one does not; return how many outcomes and cells.
+
+        Of two that test different things the one with the later date stays.
+
+        Raises:
+            InputError: the file cannot be read.
+            DamagedError: it is not a ledger.
+        """
+        try:
+            theirs = storage.read_json(path, _Outcomes).outcomes
+        except FileNotFoundError:
+            raise InputError(f"{path} cannot be read: there is no such file") from None
+        ours = {key: cell for key, kept in self._read().items() if (cell := Cell.of_json(kept)) is not None}
+        new = {}
+        for key, content in theirs.items():
+            their, own = Cell.of_json(content), ours.get(key)
+            if their is not None and (own is None or (own.digest != their.digest and own.date < their.date)):
+                new[key] = content
+        self._write(new)
+        return len(new)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         """Return all records by 'claim/size/seed'; a damaged file is set aside with a warning."""
@@ -176,5 +237,5 @@ def hardware() -> str:
     return f"{n} core{'s' if n > 1 else ''} of {name} ({platform.machine()}), trained on {kind}"
 
 
-def _key(claim: Claim, size: Size, seed: int) -> str:
-    return f"{claim.id}/{size}/{seed}"
+def _key(claim: Claim, size: Size, seed: int, cell: str = "") -> str:
+    return f"{claim.id}/{size}/{seed}" + (f"/{cell}" if cell else "")

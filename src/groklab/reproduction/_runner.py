@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from groklab import notebook
 from groklab.errors import InputError, Interrupted, OutOfTime, check_choice
 from groklab.notebook import Watch
+from groklab.reproduction._cells import check_cells, combined, measure_cells
 from groklab.reproduction._claim import MAX_SEEDS, SIZES, Claim, Size, Trainer, Trial, find
 from groklab.reproduction._ledger import Ledger, Record
 from groklab.reproduction._watching import Watching
@@ -57,6 +58,7 @@ def reproduce(
     again: bool = False,
     minutes: float | None = None,
     slices: int = 1,
+    cells: Sequence[str] | None = None,
     view: Watch[ClaimProgress] = "live",
     home: str | Path | None = None,
 ) -> PaperResult:
@@ -70,6 +72,8 @@ def reproduce(
         minutes: work stops after this time (by default 7.5 for full, no limit for quick), with the training under way
             saved; the same call continues from there another day.
         slices: number of such slices in a row.
+        cells: of one claim on a table the cells to measure, by name or with * and ?; None for all. Each is kept by
+            itself, and the claim has its outcome once all are.
         view: "live" shows the claims in a notebook as they are tested, and a line now and then elsewhere; None shows
             nothing; a function is called with the progress.
         home: the folder of runs; by default $GROKLAB_HOME.
@@ -78,11 +82,11 @@ def reproduce(
         InputError: for what cannot be done as asked.
         Interrupted: on Ctrl-C or another signal that asks to end, with everything kept.
     """
-    request = _Request(what, size, seeds, home)
+    request = _Request(what, size, seeds, home, cells)
     limit = _limit(size, minutes, slices)
     if again:
-        for claim, _, claim_seeds in request.tasks():
-            request.ledger.forget(claim, size, claim_seeds)
+        for claim, trial, claim_seeds in request.tasks():
+            request.ledger.forget(claim, size, claim_seeds, trial.cells.chosen(cells) if trial.cells else ())
     so_far = Watching()
     with notebook.watching(view, so_far.picture, so_far.sentence) as watch:
 
@@ -105,11 +109,12 @@ def seconds_ahead(
     seeds: int | None = None,
     minutes: float | None = None,
     slices: int = 1,
+    cells: Sequence[str] | None = None,
     home: str | Path | None = None,
 ) -> float:
     """Return the seconds that `reproduce` would work with these arguments, by estimate."""
     limit = _limit(size, minutes, slices)
-    return min(_Request(what, size, seeds, home).seconds_left(), 60 * limit * slices)
+    return min(_Request(what, size, seeds, home, cells).seconds_left(), 60 * limit * slices)
 
 
 def _limit(size: Size, minutes: float | None, slices: int) -> float:
@@ -123,21 +128,54 @@ def _limit(size: Size, minutes: float | None, slices: int) -> float:
 
 
 def results(
-    what: str, size: Size = "quick", *, seeds: int | None = None, home: str | Path | None = None
+    what: str,
+    size: Size = "quick",
+    *,
+    seeds: int | None = None,
+    cells: Sequence[str] | None = None,
+    home: str | Path | None = None,
 ) -> PaperResult:
     """Return the results so far, as `reproduce` does, without training."""
-    return _Request(what, size, seeds, home).result()
+    return _Request(what, size, seeds, home, cells).result()
+
+
+def merge(
+    what: str, files: Sequence[str | Path], size: Size = "quick", *, home: str | Path | None = None
+) -> PaperResult:
+    """Take in the outcomes of other machines, and the cells of their slices of tables; return the results.
+
+    Args:
+        files: `reproductions/PAPER.json` from the folders of runs of the other machines.
+
+    Raises:
+        InputError: a file cannot be read, or is not such a file.
+    """
+    request = _Request(what, size, None, home)
+    for file in files:
+        request.ledger.merge(Path(file).expanduser())
+    for claim, trial, seeds in request.remaining():
+        if trial.cells is not None:
+            request.combine(claim, trial, seeds)
+    return request.result()
 
 
 class _Request:
     """What was asked for, and how far it is."""
 
-    def __init__(self, what: str, size: Size, seeds: int | None, home: str | Path | None) -> None:
+    def __init__(
+        self,
+        what: str,
+        size: Size,
+        seeds: int | None,
+        home: str | Path | None,
+        cells: Sequence[str] | None = None,
+    ) -> None:
         check_choice("size", size, SIZES)
         if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
             raise InputError("seeds", seeds, f"needs an integer from 1 to {MAX_SEEDS:,}")
         self.paper, self.claims = find(what)
-        self.size, self.seeds = size, seeds
+        check_cells(self.claims, size, cells, self.paper.name)
+        self.size, self.seeds, self.cells = size, seeds, cells
         self.ledger = Ledger(self.paper.name, home)
 
     def tasks(self) -> list[_Task]:
@@ -151,18 +189,37 @@ class _Request:
         for claim, trial, seeds in self.tasks():
             measured = self.ledger.records(claim, self.size, seeds)
             missing = [s for s in seeds if s not in measured]
+            if missing and self.cells is not None and self.missing_cells(claim, trial, seeds) == 0:
+                continue
             if trial.together:
                 remaining += [(claim, trial, seeds)] if missing else []
             else:
                 remaining += [(claim, trial, (s,)) for s in missing]
         return remaining
 
+    def missing_cells(self, claim: Claim, trial: Trial, seeds: tuple[int, ...]) -> float:
+        """Return the share of the cells that are asked for and not measured yet; 1 for a trial without cells."""
+        if trial.cells is None:
+            return 1.0
+        requested = trial.cells.chosen(self.cells)
+        kept = self.ledger.cells(claim, self.size, seeds, requested)
+        return sum(seed not in kept[name] for name in requested for seed in seeds) / len(trial.cells.names) / len(seeds)
+
+    def combine(self, claim: Claim, trial: Trial, seeds: tuple[int, ...]) -> list[Record]:
+        """Keep the outcome of each seed whose cells are all measured; return them."""
+        digest = claim.digest(self.size, seeds)
+        done = combined(self.ledger, claim, self.size, seeds)
+        records = [Record.of(seed, digest, trial, outcome, seconds) for seed, outcome, seconds in done]
+        self.ledger.add(claim, self.size, records)
+        return records
+
     def seconds_left(self) -> float:
         """Estimate the seconds of what is not measured yet; what several claims train counts once."""
         costs: dict[tuple[str, int], float] = {}
         for claim, trial, seeds in self.remaining():
-            spent = self.ledger.spent(claim, self.size, seeds[0], claim.digest(self.size, seeds))
-            each = trial.cost / len(trial.own_seeds)
+            digest = claim.digest(self.size, seeds)
+            spent = 0.0 if trial.cells is not None else self.ledger.spent(claim, self.size, seeds[0], digest)
+            each = trial.cost / len(trial.own_seeds) * self.missing_cells(claim, trial, seeds)
             left = max(each * len(seeds) - spent, 0.05 * each * len(seeds))
             for seed in seeds:
                 key = trial.shares or f"{claim.id}/", seed
@@ -198,6 +255,12 @@ class _Slice:
             ledger, size, digest = self.request.ledger, self.request.size, claim.digest(self.request.size, seeds)
             spent = ledger.spent(claim, size, seeds[0], digest)
             try:
+                if trial.cells is not None:
+                    names = trial.cells.chosen(self.request.cells)
+                    measure_cells(self.trainer, ledger, claim, size, seeds, names)
+                    for record in self.request.combine(claim, trial, seeds):
+                        self._show(claim, (), record)
+                    continue
                 outcomes = trial.outcomes(self.trainer, seeds)
             except Interrupted as stop:
                 ledger.add_time(claim, size, seeds[0], digest, spent + time.monotonic() - began)

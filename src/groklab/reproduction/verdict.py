@@ -77,6 +77,7 @@ class ClaimResult:
     Args:
         count: number of seeds asked for, None for the trial's own.
         records: one per seed that is measured.
+        n_cells: of a trial over a table the number of cells that are measured with every seed.
     """
 
     paper: Paper
@@ -84,13 +85,18 @@ class ClaimResult:
     size: Size
     count: int | None
     records: tuple[Record, ...]
+    n_cells: int = 0
 
     @classmethod
     def of(cls, paper: Paper, claim: Claim, size: Size, count: int | None, ledger: Ledger) -> ClaimResult:
         """Return what a ledger holds of a claim."""
         trial = claim.trial(size)
-        records = ledger.records(claim, size, trial.seeds_for(count)).values() if trial is not None else ()
-        return cls(paper, claim, size, count, tuple(records))
+        if trial is None:
+            return cls(paper, claim, size, count, ())
+        seeds = trial.seeds_for(count)
+        records = tuple(ledger.records(claim, size, seeds).values())
+        kept = ledger.cells(claim, size, seeds, trial.cells.names) if trial.cells is not None else {}
+        return cls(paper, claim, size, count, records, sum(len(of) == len(seeds) for of in kept.values()))
 
     def __repr__(self) -> str:
         return f"ClaimResult({self.claim.id!r}: {self.verdict}, {self.note})"
@@ -156,6 +162,11 @@ class ClaimResult:
             other = "full" if self.size == "quick" else "quick"
             has_one = claim.quick or claim.full
             return f"there is no {self.size} trial; --{other} has one" if has_one else "there is no trial yet"
+        if not self.records and self.n_cells:
+            trial = claim.trial(self.size)
+            assert trial is not None
+            assert trial.cells is not None
+            return f"{self.n_cells:,} of {len(trial.cells.names):,} cells measured so far"
         if not self.records:
             return "not measured yet"
         n, holding = len(self.records), sum(r.holds for r in self.records)
