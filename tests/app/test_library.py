@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -249,6 +250,21 @@ def test_a_run_that_is_damaged_while_it_is_shown_says_so(
     answer = ask(client, "..head.", run_of={"address": run.name})
     assert answer.status_code == 200
     assert "refusal" in json.dumps(answer.json["response"]["overview"]) or content is None
+    served._server.server_close()
+
+
+def test_a_refusal_to_resume_leaves_the_run_in_sight(corpus: Corpus, home: Path) -> None:
+    """Another process may train it, whose lock the one that was started here has met."""
+    run = corpus.copy("mlp")
+    served = Dashboard(home)
+    ended = SimpleNamespace(running=False, refusal="the run is being written by process 7")
+    served.jobs._jobs[run.name] = cast(Any, ended)
+    client = served.guard.application.test_client()  # type: ignore[attr-defined]
+    seen = {"stamp": "before", "layout": [], "live": True, "status": "running"}
+    answer = ask(client, "..head.", run_of={"address": run.name}, run_seen=seen).json
+    assert "finished" in json.dumps(answer["response"]["head"])
+    assert "refusal" not in json.dumps(answer["response"]["overview"])
+    assert "process 7" in json.dumps(answer["sideUpdate"]["notice"])
     served._server.server_close()
 
 

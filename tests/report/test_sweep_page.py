@@ -26,7 +26,8 @@ from groklab.experiment import parse_overrides
 from groklab.figures import spark_lines
 from groklab.figures._spark_lines import DASH, HEIGHT, WIDTH, across
 from groklab.report import write_sweep
-from groklab.report._sweep_page import table_csv, write_members
+from groklab.report._sweep_members import write_members
+from groklab.report._sweep_page import table_csv
 from groklab.report._sweep_words import argument, experiment_text, members_at, page_command, sweep_command
 from groklab.store import OneMember, storage
 from groklab.sweeps import Sweep, headings, make_plan, pack, parse_grid, study, verdict_sentence, verdict_summary

@@ -203,9 +203,10 @@ class Answers:
                 return [state("failed")], refusal(job.refusal), no_update, no_update
             # it may have been damaged or removed while it was shown
             return [], refusal(self.reason(error)), no_update, None
-        if seen is not None and job is not None and job.refusal:
+        refused = job.refusal if job is not None else None
+        if seen is not None and (refused or seen["status"] != status):
             # the run itself may be well, such as where another process trains it
-            set_props("notice", {"children": refusal(job.refusal)})
+            set_props("notice", {"children": refusal(refused) if refused else None})
         pictures = [p for one in page.parts for p in one.pictures]
         layout = [[p.key, bool(p.spec)] for p in pictures]
         live = status in LIVE or (job is not None and job.running)
@@ -224,7 +225,7 @@ class Answers:
         want: Any = no_update
         if seen is None or bool(seen["live"]) != live:
             want = {"live": live, "stamp": stamp}
-        now = {"stamp": stamp, "layout": layout, "live": live}
+        now = {"stamp": stamp, "layout": layout, "live": live, "status": status}
         return [*head, *([done] if live else [])], overview, want, now
 
     def _overview(self, run: Run) -> Page:

@@ -140,9 +140,11 @@ def _size(style: str) -> dict[str, str]:
 
 def part(value: Part, scope: str) -> list[Any]:
     """Return a part of a page: its sentences in a card, then a card for each figure."""
-    says = []
-    if value.title and (value.sentences or value.pictures):
-        says = [section(value.title, paragraphs(value.sentences), className="part")]
+    says: list[Any] = []
+    if value.sentences:
+        says = [section(value.title, paragraphs(value.sentences))]
+    elif value.title and value.pictures:
+        says = [html.H2(text(value.title), className="part")]
     return [*says, *(picture(p, scope) for p in value.pictures)]
 
 

@@ -351,7 +351,7 @@ def paper_page(library: Library, name: str) -> list[Any]:
             ]
         about = [("source", claim.source), ("expected", claim.expected)]
         about += [("counter-evidence", claim.counter)] if claim.counter else []
-        claims.append(section(claim.claim, [pairs(about), *sides], id=claim.id))
+        claims.append(section(claim.claim, [pairs(about), *sides], id=f"claim-{claim.id}"))
     above = html.P(go("All papers", "/papers"), className="part-of")
     return [header(PAPERS[name].title, "Paper", above), *claims]
 

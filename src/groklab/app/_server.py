@@ -38,6 +38,7 @@ INDEX = """<!doctype html>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/page.css">
 {%css%}
+<script src="/saving.js"></script>
 <script src="/figures.js"></script>
 </head>
 <body>
@@ -48,7 +49,7 @@ INDEX = """<!doctype html>
 
 
 #: Files of `report` that the dashboard loads, too.
-SHARED = {"page.css": "text/css", "figures.js": "text/javascript"}
+SHARED = {"page.css": "text/css", "saving.js": "text/javascript", "figures.js": "text/javascript"}
 #: What the page says once its server has gone.
 LOST = "The dashboard does not answer. Start `groklab app` again, and open the link that it prints."
 

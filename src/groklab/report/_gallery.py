@@ -16,7 +16,8 @@ from groklab.figures import DARK, TEST, TRAIN, RunContext, spark_lines
 from groklab.grokking import headline_sentence
 from groklab.report import _html as html
 from groklab.report._run_page import run_page
-from groklab.report._sweep_page import pages_there, render, write_members
+from groklab.report._sweep_members import pages_there, write_members
+from groklab.report._sweep_page import render
 from groklab.report._sweep_words import opening, page_command
 from groklab.store import Run, storage
 from groklab.sweeps import Sweep, curves_of, study, verdict_summary

@@ -246,7 +246,8 @@ def render(template: str, *, styles: Sequence[str] = (), scripts: Sequence[str] 
     values = {"plots": False, "plotly": "", "contents": (), "contents_above": False, **values}
     made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     style = "".join(map(read_file, ("page.css", *styles)))
-    script = "".join(map(read_file, ("figures.js", "base.js", *("page.js",) * values["plots"], *scripts)))
+    plotting = ("figures.js", "page.js") if values["plots"] else ()
+    script = "".join(map(read_file, ("saving.js", "base.js", *plotting, *scripts)))
     return environment().get_template(template).render(made=made, style=style, script=script, **values)
 
 

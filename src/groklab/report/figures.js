@@ -1,8 +1,8 @@
-"use strict";
 /* What draws and saves figures, on pages and in the dashboard. */
-const groklab = (() => {
+Object.assign(groklab, (() => {
   const scheme = window.matchMedia("(prefers-color-scheme: dark)");
   const narrow = window.matchMedia("(max-width: 640px)");
+  const { nameOf, saveCSV, unpacked } = groklab;
   const config = { displayModeBar: false, displaylogo: false };
 
   // -- drawing -----------------------------------------------------------------------------------------------------
@@ -48,32 +48,6 @@ const groklab = (() => {
   };
 
   // -- saving ------------------------------------------------------------------------------------------------------
-  const plain = (text) => text.replace(/[^\p{L}\p{N}.,=@+-]+/gu, "-").replace(/^[-.]+|-+$/g, "").slice(0, 80) || "figure";
-  const nameOf = (...parts) => parts.map((part) => plain(String(part))).join("-");
-  const save = (content, type, name) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([content], { type }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  };
-  const saveSVG = (svg, name) => save(svg, "image/svg+xml", `${name}.svg`);
-  /* A drawing of width × height pixels, three times as fine. */
-  const savePNG = async (svg, width, height, name) => {
-    const picture = new Image();
-    picture.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
-    await picture.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width: 3 * width, height: 3 * height });
-    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
-    URL.revokeObjectURL(picture.src);
-    save(await new Promise((done) => canvas.toBlob(done)), "image/png", `${name}.png`);
-  };
-  const saveCSV = (csv, name) => save(csv, "text/csv", `${name}.csv`);
-  /* What a page holds compressed, in base 64. */
-  const unpacked = (text) => {
-    const bytes = Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
-  };
   /* A figure at a checkpoint as SVG or PNG, always in the light colours and at its own size, or its numbers as CSV. */
   const saveFigure = async (format, { name, spec, csv, size: [width, height] }, step) => {
     const title = document.querySelector("h1").textContent;
@@ -84,5 +58,5 @@ const groklab = (() => {
     return Plotly.downloadImage(light, { format, width, height, scale: format === "png" ? 3 : 1, filename: nameOf(title, name, ...at) });
   };
 
-  return { scheme, narrow, config, words, frameAt, figureAt, fitted, nameOf, saveSVG, savePNG, saveCSV, unpacked, saveFigure };
-})();
+  return { scheme, narrow, config, words, frameAt, figureAt, fitted, saveFigure };
+})());

@@ -2,7 +2,7 @@
 // What the dashboard does in the browser alone: figures in the colours and at the checkpoint that are shown, the slider,
 // and addresses that name what is seen.
 (() => {
-  // figures.js comes before this file, Dash after it
+  // saving.js and figures.js come before this file, Dash after it
   const { scheme, narrow, words } = groklab;
   const unchanged = () => window.dash_clientside.no_update;
 
