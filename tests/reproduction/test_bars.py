@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from invented import claim
 
-from groklab.reproduction import Bar, Outcome, Paper, Trainer, Values, reproduce
+from groklab.reproduction import Bar, Outcome, Paper, Trainer, Values, reproduce, verdict_of
 
 Publish = Callable[..., Paper]
 LATE = Bar("times_as_late", ">=", 5, "the paper: 'five times as late'")
@@ -103,5 +103,33 @@ def test_checks_and_findings_of_groklab_are_counted_apart(paper: Publish) -> Non
     kinds = ("claim", "check", "check", "own")
     paper(*(claim(run, id=f"c{i}", kind=kind, bars=(LATE,)) for i, kind in enumerate(kinds)))
     found = reproduce("mine")
-    assert {kind: tally["reproduced"] for kind, tally in found.tallies.items()} == {"claim": 1, "check": 2, "own": 1}
+    assert found.counts == [
+        "claims: 1 reproduced",
+        "checks of the code: 2 holds",
+        "groklab's own findings: 1 reproduced",
+    ]
     assert found.tally["reproduced"] == 1
+
+
+@pytest.mark.parametrize(("holds", "verdict"), [([True], "holds"), ([True, False], "partly"), ([False], "fails")])
+def test_a_check_holds_or_fails_and_is_not_reproduced(holds: list[bool], verdict: str) -> None:
+    assert verdict_of("check", holds) == verdict
+    assert verdict_of("check", holds, complete=False) == verdict_of("check", []) == "not run"
+
+
+def test_each_bar_stands_beside_what_was_measured_for_it(paper: Publish) -> None:
+    def run(trainer: Trainer, seed: int) -> Outcome:
+        return Outcome({"times_as_late": 4 + seed, "steps": 9}, control={"times_as_late": 5 * (seed == 2)})
+
+    paper(claim(run, bars=(LATE, Bar("absent", ">", 0, "here")), control="another"))
+    late, absent = reproduce("mine").claims[0].judged
+    assert (late.measured.text, late.passed) == ("5 (4 to 6)", (False, True, True))
+    assert late.control is not None
+    assert (late.control.text, late.control_passed) == ("0 (0 to 5)", (False, False, True))
+    assert (absent.measured.text, absent.passed, absent.control_passed) == ("none", (False,) * 3, (False,) * 3)
+
+
+def test_without_a_control_nothing_is_said_of_one(paper: Publish) -> None:
+    paper(claim(trial({"times_as_late": 7}, None), bars=(LATE,)))
+    (late,) = reproduce("mine").claims[0].judged
+    assert (late.control, late.control_passed) == (None, ())

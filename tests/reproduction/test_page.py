@@ -76,7 +76,7 @@ def test_values_in_words() -> None:
     assert [shown(v) for v in (0.5, 12345.6, -2.5e-9, [], 3.0)] == [
         "0.5",
         "12,346",
-        "-2.5\u00a0×\u00a010⁻⁹",
+        "\u22122.5\u00a0×\u00a010⁻⁹",
         "none",
         "3",
     ]
@@ -105,6 +105,17 @@ def test_saved_results_keep_the_other_size_and_the_other_claims(paper: Publish, 
     (one,) = load(path)["claims"]
     assert one["quick"] is None
     assert one["full"]["verdict"] == "reproduced"
+
+
+def test_saving_writes_what_both_sizes_measured(paper: Publish, home: Path, tmp_path: Path) -> None:
+    full = claim(Counted({"value": 3}), setting="the paper's").quick
+    paper(claim(Counted({"value": 1}), full=full))
+    reproduce("mine", "full", home=tmp_path / "other")
+    (one,) = load(save(reproduce("mine", home=tmp_path / "other"), tmp_path / "saved"))["claims"]
+    assert [one[size]["measured"]["value"]["median"] for size in SIZES] == [1, 3]
+    # the folder of runs that has the outcomes, not the user's
+    (one,) = load(save(reproduce("mine"), tmp_path / "saved2"))["claims"]
+    assert one["full"] is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"claims": [3]}', '{"claims": [{"id": "one", "quick": 3}]}'])

@@ -28,7 +28,10 @@ LINES_PER_DECADE = 4
 #: Seconds between lines on a training in progress.
 PLAIN_SECONDS = 30.0
 #: Of verdicts.
-COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red", "not run": "dim"}
+COLOURS = {
+    **{"reproduced": "green", "holds": "green", "partly": "yellow"},
+    **{"not reproduced": "red", "fails": "red", "not run": "dim"},
+}
 #: The narrowest window with two panels beside each other, and the space between them.
 NARROW, GAP = 60, 2
 #: Lines of a panel around its curves, and the least lines of curves.

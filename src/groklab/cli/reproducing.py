@@ -30,7 +30,7 @@ from groklab.text import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.reproduction import Kind, PaperResult
+    from groklab.reproduction import PaperResult
 
 #: Seconds of work that begin in a terminal without `--yes`.
 LONG = 600
@@ -151,10 +151,6 @@ def reproduce(
         emit(result.to_dict())
 
 
-#: The kinds of claims, as they are counted.
-COUNTED: dict[Kind, str] = {"claim": "claims", "check": "checks of the code", "own": "groklab's own findings"}
-
-
 def _print(
     console: Console, result: PaperResult, what: str, seeds: int | None, cells: str | None, plugins: list[Path]
 ) -> None:
@@ -174,10 +170,8 @@ def _print(
         text = Text.assemble(measured, "\n" if measured else "", (f"{c.note}{cost}", "dim"))
         table.add_row(c.claim.id, verdict_text(c.verdict), text)
     console.print(table)
-    for kind, tally in result.tallies.items():
-        counts = ", ".join(f"{n} {verdict}" for verdict, n in tally.items() if n)
-        if counts:
-            console.print(f"{COUNTED[kind]}: {counts}")
+    for counts in result.counts:
+        console.print(counts)
     if not result.complete:
         more = f" --seeds {seeds}" if seeds is not None else ""
         more += f" --cells '{cells}'" if cells is not None else ""

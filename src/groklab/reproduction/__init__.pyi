@@ -17,6 +17,14 @@ from ._claim import Trial as Trial
 from ._claim import Values as Values
 from ._claim import find as find
 from ._claim import publish as publish
+from ._judged import VERDICTS as VERDICTS
+from ._judged import Judged as Judged
+from ._judged import Spread as Spread
+from ._judged import Verdict as Verdict
+from ._judged import interval_of as interval_of
+from ._judged import judge as judge
+from ._judged import seed_values as seed_values
+from ._judged import verdict_of as verdict_of
 from ._ledger import folder as folder
 from ._ledger import provenance as provenance
 from ._runner import ClaimProgress as ClaimProgress
@@ -26,5 +34,4 @@ from ._runner import results as results
 from ._runner import seconds_ahead as seconds_ahead
 from .verdict import ClaimResult as ClaimResult
 from .verdict import PaperResult as PaperResult
-from .verdict import Spread as Spread
 from .verdict import load as load

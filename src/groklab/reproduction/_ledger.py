@@ -102,7 +102,7 @@ class Ledger:
     """The outcomes of one paper on disk. Every write takes in what other processes have written since."""
 
     def __init__(self, paper: str, home: str | Path | None = None) -> None:
-        self.path = folder(home) / f"{paper}.json"
+        self.home, self.path = home, folder(home) / f"{paper}.json"
 
     def records(self, claim: Claim, size: Size, seeds: tuple[int, ...]) -> dict[int, Record]:
         """Return the complete records of a claim's present trial, by seed."""

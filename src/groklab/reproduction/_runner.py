@@ -233,7 +233,7 @@ class _Request:
     def result(self) -> PaperResult:
         """Return the claims with their results so far."""
         claims = (ClaimResult.of(self.paper, c, self.size, self.seeds, self.ledger) for c in self.claims)
-        return PaperResult(self.paper, self.size, tuple(claims), self.seconds_left())
+        return PaperResult(self.paper, self.size, tuple(claims), self.seconds_left(), self.ledger.home)
 
 
 class _Slice:

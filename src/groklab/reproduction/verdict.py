@@ -1,73 +1,29 @@
-"""From the outcomes of several seeds to a verdict and to values with their spread; and results to be published."""
+"""The results of claims: of each its verdict and its values over the seeds; and results to be published."""
 
 from __future__ import annotations
 
-import json
-import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict
 
 from groklab import notebook
 from groklab.errors import InputError
-from groklab.reproduction._bar import Bar, label, shown
-from groklab.reproduction._claim import KINDS, SIZES, Claim, Kind, Paper, Size, Values
+from groklab.reproduction._bar import Bar, label
+from groklab.reproduction._claim import KINDS, SIZES, Claim, Kind, Paper, Size
+from groklab.reproduction._judged import VERDICTS, Judged, Spread, Verdict, interval_of, judge, spreads, verdict_of
 from groklab.reproduction._ledger import Ledger, Record, provenance
 from groklab.store import Stored, storage
 from groklab.text import duration
 
-Verdict = Literal["reproduced", "partly", "not reproduced", "not run"]
-VERDICTS: tuple[Verdict, ...] = ("reproduced", "partly", "not reproduced", "not run")
 #: What the published entry of a claim holds of each size that has been measured.
 EVIDENCE = (
     *("command", "measured", "control", "bars", "seeds", "holds", "verdict", "note", "setting", "cost", "seconds"),
     *("date", "hardware", "groklab", "digest"),
 )
-
-
-@dataclass(frozen=True)
-class Spread:
-    """One measured value over the seeds, None for a seed that lacks it; median, min and max where all are numbers."""
-
-    values: tuple[Any, ...]
-    median: float | None = None
-    min: float | None = None
-    max: float | None = None
-
-    @classmethod
-    def of(cls, values: Sequence[Any]) -> Spread:
-        """Return the spread of the seeds' values."""
-        known = [v for v in values if v is not None]
-        if not known or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
-            return cls(tuple(values))
-        return cls(tuple(values), statistics.median(known), min(known), max(known))
-
-    @property
-    def text(self) -> str:
-        """The spread in words: `1,480 (1,280 to 2,010)`, `true in 19 of 20`, `14, 35, 41`."""
-        known = [v for v in self.values if v is not None]
-        missing = len(self.values) - len(known)
-        rest = f", none in {missing} of {len(self.values)}" if missing else ""
-        if not known:
-            return "none"
-        if self.median is not None:
-            low, middle, high = (shown(v) for v in (self.min, self.median, self.max))
-            return (middle if low == high else f"{middle} ({low} to {high})") + rest
-        counted = Counter(json.dumps(v) for v in known)
-        if len(counted) == 1 and not missing:
-            return shown(known[0])
-        if all(isinstance(v, bool) for v in self.values):
-            return f"true in {sum(self.values)} of {len(self.values)}"
-        counts = {name: f" in {n}" if max(counted.values()) > 1 else "" for name, n in counted.items()}
-        return "; ".join(shown(json.loads(name)) + count for name, count in counts.items()) + rest
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return `values`, and for numbers `median`, `min` and `max`."""
-        return {k: list(v) if k == "values" else v for k, v in vars(self).items() if v is not None}
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,26 +73,18 @@ class ClaimResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Supported by every seed, by some, by none; 'not run' until all seeds are measured."""
-        if not self.records or len(self.records) < len(self.all_seeds):
-            return "not run"
-        n = self.n_supporting
-        return "reproduced" if n == len(self.records) else "partly" if n else "not reproduced"
+        """Supported by every seed, by some, by none, in the words of its kind; 'not run' until all are measured."""
+        return verdict_of(self.claim.kind, self.supports, len(self.records) >= len(self.all_seeds))
 
     @property
-    def n_supporting(self) -> int:
-        """Number of seeds in which the values pass the bars and those of the control do not."""
-        return sum(r.supports for r in self.records)
+    def supports(self) -> tuple[bool, ...]:
+        """Whether each seed's values pass the bars, and those of its control do not."""
+        return tuple(r.supports for r in self.records)
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """Wilson's 95% interval of the share of seeds that support the claim; None before any is measured."""
-        from scipy import stats  # takes long to import
-
-        if not self.records:
-            return None
-        low, high = stats.binomtest(self.n_supporting, len(self.records)).proportion_ci(method="wilson")
-        return float(low), float(high)
+        return interval_of(self.supports)
 
     @property
     def bars(self) -> tuple[Bar, ...]:
@@ -147,12 +95,22 @@ class ClaimResult:
     @property
     def measured(self) -> dict[str, Spread]:
         """Each measured value over the seeds."""
-        return _spreads([r.values for r in self.records])
+        return spreads([r.values for r in self.records])
 
     @property
     def control(self) -> dict[str, Spread]:
         """Each value measured of the control over the seeds."""
-        return _spreads([r.control or {} for r in self.records])
+        return spreads([r.control or {} for r in self.records])
+
+    @property
+    def judged(self) -> list[Judged]:
+        """Each bar beside what was measured for it."""
+        return judge(self.bars, [r.values for r in self.records], [r.control for r in self.records])
+
+    @property
+    def control_passes(self) -> int:
+        """Number of seeds in which the control passes every bar, so that they tell nothing."""
+        return sum(bool(r.control_holds) for r in self.records)
 
     @property
     def note(self) -> str:
@@ -173,8 +131,8 @@ class ClaimResult:
         so_far = f"{n} of {n_seeds} seeds measured so far; " if n < n_seeds else ""
         interval = self.interval
         share = f" (95% interval {interval[0]:.0%} to {interval[1]:.0%})" if interval and n > 1 else ""
-        controls = [r.control_holds for r in self.records if r.control_holds is not None]
-        also = f"; the control passes in {sum(controls)} of {len(controls)}" if any(controls) else ""
+        controls = sum(r.control_holds is not None for r in self.records)
+        also = f"; the control passes in {self.control_passes} of {controls}" if self.control_passes else ""
         return f"{so_far}holds in {holding} of {n} seed{'s' if n > 1 else ''}{share}{also}"
 
     @property
@@ -219,7 +177,7 @@ class ClaimResult:
             "measured": {name: spread.to_dict() for name, spread in self.measured.items()},
             "control": {name: spread.to_dict() for name, spread in self.control.items()},
             "seeds": [r.seed for r in self.records],
-            "holds": [r.supports for r in self.records],
+            "holds": list(self.supports),
             "interval": list(self.interval) if self.interval else None,
             "verdict": self.verdict,
             "note": self.note,
@@ -240,12 +198,18 @@ class ClaimResult:
 
 @dataclass(frozen=True, repr=False)
 class PaperResult:
-    """The claims of a paper that were asked for, with their results so far. seconds_left: by estimate."""
+    """The claims of a paper that were asked for, with their results so far.
+
+    Args:
+        seconds_left: by estimate.
+        home: the folder of runs that has the outcomes, None for the user's.
+    """
 
     paper: Paper
     size: Size
     claims: tuple[ClaimResult, ...]
     seconds_left: float
+    home: str | Path | None = None
 
     def __repr__(self) -> str:
         return f"PaperResult({self.paper.name!r}, {self.size}: {self._counts()})"
@@ -258,7 +222,12 @@ class PaperResult:
 
     def _counts(self) -> str:
         left = f"; about {duration(self.seconds_left)} left" if self.seconds_left else ""
-        return ", ".join(f"{n} {verdict}" for verdict, n in self.tally.items() if n) + left
+        return "; ".join(self.counts) + left
+
+    @property
+    def counts(self) -> list[str]:
+        """The tallies in words, one per kind that the paper has: `claims: 3 reproduced, 1 partly`."""
+        return counts_of(self.tallies)
 
     @property
     def complete(self) -> bool:
@@ -268,8 +237,7 @@ class PaperResult:
     @property
     def tallies(self) -> dict[Kind, dict[Verdict, int]]:
         """Number of claims by kind and verdict: checks and groklab's own findings are counted apart."""
-        verdicts = [(c.claim.kind, c.verdict) for c in self.claims]
-        return {kind: {v: verdicts.count((kind, v)) for v in VERDICTS} for kind in KINDS}
+        return tallies_of((c.claim.kind, c.verdict) for c in self.claims)
 
     @property
     def tally(self) -> dict[Verdict, int]:
@@ -290,13 +258,29 @@ class PaperResult:
         }
 
 
-def save(result: PaperResult, folder: str | Path) -> Path:
-    """Write a result into `folder/PAPER.json`, each claim with its evidence of each size; return the path.
+#: The kinds of claims, as they are counted.
+COUNTED: dict[Kind, str] = {"claim": "claims", "check": "checks of the code", "own": "groklab's own findings"}
 
-    Evidence of the other size, and of claims that were not asked for now, stays as long as it is of the claim's present
+
+def tallies_of(verdicts: Iterable[tuple[Kind, Verdict]]) -> dict[Kind, dict[Verdict, int]]:
+    """Return how often each verdict was given on the claims of each kind."""
+    counted = Counter(verdicts)
+    return {kind: {verdict: counted[kind, verdict] for verdict in VERDICTS[kind]} for kind in KINDS}
+
+
+def counts_of(tallies: dict[Kind, dict[Verdict, int]]) -> list[str]:
+    """Return tallies in words, one text per kind that has any claims."""
+    words = {kind: ", ".join(f"{n} {verdict}" for verdict, n in tally.items() if n) for kind, tally in tallies.items()}
+    return [f"{COUNTED[kind]}: {text}" for kind, text in words.items() if text]
+
+
+def save(result: PaperResult, folder: str | Path) -> Path:
+    """Write the claims of a result into `folder/PAPER.json`, with the evidence of both sizes; return the path.
+
+    Evidence of other claims, and of a size that was not measured here, stays as long as it is of the claim's present
     trial. Raises InputError where the folder cannot be written, DamagedError where the file is not such a file.
     """
-    paper = result.paper
+    paper, ledger = result.paper, Ledger(result.paper.name, result.home)
     path = Path(folder).expanduser() / f"{paper.name}.json"
     before = {c["id"]: c for c in load(path)["claims"]} if path.exists() else {}
     now = {c.claim.id: c for c in result.claims}
@@ -304,8 +288,11 @@ def save(result: PaperResult, folder: str | Path) -> Path:
     for claim in paper.claims:
         kept = {size: before.get(claim.id, {}).get(size) for size in SIZES}
         evidence = {size: e for size, e in kept.items() if e is not None and _is_of_present_trial(claim, size, e)}
-        if claim.id in now and now[claim.id].verdict != "not run":
-            evidence[result.size] = now[claim.id].evidence()
+        for size in SIZES if claim.id in now else ():
+            same = size == result.size
+            measured = now[claim.id] if same else ClaimResult.of(paper, claim, size, None, ledger)
+            if measured.verdict != "not run":
+                evidence[size] = measured.evidence()
         entries.append(_entry(claim, evidence))
     about = provenance()
     content = {"paper": paper.name, "date": about["date"], "hardware": about["hardware"], "claims": entries}
@@ -346,9 +333,3 @@ def _entry(claim: Claim, evidence: dict[Size, dict[str, Any]]) -> dict[str, Any]
     """Return a claim with the evidence of each size; neither stands for the other."""
     about = ("id", "kind", "claim", "source", "expected", "control", "counter")
     return {**{key: getattr(claim, key) for key in about}, **{size: evidence.get(size) for size in SIZES}}
-
-
-def _spreads(values: Sequence[Values]) -> dict[str, Spread]:
-    """Return each value over the seeds."""
-    names = dict.fromkeys(name for seed in values for name in seed)
-    return {name: Spread.of([seed.get(name) for seed in values]) for name in names}
