@@ -31,9 +31,9 @@ RECORDED_TEST_0 = 4.767726206203
 EXACT = "The released run's own initial weights and split (decay 0.1, seed 1), the paper's setting itself: 100 steps"
 
 
-def _first_steps(trainer: Trainer, dtype: str) -> dict[int, dict[str, float]]:
+def _first_steps(trainer: Trainer, dtype: str, **changes: float) -> dict[int, dict[str, float]]:
     settings = {"name": f"nanda2023-first-steps-{dtype}", "budget.steps": 100, "evaluation.every": 1, "dtype": dtype}
-    run = trainer.train(preset("nanda2023/released-wd0.1", {**settings, "checkpoints.spacing": "none"}))
+    run = trainer.train(preset("nanda2023/released-wd0.1", {**settings, "checkpoints.spacing": "none", **changes}))
     curves = run.curves()
     return {int(s): {k: float(v[i]) for k, v in curves.items()} for i, s in enumerate(curves["step"])}
 
@@ -58,12 +58,16 @@ def _no_first_step(trainer: Trainer, seed: int) -> Outcome:
 
 
 def _trajectory(trainer: Trainer, seed: int) -> Outcome:
-    metrics = _first_steps(trainer, "float32")
+    values = _deviations(_first_steps(trainer, "float64"))
+    control = _deviations(_first_steps(trainer, "float64", **{"optimiser.weight_decay": 0.0}))
+    to = {step: values[f"relative_deviation_to_step_{step}"] for step in (20, 50, 100)}
+    sentence = f"deviates by {to[20]:.1e} to step 20, {to[50]:.1e} to 50, {to[100]:.1e} to 100"
+    return Outcome(values, sentence=sentence, control=control)
+
+
+def _deviations(metrics: dict[int, dict[str, float]]) -> dict[str, float]:
     off = {s: abs(metrics[s]["train_loss"] / value - 1) for s, value in RECORDED.items()}
-    worst = {20: max(v for s, v in off.items() if s <= 20), 50: off[50], 100: off[100]}
-    values = {f"relative_deviation_to_step_{s}": v for s, v in worst.items()}
-    sentence = f"deviates by {worst[20]:.1e} to step 20, {worst[50]:.1e} at 50, {worst[100]:.1e} at 100"
-    return Outcome(values, sentence=sentence)
+    return {f"relative_deviation_to_step_{end}": max(v for s, v in off.items() if s <= end) for end in (20, 50, 100)}
 
 
 def _identities(trainer: Trainer, seed: int) -> Outcome:
@@ -136,9 +140,9 @@ WARM_UP_BARS = (
     Bar("second_change", ">", 0, "the second update has a tenth of the rate"),
 )
 PATH_BARS = (
-    Bar("relative_deviation_to_step_20", "<", 1e-5, "without decay the losses would be 9 times as far off"),
-    Bar("relative_deviation_to_step_50", "<", 2e-4, "what kernels of other machines differ by in single precision"),
-    Bar("relative_deviation_to_step_100", "<", 3e-3, "what kernels of other machines differ by in single precision"),
+    Bar("relative_deviation_to_step_20", "<", 5e-5, "above the rounding of the recorded run, which is of float32"),
+    Bar("relative_deviation_to_step_50", "<", 1.2e-4, "an independent simulation on a CPU lies within 1.2e-4"),
+    Bar("relative_deviation_to_step_100", "<", 2e-3, "an independent simulation on a CPU lies within 2e-3"),
 )
 IDENTITY_BARS = tuple(
     Bar(name, "<", 1e-10, "rounding of double precision, with room for sums over p² terms")
@@ -188,7 +192,10 @@ CLAIMS = [
         id="first-hundred-steps",
         claim="The optimiser is as published: AdamW, betas .9 and .98, ten steps of warm-up, decay of all weights.",
         source=CODE,
-        expected="training losses as recorded, to 1e-5 up to step 20, 2e-4 at 50, 3e-3 at 100",
+        expected="training losses as recorded, as far as the recorded run's own single precision lets them agree",
+        control="the same start and split without decay",
+        counter="The recorded run rounds to single precision on a GPU. A decay that differs by 1% moves the loss at "
+        "step 100 by 1e-3 to 5e-3, so this curve cannot tell closer than that what was done.",
     ),
     _check(
         _identities,
