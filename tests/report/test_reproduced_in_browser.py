@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from groklab.report import write_page
-from groklab.reproduction import PAPERS, Claim, Outcome, Trainer, Trial, publish, reproduce
+from groklab.reproduction import PAPERS, Bar, Claim, Outcome, Trainer, Trial, publish, reproduce
 
 pytestmark = pytest.mark.browser
 
@@ -19,12 +19,14 @@ pytestmark = pytest.mark.browser
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     def measure(trainer: Trainer, seed: int) -> Outcome:
         values = {"key_frequencies": [14 + seed, 35, 41, 42, 52], "loss": 10.0**-seed, "step_with_" + "a" * 60: seed}
-        return Outcome(values, seed % 2 == 0, "a sentence with_one_endless_" + "word" * 40)
+        sentence = "a sentence with_one_endless_" + "word" * 40
+        return Outcome(values, sentence=sentence, control={"loss": 10.0 ** (seed - 3)})
 
-    trial = Trial(setting="setting_" + "long" * 40, seeds=6, cost=100, run=measure)
+    bars = (Bar("loss", "<=", 0.1, "an origin " + "long" * 40), Bar("key_frequencies", "==", [14, 35], "x"))
+    trial = Trial(setting="setting_" + "long" * 40, seeds=6, cost=100, run=measure, bars=bars)
     about = {"claim": "It is so, " * 12 + "always.", "source": "section 3", "expected": "x" * 150}
     claims = [
-        Claim(id="one", quick=trial, full=trial, counter="others " * 40, **about),  # type: ignore[arg-type]
+        Claim(id="one", quick=trial, full=trial, counter="others " * 40, control="c" * 90, **about),  # type: ignore[arg-type]
         Claim(id="another-with-a-very-long-name-" + "x" * 40, quick=None, full=trial, **about),  # type: ignore[arg-type]
     ]
     publish("mine", "A title with " + "endless" * 20, claims)

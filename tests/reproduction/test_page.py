@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -12,8 +13,8 @@ from invented import Counted, claim
 
 from groklab.errors import DamagedError
 from groklab.report import write_page
-from groklab.report._reproduced import strip
-from groklab.reproduction import PAPERS, SIZES, Paper, Spread, load, reproduce, results, shown
+from groklab.report._reproduced import Section, strip, values_frame
+from groklab.reproduction import PAPERS, SIZES, Bar, Outcome, Paper, Spread, Trainer, load, reproduce, results, shown
 from groklab.reproduction.verdict import EVIDENCE, save
 
 Publish = Callable[..., Paper]
@@ -33,13 +34,23 @@ def test_a_page_holds_all_it_shows(paper: Publish, home: Path) -> None:
     text = path.read_text("utf-8")
     for words in ("1 &lt; 2 &amp; so on.", "&lt;b&gt;bold", "1.25\u00a0×\u00a010⁻⁷", "Others differ.", "section 1"):
         assert words in text
-    assert "3 claims, tested at quick size: 1 reproduced, 1 partly and 1 not run." in text
-    assert "At full size: 1 reproduced and 2 not run." in text
+    assert counts(text) == [
+        ["Claims of the paper: 3", "1 ✓ reproduced 1 ◐ partly 1 – not run", "1 ✓ reproduced 2 – not run"]
+    ]
     assert "groklab reproduce mine/two --quick" in text
     assert "groklab reproduce mine/two --full" in text
     without_scripts = re.sub(r"<script[^>]*>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.search(r"https?://|<script|src=", without_scripts)
     assert not re.search(r"<script[^>]* src=", text)
+
+
+def counts(page: str) -> list[list[str]]:
+    """The rows of the table of verdicts."""
+    table = re.search(r'<table class="counts">.*?</table>', page, flags=re.DOTALL)
+    assert table is not None
+    rows = re.findall(r"<tr>(.*?)</tr>", table.group(), flags=re.DOTALL)[1:]
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL) for row in rows]
+    return [[" ".join(html.unescape(re.sub("<[^>]*>", "", cell)).split()) for cell in row] for row in cells]
 
 
 def test_the_page_of_one_claim_shows_the_whole_paper(paper: Publish, tmp_path: Path) -> None:
@@ -54,14 +65,74 @@ def test_a_page_of_nothing_yet(paper: Publish) -> None:
     assert "Not measured yet." in write_page(results("mine")).read_text("utf-8")
 
 
+def test_claims_checks_and_own_findings_are_apart_on_the_page(paper: Publish) -> None:
+    bars = (Bar("value", ">=", 1, "from <the> paper"),)
+    kinds = {"claim": "c", "check": "k", "own": "o"}
+    paper(*(claim(Counted(), id=id, kind=kind, bars=bars) for kind, id in reversed(kinds.items())))
+    text = write_page(reproduce("mine")).read_text("utf-8")
+    assert counts(text) == [
+        ["Claims of the paper: 1", "1 ✓ reproduced", "1 – not run"],
+        ["Checks of the code: 1", "1 ✓ holds", "1 – not run"],
+        ["Findings of groklab's own: 1", "1 ✓ reproduced", "1 – not run"],
+    ]
+    places = [text.index(f'<section class="claim" id="{id}"') for id in "cko"]
+    assert places == sorted(places)
+    assert "from &lt;the&gt; paper" in text
+
+
+def test_the_table_of_bars_has_quick_and_full_beside_each_other(paper: Publish) -> None:
+    def run(trainer: Trainer, seed: int) -> Outcome:
+        return Outcome({"late": 4 + seed, "extra": seed}, control={"late": 5 if seed else 1, "extra": 0})
+
+    late, exact = Bar("late", ">=", 4, "the paper: 'late'"), Bar("late", "<=", 99, "here")
+    other = claim(run, seeds=2, bars=(late, exact), setting="the paper's").quick
+    paper(claim(run, seeds=2, bars=(late,), full=other, control="another"))
+    reproduce("mine")
+    first, second = (results("mine", size).claims[0] for size in SIZES)
+    before = Section.of([first, second])
+    assert [row.cells[1] for row in before.rows] == [None, None]
+    reproduce("mine", "full")
+    section = Section.of([results("mine", size).claims[0] for size in SIZES])
+    assert [(r.quantity, r.bar, r.origin) for r in section.rows] == [
+        ("late", "≥ 4", "the paper: 'late'"),
+        ("late", "≤ 99", "here"),
+    ]
+    quick, full = section.rows[0].cells
+    assert quick is not None
+    assert (quick.measured, quick.control) == ("4.5 (4 to 5)", "3 (1 to 5)")
+    assert quick == full
+    # the bar that the quick trial lacks is not lent from the full one
+    assert section.rows[1].cells[0] is None
+    assert [r.name for r in section.others] == ["extra"]
+    text = write_page(results("mine")).read_text("utf-8")
+    assert "The control passes every bar in 1 of 2 seeds" in text
+    assert text.count("95% interval 9% to 91%") == 2
+    assert ">control passes</span>" in text
+
+
 def test_seeds_on_a_line() -> None:
     drawn = strip([1, 3, None, 2], [True, False, True, True])
     assert drawn.count("<circle") == 3
     assert drawn.count('class="fails"') == 1
-    assert 'cx="120.0"' in drawn
+    assert 'cx="84.0"' in drawn
     assert strip([1, 1], [True, True]) == strip([1], [True]) == strip([True, False], [True, True]) == ""
     assert "on a log scale" in strip([1e-9, 1e-3], [True, True])
     assert "nan" not in strip([0.0, 5e-324, -1e308], [True] * 3)
+    judged = strip([1, 3], [False, True], [0, 0, None], 2)
+    assert (judged.count('class="control"'), judged.count('class="bar"')) == (2, 1)
+    assert "2 seeds, 1 to 3; bar at 2; control 0 to 0" in judged
+    assert "bar at" not in strip([[1], [2]], [True, True], [], [1])
+    assert "bar at 5" in strip([7], [True], [], 5)
+
+
+def test_values_by_seed(paper: Publish) -> None:
+    def run(trainer: Trainer, seed: int) -> Outcome:
+        return Outcome({"late": 4 + seed, "keys": [1, 2]}, control={"late": None if seed else 9})
+
+    paper(claim(run, seeds=2, bars=(Bar("late", ">=", 4, "here"),), control="another"))
+    frame = values_frame(reproduce("mine").claims[0])
+    assert frame.columns == ["seed", "holds", "control holds", "late", "keys", "control: late"]
+    assert frame.rows() == [(0, True, True, 4, "[1, 2]", 9), (1, True, False, 5, "[1, 2]", None)]
 
 
 def test_values_in_words() -> None:

@@ -11,66 +11,159 @@ from typing import Any
 import polars as pl
 
 from groklab.report import _html as html
-from groklab.reproduction import ClaimResult, PaperResult, folder, label, provenance, results, shown
+from groklab.reproduction import (
+    SIZES,
+    VERDICTS,
+    Bar,
+    Claim,
+    ClaimResult,
+    Judged,
+    Kind,
+    PaperResult,
+    Size,
+    Spread,
+    folder,
+    label,
+    provenance,
+    results,
+    shown,
+)
 from groklab.store import storage
-from groklab.text import duration, listed
+from groklab.text import duration
 
 #: Marks that distinguish verdicts without colour.
-MARKS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "not run": "–"}
+MARKS = {"reproduced": "✓", "holds": "✓", "partly": "◐", "not reproduced": "✗", "fails": "✗", "not run": "–"}
+HEADINGS: dict[Kind, str] = {
+    "claim": "Claims of the paper",
+    "check": "Checks of the code",
+    "own": "Findings of groklab's own",
+}
 #: A strip's width and height, in pixels, and the room left at its ends.
-WIDTH, HEIGHT, MARGIN = 240, 26, 8
+WIDTH, HEIGHT, MARGIN = 168, 26, 8
 NOTES = (
-    "Reproduced: the claim holds in every seed. Partly: in some. Not reproduced: in none.",
-    "Not run: there is no trial of this size, or not all of its seeds are measured yet.",
-    "Quick trials use the smallest setting that tests the claim; full ones the paper's.",
+    "A claim has bars, fixed before anything is measured: what its values must be, and the origin of each threshold. A "
+    "seed supports it if its values pass every bar and those of the control, measured in the same trial, do not.",
+    "Reproduced: every seed supports the claim. Partly: some do. Not reproduced: none does. Not run: there is no trial "
+    "of this size, or not all of its seeds are measured yet.",
+    "Checks are identities and properties of the code, which hold or fail; findings of groklab's own are not the "
+    "paper's. Both are counted apart.",
+    "Quick trials use the smallest setting that tests the claim; full ones the paper's. Neither stands for the other.",
+    "Intervals are Wilson's, of the share of seeds that support the claim, at 95%.",
     "A value is the median over the seeds, with the smallest and the largest in parentheses. In the strips each dot is "
-    "a seed, hollow where the claim fails, and the line is the median.",
+    "a seed, hollow where it fails the bar, which is the dashed line; the crosses are the control.",
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One measured value: its name, its spread in words, and its seeds on a line (SVG), if they differ."""
+class Cell:
+    """One measured value at one size, beside the control's: in words, and as a strip (SVG) where there is one."""
 
-    name: str
-    spread: str
+    measured: str
+    control: str
     strip: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A quantity with its bar, and what was measured of it at each size, None where it was not."""
+
+    quantity: str
+    bar: str
+    origin: str
+    cells: tuple[Cell | None, ...]
+
+    @property
+    def name(self) -> str:
+        """The quantity with its bar."""
+        return f"{self.quantity} {self.bar}".rstrip()
 
 
 @dataclass(frozen=True)
 class Side:
     """A claim's evidence of one size."""
 
-    size: str
+    size: Size
     result: ClaimResult
-    rows: tuple[Row, ...]
     cost: str
     csv: str
 
     @classmethod
     def of(cls, result: ClaimResult) -> Side:
         """Return what the page shows of a result."""
-        holds = [r.holds for r in result.records]
-        rows = [Row(label(name), s.text, strip(s.values, holds)) for name, s in result.measured.items()]
         cost = []
         if result.cost_seconds is not None:
             cost.append(f"about {_about(result.cost_seconds)} on two cores by estimate")
         if result.records:
             cost.append(f"{duration(result.seconds)} here, without what other claims had trained")
-        return cls(result.size, result, tuple(rows), "; ".join(cost), html.packed_csv(values_frame(result)))
+        return cls(result.size, result, "; ".join(cost), html.packed_csv(values_frame(result)))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A claim on the page.
+
+    Args:
+        sides: its evidence of each size.
+        rows: the table of its bars.
+        others: what was measured beside them.
+    """
+
+    claim: Claim
+    sides: tuple[Side, ...]
+    rows: tuple[Row, ...]
+    others: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, sides: Sequence[ClaimResult]) -> Section:
+        """Return the section of the results of each size."""
+        bars = dict.fromkeys(_key(bar) for side in sides for bar in side.bars)
+        judged = [{_key(j.bar): j for j in side.judged} for side in sides]
+        origins = {_key(bar): bar for side in sides for bar in side.bars}
+        rows = [_row(origins[key], [j.get(key) for j in judged], sides) for key in bars]
+        named = {key[0] for key in bars}
+        values = dict.fromkeys(name for side in sides for name in side.measured if name not in named)
+        others = [Row(label(name), "", "", tuple(_other(name, side) for side in sides)) for name in values]
+        return cls(sides[0].claim, tuple(Side.of(side) for side in sides), tuple(rows), tuple(others))
+
+
+def _key(bar: Bar) -> tuple[str, str, str]:
+    return bar.value, bar.relation, shown(bar.threshold)
+
+
+def _row(bar: Bar, judged: Sequence[Judged | None], sides: Sequence[ClaimResult]) -> Row:
+    cells = [
+        _cell(j.measured, j.control, j.passed, bar.threshold) if j is not None and side.records else None
+        for j, side in zip(judged, sides, strict=True)
+    ]
+    return Row(label(bar.value), bar.text.removeprefix(label(bar.value)).strip(), bar.origin, tuple(cells))
+
+
+def _other(name: str, side: ClaimResult) -> Cell | None:
+    if name not in side.measured:
+        return None
+    return _cell(side.measured[name], side.control.get(name), [True] * len(side.records), None)
+
+
+def _cell(measured: Spread, control: Spread | None, passed: Sequence[bool], threshold: Any) -> Cell:
+    kept = control.values if control is not None else ()
+    drawn = strip(measured.values, passed, kept, threshold)
+    return Cell(measured.text, control.text if control is not None else "", drawn)
 
 
 def values_frame(result: ClaimResult) -> pl.DataFrame:
-    """Return one row per seed: whether the claim holds, and every measured value."""
+    """Return one row per seed: whether it passes the bars, and every value, measured and of the control."""
     records = result.records
     columns: dict[str, list[Any]] = {"seed": [r.seed for r in records], "holds": [r.holds for r in records]}
-    for name, spread in result.measured.items():
-        if len(spread.values) == len(records):
-            columns[label(name)] = [_cell(value) for value in spread.values]
+    if any(r.control is not None for r in records):
+        columns["control holds"] = [r.control_holds for r in records]
+    for mark, spreads in (("", result.measured), ("control: ", result.control)):
+        for name, spread in spreads.items():
+            if len(spread.values) == len(records):
+                columns[f"{mark}{label(name)}"] = [_plain(value) for value in spread.values]
     return pl.DataFrame([pl.Series(name, values, strict=False) for name, values in columns.items()])
 
 
-def _cell(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | None) else str(value)
 
 
@@ -79,93 +172,97 @@ def write_page(
 ) -> Path:
     """Write the page of the paper of a result, and return its path.
 
-    The page has all claims of the paper, at the size asked for and, where there are outcomes, at the other.
+    The page has all claims of the paper, at both sizes.
 
     Args:
         out: the file, or a folder for it; by default `<home>/reproductions/PAPER.html`.
         seeds: as `reproduce` was asked.
     """
-    name, size = result.paper.name, result.size
+    name = result.paper.name
     path = folder(home) / f"{name}.html"
     if out is not None:
         path = Path(out).expanduser()
         path = path / f"{name}.html" if path.is_dir() else path
-    other = results(name, "full" if size == "quick" else "quick", home=home)
-    storage.atomic_write(path, render(results(name, size, seeds=seeds, home=home), other).encode())
+    sizes = [results(name, size, seeds=seeds if size == result.size else None, home=home) for size in SIZES]
+    storage.atomic_write(path, render(sizes).encode())
     return path
 
 
-def render(result: PaperResult, other: PaperResult) -> str:
-    """Return the page of a complete paper; other: the results of the other size."""
-    others = {c.claim.id: c for c in other.claims if c.records}
-    sides = [(c, others.get(c.claim.id)) for c in result.claims]
-    claims = [(c, [Side.of(side) for side in (c, second) if side is not None]) for c, second in sides]
+def render(sizes: Sequence[PaperResult]) -> str:
+    """Return the page of a complete paper from its results at each size."""
+    sections = [Section.of(sides) for sides in zip(*(r.claims for r in sizes), strict=True)]
+    groups = {kind: [s for s in sections if s.claim.kind == kind] for kind in HEADINGS}
+    kept = [(kind, heading, groups[kind]) for kind, heading in HEADINGS.items() if groups[kind]]
     return html.render(
         "reproduced.html.j2",
         styles=["reproduced.css"],
         scripts=["reproduced.js"],
         contents=[
             html.Entry("summary", "Verdicts"),
-            *(html.Entry(c.claim.id, f"{MARKS[c.verdict]} {c.claim.id}", 1) for c, _ in claims),
+            *(entry for kind, heading, of in kept for entry in _entries(kind, heading, of)),
             *(html.Entry(key, html.TITLES[key]) for key in ("provenance", "notes")),
         ],
-        result=result,
-        claims=claims,
-        summary=_summary(result, other if others else None),
+        paper=sizes[0].paper,
+        sizes=sizes,
+        groups=kept,
+        verdicts=VERDICTS,
+        left=[(r.size, _about(r.seconds_left)) for r in sizes if not r.complete],
         marks=MARKS,
-        several=bool(others),
         notes=NOTES,
-        provenance=_provenance(claims),
+        provenance=_provenance(sections),
     )
 
 
-def _summary(result: PaperResult, other: PaperResult | None) -> str:
-    n = len(result.claims)
-    summary = f"{n} claim{'s' if n != 1 else ''}, tested at {result.size} size: {_tally(result)}."
-    if other is not None:
-        summary += f" At {other.size} size: {_tally(other)}."
-    if not result.complete:
-        summary += f" What is not measured yet would take about {_about(result.seconds_left)} on two cores."
-    return summary
-
-
-def _tally(result: PaperResult) -> str:
-    return listed([f"{n} {verdict}" for verdict, n in result.tally.items() if n])
-
-
-def strip(values: Sequence[Any], holds: Sequence[bool]) -> str:
-    """Draw the values of several seeds as dots on a line, in SVG; empty where they do not differ."""
-    kept = [
-        (float(v), h)
-        for v, h in zip(values, holds, strict=True)
-        if isinstance(v, int | float) and not isinstance(v, bool)
+def _entries(kind: str, heading: str, sections: Sequence[Section]) -> list[html.Entry]:
+    marks = [" ".join(MARKS[side.result.verdict] for side in s.sides) for s in sections]
+    return [
+        html.Entry(f"of-{kind}", heading),
+        *(html.Entry(s.claim.id, f"{mark} {s.claim.id}", 1) for s, mark in zip(sections, marks, strict=True)),
     ]
-    if len(kept) < 2 or len({v for v, _ in kept}) < 2:
+
+
+def strip(values: Sequence[Any], passed: Sequence[bool], control: Sequence[Any] = (), threshold: Any = None) -> str:
+    """Draw the values of several seeds as dots on a line, in SVG, with the control's as crosses and the bar.
+
+    Returns:
+        The SVG; empty where nothing differs.
+    """
+    dots = [(float(v), p) for v, p in zip(values, passed, strict=True) if _is_number(v)]
+    crosses = [float(v) for v in control if _is_number(v)]
+    bar = [float(threshold)] if _is_number(threshold) else []
+    places = sorted({*(v for v, _ in dots), *crosses, *bar})
+    if not dots or len(places) < 2:
         return ""
-    ordered = sorted(v for v, _ in kept)
-    logarithmic = ordered[0] > 0 and ordered[-1] / ordered[0] > 50
-    low, high = ordered[0], ordered[-1]
+    low, high = places[0], places[-1]
+    logarithmic = low > 0 and high / low > 50
 
     def at(value: float) -> float:
         share = math.log(value / low) / math.log(high / low) if logarithmic else (value - low) / (high - low)
         return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
 
-    middle = HEIGHT / 2
+    middle, ordered = HEIGHT / 2, sorted(v for v, _ in dots)
     n = len(ordered)
-    median = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
-    ends = f"{shown(low)} to {shown(high)}" + (", on a log scale" if logarithmic else "")
+    ends = f"{shown(ordered[0])} to {shown(ordered[-1])}" if n > 1 else shown(ordered[0])
+    words = f"{n} seed{'s' if n > 1 else ''}, {ends}" + (", on a log scale" if logarithmic else "")
+    words += f"; bar at {shown(threshold)}" if bar else ""
+    words += f"; control {shown(min(crosses))} to {shown(max(crosses))}" if crosses else ""
     parts = [
         f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
-        f'aria-label="{n} seeds from {ends}"><title>{ends}</title>',
+        f'aria-label="{words}"><title>{words}</title>',
         f'<line class="axis" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{middle}" y2="{middle}"/>',
-        f'<line class="median" x1="{at(median)}" x2="{at(median)}" y1="3" y2="{HEIGHT - 3}"/>',
     ]
-    parts += [f'<circle class="{"holds" if h else "fails"}" cx="{at(v)}" cy="{middle}" r="4"/>' for v, h in kept]
+    parts += [f'<line class="bar" x1="{at(v)}" x2="{at(v)}" y1="1" y2="{HEIGHT - 1}"/>' for v in bar]
+    parts += [f'<path class="control" d="M{at(v) - 3:.1f} {middle - 3}l6 6m0-6l-6 6"/>' for v in crosses]
+    parts += [f'<circle class="{"holds" if p else "fails"}" cx="{at(v)}" cy="{middle}" r="4"/>' for v, p in dots]
     return "".join([*parts, "</svg>"])
 
 
-def _provenance(claims: list[tuple[ClaimResult, list[Side]]]) -> list[tuple[str, str]]:
-    records = [vars(r) for _, sides in claims for side in sides for r in side.result.records] or [provenance()]
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _provenance(sections: Sequence[Section]) -> list[tuple[str, str]]:
+    records = [vars(r) for s in sections for side in s.sides for r in side.result.records] or [provenance()]
 
     def each(key: str) -> str:
         return "\n".join(sorted({r[key] for r in records}))

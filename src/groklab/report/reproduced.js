@@ -1,12 +1,13 @@
 (() => {
   // what the strips are drawn with, light on any page
-  const STYLE = "text{font:13px system-ui,Segoe UI,Roboto,Helvetica,Arial,sans-serif;fill:#1d2129}.axis{stroke:#d9dde4;stroke-width:2}.median{stroke:#1d2129;stroke-width:1.5}.holds{fill:#0064a0;fill-opacity:.5}.fails{fill:#ffffff;stroke:#a11722;stroke-width:1.8}";
+  const STYLE = "text{font:13px system-ui,Segoe UI,Roboto,Helvetica,Arial,sans-serif;fill:#1d2129}.axis{stroke:#d9dde4;stroke-width:2}.bar{stroke:#1d2129;stroke-width:1.5;stroke-dasharray:3 2}.control{fill:none;stroke:#5c6470;stroke-width:1.5}.holds{fill:#0064a0;fill-opacity:.5}.fails{fill:#ffffff;stroke:#a11722;stroke-width:1.8}";
   const escape = (text) => text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = "13px system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif";
   const widest = (texts) => Math.max(...texts.map((text) => pen.measureText(text).width));
-  const picture = (table) => {
-    const rows = [...table.tBodies[0].rows].map((row) => ({ name: row.cells[0].textContent, spread: row.cells[1].textContent, strip: row.cells[2].querySelector("svg") }));
+  const picture = (of) => {
+    const cells = [...document.querySelectorAll(`td[data-of="${of}"]`)];
+    const rows = cells.map((cell) => ({ name: cell.dataset.name, spread: cell.querySelector(".spread").textContent, strip: cell.querySelector("svg") }));
     const second = 32 + widest(rows.map((row) => row.name));
     const third = second + 24 + widest(rows.map((row) => row.spread));
     const lines = rows.map((row, i) => {
@@ -23,7 +24,7 @@
     for (const button of group.querySelectorAll("button"))
       button.addEventListener("click", async () => {
         if (button.dataset.save === "csv") return groklab.saveCSV(await groklab.unpacked(document.getElementById(`${group.dataset.values}-data`).textContent), name);
-        const { svg, width, height } = picture(group.previousElementSibling);
+        const { svg, width, height } = picture(group.dataset.values);
         return button.dataset.save === "svg" ? groklab.saveSVG(svg, name) : groklab.savePNG(svg, width, height, name);
       });
   }
