@@ -12,161 +12,248 @@ from groklab.analysis import take
 from groklab.experiment import preset, read
 from groklab.grokking import first_step
 from groklab.measures import find_frequencies
-from groklab.papers.nanda2023.claims.runs import final, mainline, trial
-from groklab.reproduction import Claim, Outcome, Trainer, Trial
+from groklab.papers.nanda2023.claims.runs import (
+    ENOUGH_DATA,
+    FEW,
+    LATE,
+    chance_loss,
+    final,
+    mainline,
+    steps_of,
+    times,
+    trial,
+    vary,
+)
+from groklab.reproduction import Bar, Claim, Outcome, Trainer, Trial, Values
 from groklab.store import Run
 
-QUICK_STEPS = 8_000
 SMALL = "Addition mod 59 at decay 2 (the preset demo), where a run takes seconds"
-
-
-def _vary(trainer: Trainer, size: str, seed: int, what: str, steps: int, **settings: Any) -> Run:
-    """A run of the small setting (`quick`) or of the mainline, until it has grokked or its steps are over."""
-    dotted = {k.replace("__", "."): v for k, v in settings.items()}
-    settings = {"name": f"nanda2023-{size}-{what}", "seed": seed, "budget.steps": steps, "checkpoints.per_decade": 1}
-    stop = {"budget.stop_when_grokked": True, "budget.extra_steps": 200}
-    return trainer.train(preset("demo" if size == "quick" else "nanda2023", {**settings, **stop, **dotted}))
 
 
 def _grokked(run: Run) -> int | None:
     return run.status.members[0].grokked_step
 
 
-def _end(run: Run) -> tuple[int | None, float]:
-    member = run.status.members[0]
-    return member.memorised_step, member.test_accuracy or 0.0
+def _best(run: Run, steps: int) -> Values:
+    """Return when a run memorised, and its best test accuracy within some steps."""
+    curves = run.curves()
+    best = float(np.nanmax(curves["test_accuracy"][curves["step"] <= steps]))
+    return {"memorised_step": run.status.members[0].memorised_step, "best_test_accuracy": best}
 
 
 def _fractions(trainer: Trainer, size: str, seed: int) -> Outcome:
     fractions = (0.4, 0.5, 0.6, 0.8) if size == "quick" else (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-    budget = QUICK_STEPS if size == "quick" else 40_000
-    reached: list[int | None] = []
-    peaks = []
-    for f in fractions:
-        run = _vary(trainer, size, seed, f"fraction-{f}", budget, split__frac_train=f)
-        reached.append(_grokked(run))
-        peaks.append(float(np.nanmax(run.curves()["test_loss"])))
+    runs = [vary(trainer, size, seed, f"fraction-{f}", steps_of(size), split__frac_train=f) for f in fractions]
+    # other seeds at one fraction: what the order of runs alone makes must not pass
+    same = [mainline(trainer, size, (seed + i) % 3) for i in range(3)]
+    values = {f"grokked_at_{f}": _grokked(run) for f, run in zip(fractions, runs, strict=True)}
+    enough = [run for f, run in zip(fractions, runs, strict=True) if f >= (0.8 if size == "quick" else 0.6)]
+    sentence = ", ".join(f"{f:.0%}: {_grokked(run)}" for f, run in zip(fractions, runs, strict=True))
+    control = _by_data(same, same[-1:])
+    return Outcome(values | _by_data(runs, enough), sentence=f"grokked at {sentence}", control=control)
+
+
+def _by_data(runs: list[Run], enough: list[Run]) -> Values:
+    """Return the least ratio of successive grokking steps, and the highest test losses in units of ln p."""
+    reached = [_grokked(run) for run in runs]
     known = [r for r in reached if r is not None]
-    falling = known == reached and all(a > b for a, b in pairwise(known))
-    holds = falling and peaks[-1] < 6 < peaks[0]
-    values: dict[str, Any] = {f"grokked_at_{f}": r for f, r in zip(fractions, reached, strict=True)}
-    values |= {f"peak_test_loss_at_{f}": v for f, v in zip(fractions, peaks, strict=True)}
-    sentence = ", ".join(f"{f:.0%}: {r}" for f, r in zip(fractions, reached, strict=True))
-    return Outcome(values, holds, f"grokked at {sentence}")
+    chance = chance_loss(final(runs[0])[1].modulus)
+    first, *_ = (peaks := [float(np.nanmax(run.curves()["test_loss"])) / chance for run in (runs[0], *enough)])
+    return {
+        "smallest_ratio": min(a / b for a, b in pairwise(known)) if known == reached else None,
+        "peak_with_least_data": first,
+        "peak_with_enough_data": max(peaks[1:]),
+    }
 
 
 def _decay(trainer: Trainer, size: str, seed: int) -> Outcome:
     decays = (1.0, 4.0) if size == "quick" else (0.1, 1.0)
     budget = 20_000 if size == "quick" else 130_000
-    reached = [_grokked(_vary(trainer, size, seed, f"decay-{d}", budget, optimiser__weight_decay=d)) for d in decays]
-    ratio = reached[0] / reached[1] if reached[0] and reached[1] else None
-    share = ratio / (decays[1] / decays[0]) if ratio else None
-    values = {**{f"grokked_at_decay_{d}": r for d, r in zip(decays, reached, strict=True)}, "ratio": ratio}
-    holds = share is not None and 0.5 < share < 2
-    return Outcome(values, holds, f"{reached[0]} steps at decay {decays[0]}, {reached[1]} at {decays[1]}")
+
+    def reached(decay: float, of: int) -> int | None:
+        return _grokked(vary(trainer, size, of, f"decay-{decay}", budget, optimiser__weight_decay=decay))
+
+    slow, fast, same = reached(decays[0], seed), reached(decays[1], seed), reached(decays[1], (seed + 1) % 2)
+    values = {"grokked_at_less_decay": slow, "grokked_at_more_decay": fast, "exponent": _exponent(slow, fast, decays)}
+    # another seed at the same decay: the spread of seeds must not pass for the effect of decay
+    control = {"grokked_at_less_decay": same, "grokked_at_more_decay": fast, "exponent": _exponent(same, fast, decays)}
+    return Outcome(values, sentence=f"{slow} steps at decay {decays[0]}, {fast} at {decays[1]}", control=control)
 
 
-def _never(
-    what: str, quick_steps: int, full_steps: int, trainer: Trainer, size: str, seed: int, **settings: Any
-) -> Outcome:
-    """A trial that memorises and does not generalise within its steps."""
-    steps = quick_steps if size == "quick" else full_steps
-    memorised, accuracy = _end(_vary(trainer, size, seed, what, steps, **settings))
-    values = {"memorised_step": memorised, "test_accuracy": accuracy, "steps": steps}
-    sentence = f"memorised at {memorised}, test accuracy {accuracy:.1%} after {steps:,} steps"
-    return Outcome(values, memorised is not None and accuracy < 0.9, sentence)
+def _exponent(slow: int | None, fast: int | None, decays: tuple[float, float]) -> float | None:
+    """Return n of steps ∝ 1/decayⁿ."""
+    return float(np.log(slow / fast) / np.log(decays[1] / decays[0])) if slow and fast else None
 
 
-def _groks(
-    what: str, quick_steps: int, full_steps: int, trainer: Trainer, size: str, seed: int, **settings: Any
-) -> Outcome:
-    """A trial that memorises, and groks at least twice as late."""
-    trained = _vary(trainer, size, seed, what, quick_steps if size == "quick" else full_steps, **settings)
-    grokked, (memorised, accuracy) = _grokked(trained), _end(trained)
-    holds = grokked is not None and memorised is not None and grokked >= 2 * memorised
-    values = {"memorised_step": memorised, "grokked_step": grokked, "test_accuracy": accuracy}
-    return Outcome(values, holds, f"memorised at {memorised}, grokked at {grokked}")
+def _never(what: str, trainer: Trainer, size: str, seed: int, **settings: Any) -> Outcome:
+    """A trial that memorises and does not generalise within the steps of the mainline, which is the control."""
+    steps = steps_of(size)
+    values = _best(vary(trainer, size, seed, what, steps, **settings), steps)
+    sentence = (
+        f"memorised at {values['memorised_step']}, best test accuracy {values['best_test_accuracy']:.1%} in "
+        f"{steps:,} steps"
+    )
+    return Outcome(values, sentence=sentence, control=_best(mainline(trainer, size, seed), steps))
+
+
+def _groks(what: str, quick_steps: int, trainer: Trainer, size: str, seed: int, **settings: Any) -> Outcome:
+    """A trial that memorises and groks late; the control has enough data to generalise at once."""
+    steps = quick_steps if size == "quick" else 40_000
+    values = times(vary(trainer, size, seed, what, steps, **settings))
+    control = times(vary(trainer, size, seed, f"{what}-fraction-0.8", steps, **settings, split__frac_train=0.8))
+    sentence = f"memorised at {values['memorised_step']}, grokked at {values['grokked_step']}"
+    return Outcome(values, sentence=sentence, control=control)
 
 
 def _dropout(trainer: Trainer, size: str, seed: int) -> Outcome:
     # half of the pairs at p = 59: with 40% it takes some 12,000 of its slower steps
-    settings = {"network__dropout": 0.2, "optimiser__weight_decay": 0.0}
-    settings |= {"split__frac_train": 0.5} if size == "quick" else {}
-    return _groks("dropout", QUICK_STEPS, 40_000, trainer, size, seed, **settings)
+    settings = {"optimiser__weight_decay": 0.0, **({"split__frac_train": 0.5} if size == "quick" else {})}
+    values, control = (
+        times(vary(trainer, size, seed, what, steps_of(size), **settings, network__dropout=rate))
+        for what, rate in (("dropout", 0.2), ("neither", 0.0))
+    )
+    sentence = f"memorised at {values['memorised_step']}, grokked at {values['grokked_step']}"
+    return Outcome(values, sentence=sentence, control=control)
 
 
 def _p53(trainer: Trainer, size: str, seed: int) -> Outcome:
     steps = 10_000 if size == "quick" else 40_000
-    ends = {}
+    runs = []
     for decay in (1.0, 5.0):
         settings = {"name": f"nanda2023-p53-decay-{decay}", "seed": seed, "optimiser.weight_decay": decay}
         stop = {"budget.steps": steps, "budget.stop_when_grokked": True, "checkpoints.per_decade": 1}
-        run = trainer.train(preset("nanda2023/p53", {**settings, **stop}))
-        ends[decay] = _grokked(run), _end(run)[1]
-    values = {f"{k}_at_decay_{d}": v for d, e in ends.items() for k, v in zip(("grokked", "accuracy"), e, strict=True)}
-    holds = ends[1.0][0] is None and ends[5.0][0] is not None
-    return Outcome(
-        values, holds, f"decay 1: {ends[1.0][1]:.1%} after {steps:,} steps; decay 5: grokked at {ends[5.0][0]}"
+        runs.append(trainer.train(preset("nanda2023/p53", {**settings, **stop})))
+    if size == "quick":
+        larger = [vary(trainer, size, seed, f"decay-{d}", 20_000, optimiser__weight_decay=d) for d in (1.0, 4.0)]
+    else:
+        larger = [mainline(trainer, size, seed)] * 2
+    values, control = (
+        {
+            "best_test_accuracy_at_decay_1": _best(less, steps)["best_test_accuracy"],
+            "grokked_at_decay_5": _grokked(more),
+        }
+        for less, more in (runs, larger)
     )
+    sentence = (
+        f"decay 1: {values['best_test_accuracy_at_decay_1']:.1%} after {steps:,} steps; decay 5: grokked at "
+        f"{values['grokked_at_decay_5']}"
+    )
+    return Outcome(values, sentence=sentence, control=control)
 
 
 def _p401(trainer: Trainer, size: str, seed: int) -> Outcome:
     settings = {"name": "nanda2023-p401", "seed": seed, "split.frac_train": 0.2, "budget.steps": 20_000}
     more = {"evaluation.every": 20, "checkpoints.spacing": "none", "budget.stop_when_grokked": True}
     run = trainer.train(preset("nanda2023", {"task.p": 401, **settings, **more}))
+    values, control = (_at_90(r) for r in (run, mainline(trainer, size, seed)))
+    sentence = f"90% of the training set at step {values['train_at_90']}, of the test set at {values['test_at_90']}"
+    return Outcome(values, sentence=sentence, control=control)
+
+
+def _at_90(run: Run) -> Values:
     curves = run.curves()
     train, test = (first_step(curves["step"], curves[f"{part}_accuracy"] > 0.9) for part in ("train", "test"))
-    holds = train is not None and test is not None and test <= 2 * train
-    values = {"train_at_90": train, "test_at_90": test}
-    return Outcome(values, holds, f"90% of the training set at step {train}, of the test set at {test}")
+    return {"train_at_90": train, "test_at_90": test, "test_over_train": test / train if train and test else None}
 
 
 def _seeds(trainer: Trainer, size: str, seed: int) -> Outcome:
     run = mainline(trainer, size, seed)
-    weights, task, _, experiment = final(run)
-    keys = find_frequencies(weights, task, experiment.network)
-    grokked = _grokked(run)
-    holds = grokked is not None and 3 <= len(keys) <= (6 if size == "full" else 8)
-    return Outcome({"grokked_step": grokked, "key_frequencies": list(keys)}, holds, f"{grokked}: {list(keys)}")
+    keys, other = _keys(run), _keys(mainline(trainer, size, seed - 1 if seed else 1))
+    late = min((step for step in run.checkpoints if step >= 0.75 * run.status.step), default=None)
+    values, control = ({"grokked_step": _grokked(run), **_shared(keys, o)} for o in (other, _keys(run, late)))
+    values["key_frequencies"] = keys
+    return Outcome(values, sentence=f"{values['grokked_step']}: {keys}", control=control)
+
+
+def _keys(run: Run, step: int | None = None) -> list[int]:
+    _, task, _, experiment = final(run)
+    return list(find_frequencies(run.weights(step), task, experiment.network))
+
+
+def _shared(keys: list[int], other: list[int]) -> Values:
+    return {"n_key_frequencies": len(keys), "shared": len({*keys} & {*other}) / min(len(keys), len(other))}
 
 
 def _widths(trainer: Trainer, size: str, seed: int) -> Outcome:
-    widths = (4, 8, 16, 128) if size == "quick" else (8, 16, 32, 64, 128, 256, 512, 1024)
-    losses = []
-    for d in widths:
-        settings = {"split.frac_train": 0.9, "optimiser.weight_decay": 0.0, "network.d_model": d, "seed": seed}
-        name = {"name": f"nanda2023-{size}-width-{d}", "budget.steps": 3_000, "checkpoints.per_decade": 1}
-        base = "demo" if size == "quick" else "nanda2023"
-        run = trainer.train(preset(base, {**settings, **name, "budget.stop_when_grokked": False}))
-        last = run.status.members[0]
-        losses.append(tuple(np.nan if x is None else x for x in (last.train_loss, last.test_loss)))
-    narrow, wide = losses[0], losses[-1]
-    holds = narrow[0] > 0.1 and wide[0] < 1e-6 < wide[1]
-    values = {f"train_loss_d_{d}": x[0] for d, x in zip(widths, losses, strict=True)}
-    values |= {f"test_loss_d_{d}": x[1] for d, x in zip(widths, losses, strict=True)}
-    sentence = f"d_model {widths[0]}: {narrow[0]:.2g}/{narrow[1]:.2g}; {widths[-1]}: {wide[0]:.2g}/{wide[1]:.2g}"
-    return Outcome(values, holds, sentence)
+    widths = (8, 64) if size == "quick" else (8, 16, 32, 64, 128, 256, 512, 1024)
+
+    def losses(width: int, decay: float) -> Values:
+        settings = {"split.frac_train": 0.9, "optimiser.weight_decay": decay, "network.d_model": width, "seed": seed}
+        name = {"name": f"nanda2023-width-{width}-decay-{decay:g}", "budget.steps": 3_000}
+        more = {"evaluation.every": 50, "checkpoints.per_decade": 1}
+        last = trainer.train(preset("nanda2023", {**settings, **name, **more})).status.members[0]
+        return {"train_loss": last.train_loss, "test_loss": last.test_loss}
+
+    found = {d: losses(d, 0.0) for d in widths}
+    decayed = {d: losses(d, 1.0) for d in (8, 64)}
+    values, control = (
+        {f"{k}_d_{d}": v for d, loss in by_width.items() for k, v in loss.items()} for by_width in (found, decayed)
+    )
+    sentence = "; ".join(f"d_model {d}: {v['train_loss']:.2g}/{v['test_loss']:.2g}" for d, v in found.items())
+    return Outcome(values, sentence=sentence, control=control)
 
 
 def _slingshots(trainer: Trainer, size: str, seed: int) -> Outcome:
-    steps = QUICK_STEPS if size == "quick" else 40_000
-    spikes = {}
-    for form in ("float32", "exact"):
-        settings = {"objective__form": form, "budget__stop_when_grokked": False}
-        curves = _vary(trainer, size, seed, f"loss-{form}", steps, **settings).curves()
-        late = curves["step"] > 1000
-        losses = curves["train_loss"][late]
-        # how far above its least so far the loss jumps, where that is not below what single precision resolves
-        least = np.minimum.accumulate(np.maximum(losses, np.finfo(np.float32).eps))
-        spikes[form] = float(np.max(losses / least))
-    values = {f"largest_spike_{k}": v for k, v in spikes.items()}
-    holds = spikes["float32"] > 10 * spikes["exact"]
-    return Outcome(values, holds, f"spikes of {spikes['float32']:.3g} times in float32, {spikes['exact']:.3g} exactly")
+    single = vary(
+        trainer, size, seed, "loss-float32", steps_of(size), objective__form="float32", budget__stop_when_grokked=False
+    )
+    exact, other = (_spike(mainline(trainer, size, s)) for s in (seed, seed + 1))
+    values = {"spike_in_single_precision": _spike(single), "spike_exactly": exact}
+    sentence = f"spikes of {values['spike_in_single_precision']:.3g} times in single precision, {exact:.3g} exactly"
+    control = {"spike_in_single_precision": other, "spike_exactly": exact}
+    return Outcome(values, sentence=sentence, control=control)
 
 
-def _claim(run: Any, quick: dict[str, Any] | None, full: dict[str, Any] | None, **words: Any) -> Claim:
+def _spike(run: Run) -> float:
+    """Return how far above its least so far the training loss jumps."""
+    curves = run.curves()
+    losses = curves["train_loss"][curves["step"] > 1000].astype(float)
+    # where that least is not below what single precision resolves
+    least = np.minimum.accumulate(np.maximum(losses, np.finfo(np.float32).eps))
+    return float(np.max(losses / least))
+
+
+ENOUGH = 1.27
+FRACTIONS = (
+    Bar("smallest_ratio", ">", 1, "'more data, less delay': each fraction is faster than the one before"),
+    Bar("peak_with_least_data", ">=", 2, "the released sweep: 2.1 times ln 113 at 40%, 5.6 at 30%"),
+    Bar("peak_with_enough_data", "<=", ENOUGH, "the released sweep: below 6, 1.27 times ln 113, from 60% on"),
+)
+INVERSE = (
+    Bar("exponent", ">=", 0.75, "'about': a quarter; the released runs give 1.01"),
+    Bar("exponent", "<=", 1.25, "'about': a quarter; the released runs give 1.01"),
+)
+FITS = Bar("memorised_step", ">=", 1, "the network must fit its training set")
+NEVER = (FITS, Bar("best_test_accuracy", "<", 0.9, "below the 90% at which groklab calls a model generalised"))
+P53 = (
+    Bar("best_test_accuracy_at_decay_1", "<", 0.9, "below the 90% at which groklab calls a model generalised"),
+    Bar("grokked_at_decay_5", ">=", 1, "the paper: decay 5 groks"),
+)
+AT_ONCE = (Bar("test_over_train", "<=", 2, "'at once'; on the mainline the test set takes some 70 times as long"),)
+OWN_KEYS = (
+    Bar("grokked_step", ">=", 1, "the paper: all five seeds grok"),
+    *FEW,
+    Bar("shared", "<=", 0.5, "'its own': at most half of the frequencies are those of another seed"),
+)
+NARROW = Bar("train_loss_d_8", ">", 0.1, "the released scan: 0.790")
+SMOOTH = (
+    Bar("spike_in_single_precision", ">=", 10, "a slingshot, not noise of a step"),
+    Bar("spike_exactly", "<=", 2, "'smooth': the loss never doubles"),
+)
+
+
+def _wide(width: int, origin: str) -> tuple[Bar, ...]:
+    return (
+        Bar(f"train_loss_d_{width}", "<", 1e-6, f"the released scan: {origin}"),
+        Bar(f"test_loss_d_{width}", ">", 1e-3, f"the released scan: {origin}"),
+    )
+
+
+def _claim(
+    run: Any, bars: tuple[Bar, ...], quick: dict[str, Any] | None, full: dict[str, Any] | None, **words: Any
+) -> Claim:
     def made(size: str, about: dict[str, Any] | None) -> Trial | None:
-        return None if about is None else trial(run, size, shares="", **about)
+        return None if about is None else trial(run, size, **{"shares": "", "bars": bars, **about})
 
     return Claim(quick=made("quick", quick), full=made("full", full), **words)
 
@@ -174,62 +261,136 @@ def _claim(run: Any, quick: dict[str, Any] | None, full: dict[str, Any] | None, 
 CHECKPOINTS = 150
 
 
-def _run(trainer: Trainer, name: str, seed: int) -> Run:
+def _run(trainer: Trainer, name: str, seed: int, what: str = "claims", **settings: Any) -> Run:
     base = preset(name)
     every = max(base.budget.steps // CHECKPOINTS, 1)
-    settings = {"name": f"{name}-claims", "seed": base.seed + seed}
-    return trainer.train(read(base, {**settings, "checkpoints.spacing": "linear", "checkpoints.every": every}))
+    own = {"name": f"{name}-{what}", "seed": base.seed + seed, **{k.replace("__", "."): v for k, v in settings.items()}}
+    return trainer.train(read(base, {**own, "checkpoints.spacing": "linear", "checkpoints.every": every}))
 
 
 def _apart(name: str, column: str, what: str, trainer: Trainer, seed: int) -> Outcome:
-    """A trial: the answers (`answer_loss`) or their positions (`loss`) are learnt at different times."""
-    frame = take(_run(trainer, name, seed), "position_losses")
+    """A trial: the answers (`answer_loss`) or their positions (`loss`) are learnt abruptly, at different times.
+
+    The control is one of them in three seeds, in the place of all in one seed.
+    """
+    by_seed = {s: _falls(_run(trainer, name, s), column) for s in range(3)}
+    falls = by_seed[seed]
+    values: Values = {f"half_loss_at_{what}_{i}": fall[1] for i, fall in enumerate(falls)}
+    control = _order([by_seed[s][seed] for s in by_seed])
+    halves = ", ".join(str(fall[1]) for fall in falls)
+    return Outcome(
+        values | _order(falls), sentence=f"{what}s reach half of their first loss at steps {halves}", control=control
+    )
+
+
+Fall = tuple[int | None, int | None, int | None]
+
+
+def _falls(run: Run, column: str) -> list[Fall]:
+    """Return when each loss reaches 75%, 50% and 25% of its first value."""
+    frame = take(run, "position_losses")
     losses = np.array(frame[column].to_list(), float)
-    losses = losses[:, np.isfinite(losses[0])]
-    steps = [first_step(frame["step"].to_numpy(), column < column[0] / 2) for column in losses.T]
-    known = [s for s in steps if s is not None]
-    spread = max(known) / max(min(known), 1) if len(known) > 1 else None
-    values = {f"half_loss_at_{what}_{i}": s for i, s in enumerate(steps)} | {"spread": spread}
-    holds = len(known) == len(steps) and spread is not None and spread >= 1.5
-    return Outcome(values, holds, f"{what}s reach half of their first loss at steps {', '.join(map(str, steps))}")
+    losses, steps = losses[:, np.isfinite(losses[0])], frame["step"].to_numpy()
+    return [
+        (first_step(steps, x < 0.75 * x[0]), first_step(steps, x < 0.5 * x[0]), first_step(steps, x < 0.25 * x[0]))
+        for x in losses.T
+    ]
+
+
+def _order(falls: list[Fall]) -> Values:
+    """Return how far apart the losses reach their halves, and how long the slowest takes from 75% to 25%."""
+    known = [fall for fall in falls if None not in fall]
+    if len(known) < len(falls) or len(falls) < 2:
+        return {"spread": None, "smallest_ratio": None, "slowest_fall": None}
+    halves = sorted(max(half or 0, 1) for _, half, _ in known)
+    return {
+        "spread": halves[-1] / halves[0],
+        "smallest_ratio": min(b / a for a, b in pairwise(halves)),
+        "slowest_fall": max((last or 0) / max(first or 0, 1) for first, _, last in known),
+    }
 
 
 def _change(name: str, trainer: Trainer, seed: int) -> Outcome:
-    """A trial: test accuracy rises from a quarter to three quarters of what it reaches in a small part of training."""
-    curves = _run(trainer, name, seed).curves()
-    steps, accuracy = curves["step"], curves["test_accuracy"].astype(float)
-    top = float(accuracy.max())
-    first, last = (int(steps[np.argmax(accuracy >= share * top)]) for share in (0.25, 0.75))
-    width = (last - first) / max(last, 1)
-    values = {"best_test_accuracy": top, "quarter_at": first, "three_quarters_at": last, "width": width}
-    sentence = f"test accuracy {top:.1%} at best; a quarter of it at step {first}, three quarters at {last}"
-    return Outcome(values, top > 0.5 and width < 0.6, sentence)
+    """A trial: test loss falls faster after a plateau than before; one layer, which cannot form the heads, does not."""
+    values = _turn(_run(trainer, name, seed))
+    control = _turn(_run(trainer, name, seed, "one-layer", network__n_layers=1))
+    times_faster = values["later_over_earlier_fall"]
+    faster = "no later fall" if times_faster is None else f"a later fall {times_faster:.3g} times the one before"
+    return Outcome(
+        values, sentence=f"test accuracy {values['best_test_accuracy']:.1%} at best; {faster}", control=control
+    )
 
 
-def _late(name: str, trainer: Trainer, seed: int) -> Outcome:
-    """A trial: the training loss is small long before the test loss falls."""
-    trained = _run(trainer, name, seed)
-    curves = trained.curves()
+def _turn(run: Run) -> Values:
+    """Return the best test accuracy, and how much faster the test loss falls at its turn than just before.
+
+    Falls are those within a tenth of the steps. Learning at a falling rate never falls faster later: the ratio of
+    successive falls is at most 1. Only falls of a fifth of the whole count.
+    """
+    curves = run.curves()
+    steps, loss = curves["step"].astype(float), curves["test_loss"].astype(float)
+    width = steps[-1] / 10
+    starts = steps[(steps >= width) & (steps <= steps[-1] - width)]
+    before, now, after = (np.interp(starts + shift, steps, loss) for shift in (-width, 0.0, width))
+    later, earlier = now - after, np.maximum(before - now, 1e-3 * loss[0])
+    counts = later >= 0.2 * (loss[0] - loss.min())
+    return {
+        "best_test_accuracy": float(curves["test_accuracy"].max()),
+        "later_over_earlier_fall": float((later / earlier)[counts].max()) if counts.any() else None,
+    }
+
+
+def _late(name: str, endless: str, trainer: Trainer, seed: int) -> Outcome:
+    """A trial: the training set is memorised long before the test loss falls; endless data cannot be memorised."""
+    values, control = (_delay(_run(trainer, n, seed)) for n in (name, endless))
+    peak, least = values["test_loss_peak"], values["test_loss_least_after"]
+    sentence = f"memorised at {values['memorised_step']}; test loss peaks at {peak:.3g}, falls to {least:.3g}"
+    return Outcome(values, sentence=sentence, control=control)
+
+
+def _delay(run: Run) -> Values:
+    curves = run.curves()
     peak = float(np.nanmax(curves["test_loss"]))
     end = float(np.nanmin(curves["test_loss"][np.nanargmax(curves["test_loss"]) :]))
-    member = trained.status.members[0]
-    memorised = member.memorised_step
+    memorised = run.status.members[0].memorised_step
     fell = first_step(curves["step"], (curves["test_loss"] < peak / 2) & (curves["step"] > (memorised or 0)))
-    values = {
+    return {
         "memorised_step": memorised,
         "test_loss_peak": peak,
         "test_loss_least_after": end,
         "half_of_peak_at": fell,
+        "least_over_peak": end / peak,
+        "half_of_peak_over_memorised": fell / memorised if fell and memorised else None,
     }
-    holds = memorised is not None and fell is not None and fell >= 2 * memorised and end < peak / 4
-    return Outcome(values, holds, f"memorised at {memorised}; test loss peaks at {peak:.3g}, falls to {end:.3g}")
 
 
-def _trial(run: Any, setting: str, cost: float, seeds: int = 2) -> Trial:
-    return Trial(setting=setting, seeds=seeds, cost=cost, run=run)
+def _trial(run: Any, setting: str, cost: float, bars: tuple[Bar, ...], seeds: int = 2) -> Trial:
+    return Trial(setting=setting, seeds=seeds, cost=cost, run=run, bars=bars)
+
+
+def _apart_trial(name: str, column: str, what: str, setting: str, cost: float, bars: tuple[Bar, ...]) -> Trial:
+    """A trial of `_apart`, whose three seeds are each other's control."""
+    run = partial(_apart, name, column, what)
+    return Trial(setting=setting, seeds=3, cost=cost, run=run, bars=bars, fixed=True)
 
 
 SMALL_ADDITION = "Two-digit addition in the place of five: the fewest digits that carry."
+ABRUPT = Bar("slowest_fall", "<=", 3, "'abruptly': an even fall takes 3 times as long to 25% as to 75%, a decay 4.8")
+DIGITS = (
+    Bar("smallest_ratio", ">=", 1.25, "'at a time of its own': a quarter later than the one before, groklab's own"),
+    ABRUPT,
+)
+TRIGRAMS = (Bar("spread", ">=", 1.5, "'one by one': the last half as late again as the first, groklab's own"), ABRUPT)
+TURN = (
+    Bar("best_test_accuracy", ">", 0.5, "the task must be learnt: what follows a repeat is right more often than not"),
+    Bar("later_over_earlier_fall", ">=", 2, "a phase change falls faster than what comes before; other learning never"),
+)
+DELAYED = (
+    Bar("half_of_peak_over_memorised", ">=", 2, "'long after', with room: the paper's runs have 8 and more"),
+    Bar("least_over_peak", "<", 0.25, "the test loss must fall: the paper's runs reach 3% to 12% of their peaks"),
+)
+ONE_IN_SEEDS = "one of them in three seeds, in the place of all in one seed"
+ENDLESS = "the same network on endless data, which cannot be memorised"
 
 
 CLAIMS = [
@@ -238,13 +399,16 @@ CLAIMS = [
         claim="Every seed groks, with its own few key frequencies.",
         source="appendix C.2.1",
         expected="3 to 5 key frequencies in each of five seeds",
-        quick=trial(_seeds, "quick"),
-        full=trial(_seeds, "full"),
+        control="the same seed at three quarters of its training",
+        quick=trial(_seeds, "quick", bars=OWN_KEYS),
+        full=trial(_seeds, "full", bars=OWN_KEYS),
     ),
     _claim(
         _fractions,
-        {"setting": f"{SMALL}; fractions .4 to .8 of the pairs, one run of each a seed.", "seeds": 2, "cost": 90},
+        FRACTIONS,
+        {"setting": f"{SMALL}; fractions .4 to .8 of the pairs, one run of each per seed.", "seeds": 3, "cost": 140},
         {"setting": "p = 113 at decay 1, fractions .3 to .8, to 40,000 steps.", "seeds": 3, "cost": 3 * 900},
+        control="other seeds at one fraction",
         id="fractions",
         claim="More data, less delay; with enough of it, train and test loss do not part.",
         source="appendix C.2 and the released sweep",
@@ -252,8 +416,10 @@ CLAIMS = [
     ),
     _claim(
         _decay,
-        {"setting": f"{SMALL}; decay 1 against 4.", "seeds": 2, "cost": 100},
-        {"setting": "p = 113 at 30%, decay 0.1 against 1.", "seeds": 1, "cost": 2400},
+        INVERSE,
+        {"setting": f"{SMALL}; decay 1 against 4.", "seeds": 2, "cost": 100, "fixed": True},
+        {"setting": "p = 113 at 30%, decay 0.1 against 1.", "seeds": 1, "cost": 2800, "fixed": True},
+        control="another seed at the same decay",
         id="decay-sets-time",
         claim="The time to grok falls with weight decay, about as its inverse.",
         source="released runs (the text of appendix D.1 contradicts itself)",
@@ -261,7 +427,8 @@ CLAIMS = [
         counter="On the small network micro the delay is not proportional to the inverse of the decay.",
     ),
     _claim(
-        partial(_never, "no-decay", QUICK_STEPS, 40_000, optimiser__weight_decay=0.0),
+        partial(_never, "no-decay", optimiser__weight_decay=0.0),
+        NEVER,
         {
             "setting": f"{SMALL}, without decay; twice as long as the slowest seed takes with it.",
             "seeds": 2,
@@ -269,29 +436,34 @@ CLAIMS = [
         },
         {"setting": "p = 113 at 30%, 40,000 steps.", "seeds": 3, "cost": 3 * 700},
         id="no-decay-never",
+        control="the same network with decay",
         claim="Without weight decay the model memorises and does not grok.",
         source="appendix D.1",
         expected="no grokking at 30% of the pairs",
         counter="A budget that ran out is censoring, not 'never'.",
     ),
     _claim(
-        partial(_groks, "two-layers", 6_000, 40_000, network__n_layers=2),
+        partial(_groks, "two-layers", 6_000, network__n_layers=2),
+        LATE,
         {"setting": f"{SMALL}, with two layers.", "seeds": 2, "cost": 120},
         {"setting": "p = 113 at 30%, decay 1, two layers, 40,000 steps.", "seeds": 3, "cost": 3 * 3600},
         id="two-layers",
+        control=ENOUGH_DATA,
         claim="Two-layer transformers grok too.",
         source="appendix C.2",
         expected="grokked, with strong slingshots",
     ),
     _claim(
         _dropout,
+        LATE,
         {
             "setting": f"{SMALL}, here from half of the pairs, with dropout 0.2 in the place of decay.",
             "seeds": 1,
-            "cost": 100,
+            "cost": 150,
         },
-        {"setting": "p = 113 at 30%, dropout 0.2, no decay, 40,000 steps.", "seeds": 3, "cost": 3 * 2400},
+        {"setting": "p = 113 at 30%, dropout 0.2, no decay, 40,000 steps.", "seeds": 3, "cost": 3 * 3100},
         id="dropout",
+        control="the same network with neither dropout nor decay",
         claim="Dropout in place of weight decay groks, too.",
         source="appendix D.1",
         expected="grokked at dropout 0.2 and 0.5, three seeds each",
@@ -307,45 +479,60 @@ CLAIMS = [
     ),
     _claim(
         _p53,
-        {"setting": "The paper's own setting, to 10,000 of its 40,000 steps.", "seeds": 1, "cost": 100, "fixed": False},
+        P53,
+        {"setting": "The paper's own setting, to 10,000 of its 40,000 steps.", "seeds": 1, "cost": 100},
         {"setting": "p = 53 at 30%, decay 1 and 5, to 40,000 steps.", "seeds": 3, "cost": 3 * 400},
         id="p53",
+        control="larger moduli, where decay 1 is enough: p = 59 from 40% (quick), p = 113 (full)",
         claim="For p = 53, decay 1 does not generalise and decay 5 groks.",
         source="appendix C.2",
         expected="no at decay 1, yes at decay 5",
     ),
     _claim(
-        partial(_groks, "p109", 40_000, 40_000, task__p=109),
+        partial(_groks, "p109", 40_000, task__p=109),
+        LATE,
         None,
         {"setting": "p = 109 at 30%, decay 1, to 40,000 steps.", "seeds": 3, "cost": 3 * 400},
         id="p109",
+        control=ENOUGH_DATA,
         claim="p = 109 behaves as p = 113.",
         source="appendix C.2",
         expected="grokked",
     ),
     _claim(
         _p401,
+        AT_ONCE,
         None,
         {"setting": "p = 401 at 20%, decay 1, stopped when it has generalised.", "seeds": 3, "cost": 3 * 2400},
         id="p401",
+        control="p = 113, the mainline",
         claim="For p = 401 there is no grokking: with a fifth of the pairs it generalises at once.",
         source="appendix C.2",
         expected="training and test accuracy rise together",
     ),
     _claim(
         _widths,
-        {"setting": "p = 59, d_model 4, 8, 16 and 128, the scan's own 3,000 steps.", "seeds": 1, "cost": 60},
-        {"setting": "p = 113, the scan's eight widths and 3,000 steps.", "seeds": 1, "cost": 3000},
+        (NARROW, *_wide(64, "4.3e-10 and 8.8e-3")),
+        {"setting": "The scan's own p = 113 and 3,000 steps, two of its widths, 8 and 64.", "seeds": 1, "cost": 240},
+        {
+            "setting": "p = 113, the scan's eight widths and 3,000 steps.",
+            "seeds": 1,
+            "cost": 3000,
+            "bars": (NARROW, *_wide(64, "4.3e-10 and 8.8e-3"), *_wide(1024, "3.5e-10 and .980")),
+        },
         id="widths",
+        control="the same widths at decay 1",
         claim="Without decay, at 90% of the pairs, narrow models cannot fit and wide ones do not generalise well.",
         source="released width scan",
-        expected="d_model 8: train .790, test .874; 128: 4.6e-10 and 9.2e-3; 1,024: 3.5e-10 and .980",
+        expected="d_model 8: train .790, test .874; 64: 4.3e-10 and 8.8e-3; 1,024: 3.5e-10 and .980",
     ),
     _claim(
         _slingshots,
+        SMOOTH,
         {"setting": f"{SMALL}, 8,000 steps with either loss.", "seeds": 1, "cost": 90},
-        {"setting": "p = 113 at 30%, decay 1, 40,000 steps with either loss.", "seeds": 3, "cost": 3 * 1400},
+        {"setting": "p = 113 at 30%, decay 1, 40,000 steps with either loss.", "seeds": (1, 2, 3), "cost": 3 * 1400},
         id="slingshots",
+        control="the exact loss of another seed in the place of the single-precision one",
         version=2,
         claim="A loss computed in single precision brings slingshots once it is tiny; computed exactly it is smooth.",
         source="released run with low precision",
@@ -357,31 +544,45 @@ CLAIMS = [
         claim="On endless data the digits of long addition are learnt in phase changes of their own.",
         source="appendix D.2",
         expected="each digit's loss falls abruptly, at a time of its own",
-        quick=_trial(partial(_apart, "nanda2023/small-addition", "loss", "digit"), SMALL_ADDITION, 25),
-        full=_trial(
-            partial(_apart, "nanda2023/5-digit-infinite", "loss", "digit"), "Five digits, 6,000 steps.", 3600, 3
-        ),
+        control=ONE_IN_SEEDS,
+        quick=_apart_trial("nanda2023/small-addition", "loss", "digit", SMALL_ADDITION, 35, DIGITS),
+        full=_apart_trial("nanda2023/5-digit-infinite", "loss", "digit", "Five digits, 6,000 steps.", 3600, DIGITS),
     ),
     Claim(
         id="addition-groks",
         claim="On few fixed examples long addition groks.",
         source="appendix D.2",
         expected="training loss 1e-6 by step 1,600, test loss from 8.5 to 0.2 at about 14,000",
-        quick=_trial(partial(_late, "nanda2023/small-addition-finite"), f"{SMALL_ADDITION} 700 examples, decay 1.", 60),
-        full=_trial(partial(_late, "nanda2023/5-digit-finite"), "Five digits, 750 examples, 18,000 steps.", 36_000, 1),
+        control=ENDLESS,
+        quick=_trial(
+            partial(_late, "nanda2023/small-addition-finite", "nanda2023/small-addition"),
+            f"{SMALL_ADDITION} 700 examples, decay 1.",
+            80,
+            DELAYED,
+        ),
+        full=_trial(
+            partial(_late, "nanda2023/5-digit-finite", "nanda2023/5-digit-infinite"),
+            "Five digits, 750 examples, 18,000 steps.",
+            36_000,
+            DELAYED,
+            1,
+        ),
     ),
     Claim(
         id="induction-phase-change",
         claim="Induction on repeated subsequences is learnt in a phase change.",
         source="appendix D.3",
         expected="loss 5.05 at the start, 1.23 at step 1,000, then 0.33",
+        control="one layer of attention, which cannot form induction heads",
         quick=_trial(
             partial(_change, "nanda2023/small-induction"),
             "Two repeats in 29 tokens of 32 kinds: the shortest of its kind.",
-            80,
+            100,
+            TURN,
+            3,
         ),
         full=_trial(
-            partial(_change, "nanda2023/induction-infinite"), "The saved run's settings, 6,000 steps.", 7200, 1
+            partial(_change, "nanda2023/induction-infinite"), "The saved run's settings, 6,000 steps.", 9000, TURN, 1
         ),
     ),
     Claim(
@@ -389,9 +590,14 @@ CLAIMS = [
         claim="On 512 fixed sequences induction is learnt long after they are memorised.",
         source="appendix D.3",
         expected="test loss from 15.6 to 1.8 at step 200,000 to 210,000",
+        control=ENDLESS,
         quick=None,
         full=_trial(
-            partial(_late, "nanda2023/induction-finite"), "The saved run's settings, 285,820 steps.", 600_000, 1
+            partial(_late, "nanda2023/induction-finite", "nanda2023/induction-infinite"),
+            "The saved run's settings, 285,820 steps.",
+            600_000,
+            DELAYED,
+            1,
         ),
     ),
     Claim(
@@ -401,16 +607,22 @@ CLAIMS = [
         source="appendix D.4",
         expected="loss 2.37 at the start, 0.32 at step 272, 5.9e-3 at 545",
         counter="The published tokens and table are not known; these are groklab's own.",
-        quick=_trial(
-            partial(_apart, "nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
+        control=ONE_IN_SEEDS,
+        quick=_apart_trial(
+            "nanda2023/skip-trigrams-infinite",
+            "answer_loss",
+            "trigram",
             "The full setting, which takes seconds.",
-            50,
+            75,
+            TRIGRAMS,
         ),
-        full=_trial(
-            partial(_apart, "nanda2023/skip-trigrams-infinite", "answer_loss", "trigram"),
+        full=_apart_trial(
+            "nanda2023/skip-trigrams-infinite",
+            "answer_loss",
+            "trigram",
             "One layer of attention, 3,000 steps.",
-            120,
-            3,
+            75,
+            TRIGRAMS,
         ),
     ),
     Claim(
@@ -419,7 +631,20 @@ CLAIMS = [
         source="appendix D.4",
         expected="test loss 2.36 at the start, 0.79 at step 454, 0.89 at 908, 0.035 at 2,272",
         counter="The published tokens and table are not known; these are groklab's own.",
-        quick=_trial(partial(_late, "nanda2023/skip-trigrams-finite"), "The full setting, which takes seconds.", 50),
-        full=_trial(partial(_late, "nanda2023/skip-trigrams-finite"), "60 examples, 3,000 steps.", 120, 3),
+        control=ENDLESS,
+        quick=_trial(
+            partial(_late, "nanda2023/skip-trigrams-finite", "nanda2023/skip-trigrams-infinite"),
+            "The full setting, which takes seconds.",
+            75,
+            DELAYED,
+            3,
+        ),
+        full=_trial(
+            partial(_late, "nanda2023/skip-trigrams-finite", "nanda2023/skip-trigrams-infinite"),
+            "60 examples, 3,000 steps.",
+            75,
+            DELAYED,
+            3,
+        ),
     ),
 ]
