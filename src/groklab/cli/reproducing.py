@@ -30,7 +30,7 @@ from groklab.text import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from groklab.reproduction import PaperResult
+    from groklab.reproduction import Claim, PaperResult
 
 #: Seconds of work that begin in a terminal without `--yes`.
 LONG = 600
@@ -187,13 +187,15 @@ def _list(as_json: bool) -> None:
     """List all papers with their claims and their cost in seconds, where there is a trial of that size."""
     from groklab.reproduction import PAPERS, SIZES
 
-    costs = {c: [t.cost if (t := c.trial(size)) else None for size in SIZES] for p in PAPERS.values() for c in p.claims}
+    def costs(claim: Claim) -> list[float | None]:
+        return [trial.cost if (trial := claim.trial(size)) else None for size in SIZES]
+
     if as_json:
         names = [f"{size}_seconds" for size in SIZES]
         papers = []
         for paper in PAPERS.values():
             claims = [
-                {"id": c.id, "claim": c.claim, "source": c.source, **dict(zip(names, costs[c], strict=True))}
+                {"id": c.id, "claim": c.claim, "source": c.source, **dict(zip(names, costs(c), strict=True))}
                 for c in paper.claims
             ]
             papers.append({"paper": paper.name, "title": paper.title, "claims": claims})
@@ -208,5 +210,5 @@ def _list(as_json: bool) -> None:
         table.add_column("--full", justify="right", no_wrap=True)
         table.add_column("claim")
         for c in paper.claims:
-            table.add_row(f"  {c.id}", *("–" if s is None else duration(s) for s in costs[c]), c.claim)
+            table.add_row(f"  {c.id}", *("–" if s is None else duration(s) for s in costs(c)), c.claim)
         console.print(table)

@@ -63,8 +63,10 @@ def _key_frequencies(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _paper_keys(trainer: Trainer, size: str, seed: int) -> Outcome:
-    found, other = ({"key_frequencies": _keys(mainline(trainer, size, s))} for s in (seed, seed + 1))
-    return Outcome(found, sentence=f"key frequencies {', '.join(map(str, found['key_frequencies']))}", control=other)
+    measured, other = ({"key_frequencies": _keys(mainline(trainer, size, s))} for s in (seed, seed + 1))
+    return Outcome(
+        measured, sentence=f"key frequencies {', '.join(map(str, measured['key_frequencies']))}", control=other
+    )
 
 
 def _keys(run: Run) -> list[int]:
@@ -138,9 +140,9 @@ def _neurons(trainer: Trainer, size: str, seed: int) -> Outcome:
 
 
 def _explained(weights: dict[str, np.ndarray], task: Task, network: Any) -> Values:
-    found = MEASURES["neurons"](weights, task, network=network)
-    well = int(found["well_explained_neurons"])
-    return {"well_explained_neurons": well, "share": well / len(found["fve"])}
+    measured = MEASURES["neurons"](weights, task, network=network)
+    well = int(measured["well_explained_neurons"])
+    return {"well_explained_neurons": well, "share": well / len(measured["fve"])}
 
 
 def _attention(trainer: Trainer, size: str, seed: int) -> Outcome:

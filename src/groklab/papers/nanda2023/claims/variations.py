@@ -184,12 +184,12 @@ def _widths(trainer: Trainer, size: str, seed: int) -> Outcome:
         last = trainer.train(preset("nanda2023", {**settings, **name, **more})).status.members[0]
         return {"train_loss": last.train_loss, "test_loss": last.test_loss}
 
-    found = {d: losses(d, 0.0) for d in widths}
+    measured = {d: losses(d, 0.0) for d in widths}
     decayed = {d: losses(d, 1.0) for d in (8, 64)}
     values, control = (
-        {f"{k}_d_{d}": v for d, loss in by_width.items() for k, v in loss.items()} for by_width in (found, decayed)
+        {f"{k}_d_{d}": v for d, loss in by_width.items() for k, v in loss.items()} for by_width in (measured, decayed)
     )
-    sentence = "; ".join(f"d_model {d}: {v['train_loss']:.2g}/{v['test_loss']:.2g}" for d, v in found.items())
+    sentence = "; ".join(f"d_model {d}: {v['train_loss']:.2g}/{v['test_loss']:.2g}" for d, v in measured.items())
     return Outcome(values, sentence=sentence, control=control)
 
 
