@@ -133,3 +133,9 @@ def test_without_a_control_nothing_is_said_of_one(paper: Publish) -> None:
     paper(claim(trial({"times_as_late": 7}, None), bars=(LATE,)))
     (late,) = reproduce("mine").claims[0].judged
     assert (late.control, late.control_passed) == (None, ())
+
+
+def test_a_claim_whose_bar_holds_a_list_is_listed_as_others() -> None:
+    assert hash(Bar("pairs", "==", [1, 2], "counted")) == hash(Bar("pairs", "==", [3], "counted"))
+    assert Bar("pairs", "==", [1, 2], "counted").passed({"pairs": [1, 2]})
+    assert not Bar("pairs", "==", [1, 2], "counted").passed({"pairs": [2, 1]})

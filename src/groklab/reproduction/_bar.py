@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groklab.text import in_powers
@@ -36,7 +36,7 @@ class Bar:
 
     value: str
     relation: Relation
-    threshold: Any
+    threshold: Any = field(hash=False)  # may be a list
     origin: str
 
     def __post_init__(self) -> None:

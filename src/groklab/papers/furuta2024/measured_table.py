@@ -23,8 +23,8 @@ from groklab.store import storage
 
 #: The claims whose quick trials train operations alone: each operation with its share of the pairs.
 COMPARED: dict[str, dict[str, float]] = {
-    "linear": {"add": FRACTION["quick"], "2x_y": MORE["quick"]},
-    "cross-terms": {"multiply": FRACTION["quick"], "xy_y": MORE["quick"]},
+    "linear": dict.fromkeys(("add", "2x_y"), FRACTION["quick"]),
+    "cross-terms": dict.fromkeys(("multiply", "xy_y"), FRACTION["quick"]),
     "factorizable": dict.fromkeys(FACTORIZABLE.easy + FACTORIZABLE.hard, MORE["quick"]),
     "sums-of-powers": dict.fromkeys(POWERS.easy + POWERS.hard, MORE["quick"]),
 }

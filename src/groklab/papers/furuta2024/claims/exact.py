@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,18 @@ from groklab.lazy import jax, jnp
 from groklab.measures import MEASURES
 from groklab.papers._published import published_of
 from groklab.papers.furuta2024.claims.runs import of_all
-from groklab.reproduction import Claim, Outcome, Trainer, Trial
-from groklab.tasks import Split, Task, label_statistics, make_split, over_field, over_integers, power, resolve
+from groklab.reproduction import Bar, Claim, Outcome, Trainer, Trial, Values
+from groklab.tasks import (
+    LabelStatistics,
+    Split,
+    Task,
+    label_statistics,
+    make_split,
+    over_field,
+    over_integers,
+    power,
+    resolve,
+)
 from groklab.training import build_task
 
 PARAMETERS = 222_720
@@ -51,6 +61,10 @@ LABELS: dict[str, tuple[int, int, int, float, float, float, float]] = {
     "x_plus_y_power_4": (25, 388, 97, 3.2027, 0.0060, 3.200, 3.202),
     "x_plus_y_power_6": (17, 582, 97, 2.8014, 0.0040, 2.800, 2.801),
 }
+#: Exponents from 2 to 7 whose powers are one-to-one.
+ONE_TO_ONE = {97: [5, 7], 59: [3, 5, 7], 113: [3, 5]}
+#: Operations that grok and whose labels are fewer.
+FEWER_LABELS = ("x_plus_y_power_2", "x_plus_y_power_3")
 #: The paper's figure: two operations that grok at 30%, and two that do not.
 GROKKING, NOT_GROKKING = ("x3_y3", "x2_y2"), ("x3_xy", "x2_xy_y2")
 #: Operations with the label counts of multiplication.
@@ -73,20 +87,16 @@ def _parameters(trainer: Trainer, seed: int) -> Outcome:
     weights, task, losses = _start(seed)
     train = make_split(preset("furuta2024").split, task, seed).train
     count, loss = sum(w.size for w in weights.values()), float(losses[train].mean())
-    holds = count == PARAMETERS and INITIAL_LOSSES[0] - 0.01 < loss < INITIAL_LOSSES[1] + 0.01
-    return Outcome({"parameters": count, "initial_loss": loss}, holds, f"{count:,} parameters, loss {loss:.4f}")
+    values = {"parameters": count, "initial_loss": loss}
+    return Outcome(values, sentence=f"{count:,} parameters, loss {loss:.4f}")
 
 
 def _spectra(trainer: Trainer, seed: int) -> Outcome:
     weights, task, _ = _start(seed)
     spectra = MEASURES["fourier_sparsity"](weights, task)
     values = {f"{what}_{name}": float(spectra[f"{what}_{name}"]) for name in INITIAL_SPECTRA for what in ("ffs", "fcr")}
-    holds = all(
-        values[f"ffs_{name}"] == ffs and abs(values[f"fcr_{name}"] - fcr) <= 3 * sd
-        for name, (ffs, fcr, sd) in INITIAL_SPECTRA.items()
-    )
     sentence = f"FFS {values['ffs_W_E']:.3f} and {values['ffs_W_L']:.3f}, FCR {values['fcr_W_E']:.3f} and "
-    return Outcome(values, holds, sentence + f"{values['fcr_W_L']:.3f} of W_E and W_L")
+    return Outcome(values, sentence=sentence + f"{values['fcr_W_L']:.3f} of W_E and W_L")
 
 
 def _split(trainer: Trainer, seed: int) -> Outcome:
@@ -107,9 +117,8 @@ def _split(trainer: Trainer, seed: int) -> Outcome:
         values[f"training_pairs_of_{kind}"], values[f"test_pairs_of_{kind}"] = len(split.train), len(split.test)
     sizes = {kind: (values[f"training_pairs_of_{kind}"], values[f"test_pairs_of_{kind}"]) for kind in SIZES}
     values["pairs_with_a_sign"] = int((task.inputs[:, [0, 2]] >= 97).any(axis=1).sum())
-    holds = tuple(pairs) == FIRST_PAIRS and sizes == SIZES and values["pairs_with_a_sign"] == 995
     sentence = f"first pairs {', '.join(map(str, pairs))}; {sizes['vocabulary']} pairs against {sizes['p']}"
-    return Outcome(values, holds, sentence)
+    return Outcome(values, sentence=sentence)
 
 
 def _powers(trainer: Trainer, seed: int) -> Outcome:
@@ -117,58 +126,76 @@ def _powers(trainer: Trainer, seed: int) -> Outcome:
     one_to_one = {p: [n for n in range(2, 8) if power(n, p).bijective] for p in POWERS}
     values: dict[str, Any] = {f"powers_mod_{p}": list(counts) for p, counts in counts_by_modulus.items()}
     values |= {f"one_to_one_mod_{p}": exponents for p, exponents in one_to_one.items()}
-    holds = counts_by_modulus == POWERS and one_to_one == {97: [5, 7], 59: [3, 5, 7], 113: [3, 5]}
     sentence = "; ".join(f"mod {p} the exponents {', '.join(map(str, e))}" for p, e in one_to_one.items())
-    return Outcome(values, holds, f"one-to-one: {sentence}")
+    return Outcome(values, sentence=f"one-to-one: {sentence}")
 
 
 def _factors(trainer: Trainer, seed: int) -> Outcome:
     values: dict[str, Any] = {}
-    holds = True
     for operation, moduli in IRREDUCIBLE.items():
         tree = resolve(operation)[1].tree
-        holds = holds and over_integers(tree).irreducible
-        for p, irreducible in moduli.items():
+        values[f"{operation}_irreducible_over_integers"] = over_integers(tree).irreducible
+        for p in moduli:
             factors = over_field(tree, p)
-            values[f"{operation}_mod_{p}"] = factors.text
-            holds = holds and factors.irreducible == irreducible
+            values |= {f"{operation}_mod_{p}": factors.text, f"{operation}_irreducible_mod_{p}": factors.irreducible}
     sentence = f"x² + xy + y² is {values['x2_xy_y2_mod_97']} mod 97, x² + y² is {values['x2_y2_mod_97']}"
-    return Outcome(values, bool(holds), sentence)
+    return Outcome(values, sentence=sentence)
+
+
+@cache
+def _statistics(operation: str) -> LabelStatistics:
+    return label_statistics(build_task(preset(f"furuta2024/{operation}")), seeds=100)
 
 
 def _labels(trainer: Trainer, seed: int) -> Outcome:
-    values: dict[str, Any] = {}
-    spread: dict[str, tuple[float, float]] = {}
+    """Compare the labels of the paper's two groups, and of one of them with powers that grok and have fewer labels."""
+    trainer.check_time()
+    values, control = (apart(GROKKING, others) for others in (NOT_GROKKING, FEWER_LABELS))
+    sentence = (
+        f"KL {of_all([_means(o)['kl'] for o in GROKKING])} of two operations that grok and "
+        f"{of_all([_means(o)['kl'] for o in NOT_GROKKING])} of two that do not; the groups are at most "
+        f"{max(values.values()):.1%} apart, powers with fewer labels {max(control.values()):.0%}"
+    )
+    return Outcome(values, sentence=sentence, control=control)
+
+
+def _means(operation: str) -> dict[str, float]:
+    statistics = _statistics(operation)
+    assert statistics.kl is not None
+    assert statistics.train_entropy is not None
+    assert statistics.test_entropy is not None
+    spreads = {"kl": statistics.kl, "train_entropy": statistics.train_entropy, "test_entropy": statistics.test_entropy}
+    return {name: spread.mean for name, spread in spreads.items()}
+
+
+def apart(one: Sequence[str], other: Sequence[str]) -> Values:
+    """Return how far the label statistics of two groups of operations are apart, as shares of the first group's."""
+    means = [{name: float(np.mean([_means(o)[name] for o in of])) for name in _means(of[0])} for of in (one, other)]
+    return {f"{name}_apart": abs(means[1][name] / first - 1) for name, first in means[0].items()}
+
+
+def _reference(trainer: Trainer, seed: int) -> Outcome:
+    """Compare 13 operations with an independent implementation."""
+    values: Values = {}
+    same = 0
     off = 0.0
-    counts = True
     for operation, (n, most, least, entropy, kl, of_train, of_test) in LABELS.items():
         trainer.check_time()
-        statistics = label_statistics(build_task(preset(f"furuta2024/{operation}")), seeds=100)
+        statistics = _statistics(operation)
         own = statistics.labels, statistics.largest_count, statistics.smallest_count
-        counts = counts and own == (n, most, least) and abs(statistics.entropy - entropy) < 1e-4
-        own_kl = statistics.kl
-        assert own_kl is not None
+        same += own == (n, most, least) and abs(statistics.entropy - entropy) < 1e-4
         for measured, reference, digits in (
-            (own_kl, kl, 8e-4),
+            (statistics.kl, kl, 8e-4),
             (statistics.train_entropy, of_train, 5e-4),
             (statistics.test_entropy, of_test, 5e-4),
         ):
             # two means of 100 splits each, the reference rounded as it was written (of KL a range)
+            assert measured is not None
             assert measured.sd is not None
             off = max(off, (abs(measured.mean - reference) - digits) / (measured.sd * math.sqrt(2 / 100)))
-        values[f"{operation}_kl"] = own_kl.mean
-        assert own_kl.sd is not None
-        spread[operation] = own_kl.mean, own_kl.sd
-    grokking, others = ([spread[o] for o in of] for of in (GROKKING, NOT_GROKKING))
-    apart = max(abs(a - b) / max(s, t) for a, s in grokking for b, t in others)
-    values["largest_deviation_in_standard_errors"] = off
-    values["grokking_and_not_apart_in_deviations"] = apart
-    holds = counts and off < 4 and apart < 1
-    sentence = (
-        f"KL {of_all([m for m, _ in grokking])} of two operations that grok and {of_all([m for m, _ in others])} of "
-        f"two that do not, at most {apart:.2f} of one split's standard deviation apart"
-    )
-    return Outcome(values, holds, sentence)
+        values[f"{operation}_kl"] = _means(operation)["kl"]
+    values |= {"operations_with_reference_counts": same, "largest_deviation_in_standard_errors": off}
+    return Outcome(values, sentence=f"counts of {same} operations as in the reference, means within {off:.1f} errors")
 
 
 def _histograms(p: int, trainer: Trainer, seed: int) -> Outcome:
@@ -182,46 +209,75 @@ def _histograms(p: int, trainer: Trainer, seed: int) -> Outcome:
     never = [o for o, by in published.items() if not any(v is True for v in by.values())]
     values: dict[str, Any] = {"same_counts": len(same), "largest_count": counts["multiply"][0]}
     values |= {"published_to_grok_from_30%": easy, "published_to_grok_from_no_share": never}
-    holds = len(same) == len(LIKE_MULTIPLICATION) and counts["multiply"] == [2 * p - 1] + [p - 1] * (p - 1)
+    values |= {"easy_operations": len(easy), "impossible_operations": len(never)}
+    values["smallest_count"] = counts["multiply"][-1]
     sentence = f"{len(same)} operations with one histogram; published as easy: {', '.join(easy)}; never: "
-    return Outcome(values, holds and bool(easy) and bool(never), sentence + ", ".join(never))
+    return Outcome(values, sentence=sentence + ", ".join(never))
 
 
-def _exact(run: Callable[[Trainer, int], Outcome], cost: float, setting: str, *, seeds: int = 1, **words: Any) -> Claim:
-    """A claim whose trial is the same for both sizes."""
-    one = Trial(setting=setting, seeds=seeds, cost=cost, run=run, fixed=seeds == 1)
-    return Claim(quick=one, full=one, **words)
+def _exact(
+    run: Callable[[Trainer, int], Outcome],
+    cost: float,
+    setting: str,
+    bars: Sequence[Bar],
+    *,
+    seeds: int = 1,
+    **words: Any,
+) -> Claim:
+    """A claim whose trial is the same for both sizes; a check unless `words` say otherwise."""
+    one = Trial(setting=setting, seeds=seeds, cost=cost, run=run, fixed=seeds == 1, bars=tuple(bars))
+    return Claim(quick=one, full=one, **{"kind": "check", **words})
 
 
-_INITIAL = "Addition mod 97, 20 draws of the initial weights, before any step."
+_INITIAL = "Addition mod 97 as published, 20 draws of the initial weights, before any step."
+_CODE, _COUNTED = "the published code", "arithmetic: counted apart from groklab"
+_OWN_RUN = "an independent implementation, 20 draws: three standard deviations"
+_A_TENTH = "groklab's own: a tenth of the value; the paper shows the bars of both groups level, without a number"
 
 CLAIMS = [
     _exact(
         _parameters,
         20,
         _INITIAL,
+        (
+            Bar("parameters", "==", PARAMETERS, _CODE),
+            Bar("initial_loss", ">=", INITIAL_LOSSES[0] - 0.01, f"{_CODE}: 4.6399 and 4.6534 in two runs, 0.01 aside"),
+            Bar("initial_loss", "<=", INITIAL_LOSSES[1] + 0.01, f"{_CODE}: 4.6399 and 4.6534 in two runs, 0.01 aside"),
+        ),
         seeds=20,
         id="size-and-start",
         claim="The model has 222,720 parameters and starts near the loss of the uniform answer over its vocabulary.",
         source="section 2.1 and the published code",
         expected="222,720; the published code starts at 4.6399 and 4.6534 in two runs (ln 102 is 4.625)",
-        counter="The bar is 0.01 beyond these two: the published code does not seed its initial weights.",
+        counter="The published code does not seed its initial weights, so that no start can be compared exactly.",
     ),
     _exact(
         _spectra,
         10,
         _INITIAL,
+        (
+            *(Bar(f"ffs_{name}", "==", ffs, _OWN_RUN) for name, (ffs, _, _) in INITIAL_SPECTRA.items()),
+            *(Bar(f"fcr_{name}", ">=", fcr - 3 * sd, _OWN_RUN) for name, (_, fcr, sd) in INITIAL_SPECTRA.items()),
+            *(Bar(f"fcr_{name}", "<=", fcr + 3 * sd, _OWN_RUN) for name, (_, fcr, sd) in INITIAL_SPECTRA.items()),
+        ),
         seeds=20,
         id="initial-spectra",
         claim="Before training all frequencies are used alike, cosines and sines too.",
         source="section 4 and figure 10, at step 0",
         expected="FFS 1 of W_E and W_L; FCR .932 ± .010 of W_E, .929 ± .006 of W_L",
-        counter="FCR is measured from an independent implementation; a seed may lie three deviations off.",
     ),
     _exact(
         _split,
         2,
         "The published code's split itself.",
+        (
+            Bar("first_pairs", "==", [list(pair) for pair in FIRST_PAIRS], f"{_CODE}, seed 0"),
+            Bar("training_pairs_of_vocabulary", "==", SIZES["vocabulary"][0], _CODE),
+            Bar("test_pairs_of_vocabulary", "==", SIZES["vocabulary"][1], _CODE),
+            Bar("training_pairs_of_p", "==", SIZES["p"][0], "the paper: r of p² pairs"),
+            Bar("test_pairs_of_p", "==", SIZES["p"][1], "the paper: r of p² pairs"),
+            Bar("pairs_with_a_sign", "==", 995, _COUNTED),
+        ),
         id="published-split",
         claim="In the published code operands run over all 102 tokens, so it trains on more pairs than it reports.",
         source="the published code",
@@ -232,6 +288,10 @@ CLAIMS = [
         _powers,
         1,
         "Counted.",
+        (
+            *(Bar(f"powers_mod_{p}", "==", list(counts), _COUNTED) for p, counts in POWERS.items()),
+            *(Bar(f"one_to_one_mod_{p}", "==", of, "gcd(n, p − 1) = 1") for p, of in ONE_TO_ONE.items()),
+        ),
         id="powers",
         claim="Which powers are one-to-one depends on the modulus: mod 97 (x + y)^5 and (x + y)^7 are relabelled sums.",
         source="appendix J, which compares moduli",
@@ -243,31 +303,58 @@ CLAIMS = [
         _factors,
         1,
         "Factored exactly.",
+        (
+            *(Bar(f"{o}_irreducible_over_integers", "==", True, "negative discriminant") for o in IRREDUCIBLE),
+            *(
+                Bar(f"{o}_irreducible_mod_{p}", "==", irreducible, "arithmetic: whether the discriminant is a square")
+                for o, moduli in IRREDUCIBLE.items()
+                for p, irreducible in moduli.items()
+            ),
+        ),
         id="factors",
-        claim="x² + xy + y² is not factorizable.",
-        source="section 5 and table 5",
+        claim="x² + xy + y² does not factor over the integers, and mod 97, the paper's modulus, it does.",
+        source="section 5 and table 5, which call it non-factorizable",
         expected="irreducible over the integers; mod 97 it is (x − 35y)(x − 61y), mod 59 and 113 irreducible; x² + y² "
         "is a product mod 97 and 113 and irreducible mod 59",
         counter="The paper's word means 'no function of x ± y', not a factor over the field of its own modulus.",
     ),
     _exact(
         _labels,
+        8,
+        "Mod 97 from 30% of the pairs, as published; means of 100 random splits of each operation.",
+        [Bar(f"{name}_apart", "<=", 0.1, _A_TENTH) for name in ("kl", "train_entropy", "test_entropy")],
+        kind="claim",
+        control="(x + y)² and (x + y)³, which grok and have fewer labels, in place of the operations that do not grok",
+        id="label-statistics",
+        claim="Entropies of the labels, and their divergence from training to test set, do not differ between "
+        "operations that grok (x³ + y³, x² + y²) and operations that do not (x³ + xy, x² + xy + y²).",
+        source="appendix K",
+        expected="no difference; the paper gives neither base nor list of operations",
+    ),
+    _exact(
+        _reference,
         15,
         "Mod 97 from 30% of the pairs, 100 random splits of each of 13 operations.",
-        id="label-statistics",
-        claim="Entropies of the labels, and their divergence from training to test set, do not tell operations that "
-        "grok from those that do not.",
-        source="appendix K",
-        expected="KL .0245 for x³ + y³, .0232 to .0248 for x² + y², x³ + xy and x² + xy + y²; 13 rows of reference "
-        "values in all",
-        counter="The paper gives neither base nor list of operations; reference values are from an independent "
-        "implementation, means over 100 splits as here. The bars are ours: four standard errors beyond their rounding, "
-        "less than one deviation of a split apart.",
+        (
+            Bar("operations_with_reference_counts", "==", len(LABELS), "an independent implementation"),
+            Bar("largest_deviation_in_standard_errors", "<=", 4, "an independent implementation, means of 100 splits"),
+        ),
+        id="label-reference",
+        claim="Label statistics of 13 operations are those of an independent implementation.",
+        source="appendix K, computed again",
+        expected="KL .0245 for x³ + y³, .0232 to .0248 for x² + y², x³ + xy and x² + xy + y²; 13 rows in all",
     ),
     _exact(
         partial(_histograms, 97),
         2,
         "All pairs mod 97; which of them grok is taken from the published table 5.",
+        (
+            Bar("same_counts", "==", len(LIKE_MULTIPLICATION), _COUNTED),
+            Bar("largest_count", "==", 193, _COUNTED),
+            Bar("smallest_count", "==", 96, _COUNTED),
+            Bar("easy_operations", ">=", 1, "the paper's table 5: grok from 30%"),
+            Bar("impossible_operations", ">=", 1, "the paper's table 5: grok from no share"),
+        ),
         id="identical-histograms",
         claim="Nine operations have the very same label counts, and range from easy to impossible.",
         source="appendix K and table 5",
