@@ -12,7 +12,7 @@ import pytest
 import groklab as gl
 from groklab.experiment import Experiment
 from groklab.papers.omnigrok import claims as omnigrok
-from groklab.reproduction import Claim, Outcome, Size, Trainer
+from groklab.reproduction import Claim, Outcome, Size, Trainer, Values
 
 #: 60 digits and narrow layers: verdicts say nothing, values are all there.
 TINY = {"task.first": 60, "split.n_train": 40, "network.d_hidden": 8, "batch_size": 10, "evaluation.every": 5}
@@ -41,23 +41,53 @@ def found_by(claim: str, size: Size = "quick", seed: int = 0) -> Outcome:
     return found
 
 
+def holds_for(claim: str, values: Values | None) -> bool:
+    trial = CLAIMS[claim].quick
+    assert trial is not None
+    assert values is not None
+    return trial.passes(values)
+
+
+def failing(claim: str, values: Values) -> list[str]:
+    trial = CLAIMS[claim].quick
+    assert trial is not None
+    return [bar.value for bar in trial.bars if not bar.passed(values)]
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_every_claim_has_bars_with_origins_and_a_control(claim: Claim) -> None:
+    assert claim.control
+    for trial in (claim.quick, claim.full):
+        assert trial is not None
+        assert trial.bars
+        assert all(bar.origin for bar in trial.bars)
+
+
 def test_every_claim_gives_its_values_and_claims_share_their_runs(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(omnigrok.SCALES, "full", omnigrok.SCALES["quick"])
     sizes: tuple[Size, ...] = ("quick", "full")
     for claim, size in itertools.product(CLAIMS, sizes):
         outcome = found_by(claim, size)
         assert outcome.sentence, claim
-        assert outcome.values, claim
-        for name, value in outcome.values.items():
-            assert value is None or math.isfinite(value), (claim, name)
+        assert outcome.control, claim
+        trial = CLAIMS[claim].trial(size)
+        assert trial is not None
+        for values in (outcome.values, outcome.control):
+            # a value that a bar asks for under another name would fail for ever
+            assert {bar.value for bar in trial.bars} <= set(values), claim
+            for name, value in values.items():
+                assert value is None or math.isfinite(value), (claim, name)
     assert sorted(r.name.rsplit("-", 1)[0] for r in gl.runs()) == [
-        "omnigrok-landscape", "omnigrok-landscape-x5", "omnigrok-mnist", "omnigrok-mnist-decay",
+        "omnigrok-landscape-x2", "omnigrok-landscape-x5", "omnigrok-mnist", "omnigrok-mnist", "omnigrok-mnist-decay",
         "omnigrok-mnist-decay", "omnigrok-mnist-no-decay", "omnigrok-mnist-no-delay", "omnigrok-mnist-small",
-        "omnigrok-teacher-student",
+        "omnigrok-mnist-small", "omnigrok-teacher-student", "omnigrok-teacher-student-usual",
     ]  # fmt: skip
-    # the control is of the large norm alone, at a rate in proportion
-    control = [r.experiment for r in gl.runs() if r.n_members == 1 and "landscape" in r.name]
-    assert [(e.network.init_scale, e.optimiser.learning_rate) for e in control if e.optimiser] == [(8.0, 8e-3)]
+    # the large norm at a rate in proportion, and the usual one at that rate
+    control = [e for r in gl.runs() if r.n_members == 2 and "landscape" in r.name for e in r.experiments]
+    assert [(e.network.init_scale, e.optimiser.learning_rate) for e in control if e.optimiser] == [
+        (8.0, 8e-3),
+        (1.0, 8e-3),
+    ]
     other = found_by("mnist-norm", seed=1).values["norm_start"]
     assert other != found_by("mnist-norm").values["norm_start"]
 
@@ -96,64 +126,109 @@ def rising(train_at: int, test_at: int, last: int, *, norm: float = 94.0, rate: 
 
 @pytest.mark.parametrize(
     ("power", "falls", "is_inverse"),
-    [(-1.0, True, True), (-0.5, True, False), (0.0, False, False), (0.3, False, False)],
+    [(-1.0, True, True), (-0.8, True, True), (-0.7, True, False), (-0.3, False, False), (0.3, False, False)],
 )
 def test_times_by_decay_are_held_against_an_inverse_law(
     monkeypatch: pytest.MonkeyPatch, power: float, falls: bool, is_inverse: bool
 ) -> None:
     def decayed(trainer: Trainer, size: str, seed: int, decay: float) -> dict[str, np.ndarray]:
-        return rising(1000, 100 * round(40 * (decay / 0.1) ** power), 20_000)
+        return rising(1000, 100 * round(80 * (decay / 0.1) ** power), 120_000)
 
     monkeypatch.setattr(omnigrok, "_decayed", decayed)
     shorter, inverse = found_by("mnist-decay-shortens"), found_by("mnist-time-inverse-in-decay")
     assert inverse.values["slope"] == pytest.approx(power, abs=0.02)
-    assert (shorter.holds, inverse.holds) == (falls, is_inverse)
-    assert shorter.values["test_60%_at_decay_0.1"] == 4000
+    assert holds_for("mnist-decay-shortens", shorter.values) == falls
+    assert holds_for("mnist-time-inverse-in-decay", inverse.values) == is_inverse
+    assert shorter.values["step_at_decay_0.1"] == 8000
+    # two seeds of one decay take the same time here, and so does the fit at all decays
+    assert shorter.control == {
+        "slope": pytest.approx(0),
+        "slope_off_by": pytest.approx(1),
+        "least_ratio_to_the_next": 1,
+    }
+    assert inverse.control is not None
+    assert inverse.control["slope"] == pytest.approx(0, abs=1e-9)
+    # the paper's decay is among those that are compared
+    assert min(omnigrok.DECAYS["quick"]) == min(omnigrok.DECAYS["full"]) == 0.01
 
 
-def test_a_decay_that_never_generalises_is_later_than_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {0.03: 90_000, 0.1: 6_000, 0.3: 2_000}
+def test_a_decay_that_never_generalises_leaves_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {0.01: 90_000, 0.03: 15_000, 0.1: 6_000, 0.3: 2_000}
     monkeypatch.setattr(omnigrok, "_decayed", lambda b, s, seed, decay: rising(1000, times[decay], 20_000))
-    assert found_by("mnist-decay-shortens").holds
-    assert not found_by("mnist-time-inverse-in-decay").holds
-    times[0.1] = 90_000
-    assert not found_by("mnist-decay-shortens").holds
+    for claim in ("mnist-decay-shortens", "mnist-time-inverse-in-decay"):
+        assert not holds_for(claim, found_by(claim).values)
 
 
-def test_a_delay_is_one_of_at_least_1000_steps_and_needs_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    for test_at, holds in ((2000, True), (1900, False), (90_000, False)):
+def test_a_delay_is_of_1000_steps_and_three_times_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omnigrok, "_usual", lambda *_: rising(100, 100, 500))
+    for test_at, failed in ((3000, []), (2900, ["times_as_late"]), (1900, LATE), (90_000, LATE)):
         monkeypatch.setattr(omnigrok, "_decayed", lambda *_, at=test_at: rising(1000, at, 20_000))
         found = found_by("mnist-delayed")
-        assert found.holds == holds
+        assert failing("mnist-delayed", found.values) == failed
         assert found.values["train_90%_at"] == 1000
         assert found.values["test_60%_at"] == (test_at if test_at < 20_000 else None)
+        assert not holds_for("mnist-delayed", found.control)
+        together = found_by("mnist-small-init-no-delay")
+        assert holds_for("mnist-small-init-no-delay", together.values)
+        # 900 steps, less than two fitting times, are neither late nor apart
+        assert holds_for("mnist-small-init-no-delay", together.control) == (test_at == 1900)
 
 
-def test_the_norm_has_to_fall_while_accuracy_rises(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rate, holds in ((1e-4, True), (-1e-4, False)):
+LATE = ["delay", "times_as_late"]
+
+
+def test_the_norm_has_to_fall_because_of_decay_while_accuracy_rises(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = rising(1000, 90_000, 10_000, rate=4e-6) | BOUNDLESS
+    monkeypatch.setattr(omnigrok, "_plain", lambda *_: plain)
+    risen = ["falls_throughout", "rank_correlation_with_test_accuracy", "norm_left"]
+    for rate, failed in ((1e-4, []), (-1e-4, risen), (3e-4, ["scale_end"])):
         monkeypatch.setattr(omnigrok, "_decayed", lambda *_, r=rate: rising(1000, 4000, 10_000, rate=r) | BOUNDLESS)
         found = found_by("mnist-norm")
-        assert found.holds == holds
-        assert found.values["rank_correlation_with_test_accuracy"] == pytest.approx(-1 if holds else 1)
+        assert failing("mnist-norm", found.values) == failed
+        assert found.values["rank_correlation_with_test_accuracy"] == pytest.approx(-1 if rate > 0 else 1)
         assert found.values["norm_end_by_decay_alone"] == pytest.approx(94 / math.e)
         assert found.values["scale_at_test_60%"] == pytest.approx(8 * math.exp(-rate * 4000))
+        # without decay the norm falls, too, and as steadily, but by a twentieth
+        assert found.control is not None
+        assert failing("mnist-norm", found.control) == ["norm_left"]
+
+
+@pytest.mark.parametrize(
+    ("test_at", "rate", "failed"),
+    [
+        (1_000_000, 0, []),
+        (90_000, 0, ["rise_after_the_fit"]),
+        (1_000_000, 1e-5, ["norm_left"]),
+        (15_000, 0, ["best_test_accuracy", "rise_after_the_fit"]),
+    ],
+)
+def test_never_means_a_norm_that_stays_and_no_rise(
+    monkeypatch: pytest.MonkeyPatch, test_at: int, rate: float, failed: list[str]
+) -> None:
+    monkeypatch.setattr(omnigrok, "_plain", lambda *_: rising(1000, test_at, 20_000, rate=rate))
+    monkeypatch.setattr(omnigrok, "_decayed", lambda *_: rising(1000, 5000, 10_000))
+    found = found_by("mnist-no-decay-never")
+    assert failing("mnist-no-decay-never", found.values) == failed
+    assert not holds_for("mnist-no-decay-never", found.control)
 
 
 PUBLISHED = {0.3: (0.3, 0.4), 0.6: (0, 0.2), 1.0: (0, 0.18), 2.0: (0, 0.2), 8.0: (0, 0.78)}
 
 
 @pytest.mark.parametrize(
-    ("changes", "holds"),
+    ("changes", "failed"),
     [
-        ({}, True),
-        ({8.0: (0, 0.3)}, False),  # no right arm
-        ({0.3: (0.3, 0.2)}, False),  # no left arm
-        ({8.0: (0.1, 0.78)}, False),  # training fails at a large norm
-        ({0.3: (0.0, 0.4)}, False),  # training never fails
+        ({}, []),
+        ({8.0: (0, 0.3)}, ["U_right_over_least"]),
+        ({0.3: (0.3, 0.2)}, ["U_left_over_least"]),
+        ({8.0: (0.1, 0.78)}, ["L_most_from_where_it_fits"]),
+        ({0.3: (0.0, 0.4)}, ["L_at_small_norm"]),
+        ({0.3: (0.3, 0.1)}, ["best_scale", "U_left_over_least"]),
+        ({8.0: (0, 0.1)}, ["best_scale", "U_right_over_least"]),
     ],
 )
 def test_the_landscape_needs_an_l_and_a_u(
-    monkeypatch: pytest.MonkeyPatch, changes: dict[float, tuple[float, float]], holds: bool
+    monkeypatch: pytest.MonkeyPatch, changes: dict[float, tuple[float, float]], failed: list[str]
 ) -> None:
     table = PUBLISHED | changes
 
@@ -161,17 +236,23 @@ def test_the_landscape_needs_an_l_and_a_u(
         return [dict(zip(("train_error", "test_error"), table[scale], strict=True)) for scale, _ in asked]
 
     monkeypatch.setattr(omnigrok, "_lowest", lowest)
-    assert found_by("landscape-lu").holds == holds
+    found = found_by("landscape-lu")
+    assert failing("landscape-lu", found.values) == failed
+    assert not holds_for("landscape-lu", found.control)
 
 
-def test_the_control_is_of_the_large_norm_at_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_large_norm_is_compared_at_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     for error, holds in ((0.7, True), (0.2, False)):
 
         def lowest(b: Any, size: str, s: int, asked: Any, e: float = error) -> list[dict[str, float]]:
-            return [{"test_error": PUBLISHED[scale][1] if rate == 1e-3 else e} for scale, rate in asked]
+            at_large_rate = {8.0: e, 1.0: 0.25}
+            return [
+                {"test_error": PUBLISHED[scale][1] if rate == 1e-3 else at_large_rate[scale]} for scale, rate in asked
+            ]
 
         monkeypatch.setattr(omnigrok, "_lowest", lowest)
         found = found_by("landscape-rate-control")
-        assert found.holds == holds
+        assert holds_for("landscape-rate-control", found.values) == holds
+        assert not holds_for("landscape-rate-control", found.control)
         assert found.values["test_error_at_rate_with_norm"] == error
         assert found.values["test_error_at_usual_rate"] == 0.78
