@@ -422,7 +422,7 @@ def _some(draw: random.Random, commands: list[list[str]], n: int | None) -> list
 
 
 def _claim(trainer: Trainer, seed: int) -> Outcome:
-    return Outcome({"step": seed, "fits": True, "names": ["x"]}, True, f"seed {seed} holds")
+    return Outcome({"step": seed, "fits": True, "names": ["x"]}, sentence=f"seed {seed} holds")
 
 
 def _train_sweep(path: Path) -> None:

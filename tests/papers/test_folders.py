@@ -20,7 +20,7 @@ define("mine2025", "micro", shows="Mine.", costs="a second", expect="it groks", 
 CLAIMS = """
 from groklab.reproduction import Claim, Outcome, Trial, publish
 
-trial = Trial(setting="nothing", seeds=1, cost=1, run=lambda trainer, seed: Outcome({"seed": seed}, True, "so"))
+trial = Trial(setting="nothing", seeds=1, cost=1, run=lambda trainer, seed: Outcome({"seed": seed}, sentence="so"))
 publish("mine2025", "Mine", [Claim(id="so", claim="So.", source="1", expected="so", quick=trial, full=None)])
 """
 PROGRAM = """

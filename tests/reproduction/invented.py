@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import groklab as gl
-from groklab.reproduction import Claim, Outcome, Trainer, Trial
+from groklab.reproduction import Bar, Claim, Outcome, Trainer, Trial
 
 
 class Counted:
@@ -18,11 +18,17 @@ class Counted:
     def __call__(self, trainer: Trainer, seed: int) -> Outcome:
         self.asked.append(seed)
         holds = self.holds if isinstance(self.holds, bool) else seed in self.holds
-        return Outcome(self.values, holds, f"seed {seed}")
+        return Outcome({**self.values, "holds": holds}, sentence=f"seed {seed}")
+
+
+#: The bar of `Counted`.
+HOLDS = (Bar("holds", "==", True, "the test's own"),)
 
 
 def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim:
     trial = {"setting": "nothing", "seeds": seeds, "cost": 6.0, "run": run}
+    if isinstance(run, Counted):
+        trial["bars"] = HOLDS
     own = {k: changes.pop(k) for k in ("setting", "cost", "bars", "together", "fixed", "shares") if k in changes}
     about = {"claim": "It is so.", "source": "section 1", "expected": "so", "full": None}
     return Claim(**{"id": id, **about, "quick": Trial(**{**trial, **own}), **changes})
@@ -31,4 +37,4 @@ def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim
 def trained(trainer: Trainer, seed: int) -> Outcome:
     """Half a second of training."""
     run = trainer.train(gl.preset("micro-fast", {"seed": seed, "budget.steps": 400}))
-    return Outcome({"steps": run.status.step}, True, f"seed {seed}")
+    return Outcome({"steps": run.status.step}, sentence=f"seed {seed}")

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from rich.console import Console
 
 import processes
 from groklab.cli.live import LiveClaims
-from groklab.reproduction import Paper, reproduce
+from groklab.reproduction import Bar, Paper, load, overview, overview_of, reproduce, results
+from groklab.reproduction.verdict import save
 
 FIELDS = {
     *("paper", "title", "size", "date", "hardware", "groklab", "complete", "seconds_left", "tallies", "claims"),
@@ -81,13 +83,75 @@ def test_how_to_go_on_is_said(program: Program, paper: Callable[..., Paper]) -> 
     assert "continues" not in out
 
 
-def test_papers_and_claims_are_listed(program: Program) -> None:
+def test_without_a_paper_the_ledger_is_shown(program: Program, paper: Callable[..., Paper], tmp_path: Path) -> None:
+    bars = (Bar("value", ">", 1, "here"),)
+    paper(
+        claim(Counted(), bars=bars),
+        claim(Counted({"value": 0}), id="two", bars=bars, seeds=5),
+        claim(Counted(), id="check", kind="check", bars=bars),
+        claim(Counted(), id="own", kind="own", bars=bars),
+    )
+    for name in ("one", "two", "check"):
+        program("reproduce", f"mine/{name}", "--quiet")
+    code, out, _ = program("reproduce", "--json")
+    assert code == 0
+    quick, full = (row for row in json.loads(out)["papers"] if row["paper"] == "mine")
+    assert quick["tallies"]["claim"] == {"reproduced": 1, "partly": 0, "not reproduced": 1, "not run": 0}
+    assert quick["tallies"]["check"]["holds"] == quick["tallies"]["own"]["not run"] == 1
+    assert (quick["seeds"], quick["cost"], len(quick["dates"]), len(quick["hardware"])) == ([3, 5, 3], 24, 1, 1)
+    assert (full["size"], full["tallies"]["claim"]["not run"], full["seeds"], full["cost"]) == ("full", 2, [], 0)
+    row = overview(["mine"])[0].cells
+    assert row[:9] == ("mine", "quick", "1", "0", "1", "0", "1 holds", "1 not run", "3 to 5")
     code, out, _ = program("reproduce")
     assert code == 0
+    assert "mine quick: checks: 1 holds; own findings: 1 not run; measured: 20" in out
+    assert "measured on" in out
+    # what is published gives the same table
+    content = load(save(results("mine"), tmp_path))
+    assert [replace(r, seconds=0) for r in overview_of(content)] == [replace(r, seconds=0) for r in overview(["mine"])]
+
+
+def test_papers_and_claims_are_listed(program: Program) -> None:
+    code, out, _ = program("reproduce", "--list")
+    assert code == 0
     assert "too-few-pairs" in out
-    code, out, _ = program("reproduce", "--json")
-    papers = {p["paper"]: p for p in json.loads(out)["papers"]}
-    assert set(papers["controls"]["claims"][0]) == {"id", "claim", "source", "quick_seconds", "full_seconds"}
+    assert "key-frequencies" in out
+    code, out, _ = program("reproduce", "controls/micro-groks", "--list", "--json")
+    (controls,) = json.loads(out)["papers"]
+    (micro,) = controls["claims"]
+    assert set(micro) == {"id", "kind", "claim", "source", "quick_seconds", "full_seconds"}
+
+
+def test_bars_are_printed_with_quick_and_full_beside_each_other(program: Program, paper: Callable[..., Paper]) -> None:
+    bars = (Bar("value", ">", 1, "the paper: 'more'"),)
+    paper(claim(Counted(), bars=bars, full=claim(Counted({"value": 0.5}), bars=bars).quick), claim(Counted(), id="two"))
+    program("reproduce", "mine/one", "--full")
+    code, out, _ = program("reproduce", "mine/one")
+    words = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert "one quick reproduced full not reproduced" in words
+    assert "quantity bar quick control full control origin of the bar" in words
+    assert "value > 1 1.5 – 0.5 – the paper: 'more'" in words
+
+
+def test_hours_are_planned_and_worked(program: Program, paper: Callable[..., Paper], tmp_path: Path) -> None:
+    def runs(holds: bool) -> Any:
+        return claim(Counted(holds=holds), cost=7200).quick
+
+    paper(claim(Counted(), full=runs(True)), claim(Counted(), id="two", full=runs(False)))
+    saved = tmp_path / "saved"
+    code, out, _ = program("reproduce", "mine", "--full", "--hours", "3", "--save", str(saved))
+    assert code == 0
+    assert "3 h 00 min for full trials: 1 claim fits, by estimate in 2 h 00 min; 1 more would take 2 h 00 min" in out
+    assert out.index("mine/two") < out.index("at work")
+    assert "1 reproduced, 1 not reproduced" in out
+    assert [c["full"]["verdict"] for c in load(saved / "mine.json")["claims"]] == ["reproduced", "not reproduced"]
+    code, out, _ = program("reproduce", "mine", "controls/micro-groks", "--hours", "0.00001", "--json")
+    assert code == 0
+    content = json.loads(out)
+    assert [r["paper"] for r in content["results"]] == ["mine", "controls"]
+    assert content["plan"]["what"] == ["mine", "controls/micro-groks"]
+    assert content["plan"]["steps"][-1]["place"] == "left out"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +163,17 @@ def test_papers_and_claims_are_listed(program: Program) -> None:
         (["controls", "--seeds", "0"], "seeds = 0"),
         (["controls", "--slice", "-1"], "slice = -1"),
         (["controls", "--slices", "0"], "slices = 0"),
+        (["controls", "--full", "--hours", "0"], "hours = 0"),
+        (["controls", "--full", "--hours", "nan"], "hours"),
+        (["controls", "--full", "--hours", "1e9"], "at most 8,760"),
+        (["controlls", "--full", "--hours", "1"], "did you mean controls?"),
+        (["--full", "--hours", "1"], "needs the name of a paper"),
+        (["controls", "--hours", "1", "--slice", "1"], "--hours and --slice"),
+        (["controls", "--hours", "1", "--again"], "--hours and --again"),
+        (["controls", "nanda2023", "--hours", "1", "--page", "x.html"], "needs to be a folder"),
+        (["controls", "nanda2023"], "need --hours"),
+        (["all"], "needs --hours"),
+        (["controlls", "--list"], "did you mean controls?"),
     ],
 )
 def test_refusals(program: Program, home: Path, arguments: list[str], words: str) -> None:

@@ -76,7 +76,7 @@ def test_seeds_that_share_an_ensemble_are_measured_together(paper: Publish) -> N
 
     def run(trainer: Trainer, seeds: tuple[int, ...]) -> list[Outcome]:
         asked.append(seeds)
-        return [Outcome({"seed": s}, True, "so") for s in seeds]
+        return [Outcome({"seed": s}, sentence="so") for s in seeds]
 
     paper(claim(run, together=True))
     assert one(reproduce("mine"))["measured"]["seed"]["values"] == [0, 1, 2]
@@ -122,6 +122,7 @@ def test_values_that_are_no_numbers(paper: Publish, home: Path) -> None:
         "word": "so",
         "absent": None,
         "mixed": [1.0, None],
+        "holds": True,
     }
     assert "median" not in one(found)["measured"]["lost"]
     json.loads((home / "reproductions" / "mine.json").read_text(), parse_constant=pytest.fail)

@@ -286,12 +286,14 @@ class PlainClaims:
                 self.console.print(f"  {training_text(progress.training)}", soft_wrap=True)
             return
         self.printed = time.monotonic()
+        if progress.note:
+            self.console.print(f"{progress.name} {progress.note}", soft_wrap=True)
         if progress.record is not None:
             mark = "holds" if progress.record.supports else "fails"
-            line = f"{progress.claim.id} seed {progress.record.seed}: {mark}: {progress.record.sentence}"
+            line = f"{progress.name} seed {progress.record.seed}: {mark}: {progress.record.sentence}"
         else:
             line = (
-                f"{progress.claim.id} {seeds_text(progress.seeds)}: at work; {progress.done} of "
+                f"{progress.name} {seeds_text(progress.seeds)}: at work; {progress.done} of "
                 f"{progress.done + progress.left} outcomes measured, about {duration(progress.seconds_left)} left"
             )
         self.console.print(line, soft_wrap=True)
@@ -312,10 +314,10 @@ class LiveClaims(LivePicture):
         """Add what is new and redraw, at most ten times a second."""
         if progress.training is None:
             self.estimate = (progress.seconds_left, time.monotonic())
-            holding = self.holding.setdefault(progress.claim.id, [])
+            holding = self.holding.setdefault(progress.name, [])
             if progress.record is not None:
                 holding.append(progress.record.supports)
-                self.sentences[progress.claim.id] = f"seed {progress.record.seed}: {progress.record.sentence}"
+                self.sentences[progress.name] = f"seed {progress.record.seed}: {progress.record.sentence}"
         self.redraw(progress, at_once=progress.training is None)
 
     def picture(self, progress: ClaimProgress) -> Group:
@@ -326,7 +328,7 @@ class LiveClaims(LivePicture):
         table.add_column("last")
         # what fits the window; the table at the end has all
         for name, holding in list(self.holding.items())[-max(4, self.console.height - 8) :]:
-            at_work = name == progress.claim.id and bool(progress.seeds)
+            at_work = name == progress.name and bool(progress.seeds)
             count = f"{sum(holding)} of {len(holding)}" if holding else "–"
             last = f"{seeds_text(progress.seeds)} at work" if at_work else self.sentences.get(name, "")
             table.add_row(name, count, Text(last, style="cyan" if at_work else "", overflow="ellipsis", no_wrap=True))
@@ -338,6 +340,6 @@ class LiveClaims(LivePicture):
             f"{progress.done} of {total} outcomes, {duration(time.monotonic() - self.began)} so far, "
             f"about {duration(left)} left",
         )
-        training = "" if progress.training is None else training_text(progress.training)
+        training = progress.note if progress.training is None else training_text(progress.training)
         below = Text(training, style="dim", overflow="ellipsis", no_wrap=True)
         return Group(table, Text(""), grid, below)

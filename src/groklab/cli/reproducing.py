@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,17 +30,24 @@ from groklab.text import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-    from groklab.reproduction import Claim, PaperResult
+    from groklab.reproduction import Claim, ClaimResult, PaperResult, Size
 
 #: Seconds of work that begin in a terminal without `--yes`.
 LONG = 600
+#: Columns of a terminal in which all columns of the ledger's table fit.
+WIDE = 130
 
 
 @app.command(rich_help_panel=TRAIN)
 def reproduce(
     what: Annotated[
-        str | None, typer.Argument(metavar="PAPER[/CLAIM]", help="A paper or one of its claims; without it, a list.")
+        list[str] | None,
+        typer.Argument(
+            metavar="PAPER[/CLAIM]",
+            help="A paper or one of its claims, with --hours several or all; without it, what was measured so far.",
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="The smallest settings that test the claim (default).")
@@ -54,6 +62,10 @@ def reproduce(
         FloatOption("--slice", metavar="MINUTES", help="Stop, saved, after this long: 7.5 for --full, else no limit."),
     ] = None,
     slices: Annotated[int, IntOption(help="Work this many slices in a row.")] = 1,
+    hours: Annotated[
+        float | None,
+        FloatOption(help="Plan so many hours by what each claim tells per hour, print the plan and work it."),
+    ] = None,
     cells: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +82,7 @@ def reproduce(
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A Python file with your own claims or components.")
     ] = None,
+    list_it: Annotated[bool, typer.Option("--list", help="List the claims with the cost of each.")] = False,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the HTML page goes.")] = None,
     save: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the results to FOLDER/PAPER.json, for publication.")
@@ -91,25 +104,47 @@ def reproduce(
 
       groklab reproduce controls
 
+      groklab reproduce controls --list
+
       groklab reproduce controls/too-few-pairs --full --slice 2
+
+      groklab reproduce nanda2023 liu2022 --full --hours 8
 
       groklab reproduce furuta2024/table-5 --full --cells '2x_y@*'
 
       groklab reproduce mine --plugin my_claims.py
     """
     from groklab.plugins import load_plugin
-    from groklab.reproduction import Size, results, seconds_ahead, verdict
     from groklab.reproduction import merge as merge_files
     from groklab.reproduction import reproduce as run
+    from groklab.reproduction import results, seconds_ahead, verdict
 
     for file in plugin or ():
         load_plugin(file)
-    if what is None:
-        _list(as_json)
-        return
     if quick and full:
         raise InputError("--quick and --full: needs one of them, not both")
     size: Size = "full" if full else "quick"
+    names = what or []
+    if hours is not None:
+        refused = {"--slice": minutes is not None, "--slices": slices != 1, "--again": again, "--list": list_it}
+        refused |= {"--cells": cells is not None, "--merge": bool(merge)}
+        if not names:
+            raise InputError("--hours: needs the name of a paper, or all")
+        if name := next((name for name, given in refused.items() if given), ""):
+            raise InputError(f"--hours and {name}: needs one of them, not both")
+        _work_plan(names, size, hours, seeds, page, save, quiet, open_it, as_json)
+        return
+    if list_it:
+        _list(names, as_json)
+        return
+    if not names:
+        _overview(as_json)
+        return
+    if names == ["all"]:
+        raise InputError("all: needs --hours, the time for all papers")
+    if len(names) > 1:
+        raise InputError(f"{' '.join(names)}: several papers need --hours, the time for all of them")
+    target = names[0]
     from groklab.cli.live import LiveClaims, PlainClaims
 
     console = console_for(as_json)
@@ -117,22 +152,22 @@ def reproduce(
     if merge:
         if only is not None:
             raise InputError("--merge and --cells: needs one of them, not both")
-        merge_files(what, merge, size)
-    ahead = 0.0 if merge else seconds_ahead(what, size, seeds=seeds, minutes=minutes, slices=slices, cells=only)
+        merge_files(target, merge, size)
+    ahead = 0.0 if merge else seconds_ahead(target, size, seeds=seeds, minutes=minutes, slices=slices, cells=only)
     if ahead > LONG and not yes and sys.stdin.isatty():
         raise InputError(f"this takes about {duration(ahead)}; add --yes to begin, or --slice MINUTES for a part of it")
     if ahead and not quiet:
         console.print(f"about {duration(ahead)} of work, by estimate")
     try:
         if merge:
-            result = results(what, size, seeds=seeds)
+            result = results(target, size, seeds=seeds)
         else:
             with view_for(console, quiet, LiveClaims, PlainClaims) as view:
                 result = run(
-                    what, size, seeds=seeds, again=again, minutes=minutes, slices=slices, cells=only, view=view
+                    target, size, seeds=seeds, again=again, minutes=minutes, slices=slices, cells=only, view=view
                 )
     except (Interrupted, KeyboardInterrupt):
-        left = duration(results(what, size, seeds=seeds, cells=only).seconds_left)
+        left = duration(results(target, size, seeds=seeds, cells=only).seconds_left)
         raise Stopped(
             f"everything measured and trained is kept, and the same command continues (by estimate {left} left)"
         ) from None
@@ -141,7 +176,16 @@ def reproduce(
     path = write_page(result, out=page, seeds=seeds)
     saved = verdict.save(result, save) if save is not None else None
     if not quiet:
-        _print(console, result, what, seeds, cells, plugin or [])
+        _print(console, result, target)
+        if not result.complete:
+            more = f" --seeds {seeds}" if seeds is not None else ""
+            more += f" --cells '{cells}'" if cells is not None else ""
+            more += "".join(f" --plugin {file}" for file in plugin or ())
+            console.print(
+                f"more is left; `groklab reproduce {target} --{size}{more}` continues "
+                f"(by estimate {duration(result.seconds_left)} left)",
+                soft_wrap=True,
+            )
         console.print(titled("page:", f" {path}"), soft_wrap=True)
         if saved is not None:
             console.print(titled("saved:", f" {saved}"), soft_wrap=True)
@@ -151,64 +195,174 @@ def reproduce(
         emit(result.to_dict())
 
 
-def _print(
-    console: Console, result: PaperResult, what: str, seeds: int | None, cells: str | None, plugins: list[Path]
-) -> None:
-    """Print one line per claim, the tally, and how to continue."""
+def _print(console: Console, result: PaperResult, what: str) -> None:
+    """Print each claim with its verdicts and its bars, and the tally."""
     from rich.text import Text
 
     from groklab.cli.live import verdict_text
-    from groklab.reproduction import label
+    from groklab.reproduction import results
 
-    table = plain_table()
-    table.add_column("claim", style="bold", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("measured")
-    for c in result.claims:
-        measured = "\n".join(f"{label(name)} {spread.text}" for name, spread in c.measured.items())
-        cost = f"; about {duration(c.cost_seconds)}" if c.verdict == "not run" and c.cost_seconds else ""
-        text = Text.assemble(measured, "\n" if measured else "", (f"{c.note}{cost}", "dim"))
-        table.add_row(c.claim.id, verdict_text(c.verdict), text)
-    console.print(table)
+    other: Size = "full" if result.size == "quick" else "quick"
+    others = results(what, other, home=result.home).claims
+    for one, second in zip(result.claims, others, strict=True):
+        sides = [one, second] if result.size == "quick" else [second, one]
+        verdicts = [piece for s in sides for piece in (f"  {s.size} ", verdict_text(s.verdict))]
+        console.print(Text.assemble((one.claim.id, "bold"), *verdicts))
+        cost = f"; about {duration(one.cost_seconds)}" if one.verdict == "not run" and one.cost_seconds else ""
+        console.print(Text(f"  {one.note}{cost}", "dim"), soft_wrap=True)
+        console.print(_bars(sides))
     for counts in result.counts:
         console.print(counts)
-    if not result.complete:
-        more = f" --seeds {seeds}" if seeds is not None else ""
-        more += f" --cells '{cells}'" if cells is not None else ""
-        more += "".join(f" --plugin {file}" for file in plugins)
-        console.print(
-            f"more is left; `groklab reproduce {what} --{result.size}{more}` continues "
-            f"(by estimate {duration(result.seconds_left)} left)",
-            soft_wrap=True,
-        )
 
 
-def _list(as_json: bool) -> None:
-    """List all papers with their claims and their cost in seconds, where there is a trial of that size."""
-    from groklab.reproduction import PAPERS, SIZES
+def _bars(sides: Sequence[ClaimResult]) -> Table:
+    """Return the table of a claim's bars, with what was measured at each size, and what else was measured."""
+    from groklab.reproduction import bar_rows, label
+
+    measured = [side for side in sides if side.records]
+    rows = bar_rows([side.judged for side in sides])
+    kept = [i for i, side in enumerate(sides) if side.records]
+    table = plain_table(padding=(0, 2, 0, 0))
+    headings = [heading for side in measured for heading in (side.size, "control")]
+    for heading in ("  quantity", "bar", *headings, "origin of the bar"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        judged = [row.sides[i] for i in kept]
+        texts = [text for j in judged for text in (j.texts if j is not None else ("no such bar", ""))]
+        table.add_row(f"  {label(row.bar.value)}", row.bar.condition, *texts, row.bar.origin)
+    named = {row.bar.value for row in rows}
+    for name in dict.fromkeys(name for side in measured for name in side.measured if name not in named):
+        pairs = [(side.measured.get(name), side.control.get(name)) for side in measured]
+        table.add_row(f"  {label(name)}", "", *(s.text if s is not None else "–" for pair in pairs for s in pair), "")
+    return table
+
+
+def _work_plan(
+    names: list[str],
+    size: Size,
+    hours: float,
+    seeds: int | None,
+    page: Path | None,
+    save: Path | None,
+    quiet: bool,
+    open_it: bool,
+    as_json: bool,
+) -> None:
+    """Print a plan of some hours, and work it."""
+    from groklab.cli.live import LiveClaims, PlainClaims
+    from groklab.report import write_page
+    from groklab.reproduction import plan, verdict
+
+    planned = plan(names, size, hours=hours, seeds=seeds)
+    several = "all" in names or len({name.partition("/")[0] for name in names}) > 1
+    if page is not None and several and not page.expanduser().is_dir():
+        raise InputError("--page", str(page), "needs to be a folder for several papers")
+    console = console_for(as_json)
+    if not quiet:
+        console.print(planned.summary, soft_wrap=True)
+        table = plain_table()
+        for heading in ("begins after", "claim", "seeds", "takes", ""):
+            table.add_column(heading, overflow="fold")
+        for row in planned.rows:
+            table.add_row(*row)
+        console.print(table)
+    try:
+        with view_for(console, quiet, LiveClaims, PlainClaims) as view:
+            done = planned.work(view)
+    except (Interrupted, KeyboardInterrupt):
+        left = duration(plan(names, size, hours=hours, seeds=seeds).seconds_left)
+        raise Stopped(
+            f"everything is kept, and the same command continues the plan ({left} of its hours left)"
+        ) from None
+    by_paper = {result.paper.name: result for result in done}
+    pages = [write_page(result, out=page, seeds=seeds) for result in by_paper.values()]
+    saved = [verdict.save(result, save) for result in done] if save is not None else []
+    if not quiet:
+        if len(done) == 1:
+            _print(console, done[0], names[0])
+        else:
+            _print_overview(console, sorted(by_paper))
+        for path in pages:
+            console.print(titled("page:", f" {path}"), soft_wrap=True)
+        for path in dict.fromkeys(saved):
+            console.print(titled("saved:", f" {path}"), soft_wrap=True)
+        if ahead := sum(result.seconds_left for result in done):
+            console.print(
+                f"by estimate {duration(ahead)} are left; the same command makes the next plan", soft_wrap=True
+            )
+    if open_it and pages:
+        open_page(pages[0], console)
+    if as_json:
+        emit({"plan": planned.to_dict(), "results": [result.to_dict() for result in done]})
+
+
+def _overview(as_json: bool) -> None:
+    """Print what was measured of each paper, at each size."""
+    from groklab.reproduction import overview
+
+    if as_json:
+        emit({"papers": [row.to_dict() for row in overview()]})
+        return
+    console = console_for(False)
+    _print_overview(console, None)
+    console.print(
+        "`groklab reproduce PAPER --list` lists the claims, and `groklab reproduce PAPER` tests them", soft_wrap=True
+    )
+
+
+def _print_overview(console: Console, papers: list[str] | None) -> None:
+    from groklab.reproduction import OVERVIEW, overview
+
+    rows = overview(papers)
+    # what does not fit beside the claims goes below them
+    below = () if console.width >= WIDE else (6, 7, 10)
+    kept = [i for i in range(len(OVERVIEW) - 1) if i not in below]
+    table = plain_table()
+    for i in kept:
+        table.add_column(OVERVIEW[i], no_wrap=i < 6)
+    for row in rows:
+        table.add_row(*(row.cells[i] for i in kept))
+    console.print(table)
+    for row in rows:
+        if rest := [f"{OVERVIEW[i]}: {row.cells[i]}" for i in below if row.cells[i] != "–"]:
+            console.print(f"{row.paper} {row.size}: {'; '.join(rest)}", soft_wrap=True)
+    for machine in sorted({machine for row in rows for machine in row.hardware}):
+        console.print(titled("measured on", f" {machine}"), soft_wrap=True)
+
+
+def _list(names: list[str], as_json: bool) -> None:
+    """List claims with their cost in seconds, where there is a trial of that size; of all papers without names."""
+    from groklab.reproduction import PAPERS, SIZES, find
+
+    listed = [find(name) for name in names or PAPERS]
 
     def costs(claim: Claim) -> list[float | None]:
         return [trial.cost if (trial := claim.trial(size)) else None for size in SIZES]
 
     if as_json:
-        names = [f"{size}_seconds" for size in SIZES]
-        papers = []
-        for paper in PAPERS.values():
-            claims = [
-                {"id": c.id, "claim": c.claim, "source": c.source, **dict(zip(names, costs(c), strict=True))}
-                for c in paper.claims
-            ]
-            papers.append({"paper": paper.name, "title": paper.title, "claims": claims})
+        keys = [f"{size}_seconds" for size in SIZES]
+        papers = [
+            {
+                "paper": paper.name,
+                "title": paper.title,
+                "claims": [
+                    {"id": c.id, "kind": c.kind, "claim": c.claim, "source": c.source}
+                    | dict(zip(keys, costs(c), strict=True))
+                    for c in claims
+                ],
+            }
+            for paper, claims in listed
+        ]
         emit({"papers": papers})
         return
     console = console_for(False)
-    for paper in PAPERS.values():
+    for paper, claims in listed:
         console.print(titled(paper.name, f"  {paper.title}"))
         table = plain_table(padding=(0, 2))
         table.add_column("", no_wrap=True)
         table.add_column("--quick", justify="right", no_wrap=True)
         table.add_column("--full", justify="right", no_wrap=True)
         table.add_column("claim")
-        for c in paper.claims:
+        for c in claims:
             table.add_row(f"  {c.id}", *("–" if s is None else duration(s) for s in costs(c)), c.claim)
         console.print(table)

@@ -14,14 +14,14 @@ from groklab.report import _html as html
 from groklab.reproduction import (
     SIZES,
     VERDICTS,
-    Bar,
+    BarRow,
     Claim,
     ClaimResult,
-    Judged,
     Kind,
     PaperResult,
     Size,
     Spread,
+    bar_rows,
     folder,
     label,
     provenance,
@@ -116,26 +116,17 @@ class Section:
     @classmethod
     def of(cls, sides: Sequence[ClaimResult]) -> Section:
         """Return the section of the results of each size."""
-        bars = dict.fromkeys(_key(bar) for side in sides for bar in side.bars)
-        judged = [{_key(j.bar): j for j in side.judged} for side in sides]
-        origins = {_key(bar): bar for side in sides for bar in side.bars}
-        rows = [_row(origins[key], [j.get(key) for j in judged], sides) for key in bars]
-        named = {key[0] for key in bars}
+        table = bar_rows([side.judged for side in sides])
+        rows = [_row(row) for row in table]
+        named = {row.bar.value for row in table}
         values = dict.fromkeys(name for side in sides for name in side.measured if name not in named)
         others = [Row(label(name), "", "", tuple(_other(name, side) for side in sides)) for name in values]
         return cls(sides[0].claim, tuple(Side.of(side) for side in sides), tuple(rows), tuple(others))
 
 
-def _key(bar: Bar) -> tuple[str, str, str]:
-    return bar.value, bar.relation, shown(bar.threshold)
-
-
-def _row(bar: Bar, judged: Sequence[Judged | None], sides: Sequence[ClaimResult]) -> Row:
-    cells = [
-        _cell(j.measured, j.control, j.passed, bar.threshold) if j is not None and side.records else None
-        for j, side in zip(judged, sides, strict=True)
-    ]
-    return Row(label(bar.value), bar.text.removeprefix(label(bar.value)).strip(), bar.origin, tuple(cells))
+def _row(row: BarRow) -> Row:
+    cells = [_cell(j.measured, j.control, j.passed, row.bar.threshold) if j is not None else None for j in row.sides]
+    return Row(label(row.bar.value), row.bar.condition, row.bar.origin, tuple(cells))
 
 
 def _other(name: str, side: ClaimResult) -> Cell | None:

@@ -53,7 +53,12 @@ class Bar:
     @property
     def text(self) -> str:
         """The bar in words, such as `times as late ≥ 5`."""
-        return f"{label(self.value)} {_SIGNS[self.relation]} {shown(self.threshold)}"
+        return f"{label(self.value)} {self.condition}"
+
+    @property
+    def condition(self) -> str:
+        """What the value must be, such as `≥ 5`."""
+        return f"{_SIGNS[self.relation]} {shown(self.threshold)}"
 
 
 def label(name: str) -> str:

@@ -262,6 +262,8 @@ def publish(name: str, title: str, claims: Sequence[Claim]) -> Paper:
         InputError: for a paper whose name is taken by groklab or by another file.
     """
     names = [c.id for c in claims]
+    if name == "all":
+        raise ValueError("a paper named all could not be told from all papers")
     bad = [n for n in (name, *names) if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", n)]
     if bad or len(set(names)) < len(names):
         raise ValueError(f"{name}: claims need names of their own, of lower-case letters, digits and dashes: {names}")

@@ -95,6 +95,11 @@ class Judged:
     passed: tuple[bool, ...]
     control_passed: tuple[bool, ...]
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The values in words, and those of the control."""
+        return self.measured.text, self.control.text if self.control is not None else "–"
+
 
 def judge(bars: Sequence[Bar], values: Sequence[Values], controls: Sequence[Values | None]) -> list[Judged]:
     """Return each bar beside the values of the seeds and of their controls."""
@@ -108,6 +113,23 @@ def judge(bars: Sequence[Bar], values: Sequence[Values], controls: Sequence[Valu
         (measured, passed), (control, control_passed) = side(bar, values), side(bar, known)
         judged.append(Judged(bar, measured, control if known else None, passed, control_passed))
     return judged
+
+
+@dataclass(frozen=True)
+class BarRow:
+    """A bar beside what was measured for it at each size, None where it was not, or where the size has no such bar."""
+
+    bar: Bar
+    sides: tuple[Judged | None, ...]
+
+
+def bar_rows(sides: Sequence[Sequence[Judged]]) -> list[BarRow]:
+    """Return a row for each bar that any size has; none is lent to another size."""
+    keyed = [{(j.bar.value, j.bar.relation, shown(j.bar.threshold)): j for j in side} for side in sides]
+    bars = {key: j.bar for side in reversed(keyed) for key, j in side.items()}
+    order = dict.fromkeys(key for side in keyed for key in side)
+    measured = [{key: j for key, j in side.items() if j.passed} for side in keyed]
+    return [BarRow(bars[key], tuple(side.get(key) for side in measured)) for key in order]
 
 
 def spreads(values: Sequence[Values]) -> dict[str, Spread]:

@@ -22,17 +22,19 @@ class Watching:
     def take(self, progress: ClaimProgress) -> None:
         """Add what is new."""
         if progress.training is None:
-            holding = self._holding.setdefault(progress.claim.id, [])
+            holding = self._holding.setdefault(progress.name, [])
             if progress.record is not None:
                 holding.append(progress.record.supports)
-                self._last[progress.claim.id] = f"seed {progress.record.seed}: {progress.record.sentence}"
+                self._last[progress.name] = f"seed {progress.record.seed}: {progress.record.sentence}"
 
     def sentence(self, progress: ClaimProgress) -> str:
         """Return how far the claims are on one line."""
         if progress.training is not None:
-            return f"{progress.claim.id}: {training_text(progress.training)}"
+            return f"{progress.name}: {training_text(progress.training)}"
         left = f", about {duration(progress.seconds_left)} left" if progress.left else ""
-        return f"{progress.claim.id}: {progress.done} of {progress.done + progress.left} outcomes measured{left}"
+        if progress.note:
+            return f"{progress.name}: {progress.note}"
+        return f"{progress.name}: {progress.done} of {progress.done + progress.left} outcomes measured{left}"
 
     def picture(self, progress: ClaimProgress, note: str) -> str:
         """Return a table of claims, the bar and the training under way as HTML."""

@@ -58,12 +58,18 @@ class ClaimResult:
         return f"ClaimResult({self.claim.id!r}: {self.verdict}, {self.note})"
 
     def _repr_html_(self) -> str:
-        rows = {"source": self.claim.source, "expected": self.claim.expected}
-        rows |= {"bars": "; ".join(bar.text for bar in self.bars), "control": self.claim.control}
-        rows |= {label(name): spread.text for name, spread in self.measured.items()}
+        rows = {"source": self.claim.source, "expected": self.claim.expected, "control": self.claim.control}
         rows |= {"setting": self.setting or "", "verdict": f"{self.verdict}: {self.note}", "again": self.command or ""}
         kept = {name: text for name, text in rows.items() if text}
-        return notebook.block(notebook.title(self.claim.id, self.claim.claim), notebook.pairs(kept))
+        bars = [(label(j.bar.value), j.bar.condition, *j.texts, j.bar.origin) for j in self.judged]
+        named = {j.bar.value for j in self.judged}
+        others = [(label(name), spread.text) for name, spread in self.measured.items() if name not in named]
+        return notebook.block(
+            notebook.title(self.claim.id, self.claim.claim),
+            notebook.pairs(kept),
+            notebook.table(("quantity", "bar", "measured", "control", "origin of the bar"), bars) if bars else "",
+            notebook.table(("also measured", "values"), others) if others else "",
+        )
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -215,10 +221,11 @@ class PaperResult:
         return f"PaperResult({self.paper.name!r}, {self.size}: {self._counts()})"
 
     def _repr_html_(self) -> str:
-        rows = [(c.claim.id, c.verdict, c.note, c.claim.claim) for c in self.claims]
-        title = notebook.title(self.paper.name, f"{self.paper.title}, {self.size}")
-        table = notebook.table(("claim", "verdict", "seeds", "in words"), rows)
-        return notebook.block(title, table, notebook.line(self._counts()))
+        parts = [notebook.title(self.paper.name, f"{self.paper.title}, {self.size}")]
+        for kind in KINDS:
+            rows = [(c.claim.id, c.verdict, c.note, c.claim.claim) for c in self.claims if c.claim.kind == kind]
+            parts += [notebook.table((COUNTED[kind], "verdict", "seeds", "in words"), rows)] if rows else []
+        return notebook.block(*parts, notebook.line(self._counts()))
 
     def _counts(self) -> str:
         left = f"; about {duration(self.seconds_left)} left" if self.seconds_left else ""
