@@ -162,10 +162,12 @@ _SMALL: dict[str, Any] = {
     "evaluation__every": 100,
 }
 
-#: By name: what it shows, its settings at p = 61 and at p = 23, the paper's result, and the result at p = 23.
-_REGULARISED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str]] = {
+#: By name: what it shows, and at p = 23 where that is something else, its settings at p = 61 and at p = 23, the paper's
+#: result, and the result at p = 23.
+_REGULARISED: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], str, str]] = {
     "unregularised": (
         "Plain gradient descent without any regularisation memorises modular addition, and does not grok.",
+        "",
         {},
         {},
         "all training pairs right, most test pairs wrong",
@@ -173,6 +175,7 @@ _REGULARISED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str]] = 
     ),
     "weight-decay": (
         "The same descent with a little weight decay groks.",
+        "",
         {"optimiser__weight_decay": 1e-5},
         {"optimiser__weight_decay": 1e-4},
         "all test pairs right",
@@ -180,13 +183,14 @@ _REGULARISED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str]] = 
     ),
     "agop-penalty": (
         "The same descent groks with a penalty on the trace of the AGOP in place of weight decay.",
+        "The same descent comes close to grokking with a penalty on the trace of the AGOP in place of weight decay.",
         {"objective__agop_penalty": 1e-3},
         {"objective__agop_penalty": 6e-4},
         "all test pairs right",
-        "test accuracy .96 in three seeds",
+        "test accuracy .96 in three seeds, short of groklab's 99%, and .87 after 100,000 steps",
     ),
 }
-for kind, (shows, regularised, own, expect, small_expect) in _REGULARISED.items():
+for kind, (shows, small_shows, regularised, own, expect, small_expect) in _REGULARISED.items():
     define(
         f"mallinar2024/{kind}",
         shows=f"{shows} p = 61, 40% of the pairs.",
@@ -200,7 +204,8 @@ for kind, (shows, regularised, own, expect, small_expect) in _REGULARISED.items(
     define(
         f"mallinar2024/{kind}-small",
         f"mallinar2024/{kind}",
-        shows=f"{shows} p = 23, 55% of the pairs: the smallest setting that we know to tell the three apart.",
+        shows=f"{small_shows or shows} p = 23, 55% of the pairs: the smallest setting that we know to tell the three "
+        "apart.",
         costs="some 15 seconds of one core" if kind == "agop-penalty" else "some five seconds of one core",
         expect=small_expect,
         source=f"{SOURCE}, appendix H, made small",
