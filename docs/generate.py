@@ -10,7 +10,6 @@ import inspect
 import re
 import types
 import typing
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +24,22 @@ from groklab.cli import load_commands
 from groklab.cli.app import app
 from groklab.experiment import reading
 from groklab.optimisers import Group
-from groklab.reproduction import PAPERS, SIZES, Spread, label, load
+from groklab.reproduction import (
+    OVERVIEW,
+    PAPERS,
+    SIZES,
+    Claim,
+    Spread,
+    bar_rows,
+    judge,
+    label,
+    load,
+    overview_of,
+    seed_values,
+    verdict_of,
+)
 from groklab.tasks import OPERATIONS, ScheduledSplit, Split
+from groklab.text import duration
 
 load_commands()
 
@@ -265,54 +278,105 @@ def saved_reproductions() -> list[Path]:
 
 
 def reproductions_index() -> str:
-    """Return the page that lists the papers with their verdicts."""
+    """Return the page that opens with the ledger in one table; every row links to its evidence."""
     rows = []
     for path in saved_reproductions():
-        content = load(path)
-        title = PAPERS[content["paper"]].title
-        tallies = [Counter(c[size]["verdict"] for c in content["claims"] if c[size]) for size in SIZES]
-        verdicts = [", ".join(f"{n} {verdict}" for verdict, n in tally.items()) or "–" for tally in tallies]
-        rows.append((f"[{title}](reproductions-{path.stem}.md)", str(len(content["claims"])), *verdicts))
-    return (
-        "# Reproduced claims\n\nWhat `groklab reproduce` measured of each paper's claims, with quick trials and with "
-        "the papers' own settings; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n\n"
-        + _table(("paper", "claims", *SIZES), rows)
+        for row in overview_of(load(path)):
+            page = f"reproductions-{path.stem}.md"
+            rows.append((f"[{_escape(row.title)}]({page})", f"[{row.size}]({page}#{row.size})", *row.cells[2:]))
+    return "\n".join(
+        [
+            "# Reproduced claims\n",
+            _table(OVERVIEW, rows),
+            "Claims are counted by verdict: reproduced by every seed, by some, by none, or not run yet. Checks are "
+            "identities and properties of the code, which hold or fail, and groklab's own findings are not the "
+            "paper's: both are counted apart. Quick trials use the smallest setting that tests a claim, full ones the "
+            "paper's; neither stands for the other. Seeds are the fewest and the most of a claim that is measured, "
+            "time is what was spent, beside the estimate for all trials. See "
+            "[Reproduce a paper's claims](../../how-to/reproduce.md).\n",
+        ]
     )
 
 
 def reproductions(path: Path) -> str:
-    """The page of one paper's committed results: a table of its claims, and a section each."""
+    """The page of one paper's committed results: the ledger's rows, a table of its claims, and a section each."""
     content = load(path)
     paper = PAPERS[content["paper"]]
-    rows = [
-        (f"[`{c['id']}`](#{_anchor(c['id'])})", *(c[size]["verdict"] if c[size] else "–" for size in SIZES), c["claim"])
-        for c in content["claims"]
-    ]
+    claims, ledger = {claim.id: claim for claim in paper.claims}, overview_of(content)
     parts = [
         f"# {paper.title}, reproduced\n",
         f"The claims that `groklab reproduce {paper.name}` tests, as they stood on {content['date']} "
-        f"([the same as JSON](../../reproductions/{path.name})). Quick trials use the smallest setting that tests "
-        "the claim, full ones the paper's; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n",
-        _table(("claim", *SIZES, "what is claimed"), rows),
+        f"([the same as JSON](../../reproductions/{path.name})). Each claim has bars, fixed before anything is "
+        "measured, and a control that must fail them; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n",
+        _table(OVERVIEW[1:], [(f"<span id='{r.size}'>{r.size}</span>", *r.cells[2:]) for r in ledger]),
     ]
-    for c in content["claims"]:
-        parts += [f"## {c['id']} {{ #{_anchor(c['id'])} }}\n", f"{_escape(c['claim'])}\n"]
-        counter = [f"- counter-evidence: {_escape(c['counter'])}"] if c["counter"] else []
-        parts += [f"- source: {_escape(c['source'])}", f"- expected: {_escape(c['expected'])}", *counter, ""]
-        parts += [_evidence(size, c[size]) for size in SIZES if c[size]] or ["Not measured yet.\n"]
+    for kind, heading in KIND_HEADINGS.items():
+        own = [c for c in content["claims"] if c["kind"] == kind]
+        if own:
+            rows = [(f"[`{c['id']}`](#{_anchor(c['id'])})", *_verdicts(c), _escape(c["claim"])) for c in own]
+            parts += [f"## {heading}\n", _table(("claim", *SIZES, "what is claimed"), rows)]
+            parts += [_claim(c, claims[c["id"]]) for c in own]
     return "\n".join(parts)
 
 
-def _evidence(size: str, found: dict[str, Any]) -> str:
-    values = [(label(name), Spread.of(entry["values"]).text) for name, entry in found["measured"].items()]
+KIND_HEADINGS = {"claim": "Claims of the paper", "check": "Checks of the code", "own": "Findings of groklab's own"}
+
+
+def _verdicts(entry: dict[str, Any]) -> list[str]:
+    """Return the verdict of each size."""
+    return [verdict_of(entry["kind"], entry[size]["holds"] if entry[size] else ()) for size in SIZES]
+
+
+def _claim(entry: dict[str, Any], claim: Claim) -> str:
+    """The section of a claim: its table of bars, with quick and full beside each other."""
+    judged, verdicts = [], dict(zip(SIZES, _verdicts(entry), strict=True))
+    for size in SIZES:
+        trial, evidence = claim.trial(size), entry[size]
+        n = len(evidence["seeds"]) if evidence else 0
+        values = [seed_values(evidence[key], n) if evidence else [] for key in ("measured", "control")]
+        controls = values[1] if evidence and evidence["control"] else []
+        judged.append(judge(trial.bars if trial is not None else (), values[0], controls))
+    measured = [size for size in SIZES if entry[size]]
+    rows = []
+    for row in bar_rows(judged):
+        sides = [j for size, j in zip(SIZES, row.sides, strict=True) if size in measured]
+        texts = [text for j in sides for text in (j.texts if j is not None else ("no such bar", ""))]
+        rows.append((label(row.bar.value), row.bar.condition, *map(_escape, texts), _escape(row.bar.origin)))
+    headings = [heading for size in measured for heading in (f"{size}, measured", f"{size}, control")]
+    about = ("source", "expected", "control", "counter")
+    named = [(key if key != "counter" else "counter-evidence", entry[key]) for key in about if entry[key]]
+    parts = [
+        f"### {claim.id} {{ #{_anchor(claim.id)} }}\n",
+        f"{_escape(entry['claim'])}\n",
+        *(f"- {name}: {_escape(text)}" for name, text in named),
+        "",
+    ]
+    if rows:
+        parts.append(_table(("quantity", "bar", *headings, "origin of the bar"), rows))
+    parts += [_side(size, verdicts[size], claim, entry[size]) for size in SIZES]
+    return "\n".join(parts)
+
+
+def _side(size: str, verdict: str, claim: Claim, evidence: dict[str, Any] | None) -> str:
+    """A claim at one size: its verdict, what else was measured, the setting and the cost."""
+    trial = claim.quick if size == "quick" else claim.full
+    if trial is None:
+        return f"**{size.capitalize()}: not run** (there is no {size} trial).\n"
+    if evidence is None:
+        cost = duration(trial.cost)
+        setting = f"- setting: {_escape(trial.setting)}\n- cost: about {cost} on two cores by estimate\n"
+        return f"**{size.capitalize()}: not run** (not measured yet).\n\n{setting}"
+    barred = {bar.value for bar in trial.bars}
+    others = {k: Spread.of(v["values"]).text for k, v in evidence["measured"].items() if k not in barred}
+    also = "; ".join(f"{label(name)} {_escape(text)}" for name, text in others.items())
     return "\n".join(
         [
-            f"**{size.capitalize()}: {found['verdict']}** ({found['note']}).\n",
-            _table(("measured", "median (range) over seeds"), values),
-            f"- setting: {_escape(found['setting'])}",
-            f"- cost: {found['seconds']:,.0f} seconds, less what other claims had trained; measured {found['date']} "
-            f"with groklab {found['groklab']} on {_escape(found['hardware'])}",
-            f"\n```bash\n{found['command']}\n```\n",
+            f"**{size.capitalize()}: {verdict}** ({evidence['note']}).\n",
+            *([f"- also measured: {also}"] if also else []),
+            f"- setting: {_escape(evidence['setting'])}",
+            f"- cost: {evidence['seconds']:,.0f} seconds, less what other claims had trained; measured "
+            f"{evidence['date']} with groklab {evidence['groklab']} on {_escape(evidence['hardware'])}",
+            f"\n```bash\n{evidence['command']}\n```\n",
         ]
     )
 

@@ -20,7 +20,7 @@ from fenced import ROOT, SMALLER_TUTORIAL, Reader, blocks, commands, same_but_fo
 
 import groklab as gl
 from groklab.registry import FAMILIES
-from groklab.reproduction import PAPERS
+from groklab.reproduction import PAPERS, load
 from groklab.tasks import OPERATIONS
 
 DOCS = ROOT / "docs"
@@ -218,6 +218,32 @@ def test_settings_of_a_preset_shown_are_that_preset(generate: ModuleType, tmp_pa
     shown = [yaml.safe_load(b.text) for b in blocks(page)]
     for p, settings in zip(gl.PRESETS.values(), shown, strict=True):
         assert gl.read(settings).identity == gl.preset(p.name).identity
+
+
+def test_the_ledger_opens_with_one_table_whose_rows_open_their_evidence(generate: ModuleType) -> None:
+    pages = generate.pages()
+    title, empty, heading, _, *lines = pages["reproductions.md"].splitlines()
+    assert (title, empty) == ("# Reproduced claims", "")
+    assert heading.startswith("| paper | size | reproduced | partly | not | not run |")
+    saved = generate.saved_reproductions()
+    rows = lines[: 2 * len(saved)]
+    for row, (path, size) in zip(rows, ((p, s) for p in saved for s in ("quick", "full")), strict=True):
+        assert f"](reproductions-{path.stem}.md)" in row
+        assert f"[{size}](reproductions-{path.stem}.md#{size})" in row
+        assert f"id='{size}'" in pages[f"reproductions-{path.stem}.md"]
+
+
+def test_every_saved_claim_has_its_bars_and_its_cost(generate: ModuleType) -> None:
+    for path in generate.saved_reproductions():
+        content, page = load(path), generate.reproductions(path)
+        for entry in content["claims"]:
+            start = page.index(f"### {entry['id']} {{")
+            section = page[start : page.find("\n### ", start)]
+            claim = next(c for c in PAPERS[content["paper"]].claims if c.id == entry["id"])
+            trials = [t for t in (claim.quick, claim.full) if t is not None]
+            assert section.count("- cost: ") == len(trials)
+            for bar in (bar for trial in trials for bar in trial.bars):
+                assert f"| {bar.condition} |" in section
 
 
 def test_every_operation_and_measure_is_listed(generate: ModuleType) -> None:
