@@ -12,6 +12,7 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab.reproduction import PAPERS
 from invented_sweep import trained
 
 pytestmark = pytest.mark.browser
@@ -182,9 +183,14 @@ def test_the_map_of_a_sweep_fills_and_its_cells_open_runs(tab: Any, corpus: Corp
 
 def test_papers_have_their_claims_and_verdicts(tab: Any) -> None:
     page = tab.open("/papers")
-    page.get_by_role("link", name="nanda2023").click()
+    page.locator("table.papers").wait_for()
+    assert page.locator("table.papers tbody tr").count() == 2 * len(PAPERS)
+    # a row for each size
+    page.get_by_role("link", name="nanda2023").first.click()
     page.locator("h2").nth(3).wait_for()
-    assert "not run" in page.locator("main").inner_text()
+    shown = page.locator("main").inner_text()
+    for words in ("not run", "Checks of the code", "quantity", "origin of the bar", "control"):
+        assert words in shown
 
 
 def test_hostile_names_are_inert(tab: Any, corpus: Corpus, home: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,7 +29,18 @@ from groklab.app._library import LIVE, Library
 from groklab.errors import InputError, check_choice
 from groklab.experiment import PRESETS
 from groklab.report import MARKS
-from groklab.reproduction import PAPERS, SIZES, PaperResult, results
+from groklab.reproduction import (
+    COUNTED,
+    KINDS,
+    PAPERS,
+    SIZES,
+    ClaimResult,
+    Verdict,
+    bar_rows,
+    label,
+    overview,
+    results,
+)
 from groklab.text import duration, percents, steps_of
 
 #: Rows of a list on one page.
@@ -309,18 +320,23 @@ def sweep_page(name: str, query: Query) -> list[Any]:
 def papers_page(library: Library) -> list[Any]:
     """Return the list of papers with the verdicts on their claims."""
     rows = []
-    for name in sorted(PAPERS):
-        outcome = {size: results(name, size, home=library.home) for size in SIZES}
-        rows.append([go(name, link("/papers", name)), PAPERS[name].title, *(_tally(outcome[size]) for size in SIZES)])
+    for one in overview(home=library.home):
+        cells = one.cells
+        rows.append(
+            [go(one.paper, link("/papers", one.paper)), one.size]
+            + [_tally(one.tallies[kind]) for kind in KINDS]
+            + [*cells[8:11]]
+        )
+    head = ["paper", "size", *COUNTED.values(), "seeds", "time", "measured"]
     return [
         header("Papers", "Claims, and how they fared here"),
-        html.Section(table(["paper", "title", *SIZES], rows, className="list papers")),
+        html.Section(table(head, rows, className="list papers")),
     ]
 
 
-def _tally(result: PaperResult) -> Any:
-    counts = [html.Span([f"{n} ", verdict_mark(v)], className="count") for v, n in result.tally.items() if n]
-    return html.Span([piece for count in counts for piece in (count, " ")])
+def _tally(tally: Mapping[Verdict, int]) -> Any:
+    counts = [html.Span([f"{n} ", verdict_mark(v)], className="count") for v, n in tally.items() if n]
+    return html.Span([piece for count in counts for piece in (count, " ")]) if counts else "–"
 
 
 def verdict_mark(verdict: str) -> Any:
@@ -332,28 +348,50 @@ def verdict_mark(verdict: str) -> Any:
 def paper_page(library: Library, name: str) -> list[Any]:
     """Return a paper's claims with their verdicts, at each size."""
     check_choice("paper", name, PAPERS)
-    outcome = {size: results(name, size, home=library.home) for size in SIZES}
-    claims = []
-    for place, claim in enumerate(PAPERS[name].claims):
-        sides = []
-        for size in SIZES:
-            one = outcome[size].claims[place]
-            if one.command is None:
-                continue
-            measured = [[key.replace("_", " "), spread.text] for key, spread in one.measured.items()]
-            outcomes = [f"seed {r.seed}: {r.sentence}" for r in one.records]
-            sides += [
-                html.H3([f"{size} ", verdict_mark(one.verdict)]),
-                html.P(text(one.note[0].upper() + one.note[1:] + "."), className="hint"),
-                *([table(["measured", "value"], measured)] if measured else []),
-                *([html.Details([html.Summary("In words"), *paragraphs(outcomes)])] if outcomes else []),
-                html.Pre(text(one.command), className="command"),
-            ]
-        about = [("source", claim.source), ("expected", claim.expected)]
-        about += [("counter-evidence", claim.counter)] if claim.counter else []
-        claims.append(section(claim.claim, [pairs(about), *sides], id=f"claim-{claim.id}"))
+    outcome = [results(name, size, home=library.home) for size in SIZES]
+    parts: list[Any] = []
+    for kind in KINDS:
+        groups = [sides for sides in zip(*(o.claims for o in outcome), strict=True) if sides[0].claim.kind == kind]
+        if groups:
+            parts += [html.H2(COUNTED[kind].capitalize(), className="kind"), *(_claim(sides) for sides in groups)]
     above = html.P(go("All papers", "/papers"), className="part-of")
-    return [header(PAPERS[name].title, "Paper", above), *claims]
+    return [header(PAPERS[name].title, "Paper", above), *parts]
+
+
+def _claim(sides: Sequence[ClaimResult]) -> Any:
+    """Return a claim with its bars, quick beside full, and what each size adds."""
+    claim = sides[0].claim
+    about = [("source", claim.source), ("expected", claim.expected), ("control", claim.control)]
+    about += [("counter-evidence", claim.counter)]
+    measured = [size for size, side in zip(SIZES, sides, strict=True) if side.records]
+    rows = []
+    for row in bar_rows([side.judged for side in sides]):
+        judged = [j for size, j in zip(SIZES, row.sides, strict=True) if size in measured]
+        texts = [words for j in judged for words in (j.texts if j is not None else ("no such bar", ""))]
+        rows.append([label(row.bar.value), row.bar.condition, *texts, row.bar.origin])
+    head = ["quantity", "bar", *(h for size in measured for h in (size, f"{size}, control")), "origin of the bar"]
+    bars = [table(head, rows, className="bars")] if rows else []
+    named = {j.bar.value for side in sides for j in side.judged}
+    return section(
+        claim.claim,
+        [pairs([(key, words) for key, words in about if words]), *bars, *(p for s in sides for p in _side(s, named))],
+        id=f"claim-{claim.id}",
+    )
+
+
+def _side(one: ClaimResult, barred: Collection[str]) -> list[Any]:
+    """Return what one size of a claim adds to the table of its bars."""
+    if one.command is None:
+        return []
+    others = [[label(name), spread.text] for name, spread in one.measured.items() if name not in barred]
+    outcomes = [f"seed {r.seed}: {r.sentence}" for r in one.records]
+    return [
+        html.H3([f"{one.size} ", verdict_mark(one.verdict)]),
+        html.P(text(one.note[0].upper() + one.note[1:] + "."), className="hint"),
+        *([html.Details([html.Summary("Also measured"), table(["measured", "value"], others)])] if others else []),
+        *([html.Details([html.Summary("In words"), *paragraphs(outcomes)])] if outcomes else []),
+        html.Pre(text(one.command), className="command"),
+    ]
 
 
 # -- starting ------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from ._runner import plan as plan
 from ._runner import reproduce as reproduce
 from ._runner import results as results
 from ._runner import seconds_ahead as seconds_ahead
+from .verdict import COUNTED as COUNTED
 from .verdict import ClaimResult as ClaimResult
 from .verdict import PaperResult as PaperResult
 from .verdict import load as load
