@@ -45,8 +45,7 @@ def trials(claim: Claim) -> list[Trial]:
 @pytest.mark.parametrize("claim", PAPER.values(), ids=lambda claim: claim.id)
 def test_a_claim_has_bars_and_a_control(claim: Claim) -> None:
     assert all(trial.bars for trial in trials(claim))
-    if trials(claim):
-        assert (claim.control == "") == (claim.kind == "check")
+    assert claim.control or claim.kind == "check" or not trials(claim)
 
 
 @pytest.mark.parametrize("claim", ON_ONE_MODEL)
@@ -187,5 +186,5 @@ def test_delays_spikes_and_bests() -> None:
 
 def test_a_check_from_end_to_end() -> None:
     result = reproduce("nanda2023/fourier-identities")
-    assert [c.verdict for c in result.claims] == ["reproduced"]
-    assert result.tallies["check"]["reproduced"] == 1
+    assert [c.verdict for c in result.claims] == ["holds"]
+    assert result.tallies["check"]["holds"] == 1
