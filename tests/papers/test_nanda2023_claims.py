@@ -13,7 +13,7 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.papers.nanda2023.claims import mainline, variations
+from groklab.papers.nanda2023.claims import mainline, runs, variations
 from groklab.papers.nanda2023.claims.runs import other_frequencies
 from groklab.reproduction import SIZES, Claim, Outcome, Trainer, Trial, find, reproduce
 
@@ -89,6 +89,25 @@ def test_what_a_rank_leaves_is_what_numpy_says(run: gl.Run) -> None:
     assert values["rank_residual"] == pytest.approx(np.sqrt((singular[n:] ** 2).sum() / (w**2).sum()), rel=1e-5)
     assert values["wave_residual"] >= values["rank_residual"]
     assert values["wave_residual_of_squares"] == pytest.approx(values["wave_residual"] ** 2)
+
+
+class Asked:
+    """Stands in for a trainer, and returns what it was asked to train."""
+
+    def train(self, experiment: gl.Experiment) -> gl.Experiment:
+        return experiment
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_controls_differ_from_the_mainline_in_what_they_control_alone(size: str) -> None:
+    asked: Any = Asked()
+    own, enough, random = (f(asked, size, 1) for f in (runs.mainline, runs.enough_data, runs.random_labels))
+    assert (own.network, own.optimiser, own.seed) == (enough.network, enough.optimiser, enough.seed)
+    assert (own.network, own.optimiser, own.seed) == (random.network, random.optimiser, random.seed)
+    assert (enough.task, enough.split.frac_train) == (own.task, 0.8)
+    assert random.split == own.split
+    assert random.task.build().shape == own.task.build().shape
+    assert random.task.build().algebra.operation == "random_labels"
 
 
 def test_other_frequencies_are_none_of_the_key_ones_and_as_many() -> None:

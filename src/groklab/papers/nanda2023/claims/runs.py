@@ -51,9 +51,11 @@ def mainline(trainer: Trainer, size: str, seed: int) -> Run:
 
 def random_labels(trainer: Trainer, size: str, seed: int) -> Run:
     """Train the network of `mainline` on random answers, until well after the mainline has cleaned up."""
-    settings = {"task.kind": "random_labels", "name": f"nanda2023-{size}-random-labels", "seed": seed}
-    settings |= {"budget.steps": 6_000 if size == "quick" else 15_000, "budget.stop_when_grokked": False}
-    return trainer.train(preset("demo" if size == "quick" else "nanda2023", {**settings, "checkpoints.per_decade": 1}))
+    name, p, steps = ("demo", 59, 6_000) if size == "quick" else ("nanda2023", 113, 15_000)
+    task = {"task.kind": "random_labels", "task.p": p, "task.outputs": "vocabulary"}
+    settings = {"name": f"nanda2023-{size}-random-labels", "seed": seed, "checkpoints.per_decade": 1}
+    more = {"budget.steps": steps, "budget.stop_when_grokked": False}
+    return trainer.train(preset(name, {**task, **settings, **more}))
 
 
 def vary(trainer: Trainer, size: str, seed: int, what: str, steps: int, **settings: Any) -> Run:
