@@ -547,6 +547,8 @@ CLAIMS = [
         control=ONE_IN_SEEDS,
         quick=_apart_trial("nanda2023/small-addition", "loss", "digit", SMALL_ADDITION, 35, DIGITS),
         full=_apart_trial("nanda2023/5-digit-infinite", "loss", "digit", "Five digits, 6,000 steps.", 3600, DIGITS),
+        counter="In one of three quick seeds the second digit's loss falls to 75% by step 20 and to 25% only by step "
+        "200.",
     ),
     Claim(
         id="addition-groks",
@@ -567,6 +569,8 @@ CLAIMS = [
             DELAYED,
             1,
         ),
+        counter="700 of 10,000 two-digit sums are enough to generalise while memorising: the test loss halves 20 "
+        "steps after step 220 or 240. Five digits have not been tested.",
     ),
     Claim(
         id="induction-phase-change",
