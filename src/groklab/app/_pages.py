@@ -341,7 +341,7 @@ def _tally(tally: Mapping[Verdict, int]) -> Any:
 
 def verdict_mark(verdict: str) -> Any:
     """Return a verdict with its mark."""
-    mark = html.Span(MARKS.get(verdict, "·"), **DECORATION)
+    mark = html.Span(MARKS[verdict], **DECORATION)
     return html.Span([mark, f" {verdict}"], className=f"badge {verdict.replace(' ', '-')}")
 
 

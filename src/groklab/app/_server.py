@@ -37,6 +37,7 @@ INDEX = """<!doctype html>
 <title>{%title%}</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/page.css">
+<link rel="stylesheet" href="/verdicts.css">
 {%css%}
 <script src="/saving.js"></script>
 <script src="/figures.js"></script>
@@ -49,7 +50,12 @@ INDEX = """<!doctype html>
 
 
 #: Files of `report` that the dashboard loads, too.
-SHARED = {"page.css": "text/css", "saving.js": "text/javascript", "figures.js": "text/javascript"}
+SHARED = {
+    "page.css": "text/css",
+    "verdicts.css": "text/css",
+    "saving.js": "text/javascript",
+    "figures.js": "text/javascript",
+}
 #: What the page says once its server has gone.
 LOST = "The dashboard does not answer. Start `groklab app` again, and open the link that it prints."
 

@@ -186,7 +186,7 @@ def render(sizes: Sequence[PaperResult]) -> str:
     kept = [(kind, heading, groups[kind]) for kind, heading in HEADINGS.items() if groups[kind]]
     return html.render(
         "reproduced.html.j2",
-        styles=["reproduced.css"],
+        styles=["verdicts.css", "reproduced.css"],
         scripts=["reproduced.js"],
         contents=[
             html.Entry("summary", "Verdicts"),
