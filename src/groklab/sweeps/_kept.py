@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from groklab import device
 from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
@@ -44,6 +45,20 @@ def find_sweep(name: str | Path, home: Path | str | None = None) -> Sweep:
     return Sweep(paths[matches[0]])
 
 
+class SweepsPackage(Protocol):
+    """What `gl.sweeps` is: the function that lists sweeps, and the package of the same name."""
+
+    def __call__(self, home: Path | str | None = None) -> list[Sweep]: ...
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a name of the package; `from groklab.sweeps import NAME` gives it with its type."""
+
+
+def _typed_as_package(function: Callable[[Path | str | None], list[Sweep]]) -> SweepsPackage:
+    return cast("SweepsPackage", function)
+
+
+@_typed_as_package
 def sweeps(home: Path | str | None = None) -> list[Sweep]:
     """Return every sweep that is kept and can be read, the one changed last at the end."""
     from groklab.sweeps._folder import Sweep
