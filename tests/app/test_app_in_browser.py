@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
+from groklab.app import Dashboard
 from groklab.reproduction import PAPERS
 from invented_sweep import trained
 
@@ -209,6 +211,30 @@ def test_hostile_names_are_inert(tab: Any, corpus: Corpus, home: Path) -> None:
     tab.open("/run/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E").locator(".refusal").wait_for()
     assert page.locator("main img").count() == 0
     assert asked == []
+
+
+def test_a_page_says_that_its_server_has_gone(tab: Any) -> None:
+    page, lost = tab.page, tab.page.locator("#lost")
+    page.locator("#count", has_text="runs").wait_for()
+    assert not lost.is_visible()
+    port = tab.served.port
+    tab.served.close()
+    lost.wait_for()
+    assert "groklab app" in lost.inner_text()
+    # the next one has another token, so that the page needs its link
+    again = Dashboard(tab.served.library.home, port=port)
+    thread = threading.Thread(target=again.serve, daemon=True)
+    thread.start()
+    with page.expect_response(lambda answer: answer.status == 403):
+        pass
+    assert lost.is_visible()
+    page.goto(again.link)
+    page.locator("#count", has_text="runs").wait_for()
+    until(page, lambda: not lost.is_visible())
+    again.close()
+    thread.join(10)
+    assert {error.split(":")[0] for error in tab.errors} == {"Failed to load resource"}
+    tab.errors.clear()
 
 
 def test_nothing_is_shown_without_the_token(chromium: Any, dashboard: Any, corpus: Corpus) -> None:
