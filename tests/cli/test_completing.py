@@ -51,20 +51,35 @@ def kept(home: Path, corpus: Corpus) -> tuple[str, str]:
     return corpus.copy("mlp").name, sweep.name
 
 
-def test_names_settings_and_values_are_completed(kept: tuple[str, str]) -> None:
+def test_names_settings_and_values_are_completed(kept: tuple[str, str], corpus: Corpus) -> None:
     run, sweep = kept
+    ensemble = corpus.copy("ensemble").name
     expected = {
         "groklab train micro-f": ["micro-fast"],
-        "groklab show ": [run, sweep],
-        "groklab compare x mic": [run],
+        "groklab show ": [run, ensemble, sweep],
+        "groklab compare x mic": [run, ensemble],
         "groklab phase-diagram d": [sweep],
-        "groklab runs rm ": [run],
+        "groklab runs rm ": [run, ensemble],
         f"groklab measure {run} --measure logit_": ["logit_parts"],
         f"groklab train micro --from {run}@1": None,
         f"groklab figures {run} spec": ["spectrum"],
         f"groklab movie {run} --figure circles,spec": ["circles,spectrum"],
         "groklab train micro --track tens": ["tensorboard"],
         "groklab export x --to transformer-lens-": ["transformer-lens-bridge"],
+        # options with a closed set of values
+        f"groklab figures {run} --format pdf,": ["pdf,pdf", "pdf,svg", "pdf,png"],
+        f"groklab figures {run} --engine k": ["kaleido"],
+        f"groklab figures {run} --data ": ["csv", "parquet"],
+        f"groklab movie {run} --format ": ["gif", "mp4"],
+        "groklab runs --status f": ["finished", "failed"],
+        "groklab sweeps --status d": ["damaged"],
+        "groklab phase-diagram x --boundary c": ["comprehension"],
+        "groklab phase-diagram x --published data_add_": ["data_add_r", "data_add_r_reprlr"],
+        "groklab theory --normalisation p": ["parallelograms"],
+        # members of a run
+        f"groklab figures {ensemble}#": [f"{ensemble}#0", f"{ensemble}#1", f"{ensemble}#2"],
+        f"groklab compare {ensemble}#1": [f"{ensemble}#1"],
+        "groklab compare nothing#": [],
         "groklab reproduce nanda2023/groks": ["nanda2023/groks"],
         "groklab presets micro-l": ["micro-late"],
         # a setting has its present value, or those of its closed set

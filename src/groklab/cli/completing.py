@@ -29,9 +29,8 @@ def add_completion(command: Callable[..., Any]) -> None:
 
 def _completer(name: str, metavar: str) -> Callable[..., Any] | None:
     """Return what completes a parameter, such as runs and sweeps for RUN…|SWEEP."""
-    by_name: dict[str, Callable[..., Any]] = {"overrides": settings, "grid": settings, "to": targets}
-    if name in by_name:
-        return by_name[name]
+    if name in _BY_NAME:
+        return _BY_NAME[name]
     if "@" in metavar:
         return steps
     words = [_BY_WORD[word] for word in re.findall("[A-Z]+", metavar) if word in _BY_WORD]
@@ -77,6 +76,21 @@ def figures(incomplete: str) -> list[tuple[str, str]]:
     return [(f"{before}{comma}{f.name}", f.title) for f in FIGURES.values() if f.name.startswith(last)]
 
 
+def one_of(values: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what completes one of some values."""
+    return lambda incomplete: [value for value in values if value.startswith(incomplete)]
+
+
+def some_of(values: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what completes the last of several values with commas between them."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{value}" for value in values if value.startswith(last)]
+
+    return complete
+
+
 def trackers(incomplete: str) -> list[str]:
     """Complete the name of a tracking program."""
     from groklab.trackers import tracker_names
@@ -91,12 +105,24 @@ def targets(incomplete: str) -> list[str]:
     return [name for name in (*get_args(Format), *trackers("")) if name.startswith(incomplete)]
 
 
+def published(incomplete: str) -> list[str]:
+    """Complete the name of a published map."""
+    from groklab.papers import published_maps
+
+    return [name for name in published_maps() if name.startswith(incomplete)]
+
+
 def runs(incomplete: str) -> list[str]:
-    """Complete the name of a run."""
-    from groklab.store import Collection
+    """Complete the name of a run, and after RUN# the numbers of its members."""
+    from groklab.store import MEMBER_MARK, Collection
 
     with contextlib.suppress(InputError, OSError):
-        return [path.name for path in Collection().paths() if path.name.startswith(incomplete)]
+        names = [path.name for path in Collection().paths() if path.name.startswith(incomplete)]
+        name, mark, _ = incomplete.rpartition(MEMBER_MARK)
+        if names or not mark:
+            return names
+        members = [f"{name}{mark}{place}" for place in range(Collection().find(name).n_members)]
+        return [member for member in members if member.startswith(incomplete)]
     return []
 
 
@@ -192,6 +218,13 @@ def _choices(experiment: Any, name: str) -> list[str]:
     return []
 
 
+#: By the name of a parameter.
+_BY_NAME: dict[str, Callable[..., Any]] = {
+    "overrides": settings,
+    "grid": settings,
+    "to": targets,
+    "published": published,
+}
 #: By the words of a metavar.
 _BY_WORD: dict[str, Callable[[str], list[Any]]] = {
     "RUN": runs,

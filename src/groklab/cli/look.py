@@ -24,6 +24,7 @@ from groklab.cli.app import (
     open_page,
     titled,
 )
+from groklab.cli.completing import one_of
 from groklab.cli.sweep_lists import compare_sweeps, matching_sweeps, print_sweeps, show_sweep, sweeps_meant
 from groklab.errors import check_choice
 from groklab.text import date_of, duration, percents, steps_of
@@ -42,7 +43,9 @@ app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
 def runs(
     context: typer.Context,
     name: Annotated[str | None, typer.Option(help="Only names that match, such as 'micro*'.")] = None,
-    status: Annotated[str | None, typer.Option(help=f"Only this status: {', '.join(STATUSES)}.")] = None,
+    status: Annotated[
+        str | None, typer.Option(autocompletion=one_of(STATUSES), help=f"Only this status: {', '.join(STATUSES)}.")
+    ] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
     grokked: Annotated[bool, typer.Option("--grokked", help="Only runs with a member that has grokked.")] = False,
     as_json: Json = False,

@@ -21,8 +21,10 @@ from groklab.cli.app import (
     emit,
     print_pairs,
 )
+from groklab.cli.completing import one_of, some_of
 from groklab.cli.look import readable_run
 from groklab.errors import InputError, check_choice
+from groklab.figures import DATA_FORMATS, ENGINES, FIGURE_FORMATS, FILM_FORMATS
 
 if TYPE_CHECKING:
     from groklab.figures import Drawing, FigureList
@@ -89,7 +91,12 @@ class _SweepFigures:
 def figures(
     of: Annotated[str, typer.Argument(metavar="RUN|SWEEP", help="A run, RUN#2 for a member of one, or a sweep.")],
     names: Annotated[list[str] | None, typer.Argument(metavar="FIGURE…", help="Figures; by default all.")] = None,
-    formats: Annotated[str, typer.Option("--format", help="pdf, svg and png, with commas between them.")] = "pdf",
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", autocompletion=some_of(FIGURE_FORMATS), help="pdf, svg and png, with commas between them."
+        ),
+    ] = "pdf",
     width: Annotated[
         str, typer.Option(help="Such as 3.25in, 82.5mm or 234pt; column is 3.25in, page 6.75in.")
     ] = "column",
@@ -98,10 +105,16 @@ def figures(
     step: Annotated[
         int | None, IntOption(help="The checkpoint of figures that have some; by default the last.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Write the numbers beside each figure: csv or parquet.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(autocompletion=one_of(DATA_FORMATS), help="Write the numbers beside each figure: csv or parquet."),
+    ] = None,
     dpi: Annotated[int, IntOption(help="Pixels per inch of PNG.")] = 300,
     engine: Annotated[
-        str, typer.Option(help="matplotlib, or kaleido, which needs Chrome and draws every figure.")
+        str,
+        typer.Option(
+            autocompletion=one_of(ENGINES), help="matplotlib, or kaleido, which needs Chrome and draws every figure."
+        ),
     ] = "matplotlib",
     listed: Annotated[bool, typer.Option("--list", help="List the figures, and write none.")] = False,
     out: Out = None,
@@ -123,10 +136,10 @@ def figures(
     """
     chosen = [form.strip() for form in formats.split(",") if form.strip()]
     for form in chosen or [formats]:
-        check_choice("--format", form, ("pdf", "svg", "png"))
-    check_choice("--engine", engine, ("matplotlib", "kaleido"))
+        check_choice("--format", form, FIGURE_FORMATS)
+    check_choice("--engine", engine, ENGINES)
     if data is not None:
-        check_choice("--data", data, ("csv", "parquet"))
+        check_choice("--data", data, DATA_FORMATS)
     available = _available(of, plugin, trust_plugin)
     if listed:
         rows = [(figure.name, f"{figure.title}. {figure.about}") for figure in available.listed()]
@@ -178,7 +191,9 @@ def movie(
             "--figure", metavar="FIGURE,…", help="Figures with checkpoints, with commas between them, side by side."
         ),
     ] = "circles,spectrum",
-    form: Annotated[str, typer.Option("--format", help="gif, or mp4, which needs ffmpeg.")] = "gif",
+    form: Annotated[
+        str, typer.Option("--format", autocompletion=one_of(FILM_FORMATS), help="gif, or mp4, which needs ffmpeg.")
+    ] = "gif",
     seconds: Annotated[float, FloatOption(help="How long it lasts at most.")] = 10,
     megabytes: Annotated[float, FloatOption(help="How large it is at most; it has fewer pixels until it fits.")] = 5,
     out: Annotated[
@@ -201,7 +216,7 @@ def movie(
     """
     if out is not None:
         form = out.suffix.lower().removeprefix(".") or form
-    check_choice("--format", form, ("gif", "mp4"))
+    check_choice("--format", form, FILM_FORMATS)
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
         raise InputError("--figure", names, "needs the name of a figure; `groklab figures RUN --list` lists them")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groklab.cli.app import LOOK, Json, app, console_for, emit, interval_text, number, step_text, titled
+from groklab.cli.completing import one_of
 from groklab.device import home, readable_bytes
 from groklab.errors import InputError, check_choice, shorten
 from groklab.text import date_of, duration, label, percents
@@ -24,7 +25,9 @@ STATUSES = ("finished", "interrupted", "running", "perhaps running", "failed", "
 @app.command(rich_help_panel=LOOK)
 def sweeps(
     name: Annotated[str | None, typer.Option(help="Only names that match, such as 'micro*'.")] = None,
-    status: Annotated[str | None, typer.Option(help=f"Only this status: {', '.join(STATUSES)}.")] = None,
+    status: Annotated[
+        str | None, typer.Option(autocompletion=one_of(STATUSES), help=f"Only this status: {', '.join(STATUSES)}.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the saved sweeps, with their grids and results. `groklab runs` lists them below the runs.

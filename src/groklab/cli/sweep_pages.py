@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groklab.cli.app import LOOK, FloatOption, Json, Open, app, console_for, emit, open_page
+from groklab.cli.completing import one_of
 from groklab.device import readable_bytes
 from groklab.errors import InputError, shorten
 from groklab.grokking import GAP, THRESHOLD
@@ -75,7 +76,11 @@ def phase_diagram(
     threshold: Annotated[float, FloatOption(help="Accuracy that training and test must reach.")] = (THRESHOLD),
     gap: Annotated[float, FloatOption(help="Delay in steps from which it counts as grokking.")] = GAP,
     boundary: Annotated[
-        str, typer.Option(help="What a delay of exactly --gap is: 'grokking', as in the paper, or 'comprehension'.")
+        str,
+        typer.Option(
+            autocompletion=one_of(("grokking", "comprehension")),
+            help="What a delay of exactly --gap is: 'grokking', as in the paper, or 'comprehension'.",
+        ),
     ] = "grokking",
     published: Annotated[
         str | None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 import typer
 
 from groklab.cli.app import TAKE_APART, IntOption, Json, TrustPlugin, app, console_for, emit, plain_table, titled
+from groklab.cli.completing import one_of
 from groklab.errors import InputError, check_choice
 from groklab.text import integer_in
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from groklab.theory import NoPrediction, Normalisation, Prediction
 
 MOST_DRAWS = 100_000
+NORMALISATIONS = ("one", "parallelograms")
 #: Values for JSON, how their page is made where there is one, and how they are printed.
 Shown: TypeAlias = "tuple[dict[str, Any], Callable[[], str] | None, Callable[[Console], None]]"
 GROUP_NAME = re.compile(r"[SACDQ][0-9]+(x[SACDQ][0-9]+)*")
@@ -37,7 +39,11 @@ def theory(
     draws: Annotated[int, IntOption(help="Number of random training sets for the critical fraction.")] = 1000,
     seed: Annotated[int, IntOption(help="Seed of the random training sets.")] = 0,
     normalisation: Annotated[
-        str, typer.Option(help="nu in the loss: 'one', as in the published code, or 'parallelograms', as in the paper.")
+        str,
+        typer.Option(
+            autocompletion=one_of(NORMALISATIONS),
+            help="nu in the loss: 'one', as in the published code, or 'parallelograms', as in the paper.",
+        ),
     ] = "one",
     against: Annotated[
         str | None,
@@ -71,7 +77,7 @@ def theory(
         raise InputError("--draws", draws, f"needs to be from 1 to {MOST_DRAWS:,}")
     if seed < 0:
         raise InputError("--seed", seed, "needs to be 0 or above")
-    check_choice("--normalisation", normalisation, ("one", "parallelograms"))
+    check_choice("--normalisation", normalisation, NORMALISATIONS)
     path = _page_path(figure)
     if member is not None and run is None:
         raise InputError("--member", member, "needs --run, whose models it chooses from")

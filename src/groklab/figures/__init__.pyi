@@ -25,6 +25,10 @@ from ._figure import Figure as Figure
 from ._heatmaps import components_2d as components_2d
 from ._heatmaps import input_maps as input_maps
 from ._neurons import neuron_clusters as neuron_clusters
+from ._paper.formats import DATA_FORMATS as DATA_FORMATS
+from ._paper.formats import ENGINES as ENGINES
+from ._paper.formats import FIGURE_FORMATS as FIGURE_FORMATS
+from ._paper.formats import FILM_FORMATS as FILM_FORMATS
 from ._paper.movie import check_film as check_film
 from ._paper.movie import film as film
 from ._paper.saving import check_paper as check_paper

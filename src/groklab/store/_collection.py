@@ -21,7 +21,7 @@ from pydantic import ConfigDict, ValidationError
 from groklab import device, notebook
 from groklab.errors import InputError, did_you_mean, matching, shorten, with_stems
 from groklab.store import locks, storage
-from groklab.store._one_member import MARK, OneMember
+from groklab.store._one_member import MEMBER_MARK, OneMember
 from groklab.store._records import Accuracy, Seconds, Step, Stored
 from groklab.store._reprs import lines_of, rows_of, table_of
 from groklab.store._run import Run
@@ -73,7 +73,7 @@ class Collection:
         Raises:
             InputError: as `find`, and for a member that the run does not have.
         """
-        given, mark, place = str(name).rpartition(MARK)
+        given, mark, place = str(name).rpartition(MEMBER_MARK)
         if not (mark and given and place.isascii() and place.isdigit()):
             return self.find(name, trust_plugin=trust_plugin)
         with contextlib.suppress(InputError):

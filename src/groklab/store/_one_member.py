@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from groklab.experiment import Experiment
 
 #: Between the name of a run and the place of its member.
-MARK = "#"
+#: Between the name of a run and the place of one of its members.
+MEMBER_MARK = "#"
 
 
 class OneMember(Run):
@@ -32,7 +33,7 @@ class OneMember(Run):
     def __init__(self, run: Run, place: int, title: str = "") -> None:
         check_member(place, run.n_members, run.name)
         super().__init__(run.path, trust_plugin=run.trust_plugin)
-        self.run, self.place, self.title = run, place, title or f"{run.name}{MARK}{place}"
+        self.run, self.place, self.title = run, place, title or f"{run.name}{MEMBER_MARK}{place}"
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs."""

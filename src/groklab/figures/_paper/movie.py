@@ -15,6 +15,7 @@ import numpy as np
 
 from groklab.errors import InputError, check_choice
 from groklab.figures._paper.drawing import RC, draw, fit
+from groklab.figures._paper.formats import FILM_FORMATS
 from groklab.figures._paper.look import printed
 from groklab.figures._paper.saving import needed, spec_of
 from groklab.figures._paper.sheet import Sheet
@@ -24,7 +25,6 @@ from groklab.store.storage import atomic_write
 if TYPE_CHECKING:
     from plotly.graph_objs._figure import Figure
 
-FILM_FORMATS = ("gif", "mp4")
 #: Seconds that a film lasts, the share of them for its last picture, and the bytes that it may have.
 SECONDS, STILL, BYTES = 10.0, 0.2, 5_000_000
 #: Seconds of one picture, at most: few checkpoints make a short film.

@@ -13,6 +13,7 @@ import polars as pl
 
 from groklab.errors import InputError, check_choice
 from groklab.figures._paper.drawing import RC, draw
+from groklab.figures._paper.formats import DATA_FORMATS, ENGINES, FIGURE_FORMATS
 from groklab.figures._paper.look import printed
 from groklab.figures._paper.sheet import TEXT, first_sheet
 from groklab.figures._paper.sizes import LETTERS, inches
@@ -21,9 +22,6 @@ from groklab.store.storage import atomic_write
 if TYPE_CHECKING:
     from plotly.graph_objs._figure import Figure
 
-FORMATS = ("pdf", "svg", "png")
-DATA = ("csv", "parquet")
-ENGINES = ("matplotlib", "kaleido")
 #: What a vector file says of itself; without dates the same figure is the same file.
 METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": "groklab", "Producer": None},
@@ -48,7 +46,7 @@ def save(
     """Write a figure in the print look, and return the path; the arguments are those of `Figure.save`."""
     path = Path(path).expanduser()
     form = path.suffix.lower().removeprefix(".")
-    check_choice("format", form, (*FORMATS, "html"))
+    check_choice("format", form, (*FIGURE_FORMATS, "html"))
     check_paper(width, height, font_size, dpi, engine)
     wide, high = inches("width", width), None if height is None else inches("height", height)
     spec = printed(spec_of(figure, step))
@@ -81,7 +79,7 @@ def check_paper(
 
 def write_data(frame: pl.DataFrame, path: Path, form: str) -> Path:
     """Write the data of a figure beside its file, as CSV or Parquet, and return the path."""
-    check_choice("data", form, DATA)
+    check_choice("data", form, DATA_FORMATS)
     path, file = path.with_suffix(f".{form}"), io.BytesIO()
     if form == "csv":
         # CSV has no lists
