@@ -30,7 +30,7 @@ import polars as pl
 import groklab as gl
 from corpus import Corpus
 from groklab.cli import main as groklab
-from groklab.reproduction import PAPERS, Claim, Outcome, Trainer, Trial, publish
+from groklab.reproduction import PAPERS, Bar, Claim, Outcome, Trainer, Trial, publish
 from groklab.store import locks, storage
 from groklab.sweeps import Sweep, make_plan, pack
 from groklab.sweeps import _folder as sweep_folder
@@ -335,11 +335,13 @@ class Folders:
         self.sweep = corpus.file("fuzzed-sweep", _train_sweep)
         self.failures: list[str] = []
         self.seen: Counter[str] = Counter()
-        trial = Trial(setting="none", seeds=2, cost=1, run=_claim)
+        bars = (Bar("fits", "==", True, "the test's own"),)
+        trial = Trial(setting="none", seeds=2, cost=1, run=_claim, bars=bars)
+        about = {"claim": "it holds", "source": "nowhere", "expected": "true", "control": "another"}
         publish(
             PAPER,
             "Nothing",
-            [Claim(id="one", claim="it holds", source="nowhere", expected="true", quick=trial, full=None)],
+            [Claim(id="one", **about, quick=trial, full=None)],
         )
 
     def close(self) -> None:
@@ -422,7 +424,7 @@ def _some(draw: random.Random, commands: list[list[str]], n: int | None) -> list
 
 
 def _claim(trainer: Trainer, seed: int) -> Outcome:
-    return Outcome({"step": seed, "fits": True, "names": ["x"]}, sentence=f"seed {seed} holds")
+    return Outcome({"step": seed, "fits": True, "names": ["x"]}, sentence=f"seed {seed} holds", control={"fits": False})
 
 
 def _train_sweep(path: Path) -> None:

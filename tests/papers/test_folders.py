@@ -18,10 +18,12 @@ from groklab.experiment._presets import define
 define("mine2025", "micro", shows="Mine.", costs="a second", expect="it groks", source="section 1")
 """
 CLAIMS = """
-from groklab.reproduction import Claim, Outcome, Trial, publish
+from groklab.reproduction import Bar, Claim, Outcome, Trial, publish
 
-trial = Trial(setting="nothing", seeds=1, cost=1, run=lambda trainer, seed: Outcome({"seed": seed}, sentence="so"))
-publish("mine2025", "Mine", [Claim(id="so", claim="So.", source="1", expected="so", quick=trial, full=None)])
+bars = (Bar("seed", "==", 0, "the test's own"),)
+trial = Trial(setting="nothing", seeds=1, cost=1, run=lambda trainer, seed: Outcome({"seed": seed}), bars=bars)
+about = {"claim": "So.", "source": "1", "expected": "so", "control": "none"}
+publish("mine2025", "Mine", [Claim(id="so", **about, quick=trial, full=None)])
 """
 PROGRAM = """
 import json, sys

@@ -240,13 +240,13 @@ def test_a_sweep_of_kinds_names_the_plugins_of_all_its_points(tmp_path: Path, ho
 
 
 CLAIM = """
-from groklab.reproduction import Claim, Outcome, Trial, publish
+from groklab.reproduction import Bar, Claim, Outcome, Trial, publish
 
 def run(trainer, seed):
-    return Outcome({}, value() == 1, "measured")
+    return Outcome({"value": value()}, "measured", {"value": 3})
 
-about = {"claim": "So.", "source": "1", "expected": "so"}
-trial = Trial(setting="none", seeds=1, cost=1, run=run)
+about = {"claim": "So.", "source": "1", "expected": "so", "control": "another"}
+trial = Trial(setting="none", seeds=1, cost=1, run=run, bars=(Bar("value", "==", 1, "the test's own"),))
 publish("mine", "Mine", [Claim(id="so", **about, quick=trial, full=None)])
 """
 

@@ -26,15 +26,13 @@ HOLDS = (Bar("holds", "==", True, "the test's own"),)
 
 
 def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim:
-    trial = {"setting": "nothing", "seeds": seeds, "cost": 6.0, "run": run}
-    if isinstance(run, Counted):
-        trial["bars"] = HOLDS
+    trial = {"setting": "nothing", "seeds": seeds, "cost": 6.0, "run": run, "bars": HOLDS}
     own = {k: changes.pop(k) for k in ("setting", "cost", "bars", "together", "fixed", "shares") if k in changes}
-    about = {"claim": "It is so.", "source": "section 1", "expected": "so", "full": None}
+    about = {"claim": "It is so.", "source": "section 1", "expected": "so", "full": None, "control": "another"}
     return Claim(**{"id": id, **about, "quick": Trial(**{**trial, **own}), **changes})
 
 
 def trained(trainer: Trainer, seed: int) -> Outcome:
     """Half a second of training."""
     run = trainer.train(gl.preset("micro-fast", {"seed": seed, "budget.steps": 400}))
-    return Outcome({"steps": run.status.step}, sentence=f"seed {seed}")
+    return Outcome({"steps": run.status.step, "holds": True}, sentence=f"seed {seed}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from invented import claim
 
-from groklab.reproduction import Bar, Outcome, Paper, Trainer, Values, reproduce, verdict_of
+from groklab.reproduction import PAPERS, Bar, Outcome, Paper, Trainer, Values, reproduce, verdict_of
 
 Publish = Callable[..., Paper]
 LATE = Bar("times_as_late", ">=", 5, "the paper: 'five times as late'")
@@ -139,3 +139,36 @@ def test_a_claim_whose_bar_holds_a_list_is_listed_as_others() -> None:
     assert hash(Bar("pairs", "==", [1, 2], "counted")) == hash(Bar("pairs", "==", [3], "counted"))
     assert Bar("pairs", "==", [1, 2], "counted").passed({"pairs": [1, 2]})
     assert not Bar("pairs", "==", [1, 2], "counted").passed({"pairs": [2, 1]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bars": ()}, "mine/one: its quick trial needs bars"),
+        ({"full": claim(str, bars=()).quick}, "mine/one: its full trial needs bars"),
+        ({"control": ""}, "mine/one: needs a control"),
+        ({"control": "", "kind": "own"}, "mine/one: needs a control"),
+        ({"kind": "finding"}, "kind 'finding' is not one of claim, check, own"),
+    ],
+)
+def test_a_claim_that_nothing_could_refute_is_not_published(
+    paper: Publish, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        paper(claim(trial({}, None), **changes))
+
+
+def test_a_check_needs_no_control_and_a_claim_without_trials_nothing(paper: Publish) -> None:
+    paper(claim(trial({}, None), kind="check", control=""), claim(trial({}, None), id="two", quick=None, control=""))
+
+
+@pytest.mark.parametrize("cost", [0, -1, math.nan])
+def test_no_trial_without_a_cost(cost: float) -> None:
+    with pytest.raises(ValueError, match="cost above 0"):
+        claim(trial({}, None), cost=cost)
+
+
+def test_every_claim_has_a_cost_or_says_why_it_has_no_trial() -> None:
+    for name, of in PAPERS.items():
+        for one in of.claims:
+            assert one.quick or one.full or one.counter, f"{name}/{one.id}"

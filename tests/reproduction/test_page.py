@@ -14,7 +14,20 @@ from invented import Counted, claim
 from groklab.errors import DamagedError
 from groklab.report import write_page
 from groklab.report._reproduced import Section, strip, values_frame
-from groklab.reproduction import PAPERS, SIZES, Bar, Outcome, Paper, Spread, Trainer, load, reproduce, results, shown
+from groklab.reproduction import (
+    PAPERS,
+    SIZES,
+    Bar,
+    Outcome,
+    Paper,
+    Spread,
+    Trainer,
+    load,
+    reproduce,
+    results,
+    shown,
+    verdict_of,
+)
 from groklab.reproduction.verdict import EVIDENCE, save
 
 Publish = Callable[..., Paper]
@@ -213,4 +226,9 @@ def test_committed_results_belong_to_claims_as_they_are() -> None:
                 evidence = entry[size]
                 if evidence is not None:
                     assert set(evidence) == set(EVIDENCE)
+                    assert evidence["seconds"] > 0
+                    assert evidence["cost"] > 0
+                    measured = evidence["control"] if entry["kind"] != "check" else evidence["measured"]
+                    assert {bar["value"] for bar in evidence["bars"]} & set(measured), entry["id"]
+                    assert evidence["verdict"] == verdict_of(entry["kind"], evidence["holds"])
                     assert evidence["digest"] == known[entry["id"]].digest(size, tuple(evidence["seeds"]))

@@ -49,7 +49,6 @@ class Outcome:
     """
 
     values: Values
-    holds: bool | None = None
     sentence: str = ""
     control: Values | None = None
 
@@ -141,6 +140,8 @@ class Trial:
     def __post_init__(self) -> None:
         if (self.run is None) == (self.cells is None):
             raise ValueError("a trial has a function `run` or cells")
+        if not self.cost > 0:
+            raise ValueError("a trial needs a cost above 0, in seconds")
         measured = self.run if self.cells is None else self.cells.measure
         object.__setattr__(self, "code", fingerprint(measured))
 
@@ -258,7 +259,8 @@ def publish(name: str, title: str, claims: Sequence[Claim]) -> Paper:
     """Make a paper's claims known.
 
     Raises:
-        ValueError: for names that are doubled or cannot be typed.
+        ValueError: for names that are doubled or cannot be typed, and for a claim that nothing could refute: without
+            bars, or, unless it is a check, without a control.
         InputError: for a paper whose name is taken by groklab or by another file.
     """
     names = [c.id for c in claims]
@@ -267,8 +269,22 @@ def publish(name: str, title: str, claims: Sequence[Claim]) -> Paper:
     bad = [n for n in (name, *names) if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", n)]
     if bad or len(set(names)) < len(names):
         raise ValueError(f"{name}: claims need names of their own, of lower-case letters, digits and dashes: {names}")
+    for claim in claims:
+        _check(name, claim)
     enter(PAPERS, "paper", name, Paper(name, title, tuple(claims)), sys._getframe(1).f_globals["__name__"])
     return PAPERS[name]
+
+
+def _check(paper: str, claim: Claim) -> None:
+    """Check that a claim has bars, and a control that must fail them; raises ValueError."""
+    sizes = [size for size in SIZES if claim.trial(size) is not None]
+    if claim.kind not in KINDS:
+        raise ValueError(f"{paper}/{claim.id}: kind {claim.kind!r} is not one of {', '.join(KINDS)}")
+    for size in sizes:
+        if not claim.trial(size).bars:  # type: ignore[union-attr]
+            raise ValueError(f"{paper}/{claim.id}: its {size} trial needs bars: what measured values must be")
+    if sizes and claim.kind != "check" and not claim.control:
+        raise ValueError(f"{paper}/{claim.id}: needs a control, which must fail the same bars; only a check has none")
 
 
 def find(what: str) -> tuple[Paper, tuple[Claim, ...]]:

@@ -55,7 +55,7 @@ class Record(Stored):
             digest=digest,
             values=jsonable(outcome.values),
             control=None if control is None else jsonable(control),
-            holds=bool(outcome.holds) if outcome.holds is not None else trial.passes(outcome.values),
+            holds=trial.passes(outcome.values),
             control_holds=None if control is None else trial.passes(control),
             sentence=str(outcome.sentence),
             seconds=round(seconds, 3),

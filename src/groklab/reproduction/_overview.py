@@ -51,7 +51,7 @@ class OverviewRow:
         return (
             *(self.paper, self.size, *(str(self.tallies["claim"][v]) for v in VERDICTS["claim"]), *own),
             " to ".join(str(n) for n in seeds) or "–",
-            f"{duration(self.seconds)} of about {duration(self.cost)}"
+            f"{duration(self.seconds)} (all: about {duration(self.cost)})"
             if self.seeds
             else f"about {duration(self.cost)}",
             " to ".join(dates) or "–",

@@ -294,7 +294,11 @@ def save(result: PaperResult, folder: str | Path) -> Path:
     entries = []
     for claim in paper.claims:
         kept = {size: before.get(claim.id, {}).get(size) for size in SIZES}
-        evidence = {size: e for size, e in kept.items() if e is not None and _is_of_present_trial(claim, size, e)}
+        evidence = {
+            size: {**e, "verdict": verdict_of(claim.kind, e["holds"])}
+            for size, e in kept.items()
+            if e is not None and _is_of_present_trial(claim, size, e)
+        }
         for size in SIZES if claim.id in now else ():
             same = size == result.size
             measured = now[claim.id] if same else ClaimResult.of(paper, claim, size, None, ledger)
