@@ -322,7 +322,8 @@ CLAIMS = [
         control="a model of x + y with the same seed, in the same setting",
         counter="The paper's example program calls cosines sines. Algebra prefers neither: of the characters that make "
         "up a product the even ones are cosines and the odd ones sines, so that a seed may be biased to sines: "
-        "'led by one phase' counts either.",
+        "'led by one phase' counts either. The cause where the quick trial fails is the seed: in seed 2 sines lead all "
+        "frequencies of both matrices, in seed 1 cosines lead 17 of 18 of W_L.",
     ),
     _claim(
         _subtraction,
