@@ -132,11 +132,12 @@ def test_a_stopped_plan_continues_as_it_was(paper: Publish) -> None:
     assert plan("mine", hours=1).summary == "nothing is left to measure at full size"
 
 
-def test_the_hours_of_a_plan_end_it(paper: Publish) -> None:
-    run = Counted()
+def test_the_hours_of_a_plan_end_it(paper: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, now = Counted(), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     def slow(trainer: Trainer, seed: int) -> Outcome:
-        time.sleep(0.2)
+        now[0] += 0.2
         return run(trainer, seed)
 
     paper(full(slow, hours=1e-5, seeds=9))

@@ -29,8 +29,12 @@ LINES_PER_DECADE = 4
 PLAIN_SECONDS = 30.0
 #: Of verdicts.
 COLOURS = {
-    **{"reproduced": "green", "holds": "green", "partly": "yellow"},
-    **{"not reproduced": "red", "fails": "red", "not run": "dim"},
+    "reproduced": "green",
+    "holds": "green",
+    "partly": "yellow",
+    "not reproduced": "red",
+    "fails": "red",
+    "not run": "dim",
 }
 #: The narrowest window with two panels beside each other, and the space between them.
 NARROW, GAP = 60, 2
