@@ -573,7 +573,9 @@ CLAIMS = [
         claim="Smaller batches lead from comprehension towards grokking.",
         source="appendix G",
         expected="direction only: a longer delay with small batches than with full ones",
-        counter=_COUNTER,
+        counter=f"{_COUNTER} Measured: of six seeds two do not comprehend at full batch, in two the delay grows to "
+        "four and six times, in one by half, and in one it is shorter; the cause is the seed: between seeds at full "
+        "batch delays go from −20 steps to over 16,000.",
         **_trials(_BATCHES, _batch_size),
     ),
     Claim(
@@ -582,7 +584,9 @@ CLAIMS = [
         claim="Smaller initial weights lead from grokking towards comprehension.",
         source="appendix G",
         expected="direction only: a shorter delay with a small initial scale than with a large one",
-        counter=f"{_COUNTER} Which weights are scaled is not said; here it is the decoder's.",
+        counter=f"{_COUNTER} Which weights are scaled is not said; here it is the decoder's. Measured: all six seeds "
+        "comprehend with small weights; with large ones three memorise and one groks, and two comprehend. The cause is "
+        "the seed: at the usual scale three of the pairs of neighbouring seeds differ as much as the scales do.",
         **_trials(_SCALES, _initial_scale),
     ),
 ]
