@@ -493,7 +493,10 @@ CLAIMS = [
         source="Omnigrok (arXiv 2210.01117), from w(t) = w(0) exp(−ηγt)",
         expected="slope −1 of log time in log decay",
         control="the time to fit the training set, of the same networks",
-        counter="COUNTER_INVERSE",
+        counter="The law needs one norm at which networks generalise. Measured with seed 0: 60% of the test digits at "
+        "step 22,000 and norm 72 with the paper's decay 0.01, at step 5,800 and norm 53 with 0.1. Test accuracy rises "
+        "while the norm is large, and the less decay there is, the more time it has to: the cause is the paper's "
+        "approximation. Between 0.03 and 0.3 alone the slope was −0.83.",
     ),
     _claim(
         _without_decay,
@@ -505,7 +508,9 @@ CLAIMS = [
         source="Omnigrok (arXiv 2210.01117)",
         expected="norm constant; test accuracy stays where it was when the training set was fitted",
         control="the same network with weight decay",
-        counter="COUNTER_NEVER",
+        counter="Measured in earlier runs of two seeds: the norm falls by 4% in 20,000 steps, and test accuracy rises "
+        "by 16 and 11 points after the fit; in 30,000 steps it came to 56%. It is late rather than never without "
+        "decay; float64 gives the same as far as it was run, 12,000 steps.",
     ),
     _claim(
         _norm,
