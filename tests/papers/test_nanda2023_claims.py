@@ -52,7 +52,6 @@ def test_a_claim_has_bars_and_a_control(claim: Claim) -> None:
 def test_a_claim_has_its_values_and_a_sentence_of_them(run: gl.Run, claim: str) -> None:
     outcome, found = measured(claim), CLAIMS[claim]
     assert outcome.sentence
-    assert outcome.holds is None
     assert (outcome.control is None) == (found.kind == "check")
     assert found.quick is not None
     for bar in found.quick.bars:

@@ -452,6 +452,8 @@ CLAIMS = [
         claim="Two-layer transformers grok too.",
         source="appendix C.2",
         expected="grokked, with strong slingshots",
+        counter="With two layers the control is late as well: from 80% of the pairs seed 0 memorises at step 100 and "
+        "groks at 660, 6.6 times as late; from 40% it is 33 times.",
     ),
     _claim(
         _dropout,
