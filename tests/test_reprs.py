@@ -42,10 +42,8 @@ def test_an_experiment_is_one_line_and_prints_as_yaml() -> None:
 
 def test_claims_are_tables(home: Path) -> None:
     result = results("controls")
-    assert (
-        repr(result)
-        == f"PaperResult('controls', quick: {len(result.claims)} not run; about {duration(result.seconds_left)} left)"
-    )
+    counts = f"groklab's own findings: {len(result.claims)} not run; about {duration(result.seconds_left)} left"
+    assert repr(result) == f"PaperResult('controls', quick: {counts})"
     assert "not run" in result._repr_html_()
     for shown in (PAPERS["controls"], result.claims[0], result.claims[0].claim):
         assert "micro-groks" in shown._repr_html_()
