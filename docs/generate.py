@@ -25,6 +25,7 @@ from groklab.cli.app import app
 from groklab.experiment import reading
 from groklab.optimisers import Group
 from groklab.reproduction import (
+    KIND_HEADINGS,
     OVERVIEW,
     PAPERS,
     SIZES,
@@ -283,7 +284,8 @@ def reproductions_index() -> str:
     for path in saved_reproductions():
         for row in overview_of(load(path)):
             page = f"reproductions-{path.stem}.md"
-            rows.append((f"[{_escape(row.title)}]({page})", f"[{row.size}]({page}#{row.size})", *row.cells[2:]))
+            links = {"paper": f"[{_escape(row.title)}]({page})", "size": f"[{row.size}]({page}#{row.size})"}
+            rows.append((row.texts | links).values())
     return "\n".join(
         [
             "# Reproduced claims\n",
@@ -291,7 +293,7 @@ def reproductions_index() -> str:
             "Claims are counted by verdict: reproduced by every seed, by some, by none, or not run yet. Checks are "
             "identities and properties of the code, which hold or fail, and groklab's own findings are not the "
             "paper's: both are counted apart. Quick trials use the smallest setting that tests a claim, full ones the "
-            "paper's; neither stands for the other. Seeds are the fewest and the most of a claim that is measured, "
+            "paper's; neither replaces the other. Seeds are the fewest and the most of a claim that is measured, "
             "time is what was spent, beside the estimate for all trials. See "
             "[Reproduce a paper's claims](../../how-to/reproduce.md).\n",
         ]
@@ -302,13 +304,15 @@ def reproductions(path: Path) -> str:
     """The page of one paper's committed results: the ledger's rows, a table of its claims, and a section each."""
     content = load(path)
     paper = PAPERS[content["paper"]]
-    claims, ledger = {claim.id: claim for claim in paper.claims}, overview_of(content)
+    claims = {claim.id: claim for claim in paper.claims}
+    about = [heading for heading in OVERVIEW if heading != "paper"]
+    anchored = [row.texts | {"size": f"<span id='{row.size}'>{row.size}</span>"} for row in overview_of(content)]
     parts = [
         f"# {paper.title}, reproduced\n",
         f"The claims that `groklab reproduce {paper.name}` tests, as they stood on {content['date']} "
         f"([the same as JSON](../../reproductions/{path.name})). Each claim has bars, fixed before anything is "
         "measured, and a control that must fail them; see [Reproduce a paper's claims](../../how-to/reproduce.md).\n",
-        _table(OVERVIEW[1:], [(f"<span id='{r.size}'>{r.size}</span>", *r.cells[2:]) for r in ledger]),
+        _table(about, [[texts[heading] for heading in about] for texts in anchored]),
     ]
     for kind, heading in KIND_HEADINGS.items():
         own = [c for c in content["claims"] if c["kind"] == kind]
@@ -317,9 +321,6 @@ def reproductions(path: Path) -> str:
             parts += [f"## {heading}\n", _table(("claim", *SIZES, "what is claimed"), rows)]
             parts += [_claim(c, claims[c["id"]]) for c in own]
     return "\n".join(parts)
-
-
-KIND_HEADINGS = {"claim": "Claims of the paper", "check": "Checks of the code", "own": "Findings of groklab's own"}
 
 
 def _verdicts(entry: dict[str, Any]) -> list[str]:
@@ -336,13 +337,9 @@ def _claim(entry: dict[str, Any], claim: Claim) -> str:
         values = [seed_values(evidence[key], n) if evidence else [] for key in ("measured", "control")]
         controls = values[1] if evidence and evidence["control"] else []
         judged.append(judge(trial.bars if trial is not None else (), values[0], controls))
-    measured = [size for size in SIZES if entry[size]]
-    rows = []
-    for row in bar_rows(judged):
-        sides = [j for size, j in zip(SIZES, row.sides, strict=True) if size in measured]
-        texts = [text for j in sides for text in (j.texts if j is not None else ("no such bar", ""))]
-        rows.append((label(row.bar.value), row.bar.condition, *map(_escape, texts), _escape(row.bar.origin)))
-    headings = [heading for size in measured for heading in (f"{size}, measured", f"{size}, control")]
+    measured = [bool(entry[size]) for size in SIZES]
+    rows = [map(_escape, row.cells(measured)) for row in bar_rows(judged)]
+    headings = [heading for size in SIZES if entry[size] for heading in (f"{size}, measured", f"{size}, control")]
     about = ("source", "expected", "control", "counter")
     named = [(key if key != "counter" else "counter-evidence", entry[key]) for key in about if entry[key]]
     parts = [

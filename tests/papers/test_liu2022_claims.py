@@ -17,7 +17,7 @@ import groklab as gl
 from groklab.experiment import Experiment
 from groklab.grokking import LETTERS
 from groklab.papers import published_map
-from groklab.papers.liu2022.claims import networks, runs, theory, toy_regression
+from groklab.papers.liu2022.claims import networks, runs, toy_regression
 from groklab.papers.liu2022.starts import published_start
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
 from groklab.training._start import read_weights
@@ -70,15 +70,6 @@ def test_ids_are_those_that_people_type() -> None:
         "initial-scale", "predicted-accuracy", "linear-representation", "effective-dimension", "permutations",
         "permutations-decay", "permutations-too-much-decay",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("claim", [*theory.CLAIMS, *CLAIMS.values()], ids=lambda claim: claim.id)
-def test_every_claim_has_bars_with_origins_and_a_control(claim: Claim) -> None:
-    for trial in (claim.quick, claim.full):
-        assert trial is not None
-        assert trial.bars
-        assert all(bar.origin for bar in trial.bars)
-    assert bool(claim.control) == (claim.kind != "check")
 
 
 def test_a_diagram_from_the_published_start_has_the_published_steps(monkeypatch: pytest.MonkeyPatch) -> None:

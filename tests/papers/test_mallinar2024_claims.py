@@ -69,14 +69,10 @@ def assert_complete(claim: str, outcome: Outcome) -> None:
         assert about.kind == "check" or bar.value in (outcome.control or {}), (claim, bar.value)
 
 
-def test_every_claim_has_bars_with_origins_and_a_control() -> None:
+def test_identities_are_checks() -> None:
     claims = find("mallinar2024")[1]
     assert len(claims) == 24
     assert [c.id for c in claims if c.kind == "check"] == CHECKS
-    for claim in claims:
-        assert bool(claim.control) == (claim.kind != "check"), claim.id
-        for trial in (claim.quick, claim.full):
-            assert trial is None or (trial.bars and all(bar.origin for bar in trial.bars)), claim.id
 
 
 def test_every_claim_on_kernel_machines_gives_its_values(tiny: None) -> None:

@@ -54,15 +54,6 @@ def failing(claim: str, values: Values) -> list[str]:
     return [bar.value for bar in trial.bars if not bar.passed(values)]
 
 
-@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
-def test_every_claim_has_bars_with_origins_and_a_control(claim: Claim) -> None:
-    assert claim.control
-    for trial in (claim.quick, claim.full):
-        assert trial is not None
-        assert trial.bars
-        assert all(bar.origin for bar in trial.bars)
-
-
 def test_every_claim_gives_its_values_and_claims_share_their_runs(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(omnigrok.SCALES, "full", omnigrok.SCALES["quick"])
     sizes: tuple[Size, ...] = ("quick", "full")

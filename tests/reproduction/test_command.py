@@ -18,7 +18,7 @@ from rich.console import Console
 
 import processes
 from groklab.cli.live import LiveClaims
-from groklab.reproduction import Bar, Paper, load, overview, overview_of, reproduce, results
+from groklab.reproduction import OVERVIEW, Bar, Paper, load, overview, overview_of, reproduce, results
 from groklab.reproduction.verdict import save
 
 FIELDS = {
@@ -100,8 +100,10 @@ def test_without_a_paper_the_ledger_is_shown(program: Program, paper: Callable[.
     assert quick["tallies"]["check"]["holds"] == quick["tallies"]["own"]["not run"] == 1
     assert (quick["seeds"], quick["cost"], len(quick["dates"]), len(quick["hardware"])) == ([3, 5, 3], 24, 1, 1)
     assert (full["size"], full["tallies"]["claim"]["not run"], full["seeds"], full["cost"]) == ("full", 2, [], 0)
-    row = overview(["mine"])[0].cells
-    assert row[:9] == ("mine", "quick", "1", "0", "1", "0", "1 holds", "1 not run", "3 to 5")
+    row = overview(["mine"])[0].texts
+    assert tuple(row) == OVERVIEW
+    assert [row[heading] for heading in ("reproduced", "partly", "not", "not run")] == ["1", "0", "1", "0"]
+    assert (row["checks"], row["own findings"], row["seeds"]) == ("1 holds", "1 not run", "3 to 5")
     code, out, _ = program("reproduce")
     assert code == 0
     assert "mine quick: checks: 1 holds; own findings: 1 not run; measured: 20" in out

@@ -67,6 +67,8 @@ def test_a_shared_training_counts_once(paper: Publish) -> None:
         *((f"shared-{i}", 0) for i in (1, 2)),
         ("alone", 1.5 * HOUR),
     ]
+    assert [row[3] for row in planned.rows] == ["2 h 00 min", "shared", "shared", "1 h 30 min"]
+    assert planned.notes == ["shared: another claim trains for it"]
     # once one of them is measured the others cost nothing
     reproduce("mine/shared-1", "full")
     assert [s.seconds for s in plan("mine", hours=24).steps] == [0, 0, 1.5 * HOUR]
@@ -80,11 +82,12 @@ def test_what_does_not_fit_is_named(paper: Publish) -> None:
         planned.summary
         == "3 h 00 min for full trials: 2 claims fit, by estimate in 2 h 30 min; 2 more would take 29 h 00 min"
     )
-    assert [row[0] for row in planned.rows] == ["now", "1 h 00 min", "2 h 30 min", "–"]
+    assert [row[0] for row in planned.rows] == ["now", "1 h 00 min", "2 h 30 min", "left out"]
     text = repr(planned)
-    assert "mine/c  3 seeds  9 h 00 min  does not fit in what is left: begun" in text
-    assert "mine/d  3 seeds  20 h 00 min  does not fit: left out" in text
-    assert "mine/c" in planned._repr_html_()
+    assert "2 h 30 min  mine/c  3 seeds  9 h 00 min\n" in text
+    assert "left out  mine/d  3 seeds  20 h 00 min\n" in text
+    assert "mine/c does not fit in what is left: begun, saved at the end" in text
+    assert "mine/c does not fit" in planned._repr_html_()
 
 
 def test_a_plan_is_worked_in_its_order_and_says_what_does_not_fit(paper: Publish) -> None:

@@ -31,6 +31,7 @@ from groklab.experiment import PRESETS
 from groklab.report import MARKS
 from groklab.reproduction import (
     COUNTED,
+    KIND_HEADINGS,
     KINDS,
     PAPERS,
     SIZES,
@@ -319,15 +320,12 @@ def sweep_page(name: str, query: Query) -> list[Any]:
 
 def papers_page(library: Library) -> list[Any]:
     """Return the list of papers with the verdicts on their claims."""
-    rows = []
+    rows, about = [], ("seeds", "time", "measured")
     for one in overview(home=library.home):
-        cells = one.cells
-        rows.append(
-            [go(one.paper, link("/papers", one.paper)), one.size]
-            + [_tally(one.tallies[kind]) for kind in KINDS]
-            + [*cells[8:11]]
-        )
-    head = ["paper", "size", *COUNTED.values(), "seeds", "time", "measured"]
+        tallies = [_tally(one.tallies[kind]) for kind in KINDS]
+        name = go(one.paper, link("/papers", one.paper))
+        rows.append([name, one.size, *tallies, *(one.texts[heading] for heading in about)])
+    head = ["paper", "size", *COUNTED.values(), *about]
     return [
         header("Papers", "Claims, and how they fared here"),
         html.Section(table(head, rows, className="list papers")),
@@ -353,7 +351,7 @@ def paper_page(library: Library, name: str) -> list[Any]:
     for kind in KINDS:
         groups = [sides for sides in zip(*(o.claims for o in outcome), strict=True) if sides[0].claim.kind == kind]
         if groups:
-            parts += [html.H2(COUNTED[kind].capitalize(), className="kind"), *(_claim(sides) for sides in groups)]
+            parts += [html.H2(KIND_HEADINGS[kind], className="kind"), *(_claim(sides) for sides in groups)]
     above = html.P(go("All papers", "/papers"), className="part-of")
     return [header(PAPERS[name].title, "Paper", above), *parts]
 
@@ -363,13 +361,10 @@ def _claim(sides: Sequence[ClaimResult]) -> Any:
     claim = sides[0].claim
     about = [("source", claim.source), ("expected", claim.expected), ("control", claim.control)]
     about += [("counter-evidence", claim.counter)]
-    measured = [size for size, side in zip(SIZES, sides, strict=True) if side.records]
-    rows = []
-    for row in bar_rows([side.judged for side in sides]):
-        judged = [j for size, j in zip(SIZES, row.sides, strict=True) if size in measured]
-        texts = [words for j in judged for words in (j.texts if j is not None else ("no such bar", ""))]
-        rows.append([label(row.bar.value), row.bar.condition, *texts, row.bar.origin])
-    head = ["quantity", "bar", *(h for size in measured for h in (size, f"{size}, control")), "origin of the bar"]
+    measured = [bool(side.records) for side in sides]
+    rows = [row.cells(measured) for row in bar_rows([side.judged for side in sides])]
+    sizes = [side.size for side in sides if side.records]
+    head = ["quantity", "bar", *(h for size in sizes for h in (size, f"{size}, control")), "origin of the bar"]
     bars = [table(head, rows, className="bars")] if rows else []
     named = {j.bar.value for side in sides for j in side.judged}
     return section(

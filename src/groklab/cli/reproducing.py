@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,8 +37,19 @@ if TYPE_CHECKING:
 
 #: Seconds of work that begin in a terminal without `--yes`.
 LONG = 600
-#: Columns of a terminal in which all columns of the ledger's table fit.
-WIDE = 130
+#: Columns of a terminal in which all columns of the ledger's table fit; in fewer, those of `BELOW` go below it.
+WIDE, BELOW = 130, ("checks", "own findings", "measured")
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where results go, and what is printed of them."""
+
+    page: Path | None
+    save: Path | None
+    quiet: bool
+    open_it: bool
+    as_json: bool
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -115,9 +127,6 @@ def reproduce(
       groklab reproduce mine --plugin my_claims.py
     """
     from groklab.plugins import load_plugin
-    from groklab.reproduction import merge as merge_files
-    from groklab.reproduction import reproduce as run
-    from groklab.reproduction import results, seconds_ahead, verdict
 
     for file in plugin or ():
         load_plugin(file)
@@ -125,6 +134,7 @@ def reproduce(
         raise InputError("--quick and --full: needs one of them, not both")
     size: Size = "full" if full else "quick"
     names = what or []
+    output = _Output(page, save, quiet, open_it, as_json)
     if hours is not None:
         refused = {"--slice": minutes is not None, "--slices": slices != 1, "--again": again, "--list": list_it}
         refused |= {"--cells": cells is not None, "--merge": bool(merge)}
@@ -132,7 +142,7 @@ def reproduce(
             raise InputError("--hours: needs the name of a paper, or all")
         if name := next((name for name, given in refused.items() if given), ""):
             raise InputError(f"--hours and {name}: needs one of them, not both")
-        _work_plan(names, size, hours, seeds, page, save, quiet, open_it, as_json)
+        _work_plan(names, size, hours, seeds, output)
         return
     if list_it:
         _list(names, as_json)
@@ -144,54 +154,79 @@ def reproduce(
         raise InputError("all: needs --hours, the time for all papers")
     if len(names) > 1:
         raise InputError(f"{' '.join(names)}: several papers need --hours, the time for all of them")
-    target = names[0]
-    from groklab.cli.live import LiveClaims, PlainClaims
+    if merge and cells is not None:
+        raise InputError("--merge and --cells: needs one of them, not both")
+    result = (
+        _merged(names[0], merge, size, seeds)
+        if merge
+        else _measured(names[0], size, seeds, again, minutes, slices, cells, yes, output)
+    )
+    more = f" --seeds {seeds}" if seeds is not None else ""
+    more += f" --cells '{cells}'" if cells is not None else ""
+    more += "".join(f" --plugin {file}" for file in plugin or ())
+    _show(result, names[0], seeds, f"groklab reproduce {names[0]} --{size}{more}", output)
 
-    console = console_for(as_json)
+
+def _merged(target: str, files: list[Path], size: Size, seeds: int | None) -> PaperResult:
+    """Take in the ledgers of other machines, and return what is measured with them."""
+    from groklab.reproduction import merge, results
+
+    merge(target, files, size)
+    return results(target, size, seeds=seeds)
+
+
+def _measured(
+    target: str,
+    size: Size,
+    seeds: int | None,
+    again: bool,
+    minutes: float | None,
+    slices: int,
+    cells: str | None,
+    yes: bool,
+    output: _Output,
+) -> PaperResult:
+    """Measure what is not measured yet of a paper or a claim, and return all of it."""
+    from groklab.cli.live import LiveClaims, PlainClaims
+    from groklab.reproduction import reproduce as run
+    from groklab.reproduction import results, seconds_ahead
+
+    console = console_for(output.as_json)
     only = None if cells is None else [cell.strip() for cell in cells.split(",") if cell.strip()]
-    if merge:
-        if only is not None:
-            raise InputError("--merge and --cells: needs one of them, not both")
-        merge_files(target, merge, size)
-    ahead = 0.0 if merge else seconds_ahead(target, size, seeds=seeds, minutes=minutes, slices=slices, cells=only)
+    ahead = seconds_ahead(target, size, seeds=seeds, minutes=minutes, slices=slices, cells=only)
     if ahead > LONG and not yes and sys.stdin.isatty():
         raise InputError(f"this takes about {duration(ahead)}; add --yes to begin, or --slice MINUTES for a part of it")
-    if ahead and not quiet:
+    if ahead and not output.quiet:
         console.print(f"about {duration(ahead)} of work, by estimate")
     try:
-        if merge:
-            result = results(target, size, seeds=seeds)
-        else:
-            with view_for(console, quiet, LiveClaims, PlainClaims) as view:
-                result = run(
-                    target, size, seeds=seeds, again=again, minutes=minutes, slices=slices, cells=only, view=view
-                )
+        with view_for(console, output.quiet, LiveClaims, PlainClaims) as view:
+            return run(target, size, seeds=seeds, again=again, minutes=minutes, slices=slices, cells=only, view=view)
     except (Interrupted, KeyboardInterrupt):
         left = duration(results(target, size, seeds=seeds, cells=only).seconds_left)
         raise Stopped(
             f"everything measured and trained is kept, and the same command continues (by estimate {left} left)"
         ) from None
-    from groklab.report import write_page
 
-    path = write_page(result, out=page, seeds=seeds)
-    saved = verdict.save(result, save) if save is not None else None
-    if not quiet:
+
+def _show(result: PaperResult, target: str, seeds: int | None, command: str, output: _Output) -> None:
+    """Write the page and the file of a result, and print it; command: what continues it."""
+    from groklab.report import write_page
+    from groklab.reproduction import verdict
+
+    console = console_for(output.as_json)
+    path = write_page(result, out=output.page, seeds=seeds)
+    saved = verdict.save(result, output.save) if output.save is not None else None
+    if not output.quiet:
         _print(console, result, target)
         if not result.complete:
-            more = f" --seeds {seeds}" if seeds is not None else ""
-            more += f" --cells '{cells}'" if cells is not None else ""
-            more += "".join(f" --plugin {file}" for file in plugin or ())
-            console.print(
-                f"more is left; `groklab reproduce {target} --{size}{more}` continues "
-                f"(by estimate {duration(result.seconds_left)} left)",
-                soft_wrap=True,
-            )
+            left = duration(result.seconds_left)
+            console.print(f"more is left; `{command}` continues (by estimate {left} left)", soft_wrap=True)
         console.print(titled("page:", f" {path}"), soft_wrap=True)
         if saved is not None:
             console.print(titled("saved:", f" {saved}"), soft_wrap=True)
-    if open_it:
+    if output.open_it:
         open_page(path, console)
-    if as_json:
+    if output.as_json:
         emit(result.to_dict())
 
 
@@ -221,15 +256,13 @@ def _bars(sides: Sequence[ClaimResult]) -> Table:
 
     measured = [side for side in sides if side.records]
     rows = bar_rows([side.judged for side in sides])
-    kept = [i for i, side in enumerate(sides) if side.records]
     table = plain_table(padding=(0, 2, 0, 0))
     headings = [heading for side in measured for heading in (side.size, "control")]
     for heading in ("  quantity", "bar", *headings, "origin of the bar"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        judged = [row.sides[i] for i in kept]
-        texts = [text for j in judged for text in (j.texts if j is not None else ("no such bar", ""))]
-        table.add_row(f"  {label(row.bar.value)}", row.bar.condition, *texts, row.bar.origin)
+        quantity, *rest = row.cells([bool(side.records) for side in sides])
+        table.add_row(f"  {quantity}", *rest)
     named = {row.bar.value for row in rows}
     for name in dict.fromkeys(name for side in measured for name in side.measured if name not in named):
         pairs = [(side.measured.get(name), side.control.get(name)) for side in measured]
@@ -237,37 +270,30 @@ def _bars(sides: Sequence[ClaimResult]) -> Table:
     return table
 
 
-def _work_plan(
-    names: list[str],
-    size: Size,
-    hours: float,
-    seeds: int | None,
-    page: Path | None,
-    save: Path | None,
-    quiet: bool,
-    open_it: bool,
-    as_json: bool,
-) -> None:
+def _work_plan(names: list[str], size: Size, hours: float, seeds: int | None, output: _Output) -> None:
     """Print a plan of some hours, and work it."""
     from groklab.cli.live import LiveClaims, PlainClaims
     from groklab.report import write_page
-    from groklab.reproduction import plan, verdict
+    from groklab.reproduction import PLANNED, plan, verdict
 
     planned = plan(names, size, hours=hours, seeds=seeds)
     several = "all" in names or len({name.partition("/")[0] for name in names}) > 1
+    page = output.page
     if page is not None and several and not page.expanduser().is_dir():
         raise InputError("--page", str(page), "needs to be a folder for several papers")
-    console = console_for(as_json)
-    if not quiet:
+    console = console_for(output.as_json)
+    if not output.quiet:
         console.print(planned.summary, soft_wrap=True)
         table = plain_table()
-        for heading in ("begins after", "claim", "seeds", "takes", ""):
-            table.add_column(heading, overflow="fold")
+        for heading in PLANNED:
+            table.add_column(heading, no_wrap=heading == "claim")
         for row in planned.rows:
             table.add_row(*row)
         console.print(table)
+        for note in planned.notes:
+            console.print(note, soft_wrap=True)
     try:
-        with view_for(console, quiet, LiveClaims, PlainClaims) as view:
+        with view_for(console, output.quiet, LiveClaims, PlainClaims) as view:
             done = planned.work(view)
     except (Interrupted, KeyboardInterrupt):
         left = duration(plan(names, size, hours=hours, seeds=seeds).seconds_left)
@@ -276,8 +302,8 @@ def _work_plan(
         ) from None
     by_paper = {result.paper.name: result for result in done}
     pages = [write_page(result, out=page, seeds=seeds) for result in by_paper.values()]
-    saved = [verdict.save(result, save) for result in done] if save is not None else []
-    if not quiet:
+    saved = [verdict.save(result, output.save) for result in done] if output.save is not None else []
+    if not output.quiet:
         if len(done) == 1:
             _print(console, done[0], names[0])
         else:
@@ -290,9 +316,9 @@ def _work_plan(
             console.print(
                 f"by estimate {duration(ahead)} are left; the same command makes the next plan", soft_wrap=True
             )
-    if open_it and pages:
+    if output.open_it and pages:
         open_page(pages[0], console)
-    if as_json:
+    if output.as_json:
         emit({"plan": planned.to_dict(), "results": [result.to_dict() for result in done]})
 
 
@@ -314,17 +340,16 @@ def _print_overview(console: Console, papers: list[str] | None) -> None:
     from groklab.reproduction import OVERVIEW, overview
 
     rows = overview(papers)
-    # what does not fit beside the claims goes below them
-    below = () if console.width >= WIDE else (6, 7, 10)
-    kept = [i for i in range(len(OVERVIEW) - 1) if i not in below]
+    below = () if console.width >= WIDE else BELOW
+    kept = [heading for heading in OVERVIEW if heading not in (*below, "hardware")]
     table = plain_table()
-    for i in kept:
-        table.add_column(OVERVIEW[i], no_wrap=i < 6)
+    for heading in kept:
+        table.add_column(heading, no_wrap=heading not in (*BELOW, "seeds", "time"))
     for row in rows:
-        table.add_row(*(row.cells[i] for i in kept))
+        table.add_row(*(row.texts[heading] for heading in kept))
     console.print(table)
     for row in rows:
-        if rest := [f"{OVERVIEW[i]}: {row.cells[i]}" for i in below if row.cells[i] != "–"]:
+        if rest := [f"{heading}: {row.texts[heading]}" for heading in below if row.texts[heading] != "–"]:
             console.print(f"{row.paper} {row.size}: {'; '.join(rest)}", soft_wrap=True)
     for machine in sorted({machine for row in rows for machine in row.hardware}):
         console.print(titled("measured on", f" {machine}"), soft_wrap=True)

@@ -12,12 +12,12 @@ import polars as pl
 
 from groklab.report import _html as html
 from groklab.reproduction import (
+    KIND_HEADINGS,
     SIZES,
     VERDICTS,
     BarRow,
     Claim,
     ClaimResult,
-    Kind,
     PaperResult,
     Size,
     Spread,
@@ -33,11 +33,6 @@ from groklab.text import duration
 
 #: Marks that distinguish verdicts without colour.
 MARKS = {"reproduced": "✓", "holds": "✓", "partly": "◐", "not reproduced": "✗", "fails": "✗", "not run": "–"}
-HEADINGS: dict[Kind, str] = {
-    "claim": "Claims of the paper",
-    "check": "Checks of the code",
-    "own": "Findings of groklab's own",
-}
 #: A strip's width and height, in pixels, and the room left at its ends.
 WIDTH, HEIGHT, MARGIN = 168, 26, 8
 NOTES = (
@@ -47,7 +42,7 @@ NOTES = (
     "of this size, or not all of its seeds are measured yet.",
     "Checks are identities and properties of the code, which hold or fail; findings of groklab's own are not the "
     "paper's. Both are counted apart.",
-    "Quick trials use the smallest setting that tests the claim; full ones the paper's. Neither stands for the other.",
+    "Quick trials use the smallest setting that tests the claim; full ones the paper's. Neither replaces the other.",
     "Intervals are Wilson's, of the share of seeds that support the claim, at 95%.",
     "A value is the median over the seeds, with the smallest and the largest in parentheses. In the strips each dot is "
     "a seed, hollow where it fails the bar, which is the dashed line; the crosses are the control.",
@@ -182,8 +177,8 @@ def write_page(
 def render(sizes: Sequence[PaperResult]) -> str:
     """Return the page of a complete paper from its results at each size."""
     sections = [Section.of(sides) for sides in zip(*(r.claims for r in sizes), strict=True)]
-    groups = {kind: [s for s in sections if s.claim.kind == kind] for kind in HEADINGS}
-    kept = [(kind, heading, groups[kind]) for kind, heading in HEADINGS.items() if groups[kind]]
+    groups = {kind: [s for s in sections if s.claim.kind == kind] for kind in KIND_HEADINGS}
+    kept = [(kind, heading, groups[kind]) for kind, heading in KIND_HEADINGS.items() if groups[kind]]
     return html.render(
         "reproduced.html.j2",
         styles=["verdicts.css", "reproduced.css"],

@@ -33,6 +33,7 @@ from ._overview import OVERVIEW as OVERVIEW
 from ._overview import OverviewRow as OverviewRow
 from ._overview import overview as overview
 from ._overview import overview_of as overview_of
+from ._plan import PLANNED as PLANNED
 from ._plan import Plan as Plan
 from ._plan import Step as Step
 from ._plan import information as information
@@ -43,6 +44,7 @@ from ._runner import reproduce as reproduce
 from ._runner import results as results
 from ._runner import seconds_ahead as seconds_ahead
 from .verdict import COUNTED as COUNTED
+from .verdict import KIND_HEADINGS as KIND_HEADINGS
 from .verdict import ClaimResult as ClaimResult
 from .verdict import PaperResult as PaperResult
 from .verdict import load as load

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from groklab.reproduction._bar import Bar, shown
+from groklab.reproduction._bar import Bar, label, shown
 from groklab.reproduction._claim import Kind, Values
 
 Verdict = Literal["reproduced", "partly", "not reproduced", "holds", "fails", "not run"]
@@ -121,6 +121,12 @@ class BarRow:
 
     bar: Bar
     sides: tuple[Judged | None, ...]
+
+    def cells(self, measured: Sequence[bool]) -> list[str]:
+        """Return the row in words: quantity, bar, for each measured size the values and the control's, and origin."""
+        sides = [side for side, is_measured in zip(self.sides, measured, strict=True) if is_measured]
+        texts = [text for side in sides for text in (side.texts if side is not None else ("no such bar", ""))]
+        return [label(self.bar.value), self.bar.condition, *texts, self.bar.origin]
 
 
 def bar_rows(sides: Sequence[Sequence[Judged]]) -> list[BarRow]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groklab.reproduction._claim import KINDS, PAPERS, SIZES, Kind, Paper, Size
-from groklab.reproduction._judged import VERDICTS, Verdict, verdict_of
+from groklab.reproduction._claim import PAPERS, SIZES, Kind, Paper, Size
+from groklab.reproduction._judged import Verdict, verdict_of
 from groklab.reproduction._ledger import Ledger
 from groklab.reproduction.verdict import ClaimResult, tallies_of
 from groklab.text import duration
 
-#: The headings of `OverviewRow.cells`: claims by verdict, checks of the code and groklab's own findings apart.
+#: The headings of `OverviewRow.texts`: claims by verdict, checks of the code and groklab's own findings apart.
 OVERVIEW = (
     *("paper", "size", "reproduced", "partly", "not", "not run", "checks", "own findings"),
     *("seeds", "time", "measured", "hardware"),
@@ -43,20 +43,26 @@ class OverviewRow:
     hardware: tuple[str, ...]
 
     @property
-    def cells(self) -> tuple[str, ...]:
-        """The row in words, under `OVERVIEW`: checks and groklab's own findings are counted apart."""
-        own = [_counts(self.tallies[kind]) for kind in KINDS if kind != "claim"]
+    def texts(self) -> dict[str, str]:
+        """The row in words, by the headings of `OVERVIEW`: checks and groklab's own findings are counted apart."""
         seeds = sorted({min(self.seeds), max(self.seeds)}) if self.seeds else []
         dates = sorted({self.dates[0], self.dates[-1]}) if self.dates else []
-        return (
-            *(self.paper, self.size, *(str(self.tallies["claim"][v]) for v in VERDICTS["claim"]), *own),
-            " to ".join(str(n) for n in seeds) or "–",
-            f"{duration(self.seconds)} (all: about {duration(self.cost)})"
-            if self.seeds
-            else f"about {duration(self.cost)}",
-            " to ".join(dates) or "–",
-            "; ".join(self.hardware) or "–",
-        )
+        cost = f"about {duration(self.cost)}"
+        claims = self.tallies["claim"]
+        return {
+            "paper": self.paper,
+            "size": self.size,
+            "reproduced": str(claims["reproduced"]),
+            "partly": str(claims["partly"]),
+            "not": str(claims["not reproduced"]),
+            "not run": str(claims["not run"]),
+            "checks": _counts(self.tallies["check"]),
+            "own findings": _counts(self.tallies["own"]),
+            "seeds": " to ".join(str(n) for n in seeds) or "–",
+            "time": f"{duration(self.seconds)} (all: {cost})" if self.seeds else cost,
+            "measured": " to ".join(dates) or "–",
+            "hardware": "; ".join(self.hardware) or "–",
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""

@@ -28,6 +28,8 @@ OTHER_SIZE = 0.5
 MAX_HOURS = 8760
 #: In the time of the plan; begun in it, but continued in another; not begun; measured already.
 Place = Literal["fits", "begins", "left out", "measured"]
+#: The headings of `Plan.rows`.
+PLANNED = ("begins after", "claim", "seeds", "takes")
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,9 @@ class Step:
         return f"{self.paper.name}/{self.claim.id}"
 
     @property
-    def note(self) -> str:
-        """The place of the step in words, empty where it fits."""
-        if self.place == "begins":
-            return "does not fit in what is left: begun, saved at the end, and continued by the next call"
-        return {"left out": "does not fit: left out", "measured": "measured"}.get(self.place, "")
+    def takes(self) -> str:
+        """The time that the step takes, in words."""
+        return duration(self.seconds) if self.seconds else "shared"
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,22 +96,29 @@ class Plan:
         return max(0.0, 3600 * self.hours - self.worked)
 
     @property
-    def rows(self) -> list[tuple[str, str, str, str, str]]:
-        """Of each step: when it begins by estimate, its claim, its seeds, what it takes, and what else is to say."""
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Of each step, under `PLANNED`: when it begins by estimate, its claim, its seeds, and the time it takes."""
         rows, at = [], self.worked
         for step in self.steps:
-            begins = "–" if step.place in ("left out", "measured") else duration(at) if at else "now"
+            begins = step.place if step.place in ("left out", "measured") else duration(at) if at else "now"
             seeds = f"{len(step.seeds)} seed{'s' if len(step.seeds) > 1 else ''}"
-            rows.append((begins, step.name, seeds, duration(step.seconds), step.note))
+            rows.append((begins, step.name, seeds, step.takes))
             at += step.seconds if step.place != "measured" else 0.0
         return rows
 
+    @property
+    def notes(self) -> list[str]:
+        """What the rows do not say: which claim is begun without an end, and what `shared` means."""
+        begun = "does not fit in what is left: begun, saved at the end, and continued by the next call"
+        shared = ["shared: another claim trains for it"] if any(s.takes == "shared" for s in self.steps) else []
+        return [f"{step.name} {begun}" for step in self.steps if step.place == "begins"] + shared
+
     def __repr__(self) -> str:
-        return "\n".join([self.summary, *("  ".join(row).rstrip() for row in self.rows)])
+        return "\n".join([self.summary, *("  ".join(row) for row in self.rows), *self.notes])
 
     def _repr_html_(self) -> str:
-        table = notebook.table(("begins after", "claim", "seeds", "takes", ""), self.rows)
-        return notebook.block(notebook.title("Plan", self.summary), table)
+        notes = [notebook.line(note) for note in self.notes]
+        return notebook.block(notebook.title("Plan", self.summary), notebook.table(PLANNED, self.rows), *notes)
 
     @property
     def summary(self) -> str:
@@ -178,8 +185,11 @@ class Plan:
         }
         steps = [
             {
-                **{"claim": s.name, "seeds": list(s.seeds), "place": s.place},
-                **{"seconds": round(s.seconds, 1), "bits": round(s.bits, 3)},
+                "claim": s.name,
+                "seeds": list(s.seeds),
+                "place": s.place,
+                "seconds": round(s.seconds, 1),
+                "bits": round(s.bits, 3),
             }
             for s in self.steps
         ]
@@ -214,6 +224,7 @@ def information(known: Sequence[bool], missing: int, other: Sequence[bool] = ())
 def ordered(items: Sequence[Item], seconds: float) -> list[Step]:
     """Return items in order: what tells most per hour and fits, one that is begun at the end, and what is left out."""
     left, rest, steps = seconds, list(items), []
+    is_over = False  # from the first that does not fit
     paid: dict[tuple[str, int], float] = {}
 
     def marginal(item: Item) -> float:
@@ -230,17 +241,16 @@ def ordered(items: Sequence[Item], seconds: float) -> list[Step]:
         return -(bits / cost if cost else math.inf), cost
 
     while rest:
-        fitting = [item for item in rest if marginal(item) <= left]
+        fitting = [item for item in rest if marginal(item) <= left and not is_over]
         # what fits, then one that is begun in the time that is left, then the others
-        place: Place = "fits" if fitting else "begins" if left > 0 else "left out"
+        place: Place = "fits" if fitting else "begins" if left > 0 and not is_over else "left out"
         item = min(fitting or rest, key=tells)
         cost = marginal(item)
         steps.append(Step(item.paper, item.claim, item.seeds, cost, item.bits, place))
         paid |= {key: max(c, paid.get(key, 0.0)) for key, c in item.costs.items()}
-        left = max(0.0, left - cost) if fitting else 0.0
+        left -= cost if fitting else 0.0
+        is_over = not fitting
         rest.remove(item)
-        if not fitting:
-            left = -1.0
     return steps
 
 

@@ -267,6 +267,12 @@ class PaperResult:
 
 #: The kinds of claims, as they are counted.
 COUNTED: dict[Kind, str] = {"claim": "claims", "check": "checks of the code", "own": "groklab's own findings"}
+#: The kinds of claims, as headings.
+KIND_HEADINGS: dict[Kind, str] = {
+    "claim": "Claims of the paper",
+    "check": "Checks of the code",
+    "own": "Findings of groklab's own",
+}
 
 
 def tallies_of(verdicts: Iterable[tuple[Kind, Verdict]]) -> dict[Kind, dict[Verdict, int]]:
@@ -341,6 +347,6 @@ def _is_of_present_trial(claim: Claim, size: Size, evidence: dict[str, Any]) -> 
 
 
 def _entry(claim: Claim, evidence: dict[Size, dict[str, Any]]) -> dict[str, Any]:
-    """Return a claim with the evidence of each size; neither stands for the other."""
+    """Return a claim with the evidence of each size; neither replaces the other."""
     about = ("id", "kind", "claim", "source", "expected", "control", "counter")
     return {**{key: getattr(claim, key) for key in about}, **{size: evidence.get(size) for size in SIZES}}

@@ -142,7 +142,7 @@ def _shifted(trainer: Trainer, size: Size, seeds: Sequence[int]) -> Iterator[Out
 
 
 def renamed(matrices: Mapping[str, np.ndarray], shift: int) -> Values:
-    """Return what FCR, phases and singular values become once x is called x + shift."""
+    """Return what FCR, phases and singular values become after x is renamed to x + shift."""
     values: Values = {}
     for name, matrix in matrices.items():
         moved = np.roll(matrix, shift, axis=0)

@@ -477,7 +477,8 @@ CLAIMS = [
         expected="no grokking",
         quick=None,
         full=None,
-        counter="groklab has no l1 term yet: this is not tested.",
+        counter="groklab's L1 term (objective.embedding_l1) is of the embedding alone, not of all weights: "
+        "this is not tested.",
     ),
     _claim(
         _p53,
