@@ -22,7 +22,7 @@ from groklab.analysis._key_frequencies import analyse_operation
 from groklab.analysis._model import Section
 from groklab.cli import main
 from groklab.figures import RunContext
-from groklab.measures import grid_of
+from groklab.measures import Attention, grid_of
 from groklab.report import write_report
 from groklab.report._run_page import run_page
 from groklab.tasks import ORIENTATIONS, Arithmetic
@@ -100,6 +100,48 @@ def circuit_of(fve: float | None, keys: tuple[int, ...] = (1, 2)) -> CircuitAnal
         parts={},
         left_out={},
     )
+
+
+def attention_of(frequency: list[int], linear: list[float], mean: list[float]) -> Attention:
+    """Heads by what the sentences on them read."""
+    fve = np.where(np.array(frequency) > 0, 0.5, np.nan)
+    pattern = np.stack([mean, 1 - np.array(mean), np.zeros(len(mean))], axis=1)
+    unread = dict.fromkeys(("score", "score_share", "alpha", "beta", "ov_share", "neuron_path_share"), np.zeros(0))
+    return Attention(
+        mean_pattern=pattern,
+        score_frequency=np.array(frequency),
+        pattern_frequency=np.array(frequency),
+        pattern_std=np.full(len(mean), 0.001),
+        pattern_fve=fve,
+        linear_fve=np.array(linear),
+        ov_frequency=np.array(frequency),
+        neuron_path_frequency=None,
+        **unread,
+    )
+
+
+def test_constant_attention_is_said_to_have_no_variance_to_explain() -> None:
+    part = attention_of([3, 0, 5], [0.44, np.nan, -47046.0], [0.5, 0.5, 0.99])
+    circuit = dataclasses.replace(circuit_of(0.95), parts={"attention": part})
+    assert "3 (50%), none and 5 (50%)" in circuit.heads_sentence()
+    assert circuit.heads_sentence().endswith("attention is constant, with no variance to explain.")
+    linear = circuit.linear_sentence()
+    assert "explains 44% and none of the variance" in linear
+    assert "of 2 of 3 heads; that of the others is constant" in linear
+    assert "away from ½ and varies little (99.0% ± 0.10%)" in linear
+    assert "47" not in linear
+    constant = dataclasses.replace(circuit, parts={"attention": attention_of([0, 0], [np.nan] * 2, [0.5, 0.5])})
+    assert "alike for all inputs, so there is no variance to explain" in constant.heads_sentence()
+    assert constant.linear_sentence() == ""
+    one = dataclasses.replace(circuit, parts={"attention": attention_of([0], [np.nan], [0.5])})
+    assert "no variance to explain" in one.heads_sentence()
+
+
+def test_logits_alike_for_all_answers_are_said_to_have_no_variance() -> None:
+    circuit = circuit_of(float("nan"))
+    assert circuit.share is None
+    assert "no variance" in circuit.verdict()
+    assert circuit.to_dict()["logit_fve"] is None
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,35 @@ def test_attention_that_does_not_vary_has_no_frequency() -> None:
     model = case("add", "transformer")
     flat = {k: 0 * v if k.endswith("W_Q") else v for k, v in model.weights.items()}
     found = gl.MEASURES["attention"](flat, model.task, network=model.network)
-    for name in ("score_frequency", "pattern_frequency", "pattern_fve", "linear_fve", "alpha", "beta"):
+    for name in ("score_frequency", "pattern_frequency", "pattern_std", "alpha", "beta"):
         assert not found[name].any()
+    for name in ("score_share", "pattern_fve", "linear_fve"):
+        assert np.isnan(found[name]).all()
     np.testing.assert_allclose(found["mean_pattern"], 1 / 3)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1e-9), (np.float64, 1e-15)])
+def test_attention_constant_up_to_the_rounding_of_its_type_has_no_variance(dtype: type, scale: float) -> None:
+    """Below the units in which the model itself computes; beside ½ the fraction would be minus millions."""
+    model = case("add", "transformer")
+    flat = {k: ((scale if k.endswith("W_Q") else 1) * v).astype(dtype) for k, v in model.weights.items()}
+    found = gl.MEASURES["attention"](flat, model.task, network=model.network)
+    assert np.isnan(found["linear_fve"]).all()
+    assert np.isnan(found["pattern_fve"]).all()
+    assert not found["pattern_std"].any()
+    assert not found["pattern_frequency"].any()
+    # in double precision, a million times as much varies
+    finer = {k: 1e6 * v.astype(np.float64) if k.endswith("W_Q") else v.astype(np.float64) for k, v in flat.items()}
+    assert np.isfinite(gl.MEASURES["attention"](finer, model.task, network=model.network)["linear_fve"]).all()
+
+
+def test_a_constant_score_has_no_frequency() -> None:
+    model = case("add", "transformer")
+    flat = {k: np.ones_like(v) / 3 if k.endswith(("W_E", "W_pos")) else v for k, v in model.weights.items()}
+    found = gl.MEASURES["attention"](flat, model.task, network=model.network)
+    assert not found["score_frequency"].any()
+    assert np.isnan(found["score_share"]).all()
+    assert np.isnan(found["ov_share"]).all()
 
 
 @pytest.mark.parametrize("settings", [{"n_layers": 2, "layer_norm": "pre"}, {"d_mlp": 0}, {"biases": "all"}])

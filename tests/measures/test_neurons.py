@@ -37,7 +37,8 @@ def test_against_regressions(task_name: str, network_name: str) -> None:
     winners = set()
     for i in range(n):
         if np.ptp(values[:, :, i]) == 0:
-            assert (found["frequency"][i], found["fve"][i], found["cluster"][i]) == (0, 0, -1)
+            assert (found["frequency"][i], found["cluster"][i]) == (0, -1)
+            assert np.isnan(found["fve"][i])
             np.testing.assert_allclose(fitted[:, :, i], values[:, :, i], atol=1e-12)
             continue
         fves = [regression(values[:, :, i], k)[1] for k in range(1, p // 2 + 1)]
@@ -80,7 +81,10 @@ def test_a_polynomial_of_one_frequency_is_explained_by_it(p: int, data, coeffici
 @given(value=st.floats(-1e6, 1e6), p=st.integers(2, 9))
 def test_a_constant_neuron_is_dead(value: float, p: int) -> None:
     values = np.full((p, p, 2), value)
-    assert (neurons.single_frequency_fve(values) == 0).all()
+    assert np.isnan(neurons.single_frequency_fve(values)).all()
+    frequency, fve = neurons.best_frequency(neurons.single_frequency_fve(values))
+    assert not frequency.any()
+    assert np.isnan(fve).all()
     assert neurons.winning_frequencies(values) == ()
 
 
@@ -132,8 +136,37 @@ def test_directions_against_projections_written_out(task_name: str, network_name
             read = centred @ vector
             assert found[f"{name}_coefficient"][i] == pytest.approx(over_inputs @ read, abs=1e-9)
             assert found[f"{name}_fve"][i] == pytest.approx((over_inputs @ read) ** 2 / (read @ read), abs=1e-9)
-    assert found["residual_ratio"] == pytest.approx(np.linalg.norm(rest) / np.linalg.norm(w_l))
+    assert found["residual_ratio_with_constant"] == pytest.approx(np.linalg.norm(rest) / np.linalg.norm(w_l))
+    # the constant row of the Fourier transform is the mean over residues
+    ratio = np.linalg.norm(rest - w_l.mean(0)) / np.linalg.norm(w_l - w_l.mean(0))
+    assert found["residual_ratio"] == pytest.approx(ratio)
     np.testing.assert_allclose(np.sum(found["singular_values"] ** 2), np.sum(w_l**2))
+
+
+def test_directions_without_variance_have_no_fraction() -> None:
+    """Of dead neurons and of a W_L of one row alone: NaN, and not a number made of rounding."""
+    model = case("add", "mlp")
+    dead = {k: np.zeros_like(v) + 0.1 * k.endswith(".b") if "W_U" not in k else v for k, v in model.weights.items()}
+    found = gl.MEASURES["directions"](dead, model.task, network=model.network, frequencies=(1, 2))
+    assert np.isnan([found["cos_fve"], found["sin_fve"]]).all()
+    same = {k: np.ones_like(v) / 3 if k == "unembed.W_U" else v for k, v in model.weights.items()}
+    found = gl.MEASURES["directions"](same, model.task, network=model.network, frequencies=(1, 2))
+    assert np.isnan([found["cos_fve"], found["sin_fve"]]).all()
+    assert np.isnan(found["residual_ratio"])
+    assert found["residual_ratio_with_constant"] == pytest.approx(1)
+    assert gl.MEASURES["key_frequencies"](same, model.task, network=model.network)["neuron_logit_map"] == []
+
+
+@given(constant=st.floats(-100, 100))
+def test_a_constant_in_every_row_of_the_output_map_changes_no_main_number(constant: float) -> None:
+    model = case("add", "mlp")
+    moved = {k: v + constant if k == "unembed.W_U" else v for k, v in model.weights.items()}
+    before, after = (
+        gl.MEASURES["directions"](w, model.task, network=model.network, frequencies=(1, 2))
+        for w in (model.weights, moved)
+    )
+    assert after["residual_ratio"] == pytest.approx(before["residual_ratio"], rel=1e-9)
+    np.testing.assert_allclose(after["cos_fve"], before["cos_fve"], rtol=1e-7)
 
 
 def test_residues_that_share_an_answer_have_no_directions() -> None:

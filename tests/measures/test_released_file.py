@@ -87,6 +87,13 @@ def test_directions(take) -> None:
         np.testing.assert_allclose([found["u_norm"][k - 1], found["v_norm"][k - 1]], norms, atol=6e-4)
 
 
+def test_fractions_of_the_logits_variance(take) -> None:
+    found = take("progress")
+    expected = {"": 0.974770, "_raw": 0.974770, "_mean_centred": 0.974770, "_input_centred": 0.975575}
+    for version, value in (expected | {"_double_centred": 0.975575}).items():
+        assert found[f"logit_fve{version}"] == pytest.approx(value, abs=5.1e-7), version
+
+
 def test_attention(take) -> None:
     found = take("attention")
     means = [[0.509, 0.489, 0.0019], [0.493, 0.505, 0.0018], [0.500, 0.498, 0.0018], [0.493, 0.505, 0.0020]]

@@ -23,6 +23,8 @@ from groklab.measures import (
     Spectrum2D,
     component_norms,
     embedding_matrix,
+    frequency_shares,
+    operand_positions,
     residue_map,
     rows_of,
 )
@@ -129,17 +131,18 @@ class CircuitParts(OperationAnalysis):
         return f"At step {self.steps[-1]:,} the coefficients are {values}{more}."
 
     def embedding_sentence(self) -> str:
-        """Return what share of the embedding's power the key frequencies hold."""
+        """Return what share of the embedding's power the key frequencies hold, its constant left out."""
         try:
-            power = component_norms(embedding_matrix(self.weights, self.task)) ** 2
+            shares = frequency_shares(embedding_matrix(self.weights, self.task))
         except InputError as error:
             return f"{error}."
-        total = max(float(power.sum()), 1e-300)
-        share = {k: float(power[rows_of([k], self.p)].sum()) / total for k in self.key_frequencies}
+        if np.isnan(shares).any():
+            return f"The embedding is the same for all residues{self._gini('gini_W_E')}."
+        share = {k: float(shares[k - 1]) for k in self.key_frequencies}
         each = [f"{k} ({percent(v, 0)})" for k, v in sorted(share.items(), key=lambda item: -item[1])]
         return (
-            f"Key frequencies hold {percent(sum(share.values()), 0)} of the power of the embedding: "
-            f"{first_of(each, MANY)}{self._gini('gini_W_E')}."
+            f"Key frequencies hold {percent(sum(share.values()), 0)} of the power of the embedding "
+            f"besides its constant: {first_of(each, MANY)}{self._gini('gini_W_E')}."
         )
 
     def readout_sentence(self) -> str:
@@ -159,14 +162,17 @@ class CircuitParts(OperationAnalysis):
             which = f"the key frequency {keys[0]} holds"
         elif len(keys) > MANY:
             which = f"{len(keys)} key frequencies hold"
-        return f"At step {step:,} {which} {percent(share)} of the power of W_L{gini}."
+        return f"At step {step:,} {which} {percent(share)} of the power of W_L besides its constant{gini}."
 
     def _gini(self, name: str) -> str:
         """Return a clause on the Gini coefficient of a matrix's Fourier components."""
         if name not in self.trajectory:
             return ""
         values = self.trajectory[name]
-        moved = f"went from {values[0]:.2f} to {values[-1]:.2f}" if len(values) > 1 else f"is {values[0]:.2f}"
+        if np.isnan(values[-1]):
+            return ""
+        change = len(values) > 1 and np.isfinite(values[0])
+        moved = f"went from {values[0]:.2f} to {values[-1]:.2f}" if change else f"is {values[-1]:.2f}"
         return f"; the Gini coefficient of its components {moved}"
 
     def neurons_sentence(self) -> str:
@@ -231,23 +237,39 @@ class CircuitParts(OperationAnalysis):
         heads = [f"{k} ({percent(float(v), 0)})" if k else "none" for k, v in zip(frequency, fve, strict=True)]
         if len(heads) == 1:
             explained = f"{percent(float(fve[0]))} of its variance is at the frequency {frequency[0]}"
-            return f"The one head's attention to a {'varies: ' + explained if frequency[0] else 'does not vary'}."
+            constant = "is the same for all inputs, so there is no variance to explain"
+            return f"The one head's attention to a {'varies: ' + explained if frequency[0] else constant}."
+        if not frequency.any():
+            return f"Heads 0 to {len(heads) - 1} attend to a alike for all inputs, so there is no variance to explain."
+        same = "" if frequency.all() else "; where there is none, attention is constant, with no variance to explain"
         return (
             f"Heads 0 to {len(heads) - 1} attend to a by the frequencies {listed(heads)}; in brackets is the share of "
-            "the variance of their attention that one frequency explains."
+            f"the variance of their attention that one frequency explains{same}."
         )
 
     def linear_sentence(self) -> str:
         """Return how well a linear form of the operands' waves fits each head; nothing where no attention varies."""
         attention = self.part("attention", Attention)
-        fits = zip(attention.pattern_frequency, attention.linear_fve, strict=True)
-        shares = [percent(max(float(v), 0.0), 0) for k, v in fits if k]
+        linear = attention.linear_fve
+        shares = [percent(float(v), 0) if v >= 0 else "none" for v in linear if np.isfinite(v)]
         if not shares:
             return ""
+        # the form rests on ½, so that a head that rests elsewhere is further from it than from its own mean
+        off = [
+            f"{percent(float(mean))} ± {percent(float(std), 2)}"
+            for v, mean, std in zip(linear, self._attention_to_a(attention), attention.pattern_std, strict=True)
+            if v < 0
+        ]
+        rests = f"; none where attention rests away from ½ and varies little ({listed(off)})" if off else ""
+        constant = f", of {len(shares)} of {len(linear)} heads; that of the others is constant"
         return (
             f"½ + α(cos wₖa − cos wₖb) + β(sin wₖa − sin wₖb) explains {listed(shares)} of the variance of the "
-            f"attention to a that varies, head by head."
+            f"attention to a, head by head{constant if len(shares) < len(linear) else ''}{rests}."
         )
+
+    def _attention_to_a(self, attention: Attention) -> np.ndarray:
+        """Return each head's mean attention to the first operand."""
+        return np.asarray(attention.mean_pattern[:, operand_positions(self.task)[0]])
 
     def directions_sentence(self) -> str:
         """Return whether W_L has a gap after 2|K| singular values, and how well the neurons write there."""
@@ -255,7 +277,9 @@ class CircuitParts(OperationAnalysis):
         rank = len(rows_of(self.key_frequencies, self.p))
         values, fve = directions.singular_values, np.concatenate([directions.cos_fve, directions.sin_fve])
         fve = fve[np.isfinite(fve)]
-        low, high = (percent(float(v)) for v in (fve.min(initial=1), fve.max(initial=0)))
+        if not len(fve):
+            return "What the neurons write along the directions of W_L is the same for all inputs."
+        low, high = (percent(float(v)) for v in (fve.min(), fve.max()))
         written = f"{low} to {high}" if low != high else low
         if not self.few or not 0 < rank < len(values):
             return (
@@ -271,7 +295,9 @@ class CircuitParts(OperationAnalysis):
             else f"W_L has no gap after {rank} singular values, two per key frequency: the last is {gap} the next"
         )
         return (
-            f"{is_gap}; without those frequencies {percent(directions.residual_ratio)} of its norm is left. Along "
+            f"{is_gap}; without those frequencies {percent(directions.residual_ratio)} of its norm is left, the "
+            f"constant row, to which softmax is blind, left out of both "
+            f"({percent(directions.residual_ratio_with_constant)} with it in both). Along "
             f"these directions cos or sin of wₖ({self.sum}) explains {written} of the variance of the neurons' output."
         )
 

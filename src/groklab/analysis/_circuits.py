@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,10 +37,7 @@ from groklab.analysis._model import (
 )
 from groklab.errors import InputError
 from groklab.experiment import Experiment
-from groklab.measures import (
-    Neurons,
-    grid_of,
-)
+from groklab.measures import LOGIT_FVES, Neurons, grid_of
 from groklab.tasks import Task, make_split
 from groklab.text import listed, loss_of, percent
 
@@ -66,14 +64,15 @@ class CircuitAnalysis(CircuitParts, ModelAnalysis):
     def logit_fve(self) -> float | None:
         """Share of the variance of the centred logits that the sum of cosines explains.
 
-        None where residues share answers, so that there is no cosine for each.
+        None where residues share answers, so that there is no cosine for each; NaN where the logits of all answers are
+        alike, so that there is no variance.
         """
         return self.last("logit_fve") if "logit_fve" in self.trajectory else None
 
     @property
     def share(self) -> Share | None:
         """How much of what the model computes is the sum of cosines; None where that is not defined."""
-        if self.logit_fve is None:
+        if self.logit_fve is None or math.isnan(self.logit_fve):
             return None
         return "all" if self.logit_fve >= COMPUTES else "part" if self.logit_fve >= PARTLY else "none"
 
@@ -97,6 +96,8 @@ class CircuitAnalysis(CircuitParts, ModelAnalysis):
                 f"frequencies ({listed(keys)}) alone have a loss of {loss_of(self.last('restricted_loss'))}, and the "
                 f"complete model {loss_of(self.last('loss'))}."
             )
+        if math.isnan(self.logit_fve):
+            return "Its logits are the same for all answers: they have no variance that a sum of cosines could explain."
         formula = f"Σ αₖ cos(wₖ({self.grid.formula}))"
         if self.grid.formula.endswith("s(c)"):
             formula += ", where s(c) is the sum that c answers,"
@@ -160,7 +161,18 @@ class CircuitAnalysis(CircuitParts, ModelAnalysis):
             self.coefficients_sentence(),
             f"On all pairs the sum of cosines alone has a loss of {alone}, the complete model {own} ({train} on the "
             f"training set, {test} on the test set).",
+            *self._fractions_sentence(),
         ]
+
+    def _fractions_sentence(self) -> list[str]:
+        """Return what the sum of cosines explains of the logits' variance, by what is taken off the logits first."""
+        known = {k: f"{percent(self.last(k))} less {off}" for k, off in LOGIT_FVES.items() if k in self.trajectory}
+        if "logit_fve_raw" not in known:
+            return []
+        known["logit_fve_raw"] = f"{percent(self.last('logit_fve_raw'))} of the raw logits"
+        own = percent(self.last("logit_fve"))
+        rest = listed([text for name, text in known.items() if name != "logit_fve"])
+        return [f"It explains {own} of the variance of the logits centred over c, as softmax sees them; {rest}."]
 
 
 def may_have_circuit(task: Task, experiment: Experiment) -> bool:

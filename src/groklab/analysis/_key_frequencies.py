@@ -41,12 +41,13 @@ PATIENCE, PATIENCE_OF_ALL = 20_000_000, 150_000_000
 AT_ONCE = 8
 #: How each rule of `measures.frequencies` chooses key frequencies.
 RULES = {
-    "neuron_logit_map": "those with a component of W_L, the map from neurons to logits, above a quarter of the largest",
-    "embedding": "those with a component of W_E above a quarter of the largest",
+    "neuron_logit_map": "those with a component of W_L, the map from neurons to logits, above a quarter of the "
+    "largest, its constant left out",
+    "embedding": "those with a component of W_E above a quarter of the largest, its constant left out",
     "neurons": "those that explain at least one neuron best",
-    "logits": "those with a component of the logits above a twentieth of the largest",
-    "furuta": "those with a component of W_L above half of the largest",
-    "furuta_union": "those with a component of W_L or W_E above half of the largest",
+    "logits": "those with a component of the logits above a twentieth of the largest, their constant left out",
+    "furuta": "those with a component of W_L above half of the largest, its constant left out",
+    "furuta_union": "those with a component of W_L or W_E above half of the largest, the constant left out",
     "given": "those that were given",
 }
 STAGES_RULE: str = f"Stages of training: {RULE}."

@@ -179,7 +179,7 @@ def _operation_sentences(operation: OperationAnalysis) -> list[str]:
         f"Its loss is {loss} on all pairs ({train} on the training set, {test} on the test set), and its test accuracy "
         f"{percent(operation.last('test_accuracy'))}.",
     ]
-    if "logit_fve" in operation.trajectory:
+    if np.isfinite(operation.last("logit_fve")):
         fve = percent(operation.last("logit_fve"))
         sentences.append(f"Cosines of {operation.sum} less the answer explain {fve} of the variance of its logits.")
     return [*sentences, operation.stages_sentence()] if len(operation.steps) >= FEWEST else sentences

@@ -80,7 +80,7 @@ class RepresentationAnalysis(ModelAnalysis):
             f"Parallelograms of the final embedding predict {percent(values['predicted_accuracy'])} of all inputs, "
             f"{percent(values['predicted_test_accuracy'])} of the test set."
         )
-        if "effective_dimension" in values:
+        if np.isfinite(values.get("effective_dimension", np.nan)):
             sentences.append(f"By its variances the embedding uses {values['effective_dimension']:.2f} dimensions.")
         return sentences
 

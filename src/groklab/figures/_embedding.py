@@ -31,7 +31,7 @@ from groklab.figures._theme import (
     styled,
     trace,
 )
-from groklab.measures import component_norms, fourier_basis, frequency_norms, gini
+from groklab.measures import component_norms, fourier_basis, frequency_norms, frequency_shares, gini
 from groklab.text import listed, percent
 
 #: Points of a panel that have their residue in print; the others name it when pointed at.
@@ -103,6 +103,9 @@ def _spectrum_sentence(spectrum: pl.DataFrame, ginis: Sequence[float]) -> str:
     """Return what stands out; ginis: Gini coefficients of the first and the last checkpoint, or of the only one."""
     end = int(spectrum["step"].max())  # type: ignore[arg-type]
     shares = last_shares(spectrum)
+    if not np.isfinite(list(shares.values())).any():
+        return f"At step {end:,} the embedding is the same for all residues: it has no power at any frequency."
+    ginis = [value for value in ginis if np.isfinite(value)]
     change = "went from {:.2f} to {:.2f}" if len(ginis) > 1 else "is {:.2f}"
     concentration = f"the Gini coefficient of the components {change.format(*ginis)}"
     carrying = carrying_frequencies(shares)
@@ -147,9 +150,7 @@ def spectrum_frame(embeddings: Mapping[int, np.ndarray]) -> pl.DataFrame:
     """Return columns step, frequency (1..p//2), norm and share of the power, from embeddings (p, d) by step."""
     parts = []
     for step, matrix in sorted(embeddings.items()):
-        norm = frequency_norms(matrix)
-        power = norm**2
-        share = power / max(float(power.sum()), 1e-300)
+        norm, share = frequency_norms(matrix), frequency_shares(matrix)
         frequency = np.arange(1, len(norm) + 1, dtype=np.int32)
         parts.append(pl.DataFrame({"frequency": frequency, "norm": norm, "share": share}).insert_column(0, _step(step)))
     return pl.concat(parts)

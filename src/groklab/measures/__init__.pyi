@@ -36,6 +36,7 @@ from ._fourier import component_norms as component_norms
 from ._fourier import embedding_matrix as embedding_matrix
 from ._fourier import fourier_basis as fourier_basis
 from ._fourier import frequency_norms as frequency_norms
+from ._fourier import frequency_shares as frequency_shares
 from ._fourier import gini as gini
 from ._fourier import neuron_logit_map as neuron_logit_map
 from ._fourier import rows_of as rows_of
@@ -61,6 +62,7 @@ from ._neurons import WELL_EXPLAINED as WELL_EXPLAINED
 from ._neurons import Neurons as Neurons
 from ._predictions import is_right as is_right
 from ._predictions import outputs as outputs
+from ._progress import LOGIT_FVES as LOGIT_FVES
 from ._progress import cube_coefficients as cube_coefficients
 from ._progress import models_at_once as models_at_once
 from ._progress import progress as progress

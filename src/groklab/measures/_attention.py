@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
-from groklab.lazy import Float64, Int
+from groklab.lazy import Float64, Int, jnp
 from groklab.measures._activity import activity, network_or_recognised
-from groklab.measures._fourier import embedding_matrix, frequency_norms, transform_2d
+from groklab.measures._fourier import ROUNDING, embedding_matrix, frequency_shares, transform_2d
 from groklab.measures._grid import Grid, grid_of
-from groklab.measures._neurons import best_frequency, single_frequency_fve
+from groklab.measures._neurons import best_frequency, centred_on_inputs, single_frequency_fve
 from groklab.measures._registry import Result, Weights, measure
 from groklab.networks import Transformer, activations
 from groklab.tasks import Task
+
+#: Attention counts as constant where its standard deviation is within so many units of rounding of the weights' type.
+UNITS = 4
 
 
 def operand_positions(task: Task) -> tuple[int, int]:
@@ -86,8 +89,10 @@ def linear_form(
 class Attention(Result):
     """Attention of the last layer from the last position, head by head (Nanda et al. 2023, appendix C.1).
 
-    A frequency of 0 means that nothing varies. The OV circuit and the path to the neurons are products of matrices
-    alone: layers below, biases and LayerNorms have no part in them.
+    A frequency of 0 means that nothing varies: then there is no variance to explain and no power to share, and the
+    fractions are NaN. Attention varies where its standard deviation over inputs is more than four units of rounding of
+    the weights' own type, relative to its largest value: what is less the model itself cannot tell. The OV circuit and
+    the path to the neurons are products of matrices alone: layers below, biases and LayerNorms have no part in them.
 
     Attributes:
         mean_pattern: (n_heads, n_ctx) mean over all inputs.
@@ -96,10 +101,13 @@ class Attention(Result):
         score_share: (n_heads, p//2) share of each frequency in the score's power, without the constant.
         score_frequency: (n_heads,) the frequency of the largest share.
         pattern_frequency: (n_heads,) the frequency of the attention to the first operand.
+        pattern_std: (n_heads,) its standard deviation over inputs; 0 where it is rounding.
         pattern_fve: (n_heads,) fraction of its variance over inputs in that frequency's 3 × 3 block.
         alpha, beta: (n_heads,) attention to a as 0.5 + α(cos w a − cos w b) + β(sin w a − sin w b), by least squares
             at pattern_frequency.
-        linear_fve: (n_heads,) 1 − (squared distance to that form) / (variance of the attention).
+        linear_fve: (n_heads,) 1 − (squared distance to that form) / (variance of the attention). The form rests on 0.5:
+            for a head that rests elsewhere and varies little, such as one that attends to a alone, it is below zero,
+            without a bound.
         ov_share: (n_heads, p//2) share of each of the tokens' frequencies in the power of W_E W_V W_O.
         ov_frequency: (n_heads,) the frequency of the largest share.
         neuron_path_share, neuron_path_frequency: (p//2,) and int, the same of W_E Σ_h W_V W_O W_in; None without an
@@ -111,6 +119,7 @@ class Attention(Result):
     score_share: np.ndarray
     score_frequency: np.ndarray
     pattern_frequency: np.ndarray
+    pattern_std: np.ndarray
     pattern_fve: np.ndarray
     alpha: np.ndarray
     beta: np.ndarray
@@ -136,11 +145,11 @@ def attention(weights: Weights, task: Task, network: Any = None) -> Attention:
     pattern = np.asarray(seen[block + "attn.hook_pattern"])[:, :, -1][rows]
     score = np.asarray(seen[block + "attn.hook_attn_scores"])[:, :, -1, first][rows].mean(axis=1).T
     to_first = pattern[..., first]
-    pattern_frequency, pattern_fve = best_frequency(single_frequency_fve(to_first))
+    rounding = _rounding(weights)
+    pattern_frequency, pattern_fve = best_frequency(single_frequency_fve(to_first, rounding))
     fitted, alpha, beta = linear_form(to_first, pattern_frequency)
-    variance = np.sum((to_first - to_first.mean(axis=(0, 1))) ** 2, axis=(0, 1))
+    _, variance = centred_on_inputs(to_first, rounding)
     distance = np.sum((to_first - fitted) ** 2, axis=(0, 1))
-    varies = pattern_frequency > 0
     score_share, score_frequency = _shares(score[:, :, None])
     ov = embedding_matrix(doubles, task) @ doubles[block + "attn.W_V"] @ doubles[block + "attn.W_O"]
     ov_share, ov_frequency = _shares(ov)
@@ -154,10 +163,11 @@ def attention(weights: Weights, task: Task, network: Any = None) -> Attention:
         score_share=score_share,
         score_frequency=score_frequency,
         pattern_frequency=pattern_frequency,
+        pattern_std=np.sqrt(variance) / len(to_first),
         pattern_fve=pattern_fve,
         alpha=alpha,
         beta=beta,
-        linear_fve=np.where(varies, 1 - distance / np.where(varies, variance, 1.0), 0.0),
+        linear_fve=1 - distance / np.where(variance > 0, variance, np.nan),
         ov_share=ov_share,
         ov_frequency=ov_frequency,
         neuron_path_share=path[0],
@@ -184,9 +194,13 @@ def _transformer(weights: Weights, network: Any) -> Transformer:
     return network
 
 
+def _rounding(weights: Weights) -> float:
+    """Return the standard deviation, relative to the largest value, up to which attention counts as constant."""
+    units = [float(jnp.finfo(np.asarray(w).dtype).eps) for w in weights.values()]  # type: ignore[no-untyped-call]
+    return max(ROUNDING, UNITS * max(units))
+
+
 def _shares(matrices: Float64[np.ndarray, "n p d"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each frequency's share of the power of matrices (n, p, d) along p, (n, p//2), and the best k, (n,)."""
-    power = np.array([frequency_norms(matrix) ** 2 for matrix in matrices])
-    total = power.sum(axis=1, keepdims=True)
-    share = power / np.where(total > 0, total, 1.0)
-    return share, np.where(total[:, 0] > 0, share.argmax(axis=1) + 1, 0)
+    """Return `frequency_shares` of matrices (n, p, d), (n, p//2), and the best k, (n,), 0 where there is none."""
+    share = np.array([frequency_shares(matrix) for matrix in matrices])
+    return share, np.where(np.isnan(share).any(axis=1), 0, share.argmax(axis=1) + 1)

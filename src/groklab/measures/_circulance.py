@@ -20,6 +20,7 @@ from groklab.measures._feature_matrices import (
     neural_feature_matrix,
     operands_of,
 )
+from groklab.measures._fourier import ROUNDING
 from groklab.measures._registry import Rows, Weights, measure
 from groklab.tasks import ORIENTATIONS, Task, circulant, is_prime, log_order
 
@@ -138,11 +139,15 @@ def block_structure(weights: Weights, task: Task, train_rows: Rows = None, netwo
     """
     matrix = feature_matrix(weights, task, train_rows, network)
     first, upper, lower, second = blocks(matrix)
-    energy = float(np.sum(upper**2) + np.sum(lower**2))
-    values = {"off_diagonal_share": _ratio(energy, float(np.sum(matrix**2)))}
+    # scaled, so that no square is lost below or above the range of floats
+    size = float(np.max(np.abs(matrix), initial=0.0)) or 1.0
+    energy = float(np.sum((upper / size) ** 2) + np.sum((lower / size) ** 2))
+    values = {"off_diagonal_share": _ratio(energy, float(np.sum((matrix / size) ** 2)))}
     for prefix, block in (("", first), ("second_", second)):
         c1, c2, residual = fit_identity_and_ones(block)
-        values |= {f"{prefix}c1": c1, f"{prefix}c2": c2, f"{prefix}ratio": _ratio(c2 * len(block), c1)}
+        # a difference of two means, each as exact as the largest entry
+        differs = abs(c1) > ROUNDING * np.max(np.abs(block), initial=0.0)
+        values |= {f"{prefix}c1": c1, f"{prefix}c2": c2, f"{prefix}ratio": _ratio(c2 * len(block), c1 * differs)}
         values[f"{prefix}residual"] = residual
     return values
 

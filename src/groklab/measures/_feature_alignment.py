@@ -11,6 +11,7 @@ from groklab.lazy import Float64
 from groklab.measures import _feature_matrices as feature_matrices
 from groklab.measures._feature_matrices import blocks, feature_matrix, network_agop, neural_feature_matrix
 from groklab.measures._feature_spectra import top_share
+from groklab.measures._fourier import ROUNDING
 from groklab.measures._registry import Rows, Weights, measure
 from groklab.tasks import Task, matrix_power
 
@@ -43,8 +44,8 @@ def agop_alignment(
 
 
 def correlation(a: Float64[np.ndarray, " n"], b: Float64[np.ndarray, " n"]) -> float:
-    """Return Pearson's correlation of two vectors; NaN where one of them is constant."""
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    """Return Pearson's correlation of two vectors; NaN where one of them is constant, but for rounding."""
+    if any(np.ptp(x) <= ROUNDING * np.max(np.abs(x)) for x in (a, b)):
         return float("nan")
     return alignment(a - a.mean(), b - b.mean())
 

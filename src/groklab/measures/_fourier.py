@@ -19,6 +19,8 @@ from groklab.measures._grid import pair_rows
 from groklab.measures._registry import NamedTable, Result, Weights, cell, measure
 from groklab.tasks import Task
 
+#: Share of the size of what a difference is taken of, up to which the difference is rounding alone and counts as zero.
+ROUNDING = 1e-12
 #: A frequency carries an embedding if it has at least this share of its power.
 CARRIES = 0.05
 #: How many components of two dimensions are given by name: 2 × 2 of each of five frequencies.
@@ -53,6 +55,18 @@ def frequency_norms(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " 
     power = component_norms(matrix)[1:] ** 2
     pairs = power[: 2 * ((p - 1) // 2)].reshape(-1, 2).sum(1)
     return np.asarray(np.sqrt(np.append(pairs, power[-1]) if p % 2 == 0 else pairs))
+
+
+def frequency_shares(matrix: Shaped[np.ndarray, "p d"]) -> Float64[np.ndarray, " frequencies"]:
+    """Return the share of each frequency k = 1..p//2 in the power of a matrix (p, d), its constant left out: (p//2,).
+
+    NaN where the rows are all alike, but for rounding: there is no power to share.
+    """
+    power = frequency_norms(matrix) ** 2
+    total = power.sum()
+    if np.sqrt(total) <= ROUNDING * np.linalg.norm(np.asarray(matrix, np.float64)):
+        return np.full(len(power), np.nan)
+    return np.asarray(power / total)
 
 
 def check_frequencies(frequencies: Sequence[int], p: int) -> tuple[int, ...]:
@@ -110,23 +124,31 @@ def last_block(weights: Weights) -> str:
 
 
 def gini(x: np.ndarray) -> float:
-    """Return the Gini coefficient of non-negative numbers: 0 for equal ones, (n−1)/n for one alone (Hurley & Rickard
-    2009).
+    """Return the Gini coefficient of non-negative numbers: 0 for equal ones, (n−1)/n for one alone, NaN for zeros.
+
+    References:
+        Hurley & Rickard 2009.
     """
     return float(gini_of(jnp.asarray(x, jnp.float64)))
 
 
 def gini_of(x: Float64[Array, " n"]) -> Float64[Array, ""]:
-    """Compute `gini` inside a compiled program; 0 where all numbers are zero."""
+    """Compute `gini` inside a compiled program; NaN where all numbers are zero."""
     n = x.shape[0]
     total = x.sum()
     ranks = 2 * jnp.arange(1, n + 1) - n - 1
-    return jnp.where(total > 0, jnp.sum(ranks * jnp.sort(x)) / (n * jnp.where(total > 0, total, 1)), 0.0)
+    return jnp.where(total > 0, jnp.sum(ranks * jnp.sort(x)) / (n * jnp.where(total > 0, total, 1)), jnp.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingSpectrum(Result):
-    """norm: (p//2,) of each frequency. share: (p//2,) of the power. gini_W_E: of the Fourier components' norms."""
+    """Fourier spectrum of the embedding.
+
+    Attributes:
+        norm: (p//2,) of each frequency.
+        share: (p//2,) of the power without the constant; NaN where the embedding is the same for all residues.
+        gini_W_E: of the Fourier components' norms, the constant's among them.
+    """
 
     norm: np.ndarray
     share: np.ndarray
@@ -137,18 +159,12 @@ class EmbeddingSpectrum(Result):
 def embedding_spectrum(weights: Weights, task: Task) -> EmbeddingSpectrum:
     """Fourier spectrum of the embedding: `norm` of each frequency 1..p//2, their `share` of the power, `gini_W_E`."""
     matrix = embedding_matrix(weights, task)
-    norms = frequency_norms(matrix)
-    return EmbeddingSpectrum(norms, _shares(norms), gini(component_norms(matrix)))
-
-
-def _shares(norms: np.ndarray) -> np.ndarray:
-    power = norms**2
-    return np.asarray(power / max(power.sum(), 1e-300))
+    return EmbeddingSpectrum(frequency_norms(matrix), frequency_shares(matrix), gini(component_norms(matrix)))
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingFrequencies(Result):
-    """Frequencies, and their shares of the embedding's power."""
+    """Frequencies, and their shares of the embedding's power without the constant."""
 
     frequencies: list[int]
     share: list[float]
@@ -157,7 +173,7 @@ class EmbeddingFrequencies(Result):
 @measure("embedding_frequencies")
 def embedding_frequencies(weights: Weights, task: Task) -> EmbeddingFrequencies:
     """The `frequencies` that each carry at least 5% of the embedding's power, strongest first, and their `share`."""
-    share = _shares(frequency_norms(embedding_matrix(weights, task)))
+    share = frequency_shares(embedding_matrix(weights, task))
     order = [int(i) for i in np.argsort(-share) if share[i] >= CARRIES]
     return EmbeddingFrequencies([i + 1 for i in order], [float(share[i]) for i in order])
 

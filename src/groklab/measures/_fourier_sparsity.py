@@ -15,14 +15,12 @@ import numpy as np
 
 from groklab.errors import InputError
 from groklab.lazy import Float64
-from groklab.measures._fourier import embedding_matrix, fourier_basis, neuron_logit_map
+from groklab.measures._fourier import ROUNDING, embedding_matrix, fourier_basis, neuron_logit_map
 from groklab.measures._registry import Weights, measure
 from groklab.tasks import Task
 
 #: η: a vector stands out above this share of the longest of its kind.
 THRESHOLD = 0.5
-#: Share of a matrix's norm up to which a component is rounding alone, and counts as zero.
-ROUNDING = 1e-12
 
 
 def wave_vectors(
@@ -63,32 +61,35 @@ def frequency_sparsity(matrix: np.ndarray, threshold: float = THRESHOLD, half_ra
     """Return the FFS of a matrix (p, d): the share of the vectors μ_k and ν_k, k = 1..(p−1)//2, that stand out.
 
     ‖μ_k‖ > threshold · max_i ‖μ_i‖, and likewise ν_k among the sines. From 1/K for one cosine and one sine of K to 1;
-    what is all zero adds nothing. half_range: as of `wave_vectors`. Raises InputError as it does, and for a threshold
-    outside [0, 1).
+    where only the cosines or the sines are all zero, they add nothing; NaN where both are. half_range: as of
+    `wave_vectors`. Raises InputError as it does, and for a threshold outside [0, 1).
     """
     if not 0 <= threshold < 1:
         raise InputError("threshold", threshold, "needs a number from 0 up to, but not including, 1")
     norms = np.linalg.norm(_pairs(matrix, half_range), axis=2)
-    return float((norms > threshold * norms.max(axis=1, keepdims=True)).mean())
+    return float((norms > threshold * norms.max(axis=1, keepdims=True)).mean()) if norms.any() else float("nan")
 
 
 def coefficient_ratio(matrix: np.ndarray, half_range: bool = False) -> float:
     """Return the FCR of a matrix (p, d): the mean of min(‖μ_k‖/‖ν_k‖, ‖ν_k‖/‖μ_k‖) over k = 1..(p−1)//2, from 0 to 1.
 
-    Weak frequencies count as much as strong ones; one that is zero counts as 0. It depends on where residues begin:
-    shifting the rows turns μ_k into ν_k (see `singular_ratio`). half_range, InputError: as of `wave_vectors`.
+    Weak frequencies count as much as strong ones; one that is zero counts as 0, and all of them NaN. It depends on
+    where residues begin: shifting the rows turns μ_k into ν_k (see `singular_ratio`). half_range, InputError: as of
+    `wave_vectors`.
     """
     norms = np.linalg.norm(_pairs(matrix, half_range), axis=2)
-    return float(_quotient(norms.min(axis=0), norms.max(axis=0)).mean())
+    return float(_quotient(norms.min(axis=0), norms.max(axis=0)).mean()) if norms.any() else float("nan")
 
 
 def singular_ratio(matrix: np.ndarray) -> float:
     """Return the mean over k = 1..(p−1)//2 of σ₂/σ₁ of the 2 × d matrix [μ_k; ν_k].
 
     An FCR that no shift of the rows changes: a shift turns each pair by an angle, which leaves singular values the
-    same. At most the FCR. Raises InputError as `wave_vectors` does.
+    same. At most the FCR; NaN where that is. Raises InputError as `wave_vectors` does.
     """
     mu, nu = _pairs(matrix)
+    if not (mu.any() or nu.any()):
+        return float("nan")
     swap = (np.linalg.norm(nu, axis=1) > np.linalg.norm(mu, axis=1))[:, None]
     longer, shorter = np.where(swap, nu, mu), np.where(swap, mu, nu)
     a, b, c = (np.sum(x * y, axis=1) for x, y in ((longer, longer), (longer, shorter), (shorter, shorter)))
@@ -98,9 +99,9 @@ def singular_ratio(matrix: np.ndarray) -> float:
 
 
 def cosine_led(matrix: np.ndarray) -> float:
-    """Return the share of k = 1..(p−1)//2 with ‖μ_k‖ > ‖ν_k‖; InputError as of `wave_vectors`."""
+    """Return the share of k = 1..(p−1)//2 with ‖μ_k‖ > ‖ν_k‖, NaN where all are zero; errors as of `wave_vectors`."""
     cosines, sines = np.linalg.norm(_pairs(matrix), axis=2)
-    return float((cosines > sines).mean())
+    return float((cosines > sines).mean()) if cosines.any() or sines.any() else float("nan")
 
 
 @measure("fourier_sparsity", online=True)
@@ -111,8 +112,9 @@ def fourier_sparsity(weights: Weights, task: Task) -> dict[str, Any]:
     ffs_, fcr_ (each followed by W_E, W_L): `frequency_sparsity` with η = 0.5, and `coefficient_ratio`, over the
     frequencies that have both waves. sigma_ratio_: `singular_ratio`, an FCR that does not depend on where residues
     begin. cos_norm_, sin_norm_ (p//2,): norms of μ_k and ν_k. cosine_led_: the share of frequencies with ‖μ_k‖ > ‖ν_k‖.
-    A matrix that the network does not have is left out, as is the W_L of one that gives distances for logits. Raises
-    InputError where the task has no modulus of 3 or more, or the network neither matrix.
+    NaN for a matrix whose rows are all alike: it has no waves. A matrix that the network does not have is left out, as
+    is the W_L of one that gives distances for logits. Raises InputError where the task has no modulus of 3 or more, or
+    the network neither matrix.
     """
     values: dict[str, Any] = {}
     for name, matrix in _matrices(weights, task).items():

@@ -1,8 +1,9 @@
 """Key frequencies: which of the w_k = 2πk/p a trained model computes with, by each published rule.
 
-No threshold is published. The default is the rule of Nanda et al. 2023, appendix C.2 (the spectrum of W_L of the
-final model) with 'a component above a quarter of the largest'. Of an untrained model each rule names most
-frequencies: key frequencies are those of the final model, and are applied backwards to earlier checkpoints.
+No threshold is published. The default is the rule of Nanda et al. 2023, appendix C.2 (the spectrum of W_L of the final
+model) with 'a component above a quarter of the largest'. The constant has no part in any rule: the
+largest component is that of the others. Of an untrained model each rule names most frequencies: key frequencies are
+those of the final model, and are applied backwards to earlier checkpoints.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from groklab.errors import InputError, check_choice
 from groklab.lazy import Float64
 from groklab.measures._activity import activity
 from groklab.measures._fourier import (
+    ROUNDING,
     check_frequencies,
     component_norms,
     embedding_matrix,
@@ -88,9 +90,9 @@ def _by_logits(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
     grid = grid_of(task)
     means = grid.by_sum(activity(weights, task, network)["logits"][grid.rows]).mean(axis=1)
     # what all answers share says nothing
-    return _strong(
-        np.linalg.norm(fourier_basis(len(means)) @ (means - means.mean(1, keepdims=True)), axis=1), LOGIT_THRESHOLD
-    )
+    centred = means - means.mean(1, keepdims=True)
+    norms = np.linalg.norm(fourier_basis(len(means)) @ centred, axis=1)
+    return _strong(norms, LOGIT_THRESHOLD, float(np.linalg.norm(means)))
 
 
 def _by_neurons(weights: Weights, task: Task, network: Any) -> tuple[int, ...]:
@@ -133,10 +135,11 @@ def rule_tables(result: Mapping[str, Any]) -> list[NamedTable]:
 def key_frequencies(weights: Weights, task: Task, network: Any = None) -> dict[str, list[int]]:
     """Key `frequencies` by the default rule, and by each published one that applies.
 
-    neuron_logit_map: a cosine or sine component of W_L above a quarter of the largest (App. C.2). embedding: the same
-    of W_E (section 4.1). neurons: every frequency that is the best of at least one neuron (the authors' code). logits:
-    a component above a twentieth, in the logits' means over the pairs of each sum (groklab's own). furuta: a component
-    of W_L over its classes above half of the largest; furuta_union: those, and the same of W_E. There is no default,
+    neuron_logit_map: a cosine or sine component of W_L above a quarter of the largest (App. C.2); the constant, to
+    which softmax is blind, is left out of the largest, here and below. embedding: the same of W_E (section 4.1).
+    neurons: every frequency that is the best of at least one neuron (the authors' code). logits: a component above a
+    twentieth, in the logits' means over the pairs of each sum (groklab's own). furuta: a component of W_L over its
+    classes above half of the largest; furuta_union: those, and the same of W_E. There is no default,
     and no `frequencies`, where the answer is not a function of a + b or a − b; for a mixture with an operation that is
     one, the default is furuta.
     """
@@ -156,9 +159,17 @@ def key_frequencies(weights: Weights, task: Task, network: Any = None) -> dict[s
     return by_rule
 
 
-def _strong(norms: np.ndarray, threshold: float = THRESHOLD) -> tuple[int, ...]:
+def _strong(norms: np.ndarray, threshold: float = THRESHOLD, size: float | None = None) -> tuple[int, ...]:
+    """Return the frequencies with a component above a share of the largest, the constant left out of both.
+
+    Args:
+        norms: (p,) of the components, the constant first.
+        size: of what they are the components; None is their norm. Components that are rounding beside it do not count.
+    """
     components = norms[1:]
-    return tuple(sorted({int(i) // 2 + 1 for i in np.flatnonzero(components > threshold * components.max())}))
+    rounding = ROUNDING * float(np.linalg.norm(norms) if size is None else size)
+    strong = components > max(threshold * components.max(), rounding)
+    return tuple(sorted({int(i) // 2 + 1 for i in np.flatnonzero(strong)}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +183,11 @@ class Directions(Result):
         u, v: (|K|, d_mlp) rows of F W_L.
         u_norm, v_norm: (p//2,) norms for every frequency.
         singular_values: of W_L, min(p, d_mlp) of them.
-        residual_ratio: Frobenius norm of W_L without those 2|K| rows over that of W_L.
+        residual_ratio: Frobenius norm of W_L without those 2|K| rows over that of W_L, the constant row left out of
+            both: it adds the same to every logit, to which softmax is blind. NaN where W_L has no other row.
+        residual_ratio_with_constant: the same with the constant row in both; NaN for a W_L of zeros.
         cos_fve, sin_fve: (|K|,) fraction of the variance of u_k^T MLP(a, b) that cos(w_k s) explains, and of
-            v_k^T MLP(a, b) that sin(w_k s) does (table 1); 0 without variance.
+            v_k^T MLP(a, b) that sin(w_k s) does (table 1); NaN without variance.
         cos_coefficient, sin_coefficient: (|K|,) projections on the unit vectors of these waves over the p² inputs.
     """
 
@@ -185,6 +198,7 @@ class Directions(Result):
     v_norm: np.ndarray
     singular_values: np.ndarray
     residual_ratio: float
+    residual_ratio_with_constant: float
     cos_fve: np.ndarray
     sin_fve: np.ndarray
     cos_coefficient: np.ndarray
@@ -204,17 +218,18 @@ def directions(
     given = find_frequencies(weights, task, network) if frequencies is None else frequencies
     keys = check_frequencies(given, grid.p)
     to_residues = residue_map(weights, task)
-    spectrum = fourier_basis(grid.p) @ to_residues
     norms = component_norms(to_residues)
+    # a row that is rounding alone has no direction
+    is_row = norms > ROUNDING * np.linalg.norm(norms)
+    spectrum = np.where(is_row[:, None], fourier_basis(grid.p) @ to_residues, 0.0)
     if grid.p % 2 == 0:
         spectrum, norms = np.pad(spectrum, ((0, 1), (0, 0))), np.append(norms, 0.0)
     values = activity(weights, task, network, ("neurons",))["neurons"][grid.rows]
-    rest, total = np.delete(norms, rows_of(keys, grid.p)), np.linalg.norm(norms)
+    rest, centred = np.delete(norms, rows_of(keys, grid.p)), centred_on_inputs(values)
     u, v = (spectrum[[2 * (k - 1) + first for k in keys]] for first in (1, 2))
     fits = {}
     for wave, rows in (("cos", u), ("sin", v)):
-        projections = (values.reshape(-1, values.shape[2]) @ rows.T).reshape(grid.p, grid.p, -1)
-        fits[wave] = _fit_wave(projections, keys, wave, grid.sums)
+        fits[wave] = _fit_wave(*centred, rows, keys, wave, grid.sums)
     return Directions(
         frequencies=list(keys),
         u=u,
@@ -222,7 +237,8 @@ def directions(
         u_norm=norms[1::2],
         v_norm=norms[2::2],
         singular_values=np.linalg.svd(to_residues, compute_uv=False),
-        residual_ratio=float(np.linalg.norm(rest) / total) if total > 0 else 0.0,
+        residual_ratio=_ratio(rest[1:], norms[1:], norms),
+        residual_ratio_with_constant=_ratio(rest, norms, norms),
         cos_fve=fits["cos"][1],
         sin_fve=fits["sin"][1],
         cos_coefficient=fits["cos"][0],
@@ -230,13 +246,31 @@ def directions(
     )
 
 
-def _fit_wave(values: np.ndarray, keys: Sequence[int], wave: str, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit values (p, p, |K|) by a wave of w_k s: coefficients on its unit vectors, and fractions of variance."""
+def _ratio(part: np.ndarray, total: np.ndarray, size: np.ndarray) -> float:
+    """Return the ratio of two norms, NaN where the second is rounding beside a third."""
+    below = np.linalg.norm(total)
+    return float(np.linalg.norm(part) / below) if below > ROUNDING * np.linalg.norm(size) else float("nan")
+
+
+def _fit_wave(
+    neurons: np.ndarray, energy: np.ndarray, rows: np.ndarray, keys: Sequence[int], wave: str, sums: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit what neurons write along rows (|K|, d_mlp) by a wave of w_k s.
+
+    Args:
+        neurons: (p, p, d_mlp), centred over inputs.
+        energy: (d_mlp,) their sums of squares.
+
+    Returns:
+        Coefficients on the waves' unit vectors, (|K|,), and fractions of variance, NaN without any.
+    """
     p = len(sums)
-    centred, energy = centred_on_inputs(values)
+    centred = (neurons.reshape(p * p, -1) @ rows.T).reshape(p, p, -1)
+    variance, largest = np.sum(centred**2, axis=(0, 1)), energy.sum() * np.sum(rows**2, axis=1)
+    variance = np.where(variance > ROUNDING**2 * largest, variance, np.nan)
     coefficients = np.full(len(keys), np.nan)
     for i, k in enumerate(keys):
         if wave == "cos" or 2 * k != p:
             unit = (np.cos if wave == "cos" else np.sin)(2 * np.pi * (k * sums % p) / p)
             coefficients[i] = np.sum(unit * centred[:, :, i]) / np.linalg.norm(unit)
-    return coefficients, coefficients**2 / np.where(energy > 0, energy, 1.0)
+    return coefficients, coefficients**2 / variance

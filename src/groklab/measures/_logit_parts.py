@@ -17,7 +17,7 @@ import numpy as np
 from groklab.errors import InputError
 from groklab.lazy import Array, Bool, Float64, Int, jax, jit, jnp
 from groklab.measures._activity import activity, network_or_recognised
-from groklab.measures._fourier import check_frequencies, fourier_basis
+from groklab.measures._fourier import ROUNDING, check_frequencies, fourier_basis
 from groklab.measures._frequencies import RULES
 from groklab.measures._grid import Grid, grids_of
 from groklab.measures._progress import loss_and_accuracy
@@ -119,7 +119,8 @@ class LogitParts(Result):
         dependent: (p//2,) whether the training loss (without a split, that of all pairs) rises by more than 1e-9
             without the frequency.
         n_dependent: (n_rules,) how many frequencies that are not key are dependent.
-        share: (p//2,) share of the variance over inputs, all classes together, that C_k explains.
+        share: (p//2,) share of the variance over inputs, all classes together, that C_k explains; NaN where none
+            varies.
         direction: +1 where the answer is a function of a + b, −1 for a − b.
         loss, train_loss, test_loss: (n_rules, 8) on all pairs and on either set.
         loss_without_frequency, train_loss_without_frequency, test_loss_without_frequency: (p//2,) of raw − C_k.
@@ -220,12 +221,13 @@ def _of_operation(
     fitted = "train_" if "train_" in sets else ""
     dependent = without[fitted] - of_parts[fitted][0, 0] > RISE
     energy = np.sum((logits - mean) ** 2)
+    varies = energy > ROUNDING**2 * np.sum(logits**2)
     return {
         **{f"{name}loss": values for name, values in of_parts.items()},
         **{f"{name}loss_without_frequency": values for name, values in without.items()},
         "dependent": dependent,
         "n_dependent": (dependent & ~is_key).sum(axis=1),
-        "share": grid.p * np.sum(tables**2, axis=(1, 2)) / (energy if energy > 0 else 1.0),
+        "share": grid.p * np.sum(tables**2, axis=(1, 2)) / (energy if varies else np.nan),
         "direction": np.asarray(grid.direction),
     }
 

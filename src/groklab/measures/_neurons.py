@@ -14,29 +14,30 @@ import numpy as np
 
 from groklab.lazy import Float64, Int, Shaped
 from groklab.measures._activity import activity
-from groklab.measures._fourier import fourier_basis, rows_of
+from groklab.measures._fourier import ROUNDING, fourier_basis, rows_of
 from groklab.measures._grid import grid_of
 from groklab.measures._registry import Result, Weights, measure
 from groklab.tasks import Task
 
 #: Fraction of variance from which a neuron counts as explained by its frequency (section 4.3).
 WELL_EXPLAINED = 0.85
-#: Standard deviation, relative to the largest activation, up to which a neuron counts as constant.
-ROUNDING = 1e-12
 
 
-def single_frequency_fve(neurons: Shaped[np.ndarray, "p p d_mlp"]) -> Float64[np.ndarray, "frequencies d_mlp"]:
+def single_frequency_fve(
+    neurons: Shaped[np.ndarray, "p p d_mlp"], rounding: float = ROUNDING
+) -> Float64[np.ndarray, "frequencies d_mlp"]:
     """Return the fraction of each neuron's variance within one frequency, (p//2, d_mlp) for k = 1..p//2.
 
     The eight components besides the constant of {1, cos w_k a, sin w_k a} × {1, cos w_k b, sin w_k b}, over all
-    components besides the constant; three of k = p/2, which has no sine. Zero for a dead neuron, whose activation does
-    not vary.
+    components besides the constant; three of k = p/2, which has no sine. NaN for a dead neuron, whose activation does
+    not vary, so that there is no variance to explain.
 
     Args:
         neurons: activations on the grid (a, b).
+        rounding: as of `centred_on_inputs`.
     """
     p = len(neurons)
-    centred, energy = centred_on_inputs(neurons)
+    centred, energy = centred_on_inputs(neurons, rounding)
     basis = fourier_basis(p)
     along_a = (basis @ centred.reshape(p, -1)).reshape(centred.shape)
     single = (basis[0] @ along_a) ** 2 + (basis @ along_a[0]) ** 2
@@ -46,15 +47,15 @@ def single_frequency_fve(neurons: Shaped[np.ndarray, "p p d_mlp"]) -> Float64[np
         # only the products of one frequency with itself, not the full transform along b
         products = basis[rows] @ along_a[rows]
         power[k - 1] = single[rows].sum(axis=0) + (products**2).sum(axis=(0, 1))
-    return np.asarray(power / np.where(energy > 0, energy, 1.0))
+    return np.asarray(power / np.where(energy > 0, energy, np.nan))
 
 
 def best_frequency(
     fve: Float64[np.ndarray, "frequencies d_mlp"],
 ) -> tuple[Int[np.ndarray, " d_mlp"], Float64[np.ndarray, " d_mlp"]]:
-    """Return each neuron's frequency, 1..p//2 or 0 for a dead one, and its fraction of the variance."""
+    """Return each neuron's frequency, 1..p//2 or 0 for a dead one, and its fraction of the variance, NaN for those."""
     best = fve.max(axis=0, initial=0.0)
-    return np.where(best > 0, fve.argmax(axis=0) + 1, 0), best
+    return np.where(best > 0, fve.argmax(axis=0) + 1, 0), np.where(best > 0, best, np.nan)
 
 
 def winning_frequencies(neurons: Shaped[np.ndarray, "p p d_mlp"]) -> tuple[int, ...]:
@@ -106,7 +107,7 @@ class Neurons(Result):
     Attributes:
         frequency: (d_mlp,) the k whose quadratic polynomials in cos and sin of w_k a and w_k b explain most of the
             variance over inputs; 0 for a dead neuron.
-        fve: (d_mlp,) that fraction of the variance.
+        fve: (d_mlp,) that fraction of the variance; NaN for a dead neuron, which has none.
         cluster: (d_mlp,) the frequency where fve is at least 0.85, else −1.
         components: (3, 3, d_mlp) of {const, cos, sin} of a × of b at that frequency, orthonormal.
         neurons_by_frequency: (p//2,) how many neurons have each frequency.
@@ -142,13 +143,17 @@ def neurons(weights: Weights, task: Task, network: Any = None) -> Neurons:
     )
 
 
-def centred_on_inputs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return values (p, p, n) without their means, and the sums of squares (n,); both zero where that is rounding."""
+def centred_on_inputs(values: np.ndarray, rounding: float = ROUNDING) -> tuple[np.ndarray, np.ndarray]:
+    """Return values (p, p, n) without their means, and the sums of squares (n,); both zero where that is rounding.
+
+    Args:
+        rounding: standard deviation, relative to the largest value, up to which values count as constant.
+    """
     values = np.asarray(values, np.float64)
     centred = values - values.mean(axis=(0, 1))
     energy = np.einsum("abn,abn->n", centred, centred)
     largest = np.maximum(values.max(axis=(0, 1)), -values.min(axis=(0, 1)))
-    dead = energy <= values.shape[0] ** 2 * (ROUNDING * largest) ** 2
+    dead = energy <= values.shape[0] ** 2 * (rounding * largest) ** 2
     centred[:, :, dead] = 0
     return centred, np.where(dead, 0.0, energy)
 

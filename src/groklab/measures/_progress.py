@@ -16,13 +16,21 @@ import numpy as np
 
 from groklab.lazy import Array, Float64, Int, jax, jit, jnp
 from groklab.measures._activity import activity_function, network_or_recognised
-from groklab.measures._fourier import check_frequencies, fourier_basis, gini_of, last_block, rows_of
+from groklab.measures._fourier import ROUNDING, check_frequencies, fourier_basis, gini_of, last_block, rows_of
 from groklab.measures._frequencies import find_frequencies
 from groklab.measures._grid import Grid, grid_of, grids_of
 from groklab.measures._registry import NamedTable, Result, Rows, Weights, cell, measure
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks import Task, TaskShape
 
+#: Fractions of the logits' variance that the sum of cosines explains, by what is taken off the logits first.
+LOGIT_FVES = {
+    "logit_fve": "the mean over c",
+    "logit_fve_raw": "nothing",
+    "logit_fve_mean_centred": "their one mean",
+    "logit_fve_input_centred": "the mean over inputs",
+    "logit_fve_double_centred": "the means over c and over inputs",
+}
 #: Numbers that the logits of one batch of models may hold.
 BATCH_SIZE = 3_000_000
 
@@ -102,11 +110,12 @@ def progress(
     excluded_loss: that of L − P_K L on the training set; excluded_loss_all, excluded_loss_test elsewhere. P_K projects
     on cos(w_k s) and sin(w_k s) for the key frequencies K (section 5.1). alpha (p//2,): least-squares coefficients of
     cos(w_k(s − c)) in the logits; cosine (p//2,): their cosine similarity with the logits; logit_fve: the fraction of
-    variance of the logits, centred over c, that Σ_K α_k cos(w_k(s − c)) explains; trig_loss: the loss of that sum
-    (section 4.1 and table 1). Where residues share answers there is no such fit, and these are left out. gini_W_E,
-    gini_W_L: of the Fourier components' norms; sum_of_squares: of all weights (section 5.2). Without train_rows, what
-    needs a split is left out. Of a mixture each has a leading axis, one entry for each of `operations`, those whose
-    answer is a function of a ± b.
+    variance of the logits, centred over c, that Σ_K α_k cos(w_k(s − c)) explains; logit_fve_raw, …_mean_centred,
+    …_input_centred, …_double_centred: the same of logits centred otherwise (`logit_fractions`); trig_loss: the loss of
+    that sum (section 4.1 and table 1). Where residues share answers there is no such fit, and these are left out;
+    cosines and fractions are NaN where there is no variance. gini_W_E, gini_W_L: of the Fourier components' norms;
+    sum_of_squares: of all weights (section 5.2). Without train_rows, what needs a split is left out. Of a mixture each
+    has a leading axis, one entry for each of `operations`, those whose answer is a function of a ± b.
 
     Raises:
         InputError: where no answer is a function of a ± b.
@@ -195,6 +204,37 @@ def cube_coefficients(means: Float64[Array, "p p"]) -> tuple[Float64[Array, " k"
     return (cosines @ total) / squares, jnp.asarray(squares)
 
 
+def logit_fractions(by_sum: Float64[Array, "p p p"], explained: Float64[Array, ""]) -> dict[str, Float64[Array, ""]]:
+    """Return the fractions of the logits' variance that a fit L̂ explains, by what is taken off the logits first.
+
+    With sums over all pairs and classes, and means over c, over inputs (a, b) and over both:
+
+    - logit_fve: 1 − Σ(L − L̄_c − L̂)² / Σ(L − L̄_c)², the one to read: softmax does not see L̄_c(a, b);
+    - logit_fve_raw: 1 − Σ(L − L̂)² / ΣL²;
+    - logit_fve_mean_centred: 1 − Σ(L − L̄ − L̂)² / Σ(L − L̄)², L̄ the one mean of all;
+    - logit_fve_input_centred: 1 − Σ(L − L̄_ab − L̂)² / Σ(L − L̄_ab)², which leaves out the bias of each class;
+    - logit_fve_double_centred: 1 − Σ(L − L̄_c − L̄_ab + L̄ − L̂)² / Σ(L − L̄_c − L̄_ab + L̄)².
+
+    L̂ is a least-squares sum of cosines of w_k(s − c), whose means over c and over inputs are zero: what is taken off
+    changes neither the fit nor Σ L̂², and each fraction is Σ L̂² over its own denominator. NaN where that is rounding.
+
+    Args:
+        by_sum: logits [s, a, c].
+        explained: Σ L̂² over all pairs and classes.
+    """
+    centred = by_sum - by_sum.mean(axis=2, keepdims=True)
+    left = {
+        "logit_fve": centred,
+        "logit_fve_raw": by_sum,
+        "logit_fve_mean_centred": by_sum - by_sum.mean(),
+        "logit_fve_input_centred": by_sum - by_sum.mean(axis=(0, 1)),
+        "logit_fve_double_centred": centred - centred.mean(axis=(0, 1)),
+    }
+    sizes = {name: jnp.sum(values**2) for name, values in left.items()}
+    least = ROUNDING**2 * sizes["logit_fve_raw"]
+    return {name: explained / jnp.where(size > least, size, jnp.nan) for name, size in sizes.items()}
+
+
 def loss_and_accuracy(
     logits: Float64[Array, "*cells n_answers"], answers: Int[Array, "*cells"], weights: Float64[Array, "*cells"]
 ) -> tuple[Float64[Array, ""], Float64[Array, ""]]:
@@ -246,7 +286,6 @@ def _fit(by_sum: jax.Array, mask: jax.Array) -> Tables:
     p = by_sum.shape[0]
     centred = by_sum - by_sum.mean(axis=2, keepdims=True)
     alpha, squares = cube_coefficients(centred.mean(axis=1))
-    size = jnp.sum(centred**2)
     key = jnp.stack([mask[2 * k - 1] for k in range(1, p // 2 + 1)])
     explained = alpha**2 * squares * p
     s, c = np.indices((p, p))
@@ -254,11 +293,13 @@ def _fit(by_sum: jax.Array, mask: jax.Array) -> Tables:
     of_difference = (key * alpha) @ np.cos(2 * np.pi * (k[:, None] * np.arange(p) % p) / p)
     residues = jnp.arange(p, dtype=jnp.int32)
     loss, accuracy = loss_and_accuracy(of_difference[(s - c) % p], residues, jnp.full(p, 1 / p))
-    safe = jnp.where(size > 0, size, 1.0)
+    fractions = logit_fractions(by_sum, jnp.sum(key * explained))
+    size = jnp.sum(centred**2)
+    size = jnp.where(size > ROUNDING**2 * jnp.sum(by_sum**2), size, jnp.nan)
     return {
         "alpha": alpha,
-        "cosine": jnp.sign(alpha) * jnp.sqrt(explained / safe),
-        "logit_fve": jnp.sum(key * explained) / safe,
+        "cosine": jnp.sign(alpha) * jnp.sqrt(explained / size),
+        **fractions,
         "trig_loss": loss,
         "trig_accuracy": accuracy,
     }

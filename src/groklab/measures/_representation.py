@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from groklab.components import Carried
 from groklab.errors import InputError
-from groklab.measures._fourier import embedding_table
+from groklab.measures._fourier import ROUNDING, embedding_table
 from groklab.measures._registry import Result, Rows, Weights, measure
 from groklab.networks import EmbeddingDecoder
 from groklab.tasks import Task
@@ -42,9 +42,11 @@ def normalised(embedding: npt.ArrayLike, combine: Combine = "sum") -> Matrix:
     if combine == "product":
         scale = np.sqrt(np.mean(e**2, axis=(-2, -1), keepdims=True))
         return np.asarray(e / np.where(scale > 0, scale, 1))
+    largest = np.abs(e).max(axis=-2, keepdims=True, initial=0.0)
     e = e - e.mean(axis=-2, keepdims=True)
     scale = np.sqrt((e**2).sum(axis=-2, keepdims=True) / max(e.shape[-2] - 1, 1))
-    return np.asarray(e / np.where(scale > 0, scale, 1))
+    varies = scale > ROUNDING * largest
+    return np.where(varies, e / np.where(varies, scale, 1), 0.0)
 
 
 @dataclass(frozen=True)
@@ -274,8 +276,8 @@ class EmbeddingComponents(Result):
     """Principal components of n symbols' embeddings less their mean.
 
     Attributes:
-        explained_variance: (min(n, d),) shares q_i, descending.
-        effective_dimension: exp(S), S = −Σ q ln q (Liu et al. 2022, section 4.2).
+        explained_variance: (min(n, d),) shares q_i, descending; NaN where all symbols are embedded alike.
+        effective_dimension: exp(S), S = −Σ q ln q (Liu et al. 2022, section 4.2); NaN likewise.
         coordinates: (n, 3) in the first components, each with its largest entry positive.
     """
 
@@ -288,10 +290,11 @@ class EmbeddingComponents(Result):
 def embedding_components(weights: Weights, task: Task) -> EmbeddingComponents:
     """Principal components of the embedding: `explained_variance` shares, `effective_dimension`, `coordinates`."""
     e = symbol_embedding(weights, int(task.operands.max()) + 1)
+    size = np.linalg.norm(e)
     e = e - e.mean(axis=0)
     left, values, _ = np.linalg.svd(e, full_matrices=False)
-    total = float((values**2).sum())
-    q = values**2 / total if total > 0 else np.zeros_like(values)
+    total = np.linalg.norm(values)
+    q = (values / total) ** 2 if total > ROUNDING * size else np.full_like(values, np.nan)
     entropy = -float((q * np.log(np.where(q > 0, q, 1))).sum())
     places = np.zeros((len(e), 3))
     first = (left * values)[:, :3]

@@ -110,8 +110,8 @@ def _rank_of(weights: dict[str, np.ndarray], task: Task, network: Any, keys: lis
         "beyond_directions": int(np.argmax(singular[:-1] / singular[1:])) + 1 - n,
         "gap": float(singular[n - 1] / singular[n]),
         "rank_residual": float(np.linalg.norm(singular[n:]) / np.linalg.norm(singular)),
-        "wave_residual": spectrum.residual_ratio,
-        "wave_residual_of_squares": spectrum.residual_ratio**2,
+        "wave_residual": spectrum.residual_ratio_with_constant,
+        "wave_residual_of_squares": spectrum.residual_ratio_with_constant**2,
     }
 
 
