@@ -338,7 +338,8 @@ def _claim(entry: dict[str, Any], claim: Claim) -> str:
         controls = values[1] if evidence and evidence["control"] else []
         judged.append(judge(trial.bars if trial is not None else (), values[0], controls))
     measured = [bool(entry[size]) for size in SIZES]
-    rows = [map(_escape, row.cells(measured)) for row in bar_rows(judged)]
+    cells = [row.cells(measured) for row in bar_rows(judged)]
+    rows = [(quantity, condition, *map(_escape, rest)) for quantity, condition, *rest in cells]
     headings = [heading for size in SIZES if entry[size] for heading in (f"{size}, measured", f"{size}, control")]
     about = ("source", "expected", "control", "counter")
     named = [(key if key != "counter" else "counter-evidence", entry[key]) for key in about if entry[key]]
