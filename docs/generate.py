@@ -457,7 +457,7 @@ def _prose(text: str) -> str:
 
 def _escape(text: str) -> str:
     pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(p if p.startswith("`") else re.sub(r"([*_<>\[\]])", r"\\\1", p) for p in pieces)
+    return "".join(p if p.startswith("`") else re.sub(r"([*_>\[\]])", r"\\\1", p).replace("<", "&lt;") for p in pieces)
 
 
 def _is_number(hint: Any) -> bool:
