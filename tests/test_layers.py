@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from collections import Counter
 from pathlib import Path
 
 import groklab
@@ -132,3 +133,13 @@ def test_one_module_imports_jax() -> None:
         if name.split(".")[0] in {"jax", "jaxtyping", "optax", "diffrax"}
     }
     assert importing == {"lazy.py"}
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    # two of one name cannot be collected together: the suite's folders are no packages
+    names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ALLOWED_TWICE)
+    assert [name for name, n in names.items() if n > 1] == []
+
+
+#: pytest loads these by their folders.
+ALLOWED_TWICE = {"conftest.py", "__init__.py"}

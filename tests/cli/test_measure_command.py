@@ -39,7 +39,7 @@ def test_the_parts_of_the_logits_are_printed_as_a_table(program: Any, alone: gl.
     found = gl.take(alone, "logit_parts").row(-1, named=True)
     place = found["parts"].index("key_residual")
     losses = [cell(found[name][0][place]) for name in ("train_loss", "test_loss")]
-    assert ["key", "+", "residual", *losses] in rows(out)
+    assert ["key", "frequencies", "and", "residual", *losses] in rows(out)
     assert f"step {alone.checkpoints[-1]}" in out
     keys = [str(i + 1) for i, is_key in enumerate(found["is_key"][0]) if is_key]
     assert f"{', '.join(keys)} " in out

@@ -27,7 +27,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     about = {"claim": "It is so, " * 12 + "always.", "source": "section 3", "expected": "x" * 150}
     claims = [
         Claim(id="one", quick=trial, full=trial, counter="others " * 40, control="c" * 90, **about),  # type: ignore[arg-type]
-        Claim(id="another-with-a-very-long-name-" + "x" * 40, quick=None, full=trial, **about),  # type: ignore[arg-type]
+        Claim(id="another-with-a-very-long-name-" + "x" * 40, quick=None, full=trial, control="c", **about),  # type: ignore[arg-type]
     ]
     publish("mine", "A title with " + "endless" * 20, claims)
     home = tmp_path_factory.mktemp("reproduced")

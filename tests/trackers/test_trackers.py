@@ -214,12 +214,12 @@ def test_an_installed_package_brings_its_own_adapter(of_my_own: Any) -> None:
     [
         ("fails", "the server went away"),
         ("ends", "it tried to end the program"),
-        ("hangs", r"has not answered within 0\.01 s"),
+        ("hangs", "has not answered within 1 s"),
     ],
 )
 def test_a_tracker_that_fails_does_not_stop_training(where: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if where == "hangs":
-        monkeypatch.setattr(_sending, "PATIENCE", 0.01)
+    if where == "hangs":  # long enough for a busy machine to open it
+        monkeypatch.setattr(_sending, "PATIENCE", 1)
     with (
         pytest.warns(UserWarning, match=rf"mine has failed \({reason}\) and gets nothing more"),
         gl.trackers.Live(f"mine={where}") as view,
