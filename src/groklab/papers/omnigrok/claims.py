@@ -482,6 +482,8 @@ CLAIMS = [
         source="Liu et al. 2022 (arXiv 2205.10343), section 4.3 and figure 8b; Omnigrok (arXiv 2210.01117)",
         expected="the step of 60% of the test digits falls from each decay to the next",
         control="another seed at the same decay in place of another decay",
+        counter="Each decay is sooner than the next lower one in both seeds. Measured with seed 0: 22,000 steps at "
+        "0.01 are 1.497 times the 14,700 at 0.03, a hair below the bar.",
     ),
     _claim(
         _inverse,
