@@ -131,7 +131,7 @@ def test_constant_attention_is_said_to_have_no_variance_to_explain() -> None:
     assert "away from ½ and varies little (99.0% ± 0.10%)" in linear
     assert "47" not in linear
     constant = dataclasses.replace(circuit, parts={"attention": attention_of([0, 0], [np.nan] * 2, [0.5, 0.5])})
-    assert "alike for all inputs, so there is no variance to explain" in constant.heads_sentence()
+    assert "alike for all inputs, which leaves no variance to explain" in constant.heads_sentence()
     assert constant.linear_sentence() == ""
     one = dataclasses.replace(circuit, parts={"attention": attention_of([0], [np.nan], [0.5])})
     assert "no variance to explain" in one.heads_sentence()

@@ -21,7 +21,8 @@ CLAIMS = """
 from groklab.reproduction import Bar, Claim, Outcome, Trial, publish
 
 bars = (Bar("seed", "==", 0, "the test's own"),)
-trial = Trial(setting="nothing", seeds=1, cost=1, run=lambda trainer, seed: Outcome({"seed": seed}), bars=bars)
+outcome = Outcome({"seed": 0}, control={"seed": 1})
+trial = Trial(setting="nothing", seeds=1, cost=1, run=lambda trainer, seed: outcome, bars=bars)
 about = {"claim": "So.", "source": "1", "expected": "so", "control": "none"}
 publish("mine2025", "Mine", [Claim(id="so", **about, quick=trial, full=None)])
 """

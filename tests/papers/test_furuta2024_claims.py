@@ -69,16 +69,11 @@ def check(claim: str, size: str, outcome: Outcome) -> None:
     trial = CLAIMS[claim].trial(size)  # type: ignore[arg-type]
     assert trial is not None
     assert outcome.sentence
-    record = Record.of(0, "", trial, outcome, 0.0)
+    record = Record.of(0, "", CLAIMS[claim], trial, outcome, 0.0)
     for values in (record.values, record.control or {}):
         for name, value in values.items():
             for one in value if isinstance(value, list) else [value]:
                 assert not isinstance(one, float) or math.isfinite(one), (claim, name)
-    wanted = {bar.value for bar in trial.bars}
-    assert wanted <= set(outcome.values), claim
-    if CLAIMS[claim].kind != "check":
-        assert outcome.control is not None
-        assert wanted <= set(outcome.control), claim
 
 
 def passes(claim: str, values: dict[str, Any], size: str = "quick") -> bool:
@@ -303,7 +298,7 @@ def test_cells_of_table_5_add_up(tiny: None, monkeypatch: pytest.MonkeyPatch) ->
     }
     with pytest.raises(InputError, match=r"did you mean 2x_y@0\.6"):
         reproduce("furuta2024/table-5", "full", cells=["2x_y@0.65"])
-    with pytest.raises(InputError, match=r"linear --full has no cells; of furuta2024 these do: furuta2024/table-5"):
+    with pytest.raises(InputError, match=r"linear --full has no cells; of furuta2024 these have: furuta2024/table-5"):
         reproduce("furuta2024/linear", "full", cells=cells)
 
 

@@ -18,7 +18,11 @@ class Counted:
     def __call__(self, trainer: Trainer, seed: int) -> Outcome:
         self.asked.append(seed)
         holds = self.holds if isinstance(self.holds, bool) else seed in self.holds
-        return Outcome({**self.values, "holds": holds}, sentence=f"seed {seed}")
+        return Outcome(
+            {**self.values, "holds": holds},
+            sentence=f"seed {seed}",
+            control={**dict.fromkeys(self.values), "holds": False},
+        )
 
 
 #: The bar of `Counted`.
@@ -35,4 +39,5 @@ def claim(run: Any, *, id: str = "one", seeds: int = 3, **changes: Any) -> Claim
 def trained(trainer: Trainer, seed: int) -> Outcome:
     """Half a second of training."""
     run = trainer.train(gl.preset("micro-fast", {"seed": seed, "budget.steps": 400}))
-    return Outcome({"steps": run.status.step, "holds": True}, sentence=f"seed {seed}")
+    values = {"steps": run.status.step, "holds": True}
+    return Outcome(values, sentence=f"seed {seed}", control={"holds": False})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from invented import claim
 
-from groklab.reproduction import PAPERS, Bar, Outcome, Paper, Trainer, Values, reproduce, verdict_of
+from groklab.reproduction import PAPERS, Bar, Outcome, Paper, Trainer, Values, reproduce, results, verdict_of
 
 Publish = Callable[..., Paper]
 LATE = Bar("times_as_late", ">=", 5, "the paper: 'five times as late'")
@@ -59,7 +59,6 @@ def trial(values: Values, control: Values | None) -> Callable[[Trainer, int], Ou
             "reproduced",
             "holds in 3 of 3 seeds (95% interval 44% to 100%)",
         ),
-        ({"times_as_late": 7}, None, "reproduced", "holds in 3 of 3 seeds (95% interval 44% to 100%)"),
         (
             {"times_as_late": 2},
             {"times_as_late": 1},
@@ -75,7 +74,7 @@ def trial(values: Values, control: Values | None) -> Callable[[Trainer, int], Ou
     ],
 )
 def test_a_claim_that_its_control_passes_is_not_reproduced(
-    paper: Publish, values: Values, control: Values | None, verdict: str, note: str
+    paper: Publish, values: Values, control: Values, verdict: str, note: str
 ) -> None:
     paper(claim(trial(values, control), bars=(LATE,), control="another"))
     (found,) = reproduce("mine").claims
@@ -84,8 +83,20 @@ def test_a_claim_that_its_control_passes_is_not_reproduced(
 
 def test_every_bar_counts(paper: Publish) -> None:
     second = Bar("accuracy", ">", 0.9, "here")
-    paper(claim(trial({"times_as_late": 7, "accuracy": 0.5}, None), bars=(LATE, second)))
-    assert reproduce("mine").claims[0].verdict == "not reproduced"
+    paper(claim(trial({"times_as_late": 7, "accuracy": 0.5}, None), bars=(LATE, second), kind="check"))
+    assert reproduce("mine").claims[0].verdict == "fails"
+
+
+@pytest.mark.parametrize(
+    ("kind", "control"), [("claim", None), ("claim", {}), ("own", {"late": 1}), ("check", {"late": 1})]
+)
+def test_a_control_that_was_not_measured_supports_nothing(paper: Publish, kind: str, control: Values | None) -> None:
+    paper(claim(trial({"times_as_late": 7}, control), bars=(LATE,), kind=kind))
+    with pytest.raises(ValueError, match="one: the trial measured no times_as_late of its control"):
+        reproduce("mine")
+    # what fails by itself needs none
+    paper(claim(trial({"times_as_late": 2}, control), bars=(LATE,), kind=kind))
+    assert reproduce("mine").claims[0].verdict in ("not reproduced", "fails")
 
 
 def test_a_bar_that_is_moved_is_measured_again(paper: Publish) -> None:
@@ -93,13 +104,11 @@ def test_a_bar_that_is_moved_is_measured_again(paper: Publish) -> None:
     paper(claim(run, bars=(LATE,)))
     assert reproduce("mine").claims[0].verdict == "not reproduced"
     paper(claim(run, bars=(Bar("times_as_late", ">=", 3, "lowered"),)))
-    from groklab.reproduction import results
-
     assert results("mine").claims[0].verdict == "not run"
 
 
 def test_checks_and_findings_of_groklab_are_counted_apart(paper: Publish) -> None:
-    run = trial({"times_as_late": 7}, None)
+    run = trial({"times_as_late": 7}, {"times_as_late": None})
     kinds = ("claim", "check", "check", "own")
     paper(*(claim(run, id=f"c{i}", kind=kind, bars=(LATE,)) for i, kind in enumerate(kinds)))
     found = reproduce("mine")
@@ -119,7 +128,8 @@ def test_a_check_holds_or_fails_and_is_not_reproduced(holds: list[bool], verdict
 
 def test_each_bar_stands_beside_what_was_measured_for_it(paper: Publish) -> None:
     def run(trainer: Trainer, seed: int) -> Outcome:
-        return Outcome({"times_as_late": 4 + seed, "steps": 9}, control={"times_as_late": 5 * (seed == 2)})
+        values = {"times_as_late": 4 + seed, "absent": None, "steps": 9}
+        return Outcome(values, control={"times_as_late": 5 * (seed == 2), "absent": None})
 
     paper(claim(run, bars=(LATE, Bar("absent", ">", 0, "here")), control="another"))
     late, absent = reproduce("mine").claims[0].judged
@@ -130,7 +140,7 @@ def test_each_bar_stands_beside_what_was_measured_for_it(paper: Publish) -> None
 
 
 def test_without_a_control_nothing_is_said_of_one(paper: Publish) -> None:
-    paper(claim(trial({"times_as_late": 7}, None), bars=(LATE,)))
+    paper(claim(trial({"times_as_late": 7}, None), bars=(LATE,), kind="check"))
     (late,) = reproduce("mine").claims[0].judged
     assert (late.control, late.control_passed) == (None, ())
 

@@ -124,12 +124,12 @@ def test_a_bar_that_is_moved_asks_no_cell_again(paper: Publish) -> None:
 @pytest.mark.parametrize(
     ("what", "cells", "words"),
     [
-        ("mine/one", ["add@0.3"], "mine/one --quick has no cells; of mine these do: mine/table"),
-        ("mine", ["add@0.3"], "mine is not one claim; of mine these do: mine/table"),
+        ("mine/one", ["add@0.3"], "mine/one --quick has no cells; of mine these have: mine/table"),
+        ("mine", ["add@0.3"], "mine is not one claim with cells; of mine these have: mine/table"),
         ("mine/table", ["add@0.4"], "did you mean add@0.5"),
         ("mine/table", ["x*"], "unknown"),
         ("mine/table", [], "needs the names of cells"),
-        ("controls/micro-groks", ["add"], "no claim of controls does"),
+        ("controls/micro-groks", ["add"], "no claim of controls has cells"),
     ],
 )
 def test_refusals(paper: Publish, what: str, cells: list[str], words: str) -> None:

@@ -133,7 +133,7 @@ def test_bars_are_printed_with_quick_and_full_beside_each_other(program: Program
     assert code == 0
     assert "one quick reproduced full not reproduced" in words
     assert "quantity bar quick control full control origin of the bar" in words
-    assert "value > 1 1.5 – 0.5 – the paper: 'more'" in words
+    assert "value > 1 1.5 none 0.5 none the paper: 'more'" in words
 
 
 def test_hours_are_planned_and_worked(program: Program, paper: Callable[..., Paper], tmp_path: Path) -> None:

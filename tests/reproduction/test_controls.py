@@ -85,7 +85,8 @@ def test_a_view_sees_what_happens(paper: Callable[..., Paper], home: Path) -> No
 def test_a_run_that_was_kept_otherwise_is_left_alone(paper: Callable[..., Paper], home: Path) -> None:
     def steps(trainer: Trainer, seed: int) -> Outcome:
         run = trainer.train(gl.preset("micro-fast", {"budget.steps": 60, "seed": seed}))
-        return Outcome({"kept": len(run.checkpoints), "name": run.name}, sentence="kept")
+        values = {"kept": len(run.checkpoints), "name": run.name, "holds": True}
+        return Outcome(values, sentence="kept", control={"holds": False})
 
     other: dict[str, Any] = {"budget.steps": 60, "checkpoints.spacing": "none"}
     gl.train(gl.preset("micro-fast", other))

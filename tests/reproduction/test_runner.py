@@ -76,7 +76,7 @@ def test_seeds_that_share_an_ensemble_are_measured_together(paper: Publish) -> N
 
     def run(trainer: Trainer, seeds: tuple[int, ...]) -> list[Outcome]:
         asked.append(seeds)
-        return [Outcome({"seed": s}, sentence="so") for s in seeds]
+        return [Outcome({"seed": s, "holds": True}, sentence="so", control={"holds": False}) for s in seeds]
 
     paper(claim(run, together=True))
     assert one(reproduce("mine"))["measured"]["seed"]["values"] == [0, 1, 2]
@@ -96,8 +96,12 @@ def test_what_several_claims_train_costs_once(paper: Publish) -> None:
     both = [claim(Counted(), id=name, cost=cost, shares="run") for name, cost in (("one", 6.0), ("two", 9.0))]
     paper(*both, claim(Counted(), id="three", cost=3.0))
     assert results("mine").seconds_left == 12
-    assert reproduce("mine/one").seconds_left == 0
+    assert reproduce("mine/one").complete
     assert results("mine").seconds_left == 3
+    # what is trained already costs nothing more, and is not measured for that
+    reproduce("mine/three")
+    assert (results("mine").seconds_left, results("mine").complete) == (0, False)
+    assert reproduce("mine").complete
 
 
 def test_values_that_are_no_numbers(paper: Publish, home: Path) -> None:

@@ -237,10 +237,10 @@ class CircuitParts(OperationAnalysis):
         heads = [f"{k} ({percent(float(v), 0)})" if k else "none" for k, v in zip(frequency, fve, strict=True)]
         if len(heads) == 1:
             explained = f"{percent(float(fve[0]))} of its variance is at the frequency {frequency[0]}"
-            constant = "is the same for all inputs, so there is no variance to explain"
+            constant = "is the same for all inputs, and has no variance to explain"
             return f"The one head's attention to a {'varies: ' + explained if frequency[0] else constant}."
         if not frequency.any():
-            return f"Heads 0 to {len(heads) - 1} attend to a alike for all inputs, so there is no variance to explain."
+            return f"Heads 0 to {len(heads) - 1} attend to a alike for all inputs, which leaves no variance to explain."
         same = "" if frequency.all() else "; where there is none, attention is constant, with no variance to explain"
         return (
             f"Heads 0 to {len(heads) - 1} attend to a by the frequencies {listed(heads)}; in brackets is the share of "

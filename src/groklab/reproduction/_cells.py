@@ -40,7 +40,7 @@ class Cells:
         for pattern in patterns:
             matches = [name for name in self.names if fnmatchcase(name, pattern)]
             if not matches:
-                check_choice("cells", pattern, self.names)
+                check_choice("cells", pattern, self.names, "a cell is ROW@COLUMN, and * stands for any")
             chosen += matches
         return tuple(dict.fromkeys(chosen))
 
@@ -60,8 +60,10 @@ def check_cells(claims: Sequence[Claim], size: Size, cells: Sequence[str] | None
     with_cells = [
         f"{paper}/{c.id}" for c in PAPERS[paper].claims if (t := c.trial(size)) is not None and t.cells is not None
     ]
-    allowed = f"of {paper} these do: {', '.join(with_cells)}" if with_cells else f"no claim of {paper} does"
-    target = f"{paper}/{claims[0].id} --{size} has no cells" if len(claims) == 1 else f"{paper} is not one claim"
+    allowed = f"of {paper} these have: {', '.join(with_cells)}" if with_cells else f"no claim of {paper} has cells"
+    target = (
+        f"{paper}/{claims[0].id} --{size} has no cells" if len(claims) == 1 else f"{paper} is not one claim with cells"
+    )
     raise InputError("cells", shorten(",".join(cells)), f"{target}; {allowed}")
 
 

@@ -45,7 +45,7 @@ class Outcome:
     Args:
         values: what was measured.
         sentence: the outcome in words.
-        control: what was measured of the control, by the same names; a value that it lacks fails its bar.
+        control: what was measured of the control, by the same names, None where such a value does not exist.
     """
 
     values: Values

@@ -46,16 +46,24 @@ class Record(Stored):
     groklab: str
 
     @classmethod
-    def of(cls, seed: int, digest: str, trial: Trial, outcome: Outcome, seconds: float) -> Record:
-        """Judge an outcome of today, on this machine, by the bars of its trial."""
+    def of(cls, seed: int, digest: str, claim: Claim, trial: Trial, outcome: Outcome, seconds: float) -> Record:
+        """Judge an outcome of today, on this machine, by the bars of its trial.
+
+        Raises:
+            ValueError: the claim would hold by a control that was not measured: one that lacks what a bar names.
+        """
         about: dict[str, Any] = provenance()
-        control = outcome.control
+        control, holds = outcome.control, trial.passes(outcome.values)
+        if holds and (control is not None or claim.kind != "check"):
+            missing = sorted({bar.value for bar in trial.bars} - (control or {}).keys())
+            if missing:
+                raise ValueError(f"{claim.id}: the trial measured no {', '.join(missing)} of its control")
         return cls(
             seed=seed,
             digest=digest,
             values=jsonable(outcome.values),
             control=None if control is None else jsonable(control),
-            holds=trial.passes(outcome.values),
+            holds=holds,
             control_holds=None if control is None else trial.passes(control),
             sentence=str(outcome.sentence),
             seconds=round(seconds, 3),

@@ -123,7 +123,7 @@ def plan(
     Args:
         what: papers or claims, or `all`.
         hours: time of the plan in all. Claims that do not fit are named by the plan; the first of them is begun in the
-            time that is left at the end.
+            rest of the time.
         seeds: number of seeds instead of each trial's own.
 
     Raises:
@@ -306,7 +306,7 @@ class _Request:
         """Keep the outcome of each seed whose cells are all measured; return them."""
         digest = claim.digest(self.size, seeds)
         done = combined(self.ledger, claim, self.size, seeds)
-        records = [Record.of(seed, digest, trial, outcome, seconds) for seed, outcome, seconds in done]
+        records = [Record.of(seed, digest, claim, trial, outcome, seconds) for seed, outcome, seconds in done]
         self.ledger.add(claim, self.size, records)
         return records
 
@@ -359,7 +359,9 @@ class _Request:
     def result(self) -> PaperResult:
         """Return the claims with their results so far."""
         claims = (ClaimResult.of(self.paper, c, self.size, self.seeds, self.ledger) for c in self.claims)
-        return PaperResult(self.paper, self.size, tuple(claims), self.seconds_left(), self.ledger.home)
+        return PaperResult(
+            self.paper, self.size, tuple(claims), not self.remaining(), self.seconds_left(), self.ledger.home
+        )
 
 
 class _Slice:
@@ -400,7 +402,7 @@ class _Slice:
                 return False
             raise
         seconds = (spent + time.monotonic() - began) / len(seeds)
-        records = [Record.of(s, digest, trial, o, seconds) for s, o in zip(seeds, outcomes, strict=True)]
+        records = [Record.of(s, digest, claim, trial, o, seconds) for s, o in zip(seeds, outcomes, strict=True)]
         ledger.add(claim, size, records)
         for record in records:
             self._show(request, claim, (), record)

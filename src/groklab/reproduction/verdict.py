@@ -207,13 +207,15 @@ class PaperResult:
     """The claims of a paper that were asked for, with their results so far.
 
     Args:
-        seconds_left: by estimate.
+        complete: whether everything asked for is measured.
+        seconds_left: by estimate; what another claim has trained costs nothing more, measured or not.
         home: the folder of runs that has the outcomes, None for the user's.
     """
 
     paper: Paper
     size: Size
     claims: tuple[ClaimResult, ...]
+    complete: bool
     seconds_left: float
     home: str | Path | None = None
 
@@ -235,11 +237,6 @@ class PaperResult:
     def counts(self) -> list[str]:
         """The tallies in words, one per kind that the paper has: `claims: 3 reproduced, 1 partly`."""
         return counts_of(self.tallies)
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything asked for is measured."""
-        return self.seconds_left == 0
 
     @property
     def tallies(self) -> dict[Kind, dict[Verdict, int]]:
