@@ -62,17 +62,16 @@ def test_the_first_update_has_rate_zero() -> None:
         assert loss == pytest.approx(MAINLINE[step], rel=1e-6)
 
 
-def test_float64_gives_the_first_losses_to_eight_places() -> None:
-    run = gl.train(
-        gl.preset("nanda2023/released-wd0.1", {"budget.steps": 3, "evaluation.every": 1, "dtype": "float64"})
-    )
-    curves = run.curves()
+def test_float64_gives_the_first_losses() -> None:
+    settings = {"budget.steps": 20, "evaluation.every": 1, "dtype": "float64"}
+    curves = gl.train(gl.preset("nanda2023/released-wd0.1", settings)).curves()
     assert curves["train_loss"].dtype == np.float64
     # weights off by one unit in the last place give losses that are off by 6e-9
     assert curves["train_loss"][0] == pytest.approx(RELEASED[0], abs=3e-9)
     assert curves["test_loss"][0] == pytest.approx(RELEASED_TEST[0], abs=3e-9)
-    for step in (1, 2, 3):
-        assert curves["train_loss"][step] == pytest.approx(RELEASED[step], rel=1e-7)
+    # the recorded run rounds to single precision; float32 here lies up to 2e-5 from it, by machine and threads
+    for step in (1, 2, 3, 5, 10, 20):
+        assert curves["train_loss"][step] == pytest.approx(RELEASED[step], rel=1e-6), step
 
 
 def test_presets_are_well_formed_and_their_numbers_are_the_papers() -> None:
