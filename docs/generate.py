@@ -53,6 +53,9 @@ TITLES = {
     "objective": "Objectives",
     "optimiser": "Optimisers",
 }
+#: Papers whose claims have pages of their own; the claims of all others are beyond them.
+FIRST_PAPERS = ("controls", "furuta2024", "liu2022", "mallinar2024", "nanda2023", "omnigrok")
+COUNTED_ONE = {"check": "a check of the code", "own": "groklab's own"}
 #: Optimisers share most settings; each kind's own table leaves them out.
 SHARED = {"optimiser": "Optimiser"}
 
@@ -67,6 +70,7 @@ def pages() -> dict[str, str]:
         "figures.md": figures(),
         "experiment.md": fields(),
         "reproductions.md": reproductions_index(),
+        "beyond.md": beyond(),
         **{f"reproductions-{path.stem}.md": reproductions(path) for path in saved_reproductions()},
     }
 
@@ -298,6 +302,30 @@ def reproductions_index() -> str:
             "[Reproduce a paper's claims](../../how-to/reproduce.md).\n",
         ]
     )
+
+
+def beyond() -> str:
+    """Return the page of all claims beyond the first papers, with their saved verdicts and the counter-evidence."""
+    saved = {path.stem: {c["id"]: c for c in load(path)["claims"]} for path in saved_reproductions()}
+    parts = [
+        "# Claims and verdicts\n",
+        "Every claim of [this section](../../beyond/index.md) with its verdict at both sizes, as `groklab reproduce` "
+        "measured it, and the evidence against it. A claim's name opens its bars, its control and its numbers.\n",
+    ]
+    for paper in PAPERS.values():
+        if paper.name in FIRST_PAPERS:
+            continue
+        rows = []
+        for claim in paper.claims:
+            entry = saved.get(paper.name, {}).get(claim.id)
+            verdicts = _verdicts(entry) if entry else ["not run"] * len(SIZES)
+            name = f"`{claim.id}`"
+            if entry:
+                name = f"[{name}](reproductions-{paper.name}.md#{_anchor(claim.id)})"
+            kind = "" if claim.kind == "claim" else f" ({COUNTED_ONE[claim.kind]})"
+            rows.append((name, _escape(claim.claim) + kind, *verdicts, _escape(claim.counter)))
+        parts += [f"## {paper.title}\n", _table(("claim", "what is claimed", *SIZES, "counter-evidence"), rows)]
+    return "\n".join(parts)
 
 
 def reproductions(path: Path) -> str:

@@ -185,7 +185,7 @@ def test_the_reader_refuses_what_fails(tmp_path: Path) -> None:
 def test_pages_are_generated_and_regenerated(generate: ModuleType, tmp_path: Path) -> None:
     written = generate.write(tmp_path / "generated")
     stamps = [p.stat().st_mtime_ns for p in written]
-    assert len(written) == 7 + len(list((DOCS / "reproductions").glob("*.json")))
+    assert len(written) == 8 + len(list((DOCS / "reproductions").glob("*.json")))
     assert all(p.read_text("utf-8").startswith("# ") for p in written)
     assert [p.stat().st_mtime_ns for p in generate.write(tmp_path / "generated")] == stamps
 
@@ -231,6 +231,15 @@ def test_the_ledger_opens_with_one_table_whose_rows_open_their_evidence(generate
         assert f"](reproductions-{path.stem}.md)" in row
         assert f"[{size}](reproductions-{path.stem}.md#{size})" in row
         assert f"id='{size}'" in pages[f"reproductions-{path.stem}.md"]
+
+
+def test_every_claim_beyond_the_first_papers_is_listed_with_its_verdicts(generate: ModuleType) -> None:
+    page = generate.beyond()
+    for paper in PAPERS.values():
+        assert (f"## {paper.title}\n" in page) == (paper.name not in generate.FIRST_PAPERS)
+        for claim in paper.claims if paper.name not in generate.FIRST_PAPERS else ():
+            section = page.split(f"## {paper.title}\n")[1].split("\n## ")[0]
+            assert section.count(f"`{claim.id}`") >= 1
 
 
 def test_every_saved_claim_has_its_bars_and_its_cost(generate: ModuleType) -> None:
