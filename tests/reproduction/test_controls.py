@@ -61,7 +61,7 @@ def test_stopped_in_the_middle_of_a_training_and_gone_on_to_the_same_bits(home: 
     run = gl.runs()[0]
     assert run.status.state == "interrupted"
     assert 0 < run.status.step < 20_000
-    again = by_program(home, *asked, "--slice", "0.02", "--slices", "20")
+    again = by_program(home, *asked, "--slice", "0.02", "--slices", "400")
     assert again["complete"]
     one, other = (o["claims"][0] for o in (whole, again))
     assert one["measured"] == other["measured"]

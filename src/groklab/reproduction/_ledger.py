@@ -111,6 +111,8 @@ class Ledger:
 
     def __init__(self, paper: str, home: str | Path | None = None) -> None:
         self.home, self.path = home, folder(home) / f"{paper}.json"
+        # a plan of many claims asks a hundred times between two writes
+        self._last: tuple[tuple[int, int, int], dict[str, dict[str, Any]]] | None = None
 
     def records(self, claim: Claim, size: Size, seeds: tuple[int, ...]) -> dict[int, Record]:
         """Return the complete records of a claim's present trial, by seed."""
@@ -186,8 +188,13 @@ class Ledger:
     def _read(self) -> dict[str, dict[str, Any]]:
         """Return all records by 'claim/size/seed'; a damaged file is set aside with a warning."""
         try:
-            kept = storage.read_json(self.path, _Outcomes).outcomes
-            return {key: record for key, record in kept.items() if isinstance(record, dict)}
+            status = self.path.stat()
+            # each write puts a new file in the place of the old one
+            version = status.st_ino, status.st_mtime_ns, status.st_size
+            if self._last is None or self._last[0] != version:
+                kept = storage.read_json(self.path, _Outcomes).outcomes
+                self._last = version, {key: record for key, record in kept.items() if isinstance(record, dict)}
+            return self._last[1]
         except FileNotFoundError:
             return {}
         except DamagedError as error:

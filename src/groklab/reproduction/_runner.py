@@ -54,6 +54,8 @@ class ClaimProgress:
 ProgressView = Callable[[ClaimProgress], None]
 #: A claim with its trial and seeds.
 _Task = tuple[Claim, Trial, tuple[int, ...]]
+#: A claim of a plan, with what asks for it and the seconds that it will take by estimate.
+_PlannedStep = tuple["_Request", Claim, float]
 
 
 def reproduce(
@@ -177,8 +179,8 @@ def work_on(plan: Plan, view: Watch[ClaimProgress]) -> tuple[PaperResult, ...]:
         slice = _Slice(requests, 1, None if watch is None else show, plan.home)
         try:
             with interrupts.deadline(began + plan.seconds_left):
-                steps = [(of_claim[s.paper.name, s.claim.id], s.claim) for s in plan.steps]
-                while steps := [(r, c) for r, c in steps if c.id in r.costs()]:
+                steps = [(of_claim[s.paper.name, s.claim.id], s.claim, s.seconds) for s in plan.steps]
+                while steps := _missing(steps):
                     request, claim, note = _next(steps, began + plan.seconds_left - time.monotonic())
                     tasks = [task for task in request.remaining() if task[0] is claim]
                     if not all(slice.measure(request, *t, note=note if t is tasks[0] else "") for t in tasks):
@@ -189,14 +191,20 @@ def work_on(plan: Plan, view: Watch[ClaimProgress]) -> tuple[PaperResult, ...]:
     return tuple(request.result() for request in requests)
 
 
-def _next(steps: Sequence[tuple[_Request, Claim]], left: float) -> tuple[_Request, Claim, str]:
+def _missing(steps: Sequence[_PlannedStep]) -> list[_PlannedStep]:
+    """Return the steps that are not measured yet, with what they take now."""
+    costs = {request: request.costs() for request in {request for request, _, _ in steps}}
+    return [(r, c, sum(costs[r][c.id].values())) for r, c, _ in steps if c.id in costs[r]]
+
+
+def _next(steps: Sequence[_PlannedStep], left: float) -> tuple[_Request, Claim, str]:
     """Return the first step that fits in the seconds left; where none does the first, with a sentence that says so."""
-    costs = [sum(request.costs()[claim.id].values()) for request, claim in steps]
-    fitting = [step for step, cost in zip(steps, costs, strict=True) if cost <= left]
-    if fitting:
-        return *fitting[0], ""
-    note = f"takes about {duration(costs[0])} and does not fit in the {duration(max(left, 0.0))} that are left: "
-    return *steps[0], note + "it is saved when they are over, and continues with the next call"
+    for request, claim, cost in steps:
+        if cost <= left:
+            return request, claim, ""
+    request, claim, cost = steps[0]
+    note = f"takes about {duration(cost)} and does not fit in the {duration(max(left, 0.0))} that are left: "
+    return request, claim, note + "it is saved when they are over, and continues with the next call"
 
 
 def seconds_ahead(
