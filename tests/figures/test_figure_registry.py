@@ -52,7 +52,7 @@ def test_every_figure_has_a_title_a_place_of_its_own_and_says_what_it_shows() ->
         figures = figures_of(section)
         assert [f.place for f in figures] == sorted({f.place for f in figures})
         assert all(f.title and f.draw.__doc__ for f in figures)
-    assert len(FIGURES) == 26
+    assert len(FIGURES) == 27
 
 
 def test_a_plug_in_adds_figures_and_cannot_break_the_page(corpus: Corpus, tmp_path: Path) -> None:

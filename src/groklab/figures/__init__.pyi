@@ -32,6 +32,8 @@ from ._paper.formats import FILM_FORMATS as FILM_FORMATS
 from ._paper.movie import check_film as check_film
 from ._paper.movie import film as film
 from ._paper.saving import check_paper as check_paper
+from ._participation import participation_histogram as participation_histogram
+from ._participation import participation_lines as participation_lines
 from ._parts import logit_parts as logit_parts
 from ._phase_diagram import COLOURS as COLOURS
 from ._phase_diagram import ON as ON

@@ -60,6 +60,7 @@ from ._logit_parts import LogitParts as LogitParts
 from ._logit_parts import parts_tables as parts_tables
 from ._neurons import WELL_EXPLAINED as WELL_EXPLAINED
 from ._neurons import Neurons as Neurons
+from ._participation import participation_ratio as participation_ratio
 from ._predictions import is_right as is_right
 from ._predictions import outputs as outputs
 from ._progress import LOGIT_FVES as LOGIT_FVES
