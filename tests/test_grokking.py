@@ -15,8 +15,15 @@ from groklab.grokking import reached_step, survival
 ACCURACIES = st.lists(st.sampled_from([0.0, 0.2, 0.89, 0.9, 0.94, 0.95, 0.985, 0.99, 1.0]), max_size=40)
 
 
-def plainly(steps: list[int], accuracy: list[float], criterion: str, cadence: int, ended: bool) -> int | None:
+def plainly(
+    steps: list[int], accuracy: list[float], criterion: str, cadence: int, ended: bool, train: list[float]
+) -> int | None:
     """The definition, word by word."""
+    fitted = [
+        (s, a)
+        for i, (s, a) in enumerate(zip(steps, train, strict=True))
+        if s % cadence == 0 or (ended and i == len(steps) - 1)
+    ]
     seen = [
         (s, a)
         for i, (s, a) in enumerate(zip(steps, accuracy, strict=True))
@@ -30,6 +37,9 @@ def plainly(steps: list[int], accuracy: list[float], criterion: str, cadence: in
             "first_95": value >= 0.95,
             "first_90": value >= 0.90,
             "near_maximum": 0.99 * highest >= 0.5 and value >= 0.99 * highest,
+            "essential_ai": highest > 0.95 and value >= 0.99 * highest,
+            "five_in_a_row": len(following) == 5 and all(a >= 0.95 for a in following),
+            "tveit": value >= 0.95 and any(a == 1 for s, a in fitted if s <= step),
         }
         if met[criterion]:
             return step
@@ -40,18 +50,21 @@ def plainly(steps: list[int], accuracy: list[float], criterion: str, cadence: in
     ACCURACIES,
     st.integers(1, 12),
     st.integers(1, 12),
-    st.sampled_from(["sustained_99", "first_95", "first_90", "near_maximum"]),
+    st.sampled_from(sorted(grokking.CRITERIA)),
     st.booleans(),
     st.integers(0, 11),
+    st.integers(0, 40),
 )
 def test_the_step_reached_is_the_defined_one(
-    accuracy: list[float], every: int, cadence: int, criterion: str, ended: bool, off_grid: int
+    accuracy: list[float], every: int, cadence: int, criterion: str, ended: bool, off_grid: int, fits_at: int
 ) -> None:
     steps = [i * every for i in range(len(accuracy))]
     if len(steps) > 1:
         steps[-1] -= min(off_grid, every - 1)
-    found = reached_step(np.array(steps, np.int64), np.array(accuracy), criterion, cadence, ended)
-    assert found == plainly(steps, accuracy, criterion, cadence, ended)
+    # all right once, and not for good
+    train = [1.0 if i == fits_at else 0.9 for i in range(len(steps))]
+    found = reached_step(np.array(steps, np.int64), np.array(accuracy), criterion, cadence, ended, np.array(train))
+    assert found == plainly(steps, accuracy, criterion, cadence, ended, train)
 
 
 def test_five_evaluations_are_needed_unless_the_run_has_ended() -> None:
@@ -69,6 +82,15 @@ def test_a_chance_level_flatline_is_near_no_maximum() -> None:
 def test_nothing_measured_is_nothing_reached() -> None:
     for criterion in ("sustained_99", "first_95", "near_maximum"):
         assert reached_step(np.zeros(0, np.int64), np.zeros(0), criterion) is None
+
+
+def test_what_is_lost_after_grokking_is_seen() -> None:
+    steps, accuracy = np.arange(0, 60, 10), np.array([0.1, 0.99, 1.0, 0.4, np.nan, 1.0])
+    assert grokking.lowest_since(steps, accuracy, 10) == 0.4
+    assert grokking.lowest_since(steps, accuracy, 50) == 1.0
+    assert grokking.lowest_since(steps, accuracy, 40) == 1.0
+    assert grokking.lowest_since(steps, accuracy, None) is None
+    assert grokking.lowest_since(steps, accuracy, 60) is None
 
 
 def test_lost_accuracy_is_not_reached() -> None:

@@ -23,6 +23,7 @@ RESULT = {
         "test_accuracy",
         "train_loss",
         "test_loss",
+        "lowest_since_grokked",
         "weights_sha256",
         "seed",
         "delay",
@@ -33,6 +34,7 @@ RESULT = {
     ),
 }
 PER_MEMBER = {
+    "lowest_since_grokked",
     "memorised_step",
     "grokked_step",
     "censored",

@@ -24,6 +24,12 @@ def test_another_criterion_judges_a_finished_run_again(corpus: Corpus) -> None:
     assert found["criterion"] == "first_95"
     assert found["grokked_step"] < before["grokked_step"]
     assert found["weights_sha256"] == before["weights_sha256"]
+    # and what is lost afterwards, too: each criterion starts to look at its own step
+    curves = first.curves()
+    assert found["lowest_since_grokked"] == min(curves["test_accuracy"][curves["step"] >= found["grokked_step"]])
+    assert before["lowest_since_grokked"] > 0.99 > found["lowest_since_grokked"] > 0.9
+    fitted = gl.train(gl.preset("micro-fast", {"evaluation.criterion": "tveit"})).summary()
+    assert fitted["grokked_step"] >= found["grokked_step"] > fitted["memorised_step"]
     back = gl.train(gl.preset("micro-fast")).summary()
     assert (back["grokked_step"], back["criterion"]) == (before["grokked_step"], "sustained_99")
 

@@ -67,14 +67,18 @@ class Evaluation:
 
     Attributes:
         every: steps between evaluations; None means 10, or 1 for a task of fewer than 1,000 inputs.
-        criterion: 'sustained_99' (at least 99% for 5 evaluations or to the end), 'first_95', 'first_90' (Liu et al.)
-            or 'near_maximum' (within 1% of the run's own maximum).
+        criterion: 'sustained_99' (at least 99% for 5 evaluations or to the end), 'first_95', 'first_90' (Liu et al.),
+            'near_maximum' (within 1% of the run's own maximum), 'tveit' (95% once the training set was all right; Tveit
+            et al. 2025), 'essential_ai' (within 1% of the run's own maximum, if that exceeds 95%) or 'five_in_a_row'
+            (95% for 5 evaluations; Na00s/muon-grokking).
     """
 
     __pydantic_config__ = _STRICT
 
     every: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
-    criterion: Literal["sustained_99", "first_95", "first_90", "near_maximum"] = "sustained_99"
+    criterion: Literal[
+        "sustained_99", "first_95", "first_90", "near_maximum", "tveit", "essential_ai", "five_in_a_row"
+    ] = "sustained_99"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,12 @@ CRITERIA = {
     "first_95": "95% or more for the first time",
     "first_90": "90% or more for the first time",
     "near_maximum": "within 1% of the run's own best for the first time",
+    "tveit": "95% or more for the first time once the training set has been all right (Tveit et al. 2025)",
+    "essential_ai": "within 1% of the run's own best for the first time, where that exceeds 95% (Essential AI 2025)",
+    "five_in_a_row": "95% or more for five evaluations in a row (Na00s/muon-grokking)",
 }
+#: The accuracy that these ask for.
+_BARS = {"first_95": 0.95, "first_90": 0.90, "tveit": 0.95, "five_in_a_row": 0.95}
 
 
 def default_every(n_inputs: int) -> int:
@@ -27,7 +32,12 @@ def default_every(n_inputs: int) -> int:
 
 
 def reached_step(
-    steps: np.ndarray, accuracy: np.ndarray, criterion: str = "sustained_99", cadence: int = 1, ended: bool = True
+    steps: np.ndarray,
+    accuracy: np.ndarray,
+    criterion: str = "sustained_99",
+    cadence: int = 1,
+    ended: bool = True,
+    train: np.ndarray | None = None,
 ) -> int | None:
     """Return the first evaluated step from which `accuracy` meets the criterion, or None.
 
@@ -35,32 +45,53 @@ def reached_step(
         steps: (n,) of one member, ascending.
         accuracy: (n,) between 0 and 1.
         criterion: 'sustained_99': at least 99% for 5 evaluations at the cadence, or to the end if the run has ended;
-            'first_95', 'first_90': once; 'near_maximum': within 1% of the highest accuracy.
+            'five_in_a_row': the same with 95%, and five in any case; 'first_95', 'first_90': once; 'tveit': 95% once
+            training accuracy has been 100%; 'near_maximum': within 1% of the highest accuracy, if that is 50%;
+            'essential_ai': the same, if that exceeds 95%.
+        train: (n,) training accuracies, for 'tveit'; without them it is never met.
     """
     on_grid = steps % cadence == 0
     if ended and len(steps):
         on_grid[-1] = True
     steps, accuracy = steps[on_grid], accuracy[on_grid]
-    if criterion == "sustained_99":
-        good = accuracy >= THRESHOLD
+    if criterion in ("sustained_99", "five_in_a_row"):
+        to_the_end = ended and criterion == "sustained_99"
+        good = accuracy >= (THRESHOLD if criterion == "sustained_99" else _BARS[criterion])
         for i in np.flatnonzero(good):
             window = good[i : i + EVALUATIONS]
-            if window.all() and (len(window) == EVALUATIONS or ended):
+            if window.all() and (len(window) == EVALUATIONS or to_the_end):
                 return int(steps[i])
         return None
-    bar = {"first_95": 0.95, "first_90": 0.90}.get(criterion)
-    if bar is None:
-        bar = 0.99 * float(np.nanmax(accuracy, initial=0.0))
+    if criterion in ("near_maximum", "essential_ai"):
+        best = float(np.nanmax(accuracy, initial=0.0))
         # chance-level flatlines are within 1% of their own maximum too
-        if bar < 0.5:
+        if 0.99 * best < 0.5 or (criterion == "essential_ai" and best <= 0.95):
             return None
-    return first_step(steps, accuracy >= bar)
+        return first_step(steps, accuracy >= 0.99 * best)
+    reached = accuracy >= _BARS[criterion]
+    if criterion == "tveit":
+        fitted = np.zeros(len(steps), bool) if train is None else train[on_grid] >= 1
+        reached &= np.logical_or.accumulate(fitted)
+    return first_step(steps, reached)
 
 
 def first_step(steps: np.ndarray, reached: np.ndarray) -> int | None:
     """Return the first of steps (n,) at which something is true, as reached (n,) has it; None if it never is."""
     places = np.flatnonzero(reached)
     return int(steps[places[0]]) if len(places) else None
+
+
+def lowest_since(steps: np.ndarray, accuracy: np.ndarray, step: int | None) -> float | None:
+    """Return the lowest accuracy evaluated from a step on, which says whether what was grokked stays; None for none.
+
+    Args:
+        steps: (n,) of one member, ascending.
+        accuracy: (n,) between 0 and 1, NaN where it was not measured.
+        step: the one at which it grokked, None where it has not.
+    """
+    later = accuracy[steps >= step] if step is not None else accuracy[:0]
+    later = later[np.isfinite(later)]
+    return float(later.min()) if len(later) else None
 
 
 @dataclass(frozen=True)

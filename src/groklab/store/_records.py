@@ -68,6 +68,7 @@ class MemberResult(Stored):
     test_loss: float | None
     train_accuracy: Accuracy | None
     test_accuracy: Accuracy | None
+    lowest_since_grokked: Accuracy | None = None
     steps: Step | None = None
     diverged: bool
     weights_sha256: str

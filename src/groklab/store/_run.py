@@ -331,7 +331,7 @@ class Run(RunAccessors):
             "seconds": round(status.seconds, 3),
         }
         keys = ("memorised_step", "grokked_step", "censored", "train_accuracy", "test_accuracy", "train_loss")
-        for key in (*keys, "test_loss", "weights_sha256", "seed"):
+        for key in (*keys, "test_loss", "lowest_since_grokked", "weights_sha256", "seed"):
             values = [getattr(m, key) for m in members] or [None] * self.n_members
             one[key] = values if self.n_members > 1 else values[0]
         operations = [None if m.operations is None else [o.to_dict() for o in m.operations] for m in members]

@@ -59,15 +59,16 @@ class Records:
 
     def reached(self, metric: str, criterion: str, cadence: int, ended: bool, n: int | None = None) -> list[int | None]:
         """Return when each member's metric met a criterion of `grokking`, by the first n records (None: all)."""
+        values = self.metrics[metric]
+        train = self.metrics.get(metric.replace("test_", "train_"), np.full_like(values, np.nan))
         reached = []
         for m in range(self.n_members):
             own = slice(n)
             if m in self.retired:
                 end = self.before(self.retired[m]) + 1
                 own = slice(end if n is None else min(n, end))
-            reached.append(
-                grokking.reached_step(self.steps[own], self.metrics[metric][own, m], criterion, cadence, ended)
-            )
+            of = self.steps[own], values[own, m]
+            reached.append(grokking.reached_step(*of, criterion, cadence, ended, train[own, m]))
         return reached
 
     def frame(self) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from groklab import grokking
 from groklab.experiment import Experiment
 from groklab.lazy import pl
 from groklab.store import MemberResult, storage
@@ -42,6 +43,9 @@ def member_results(
         sha = storage.digest({k: v[m] for k, v in weights.items()})
         diverged = not np.isfinite(ends["train_loss"][m])
         row = {**seen, "censored": seen["grokked_step"] is None, **last}
+        own = slice(records.before(row["steps"]) + 1)
+        curve = records.steps[own], records.metrics["test_accuracy"][own, m]
+        row["lowest_since_grokked"] = grokking.lowest_since(*curve, seen["grokked_step"])
         row |= {"diverged": diverged, "weights_sha256": sha, "seed": experiment.seed}
         names = ensemble.tasks[m].algebra.operations
         if f"test_accuracy_op{len(names) - 1}" in ends:

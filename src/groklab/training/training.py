@@ -217,8 +217,12 @@ def _apply_criterion(run: Run, members: list[Experiment]) -> None:
     members_now = []
     for number, member in enumerate(status.members):
         curves = run.curves(number)
-        step = grokking.reached_step(curves["step"], curves["test_accuracy"], wanted.criterion, cadence)
-        members_now.append(member.model_copy(update={"grokked_step": step, "censored": step is None}))
+        step = grokking.reached_step(
+            curves["step"], curves["test_accuracy"], wanted.criterion, cadence, train=curves["train_accuracy"]
+        )
+        lowest = grokking.lowest_since(curves["step"], curves["test_accuracy"], step)
+        now = {"grokked_step": step, "censored": step is None, "lowest_since_grokked": lowest}
+        members_now.append(member.model_copy(update=now))
     changed = []
     for trained, kept_as in zip(members, run.recorded, strict=True):
         as_kept = {name: getattr(kept_as, name) for name in ("name", "budget", "checkpoints", "measures")}
