@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from groklab.components import with_hyperparameters
-from groklab.objectives import CrossEntropy, MeanSquaredError, exact_cross_entropy
+from groklab.objectives import CrossEntropy, MeanSquaredError, exact_cross_entropy, sparsemax
 
 
 def logits_at(margin: float, dtype: type) -> tuple[jax.Array, jax.Array]:
@@ -82,10 +82,53 @@ def test_all_softmax_forms_agree_with_the_definition_at_moderate_margins(seed, s
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), got, expected)
 
 
+def by_sorting(z: np.ndarray, y: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Loss, gradient and projection of one row as Martins & Astudillo write them (algorithm 1, eqs. 14 and 15)."""
+    falling = np.sort(z)[::-1]
+    sums, k = np.cumsum(falling), np.arange(1, len(z) + 1)
+    size = k[1 + k * falling > sums].max()
+    tau = (sums[size - 1] - 1) / size
+    p = np.maximum(z - tau, 0)
+    return -z[y] + 0.5 * (z[p > 0] ** 2 - tau**2).sum() + 0.5, p - np.eye(len(z))[y], p
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 999), scale=st.floats(0.01, 20), temperature=st.floats(0.2, 5), ties=st.booleans())
+def test_sparsemax_is_the_published_loss_and_gradient(seed, scale, temperature, ties):
+    rng = np.random.default_rng(seed)
+    logits, targets = rng.normal(size=(8, 9)) * scale, rng.integers(0, 9, 8).astype(np.int32)
+    if ties:
+        logits = np.round(logits)
+    loss, gradient = mean_with_gradient("sparsemax", temperature, logits, targets)
+    rows = [by_sorting(z / temperature, y) for z, y in zip(logits, targets, strict=True)]
+    np.testing.assert_allclose(loss, np.mean([row[0] for row in rows]), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(gradient, np.stack([row[1] for row in rows]) / 8 / temperature, rtol=1e-9, atol=1e-12)
+    p = np.asarray(sparsemax(jnp.asarray(logits)))
+    np.testing.assert_allclose(p, np.stack([by_sorting(z, 0)[2] for z in logits]), atol=1e-12 * max(1, scale))
+
+
+def test_sparsemax_is_accurate_near_zero_and_zero_beyond_a_margin_of_one():
+    for margin in (1e-3, 0.9, 0.999):
+        logits = np.array([[margin, 0.0]], np.float32)
+        # of two classes it is (1 - margin)^2 / 4
+        loss = float(per_row(CrossEntropy(form="sparsemax"), jnp.asarray(logits), jnp.zeros(1, jnp.int32))[0])
+        # p itself is rounded; the formula as written would be a quarter off at the last margin
+        assert loss == pytest.approx((1 - float(logits[0, 0])) ** 2 / 4, rel=2e-4)
+    loss, gradient = mean_with_gradient("sparsemax", 1.0, np.array([[1.0, 0.0, -5.0]]), np.zeros(1, np.int32))
+    assert loss == 0
+    assert not np.asarray(gradient).any()
+
+
 def test_dtypes_and_the_batched_form():
     logits, targets = logits_at(3.0, jnp.float32)
     many, answers = np.stack([logits, 2 * logits]), np.stack([targets, targets])
-    for form, dtype in (("exact", "float32"), ("float32", "float32"), ("stablemax", "float32"), ("float64", "float64")):
+    for form, dtype in (
+        ("exact", "float32"),
+        ("float32", "float32"),
+        ("stablemax", "float32"),
+        ("sparsemax", "float32"),
+        ("float64", "float64"),
+    ):
         objective = CrossEntropy(form=form)
         losses = jax.jit(jax.vmap(lambda x, y, o=objective: o.per_row(x, y)))(many, answers)
         assert losses.dtype == dtype

@@ -82,17 +82,6 @@ def test_named_optimisers_are_optax(case: Any, settings: Any, reference: optax.G
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-10)
 
 
-def test_muon_orthogonalises_matrices_and_leaves_vectors_to_adam(case: Any) -> None:
-    weights, gradients = case
-    found = run(component("optimiser", {"kind": "muon", "learning_rate": 0.1}), weights, gradients[:1])
-    change = (weights["a.W"] - np.asarray(found["a.W"])) / 0.1
-    singular = np.linalg.svd(change, compute_uv=False)
-    assert singular.max() / singular.min() < 2  # Newton–Schulz brings all near one
-    np.testing.assert_allclose(
-        (weights["a.b"] - np.asarray(found["a.b"])) / 0.1, np.sign(gradients[0]["a.b"]), atol=1e-5
-    )
-
-
 def test_every_optimiser_lowers_a_quadratic() -> None:
     target = {"a.W": np.full((3, 3), 2.0), "a.b": np.ones(3)}
     # other tests' plug-ins may still be registered here, one of which ends its process

@@ -38,7 +38,6 @@ __all__ = [
     "lax",
     "np",
     "optax",
-    "optax_contrib",
     "pl",
     "scipy",
 ]
@@ -176,7 +175,7 @@ def _after_fork() -> None:
     bridge = sys.modules.get("jax._src.xla_bridge")
     _forked = _forked or (bridge is not None and bridge.backends_are_initialized())
     tables: Any = pl
-    lost: list[Any] = [jax, jnp, lax, optax, optax_contrib, diffrax] if _forked else []
+    lost: list[Any] = [jax, jnp, lax, optax, diffrax] if _forked else []
     for library in lost + [tables] * bool(tables._looked_up()):
         library._forbid()
 
@@ -203,14 +202,13 @@ if TYPE_CHECKING:
     import jax.numpy as jnp
     import numpy as np
     import optax
-    import optax.contrib as optax_contrib
     import polars as pl
     import scipy
     from jax import Array, custom_vjp, jit, lax
     from jaxtyping import Bool, Complex128, Float, Float64, Int, Shaped
 else:
     jax, jnp, lax = (_Library(name, configure) for name in ("jax", "jax.numpy", "jax.lax"))
-    optax, optax_contrib, diffrax = (_Library(name, configure) for name in ("optax", "optax.contrib", "diffrax"))
+    optax, diffrax = (_Library(name, configure) for name in ("optax", "diffrax"))
     np, pl, scipy = (_Library(name) for name in ("numpy", "polars", "scipy"))
     jit, custom_vjp = (functools.partial(_Transformed, name) for name in ("jit", "custom_vjp"))
     Bool, Complex128, Float, Float64, Int, Shaped = map(

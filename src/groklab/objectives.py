@@ -53,14 +53,16 @@ class CrossEntropy(Objective):
         form: 'exact' is log1p(sum_{j!=y} exp(l_j - l_y)) in the logits' own precision, whose loss and gradient keep
             full relative accuracy at any margin; 'float32' is the usual log-softmax in that precision, which rounds to
             zero at margins beyond 17; 'float64' casts the logits first (Nanda et al. 2023); 'stablemax' replaces exp by
-            s(x) = x + 1 for x >= 0, 1 / (1 - x) for x < 0 (Prieto et al. 2025, arXiv 2501.04697, eq. 5).
+            s(x) = x + 1 for x >= 0, 1 / (1 - x) for x < 0 (Prieto et al. 2025, arXiv 2501.04697, eq. 5); 'sparsemax' is
+            the loss of Martins & Astudillo 2016 (arXiv 1602.02068, eq. 14), whose gradient is the projection of the
+            logits onto the simplex less the one-hot answer, and which is zero at margins of 1 and more.
         temperature: the logits are divided by it.
         agop_penalty: training adds this times the mean over the batch of the squared norm of the logits' Jacobian in
             the one-hot inputs, the trace of their average gradient outer product (Mallinar et al. 2024, arXiv
             2407.20199, appendix H); losses are reported without it.
     """
 
-    form: Literal["exact", "float32", "float64", "stablemax"] = "exact"
+    form: Literal["exact", "float32", "float64", "stablemax", "sparsemax"] = "exact"
     temperature: float = 1.0
     agop_penalty: Penalty = None
 
@@ -71,6 +73,8 @@ class CrossEntropy(Objective):
         logits = logits * (1 / jnp.asarray(self.temperature, logits.dtype))
         if self.form == "exact":
             return exact_cross_entropy(logits, targets)
+        if self.form == "sparsemax":
+            return sparsemax_loss(logits, targets)
         log_p = _log_stablemax(logits) if self.form == "stablemax" else jax.nn.log_softmax(logits, axis=-1)
         return -jnp.take_along_axis(log_p, targets[:, None], axis=-1)[:, 0]
 
@@ -133,6 +137,50 @@ def _log_stablemax(logits: Array) -> Array:
     up, down = jnp.where(logits >= 0, logits, 0), jnp.where(logits < 0, logits, 0)  # each branch finite everywhere
     total = jnp.where(logits >= 0, up + 1, 1 / (1 - down)).sum(axis=-1, keepdims=True)
     return jnp.log1p(up) - jnp.log1p(-down) - jnp.log(total)
+
+
+@custom_vjp
+def sparsemax_loss(logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
+    """Return losses (n,) of the sparsemax p of logits z: half of |y - z|² - |p - z|², with the one-hot answer y."""
+    return _sparse_forward(logits, targets)[0]
+
+
+def _sparse_forward(logits: Array, targets: Array) -> tuple[Array, Any]:
+    p, is_target = sparsemax(logits), targets[:, None] == jnp.arange(logits.shape[1], dtype=targets.dtype)
+    at_answer = jnp.where(is_target, p, 0).sum(axis=1, keepdims=True)
+    behind = logits - jnp.take_along_axis(logits, targets[:, None], axis=1)
+    others = jnp.where(is_target, 0, p)
+    # the difference of squares multiplied out: terms that are not negative, so that small losses are accurate
+    loss = 0.5 * (others * (1 + at_answer - p + 2 * behind)).sum(axis=1)
+    return loss, (others, is_target, targets)
+
+
+def _sparse_backward(residuals: Any, cotangent: Array) -> tuple[Array, Any]:
+    others, is_target, targets = residuals
+    gradient = jnp.where(is_target, -others.sum(axis=1, keepdims=True), others)
+    return gradient * cotangent[:, None], np.zeros(targets.shape, jax.dtypes.float0)
+
+
+sparsemax_loss.defvjp(_sparse_forward, _sparse_backward)
+
+
+def sparsemax(logits: Float[Array, "n classes"]) -> Float[Array, "n classes"]:
+    """Return the projections of logits onto the simplex: max(z - tau, 0), with tau where they sum to 1.
+
+    The support is found without sorting (Michelot 1986): tau of all candidates drops those below it, until none is.
+    """
+    z = logits - logits.max(axis=1, keepdims=True)
+
+    def tau(support: Array) -> Array:
+        total = jnp.where(support, z, 0).sum(axis=1, keepdims=True)
+        return (total - 1) / support.sum(axis=1, keepdims=True).astype(z.dtype)
+
+    def drop(state: tuple[Array, Any]) -> tuple[Array, Any]:
+        kept = state[0] & (z > tau(state[0]))
+        return kept, (kept != state[0]).any()
+
+    support, _ = jax.lax.while_loop(lambda state: state[1], drop, (z > -1, jnp.asarray(True)))
+    return jnp.where(support, z - tau(support), 0)
 
 
 @custom_vjp

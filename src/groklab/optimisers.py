@@ -14,13 +14,14 @@ numbers; ours are plain formulas.
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Lt
 
 from groklab.errors import InputError
-from groklab.lazy import Array, jax, jnp, optax, optax_contrib
+from groklab.lazy import Array, jax, jnp, optax
 from groklab.registry import register
 
 Weights: TypeAlias = dict[str, Array]
@@ -109,7 +110,7 @@ class Optimiser:
 
     def update(self, gradients: Weights, state: Any, weights: Weights, step: jax.Array) -> tuple[Weights, Any]:
         """Update once: return new weights and new optimiser state."""
-        groups = {name: self.group_of(name) for name in weights}
+        groups = {name: self.group_of(name, w.ndim) for name, w in weights.items()}
         # A frozen weight takes part in nothing: no gradient, no clip, no decay.
         g = {k: jnp.zeros_like(v) if groups[k].frozen else v for k, v in gradients.items()}
         g |= {k: _masked(v, groups[k].frozen_rows) for k, v in g.items() if groups[k].frozen_rows}
@@ -137,8 +138,8 @@ class Optimiser:
             new |= {k: v * factor.astype(v.dtype) for k, v in free.items()}
         return new, state
 
-    def group_of(self, name: str) -> Group:
-        """Return the settings that hold for the weight `name`."""
+    def group_of(self, name: str, n_axes: int = 2) -> Group:
+        """Return the settings that hold for the weight `name`, an array of so many axes."""
         for pattern in reversed(self.groups):
             if fnmatch.fnmatchcase(name, pattern):
                 return self.groups[pattern]
@@ -260,11 +261,30 @@ class Adagrad(Optimiser):
         return optax.scale_by_rss(initial_accumulator_value=self.initial_accumulator, eps=self.eps)
 
 
+#: Of the quintic a x + b x^3 + c x^5 that each Newton–Schulz step applies to the singular values (Jordan et al. 2024).
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+#: Matrices that are no hidden layers: tables of tokens and positions, and the readout.
+_OUTER = ("embed.*", "pos_embed.*", "unembed.*")
+
+
 @register("optimiser", "muon")
 class Muon(Optimiser):
-    """Muon (Jordan et al. 2024): orthogonalised momentum for matrices, Adam for everything else.
+    """Muon: orthogonalised momentum for hidden matrices, AdamW for embeddings, output and vectors.
 
-    Attention's per-head stacks of matrices are orthogonalised head by head.
+    The rule is that of Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/), with which Tveit et al. 2025
+    (arXiv 2504.16041) measured grokking: m <- beta m + (1 - beta) g, u = beta m + (1 - beta) g, five steps of
+    Newton–Schulz on u / max(|u|, 1e-7), and the factor of `scale`. Decay is decoupled in both parts.
+
+    Attributes:
+        learning_rate, weight_decay: of the hidden matrices.
+        adam_learning_rate, adam_weight_decay: of all other weights; None is the same. `groups` go before both.
+        outer: patterns of the matrices that AdamW updates; [] orthogonalises every matrix.
+        scale: 'shape' is sqrt(max(1, outputs / inputs)) (Jordan et al.); 'consistent_rms' is
+            0.2 sqrt(max(outputs, inputs)), AdamW's usual size (Liu et al. 2025, arXiv 2502.16982); 'none' is 1.
+        heads: attention's matrices of all heads as 'joined' into one W_Q, W_K, W_V and W_O (as PyTorch's linear layers
+            hold them), as 'qkv' with the first three in one matrix besides, or 'each' by itself.
+        precision: of the Newton–Schulz steps, that of the 'weights' or 'bfloat16' (as in torch.optim.Muon).
+        b1, b2, eps: of AdamW.
     """
 
     beta: Fraction = 0.95
@@ -273,21 +293,99 @@ class Muon(Optimiser):
     b1: Fraction = 0.9
     b2: Fraction = 0.98
     eps: NonNegative = 1e-8
+    adam_learning_rate: NonNegative | None = None
+    adam_weight_decay: NonNegative | None = None
+    outer: tuple[str, ...] = _OUTER
+    scale: Literal["shape", "consistent_rms", "none"] = "shape"
+    heads: Literal["joined", "qkv", "each"] = "joined"
+    precision: Literal["weights", "bfloat16"] = "weights"
 
     def direction(self) -> optax.GradientTransformation:
-        """Return the direction of Newton–Schulz for matrices, of Adam for vectors."""
-
-        def label(weights: Weights) -> dict[str, str]:
-            return {k: "matrix" if v.ndim >= 2 else "vector" for k, v in weights.items()}
-
-        def dimensions(weights: Any) -> Any:
-            spec = optax_contrib.MuonDimensionNumbers
-            return jax.tree.map(
-                lambda v: spec(reduction_axis=v.ndim - 2, output_axis=v.ndim - 1) if v.ndim >= 2 else None, weights
-            )
-
-        matrices = optax_contrib.scale_by_muon(
-            beta=self.beta, nesterov=self.nesterov, ns_steps=self.ns_steps, weight_dimension_numbers=dimensions
+        """Return the orthogonalised momentum of hidden matrices, Adam's direction of the other weights."""
+        matrices = optax.chain(
+            optax.trace(decay=self.beta, nesterov=self.nesterov),
+            # optax's trace sums gradients, Jordan's momentum averages them: what eps is compared with
+            optax.scale(1 - jnp.asarray(self.beta)),
+            optax.stateless(lambda momenta, _: self._orthogonalised(momenta)),
         )
-        vectors = optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
-        return optax.partition({"matrix": matrices, "vector": vectors}, label)
+        others = optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
+        return optax.partition(
+            {True: matrices, False: others},
+            lambda weights: {name: self.is_hidden(name, w.ndim) for name, w in weights.items()},
+        )
+
+    def is_hidden(self, name: str, n_axes: int) -> bool:
+        """Return whether a weight is a hidden matrix, or a stack of them."""
+        return n_axes >= 2 and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.outer)
+
+    def group_of(self, name: str, n_axes: int = 2) -> Group:
+        """Return the settings of one weight: of AdamW for those that are no hidden matrices."""
+        group = super().group_of(name, n_axes)
+        if self.is_hidden(name, n_axes):
+            return group
+        rate = self.adam_learning_rate if group.learning_rate is None else group.learning_rate
+        decay = self.adam_weight_decay if group.weight_decay is None else group.weight_decay
+        return replace(group, learning_rate=rate, weight_decay=decay)
+
+    def _orthogonalised(self, momenta: dict[str, Any]) -> dict[str, Any]:
+        made = dict(momenta)
+        own = {name: m for name, m in momenta.items() if not isinstance(m, optax.MaskedNode)}
+        for names in self._together(own):
+            # Q, K and V have the same inputs, and their outputs side by side
+            parts = [own[name] if self.heads == "each" else _joined(name, own[name]) for name in names]
+            both = self._scaled(newton_schulz(jnp.concatenate(parts, axis=-1), self.ns_steps, self.precision))
+            for name, part in zip(names, jnp.split(both, len(names), axis=-1), strict=True):
+                made[name] = part if self.heads == "each" else _by_head(name, part, own[name].shape)
+        return made
+
+    def _together(self, names: Iterable[str]) -> list[list[str]]:
+        """Return which matrices are orthogonalised as one."""
+        together: dict[str, list[str]] = {}
+        for name in names:
+            layer, _, last = name.rpartition(".")
+            key = f"{layer}.qkv" if self.heads == "qkv" and last in ("W_Q", "W_K", "W_V") else name
+            together.setdefault(key, []).append(name)
+        return list(together.values())
+
+    def _scaled(self, matrix: Array) -> Array:
+        inputs, outputs = matrix.shape[-2:]
+        if self.scale == "none":
+            return matrix
+        factor = max(1, outputs / inputs) ** 0.5 if self.scale == "shape" else 0.2 * max(inputs, outputs) ** 0.5
+        return matrix * jnp.asarray(factor, matrix.dtype)
+
+
+def newton_schulz(matrix: Array, n_steps: int = 5, precision: str = "weights") -> Array:
+    """Return U f(S) V' of (…, m, n) matrices U S V' of any size: singular values near 1, within about 0.7 and 1.2.
+
+    Args:
+        n_steps: of the quintic with the coefficients `NEWTON_SCHULZ`.
+        precision: 'bfloat16' to compute in it, otherwise in the matrix's own dtype.
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix.shape[-2] <= matrix.shape[-1]
+    x = (matrix if wide else matrix.mT).astype(jnp.bfloat16 if precision == "bfloat16" else matrix.dtype)
+    size = jnp.sqrt(jnp.sum(x * x, axis=(-2, -1), keepdims=True))
+    x = x / jnp.maximum(size, 1e-7).astype(x.dtype)
+    for _ in range(n_steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return (x if wide else x.mT).astype(matrix.dtype)
+
+
+def _joined(name: str, stack: Array) -> Array:
+    """Return attention's matrices of all heads as one (inputs, outputs); other matrices as they are."""
+    if stack.ndim != 3:
+        return stack
+    heads, inputs, outputs = stack.shape
+    if name.endswith("W_O"):  # its inputs are the heads' outputs
+        return stack.reshape(heads * inputs, outputs)
+    return jnp.swapaxes(stack, 0, 1).reshape(inputs, heads * outputs)
+
+
+def _by_head(name: str, matrix: Array, shape: tuple[int, ...]) -> Array:
+    """Undo `_joined`."""
+    if len(shape) != 3 or name.endswith("W_O"):
+        return matrix.reshape(shape)
+    heads, inputs, outputs = shape
+    return jnp.swapaxes(matrix.reshape(inputs, heads, outputs), 0, 1)
