@@ -263,7 +263,7 @@ class Adagrad(Optimiser):
 
 #: Of the quintic a x + b x^3 + c x^5 that each Newton–Schulz step applies to the singular values (Jordan et al. 2024).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-#: Matrices that are no hidden layers: tables of tokens and positions, and the readout.
+#: Matrices outside of the hidden layers: tables of tokens and positions, and the readout.
 _OUTER = ("embed.*", "pos_embed.*", "unembed.*")
 
 
@@ -319,7 +319,7 @@ class Muon(Optimiser):
         return n_axes >= 2 and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.outer)
 
     def group_of(self, name: str, n_axes: int = 2) -> Group:
-        """Return the settings of one weight: of AdamW for those that are no hidden matrices."""
+        """Return the settings of one weight: those of AdamW unless it is a hidden matrix."""
         group = super().group_of(name, n_axes)
         if self.is_hidden(name, n_axes):
             return group
