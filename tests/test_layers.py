@@ -31,6 +31,7 @@ LAYERS = [
     {"analysis", "interop", "trackers"},
     {"figures"},
     {"sweeps"},
+    {"laws"},
     {"reproduction"},
     {"papers"},
     {"report"},

@@ -23,6 +23,8 @@ from .figures import Drawing as Drawing
 from .figures import figure as figure
 from .interop import export as export
 from .interop import import_file as import_file
+from .laws import LAWS as LAWS
+from .laws import fit as fit
 from .measures import MEASURES as MEASURES
 from .measures import measure as measure
 from .networks import activations as activations

@@ -42,6 +42,7 @@ def load_commands() -> None:
         dashboard,
         exchange,
         find,
+        fitting,
         gallery,
         look,
         measuring,

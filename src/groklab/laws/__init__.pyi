@@ -1,0 +1,13 @@
+from ._fit import Estimate as Estimate
+from ._fit import Fit as Fit
+from ._fit import comparison as comparison
+from ._fitting import fit as fit
+from ._kept import Kept as Kept
+from ._kept import keep as keep
+from ._kept import kept as kept
+from ._law import LAWS as LAWS
+from ._law import Exponent as Exponent
+from ._law import Law as Law
+from ._law import Threshold as Threshold
+from ._law import Variable as Variable
+from ._law import law as law
