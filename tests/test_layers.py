@@ -21,7 +21,7 @@ LAYERS = [
     {"components", "device", "grokking", "registry"},
     {"plugins"},
     {"tasks"},
-    {"theory"},
+    {"gradient_filters", "theory"},
     {"networks", "objectives", "optimisers"},
     {"measures"},
     {"learners"},

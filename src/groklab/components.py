@@ -34,6 +34,25 @@ def later(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"later": True})
 
 
+def section_of(family: str) -> dict[str, Any]:
+    """Return the metadata of a field that holds a component of a family, or None, its default.
+
+    It is a section of its own with a `kind`, and like a field of `later` described where it is given.
+    """
+    return {"later": True, "family": family}
+
+
+def sections_of(cls: type) -> dict[str, str]:
+    """Return the fields of a component's class that hold components, each with their family."""
+    return {f.name: f.metadata["family"] for f in dataclasses.fields(cls) if "family" in f.metadata}
+
+
+def with_sections(value: Any) -> list[Any]:
+    """Return a component, and those that it holds."""
+    held = sections_of(type(value)) if dataclasses.is_dataclass(value) else ()
+    return [value, *(part for name in held if (part := getattr(value, name)) is not None)]
+
+
 def as_json(value: Any) -> Any:
     """Return a component (or any nest of them) as plain JSON values, with its `kind` first."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -2,7 +2,7 @@
 
 An update of the weight w at step s is
 
-    g      gradient, clipped to `clip_norm`, plus l2 · w
+    g      gradient, zero where weights are frozen, through the `filter`, clipped to `clip_norm`, plus l2 · w
     d      the direction that optax makes of g (Adam, momentum, sign, …)
     w  ←   w − rate(s) · f · (d + weight_decay · w)            f: the group's learning-rate factor
 
@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Lt
 
+from groklab import components
 from groklab.errors import InputError
 from groklab.lazy import Array, jax, jnp, optax
 from groklab.registry import register
@@ -61,6 +62,8 @@ class Optimiser:
         clamp_norm: after each update all trained weights are rescaled together to this Euclidean norm (`clamp` fixed,
             as in Omnigrok) or to at most this (at_most).
         clamp: without a clamp_norm, 'initial' rescales the trained weights to their norm at the start.
+        filter: what the gradients go through first: a section with a `kind`, such as `grokfast_ema`, or null. Both
+            published filters come before all that the optimiser does, L2 decay included; so do those here.
     """
 
     kind: ClassVar[str]
@@ -76,6 +79,7 @@ class Optimiser:
     clamp_norm: Annotated[float, Gt(0)] | None = None
     clamp: Literal["fixed", "at_most", "initial"] = "fixed"
     groups: dict[str, Group] = field(default_factory=dict)
+    filter: Any = field(default=None, metadata=components.section_of("gradient_filter"))
 
     def __post_init__(self) -> None:
         if self.schedule != "constant" and self.decay_steps <= 0:
@@ -92,7 +96,8 @@ class Optimiser:
 
     def init(self, weights: Weights) -> Any:
         """Return the optimiser's state for these weights (frozen ones included, which stay as they are)."""
-        return self.direction().init(weights)
+        moments = self.direction().init(weights)
+        return moments if self.filter is None else {"filter": self.filter.init(weights), "moments": moments}
 
     def rate(self, step: jax.Array, learning_rate: float | jax.Array | None = None) -> jax.Array:
         """Return the rate of update number `step`, from 0; learning_rate: before the schedule, None for our own."""
@@ -114,12 +119,20 @@ class Optimiser:
         # A frozen weight takes part in nothing: no gradient, no clip, no decay.
         g = {k: jnp.zeros_like(v) if groups[k].frozen else v for k, v in gradients.items()}
         g |= {k: _masked(v, groups[k].frozen_rows) for k, v in g.items() if groups[k].frozen_rows}
+        if self.filter is not None:
+            # (nor in what the filter sees of the weights)
+            seen = {k: jnp.zeros_like(w) if groups[k].frozen else w for k, w in weights.items()}
+            seen |= {k: _masked(w, groups[k].frozen_rows) for k, w in seen.items() if groups[k].frozen_rows}
+            g, filtering = self.filter.apply(g, state["filter"], seen)
+            state = state["moments"]
         if self.clip_norm is not None:
             factor = jnp.minimum(1, self.clip_norm / jnp.maximum(norm(g), 1e-30))
             g = {k: v * factor for k, v in g.items()}
         g = {k: v + self.l2 * weights[k] for k, v in g.items()}
         directions: Any
         directions, state = self.direction().update(g, state, weights)
+        if self.filter is not None:
+            state = {"filter": filtering, "moments": state}
         new = {}
         for k, w in weights.items():
             if groups[k].frozen:

@@ -272,13 +272,13 @@ class Experiment:
     def definitions(self) -> list[Any]:
         """The classes of its components, and the functions of its measures."""
         functions = [MEASURES[name].function for name in self.measures.names if name in MEASURES]
-        return [*(type(getattr(self, k)) for k in ("task", *PARTS)), *functions]
+        return [*(type(p) for k in ("task", *PARTS) for p in components.with_sections(getattr(self, k))), *functions]
 
     @property
     def program(self) -> str:
         """Canonical text of what decides the compiled program, apart from the sizes of the data."""
         named = {k: components.static_of(getattr(self, k)) for k in PARTS}
-        named["code"] = [fingerprint(type(getattr(self, k))) for k in PARTS]
+        named["code"] = [fingerprint(type(p)) for k in PARTS for p in components.with_sections(getattr(self, k))]
         named |= {k: getattr(self, k) for k in ("batch_size", "dtype", "matmul_precision")}
         return json.dumps(named, sort_keys=True)
 

@@ -34,7 +34,7 @@ from groklab.text import integer_in, listed, number_in
 __all__ = ["SECTIONS", "component", "read", "read_loaded", "read_recorded", "register"]
 
 # what an experiment may name; objectives and optimisers are modules, imported above
-for _package in ("tasks", "networks", "learners"):
+for _package in ("tasks", "networks", "gradient_filters", "learners"):
     load_all(f"groklab.{_package}")
 
 #: Layers, heads and the like that a network may have.
@@ -47,6 +47,8 @@ FAMILIES = {
     "objective": "cross_entropy",
     "optimiser": "adamw",
 }
+#: Sections within these, by path: the family of what fills them. They may be null.
+INNER = {"optimiser.filter": "gradient_filter"}
 GROUPS: dict[str, Any] = {
     "split": Split,
     "budget": Budget,
@@ -167,22 +169,34 @@ def _with_plugins(experiment: Experiment) -> Experiment:
     return dataclasses.replace(experiment, plugins=(*experiment.plugins, *sorted(loaded - set(experiment.plugins))))
 
 
-def component(family: str, raw: Any, default: str | None = None) -> Any:
-    """Check one section that names a registered kind, and return the component."""
+def component(family: str, raw: Any, default: str | None = None, path: str = "", recorded: bool = False) -> Any:
+    """Check one section that names a registered kind, and return the component.
+
+    Args:
+        path: the section's name in messages, if it is not the family's.
+        recorded: whether sections within it that name a plug-in's kind are `Unloaded`.
+    """
+    path = path or family
     if isinstance(raw, str):
         raw = {"kind": raw}
     if not isinstance(raw, Mapping):
-        raise InputError(family, _short(raw), "needs a section of settings with a `kind`")
+        raise InputError(path, _short(raw), "needs a section of settings with a `kind`")
     fields = dict(raw)
     kind = fields.pop("kind", default)
     table = kinds(family)
+    if kind is None and path in INNER:
+        raise InputError(f"{path}.kind is missing; allowed: {', '.join(sorted(table))}")
     if not isinstance(kind, str) or kind not in table:
-        raise unknown(f"{family}.kind", _short(kind), sorted(table))
+        raise unknown(f"{path}.kind", _short(kind), sorted(table))
     for name, value in fields.items():
         # networks go through their layers one by one, already when they are checked
         if name.startswith("n_") and _as_float(value) > MAX_COUNT:
-            raise InputError(f"{family}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
-    return _validate(family, table[kind], fields)
+            raise InputError(f"{path}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
+    for name, inner in components.sections_of(table[kind]).items():
+        if fields.get(name) is not None:
+            make = _recorded_component if recorded else component
+            fields[name] = make(inner, fields[name], path=f"{path}.{name}")
+    return _validate(path, table[kind], fields)
 
 
 class Unloaded(dict[str, Any]):
@@ -201,13 +215,13 @@ class Unloaded(dict[str, Any]):
         return value
 
 
-def _recorded_component(family: str, raw: Any, default: str | None = None) -> Any:
+def _recorded_component(family: str, raw: Any, default: str | None = None, path: str = "") -> Any:
     """Return a component of groklab's own; another's as `Unloaded`."""
     kind = raw.get("kind", default) if isinstance(raw, Mapping) else None
     known = kinds(family).get(kind) if isinstance(kind, str) else None
     if isinstance(kind, str) and (known is None or not known.__module__.startswith("groklab.")):
         return Unloaded(family, {"kind": kind, **raw})
-    return component(family, raw, default)
+    return component(family, raw, default, path, recorded=True)
 
 
 # -- frozen weights, defaults and measures ------------------------------------------------------------------------
@@ -288,10 +302,14 @@ def _overlay(raw: Any, overrides: Mapping[str, Any], dropped: dict[str, list[str
     for family in FAMILIES:
         if isinstance(raw.get(family), str):
             raw[family] = {"kind": raw[family]}
-    for family in ("learner", "optimiser"):
-        if isinstance(overrides.get(family), str):
-            others = {k: v for k, v in overrides.items() if k != family}
-            overrides = {f"{family}.kind": overrides[family], **others}
+    for path in INNER:
+        around, name = path.split(".")
+        if isinstance(raw.get(around), dict) and isinstance(raw[around].get(name), str):
+            raw[around] = {**raw[around], name: {"kind": raw[around][name]}}
+    for section in ("learner", "optimiser", *INNER):
+        if isinstance(overrides.get(section), str):
+            others = {k: v for k, v in overrides.items() if k != section}
+            overrides = {f"{section}.kind": overrides[section], **others}
     # kinds first, the learner's before all: what is of another kind starts from that kind's own defaults, and an
     # optimiser keeps the settings that it shares
     for key, value in sorted(overrides.items(), key=lambda kv: (kv[0] != "learner.kind", not kv[0].endswith(".kind"))):
@@ -308,6 +326,12 @@ def _overlay(raw: Any, overrides: Mapping[str, Any], dropped: dict[str, list[str
                 if key == "learner.kind" and (before or value != FAMILIES["learner"]):
                     for name in OF_LEARNER:
                         raw.pop(name, None)
+            continue
+        if key.removesuffix(".kind") in INNER and key.endswith(".kind"):
+            outer = _section(raw, parts[0], key, parts[:1])
+            before = outer.get(parts[1])
+            if not (isinstance(before, dict) and before.get("kind") == value):
+                outer[parts[1]] = {"kind": value}
             continue
         if key in SIZES and value is not None and isinstance(raw.get("split"), dict):
             for other in SIZES:

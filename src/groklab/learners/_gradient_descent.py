@@ -65,13 +65,15 @@ class ByGradient(Learner):
         return dict(_weight_shapes(experiment.program, shape, Carried(experiment)))
 
     def flops(self, experiment: Any, shape: TaskShape, n_train: int) -> float:
-        """Count three forward passes: one forward, two for the gradient."""
-        return 3.0 * max(float(experiment.network.flops(shape, _batch_rows(experiment.batch_size, n_train))), 1.0)
+        """Count three forward passes, one forward and two for the gradient, and the filter of the gradient."""
+        network = 3.0 * max(float(experiment.network.flops(shape, _batch_rows(experiment.batch_size, n_train))), 1.0)
+        own = experiment.optimiser.filter
+        return network if own is None else network + float(own.operations() * self._parameters(experiment, shape))
 
     def memory(
         self, experiment: Any, shape: TaskShape, n_train: int, n_test: int, members: int, concurrent: int
     ) -> int:
-        """Estimate weights, gradients and two moments of all members, and activations of those computed at once."""
+        """Estimate all members' weights, gradients, moments and filter, and activations of those computed at once."""
         shapes = self.weight_shapes(experiment, shape)
         width = shape.n_classes + sum(int(size[-1]) for size in shapes.values() if len(size) >= 2)
         if shape.reads is not None or experiment.network.noisy:
@@ -80,8 +82,12 @@ class ByGradient(Learner):
             width = shape.n_ctx * (width + 2 * heads * shape.n_ctx)
         # about three live copies of each activation: forward, backward, and the fused operands between them
         activations = 3 * max(_batch_rows(experiment.batch_size, n_train), n_test) * width
-        parameters = sum(math.prod(size) for size in shapes.values())
-        return int(np.dtype(experiment.dtype).itemsize * (members * 5 * parameters + concurrent * activations))
+        arrays = 5 + (0 if experiment.optimiser.filter is None else experiment.optimiser.filter.arrays())
+        entries = members * arrays * self._parameters(experiment, shape) + concurrent * activations
+        return int(np.dtype(experiment.dtype).itemsize * entries)
+
+    def _parameters(self, experiment: Any, shape: TaskShape) -> int:
+        return sum(math.prod(size) for size in self.weight_shapes(experiment, shape).values())
 
     def predict(
         self, experiment: Any, weights: Mapping[str, Any], task: Task, train_rows: np.ndarray

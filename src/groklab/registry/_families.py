@@ -19,7 +19,7 @@ from groklab.registry._entries import enter
 T = TypeVar("T", bound=type)
 
 #: What components there are.
-COMPONENT_FAMILIES = ("task", "learner", "network", "objective", "optimiser")
+COMPONENT_FAMILIES = ("task", "learner", "network", "objective", "optimiser", "gradient_filter")
 #: family -> kind -> component class
 FAMILIES: dict[str, dict[str, type]] = {}
 #: family -> the abstract class that says what its components offer, with defaults
@@ -27,7 +27,7 @@ BASES: dict[str, type[abc.ABC]] = {}
 
 
 def kinds(family: str) -> dict[str, type]:
-    """Return the registered components of a family ('task', 'network', 'optimiser', 'objective')."""
+    """Return the registered components of a family, such as 'task' or 'optimiser'."""
     return FAMILIES.setdefault(family, {})
 
 
