@@ -440,6 +440,9 @@ def fields() -> str:
             shared = {f.name for f in dataclasses.fields(base)}
             parts += ["### Every optimiser\n", _described(base, numbers=True)]
             parts += ["### optimiser.groups, each pattern\n", _described(Group, numbers=True)]
+            parts += ["### optimiser.filter\n", "Null, or a section of one of these kinds.\n"]
+            for kind, cls in registry.kinds("gradient_filter").items():
+                parts += [f"#### optimiser.filter.kind: {kind}\n", _described(cls, numbers=True)]
         for kind, cls in registry.kinds(family).items():
             parts += [f"### {family}.kind: {kind}\n", _described(cls, shared, numbers=family != "task")]
     return "\n".join(parts)
@@ -515,6 +518,8 @@ def _allowed(hint: Any) -> str:
         return names[hint]
     if hint is reading.Start:
         return "a [section](#start)"
+    if hint is Any:  # a component within another
+        return "a section with a `kind`, or `null`"
     return "settings as below" if dataclasses.is_dataclass(hint) else str(hint)
 
 

@@ -54,6 +54,7 @@ def test_recipes_are_short_and_each_is_tested_here() -> None:
         "my_task.py",
         "my_network.py",
         "my_optimiser.py",
+        "my_filter.py",
         "my_measure.py",
         "my_figure.py",
         "my_claims.py",
@@ -90,6 +91,21 @@ def test_the_optimiser_groks_without_decay_where_adamw_does_not(reader: Reader) 
     weights = {"w": jnp.array([3.0, 4.0], jnp.float32)}
     moved, _ = made.update({"w": weights["w"]}, made.init(weights), weights, jnp.int32(0))
     assert jnp.allclose(moved["w"], weights["w"], atol=1e-6)  # nothing of a gradient along the weight is left
+
+
+def test_the_filter_takes_the_slow_part_away(reader: Reader) -> None:
+    reader.follow(PAGE, "### A gradient filter")
+    high, low = (kept()[name] for name in ("high-pass", "low-pass"))
+    assert high.experiment.optimiser.filter.alpha == 0.9
+    assert high.experiment.plugins
+    assert {run.summary()["memorised_step"] for run in (high, low)} != {None}
+    assert high.summary()["weights_sha256"] != low.summary()["weights_sha256"]
+    made = FAMILIES["gradient_filter"]["high_pass"](alpha=0.75)
+    one = {"w": jnp.ones(2)}
+    state = made.init(one)
+    for expected in (0.75, 0.75**2, 0.75**3):  # nothing of a constant gradient is left
+        left, state = made.apply(one, state, one)
+        assert jnp.allclose(left["w"], expected)
 
 
 def test_the_measure_gives_the_right_number(reader: Reader) -> None:
