@@ -170,9 +170,10 @@ def measure_models(
     if "frequencies" in measure.takes and frequencies is None and not own_keys:
         frequencies = find_frequencies(final, task, network)
     rows: list[dict[str, Any]] = []
+    about: dict[str, Any] = {"train_targets": split.train_targets, "network": network}
     for step, weights in models:
         # small matrices: threads would only wait for each other
         with threads(1):
-            values = measure(weights, task, split.train, network=network, frequencies=frequencies, final=final)
+            values = measure(weights, task, split.train, frequencies=frequencies, final=final, **about)
         rows.append({"step": step, **{k: np.asarray(v).tolist() for k, v in values.items()}})
     return pl.DataFrame(rows)

@@ -56,7 +56,12 @@ class OnlineMeasures:
         task, split, experiment = ensemble.tasks[member], ensemble.splits[member], ensemble.experiments[member]
         if experiment.model.is_kernel_machine:
             task = as_trained(task, split)
-        return MEASURES[name](weights, task, split.train, network=experiment.model, frequencies=self.frequencies)
+        about: dict[str, Any] = {
+            "train_targets": split.train_targets,
+            "network": experiment.model,
+            "frequencies": self.frequencies,
+        }
+        return MEASURES[name](weights, task, split.train, **about)
 
     def check(self, weights: dict[str, np.ndarray]) -> None:
         """Raise InputError, naming the setting, where a measure does not apply to these weights (one member's)."""
