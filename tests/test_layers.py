@@ -24,7 +24,7 @@ LAYERS = [
     {"gradient_filters", "theory"},
     {"networks", "objectives", "optimisers"},
     {"measures"},
-    {"learners"},
+    {"interventions", "learners"},
     {"experiment"},
     {"store"},
     {"training"},

@@ -53,11 +53,16 @@ def with_sections(value: Any) -> list[Any]:
     return [value, *(part for name in held if (part := getattr(value, name)) is not None)]
 
 
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """Return the default of a field; `dataclasses.MISSING` where it has none."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def as_json(value: Any) -> Any:
     """Return a component (or any nest of them) as plain JSON values, with its `kind` first."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         own = {f: getattr(value, f.name) for f in dataclasses.fields(value)}
-        fields = {f.name: as_json(v) for f, v in own.items() if not (f.metadata.get("later") and v == f.default)}
+        fields = {f.name: as_json(v) for f, v in own.items() if not (f.metadata.get("later") and v == default_of(f))}
         kind = getattr(value, "kind", None)
         return {"kind": kind, **fields} if kind else fields
     if isinstance(value, Mapping):

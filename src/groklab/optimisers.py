@@ -64,6 +64,7 @@ class Optimiser:
         clamp: without a clamp_norm, 'initial' rescales the trained weights to their norm at the start.
         filter: what the gradients go through first: a section with a `kind`, such as `grokfast_ema`, or null. Both
             published filters come before all that the optimiser does, L2 decay included; so do those here.
+        clamps: by pattern, the norm to which the trained weights that match it are rescaled together after each update.
     """
 
     kind: ClassVar[str]
@@ -80,13 +81,14 @@ class Optimiser:
     clamp: Literal["fixed", "at_most", "initial"] = "fixed"
     groups: dict[str, Group] = field(default_factory=dict)
     filter: Any = field(default=None, metadata=components.section_of("gradient_filter"))
+    clamps: dict[str, Annotated[float, Gt(0)]] = field(default_factory=dict, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if self.schedule != "constant" and self.decay_steps <= 0:
             raise ValueError(f"decay_steps: the schedule {self.schedule!r} needs a positive number of steps")
         if self.clamp == "initial" and self.clamp_norm is not None:
             raise ValueError("clamp_norm: the clamp 'initial' takes the norm of the initial weights, and no other")
-        clamped = self.clamp_norm is not None or self.clamp == "initial"
+        clamped = self.clamp_norm is not None or self.clamp == "initial" or self.clamps
         if clamped and any(group.frozen_rows for group in self.groups.values()):
             raise ValueError("groups: frozen_rows cannot be kept where all weights are rescaled; leave the clamp out")
 
@@ -148,6 +150,10 @@ class Optimiser:
             wanted = norm({k: weights[k] for k in free}) if self.clamp_norm is None else self.clamp_norm
             factor = wanted / jnp.maximum(norm(free), 1e-30)
             factor = jnp.minimum(1, factor) if self.clamp == "at_most" else factor
+            new |= {k: v * factor.astype(v.dtype) for k, v in free.items()}
+        for pattern, wanted in self.clamps.items():
+            free = {k: new[k] for k in fnmatch.filter(new, pattern) if not groups[k].frozen}
+            factor = wanted / jnp.maximum(norm(free), 1e-30)
             new |= {k: v * factor.astype(v.dtype) for k, v in free.items()}
         return new, state
 

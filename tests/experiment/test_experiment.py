@@ -174,6 +174,11 @@ def test_every_preset_has_an_identity_of_its_own_and_reads_back() -> None:
     assert len(set(identities)) == len(identities)
 
 
+def test_presets_keep_the_identities_that_runs_were_made_with() -> None:
+    known = json.loads((Path(__file__).parents[1] / "data" / "identities.json").read_text())
+    assert {name: gl.preset(name).identity[:16] for name in known} == known
+
+
 def test_another_kind_of_optimiser_keeps_the_settings_that_it_shares(tmp_path: Path) -> None:
     base = gl.preset("micro", {"optimiser.b1": 0.8, "optimiser.weight_decay": 2.0})
     for overrides in ({"optimiser.kind": "adam"}, {"optimiser": "adam"}):

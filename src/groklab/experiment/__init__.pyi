@@ -23,3 +23,4 @@ from .reading import component as component
 from .reading import read as read
 from .reading import read_loaded as read_loaded
 from .reading import read_recorded as read_recorded
+from .reading import with_settings as with_settings

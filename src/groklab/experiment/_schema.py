@@ -184,6 +184,7 @@ class Experiment:
     seed draws initial weights and, unless split.seed is given, the split. batch_size None is full batch, as is
     one of at least the training set. Sections that the learner does not read (`learner.sections`) are None.
     dtype is that of weights and activations; matmul_precision is lowered only by asking for it here.
+    interventions are what is changed in the middle of training (`groklab.interventions`).
     """
 
     name: str = "experiment"
@@ -203,6 +204,7 @@ class Experiment:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     measures: Measures = field(default_factory=Measures)
     plugins: tuple[str, ...] = ()
+    interventions: tuple[Any, ...] = components.later(())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the complete description as plain JSON values; `read` of it gives an equal experiment."""
@@ -272,7 +274,8 @@ class Experiment:
     def definitions(self) -> list[Any]:
         """The classes of its components, and the functions of its measures."""
         functions = [MEASURES[name].function for name in self.measures.names if name in MEASURES]
-        return [*(type(p) for k in ("task", *PARTS) for p in components.with_sections(getattr(self, k))), *functions]
+        parts = [p for k in ("task", *PARTS) for p in components.with_sections(getattr(self, k))]
+        return [*map(type, (*parts, *self.interventions)), *functions]
 
     @property
     def program(self) -> str:

@@ -34,7 +34,7 @@ from groklab.text import integer_in, listed, number_in
 __all__ = ["SECTIONS", "component", "read", "read_loaded", "read_recorded", "register"]
 
 # what an experiment may name; objectives and optimisers are modules, imported above
-for _package in ("tasks", "networks", "gradient_filters", "learners"):
+for _package in ("tasks", "networks", "gradient_filters", "learners", "interventions"):
     load_all(f"groklab.{_package}")
 
 #: Layers, heads and the like that a network may have.
@@ -69,7 +69,7 @@ PLAIN: dict[str, Any] = {
 OPTIONAL = ("network", "objective", "optimiser", "batch_size")
 OF_LEARNER = (*OPTIONAL, "dtype", "budget", "evaluation", "checkpoints", "measures")
 #: Every name at the top of a description.
-SECTIONS = (*FAMILIES, *GROUPS, *PLAIN)
+SECTIONS = (*FAMILIES, *GROUPS, *PLAIN, "interventions")
 
 
 def read(description: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -154,13 +154,17 @@ def _experiment(raw: dict[str, Any], recorded: bool = False) -> Experiment:
     for family, default in FAMILIES.items():
         if family == "task" or family in sections:
             parts[family] = make(family, raw.get(family, {}), default)
+    if "interventions" in raw:
+        parts["interventions"] = _interventions(raw["interventions"], recorded)
     if recorded:
         return Experiment(**parts)
     if "measures" in parts:
         _check_measures(parts["measures"])
     if parts.get("start") is not None and parts["start"].freeze:
         parts["optimiser"] = _with_frozen(parts.get("optimiser"), parts["start"], parts["task"])
-    return _with_plugins(Experiment(**parts))
+    experiment = _with_plugins(Experiment(**parts))
+    _check_settings(experiment)
+    return experiment
 
 
 def _with_plugins(experiment: Experiment) -> Experiment:
@@ -190,13 +194,30 @@ def component(family: str, raw: Any, default: str | None = None, path: str = "",
         raise unknown(f"{path}.kind", _short(kind), sorted(table))
     for name, value in fields.items():
         # networks go through their layers one by one, already when they are checked
-        if name.startswith("n_") and _as_float(value) > MAX_COUNT:
+        if family != "intervention" and name.startswith("n_") and _as_float(value) > MAX_COUNT:
             raise InputError(f"{path}.{name}", _short(value), f"needs to be at most {MAX_COUNT:,}")
     for name, inner in components.sections_of(table[kind]).items():
         if fields.get(name) is not None:
             make = _recorded_component if recorded else component
             fields[name] = make(inner, fields[name], path=f"{path}.{name}")
     return _validate(path, table[kind], fields)
+
+
+def _interventions(raw: Any, recorded: bool) -> tuple[Any, ...]:
+    """Return the entries of `interventions`; fixed steps ascend."""
+    if not isinstance(raw, list | tuple):
+        raise InputError("interventions", _short(raw), "needs to be a list of entries, each with a `kind` and a time")
+    make = _recorded_component if recorded else component
+    entries = tuple(make("intervention", entry, path=f"interventions.{i}") for i, entry in enumerate(raw))
+    last = 0
+    for i, entry in enumerate(entries):
+        if (step := getattr(entry, "step", None)) is None:
+            continue
+        if step < last:
+            allowed = f"comes before an entry above it, at step {last:,}: put entries in the order of their steps"
+            raise InputError(f"interventions.{i}.step", step, allowed)
+        last = step
+    return entries
 
 
 class Unloaded(dict[str, Any]):
@@ -213,6 +234,30 @@ class Unloaded(dict[str, Any]):
         if callable(value):
             raise InputError(f"the code of {self['kind']!r}, which a plug-in registers, is not loaded")
         return value
+
+
+def _check_settings(experiment: Experiment) -> None:
+    """Refuse interventions of a learner that takes none, and settings that could not be."""
+    if experiment.interventions and "optimiser" not in experiment.learner.sections:
+        allowed = f"are for a network under gradient descent; the learner {experiment.learner.kind} takes none"
+        raise InputError(f"interventions {allowed}")
+    changed = experiment
+    for i, entry in enumerate(experiment.interventions):
+        changed = with_settings(changed, entry.settings_for(changed), f"interventions.{i}")
+
+
+def with_settings(experiment: Experiment, settings: Mapping[str, Any], entry: str = "interventions") -> Experiment:
+    """Return an experiment as an intervention's settings make it, without its interventions.
+
+    Raises:
+        InputError: naming the entry, if they could not be.
+    """
+    if not settings:
+        return experiment
+    try:
+        return _experiment(_with_overrides(replace(experiment, interventions=()), settings, {}))
+    except InputError as error:
+        raise InputError(f"{entry}: {error}") from None
 
 
 def _recorded_component(family: str, raw: Any, default: str | None = None, path: str = "") -> Any:
@@ -347,7 +392,7 @@ def _shared(before: Mapping[str, Any], kind: Any, dropped: dict[str, list[str]])
     """Return those settings of an optimiser, of all that are not its kind's defaults, that another kind has, too."""
     known = kinds("optimiser")
     old, new = (known.get(str(k), Optimiser) for k in (before.get("kind", FAMILIES["optimiser"]), kind))
-    defaults = {f.name: components.as_json(_default_of(f)) for f in dataclasses.fields(old)}
+    defaults = {f.name: components.as_json(components.default_of(f)) for f in dataclasses.fields(old)}
     changed = {k: v for k, v in before.items() if k != "kind" and v != defaults.get(k, dataclasses.MISSING)}
     names = {f.name for f in dataclasses.fields(new)}
     if lacking := [f"{name} (here {value!r})" for name, value in changed.items() if name not in names]:
@@ -355,15 +400,15 @@ def _shared(before: Mapping[str, Any], kind: Any, dropped: dict[str, list[str]])
     return {name: value for name, value in changed.items() if name in names}
 
 
-def _default_of(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
 def _set(node: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
+    if parts[0] == "interventions" and len(parts) > 1:
+        node, parts = _entry(node, parts, key), parts[2:]
+        if not parts:
+            raise InputError(f"{key}: an entry is set by its settings, such as {key}.step")
     for depth, part in enumerate(parts[:-1]):
         node = _section(node, part, key, parts[: depth + 1])
         # names of weights and groups hold dots themselves, so a mapping below takes the rest as one key
-        if part in ("init_std", "groups"):
+        if part in ("init_std", "groups", "clamps", "settings"):
             rest = parts[depth + 1 :]
             if part == "groups" and len(rest) > 1:
                 node = _section(node, ".".join(rest[:-1]), key, parts[:-1])
@@ -371,6 +416,22 @@ def _set(node: dict[str, Any], parts: list[str], value: Any, key: str) -> None:
             node[".".join(rest)] = value
             return
     node[parts[-1]] = value
+
+
+def _entry(raw: dict[str, Any], parts: list[str], key: str) -> dict[str, Any]:
+    """Return the entry that `interventions.N…` names, a new one where N is their number."""
+    entries = raw.setdefault("interventions", [])
+    entries = raw["interventions"] = [] if entries is None else entries
+    number = int(parts[1]) if parts[1].isdecimal() and len(parts[1]) < 6 else -1
+    if not isinstance(entries, list) or not 0 <= number <= len(entries):
+        n = len(entries) if isinstance(entries, list) else 0
+        raise InputError(f"{shorten(key)}: needs the number of an entry, from 0 to {n}")
+    if number == len(entries):
+        entries.append({})
+    if not isinstance(entries[number], dict):
+        raise InputError(f"interventions.{number}", _short(entries[number]), "needs a section of settings")
+    entry: dict[str, Any] = entries[number]
+    return entry
 
 
 def _section(node: dict[str, Any], name: str, key: str, path: list[str]) -> dict[str, Any]:
@@ -492,6 +553,10 @@ def _sentence(path: str, annotation: Any, error: ValidationError) -> InputError:
     if kind == "literal_error" and isinstance(first["input"], str):
         names = [name.strip("'") for name in message.replace(" or ", ", ").split(", ")]
         return unknown(where, value, names)
+    if kind == "value_error" and path.startswith("interventions.") and not first["loc"]:
+        head, colon, _ = message.partition(": ")
+        field = f".{message}" if colon and " " not in head else f": {message}"
+        return InputError(f"{path}{field}")
     if kind == "value_error":
         if message.startswith(f"{path}."):
             return InputError(message)  # a component that names its own field in full

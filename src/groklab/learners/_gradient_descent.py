@@ -121,6 +121,8 @@ class GradientDescent(Dynamics):
     (sets, n), the weight of each training row from each of those steps on; and `test_weights`. Weights sum to one,
     and are zero on rows that only pad.
 
+    A state's `masks`, if it has any, are true where a weight is trained; others stay zero.
+
     A network's `fixed_weights` are never trained, and not part of norms. The objective's `of_weights`, and its
     `agop_penalty` times the network's `agop_trace`, are added to the loss that is descended, and not to the losses that
     are reported.
@@ -218,12 +220,17 @@ class GradientDescent(Dynamics):
             return descended, (plain, logits)
 
         (_, (value, logits)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+        masks = state.get("masks")
+        if masks is not None:
+            gradients = _masked(gradients, masks)
         weights, moments = optimiser.update(gradients, state["optimiser"], trained, s)
+        if masks is not None:
+            weights = _masked(weights, masks)
         outputs = {"grad_norm": norm(gradients)}
         if self._sees_all(data) or self.draw is not None:
             outputs |= {"train_loss": value, "train_accuracy": _right(objective, logits, targets, row_weights)}
             outputs |= self._of_operations("train", data, logits, targets, row_weights, objective)
-        return {"weights": {**weights, **fixed}, "optimiser": moments}, outputs
+        return {**state, "weights": {**weights, **fixed}, "optimiser": moments}, outputs
 
     def _of_operations(
         self, name: str, data: Any, logits: jax.Array, targets: jax.Array, row_weights: jax.Array, objective: Any
@@ -324,6 +331,10 @@ def draw_batch(
     inside = slots < n
     weights = inside.astype(row_weights.dtype)
     return order[jnp.minimum(slots, present.shape[0] - 1)], weights / jnp.maximum(weights.sum(), 1)
+
+
+def _masked(arrays: Weights, masks: Weights) -> Weights:
+    return {k: jnp.where(masks[k], v, 0) for k, v in arrays.items()}
 
 
 def _of_phase(data: Any, s: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from groklab.registry._entries import enter
 T = TypeVar("T", bound=type)
 
 #: What components there are.
-COMPONENT_FAMILIES = ("task", "learner", "network", "objective", "optimiser", "gradient_filter")
+COMPONENT_FAMILIES = ("task", "learner", "network", "objective", "optimiser", "gradient_filter", "intervention")
 #: family -> kind -> component class
 FAMILIES: dict[str, dict[str, type]] = {}
 #: family -> the abstract class that says what its components offer, with defaults

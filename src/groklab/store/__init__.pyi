@@ -9,6 +9,7 @@ from ._comparing import copies as copies
 from ._comparing import copies_sentences as copies_sentences
 from ._one_member import MEMBER_MARK as MEMBER_MARK
 from ._one_member import OneMember as OneMember
+from ._records import Applied as Applied
 from ._records import Environment as Environment
 from ._records import Imported as Imported
 from ._records import MemberResult as MemberResult

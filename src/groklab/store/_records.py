@@ -47,6 +47,27 @@ class OperationResult(Stored):
     test_accuracy: Accuracy | None
 
 
+class Applied(Stored):
+    """An intervention that was applied to a member.
+
+    Attributes:
+        number: of the entry in the experiment's `interventions`.
+        step: updates before it.
+        sentence: what it did.
+        settings: what it set, by dotted name.
+        memorised_step, grokked_step: judged by what was recorded from then on; None while training goes on, or never.
+    """
+
+    number: Place
+    member: Place
+    step: Step
+    kind: str
+    sentence: str
+    settings: dict[str, Any] = {}
+    memorised_step: Step | None = None
+    grokked_step: Step | None = None
+
+
 class MemberResult(Stored):
     """The results of one member of a run.
 
@@ -57,6 +78,7 @@ class MemberResult(Stored):
             learner's other metrics are in JSON only.
         weights_sha256: of the last weights, see `groklab.store.digest`.
         operations: of a mixture, the results of each operation.
+        interventions: those that were applied, in order; None where the experiment has none.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -74,6 +96,7 @@ class MemberResult(Stored):
     weights_sha256: str
     seed: Seed
     operations: list[OperationResult] | None = None
+    interventions: list[Applied] | None = None
 
 
 @dataclass(frozen=True)
@@ -223,3 +246,4 @@ class StateHeader(Stored):
     identities: list[str]
     lanes: list[list[Place]] = []
     retired: list[tuple[Place, Step]] = []
+    applied: list[Applied] = []

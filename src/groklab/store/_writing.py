@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from groklab.errors import DamagedError
 from groklab.lazy import np, pl
 from groklab.store import storage
-from groklab.store._records import Environment, StateHeader, Status
+from groklab.store._records import Applied, Environment, StateHeader, Status
 from groklab.store._run import Run
 from groklab.store._sources import moved, sources_of, within
 
@@ -34,6 +34,7 @@ class State:
     arrays: dict[str, np.ndarray]
     lanes: list[list[int]] = field(default_factory=list)
     retired: dict[int, int] = field(default_factory=dict)
+    applied: list[Applied] = field(default_factory=list)
 
 
 class RunWriter:
@@ -90,6 +91,8 @@ class RunWriter:
         header = {"step": state.step, "seconds": state.seconds, "every": state.every, "identities": self.run.identities}
         if state.lanes:
             header |= {"lanes": state.lanes, "retired": sorted(state.retired.items())}
+        if state.applied:
+            header["applied"] = [a.to_dict() for a in state.applied]
         storage.save_arrays(oldest, state.arrays, header)
 
 
@@ -105,7 +108,7 @@ def states(run: Run) -> list[State]:
         if header.identities != run.identities:
             raise DamagedError(f"{path} belongs to another experiment")
         retired = dict(header.retired)
-        saved.append(State(header.step, header.seconds, header.every, arrays, header.lanes, retired))
+        saved.append(State(header.step, header.seconds, header.every, arrays, header.lanes, retired, header.applied))
     return sorted(saved, key=lambda state: -state.step)
 
 

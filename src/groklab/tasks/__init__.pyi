@@ -44,6 +44,8 @@ from ._operations import FURUTA_OPERATIONS as FURUTA_OPERATIONS
 from ._operations import OPERATIONS as OPERATIONS
 from ._operations import Operation as Operation
 from ._operations import resolve as resolve
+from ._portable_random import permutation as permutation
+from ._portable_random import uniform_integers as uniform_integers
 from ._residues import is_prime as is_prime
 from ._residues import log_order as log_order
 from ._residues import power as power

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from groklab.errors import InputError
 
 #: One stream a purpose, so that equal seeds of different settings do not give related numbers.
-Stream = Literal["split", "noise", "labels", "inputs", "teacher"]
-_STREAMS: dict[str, int] = {"split": 0, "noise": 1, "labels": 2, "inputs": 3, "teacher": 4}
+Stream = Literal["split", "noise", "labels", "inputs", "teacher", "intervention"]
+_STREAMS: dict[str, int] = {"split": 0, "noise": 1, "labels": 2, "inputs": 3, "teacher": 4, "intervention": 5}
 
 
 def check_seed(seed: int, setting: str) -> None:

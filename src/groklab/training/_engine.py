@@ -8,16 +8,20 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment import Experiment
+from groklab.interventions import Change, Moment
 from groklab.lazy import jax
 from groklab.learners import MAX_RECORDS, CannotContinueError, Span
-from groklab.store import Run, RunWriter, State, locks, states, storage
+from groklab.store import Applied, MemberResult, Run, RunWriter, State, locks, states, storage
 from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
+from groklab.training._interventions import Due, Interventions, seed_of
 from groklab.training._lanes import Lanes, check_weights
 from groklab.training._online import OnlineMeasures
 from groklab.training._records import Progress, Records, View
@@ -34,6 +38,9 @@ PUBLISH_SECONDS, PUBLISH_SHARE, PUBLISH_COSTS = 0.3, 0.02, 3
 STOP_EVALUATIONS = 50
 DIVERGED_EVALUATIONS = MAX_RECORDS
 
+
+#: What is judged of the time after an intervention, by which metric and criterion (None: the experiment's).
+_JUDGED = {"memorised": ("train_accuracy", "sustained_99"), "grokked": ("test_accuracy", None)}
 
 #: Gives the weights that each member starts from, or None for fresh ones; asked only at step 0.
 StartWeights = Callable[[], list[dict[str, np.ndarray]] | None]
@@ -96,6 +103,8 @@ class _Training:
         self.measures = OnlineMeasures(ensemble, self.every)
         self.lanes = Lanes(ensemble)
         self.records = Records(self.lanes.program.metrics, ensemble.n_members)
+        parts = ensemble.experiments, ensemble.tasks, ensemble.splits
+        self.interventions = Interventions(*parts, self.every, self.cadence, self.criterion)
         self.step, self.seconds, self.rate, self.shown_rate, self.saved_at = 0, 0.0, 0.0, 0.0, time.monotonic()
         self.publish_at = self.saved_at
         self.publish_costs = deque([0.0] * PUBLISH_COSTS, PUBLISH_COSTS)
@@ -163,6 +172,7 @@ class _Training:
         elif self.step > before:
             self.rate = max(self.rate, self.every / CHUNK_SECONDS)
         began = time.monotonic()
+        self._intervene()
         self._keep_due()
         self._measure_due()
         self.seconds += took + time.monotonic() - began
@@ -186,7 +196,59 @@ class _Training:
         strides = [DIVERGED_EVALUATIONS, *([STOP_EVALUATIONS] if self.budget.stop_when_grokked else [])]
         strides = [n * self.every for n in strides] + ([self.measures.every] if self.measures.every else [])
         bounds += [(self.step // stride + 1) * stride for stride in strides]
-        return min(bounds)
+        return min(*bounds, *self.interventions.boundaries(self.step, self.records.alive))
+
+    # -- interventions ------------------------------------------------------------------------------------------
+
+    def _intervene(self) -> None:
+        """Apply what comes at this step, before its record and its checkpoint: both show what was changed."""
+        for due in self.interventions.due(self.step, self.records) if self.interventions else ():
+            m, where = due.member, f"interventions.{due.number}"
+            try:
+                change = due.entry.apply(self._moment(due))
+            except InputError as error:
+                of = f" of member {m}" if self.ensemble.n_members > 1 else ""
+                raise InputError(f"{where}{of}, at step {self.step:,}: {error}") from None
+            self._apply(due, change)
+
+    def _moment(self, due: Due) -> Moment:
+        m, experiment = due.member, self.lanes.ensemble.experiments[due.member]
+        assert experiment.optimiser is not None
+        state, seed = self.lanes.member_states()[m], seed_of(self.ensemble.experiments[m], due.number)
+        groups = {k: experiment.optimiser.group_of(k, v.ndim) for k, v in state["weights"].items()}
+        fixed = {*experiment.network.fixed_weights, *(k for k, g in groups.items() if g.frozen or g.frozen_rows)}
+
+        def fresh(own_seed: bool) -> dict[str, Any]:
+            key = None
+            if own_seed:
+                drawn = jax.random.key(seed % 2**32)
+                key = jax.random.fold_in(drawn, due.number + 1) if due.entry.seed is None else drawn  # type: ignore[attr-defined]
+            return self.lanes.fresh(m, key)  # type: ignore[no-any-return]
+
+        def kept(step: int) -> dict[str, np.ndarray]:
+            if step == self.step:
+                return dict(state["weights"])
+            if step > self.step:
+                raise InputError(f"goes back to step {step:,}, which is later")
+            return self.run.weights(step, member=m if self.ensemble.n_members > 1 else None)
+
+        def norm_at(event: str) -> float:
+            norms, steps = self.records.metrics["weight_norm"], self.records.steps
+            reached = 0 if event == "initial" else self.interventions.reached(event, m, self.step, self.records)
+            if reached is None or not len(steps):
+                raise InputError(f"of = {event!r}: this has not come before this step")
+            return float(norms[int(np.searchsorted(steps, reached)), m])
+
+        trained = tuple(k for k in state["weights"] if k not in fixed)
+        return Moment(experiment, self.step, state, seed, trained, fresh, kept, norm_at)
+
+    def _apply(self, due: Due, change: Change) -> None:
+        m, now, state = due.member, self.lanes.ensemble, self.lanes.member_states()[due.member]
+        about = {"number": due.number, "member": m, "step": self.step, "kind": due.entry.kind}
+        applied = Applied(**about, sentence=change.sentence, settings=dict(change.settings))
+        self.interventions.applied.append(applied)
+        experiments, splits = self.interventions.changed(now.experiments, now.splits, applied)
+        self.lanes.change(experiments, splits, {m: {**state, **change.state}})
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
@@ -204,7 +266,7 @@ class _Training:
         lost = ~np.isfinite(self.records.metrics["train_loss"][n - 1])
         done = []
         for m in self.records.alive:
-            both = None if memorised[m] is None else grokked[m]
+            both = None if memorised[m] is None or self.interventions.pending(m) else grokked[m]
             if lost[m] or (both is not None and self.step >= both + self.budget.extra_steps):
                 done.append(m)
         if done:
@@ -220,9 +282,11 @@ class _Training:
         lost = n > 0 and not np.isfinite(self.records.metrics["train_loss"][n - 1]).any()
         if lost and self.step % (DIVERGED_EVALUATIONS * self.every) == 0:
             return "diverged"
-        if self.budget.stop_when_grokked and not self.budget.retire and not self.step % (STOP_EVALUATIONS * self.every):
+        may_stop = self.budget.stop_when_grokked and not self.budget.retire
+        if may_stop and not self.step % (STOP_EVALUATIONS * self.every):
+            may_stop = not any(map(self.interventions.pending, self.records.alive))
             grokked = self._reached("test_accuracy", ended=False, n=n)
-            if all(g is not None and self.step >= g + self.budget.extra_steps for g in grokked):
+            if may_stop and all(g is not None and self.step >= g + self.budget.extra_steps for g in grokked):
                 return "grokked"
         if self.step + self.every > self.budget.steps:
             return "steps"
@@ -233,9 +297,13 @@ class _Training:
     def _reached(
         self, metric: str, ended: bool, n: int | None = None, criterion: str | None = None
     ) -> list[int | None]:
-        """Return the step at which each member met a criterion, by its first n records (None: all)."""
+        """Return the step at which each member met a criterion, by its first n records (None: all).
+
+        Where training may stop early, what counts is recorded since the member's last intervention.
+        """
+        since = {} if n is None else self.interventions.since()
         criterion = criterion or (self.criterion if metric == "test_accuracy" else "sustained_99")
-        return self.records.reached(metric, criterion, self.cadence, ended, n)
+        return self.records.reached(metric, criterion, self.cadence, ended, n, since)
 
     # -- disk ---------------------------------------------------------------------------------------------------
 
@@ -251,13 +319,28 @@ class _Training:
         if measured is not None:
             self.writer.measured(measured)
         retired = self.records.retired
-        lanes = self.lanes.blocks if retired else []
-        self.writer.state(State(self.step, self.seconds, self.every, self.lanes.arrays(), lanes, retired))
+        applied = self.interventions.applied
+        lanes = self.lanes.blocks if retired or applied else []
+        arrays = self.lanes.arrays()
+        self.writer.state(State(self.step, self.seconds, self.every, arrays, lanes, retired, applied))
         ended = status in ("finished", "diverged")
         members = member_results(self.ensemble, self.records, self.lanes.weights(), self.step, ended)
+        if self.interventions:
+            members = [self._with_applied(member, m, ended) for m, member in enumerate(members)]
         ended_at = {"step": self.step, "seconds": self.seconds}
         self.writer.status(state=status, reason=reason, **ended_at, members=members, criterion=self.criterion)
         self.saved_at = time.monotonic()
+
+    def _with_applied(self, result: MemberResult, member: int, ended: bool) -> MemberResult:
+        applied = []
+        for a in self.interventions.of(member):
+            times = {}
+            for event, (metric, criterion) in _JUDGED.items():
+                criterion = criterion or self.criterion
+                own = self.records.reached(metric, criterion, self.cadence, ended, since={member: a.step})
+                times[f"{event}_step"] = own[member]
+            applied.append(a.model_copy(update=times))
+        return result.model_copy(update={"interventions": applied})
 
     def _publish(self) -> None:
         """Write the metrics so far, so that others see the curves move; a state may lag behind them."""
@@ -295,7 +378,7 @@ class _Training:
             warnings.warn(str(error), stacklevel=5)
         for state in saved:
             if frame is not None and self._restore_metrics(frame, state):
-                self.lanes.restore(state.arrays, state.lanes)
+                self._restore_lanes(state)
                 self.step, self.seconds = state.step, state.seconds
                 self._restore_measures()
                 break
@@ -306,9 +389,20 @@ class _Training:
             self.lanes.begin(start())
         self.started_at = self.step
         self.keep = self.checkpoints.steps_until(self.budget.steps, self.every)
+        if needed := self.interventions.needed():
+            self.keep = sorted({*self.keep, *needed})
         if self.step == 0:
+            self._intervene()
             self._keep_due()
         self._measure_due()
+
+    def _restore_lanes(self, state: State) -> None:
+        self.interventions.applied = list(state.applied)
+        changed = None
+        if state.applied:
+            experiments, splits = self.interventions.restored()
+            changed = replace(self.ensemble, experiments=experiments, splits=splits)
+        self.lanes.restore(state.arrays, state.lanes, changed)
 
     def _was_saved(self) -> bool:
         try:

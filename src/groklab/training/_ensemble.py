@@ -22,6 +22,7 @@ from groklab.lazy import jax, jnp
 from groklab.learners import Program, Span
 from groklab.registry import fingerprint
 from groklab.tasks import SplitRows, Task, TaskSettings, TaskShape, in_transpose, make_split
+from groklab.training._interventions import check_interventions
 
 #: Lanes of one compiled block on a CPU, at most, and the floating-point operations of a step and the bytes of weights,
 #: gradients and moments up to which it is filled. Measured: the smallest models run as fast in 8 lanes as alone, and
@@ -150,11 +151,15 @@ def make_ensemble(experiments: Sequence[Experiment]) -> Ensemble:
     tasks = tuple(build_task(e) for e in experiments)
     _check_data(experiments, tasks)
     names = weight_shapes(first, tasks[0])
-    for pattern in first.optimiser.groups if first.optimiser is not None else ():
-        if not fnmatch.filter(names, pattern):
-            hint = did_you_mean(pattern, names)
-            raise InputError(f"optimiser.groups.{pattern}: matches no weight{hint}; allowed: {', '.join(names)}")
+    for part in ("groups", "clamps"):
+        for pattern in getattr(first.optimiser, part, ()):
+            if not fnmatch.filter(names, pattern):
+                hint = did_you_mean(pattern, names)
+                raise InputError(f"optimiser.{part}.{pattern}: matches no weight{hint}; allowed: {', '.join(names)}")
     splits = tuple(make_split(e.split, t, e.seed) for e, t in zip(experiments, tasks, strict=True))
+    every = first.evaluation.every or default_every(first, tasks[0])
+    for experiment, task, split in zip(experiments, tasks, splits, strict=True):
+        check_interventions(experiment, task, split, names, every)
     require_memory("training this", memory_estimate(experiments, tasks, splits))
     return Ensemble(tuple(experiments), tasks, splits)
 

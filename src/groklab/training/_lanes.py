@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from groklab.device import cores, on_gpu
 from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
 from groklab.lazy import jax
-from groklab.learners import Span
+from groklab.learners import Program, Span
+from groklab.tasks import SplitRows
 from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
 
 Weights = dict[str, np.ndarray]
@@ -30,7 +32,6 @@ class Lanes:
 
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
-        self.program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
         self.kept: dict[int, Weights] = {}
         self.states: list[Any] = []
         #: Widths whose programs have been compiled ahead.
@@ -40,25 +41,41 @@ class Lanes:
 
     def _lay_out(self, blocks: Sequence[Sequence[int]]) -> None:
         self.blocks = [list(lanes) for lanes in blocks]
+        shape = self.ensemble.tasks[0].shape
+        self.programs = [program_of(self.ensemble.experiments[lanes[0]], shape) for lanes in self.blocks]
         self.hyperparameters = [self.ensemble.hyperparameters(lanes) for lanes in self.blocks]
         self.keys = [self.ensemble.keys(lanes) for lanes in self.blocks]
         n_blocks = len(self.ensemble.blocks())
-        self.data = [self.program.prepare(self.ensemble.raw_data(lanes), n_blocks) for lanes in self.blocks]
+        pairs = zip(self.programs, self.blocks, strict=True)
+        self.data = [program.prepare(self.ensemble.raw_data(lanes), n_blocks) for program, lanes in pairs]
+
+    @property
+    def program(self) -> Program:
+        """The program of the first block: of all of them, as long as no intervention selects another."""
+        return self.programs[0]
 
     def begin(self, start: list[Weights] | None) -> None:
         """Make fresh states, with given weights for each member if there are any."""
-        self.states = [self.program.init(k, n) for k, n in zip(self.keys, self.hyperparameters, strict=True)]
+        made = zip(self.programs, self.keys, self.hyperparameters, strict=True)
+        self.states = [program.init(keys, hyperparameters) for program, keys, hyperparameters in made]
         if start is not None:
             check_weights({name: leaf.shape[1:] for name, leaf in self.states[0]["weights"].items()}, start)
             pairs = zip(self.states, self.blocks, strict=True)
             self.states = [_with_weights(state, lanes, start) for state, lanes in pairs]
 
-    def restore(self, arrays: dict[str, np.ndarray], blocks: list[list[int]]) -> None:
-        """Take the states of `arrays()`, packed in these blocks (none: as they are packed now)."""
+    def restore(self, arrays: dict[str, np.ndarray], blocks: list[list[int]], ensemble: Ensemble | None = None) -> None:
+        """Take the states of `arrays()`, packed in these blocks (none: as they are packed now).
+
+        Args:
+            ensemble: the members as interventions have made them.
+        """
+        if ensemble is not None:
+            self.ensemble = ensemble
         if blocks:
             self._lay_out(blocks)
-        pairs = zip(self.keys, self.hyperparameters, strict=True)
-        fresh = [self.program.template(keys, hyperparameters) for keys, hyperparameters in pairs]
+        made = zip(self.programs, self.keys, self.hyperparameters, strict=True)
+        fresh = [program.template(keys, hyperparameters) for program, keys, hyperparameters in made]
+        fresh = [_with_masks(i, template, arrays) for i, template in enumerate(fresh)]
         self.states = [_filled(i, template, arrays) for i, template in enumerate(fresh)]
         self.kept = {}
         for name, array in arrays.items():
@@ -105,7 +122,7 @@ class Lanes:
         span = Span(*map(np.int32, (start, stop, every)))
 
         def one(i: int) -> Any:
-            result = self.program.advance(of[i], self.data[i], self.hyperparameters[i], self.keys[i], span)
+            result = self.programs[i].advance(of[i], self.data[i], self.hyperparameters[i], self.keys[i], span)
             return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
 
         with self.program.around():
@@ -113,8 +130,9 @@ class Lanes:
 
     def _weights(self, of: list[Any]) -> Weights:
         blocks = [jax.tree.map(np.asarray, s["weights"]) for s in of]
-        if not self.kept:
-            return {k: np.concatenate([b[k] for b in blocks])[: self.ensemble.n_members] for k in blocks[0]}
+        n, order = self.ensemble.n_members, [m for lanes in self.blocks for m in lanes]
+        if not self.kept and order[:n] == list(range(n)):
+            return {k: np.concatenate([b[k] for b in blocks])[:n] for k in blocks[0]}
         rows = dict(self.kept)
         for lanes, weights in zip(self.blocks, blocks, strict=True):
             for i, m in enumerate(lanes):
@@ -139,22 +157,77 @@ class Lanes:
         weights = self.weights()
         for m in members:
             self.kept[m] = {k: v[m].copy() for k, v in weights.items()}
-        blocks = self.ensemble.blocks_of([m for m in range(self.ensemble.n_members) if m not in self.kept])
-        if sum(map(len, blocks)) == sum(map(len, self.blocks)):
-            return
-        where = {m: (b, i) for b, lanes in enumerate(self.blocks) for i, m in reversed(list(enumerate(lanes)))}
-        self.states = [self._gathered([where[m] for m in lanes]) for lanes in blocks]
+        states = self.member_states()
+        blocks = self._packed([m for m in range(self.ensemble.n_members) if m not in self.kept], states)
+        if sum(map(len, blocks)) < sum(map(len, self.blocks)):
+            self._take(blocks, states)
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def change(self, experiments: Sequence[Experiment], splits: Sequence[SplitRows], states: Mapping[int, Any]) -> None:
+        """Go on with other settings, training sets and states of some members.
+
+        Members whose programs differ from now on go to blocks of their own.
+        """
+        before = self.ensemble.experiments
+        self.ensemble = replace(self.ensemble, experiments=tuple(experiments), splits=tuple(splits))
+        all_states = self.member_states() | dict(states)
+        for m in states:
+            if experiments[m].program != before[m].program:
+                all_states[m] = self._fitting(m, states[m])
+        blocks = self.blocks
+        if any(len({self._needs(m, all_states) for m in lanes}) > 1 for lanes in blocks):
+            blocks = self._packed([m for m in range(self.ensemble.n_members) if m not in self.kept], all_states)
+        self._take(blocks, all_states)
+
+    def member_states(self) -> dict[int, Any]:
+        """Return the state of each member that has a lane."""
+        states: dict[int, Any] = {}
+        for lanes, state in zip(self.blocks, self.states, strict=True):
+            arrays = jax.tree.map(np.asarray, state)
+            for i, m in enumerate(lanes):
+                states.setdefault(m, _lane(arrays, i))
+        return states
+
+    def fresh(self, member: int, key: jax.Array | None = None) -> Any:
+        """Return a new state of one member, drawn with its own key or another."""
+        program = program_of(self.ensemble.experiments[member], self.ensemble.tasks[0].shape)
+        keys = self.ensemble.keys([member]) if key is None else key[None]
+        return _lane(jax.tree.map(np.asarray, program.init(keys, self.ensemble.hyperparameters([member]))), 0)
+
+    def _needs(self, member: int, states: Mapping[int, Any]) -> tuple[str, bool]:
+        """Return what members of one block have in common: the program, and whether weights are masked."""
+        return self.ensemble.experiments[member].program, "masks" in states[member]
+
+    def _packed(self, members: Sequence[int], states: Mapping[int, Any]) -> list[list[int]]:
+        groups: dict[tuple[str, bool], list[int]] = {}
+        for m in members:
+            groups.setdefault(self._needs(m, states), []).append(m)
+        return [block for group in groups.values() for block in self.ensemble.blocks_of(group)]
+
+    def _take(self, blocks: list[list[int]], states: Mapping[int, Any]) -> None:
+        # by NumPy: JAX would compile a program for every shape
+        self.states = [
+            jax.tree.map(lambda *leaves: jax.numpy.asarray(np.stack(leaves)), *[states[m] for m in lanes])
+            for lanes in blocks
+        ]
         self._lay_out(blocks)
+        threads = min(max(len(blocks), 1), len(jax.devices()) if on_gpu() else cores())
+        if threads > self.pool._max_workers:
+            self.pool.shutdown()
+            self.pool = ThreadPoolExecutor(threads)
 
-    def _gathered(self, places: list[tuple[int, int]]) -> Any:
-        """Return one block's state, gathered from lanes (block, place) of the present ones."""
-
-        def stacked(*leaves: Any) -> jax.Array:
-            # by NumPy: JAX would compile a program for every shape
-            arrays = [np.asarray(leaf) for leaf in leaves]
-            return jax.numpy.asarray(np.stack([arrays[block][place] for block, place in places]))
-
-        return jax.tree.map(stacked, *self.states)
+    def _fitting(self, member: int, state: Any) -> Any:
+        """Return a state whose optimiser has the parts that the member's program needs, fresh where it had none."""
+        fresh = self.fresh(member)
+        before = {path: leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]}
+        paths, tree = jax.tree_util.tree_flatten_with_path(fresh)
+        leaves = []
+        for path, leaf in paths:
+            old = before.get(path)
+            leaves.append(old if old is not None and old.shape == leaf.shape and old.dtype == leaf.dtype else leaf)
+        masks = {"masks": state["masks"]} if "masks" in state else {}
+        return {**jax.tree_util.tree_unflatten(tree, leaves), **masks}
 
 
 def compile_ahead(experiments: Sequence[Experiment]) -> None:
@@ -186,6 +259,19 @@ def _with_weights(state: Any, lanes: list[int], start: list[dict[str, np.ndarray
         for name, value in state["weights"].items()
     }
     return {**state, "weights": weights}
+
+
+def _lane(arrays: Any, i: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[i], arrays)
+
+
+def _with_masks(block: int, template: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Return a template with masks, where a saved block has them."""
+    if not any(name.startswith(f"{block}['masks']") for name in arrays):
+        return template
+    shaped: Any = jax.ShapeDtypeStruct
+    masks = {k: shaped(leaf.shape, np.bool_) for k, leaf in template["weights"].items()}
+    return {**template, "masks": masks}
 
 
 def _filled(block: int, template: Any, arrays: dict[str, np.ndarray]) -> Any:

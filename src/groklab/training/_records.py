@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,8 +57,20 @@ class Records:
             last[m] = self.metrics[metric][self.before(step), m]
         return last
 
-    def reached(self, metric: str, criterion: str, cadence: int, ended: bool, n: int | None = None) -> list[int | None]:
-        """Return when each member's metric met a criterion of `grokking`, by the first n records (None: all)."""
+    def reached(
+        self,
+        metric: str,
+        criterion: str,
+        cadence: int,
+        ended: bool,
+        n: int | None = None,
+        since: Mapping[int, int] | None = None,
+    ) -> list[int | None]:
+        """Return when each member's metric met a criterion of `grokking`, by the first n records (None: all).
+
+        Args:
+            since: by member, the step from which its records count; all of them where it has none.
+        """
         values = self.metrics[metric]
         train = self.metrics.get(metric.replace("test_", "train_"), np.full_like(values, np.nan))
         reached = []
@@ -67,6 +79,8 @@ class Records:
             if m in self.retired:
                 end = self.before(self.retired[m]) + 1
                 own = slice(end if n is None else min(n, end))
+            if since and m in since:
+                own = slice(int(np.searchsorted(self.steps, since[m])), own.stop)
             of = self.steps[own], values[own, m]
             reached.append(grokking.reached_step(*of, criterion, cadence, ended, train[own, m]))
         return reached
