@@ -10,6 +10,8 @@ from . import trackers as trackers
 from .analysis import analyse as analyse
 from .analysis import compare as compare
 from .analysis import explain as explain
+from .analysis import learning_coefficient as learning_coefficient
+from .analysis import learning_coefficient_grid as learning_coefficient_grid
 from .analysis import take as take
 from .errors import DamagedError as DamagedError
 from .errors import InputError as InputError

@@ -13,6 +13,10 @@ from ._checkpoints import task_of as task_of
 from ._circuit_parts import CircuitParts as CircuitParts
 from ._circuits import CircuitAnalysis as CircuitAnalysis
 from ._circuits import may_have_circuit as may_have_circuit
+from ._clock_or_pizza import CLOCK as CLOCK
+from ._clock_or_pizza import PIZZA as PIZZA
+from ._clock_or_pizza import likeness as likeness
+from ._clock_or_pizza import likeness_sentence as likeness_sentence
 from ._comparison import ComparedModel as ComparedModel
 from ._comparison import Comparison as Comparison
 from ._comparison import compare as compare
@@ -25,6 +29,9 @@ from ._interventions import label_of as label_of
 from ._key_frequencies import STAGES_RULE as STAGES_RULE
 from ._key_frequencies import carrying_frequencies as carrying_frequencies
 from ._key_frequencies import strong_frequencies as strong_frequencies
+from ._learning_coefficients import LearningCoefficients as LearningCoefficients
+from ._learning_coefficients import learning_coefficient as learning_coefficient
+from ._learning_coefficients import learning_coefficient_grid as learning_coefficient_grid
 from ._mixtures import MixtureAnalysis as MixtureAnalysis
 from ._model import ModelAnalysis as ModelAnalysis
 from ._model import NotApplicable as NotApplicable

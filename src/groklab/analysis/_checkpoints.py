@@ -142,7 +142,8 @@ def take(
     pairs = ((step, run.weights(step, member)) for step in steps)
     network = run.experiments[member].model
     final = run.weights(member=member)
-    return measure_models(MEASURES[name], pairs, ensemble.tasks[0], network, ensemble.splits[0], final, frequencies)
+    split, objective = ensemble.splits[0], run.experiments[member].objective
+    return measure_models(MEASURES[name], pairs, ensemble.tasks[0], network, split, final, frequencies, objective)
 
 
 def measure_models(
@@ -153,6 +154,7 @@ def measure_models(
     split: SplitRows,
     final: Weights,
     frequencies: Sequence[int] | None = None,
+    objective: Any = None,
 ) -> pl.DataFrame:
     """Take a measure of weights at several steps.
 
@@ -160,17 +162,18 @@ def measure_models(
         models: step and weights of each.
         split: the rows that they were trained on.
         final: the weights that some measures compare with, and whose key frequencies are taken where none are given.
+        objective: the loss that the weights were trained on.
 
     Returns:
         A frame with one row per step: `step`, and one column per array.
     """
-    if is_kernel_machine({}, network):
+    if is_kernel_machine({}, network) or "objective" in measure.takes:
         task = as_trained(task, split)
     own_keys = measure.name in ("excluded_by_frequency", "logit_parts")  # all frequencies, and rules of its own
     if "frequencies" in measure.takes and frequencies is None and not own_keys:
         frequencies = find_frequencies(final, task, network)
     rows: list[dict[str, Any]] = []
-    about: dict[str, Any] = {"train_targets": split.train_targets, "network": network}
+    about: dict[str, Any] = {"train_targets": split.train_targets, "network": network, "objective": objective}
     for step, weights in models:
         # small matrices: threads would only wait for each other
         with threads(1):

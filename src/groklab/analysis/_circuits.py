@@ -12,6 +12,7 @@ import polars as pl
 
 from groklab.analysis._checkpoints import Weights
 from groklab.analysis._circuit_parts import CircuitParts
+from groklab.analysis._clock_or_pizza import likeness_sentence
 from groklab.analysis._key_frequencies import (
     LEAST_P,
     MANY,
@@ -37,7 +38,7 @@ from groklab.analysis._model import (
 )
 from groklab.errors import InputError
 from groklab.experiment import Experiment
-from groklab.measures import LOGIT_FVES, Neurons, grid_of
+from groklab.measures import LOGIT_FVES, ClockOrPizza, Neurons, grid_of
 from groklab.tasks import Task, make_split
 from groklab.text import listed, loss_of, percent
 
@@ -48,8 +49,17 @@ COMPUTES, PARTLY = 0.9, 0.5
 #: Measures of the final model, by what they are taken for.
 PARTS: dict[Scope, tuple[str, ...]] = {
     "checkpoints": ("neurons",),
-    "explanation": ("neurons", "directions", "attention", "ablations"),
-    "page": ("neurons", "directions", "attention", "ablations", "logits_2d", "neurons_2d", "logit_parts"),
+    "explanation": ("neurons", "directions", "attention", "ablations", "clock_or_pizza"),
+    "page": (
+        "neurons",
+        "directions",
+        "attention",
+        "ablations",
+        "clock_or_pizza",
+        "logits_2d",
+        "neurons_2d",
+        "logit_parts",
+    ),
 }
 
 
@@ -133,13 +143,14 @@ class CircuitAnalysis(CircuitParts, ModelAnalysis):
         ablations = (self.ablations_sentence, self.interventions_sentence, self.frequencies_sentence)
         readout = [self.readout_sentence(), self.directions_sentence()] if "directions" in parts else []
         components = [self.components_sentence("logits_2d")] if "logits_2d" in parts else []
+        like = [likeness_sentence(self.part("clock_or_pizza", ClockOrPizza))] if "clock_or_pizza" in parts else []
         return sections_of(
             {
                 "Embedding": [self.embedding_sentence()],
                 "Attention": [sentence() for sentence in attention] if "attention" in parts else [],
                 "Neurons": [sentence() for sentence in neurons] if "neurons" in parts else [],
                 "Output map W_L": readout,
-                "Logits": [self.rule_sentence(), *self.fit_sentences(), self.losses_sentence(), *components],
+                "Logits": [self.rule_sentence(), *self.fit_sentences(), *like, self.losses_sentence(), *components],
                 "Ablations": [sentence() for sentence in ablations] if "ablations" in parts else [],
                 "How it forms": [self.stages_sentence(), STAGES_RULE],
             }

@@ -19,6 +19,10 @@ from ._circulance import fit_identity_and_ones as fit_identity_and_ones
 from ._circulance import is_ambiguous as is_ambiguous
 from ._circulance import is_function_of as is_function_of
 from ._circulance import logarithmic as logarithmic
+from ._clock_or_pizza import ClockOrPizza as ClockOrPizza
+from ._clock_or_pizza import circularity as circularity
+from ._clock_or_pizza import distance_irrelevance as distance_irrelevance
+from ._clock_or_pizza import gradient_symmetricity as gradient_symmetricity
 from ._feature_alignment import alignment as alignment
 from ._feature_matrices import blocks as blocks
 from ._feature_matrices import feature_matrix as feature_matrix
@@ -54,6 +58,8 @@ from ._frequencies import residue_map as residue_map
 from ._grid import Grid as Grid
 from ._grid import grid_of as grid_of
 from ._grid import grids_of as grids_of
+from ._learning_coefficient import LearningCoefficient as LearningCoefficient
+from ._learning_coefficient import chains_around as chains_around
 from ._logit_parts import PART_NAMES as PART_NAMES
 from ._logit_parts import PARTS as PARTS
 from ._logit_parts import LogitParts as LogitParts

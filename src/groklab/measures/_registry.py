@@ -19,7 +19,7 @@ from groklab.tasks import Task
 Weights: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = np.ndarray | None
 #: What a measure's function may take besides weights and task.
-ARGUMENTS = ("train_rows", "train_targets", "network", "frequencies", "final")
+ARGUMENTS = ("train_rows", "train_targets", "network", "frequencies", "final", "objective")
 #: Measures that also apply to networks that read real inputs.
 WITHOUT_TOKENS = ("weight_norms",)
 
@@ -66,8 +66,7 @@ class Measure(Generic[Values]):
     """A registered measure.
 
     Attributes:
-        function: takes weights by name, the task, and those of train_rows, train_targets, network, frequencies and
-            final that it names.
+        function: takes weights by name, the task, and those of ARGUMENTS that it names.
         online: whether it can run during training; its outputs then have fixed shapes.
         tables: shows a result as tables, where its arrays are nested.
     """
@@ -88,6 +87,7 @@ class Measure(Generic[Values]):
         network: Any = None,
         frequencies: Sequence[int] | None = None,
         final: Weights | None = None,
+        objective: Any = None,
     ) -> Values:
         """Take the measure of one set of weights.
 
@@ -97,13 +97,15 @@ class Measure(Generic[Values]):
             network: what the weights belong to; None recognises it from their names and shapes.
             frequencies: the key frequencies, such as those of the final model; None finds them in these weights.
             final: the final model's weights, for a measure that compares with them.
+            objective: the loss that the weights were trained on, for a measure of it; the task then needs the answers
+                as they were trained on.
         """
         of_features = network is not None and network.reads_features and not network.is_kernel_machine
         if task.n_ctx == 0 and of_features and self.name not in WITHOUT_TOKENS:
             raise InputError(f"the measure {self.name} needs tokens, and {task.name} has none")
         train_rows = None if train_rows is None or not len(train_rows) else train_rows
         given: dict[str, Any] = {"train_rows": train_rows, "train_targets": train_targets, "network": network}
-        given |= {"frequencies": frequencies, "final": final}
+        given |= {"frequencies": frequencies, "final": final, "objective": objective}
         values = self.function(weights, task, **{k: v for k, v in given.items() if k in self.takes})
         if not isinstance(values, Mapping):
             raise InputError(f"the measure {self.name} needs to return arrays by name, not {type(values).__name__}")

@@ -15,6 +15,12 @@ from ._effective_theory import flow as flow
 from ._effective_theory import flow_rates as flow_rates
 from ._effective_theory import grokking_rate as grokking_rate
 from ._effective_theory import theory as theory
+from ._langevin import Chains as Chains
+from ._langevin import Sampler as Sampler
+from ._langevin import Sampling as Sampling
+from ._langevin import make_sampler as make_sampler
+from ._langevin import run_chains as run_chains
+from ._langevin import split_r_hat as split_r_hat
 from ._parallelograms import ZERO as ZERO
 from ._parallelograms import Equations as Equations
 from ._parallelograms import equations_of as equations_of

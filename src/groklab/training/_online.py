@@ -54,12 +54,13 @@ class OnlineMeasures:
     def _measure(self, name: str, weights: dict[str, np.ndarray], member: int) -> Mapping[str, Any]:
         ensemble = self.ensemble
         task, split, experiment = ensemble.tasks[member], ensemble.splits[member], ensemble.experiments[member]
-        if experiment.model.is_kernel_machine:
+        if experiment.model.is_kernel_machine or "objective" in MEASURES[name].takes:
             task = as_trained(task, split)
         about: dict[str, Any] = {
             "train_targets": split.train_targets,
             "network": experiment.model,
             "frequencies": self.frequencies,
+            "objective": experiment.objective,
         }
         return MEASURES[name](weights, task, split.train, **about)
 
