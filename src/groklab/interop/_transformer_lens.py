@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
+from groklab.networks import with_embedding
 
 Weights = dict[str, np.ndarray]
 
@@ -43,7 +44,7 @@ def export_weights(weights: Mapping[str, np.ndarray], network: Mapping[str, Any]
     network that TransformerLens has no equal of.
     """
     _check(network)
-    made = dict(weights)
+    made = dict(with_embedding(weights))
     d_model = made["embed.W_E"].shape[1]
     scale = network["output_scale"]
     for layer in range(network["n_layers"]):

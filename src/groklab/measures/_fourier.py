@@ -17,6 +17,7 @@ from groklab.lazy import Array, Float64, Shaped, jnp
 from groklab.measures._activity import activity
 from groklab.measures._grid import pair_rows
 from groklab.measures._registry import NamedTable, Result, Weights, cell, measure
+from groklab.networks import with_embedding
 from groklab.tasks import Task
 
 #: Share of the size of what a difference is taken of, up to which the difference is rounding alone and counts as zero.
@@ -93,6 +94,7 @@ def embedding_matrix(weights: Weights, task: Task) -> Shaped[np.ndarray, "p d"]:
 
 def embedding_table(weights: Weights) -> np.ndarray:
     """Return W_E, or the first table of a network on one-hots. Raises InputError where there is neither."""
+    weights = with_embedding(weights)
     for name in ("embed.W_E", "embed.0.W"):
         if name in weights:
             return np.asarray(weights[name])

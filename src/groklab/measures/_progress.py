@@ -20,6 +20,7 @@ from groklab.measures._fourier import ROUNDING, check_frequencies, fourier_basis
 from groklab.measures._frequencies import find_frequencies
 from groklab.measures._grid import Grid, grid_of, grids_of
 from groklab.measures._registry import NamedTable, Result, Rows, Weights, cell, measure
+from groklab.networks import with_embedding
 from groklab.objectives import exact_cross_entropy
 from groklab.tasks import Task, TaskShape
 
@@ -308,7 +309,8 @@ def _fit(by_sum: jax.Array, mask: jax.Array) -> Tables:
 def _sizes(weights: Mapping[str, jax.Array], tables: Tables, basis: jax.Array) -> Tables:
     p = basis.shape[0]
     values: Tables = {"sum_of_squares": sum((jnp.sum(w * w) for w in weights.values()), jnp.zeros(()))}
-    embedding = next((weights[k][:p] for k in ("embed.W_E", "embed.0.W") if k in weights), None)
+    whole = with_embedding(weights)
+    embedding = next((whole[k][:p] for k in ("embed.W_E", "embed.0.W") if k in whole), None)
     if embedding is not None:
         values["gini_W_E"] = gini_of(jnp.linalg.norm(basis @ embedding, axis=1))
     if "unembed.W_U" in weights and "class_of" in tables:

@@ -2,6 +2,7 @@ from ._common import ACTIVATIONS as ACTIVATIONS
 from ._common import LAYER_NORM_EPSILON as LAYER_NORM_EPSILON
 from ._common import Model as Model
 from ._common import Network as Network
+from ._common import with_embedding as with_embedding
 from ._dense import Dense as Dense
 from ._embedding_decoder import EmbeddingDecoder as EmbeddingDecoder
 from ._hooks import activations as activations

@@ -113,6 +113,21 @@ def dropping(key: Array, rate: Array, names: Iterable[str]) -> Hook:
     return hook
 
 
+def with_embedding(weights: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the weights with `embed.W_E` in place of its factors `embed.A` and `embed.B`; others as they are."""
+    if "embed.A" not in weights:
+        return weights
+    rest = {name: w for name, w in weights.items() if name not in ("embed.A", "embed.B")}
+    return {"embed.W_E": weights["embed.A"] @ weights["embed.B"], **rest}
+
+
+def embedding_shapes(d_vocab: int, width: int, rank: int | None) -> dict[str, tuple[int, ...]]:
+    """Return the shape of `embed.W_E`, or those of its factors."""
+    if rank is None:
+        return {"embed.W_E": (d_vocab, width)}
+    return {"embed.A": (d_vocab, rank), "embed.B": (rank, width)}
+
+
 def layer_norm(x: Array, w: Array, b: Array) -> Array:
     """Normalise over the last axis."""
     x = x - x.mean(axis=-1, keepdims=True)

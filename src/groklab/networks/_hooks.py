@@ -9,6 +9,7 @@ import numpy as np
 
 from groklab.errors import InputError, check_choice
 from groklab.lazy import Array, jnp
+from groklab.networks._common import with_embedding
 from groklab.networks._mlp import MLP
 from groklab.networks._transformer import Transformer
 from groklab.tasks import TaskShape
@@ -81,6 +82,7 @@ def recognise(weights: Mapping[str, Any]) -> Any:
     What names and shapes do not show is the field's default, ReLU in a transformer, one-hot features in an MLP; an
     MLP's activation is taken as x². Raises InputError for weights of no known network.
     """
+    weights = with_embedding(weights)
     shapes = {name: tuple(np.shape(value)) for name, value in weights.items()}
     try:
         if "blocks.0.attn.W_Q" in shapes:
@@ -101,7 +103,7 @@ def recognise(weights: Mapping[str, Any]) -> Any:
 
 def shape_of(weights: Mapping[str, Any], tokens: np.ndarray, network: Any) -> TaskShape:
     """Return the sizes of the task that weights and tokens (n, n_ctx) are of."""
-    shapes = {name: tuple(np.shape(value)) for name, value in weights.items()}
+    shapes = {name: tuple(np.shape(value)) for name, value in with_embedding(weights).items()}
     shape = _shape(network, shapes)
     constants: tuple[int | None, ...] = (None,) * tokens.shape[1]
     tables = _n_tables(shapes) if "blocks.0.attn.W_Q" not in shapes else tokens.shape[1]

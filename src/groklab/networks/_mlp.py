@@ -11,9 +11,21 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge
 
+from groklab import components
 from groklab.errors import InputError
 from groklab.lazy import Array, Float, Float64, jax, jnp
-from groklab.networks._common import ACTIVATIONS, Hook, Network, check_at_least, check_init_std, draw, scaled, unhooked
+from groklab.networks._common import (
+    ACTIVATIONS,
+    Hook,
+    Network,
+    check_at_least,
+    check_init_std,
+    draw,
+    embedding_shapes,
+    scaled,
+    unhooked,
+    with_embedding,
+)
 from groklab.networks._lookup import Indices, Lookup, prepare_lookup, product, summed_lookup
 from groklab.registry import register
 from groklab.tasks import Orientation, TaskShape, log_order, matrix_power, planted_features
@@ -29,6 +41,8 @@ class MLP(Network):
             position, 'embed.0.W', 'embed.1.W', ... (numbered over the non-constant positions); a number means one
             shared table 'embed.W_E' (d_vocab, d_embed), whose rows are concatenated over positions and go through
             'hidden.0.W'. Then follow 'hidden.i.W' and 'unembed.W_U'.
+        embedding_rank: r factorises the shared table, 'embed.A' (d_vocab, r) times 'embed.B' (r, d_embed), as in the
+            transformer.
         biases: adds 'hidden.i.b' and 'unembed.b_U'.
         init_scheme: 'micro' draws every matrix with standard deviation 0.5 / (2N)^(1/3) (the scaling of Kumar et al.
             2023 and Gromov 2023 for quadratic networks); 'fan_in' with 1/sqrt(fan-in); 'torch' uniformly within
@@ -54,12 +68,18 @@ class MLP(Network):
     init_scale: float = 1.0
     init_std: dict[str, float] = field(default_factory=dict)
     output_scale: float = 1.0
+    embedding_rank: int | None = components.later(None)
 
     def __post_init__(self) -> None:
         check_at_least("d_mlp", self.d_mlp, 1)
         check_at_least("n_hidden_layers", self.n_hidden_layers, 1)
         if self.d_embed is not None:
             check_at_least("d_embed", self.d_embed, 1)
+        if self.embedding_rank is not None:
+            check_at_least("embedding_rank", self.embedding_rank, 1)
+            if self.d_embed is None:
+                allowed = "factorises a shared embedding, and needs network.d_embed"
+                raise InputError("network.embedding_rank", self.embedding_rank, allowed)
         if self.features != "one_hot" and self.d_embed is not None:
             raise InputError("network.features", self.features, "needs one-hot tokens, network.d_embed=null")
         plain = self.has_agop_trace and self.activation == "quadratic" and self.features == "one_hot"
@@ -78,7 +98,7 @@ class MLP(Network):
         if self.d_embed is None:
             result |= {f"embed.{i}.W": (shape.d_vocab, self.d_mlp) for i in range(n_positions)}
         else:
-            result["embed.W_E"] = (shape.d_vocab, self.d_embed)
+            result |= embedding_shapes(shape.d_vocab, self.d_embed, self.embedding_rank)
             result["hidden.0.W"] = (n_positions * self.d_embed, self.d_mlp)
         for i in range(self.n_hidden_layers):
             if i > 0:
@@ -105,14 +125,16 @@ class MLP(Network):
         deviations = {}
         for name in matrices:
             fan_in = shapes[name][0] * (n_positions if name.startswith("embed.") else 1)
-            if name == "embed.W_E":
-                fan_in = shapes[name][1]
+            if name in ("embed.W_E", "embed.A"):
+                fan_in = self.d_embed or 1
             if self.init_scheme == "micro":
                 deviations[name] = 0.5 / (2 * self.d_mlp) ** (1 / 3)
             elif self.init_scheme == "fan_in":
                 deviations[name] = fan_in**-0.5
             else:
                 deviations[name] = (3 * fan_in) ** -0.5
+        if self.embedding_rank is not None:
+            deviations["embed.B"] = self.embedding_rank**-0.5
         uniform = self.init_scheme == "torch"
         return draw(key, shapes, deviations, self.init_std, self.init_scale, dtype, uniform=uniform)
 
@@ -147,6 +169,7 @@ class MLP(Network):
         shape: TaskShape,
     ) -> Array:
         """Return logits (n, n_classes), the fast way, for batch = prepare(tokens, shape)."""
+        weights = with_embedding(weights)
         return self._rest(weights, self._first_sums(weights, batch, shape))
 
     def _first_sums(self, weights: Mapping[str, Array], batch: tuple[Lookup | Indices, ...], shape: TaskShape) -> Array:
@@ -214,6 +237,7 @@ class MLP(Network):
         hook(name, value) sees hook_embed (where there is a shared embedding), hidden.i.hook_pre, hidden.i.hook_post
         and logits, and gives what takes their place.
         """
+        weights = with_embedding(weights)
         varying = [tokens[:, i] for i in _positions(shape)]
         if self.d_embed is None:
             dtype = weights["unembed.W_U"].dtype

@@ -21,8 +21,10 @@ from groklab.networks._common import (
     check_init_std,
     draw,
     dropping,
+    embedding_shapes,
     layer_norm,
     unhooked,
+    with_embedding,
 )
 from groklab.registry import register
 from groklab.tasks import TaskShape
@@ -53,6 +55,9 @@ class Transformer(Network):
         init_scale, output_scale: factors on all initial matrices, and on the logits.
         dropout: the probability with which, in training, each entry of an attention's or MLP's output is dropped;
             None leaves dropout out (and is faster than 0).
+        embedding_rank: r factorises the embedding, W_E = A B with the weights 'embed.A' (d_vocab, r) and 'embed.B'
+            (r, d_model), both trained (GrokTransfer, Xu et al. 2025, arXiv 2504.13292): A is drawn as W_E would be, B
+            with deviation 1/sqrt(r), so that their product has W_E's deviation. None leaves one matrix.
         doubled_residual: each block's input is added once more to its output, x <- 2x + attention, as in the released
             induction models of Nanda et al. 2023.
     """
@@ -76,11 +81,14 @@ class Transformer(Network):
     output_scale: float = 1.0
     dropout: Annotated[float, Ge(0), Lt(1)] | None = None
     doubled_residual: bool = False
+    embedding_rank: int | None = components.later(None)
 
     def __post_init__(self) -> None:
         for name in ("n_layers", "n_heads", "d_model"):
             check_at_least(name, getattr(self, name), 1)
         check_at_least("d_mlp", self._d_mlp, 0)
+        if self.embedding_rank is not None:
+            check_at_least("embedding_rank", self.embedding_rank, 1)
         if self.d_head is None and self.d_model % self.n_heads:
             raise InputError(
                 "network.d_model", self.d_model, f"needs a multiple of n_heads = {self.n_heads}, or d_head"
@@ -98,7 +106,9 @@ class Transformer(Network):
 
     def _fan_in(self) -> dict[str, int]:
         """Return each matrix and the number of inputs that it sums (d_model for the embeddings)."""
-        d, sums = self.d_model, {"embed.W_E": self.d_model}
+        d = self.d_model
+        rank = self.embedding_rank
+        sums = {"embed.W_E": d} if rank is None else {"embed.A": d, "embed.B": rank}
         if self.positional_embedding == "learned":
             sums["pos_embed.W_pos"] = d
         for block in (f"blocks.{i}." for i in range(self.n_layers)):
@@ -115,7 +125,7 @@ class Transformer(Network):
         if shape.reads is not None and self.mask == "none":
             raise InputError("network.mask", "none", "needs a task that is read at its last position alone")
         d, heads, d_head, d_mlp = self.d_model, self.n_heads, self._d_head, self._d_mlp
-        result: dict[str, tuple[int, ...]] = {"embed.W_E": (shape.d_vocab, d)}
+        result = embedding_shapes(shape.d_vocab, d, self.embedding_rank)
         if self.positional_embedding == "learned":
             result["pos_embed.W_pos"] = (shape.n_ctx, d)
         for block in (f"blocks.{i}." for i in range(self.n_layers)):
@@ -149,7 +159,9 @@ class Transformer(Network):
         if self.init_scheme == "nanda2023":
             deviations["unembed.W_U"] = shape.d_vocab**-0.5
         if self.init_scheme == "furuta2024":
-            deviations["embed.W_E"] = shape.d_vocab**-0.5
+            deviations["embed.W_E" if self.embedding_rank is None else "embed.A"] = shape.d_vocab**-0.5
+        if self.embedding_rank is not None:
+            deviations["embed.B"] = self.embedding_rank**-0.5
         return draw(key, self.shapes(shape), deviations, self.init_std, self.init_scale, dtype)
 
     @property
@@ -180,6 +192,7 @@ class Transformer(Network):
         """
         if not isinstance(batch, Mapping):
             return self._read(weights, batch, shape, unhooked)
+        weights = with_embedding(weights)
         net = prefix_tables.Architecture(
             n_layers=self.n_layers,
             activation=ACTIVATIONS[self.activation],
@@ -194,7 +207,7 @@ class Transformer(Network):
 
     def apply_noisy(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, key: Array) -> Array:
         """Return the output of `apply` for tokens (n, n_ctx), with dropout drawn from `key`."""
-        rate = jnp.asarray(self.dropout, weights["embed.W_E"].dtype)
+        rate = jnp.asarray(self.dropout, weights["unembed.W_U"].dtype)
         return self._read(weights, tokens, shape, dropping(key, rate, ("hook_attn_out", "hook_mlp_out")))
 
     def _read(self, weights: Mapping[str, Array], tokens: Array, shape: TaskShape, hook: Hook) -> Array:
@@ -222,7 +235,7 @@ class Transformer(Network):
             reads = tokens.shape[1] - 1, tokens.shape[1]
         if reads is not None:
             tokens = tokens[:, : reads[1]]
-        w = weights
+        w = with_embedding(weights)
         dtype = w["embed.W_E"].dtype
         rate = jnp.asarray(self.attention_rate, dtype)
         allowed = jnp.ones((tokens.shape[1], tokens.shape[1]), bool)

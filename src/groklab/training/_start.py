@@ -78,19 +78,32 @@ def _with_fresh(
     key = jax.random.fold_in(jax.random.key(experiment.seed), 0)
     fresh = {k: np.asarray(v) for k, v in experiment.network.init(key, task.shape, experiment.dtype).items()}
     weights = dict(fresh)
+    taken = _of_a_factor(taken, given, start)
     for name in taken:
         if name not in given:
             raise InputError("start.take", name, f"is not among the weights of {whence}: {', '.join(sorted(given))}")
         if given[name].shape != shapes[name]:
             of = f"has shape {given[name].shape} in {whence} and {shapes[name]} here"
-            if name == "embed.W_E" and len(given[name]) != shapes[name][0]:
+            if name in ("embed.W_E", "embed.A") and len(given[name]) != shapes[name][0]:
                 of += ", as the vocabularies differ"
             raise InputError("start.take", name, of)
         weights[name] = given[name].astype(fresh[name].dtype)
-    if "embed.W_E" in taken and start.unused_rows != "keep":
-        rows = _unused_rows(len(fresh["embed.W_E"]), task.algebra.p, start, source)
-        weights["embed.W_E"][rows] = fresh["embed.W_E"][rows]
+    table = next((name for name in ("embed.W_E", "embed.A") if name in taken), None)
+    if table is not None and start.unused_rows != "keep":
+        rows = _unused_rows(len(fresh[table]), task.algebra.p, start, source)
+        weights[table][rows] = fresh[table][rows]
     return weights
+
+
+def _of_a_factor(taken: list[str], given: dict[str, np.ndarray], start: Start) -> list[str]:
+    """Let a factorised embedding take the whole one of a smaller network as its first factor (GrokTransfer).
+
+    The second stays as it is drawn, unless `start.take` names it.
+    """
+    if "embed.A" not in taken or "embed.A" in given or "embed.W_E" not in given:
+        return taken
+    given["embed.A"] = given["embed.W_E"]
+    return [name for name in taken if name != "embed.B" or name in (start.take or ())]
 
 
 def _unused_rows(d_vocab: int, p: int | None, start: Start, source: Run | None) -> np.ndarray:
