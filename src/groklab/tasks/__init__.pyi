@@ -33,6 +33,8 @@ from ._images import MNIST as MNIST
 from ._images import SHIPPED as SHIPPED
 from ._images import SHIPPED_SHA256 as SHIPPED_SHA256
 from ._images import encode as encode
+from ._integers import IntegerPairs as IntegerPairs
+from ._integers import Parity as Parity
 from ._label_statistics import LabelCounts as LabelCounts
 from ._label_statistics import LabelStatistics as LabelStatistics
 from ._label_statistics import Spread as Spread
