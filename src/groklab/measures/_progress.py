@@ -309,8 +309,8 @@ def _fit(by_sum: jax.Array, mask: jax.Array) -> Tables:
 def _sizes(weights: Mapping[str, jax.Array], tables: Tables, basis: jax.Array) -> Tables:
     p = basis.shape[0]
     values: Tables = {"sum_of_squares": sum((jnp.sum(w * w) for w in weights.values()), jnp.zeros(()))}
-    whole = with_embedding(weights)
-    embedding = next((whole[k][:p] for k in ("embed.W_E", "embed.0.W") if k in whole), None)
+    unfolded = with_embedding(weights)
+    embedding = next((unfolded[k][:p] for k in ("embed.W_E", "embed.0.W") if k in unfolded), None)
     if embedding is not None:
         values["gini_W_E"] = gini_of(jnp.linalg.norm(basis @ embedding, axis=1))
     if "unembed.W_U" in weights and "class_of" in tables:

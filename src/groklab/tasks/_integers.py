@@ -81,8 +81,8 @@ class Parity:
         relevant = self.bits if self.relevant is None else self.relevant
         if relevant > self.bits:
             raise InputError("task.relevant", relevant, f"needs to be at most task.bits = {self.bits}")
-        numbers = np.arange(2**self.bits, dtype=np.int32)
-        rows = (numbers[:, None] >> np.arange(self.bits - 1, -1, -1, dtype=np.int32)) & 1
+        codes = np.arange(2**self.bits, dtype=np.int32)
+        rows = (codes[:, None] >> np.arange(self.bits - 1, -1, -1, dtype=np.int32)) & 1
         return Task(
             name=f"parity of {self.bits} bits"
             if relevant == self.bits
