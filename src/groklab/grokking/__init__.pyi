@@ -4,6 +4,7 @@ from ._definition import DEFINITION as DEFINITION
 from ._definition import Survival as Survival
 from ._definition import default_every as default_every
 from ._definition import first_step as first_step
+from ._definition import log_rank as log_rank
 from ._definition import lowest_since as lowest_since
 from ._definition import reached_step as reached_step
 from ._definition import survival as survival

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,3 +136,21 @@ def survival(grokked: list[int | None], ended: list[int]) -> Survival:
 
     low, median, high = (crosses(s.probabilities) for s in (interval.low, remaining, interval.high))
     return Survival(len(seen), int(seen.sum()), median, low, high)
+
+
+def log_rank(one: Sequence[int | None], other: Sequence[int | None], ended: tuple[int, int]) -> float:
+    """Return the p-value of the log-rank test that two groups grok at the same rate.
+
+    Args:
+        one, other: the groups' steps, None for members that had not grokked when their group's budget `ended`.
+    """
+    from scipy import stats
+
+    if all(step is None for step in (*one, *other)):
+        return 1.0  # nothing happened that could tell them apart
+    samples = []
+    for group, end in zip((one, other), ended, strict=True):
+        times = np.array([end if step is None else step for step in group], float)
+        censored = np.array([step is None for step in group], bool)
+        samples.append(stats.CensoredData.right_censored(times, censored))
+    return float(stats.logrank(*samples).pvalue)
