@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from groklab import grokking
-from groklab.grokking import reached_step, survival
+from groklab.grokking import log_rank, reached_step, survival
 
 ACCURACIES = st.lists(st.sampled_from([0.0, 0.2, 0.89, 0.9, 0.94, 0.95, 0.985, 0.99, 1.0]), max_size=40)
 
@@ -154,3 +154,20 @@ def test_no_members_are_no_numbers() -> None:
 @pytest.mark.parametrize("count", [2, 5])
 def test_all_alike_have_one_median(count: int) -> None:
     assert survival([70] * count, [300] * count).median == 70
+
+
+def test_the_log_rank_test_is_the_sum_over_steps() -> None:
+    """By hand: at each step the observed less the expected share of the first group, over its variance."""
+    one, other, ended = [3, 5, 5, None], [5, 8, None, None, 9], (10, 20)
+    times = [([t or end for t in group], group) for group, end in zip((one, other), ended, strict=True)]
+    difference = variance = 0.0
+    for step in sorted({t for group in (one, other) for t in group if t is not None}):
+        at_risk = [sum(t >= step for t in all_times) for all_times, _ in times]
+        events = [sum(t == step for t in group) for _, group in times]
+        n, d = sum(at_risk), sum(events)
+        difference += events[0] - d * at_risk[0] / n
+        if n > 1:
+            variance += d * (at_risk[0] / n) * (1 - at_risk[0] / n) * (n - d) / (n - 1)
+    expected = 2 * stats.norm.sf(abs(difference) / variance**0.5)
+    assert log_rank(one, other, ended) == pytest.approx(expected, rel=1e-9)
+    assert log_rank([None, None], [None], (5, 9)) == 1

@@ -143,6 +143,21 @@ def test_stablemax_by_hand():
     np.testing.assert_allclose(gradient[0], [-1 / 3 + 1 / 4.25, 1 / 4.25, (1 / 16) / 4.25], rtol=1e-12)
 
 
+def test_stablemax_is_the_published_formula_at_any_logit():
+    """-log(s_y / sum s) with s(x) = x + 1, or 1 / (1 - x) below zero, and the gradient of that."""
+    rng = np.random.default_rng(0)
+    logits = np.sign(rng.normal(size=(200, 13))) * 10 ** rng.uniform(-6, 5, (200, 13))
+    targets = rng.integers(0, 13, 200)
+    s = np.where(logits >= 0, np.abs(logits) + 1, 1 / (1 + np.abs(logits)))
+    hit, total = np.arange(13) == targets[:, None], s.sum(1, keepdims=True)
+    stablemax = CrossEntropy(form="stablemax")
+    np.testing.assert_allclose(per_row(stablemax, logits, targets), -np.log((s / total)[hit]), rtol=1e-12, atol=1e-15)
+    slope = np.where(logits >= 0, 1, s**2)  # of s
+    expected = slope * (1 / total - hit / s)
+    got = jax.jit(jax.grad(lambda x: stablemax.per_row(x, jnp.asarray(targets)).sum()))(logits)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-15)
+
+
 def test_mean_squared_error_is_a_mean_over_outputs():
     logits = jnp.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
     np.testing.assert_allclose(MeanSquaredError().per_row(logits, jnp.array([1, 3])), [0.5, 0.0])

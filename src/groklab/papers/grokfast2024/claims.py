@@ -125,7 +125,7 @@ def _tuned(size: Size, trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outco
 
 
 def _best(trainer: Trainer, size: Size, what: str, decay: str, common: Mapping[str, Any]) -> dict[str, float]:
-    """Return the rate and the decay with the shortest mean time over the tuning's seeds; twice a budget that ran out."""
+    """Return the rate and the decay with the shortest mean time over the tuning's seeds: two budgets if censored."""
     cells = [{"optimiser.learning_rate": rate, decay: value} for rate in RATES for value in TUNING[decay]]
     members = [{**cell, "seed": seed} for cell in cells for seed in TUNING_SEEDS]
     times = [s or 2 * FAST[size] for s in steps_of(trainer, size, what, members, FAST[size], **common)]
