@@ -52,7 +52,7 @@ def test_every_quick_trial_gives_its_values_of_fair_comparisons(asked: dict[str,
         assert gl.read(asked[which][0], {"optimiser.filter": None}).identity == asked[f"no-{which}"][0].identity
         assert own.l2 == control.l2 > 0
     assert (optimiser("adamw").kind, optimiser("adamw").weight_decay) == ("adamw", optimiser("ema").l2)
-    assert [e.batch_size for e in asked["whole"] + asked["whole-ema"]] == [None] * 4
+    assert [e.batch_size for e in asked["full-batch"] + asked["full-batch-ema"]] == [None] * 4
     # equal budgets for the tuning, on seeds that are not reported
     tuning = asked["adamw-tuning"]
     assert len(tuning) == len(asked["ema-tuning"]) == 18

@@ -139,10 +139,10 @@ def _second(pair: tuple[Any, int]) -> int:
 
 def _full_batch(size: Size, trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
     budget, decay = FAST[size], {"optimiser.l2": DECAY[size]["ema"]}
-    whole = {"batch_size": None, **decay}
-    plain = steps_of(trainer, size, "whole", of_seeds(seeds), budget, **whole)
+    full_batch = {"batch_size": None, **decay}
+    plain = steps_of(trainer, size, "full-batch", of_seeds(seeds), budget, **full_batch)
     filtered = steps_of(
-        trainer, size, "whole-ema", of_seeds(seeds), budget, **whole, **{"optimiser.filter": FILTERS["ema"]}
+        trainer, size, "full-batch-ema", of_seeds(seeds), budget, **full_batch, **{"optimiser.filter": FILTERS["ema"]}
     )
     batches = steps_of(trainer, size, "no-ema", of_seeds(seeds), budget, **decay)
     fast = with_filter(trainer, size, "ema", seeds)

@@ -7,7 +7,6 @@ grokked. Steps are counted to the first evaluation of five in a row with at leas
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,9 +20,9 @@ from groklab.reproduction import Bar, Claim, Outcome, Size, Trainer, Trial, Valu
 GROKS = 300
 NEVER: dict[Size, int] = {"quick": 600, "full": 3_000}
 #: Steps of StableMax and its rivals at a small size and at the paper's.
-STABLE: dict[Size, int] = {"quick": 15_000, "full": 80_000}
+STABLE: dict[Size, int] = {"quick": 6_000, "full": 80_000}
 #: The small network on which StableMax is tested in minutes.
-SMALL = {"task.p": 31, "split.frac_train": 0.65, "network.d_mlp": 64}
+SMALL = {"task.p": 59, "split.frac_train": 0.7, "network.d_mlp": 100}
 #: Rates and decays that AdamW is tuned over, and the seeds of the tuning, which are not reported.
 TUNING = [{"optimiser.learning_rate": r, "optimiser.weight_decay": d} for r in (0.01, 0.03) for d in (4.0, 8.0, 16.0)]
 TUNING_SEEDS = (100, 101)
@@ -140,9 +139,13 @@ MEMORISED = Bar("memorised_step", ">=", 1, "the network must fit its training se
 GROKKED = Bar("grokked_step", "<=", GROKS, "the paper: ⊥Grad is trained for 300 epochs")
 NO_DELAY = Bar("times_as_late", "<=", 1.5, "groklab's own for 'no delay': by half at most, where micro takes 7 times")
 NOWHERE = Bar("best_test_accuracy", "<", 0.5, "groklab's own: half of the test pairs; chance is 0.9%")
-GENERALISED = Bar("best_test_accuracy", ">=", 0.99, "groklab's grokked: 99% of the test pairs")
+GENERALISED: dict[Size, Bar] = {
+    "quick": Bar("best_test_accuracy", ">=", 0.5, "groklab's own: half of the test pairs; chance is 1.7%"),
+    "full": Bar("best_test_accuracy", ">=", 0.99, "groklab's grokked: 99% of the test pairs"),
+}
 STABLE_SETTING: dict[Size, str] = {
-    "quick": "p = 31, 65% of the pairs, 64-64 ReLU units: small, so that tens of thousands of steps take a minute;",
+    "quick": "p = 59, 70% of the pairs, 100-100 ReLU units: smaller, and stopped when it is well under way to "
+    "grokking, since that takes tens of thousands of steps;",
     "full": "The paper's network, p = 113, 40%, 200-200 ReLU units;",
 }
 SETTING = "The paper's network, rate and share of pairs: p = 113, 40%, one-hot, 200-200 ReLU units, AdamW at 10⁻²"
@@ -152,13 +155,28 @@ def trials(run: Callable[..., Iterator[Outcome]], what: str, bars: tuple[Bar, ..
     """Return the quick and the full trial of a claim."""
     return {
         size: Trial(
-            setting=f"{SETTING}; {what.format(never=NEVER[size], stable=STABLE[size])}",
+            setting=f"{SETTING}; {what.format(never=NEVER[size])}",
             seeds=5 if size == "quick" else 10,
             cost=cost[size],
             run=partial(run, size),
             bars=bars,
             together=True,
-            shares="prieto2025" if run is not _stablemax else "",
+            shares="prieto2025",
+        )
+        for size in cost
+    }
+
+
+def _stable_trials() -> Any:
+    cost: dict[Size, float] = {"quick": 200, "full": 60_000}
+    return {
+        size: Trial(
+            setting=f"{STABLE_SETTING[size]} {STABLE[size]:,} steps of each loss, AdamW at 10⁻² without decay.",
+            seeds=3,
+            cost=cost[size],
+            run=partial(_stablemax, size),
+            bars=(MEMORISED, GENERALISED[size]),
+            together=True,
         )
         for size in cost
     }
@@ -240,12 +258,7 @@ publish(
             source="section on StableMax; released code",
             expected="groks within 80,000 epochs",
             control="softmax without decay, in float32 and exact: whichever of the two comes further",
-            **{
-                size: replace(trial, setting=f"{STABLE_SETTING[size]} {STABLE[size]:,} steps of each loss, rate 10⁻².")
-                for size, trial in trials(
-                    _stablemax, "", (MEMORISED, GENERALISED), {"quick": 120, "full": 60_000}
-                ).items()
-            },
+            **_stable_trials(),
         ),
     ],
 )
