@@ -219,7 +219,7 @@ def _columns(run: Run, name: str) -> tuple[list[int], list[float]]:
 
 
 def test_a_norm_may_be_that_of_an_event(corpus: Corpus) -> None:
-    entry = {"kind": "norm", "of": "memorised", "factor": 1.0, "when": "memorised", "after": 20, "hold": True}
+    entry = {"kind": "norm", "of": "memorised", "when": "memorised", "after": 20, "hold": True}
     run = corpus.train(experiment([entry]))
     (applied,) = run.status.members[0].interventions
     steps, norms = _columns(run, "weight_norm")

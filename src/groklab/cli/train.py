@@ -53,6 +53,9 @@ def train(
         typer.Option(help="With --from: take only embedding, transformer, unembedding, or named weights."),
     ] = None,
     freeze: Annotated[bool, typer.Option("--freeze", help="With --take: do not train the weights taken.")] = False,
+    with_optimiser: Annotated[
+        bool, typer.Option("--with-optimiser", help="With --from: go on with its optimiser and steps, as a branch.")
+    ] = False,
     plugin: Annotated[list[str] | None, typer.Option(help="A Python file with your own components.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag for the run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, without training.")] = False,
@@ -92,11 +95,13 @@ def train(
         settings["start.take"] = [part for text in take for part in text.split(",")]
     if freeze:
         settings["start.freeze"] = True
+    if with_optimiser:
+        settings["start.with_optimiser"] = True
     base, of_preset = description_of(what)
     settings = {**of_preset, **settings}
     named = any(key.startswith(("start.file", "start.run")) for key in settings) or base.get("start")
-    if (take or freeze) and not named:
-        option, value = ("--take", ",".join(take)) if take else ("--freeze", True)
+    if (take or freeze or with_optimiser) and not named:
+        option, value = ("--take", ",".join(take)) if take else ("--freeze" if freeze else "--with-optimiser", True)
         raise InputError(option, value, "goes with --from RUN@STEP, whose weights it is about")
     experiment = read(base, settings)
     from groklab.training import training

@@ -90,6 +90,8 @@ class Checkpoints:
 
     Attributes:
         rolling_seconds: how often the full state for resuming is written.
+        optimiser: keep the optimiser's state beside the weights, so that other runs can branch off
+            (`start.with_optimiser`); of checkpoints between two evaluations the weights alone are kept.
     """
 
     __pydantic_config__ = _STRICT
@@ -99,6 +101,7 @@ class Checkpoints:
     every: Annotated[int, Ge(1)] = 1000
     steps: tuple[Annotated[int, Ge(0)], ...] = ()
     rolling_seconds: Annotated[float, Gt(0)] = 10.0
+    optimiser: bool = components.later(False)
 
     def steps_until(self, budget: int, every: int) -> Sequence[int]:
         """Return the steps whose weights are kept, ascending from 0; the last step is always kept besides."""
@@ -150,6 +153,8 @@ class Start:
             which weight decay shrinks to zero there: 'fresh' draws them again, and freezes them with the others;
             'train' does so and trains all rows beyond the numbers; 'keep' takes them unchanged, as published (Furuta
             et al. 2024). It applies to weights that are chosen by `take`.
+        with_optimiser: go on with the run's optimiser, its steps and its records so far: a branch, whose bits are those
+            of the run as long as nothing differs. The run needs to have kept it (`checkpoints.optimiser`).
     """
 
     __pydantic_config__ = _STRICT
@@ -162,6 +167,7 @@ class Start:
     take: tuple[str, ...] | None = None
     freeze: bool = False
     unused_rows: Literal["fresh", "train", "keep"] = "fresh"
+    with_optimiser: bool = components.later(False)
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.run is None):
@@ -170,6 +176,8 @@ class Start:
             raise ValueError("freeze and unused_rows are of weights that `take` names, such as take=[embedding]")
         if self.take is not None and not self.take:
             raise ValueError("take needs to name a part; without it all weights are taken")
+        if self.with_optimiser and (self.run is None or self.take is not None):
+            raise ValueError("with_optimiser goes on with all of a run's state: with `run`, and without `take`")
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -252,6 +260,8 @@ class Experiment:
             parts["start"] = self.start.sha256 or [self.start.file, self.start.run, self.start.step]
             if self.start.take is not None:
                 parts["start"] = [parts["start"], sorted(self.start.patterns), self.start.unused_rows]
+            if self.start.with_optimiser:
+                parts["start"] = [parts["start"], "with_optimiser", self.start.step]
         fingerprint = self.task.fingerprint()
         if fingerprint:
             parts["task"] = {**parts["task"], **dict.fromkeys(self.task.paths), "sha256": fingerprint}

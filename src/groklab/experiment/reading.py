@@ -382,7 +382,7 @@ def _overlay(raw: Any, overrides: Mapping[str, Any], dropped: dict[str, list[str
             for other in SIZES:
                 raw["split"].pop(other.split(".")[1], None)
         if key in ("start.file", "start.run") and isinstance(raw.get("start"), dict):
-            kept = ("take", "freeze", "unused_rows")
+            kept = ("take", "freeze", "unused_rows", "with_optimiser")
             raw["start"] = {k: v for k, v in raw["start"].items() if k in kept}
         _set(raw, parts, value, key)
     return raw

@@ -54,6 +54,7 @@ class Applied(Stored):
         number: of the entry in the experiment's `interventions`.
         step: updates before it.
         sentence: what it did.
+        entry: the entry itself, as JSON.
         settings: what it set, by dotted name.
         memorised_step, grokked_step: judged by what was recorded from then on; None while training goes on, or never.
     """
@@ -63,6 +64,7 @@ class Applied(Stored):
     step: Step
     kind: str
     sentence: str
+    entry: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     memorised_step: Step | None = None
     grokked_step: Step | None = None
@@ -235,6 +237,14 @@ class CheckpointHeader(Stored):
 
     step: Step
     identities: list[str]
+
+
+class OptimiserHeader(Stored):
+    """What is kept of the optimiser beside a checkpoint: see `RunWriter.optimiser`."""
+
+    step: Step
+    identities: list[str]
+    applied: list[Applied] = []
 
 
 class StateHeader(Stored):

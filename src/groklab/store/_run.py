@@ -5,7 +5,8 @@ environment.json     machine and versions
 status.json          how far it is, how it ended, the results of each member
 metrics.parquet      step, member, losses, accuracies, norms
 measures.parquet     step, member, and the arrays of online measures
-checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble)
+checkpoints/         step_000001000.safetensors: weights (a leading member axis in an ensemble);
+                     optimiser_000001000.safetensors: what branches need besides, where it is kept
 state/               the two newest full states, for resuming
 tags.json, report.html, lock.json (while a process writes it)
 """
@@ -28,11 +29,13 @@ from groklab.lazy import np, pl
 from groklab.store import locks, storage
 from groklab.store._accessors import RunAccessors
 from groklab.store._records import (
+    Applied,
     CheckpointHeader,
     Description,
     Descriptions,
     Environment,
     Imported,
+    OptimiserHeader,
     Status,
 )
 from groklab.store._reprs import html_of
@@ -271,6 +274,26 @@ class Run(RunAccessors):
                 continue
             return step, self._of_member(arrays, identities, member)
         raise InputError(f"{self.name} has no complete checkpoint yet")
+
+    def optimiser_state(self, step: int, member: int = 0) -> tuple[dict[str, np.ndarray], list[Applied]]:
+        """Return one member's state besides its weights, by path, and the interventions that it had had by then.
+
+        Raises:
+            InputError: where it was not kept.
+        """
+        path = self.path / "checkpoints" / f"optimiser_{step:09d}.safetensors"
+        arrays, applied = {}, []
+        if path.is_file():
+            content, header = storage.load_arrays(path, OptimiserHeader)
+            start = f"{member}/"
+            arrays = {name.removeprefix(start): array for name, array in content.items() if name.startswith(start)}
+            applied = [a for a in header.applied if a.member == member]
+        if not arrays:
+            raise InputError(
+                f"{self.name} kept no optimiser at step {step}: train it with checkpoints.optimiser=true (and --again, "
+                "if it has been trained), or start from its weights alone, without --with-optimiser"
+            )
+        return arrays, applied
 
     def _load_weights(self, step: int) -> tuple[dict[str, np.ndarray], list[str]]:
         path = self.path / "checkpoints" / f"step_{step:09d}.safetensors"

@@ -84,6 +84,12 @@ class RunWriter:
         path = self.run.path / "checkpoints" / f"step_{step:09d}.safetensors"
         storage.save_arrays(path, arrays, {"step": step, "identities": self.run.identities})
 
+    def optimiser(self, step: int, arrays: dict[str, np.ndarray], applied: Sequence[Applied]) -> None:
+        """Keep beside a checkpoint what a branch needs besides weights: arrays by `member/path`, and interventions."""
+        path = self.run.path / "checkpoints" / f"optimiser_{step:09d}.safetensors"
+        header = {"step": step, "identities": self.run.identities, "applied": [a.to_dict() for a in applied]}
+        storage.save_arrays(path, arrays, header)
+
     def state(self, state: State) -> None:
         """Keep a full state for resuming, over the older of the two that are kept."""
         slots = [self.run.path / "state" / f"rolling_{i}.safetensors" for i in (0, 1)]

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab import components
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment import Experiment
 from groklab.interventions import Change, Moment
 from groklab.lazy import jax
 from groklab.learners import MAX_RECORDS, CannotContinueError, Span
 from groklab.store import Applied, MemberResult, Run, RunWriter, State, locks, states, storage
+from groklab.training._branch import Branch, branches_of, check_branches, joined, weights_of
 from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
 from groklab.training._interventions import Due, Interventions, seed_of
 from groklab.training._lanes import Lanes, check_weights
@@ -42,8 +44,8 @@ DIVERGED_EVALUATIONS = MAX_RECORDS
 #: What is judged of the time after an intervention, by which metric and criterion (None: the experiment's).
 _JUDGED = {"memorised": ("train_accuracy", "sustained_99"), "grokked": ("test_accuracy", None)}
 
-#: Gives the weights that each member starts from, or None for fresh ones; asked only at step 0.
-StartWeights = Callable[[], list[dict[str, np.ndarray]] | None]
+#: Gives the weights that each member starts from, or its branch, or None for fresh ones; asked only before step 0.
+StartWeights = Callable[[], list[dict[str, np.ndarray]] | list[Branch] | None]
 
 
 def drive(
@@ -78,7 +80,7 @@ def drive(
     return run
 
 
-def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None:
+def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | list[Branch] | None) -> None:
     """Raise InputError for what training would refuse, before its run is made."""
     lanes = ensemble.blocks()[0]
     program = program_of(ensemble.experiments[0], ensemble.tasks[0].shape)
@@ -86,7 +88,8 @@ def check(ensemble: Ensemble, start: list[dict[str, np.ndarray]] | None) -> None
     state = program.template(keys, hyperparameters)
     program.check(keys, hyperparameters, lambda: ensemble.raw_data(lanes))
     if start is not None:
-        check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, start)
+        check_weights({name: leaf.shape[1:] for name, leaf in state["weights"].items()}, weights_of(start))
+        check_branches(ensemble, branches_of(start), state)
     measures = OnlineMeasures(ensemble, 1)
     if measures.names:
         fresh = program.init(keys, hyperparameters)
@@ -156,6 +159,7 @@ class _Training:
         if not np.isfinite(self.records.last("train_loss")).any():
             reason = "diverged"
         self._keep_weights(self.step, self.lanes.weights())
+        self._keep_optimiser()
         self._save("diverged" if reason == "diverged" else "finished", reason)
         self._show(ended=True)
 
@@ -245,6 +249,7 @@ class _Training:
     def _apply(self, due: Due, change: Change) -> None:
         m, now, state = due.member, self.lanes.ensemble, self.lanes.member_states()[due.member]
         about = {"number": due.number, "member": m, "step": self.step, "kind": due.entry.kind}
+        about["entry"] = components.as_json(due.entry)
         applied = Applied(**about, sentence=change.sentence, settings=dict(change.settings))
         self.interventions.applied.append(applied)
         experiments, splits = self.interventions.changed(now.experiments, now.splits, applied)
@@ -361,6 +366,8 @@ class _Training:
             # between two evaluations by a side trip
             weights = self.lanes.weights() if step == self.step else self.lanes.weights_at(self.step, step, self.every)
             self._keep_weights(step, weights)
+            if step == self.step:
+                self._keep_optimiser()
 
     def _measure_due(self) -> None:
         if self.measures.is_due(self.step):
@@ -370,8 +377,14 @@ class _Training:
         self._check_mine()
         self.writer.checkpoint(step, weights)
 
+    def _keep_optimiser(self) -> None:
+        if self.checkpoints.optimiser and not self.step % self.every:
+            self.writer.optimiser(self.step, self.lanes.rest(), self.interventions.applied)
+
     def _restore(self, start: StartWeights) -> None:
         saved, frame = states(self.run), None
+        #: Of a training that begins here; None where one is resumed.
+        branches: list[Branch] | None = None
         try:
             frame = self.run.metrics
         except DamagedError as error:
@@ -386,15 +399,39 @@ class _Training:
             only_ends = saved and all(state.step % self.every for state in saved)
             if frame is not None and not only_ends and self._was_saved():
                 warnings.warn(f"{self.run.name}: no complete state is left; training again from step 0", stacklevel=5)
-            self.lanes.begin(start())
+            beginning = start()
+            self.lanes.begin(None if beginning is None else weights_of(beginning))
+            branches = branches_of(beginning)
+            self._branch_off(branches)
         self.started_at = self.step
         self.keep = self.checkpoints.steps_until(self.budget.steps, self.every)
         if needed := self.interventions.needed():
             self.keep = sorted({*self.keep, *needed})
-        if self.step == 0:
+        if branches is not None:
             self._intervene()
             self._keep_due()
+            if self.step:
+                # its source may be gone when it is resumed
+                self._save("running", None)
         self._measure_due()
+
+    def _branch_off(self, branches: list[Branch]) -> None:
+        """Take over the states, records and interventions of other runs."""
+        if not branches:
+            return
+        self.step = branches[0].step
+        frame = pl.concat(b.metrics.with_columns(pl.lit(m, pl.Int32).alias("member")) for m, b in enumerate(branches))
+        self.records.restore(frame, self.step, self.every, {})
+        of_members = [a.model_copy(update={"member": m}) for m, b in enumerate(branches) for a in b.applied]
+        self.interventions.applied = sorted(of_members, key=lambda a: (a.step, a.member))
+        needed = [step for step in sorted(self.interventions.needed()) if step < self.step]
+        for step in needed:
+            weights = [b.kept(step) for b in branches]
+            self._keep_weights(step, {k: np.stack([w[k] for w in weights]) for k in weights[0]})
+        experiments, splits = self.interventions.restored()
+        self.lanes.change(experiments, splits, self.lanes.member_states())
+        fitting = self.lanes.member_states()
+        self.lanes.change(experiments, splits, {m: joined(fitting[m], b) for m, b in enumerate(branches)})
 
     def _restore_lanes(self, state: State) -> None:
         self.interventions.applied = list(state.applied)

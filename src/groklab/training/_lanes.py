@@ -92,6 +92,16 @@ class Lanes:
                 arrays[f"{i}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
         return arrays | kept
 
+    def rest(self) -> dict[str, np.ndarray]:
+        """Return the states of members that have not retired but for their weights, by `member/path`."""
+        arrays = {}
+        for m, state in self.member_states().items():
+            if m not in self.kept:
+                rest = {k: v for k, v in state.items() if k != "weights"}
+                for path, leaf in jax.tree_util.tree_flatten_with_path(rest)[0]:
+                    arrays[f"{m}/{jax.tree_util.keystr(path)}"] = leaf
+        return arrays
+
     # -- training -------------------------------------------------------------------------------------------------
 
     def advance(self, start: int, stop: int, every: int) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from groklab.registry import SOURCES
 from groklab.store import Collection, Run, digest, storage
 from groklab.tasks import make_split, read_npz
 from groklab.text import named_file
+from groklab.training._branch import Branch, load_branch
 from groklab.training._ensemble import build_task, weight_shapes
 
 #: Modules of the weights of a one-layer model, where the published code names the weights alone.
@@ -30,8 +31,12 @@ _PARENTS |= dict.fromkeys(("W_in", "b_in", "W_out", "b_out"), "blocks.0.mlp")
 PACKAGED = "groklab:"
 
 
-def load_start(experiment: Experiment, collection: Collection) -> tuple[Experiment, dict[str, np.ndarray] | None]:
+def load_start(
+    experiment: Experiment, collection: Collection
+) -> tuple[Experiment, dict[str, np.ndarray] | Branch | None]:
     """Return the experiment with the content hash of its start weights, and the weights (None: draw fresh ones).
+
+    With `start.with_optimiser`, a branch in place of the weights.
 
     Raises InputError where the file or checkpoint is missing, unreadable, or not what the recorded hash says, and where
     weights that are to be taken are not there or do not fit.
@@ -40,6 +45,12 @@ def load_start(experiment: Experiment, collection: Collection) -> tuple[Experime
     if start is None:
         return experiment, None
     source: Run | None = None
+    if start.with_optimiser:
+        branch = load_branch(start, collection)
+        _check_digest(start, branch.sha256)
+        _warn_of_leaks(experiment, collection.find(start.run or ""), start.member or 0)
+        of = dataclasses.replace(start, sha256=branch.sha256, step=branch.step)
+        return dataclasses.replace(experiment, start=of), branch
     if start.run is not None:
         run = collection.find(start.run)
         if run.n_members > 1 and start.member is None:
@@ -52,12 +63,16 @@ def load_start(experiment: Experiment, collection: Collection) -> tuple[Experime
     else:
         weights = read_weights(start.file or "")
     sha256 = digest(weights)
-    if start.sha256 is not None and start.sha256 != sha256:
-        raise InputError("start.sha256", start.sha256, f"the weights have {sha256}")
+    _check_digest(start, sha256)
     known = dataclasses.replace(experiment, start=dataclasses.replace(start, sha256=sha256))
     if start.take is None:
         return known, weights
     return known, _with_fresh(experiment, start, weights, source)
+
+
+def _check_digest(start: Start, sha256: str) -> None:
+    if start.sha256 is not None and start.sha256 != sha256:
+        raise InputError("start.sha256", start.sha256, f"the weights have {sha256}")
 
 
 def _with_fresh(

@@ -22,6 +22,7 @@ from groklab.lazy import jax, optax
 from groklab.notebook import Watch
 from groklab.store import Collection, Environment, MemberResult, Run, RunWriter, Status, locks
 from groklab.training import _engine as engine
+from groklab.training._branch import Branch
 from groklab.training._ensemble import build_task, default_every, make_ensemble
 from groklab.training._records import Progress
 from groklab.training._start import load_start
@@ -273,7 +274,9 @@ def _past_extra(status: Status, extra: int) -> bool:
     return all(past(m) for m in status.members)
 
 
-def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | None:
+def _start_of(weights: list[Any]) -> list[dict[str, np.ndarray]] | list[Branch] | None:
+    if len({isinstance(w, Branch) for w in weights}) > 1:
+        raise InputError("start.with_optimiser: needs to be the same for every member of one ensemble")
     if all(w is None for w in weights):
         return None
     if any(w is None for w in weights):
