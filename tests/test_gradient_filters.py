@@ -13,7 +13,7 @@ import pytest
 import groklab as gl
 from groklab import InputError
 from groklab.components import hyperparameters_of, with_hyperparameters
-from groklab.experiment import component, parse_overrides
+from groklab.experiment import component, parse_overrides, read_recorded
 from groklab.registry import kinds
 from groklab.training import Progress, build_task, make_ensemble, memory_estimate, step_flops, training
 from groklab.training import _engine as engine
@@ -290,3 +290,25 @@ def test_a_pattern_that_matches_no_weight_is_refused() -> None:
     made = micro(optimiser__filter={"kind": "perpgrad", "joined": ["embd.*"]})
     with pytest.raises(InputError, match=r"optimiser\.filter\.joined = 'embd\.\*': matches no weight"):
         gl.train(made)
+
+
+def test_a_run_whose_filter_is_of_a_plug_in_can_be_looked_at_without_it() -> None:
+    description = micro().to_dict()
+    description["optimiser"]["filter"] = {"kind": "of_a_stranger", "strength": 2.0}
+    recorded = read_recorded(description)
+    assert recorded.to_dict()["optimiser"]["filter"] == description["optimiser"]["filter"]
+    assert recorded.chosen()["optimiser.filter.strength"] == 2.0
+    assert recorded.optimiser is not None
+    with pytest.raises(InputError, match="the code of 'of_a_stranger', which a plug-in registers, is not loaded"):
+        recorded.optimiser.init({"w": jnp.zeros(1)})
+    with pytest.raises(InputError, match=r"optimiser\.filter\.kind = 'of_a_stranger': unknown"):
+        gl.read(description)
+
+
+def test_a_filter_that_comes_in_training_leaves_the_moments_as_they_are() -> None:
+    """One of strength zero changes nothing, and taking it away again does not either."""
+    plain = gl.train(micro(dtype="float64"))
+    settings = [{"optimiser.filter": {"kind": "grokfast_ema", "lamb": 0.0}}, {"optimiser.filter": None}]
+    changes = [{"kind": "set", "step": at, "settings": s} for at, s in zip((20, 40), settings, strict=True)]
+    changed = gl.train(micro(dtype="float64", interventions=changes))
+    np.testing.assert_allclose(changed.curves()["test_loss"], plain.curves()["test_loss"], rtol=1e-10)

@@ -27,6 +27,9 @@ from groklab.registry import register
 
 Weights: TypeAlias = dict[str, Array]
 
+#: Where the state of an optimiser with a filter keeps its own moments, beside the filter's state.
+MOMENTS = "moments"
+
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 
@@ -99,7 +102,7 @@ class Optimiser:
     def init(self, weights: Weights) -> Any:
         """Return the optimiser's state for these weights (frozen ones included, which stay as they are)."""
         moments = self.direction().init(weights)
-        return moments if self.filter is None else {"filter": self.filter.init(weights), "moments": moments}
+        return moments if self.filter is None else {"filter": self.filter.init(weights), MOMENTS: moments}
 
     def rate(self, step: jax.Array, learning_rate: float | jax.Array | None = None) -> jax.Array:
         """Return the rate of update number `step`, from 0; learning_rate: before the schedule, None for our own."""
@@ -126,7 +129,7 @@ class Optimiser:
             seen = {k: jnp.zeros_like(w) if groups[k].frozen else w for k, w in weights.items()}
             seen |= {k: _masked(w, groups[k].frozen_rows) for k, w in seen.items() if groups[k].frozen_rows}
             g, filtering = self.filter.apply(g, state["filter"], seen)
-            state = state["moments"]
+            state = state[MOMENTS]
         if self.clip_norm is not None:
             factor = jnp.minimum(1, self.clip_norm / jnp.maximum(norm(g), 1e-30))
             g = {k: v * factor for k, v in g.items()}
@@ -134,7 +137,7 @@ class Optimiser:
         directions: Any
         directions, state = self.direction().update(g, state, weights)
         if self.filter is not None:
-            state = {"filter": filtering, "moments": state}
+            state = {"filter": filtering, MOMENTS: state}
         new = {}
         for k, w in weights.items():
             if groups[k].frozen:

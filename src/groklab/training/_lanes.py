@@ -16,6 +16,7 @@ from groklab.errors import DamagedError, InputError
 from groklab.experiment import Experiment
 from groklab.lazy import jax
 from groklab.learners import Program, Span
+from groklab.optimisers import MOMENTS
 from groklab.tasks import SplitRows
 from groklab.training._ensemble import Ensemble, default_every, make_ensemble, program_of
 
@@ -230,14 +231,19 @@ class Lanes:
     def _fitting(self, member: int, state: Any) -> Any:
         """Return a state whose optimiser has the parts that the member's program needs, fresh where it had none."""
         fresh = self.fresh(member)
-        before = {path: leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]}
+        before = {_with_any_filter(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]}
         paths, tree = jax.tree_util.tree_flatten_with_path(fresh)
         leaves = []
         for path, leaf in paths:
-            old = before.get(path)
+            old = before.get(_with_any_filter(path))
             leaves.append(old if old is not None and old.shape == leaf.shape and old.dtype == leaf.dtype else leaf)
         masks = {"masks": state["masks"]} if "masks" in state else {}
         return {**jax.tree_util.tree_unflatten(tree, leaves), **masks}
+
+
+def _with_any_filter(path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a part's path that is the same with and without a gradient filter, which is kept beside the moments."""
+    return tuple(key for key in path if getattr(key, "key", None) != MOMENTS)
 
 
 def compile_ahead(experiments: Sequence[Experiment]) -> None:
