@@ -28,12 +28,17 @@ GUIDES = sorted(
     p.relative_to(DOCS).as_posix() for part in ("learn", "tutorial", "how-to") for p in (DOCS / part).glob("*.md")
 )
 WITH_BLOCKS = [*GUIDES, "reference/run-directory.md", "explanation/cross-entropy.md", "explanation/identity.md"]
+_LAWS = (
+    "groklab sweep micro --grid optimiser.learning_rate={} --grid optimiser.weight_decay={} --seeds {} --name rates "
+    "--quiet"
+)
 _DIGITS = (
     "groklab train omnigrok/mnist-small name=digits task.first=400 split.n_train=100 batch_size=100 "
     "network.init_scale=6 optimiser.learning_rate=2e-3 optimiser.weight_decay=1 budget.steps={} evaluation.every=25"
 )
 #: Documented commands, and the smaller ones that are run: same words, other values of sizes.
 SMALLER = {
+    _LAWS.format("0.001,0.002", "1,2", 4): _LAWS.format("0.02,0.03", "2,3", 2),
     "groklab import weights.npz --p 59 --operation add --frac-train 0.4 --split-seed 0": (
         "groklab import weights.npz --p 11 --operation add --frac-train 0.7 --split-seed 0"
     ),

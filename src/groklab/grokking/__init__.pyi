@@ -10,6 +10,8 @@ from ._definition import reached_step as reached_step
 from ._definition import survival as survival
 from ._headline import Headline as Headline
 from ._headline import headline_sentence as headline_sentence
+from ._slingshots import Slingshot as Slingshot
+from ._slingshots import slingshots as slingshots
 from .learning_phases import GAP as GAP
 from .learning_phases import LETTERS as LETTERS
 from .learning_phases import OWNER as OWNER

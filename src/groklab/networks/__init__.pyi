@@ -1,3 +1,4 @@
+from ._committee import Committee as Committee
 from ._common import ACTIVATIONS as ACTIVATIONS
 from ._common import LAYER_NORM_EPSILON as LAYER_NORM_EPSILON
 from ._common import Model as Model

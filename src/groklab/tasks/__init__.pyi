@@ -48,6 +48,7 @@ from ._operations import Operation as Operation
 from ._operations import resolve as resolve
 from ._portable_random import permutation as permutation
 from ._portable_random import uniform_integers as uniform_integers
+from ._quadratic_target import QuadraticTarget as QuadraticTarget
 from ._residues import is_prime as is_prime
 from ._residues import log_order as log_order
 from ._residues import power as power

@@ -29,6 +29,14 @@ def uniform_integers(n: int, seed: int, stream: Stream) -> npt.NDArray[np.uint64
     return np.random.Philox(key=seed + (_STREAMS[stream] << 64)).random_raw(n)
 
 
+def normals(n: int, seed: int, stream: Stream) -> npt.NDArray[np.float64]:
+    """Return n numbers of the standard normal distribution, (n,)."""
+    from scipy.special import ndtri
+
+    uniform = ((uniform_integers(n, seed, stream) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return np.asarray(ndtri(uniform), np.float64)
+
+
 def permutation(n: int, seed: int, stream: Stream) -> npt.NDArray[np.int64]:
     """Return a uniformly random order of 0..n-1, (n,)."""
     return np.argsort(uniform_integers(n, seed, stream), kind="stable").astype(np.int64)
