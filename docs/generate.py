@@ -19,7 +19,7 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 
 import groklab as gl
-from groklab import registry
+from groklab import leaderboard, registry
 from groklab.cli import load_commands
 from groklab.cli.app import app
 from groklab.experiment import reading
@@ -46,6 +46,7 @@ load_commands()
 
 FOLDER = Path(__file__).parent / "reference" / "generated"
 REPRODUCTIONS = Path(__file__).parent / "reproductions"
+LEADERBOARD = Path(__file__).parent / "leaderboard"
 TITLES = {
     "task": "Tasks",
     "learner": "Learners",
@@ -71,6 +72,7 @@ def pages() -> dict[str, str]:
         "experiment.md": fields(),
         "reproductions.md": reproductions_index(),
         "beyond.md": beyond(),
+        "leaderboard.md": leaderboards(),
         **{f"reproductions-{path.stem}.md": reproductions(path) for path in saved_reproductions()},
     }
 
@@ -405,6 +407,58 @@ def _side(size: str, verdict: str, claim: Claim, evidence: dict[str, Any] | None
             f"\n```bash\n{evidence['command']}\n```\n",
         ]
     )
+
+
+# -- the leaderboard ----------------------------------------------------------------------------------------------
+
+
+def leaderboards() -> str:
+    """Return the page of the saved leaderboards: a table for each track and size."""
+    parts = [
+        "# The leaderboard\n",
+        "Methods that shall make grokking come sooner, tuned and scored under equal rules by `groklab leaderboard`. "
+        "[Enter the leaderboard](../../how-to/leaderboard.md) says how a score is made. Steps, seconds and operations "
+        "(TFLOP) are those to the median grokking step; *undecided* is what cannot be told from the tuned AdamW.\n",
+    ]
+    for track in leaderboard.TRACKS.values():
+        parts += [f"## {track.name}\n", f"{_escape(track.title)}. Source: {_escape(track.source)}.\n"]
+        path = LEADERBOARD / f"{track.name}.json"
+        saved = leaderboard.load(path)["sizes"] if path.exists() else {}
+        for size in leaderboard.SIZES:
+            parts.append(_board(track, size, saved[size]) if size in saved else _not_measured(track, size))
+    return "\n".join(parts)
+
+
+def _board(track: leaderboard.Track, size: str, content: dict[str, Any]) -> str:
+    """A track's saved scores at one size."""
+    scale, scores = content["scale"], content["entries"]
+    rules = "" if content["rules"] == leaderboard.RULES else " These were measured by earlier rules."
+    reduced = f" Reduced: {_escape(scale['why'])}." if scale["why"] else ""
+    dates = sorted({score["date"] for score in scores})
+    settings = [(score["entry"], _in_a_line(score["chosen"]), _escape(score["about"])) for score in scores]
+    return "\n".join(
+        [
+            f"### {track.name}, {size}\n",
+            f"{leaderboard.summary_of(scores, content['waiting']).capitalize()}.{rules}\n",
+            _table(leaderboard.COLUMNS, [map(_escape, leaderboard.row_of(score)) for score in scores]),
+            f"{scale['steps']:,} steps at most; {scale['trials']} trials with {scale['tuning_seeds']} seeds each, then "
+            f"{scale['seeds']} fresh seeds.{reduced} Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))} with "
+            f"groklab {content['groklab']} on {_escape(scores[0]['hardware'])} "
+            f"([the same as JSON](../../leaderboard/{track.name}.json)).\n",
+            _table(("entry", "what tuning chose", "what it is"), settings),
+            f"```bash\n{content['command']}\n```\n",
+        ]
+    )
+
+
+def _in_a_line(settings: dict[str, Any] | None) -> str:
+    return ", ".join(f"`{name}={value}`" for name, value in (settings or {}).items()) or "its own settings"
+
+
+def _not_measured(track: leaderboard.Track, size: leaderboard.Size) -> str:
+    reduced = f" Reduced: {_escape(track.scale(size).why)}." if track.scale(size).why else ""
+    command = f"groklab leaderboard {track.name} --{size}"
+    return f"### {track.name}, {size}\n\nNot measured yet.{reduced}\n\n```text\n{command}\n```\n"
 
 
 # -- the fields of an experiment ----------------------------------------------------------------------------------

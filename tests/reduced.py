@@ -15,6 +15,7 @@ import pytest
 import groklab.training._ensemble
 from corpus import TRANSFORMER
 from groklab.experiment import PRESETS
+from groklab.leaderboard import TRACKS, Scale
 from groklab.papers.controls import claims as controls_claims
 from groklab.reproduction import PAPERS, Paper
 from groklab.sweeps import _executors as executors
@@ -53,6 +54,9 @@ def reduced(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
         patch.setattr(import_module("groklab.sweeps._scheduler"), "connected", _connected)
         patch.setattr(groklab.training._ensemble, "CPU_LANES", 1)
         patch.setitem(PAPERS, "controls", _shorter(PAPERS["controls"]))
+        scale = Scale(steps=100, stay=0, trials=2, tuning_seeds=1, seeds=2)
+        patch.setitem(TRACKS, "micro", replace(TRACKS["micro"], sizes={"reduced": scale, "full": scale}))
+        patch.setattr("groklab.leaderboard._question.TIMED", 0.01)
         yield
 
 

@@ -33,6 +33,7 @@ LAYERS = [
     {"sweeps"},
     {"laws"},
     {"reproduction"},
+    {"leaderboard"},
     {"papers"},
     {"report"},
     {"app"},

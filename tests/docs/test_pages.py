@@ -190,7 +190,7 @@ def test_the_reader_refuses_what_fails(tmp_path: Path) -> None:
 def test_pages_are_generated_and_regenerated(generate: ModuleType, tmp_path: Path) -> None:
     written = generate.write(tmp_path / "generated")
     stamps = [p.stat().st_mtime_ns for p in written]
-    assert len(written) == 8 + len(list((DOCS / "reproductions").glob("*.json")))
+    assert len(written) == 9 + len(list((DOCS / "reproductions").glob("*.json")))
     assert all(p.read_text("utf-8").startswith("# ") for p in written)
     assert [p.stat().st_mtime_ns for p in generate.write(tmp_path / "generated")] == stamps
 

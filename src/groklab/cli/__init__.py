@@ -44,6 +44,7 @@ def load_commands() -> None:
         find,
         fitting,
         gallery,
+        leaderboard,
         look,
         measuring,
         paper,

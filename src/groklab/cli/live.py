@@ -20,6 +20,7 @@ from groklab.training import Progress
 from groklab.training.wording import beginning, carried, last_known, phase, speed, time_left, training_text
 
 if TYPE_CHECKING:
+    from groklab.leaderboard import Step
     from groklab.reproduction import ClaimProgress
 
 TRAIN, TEST = "dark_orange", "deep_sky_blue1"
@@ -347,3 +348,38 @@ class LiveClaims(LivePicture):
         training = progress.note if progress.training is None else training_text(progress.training)
         below = Text(training, style="dim", overflow="ellipsis", no_wrap=True)
         return Group(table, Text(""), grid, below)
+
+
+# -- a leaderboard -------------------------------------------------------------------------------------------------
+
+
+class PlainSteps:
+    """One line when models begin to train, one when they are measured, and one on their training now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.printed = time.monotonic()
+
+    def __call__(self, step: Step) -> None:
+        """Print what has just begun or ended, or the training under way if nothing was printed for a while."""
+        if step.training is None or time.monotonic() - self.printed > PLAIN_SECONDS:
+            self.printed = time.monotonic()
+            self.console.print(step.text, soft_wrap=True)
+
+
+class LiveSteps(LivePicture):
+    """A bar of what is measured, and the training under way below it."""
+
+    transient = True
+
+    def __call__(self, step: Step) -> None:
+        """Redraw, at most ten times a second."""
+        self.redraw(step, at_once=step.training is None)
+
+    def picture(self, progress: Step) -> Group:
+        """Return the view as a renderable."""
+        total = progress.done + progress.left
+        grid = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=max(total, 1), completed=progress.done, width=24)
+        grid.add_row(bar, f"{progress.done} parts measured, {progress.left} known to be left")
+        return Group(grid, Text(progress.text, style="dim", overflow="ellipsis", no_wrap=True))

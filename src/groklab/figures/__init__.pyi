@@ -25,6 +25,8 @@ from ._figure import Figure as Figure
 from ._heatmaps import components_2d as components_2d
 from ._heatmaps import input_maps as input_maps
 from ._law_fit import law_fit as law_fit
+from ._leaderboard import entry_curves as entry_curves
+from ._leaderboard import entry_medians as entry_medians
 from ._learning_coefficients import chain_traces as chain_traces
 from ._learning_coefficients import learning_coefficient_grid as learning_coefficient_grid
 from ._learning_coefficients import learning_coefficients as learning_coefficients

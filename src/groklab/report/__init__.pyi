@@ -10,6 +10,8 @@ from ._html import Table as Table
 from ._html import picture as picture
 from ._html import read_file as read_file
 from ._html import render_page as render_page
+from ._leaderboard import board_page as board_page
+from ._leaderboard import write_board as write_board
 from ._reproduced import MARKS as MARKS
 from ._reproduced import write_page as write_page
 from ._run_page import overview_page as overview_page
