@@ -17,12 +17,12 @@ import groklab as gl
 from groklab.experiment import Experiment
 from groklab.grokking import LETTERS
 from groklab.papers import published_map
-from groklab.papers.liu2022.claims import networks, runs, toy_regression
+from groklab.papers.liu2022.claims import delays, networks, permutations, runs, toy_regression
 from groklab.papers.liu2022.starts import published_start
 from groklab.reproduction import Claim, Outcome, Trainer, Trial
 from groklab.training._start import read_weights
 
-CLAIMS: dict[str, Claim] = {c.id: c for m in (toy_regression, networks) for c in m.CLAIMS}
+CLAIMS: dict[str, Claim] = {c.id: c for m in (toy_regression, delays, networks, permutations) for c in m.CLAIMS}
 
 
 def quick(claim: str) -> Trial:
@@ -60,7 +60,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
             asked |= {"measures.every": 10}
         return gl.preset(name, asked)
 
-    for module in (networks, toy_regression):
+    for module in (delays, networks, permutations, toy_regression):
         monkeypatch.setattr(module, "preset", small)
 
 
@@ -110,9 +110,9 @@ def test_claims_on_maps_give_their_values(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_claims_on_trends_and_permutations_give_their_values(tiny: None) -> None:
     asked = {claim: of(claim) for claim in ("batch-size", "initial-scale")}
-    plane = networks.Plane((1e-3,), (0.0, 20.0, 50.0, 100.0, 200.0), 40)
-    asked["permutations-decay"] = partial(networks._decay, plane)
-    asked["permutations-too-much-decay"] = partial(networks._too_much_decay, plane)
+    plane = permutations.Plane((1e-3,), (0.0, 20.0, 50.0, 100.0, 200.0), 40)
+    asked["permutations-decay"] = partial(permutations._decay, plane)
+    asked["permutations-too-much-decay"] = partial(permutations._too_much_decay, plane)
     for claim, run in asked.items():
         both = list(run(Trainer(), (0, 1)))
         assert len(both) == 2
@@ -146,9 +146,9 @@ def _plane(word: str) -> dict[tuple[float, float], str]:
 )
 def test_verdicts_on_permutations(word: str, generalise: bool, confuse: bool) -> None:
     letters = _plane(word.replace(" ", ""))
-    assert quick("permutations-decay").passes(networks._generalising(letters, 20, 50)) == generalise
-    assert not quick("permutations-decay").passes(networks._generalising(letters, 0, 0))
-    assert quick("permutations-too-much-decay").passes(networks._confused(letters, 200, 100)) == confuse
+    assert quick("permutations-decay").passes(permutations._generalising(letters, 20, 50)) == generalise
+    assert not quick("permutations-decay").passes(permutations._generalising(letters, 0, 0))
+    assert quick("permutations-too-much-decay").passes(permutations._confused(letters, 200, 100)) == confuse
 
 
 def test_memorising_permutations_takes_as_long_as_published() -> None:
@@ -275,7 +275,7 @@ def test_how_far_steps_are_from_the_published_ones() -> None:
     ],
 )
 def test_delays_are_compared_where_that_is_known(one: Any, other: Any, times: float | None) -> None:
-    assert toy_regression.Delay("grokking", *one).times(toy_regression.Delay("grokking", *other)) == times
+    assert delays.Delay("grokking", *one).times(delays.Delay("grokking", *other)) == times
 
 
 def test_the_published_diagram_passes_the_bars_and_its_phases_dealt_out_do_not() -> None:

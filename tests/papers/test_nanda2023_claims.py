@@ -13,12 +13,12 @@ import pytest
 
 import groklab as gl
 from corpus import Corpus
-from groklab.papers.nanda2023.claims import mainline, runs, variations
+from groklab.papers.nanda2023.claims import mainline, progress, runs, sequences, variations
 from groklab.papers.nanda2023.claims.runs import other_frequencies
 from groklab.reproduction import SIZES, Outcome, Trainer, reproduce
 
-CLAIMS = {claim.id: claim for claim in mainline.CLAIMS}
-ON_ONE_MODEL = [claim.id for claim in mainline.CLAIMS if claim.quick is not None]
+CLAIMS = {claim.id: claim for claim in (*mainline.CLAIMS, *progress.CLAIMS)}
+ON_ONE_MODEL = [id for id, claim in CLAIMS.items() if claim.quick is not None]
 
 
 @pytest.fixture
@@ -26,7 +26,8 @@ def run(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> gl.Run:
     """The model that all claims look at; it is too small for most of them to hold, so their values are tested."""
     shared = corpus["transformer"]
     for name in ("mainline", "enough_data", "random_labels"):
-        monkeypatch.setattr(mainline, name, lambda trainer, size, seed: shared)
+        for module in (mainline, progress):
+            monkeypatch.setattr(module, name, lambda trainer, size, seed: shared, raising=False)
     return shared
 
 
@@ -127,24 +128,24 @@ def test_a_rise_is_followed_to_one_nat() -> None:
         "train_loss": [3.0, 0.05, 0.04, 0.03, 0.02],
         "test_loss": [3.0, 9.0, 9.0, 8.0, 1.0],
     }
-    values = mainline._rise(path, 35, 4.0)
+    values = progress._rise(path, 35, 4.0)
     assert (values["step_of_minimum"], values["passes_1_at"]) == (10, 30)
     assert values["train_change"] == pytest.approx(0.02)
     assert values["test_over_uniform"] == 2
-    assert mainline._rise({**path, "excluded_loss": [3.0, 0.1, 0.5, 0.6, 0.7]}, 35, 4.0)["passes_1_at"] is None
+    assert progress._rise({**path, "excluded_loss": [3.0, 0.1, 0.5, 0.6, 0.7]}, 35, 4.0)["passes_1_at"] is None
 
 
 def test_courses_and_stages() -> None:
-    course = mainline._course([0, 100], [0.0, 10.0], (10, 20, 40))
+    course = progress._course([0, 100], [0.0, 10.0], (10, 20, 40))
     assert course == ([1.0, 2.0, 4.0], pytest.approx(0.1), pytest.approx(0.1))
-    assert mainline._falling([4.0, 2.0, 1.0], -0.2, -0.4)["slope_ratio"] == pytest.approx(2)
-    assert mainline._falling([4.0, 5.0, 1.0], 0.2, -0.4)["slope_ratio"] is None
+    assert progress._falling([4.0, 2.0, 1.0], -0.2, -0.4)["slope_ratio"] == pytest.approx(2)
+    assert progress._falling([4.0, 5.0, 1.0], 0.2, -0.4)["slope_ratio"] is None
     ends = {"memorisation_ends": 100, "circuit_formation_ends": 400, "cleanup_ends": None}
-    assert mainline._lengths(ends)["formation_over_memorisation"] == 4
-    assert mainline._lengths(ends)["cleanup_over_formation"] is None
+    assert progress._lengths(ends)["formation_over_memorisation"] == 4
+    assert progress._lengths(ends)["cleanup_over_formation"] is None
     path = {"step": [0, 1, 2, 3, 4], "restricted_loss": [4, 1, 1, 1, 1], "test_loss": [1, 4, 5, 3, 1]}
     # the test loss counts from its peak on: before, it has not been learnt
-    assert mainline._halves(path, 2.0)["restricted_over_test"] == 0.25
+    assert progress._halves(path, 2.0)["restricted_over_test"] == 0.25
 
 
 def fake_run(**curves: Any) -> Any:
@@ -162,26 +163,26 @@ def test_the_exponent_of_a_decay() -> None:
 def test_learning_at_a_falling_rate_is_no_phase_change() -> None:
     steps = np.arange(0, 1001, 20)
     decay = fake_run(step=steps, test_loss=4 * np.exp(-steps / 150), test_accuracy=steps / 1000)
-    assert variations._turn(decay)["later_over_earlier_fall"] < 1
+    assert sequences._turn(decay)["later_over_earlier_fall"] < 1
     even = fake_run(step=steps, test_loss=4 - steps / 250, test_accuracy=steps / 1000)
-    assert variations._turn(even)["later_over_earlier_fall"] is None
+    assert sequences._turn(even)["later_over_earlier_fall"] is None
     sharp = fake_run(step=steps, test_loss=1 + 3 / (1 + np.exp((steps - 500) / 20)), test_accuracy=steps / 1000)
-    assert variations._turn(sharp)["later_over_earlier_fall"] > 2
-    bars = [bar for bar in variations.TURN if bar.value == "later_over_earlier_fall"]
-    assert [bars[0].passed(variations._turn(x)) for x in (decay, even, sharp)] == [False, False, True]
+    assert sequences._turn(sharp)["later_over_earlier_fall"] > 2
+    bars = [bar for bar in sequences.TURN if bar.value == "later_over_earlier_fall"]
+    assert [bars[0].passed(sequences._turn(x)) for x in (decay, even, sharp)] == [False, False, True]
 
 
 def test_falls_in_order() -> None:
-    values = variations._order([(10, 20, 30), (40, 40, 60), (80, 100, 200)])
+    values = sequences._order([(10, 20, 30), (40, 40, 60), (80, 100, 200)])
     assert values == {"spread": 5, "smallest_ratio": 2, "slowest_fall": 3}
-    assert variations._order([(10, 20, 30), (40, 40, None)])["spread"] is None
+    assert sequences._order([(10, 20, 30), (40, 40, None)])["spread"] is None
 
 
 def test_delays_spikes_and_bests() -> None:
     run = fake_run(
         step=[0, 10, 20, 30], test_loss=[4.0, 8.0, 5.0, 1.0], test_accuracy=[0.1, 0.95, 0.2, 0.3], train_loss=[1.0] * 4
     )
-    values = variations._delay(run)
+    values = sequences._delay(run)
     assert (values["half_of_peak_over_memorised"], values["least_over_peak"]) == (3, 0.125)
     assert variations._best(run, 30)["best_test_accuracy"] == 0.95
     assert variations._best(run, 5)["best_test_accuracy"] == 0.1

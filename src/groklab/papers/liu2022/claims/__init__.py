@@ -1,6 +1,6 @@
 """The claims of Liu et al. 2022 (arXiv 2205.10343), as trials that measure them: `groklab reproduce liu2022`."""
 
-from groklab.papers.liu2022.claims import networks, theory, toy_regression
+from groklab.papers.liu2022.claims import delays, networks, permutations, theory, toy_regression
 from groklab.reproduction import publish
 
 publish(
@@ -9,6 +9,8 @@ publish(
     [
         *theory.CLAIMS,
         *toy_regression.CLAIMS,
+        *delays.CLAIMS,
         *networks.CLAIMS,
+        *permutations.CLAIMS,
     ],
 )

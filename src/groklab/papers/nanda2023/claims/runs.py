@@ -10,7 +10,7 @@ import numpy as np
 
 from groklab.analysis import analyse
 from groklab.experiment import Experiment, preset
-from groklab.reproduction import Bar, Trainer, Trial, Values
+from groklab.reproduction import Bar, Claim, Trainer, Trial, Values
 from groklab.store import Run
 from groklab.tasks import Task, make_split
 from groklab.training import build_task
@@ -137,3 +137,14 @@ def memorised_weights(run: Run) -> dict[str, np.ndarray]:
 def chance_loss(p: int) -> float:
     """Return the loss of the uniform answer, ln p."""
     return float(np.log(p))
+
+
+def claim_on_mainline(
+    run: Any, bars: tuple[Bar, ...], *more: Bar, quick_cost: float = 0, full_cost: float = 0, **words: Any
+) -> Claim:
+    """A claim on the shared runs. more: bars of the full trial alone; costs: seconds per seed beyond the shared run."""
+    quick, full = trial(run, "quick", bars=bars), trial(run, "full", bars=(*bars, *more))
+    if quick_cost:
+        quick = trial(run, "quick", bars=bars, cost=quick.cost + 3 * quick_cost)
+        full = trial(run, "full", bars=(*bars, *more), cost=full.cost + 5 * full_cost)
+    return Claim(quick=quick, full=full, **words)
