@@ -69,9 +69,13 @@ def test_delays_must_grow_from_alpha_to_alpha() -> None:
 
 
 def test_a_rate_alone_stretches_steps_and_not_their_ratio() -> None:
-    assert kumar._ratios((300, 500, False), (1200, 2000, False)) == {"delay_ratio": 4.0, "relative_change": 0.0}
-    assert not passes("kumar2023", "delay-in-steps-is-the-rates", kumar._ratios((300, 500, False), (300, 900, False)))
-    assert kumar._ratios((300, 300, False), (300, 900, False))["delay_ratio"] is None
+    halved = kumar._ratios((300, 500, False), (600, 1000, False))
+    assert halved == {"generalised_ratio": 2.0, "relative_change": 0.0}
+    assert passes("kumar2023", "delay-in-steps-is-the-rates", halved)
+    later = kumar._ratios((300, 500, False), (300, 1000, False))
+    assert later == {"generalised_ratio": 2.0, "relative_change": 1.0}
+    assert not passes("kumar2023", "delay-in-steps-is-the-rates", later)
+    assert kumar._ratios((300, 500, False), (300, 900, True))["generalised_ratio"] is None
 
 
 def test_wrong_labels_are_learnt_and_forgotten(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ SOURCE = "Doshi et al. 2023 (arXiv 2310.13061)"
 
 define(
     "doshi2023/coexistence",
-    shows="A third of the labels is wrong: the network learns them all, and generalises, without weight decay.",
+    shows="A third of the labels is wrong: without weight decay the network learns them, and generalises.",
     costs="about twenty seconds on two cores",
-    expect="see the saved claims of doshi2023",
+    expect="3 of 3 seeds: test accuracy 100%, 99% of the wrong labels learnt and 68 to 71% of them then answered right",
     source=SOURCE + ": p = 97, width 500, squared error, AdamW at 10⁻²",
     task__p=97,
     task__expression="x + y",
@@ -34,7 +34,7 @@ define(
     "doshi2023/coexistence",
     shows="Weight decay makes the network forget the wrong labels that it has learnt: it answers them right.",
     costs="about two seconds on two cores",
-    expect="see the saved claims of doshi2023",
+    expect="5 of 5 seeds: test accuracy 100%, 86 to 95% of the wrong labels answered right in the end",
     source=SOURCE + ", at a smaller modulus and width, and a decay between the paper's 5 and 15",
     task__p=31,
     network__d_mlp=200,

@@ -37,6 +37,8 @@ class Case:
 #: Ascending in alpha.
 ALPHAS = (Case(0.25), Case(1.0), Case(4.0))
 SLOW, LAZY_KERNEL, RICH_KERNEL = Case(1.0, slower=4.0), Case(8.0, epsilon=1.0), Case(0.25, epsilon=1.0)
+#: Apart from the others: at a quarter of the rate some networks do not generalise within the budget.
+HALF = Case(1.0, slower=2.0)
 CASES = (*ALPHAS, SLOW, LAZY_KERNEL, RICH_KERNEL)
 
 
@@ -56,10 +58,11 @@ class Trained:
 
     run: Run
     seeds: Sequence[int]
+    cases: tuple[Case, ...] = CASES
 
     def member(self, case: Case, seed: int) -> int:
         """Return the number of a network."""
-        return self.seeds.index(seed) * len(CASES) + CASES.index(case)
+        return self.seeds.index(seed) * len(self.cases) + self.cases.index(case)
 
     def curves(self, case: Case, seed: int) -> Mapping[str, np.ndarray]:
         """Return a network's curves."""
@@ -155,23 +158,32 @@ def kernel_test_loss(
 
 def _confounded(trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
     networks = trained(trainer, seeds)
+    halved = Trained(trainer.train([experiment(HALF, seed) for seed in seeds]), list(seeds), (HALF,))
     for seed in seeds:
-        usual, slow, large = (networks.times(case, seed) for case in (ALPHAS[1], SLOW, ALPHAS[2]))
+        usual, slow, large = networks.times(ALPHAS[1], seed), halved.times(HALF, seed), networks.times(ALPHAS[2], seed)
         values, control = _ratios(usual, slow), _ratios(usual, large)
+        values["generalised_ratio_at_quarter"] = _ratios(usual, networks.times(SLOW, seed))["generalised_ratio"]
         sentence = (
-            f"a quarter of the rate makes the delay {values['delay_ratio']:.2f} times as long in steps, and changes "
-            f"its ratio to the fit by {values['relative_change']:.0%}; four times alpha changes that by "
-            f"{control['relative_change']:.0%}"
+            f"half the rate: generalised after {_shown(values['generalised_ratio'])} times the steps, and at "
+            f"{_shown(values['relative_change'])} more or less of the time of the fit; four times alpha: "
+            f"{_shown(control['generalised_ratio'])} and {_shown(control['relative_change'])}"
         )
         yield Outcome(values, sentence=sentence, control=control)
 
 
 def _ratios(usual: tuple[float, float, bool], other: tuple[float, float, bool]) -> Values:
+    """Return how many times as late another network generalises, and by how much its ratio to the fit changes.
+
+    None where one of the two did not generalise within its budget.
+    """
+    if usual[2] or other[2]:
+        return {"generalised_ratio": None, "relative_change": None}
     relative = [generalised / fitted for fitted, generalised, _ in (usual, other)]
-    return {
-        "delay_ratio": _delay(other) / _delay(usual) if _delay(usual) > 0 else None,
-        "relative_change": abs(relative[1] / relative[0] - 1),
-    }
+    return {"generalised_ratio": other[1] / usual[1], "relative_change": abs(relative[1] / relative[0] - 1)}
+
+
+def _shown(value: float | None) -> str:
+    return "an unknown share" if value is None else f"{value:.2f}"
 
 
 SETTING = (
@@ -193,7 +205,9 @@ publish(
             expected="no delay for rich networks, a long one for lazy ones",
             control="networks of one alpha that differ in their seeds alone",
             counter="arXiv 2602.06702: confounded with rate and decay. Here the rate goes with 1 / alpha², which keeps "
-            "the speed of the outputs, and there is no decay; the claim delay-in-steps-is-the-rates measures the rate.",
+            "the speed of the outputs, and there is no decay; delay-in-steps-is-the-rates measures the rate. The "
+            "seed that "
+            "fails draws other data: its delays are short at every alpha.",
             quick=Trial(
                 setting=f"alpha 0.25, 1 and 4, epsilon 0.25; {SETTING}",
                 bars=(
@@ -214,7 +228,9 @@ publish(
             source="arXiv 2310.06110",
             expected="the test loss of the kernel solution, with a training loss near zero",
             control="the rich network, alpha 0.25, of the same start and data",
-            counter="A plateau within a budget is not an end: at a finite alpha the network leaves its kernel later.",
+            counter="Alpha 8 is not infinite: the networks end 7 to 13% below their kernel, as they still learn "
+            "features. At "
+            "alpha 1,000 a smaller network agrees with the same regression to 1%, which a test holds.",
             quick=Trial(
                 setting=f"alpha 8, epsilon 1; {SETTING} The kernel's regression is computed exactly, step for step.",
                 bars=(
@@ -234,15 +250,24 @@ publish(
         Claim(
             id="delay-in-steps-is-the-rates",
             kind="own",
-            claim="A lower rate makes the delay longer in steps as alpha does, but not relative to the fit: in steps, "
-            "alpha and rate are confounded.",
+            claim="A lower rate makes a network generalise later in steps, as alpha does, but not relative to its "
+            "fit: in "
+            "steps, alpha and rate are confounded.",
             source="groklab's own test of arXiv 2602.06702's objection",
-            expected="a quarter of the rate: four times the steps, the same ratio of generalised to fitted",
+            expected="half the rate: twice the steps, the same ratio of generalised to fitted",
             control="four times alpha, at the rate over alpha²",
+            counter="A first version at a quarter of the rate took the ratio of delays. It could not be judged: two of "
+            "three networks did not generalise within the budget, and one generalises before it has fitted.",
+            version=2,
             quick=Trial(
-                setting=f"alpha 1 at a quarter of the rate, beside alpha 1; {SETTING}",
+                setting=f"alpha 1 at half the rate, beside alpha 1; {SETTING}",
                 bars=(
-                    Bar("delay_ratio", ">=", 3.5, "four, within the grain of times that are evaluated every 10 steps"),
+                    Bar(
+                        "generalised_ratio",
+                        ">=",
+                        1.75,
+                        "two, within the grain of times that are evaluated every 10 steps",
+                    ),
                     Bar("relative_change", "<=", 0.05, "no change, within the grain"),
                 ),
                 run=_confounded,

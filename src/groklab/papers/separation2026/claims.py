@@ -108,7 +108,23 @@ def _exponents(grid: Grid) -> Values:
     known = np.isfinite([a, b]).all()
     values = {"exponent_of_rate": float(a), "exponent_of_decay": float(b)} if known else {}
     off = {"rate_off_by": abs(float(a) + 1), "decay_off_by": abs(float(b) + 1)} if known else {}
-    return {"exponent_of_rate": None, "exponent_of_decay": None, **values, **off, "r2_of_powers": r2}
+    measured = {"exponent_of_rate": None, "exponent_of_decay": None, **values, **off, "r2_of_powers": r2}
+    return measured | _of_those_that_grokked(grid)
+
+
+def _of_those_that_grokked(grid: Grid) -> Values:
+    """Return the exponents without the cells that did not grok: those of the networks that decay does not hold down."""
+    seen = grid.observed
+    columns = (grid.rate, grid.decay, grid.delay, grid.observed, grid.norm_ratio)
+    rate, decay, delay, observed, ratio = (column[seen] for column in columns)
+    (a, b), r2 = Grid(rate, decay, delay, observed, ratio).fitted("rate-decay")
+    known = r2 is not None
+    return {
+        "exponent_of_rate_if_grokked": float(a) if known else None,
+        "exponent_of_decay_if_grokked": float(b) if known else None,
+        "r2_if_grokked": r2,
+        "grokked_at_decay_4": int((grid.observed & (grid.decay == max(DECAYS))).sum()),
+    }
 
 
 def _powers(trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
@@ -183,8 +199,9 @@ publish(
             source=f"{SOURCE}, 293 runs",
             expected="R² above .97",
             control=PERMUTED,
-            counter="Measured here: on micro the norm rises from memorising to grokking, where the logarithm is "
-            "negative (the claim norm-rises); inverse-in-decay has the exponent of decay.",
+            counter="Measured here: the norm rises from memorising to grokking in every network, where the logarithm "
+            "is "
+            "negative, so no constant makes this law one of micro. With decay 4 at most 2 of 3 rates grok.",
             quick=Trial(
                 setting=f"{GRID} R² is of log delay over the cells that grokked, for C / (rate · decay) with C fitted.",
                 bars=(
@@ -202,6 +219,8 @@ publish(
             source=SOURCE,
             expected="an exponent of -1",
             control=PERMUTED,
+            counter="The cause is decay 4, which holds micro down: at most 2 of its 3 networks grok, and the censored "
+            "times bend both exponents. Without them the rate has -0.56 to -0.93.",
             quick=Trial(
                 setting=f"{GRID} The exponents of delay = C · rate^a · decay^b are fitted together.",
                 bars=(Bar("rate_off_by", "<=", 0.15, "a factor between 1.8 and 2.2 for half the rate"),),
@@ -217,7 +236,7 @@ publish(
             expected="an exponent of -1",
             control=PERMUTED,
             counter="Measured for this project before: delay · rate · decay rises from 0.5 to 1.9 over eight times the "
-            "decay.",
+            "decay. Here, without the networks that decay 4 holds down, decay has -0.68 to 0.09.",
             quick=Trial(
                 setting=f"{GRID} The exponents of delay = C · rate^a · decay^b are fitted together.",
                 bars=(Bar("decay_off_by", "<=", 0.15, "a factor between 1.8 and 2.2 for half the decay"),),
@@ -233,6 +252,8 @@ publish(
             source="groklab's own, against the law's mechanism",
             expected="from 25 to 32 to 47 at decay 1",
             control="the networks with a decay of 4",
+            counter="The norm rises with decay 4 as well, by 4 to 18% where a network groks: the control passes in two "
+            "seeds because the finding is wider than its sentence.",
             quick=Trial(
                 setting=f"{GRID} The median ratio over the rates, at decay 1.",
                 bars=(Bar("median_norm_ratio", ">=", 1.1, "more than a tenth: no rounding, and the wrong direction"),),
