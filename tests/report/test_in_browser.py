@@ -17,7 +17,7 @@ SLIDER = "document.querySelector('#page-checkpoint')"
 
 @pytest.mark.parametrize(("width", "schemes"), [(LAPTOP, ("light", "dark")), (PHONE, ("dark",))])
 @pytest.mark.parametrize(
-    ("page", "plots"), [("single", 20), ("transformer", 17), ("machine", 7), ("ensemble", 21), ("comparison", 6)]
+    ("page", "plots"), [("single", 22), ("transformer", 19), ("machine", 7), ("ensemble", 23), ("comparison", 6)]
 )
 def test_pages_draw_without_errors_and_fit_the_window(
     browser: Any, pages: Pages, page: str, plots: int, width: int, schemes: tuple[str, ...]
@@ -177,7 +177,7 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(browser: Any, pages: 
     names = [(n["role"]["value"], n.get("name", {}).get("value")) for n in shown]
     assert {role for role, _ in names} == roles
     assert [role for role, name in names if not name] == []
-    assert len([name for role, name in names if role == "image"]) == 21
+    assert len([name for role, name in names if role == "image"]) == 23
 
 
 @pytest.mark.parametrize(("page", "width"), [("transformer", LAPTOP)])

@@ -39,7 +39,7 @@ OF_CIRCUIT = {
     "neurons_2d",
     "directions",
 }
-OF_CIRCUIT |= {"ablations", "frequencies", "logit_parts"}
+OF_CIRCUIT |= {"ablations", "frequencies", "logit_parts", "participation", "participation-1"}
 #: And of one hidden layer on one-hot pairs.
 OF_FEATURES = {"hidden_progress", "feature_matrix", "eigenvalues", "block_fourier", "block_power"}
 

@@ -127,12 +127,14 @@ class CircuitAnalysis(CircuitParts, ModelAnalysis):
         return f"It does not compute by {formula}: with {which}, the strongest, that {explains}."
 
     def sentences(self) -> list[str]:
-        """Return the verdict, how frequencies were chosen, neurons, attention, restricted and excluded loss."""
+        """Return the verdict, how frequencies were chosen, neurons, attention, clock or pizza, and losses."""
         sentences = [self.verdict(), self.rule_sentence()]
         if "neurons" in self.parts:
             sentences.append(self.neurons_sentence())
         if "attention" in self.parts:
             sentences.append(self.heads_sentence())
+        if "clock_or_pizza" in self.parts:
+            sentences.append(likeness_sentence(self.part("clock_or_pizza", ClockOrPizza)))
         return [*sentences, self.losses_sentence()]
 
     def sections(self) -> list[Section]:
