@@ -1,0 +1,1 @@
+"""Tveit, Remseth & Skogvold 2025, Muon Optimizer Accelerates Grokking (arXiv 2504.16041)."""
