@@ -7,7 +7,7 @@ grokked at its end, so that a ratio to it is at most the one that is given; wher
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -16,26 +16,22 @@ import numpy as np
 
 from groklab.experiment import Experiment, preset
 from groklab.grokking import survival
+from groklab.optimisers import AdamW
 from groklab.papers.muon2025.presets import LOSSES, TASKS
 from groklab.reproduction import Bar, Claim, Outcome, Trainer, Trial, Values, publish
-from groklab.store import MemberResult
 
-#: AdamW as the replication of the paper has it, in place of Muon's settings.
-ADAMW: dict[str, Any] = {
-    "optimiser.kind": "adamw",
-    "optimiser.learning_rate": 2e-3,
-    "optimiser.weight_decay": 0.01,
-    "optimiser.b2": 0.95,
-}
-#: The paper's setting made small: one layer, full batch, so that a step is an epoch.
+#: AdamW as the replication of the paper has it, in place of Muon.
+ADAMW = AdamW(learning_rate=2e-3, weight_decay=0.01, b2=0.95)
+#: The paper's setting made small: one layer, and epochs of twelve batches. In full batch neither optimiser groks within
+#: 2,000 epochs; the paper's 103 epochs are some 20,000 updates.
 SMALL: dict[str, Any] = {
     "task.p": 31,
     "network.n_layers": 1,
     "network.n_heads": 2,
     "network.d_model": 32,
-    "batch_size": None,
-    "evaluation.every": 10,
-    "budget.steps": 2_000,
+    "batch_size": 64,
+    "evaluation.every": 12,
+    "budget.steps": 3_000,
 }
 #: What both optimisers are tuned over, on seeds that no claim reports, and for how long.
 WIDTHS, BATCHES, TUNING_SEEDS, TUNING_STEPS = (32, 64), (None, 256), (100, 101), 600
@@ -71,43 +67,36 @@ def _ratio(first: int | None, second: int | None, budget: int) -> Values:
 
 
 def _steps(trainer: Trainer, members: Sequence[Experiment]) -> list[int | None]:
-    return [m.grokked_step for m in _results(trainer, members)]
+    """Return when each member of an ensemble grokked."""
+    return [m.grokked_step for m in trainer.train(list(members)).status.members]
 
 
-def _results(trainer: Trainer, members: Sequence[Experiment]) -> list[MemberResult]:
-    return list(trainer.train(list(members)).status.members)
+def _pairs(trainer: Trainer, muon: Sequence[Experiment], adamw: Sequence[Experiment]) -> Iterator[Outcome]:
+    """Return an outcome for each seed's experiment by Muon and by AdamW; each group is one ensemble."""
+    first, second = _steps(trainer, muon), _steps(trainer, adamw)
+    others = [*second[-1:], *second[:-1]]
+    for of in zip(first, second, others, strict=True):
+        pair = Pair(*of, muon[0].budget.steps)
+        yield Outcome(pair.values(), sentence=_words(pair), control=pair.control())
 
 
-def _pairs(trainer: Trainer, seeds: Sequence[int], name: str, twin: dict[str, Any], **own: Any) -> list[Pair]:
-    """Return each seed's pair of a preset and of its twin by AdamW."""
-    settings = {key.replace("__", "."): value for key, value in own.items()}
-    budget = preset(name, settings).budget.steps
-    muon = _steps(trainer, [preset(name, {**settings, "seed": seed}) for seed in seeds])
-    base = twin.get("preset", name)
-    changes = {key: value for key, value in twin.items() if key != "preset"}
-    adamw = _steps(trainer, [preset(base, {**settings, **changes, "seed": seed}) for seed in seeds])
-    others = [*adamw[-1:], *adamw[:-1]]
-    return [Pair(*of, budget) for of in zip(muon, adamw, others, strict=True)]
+def _by_adamw(experiment: Experiment) -> Experiment:
+    return replace(experiment, optimiser=ADAMW, name=f"{experiment.name}-adamw")
 
 
 def _third_less(trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
-    twin = {**ADAMW, "name": "muon2025/add-softmax-adamw"}
-    settings = {key.replace(".", "__"): value for key, value in SMALL.items()}
-    for pair in _pairs(trainer, seeds, "muon2025/add-softmax", twin, **settings):
-        yield Outcome(pair.values(), sentence=_words(pair), control=pair.control())
+    members = [preset("muon2025/add-softmax", {**SMALL, "seed": seed}) for seed in seeds]
+    return _pairs(trainer, members, [_by_adamw(member) for member in members])
 
 
 def _all_tasks(trainer: Trainer, seed: int) -> Outcome:
     """The paper's table: the mean over seven tasks and three losses of the step by Muon and by AdamW, in epochs."""
     means: list[list[float]] = [[], [], []]
     for task, loss in product(TASKS, LOSSES):
-        name = f"muon2025/{task}-{loss}"
-        members = [{"seed": seed}, {**ADAMW, "seed": seed, "name": f"{name}-adamw"}]
-        members.append({**members[1], "seed": seed + 1})
+        own, next_seed = (preset(f"muon2025/{task}-{loss}", {"seed": of}) for of in (seed, seed + 1))
         epochs = []
-        for settings in members:
-            experiment = preset(name, settings)
-            step = _results(trainer, [experiment])[0].grokked_step
+        for experiment in (own, _by_adamw(own), _by_adamw(next_seed)):
+            (step,) = _steps(trainer, [experiment])
             epochs.append((experiment.budget.steps if step is None else step) / (experiment.evaluation.every or 1))
         for found, epoch in zip(means, epochs, strict=True):
             found.append(epoch)
@@ -118,8 +107,7 @@ def _all_tasks(trainer: Trainer, seed: int) -> Outcome:
 
 def _locked(small: bool, trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
     name = "muon2025/small" if small else "muon2025/na00s"
-    for pair in _pairs(trainer, seeds, name, {"preset": f"{name}-adamw"}):
-        yield Outcome(pair.values(), sentence=_words(pair), control=pair.control())
+    return _pairs(trainer, *([preset(of, {"seed": seed}) for seed in seeds] for of in (name, f"{name}-adamw")))
 
 
 def _tune(trainer: Trainer, name: str) -> dict[str, Any]:
@@ -160,7 +148,9 @@ def _when_tuned(trainer: Trainer, seeds: Sequence[int]) -> Iterator[Outcome]:
     ]
     medians = [survival(list(of), [COMPARED_STEPS] * len(of)).median for of in (muon, adamw)]
     shared: Values = {"muon_median": medians[0], "adamw_median": medians[1]}
-    shared["logrank_p"] = float(logrank(*samples).pvalue) if len(seeds) > 1 else None
+    # without a seed that grokked there is nothing to compare
+    some = len(seeds) > 1 and any(step is not None for step in (*muon, *adamw))
+    shared["logrank_p"] = float(logrank(*samples).pvalue) if some else None
     shared |= {f"{name}_{key.split('.')[-1]}": v for name, cell in chosen.items() for key, v in cell.items()}
     for i in range(len(seeds)):
         values, control = (_no_sooner(muon[i], of[i]) | shared for of in (adamw, untuned))
@@ -196,11 +186,11 @@ CLAIMS = [
         source="abstract: seven tasks, three losses",
         expected="a ratio of 0.67",
         control="AdamW with the next seed in Muon's place",
-        counter="Essential AI and others: see no-advantage-when-tuned.",
+        counter="Essential AI: see no-advantage-when-tuned. In full batch neither grokked here within 2,000 epochs.",
         quick=Trial(
             setting="The rates of the paper's replication (Muon 0.02, AdamW 2·10⁻³, decay 0.01) on addition mod 31, "
-            "80%, softmax, one layer of width 32 with LayerNorm, full batch, 2,000 steps: one task and loss of 21, "
-            "made small; five seeds as an ensemble.",
+            "80%, softmax, one layer of width 32 with LayerNorm, batches of 64, 250 epochs of 12 updates: one task and "
+            "loss of 21, made small; five seeds as an ensemble.",
             seeds=5,
             cost=100,
             bars=(SOONER,),
