@@ -36,7 +36,7 @@ def epoch(task: str) -> int:
     return -(-int(share * n_inputs) // BATCH)
 
 
-_OF_NUMBERS: dict[str, Any] = {"task__p": 97, "task__layout": "a b ="}
+_MODULAR: dict[str, Any] = {"task__p": 97, "task__layout": "a b ="}
 for _task, (_settings, _share, _) in TASKS.items():
     for _loss, _form in LOSSES.items():
         define(
@@ -45,7 +45,7 @@ for _task, (_settings, _share, _) in TASKS.items():
             costs=f"{EPOCHS} epochs of {epoch(_task)} steps: hours on two cores",
             expect="95% of the test inputs at epoch 103 on average over tasks and losses, 153 by AdamW (the paper)",
             source=SOURCE,
-            **_settings | ({} if _task == "parity" else _OF_NUMBERS),
+            **_settings | ({} if _task == "parity" else _MODULAR),
             split__frac_train=_share,
             network__kind="transformer",
             network__n_layers=4,
