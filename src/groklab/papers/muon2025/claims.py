@@ -234,7 +234,7 @@ CLAIMS = [
         source="Essential AI 2025 (https://www.essential.ai/blog/grokking), against the paper",
         expected="no clear winner",
         control="AdamW at its locked settings in place of the tuned one",
-        counter="Measured here, no setting of Muon grokked within the tuning budget, so that untuned AdamW is sooner, too.",
+        counter="Measured here, no setting of Muon grokked within the tuning budget, and untuned AdamW is sooner.",
         quick=Trial(
             setting=f"{_LOCKED}; each optimiser is tuned over two rates, two decays, two widths and two batches on "
             "seeds 100 and 101 for 600 steps, and compared on others for 2,000.",
