@@ -196,3 +196,15 @@ def test_the_command_prints_table_sentences_and_json(home: Path, command: Callab
     assert "delay = C · lr^a · decay^b" in out
     code, _, err = command("fit", "rate-decay")
     assert (code, "SWEEP is missing" in err) == (2, True)
+
+
+def test_the_page_of_a_sweep_shows_the_laws_that_were_fitted(home: Path) -> None:
+    sweep = swept(home)
+    page = sweep.report(home / "before.html").read_text("utf-8")
+    assert 'id="laws"' not in page
+    assert "Plotly" not in page
+    keep(gl.fit("rate-decay", sweep, resamples=20), sweep, "groklab fit rate-decay decays")
+    page = sweep.report(home / "after.html").read_text("utf-8")
+    assert page.count('id="law-rate-decay"') == 1
+    assert "does not contain the source&#39;s -1" in page
+    assert "groklab fit rate-decay decays" in page

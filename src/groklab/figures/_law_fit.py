@@ -86,5 +86,5 @@ def _x_axis(values: list[float], title: str) -> dict[str, Any]:
 
 def _written(formula: str) -> dict[str, Any]:
     """Return the law's formula, above the figure."""
-    place = {"xref": "paper", "yref": "paper", "x": 1, "y": 0, "xanchor": "right", "yanchor": "bottom"}
+    place = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top"}
     return {**place, "text": formula, "showarrow": False, "font": {"color": MUTED, "size": 12}}

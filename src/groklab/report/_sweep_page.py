@@ -30,6 +30,7 @@ from groklab.figures import (
     spark_lines,
 )
 from groklab.grokking import GAP, LETTERS, PHASES, THRESHOLD, rule_sentence
+from groklab.laws import Kept, kept
 from groklab.papers import GROKKED
 from groklab.report import _html as html
 from groklab.report._run_page import definitions
@@ -216,17 +217,20 @@ def render(
     remake, yaml = sweep_command(sweep)
     n_cells = sum(len(part.cells) for part in study.slices)
     rows = n_cells <= MOST_ROWS
+    fits = _fits(sweep)
     phases = "".join(f"--{p}: {PHASE_COLOURS[p]}; --on-{p}: {ON[p]}; " for p in PHASES)
     return html.render(
         "sweep.html.j2",
         styles=["sweep.css"],
         scripts=["sweep.js"],
-        contents=_contents(comparison, rows),
+        contents=_contents(comparison, rows, bool(fits)),
         contents_above=True,
         name=study.name,
         study=study,
         modes=modes,
         free=free,
+        fits=fits,
+        plots=bool(fits),
         held=", ".join(f"{k} = {label(v)}" for k, v in study.slices[0].at.items() if k not in chosen),
         slices=[_slice(study, i, comparison, rows) for i in range(len(study.slices))],
         axes=[key for key in (study.axes.x, study.axes.y) if key is not None],
@@ -259,11 +263,23 @@ def render(
     )
 
 
-def _contents(comparison: Comparison | None, rows: bool) -> list[html.Entry]:
-    """Return the table of contents; rows: whether the page has the cells as a table, too."""
+def _fits(sweep: Sweep) -> list[tuple[Kept, html.Picture]]:
+    """Return the laws that were fitted to the sweep, each with its figure."""
+    pictures = []
+    for each in kept(sweep):
+        sentence = " ".join(each.sentences)
+        table = html.Table("The parameters", ("parameter", "value", "95% interval", "source"), each.rows)
+        title = f"{each.law}: {each.formula}"
+        pictures.append((each, html.picture(f"law-{each.law}", title, sentence, each.figure(), tables=[table])))
+    return pictures
+
+
+def _contents(comparison: Comparison | None, rows: bool, fits: bool) -> list[html.Entry]:
+    """Return the table of contents; rows: whether the page has the cells as a table, too; fits: whether it has laws."""
     sections = {
         "summary": "What was swept",
         "cells": "Cells",
+        **({"laws": "Laws"} if fits else {}),
         **({} if comparison is None else {"published": f"Next to {comparison.source}"}),
         **({"rows": "Every cell"} if rows else {}),
         "remake": "Make it again",
