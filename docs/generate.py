@@ -439,7 +439,7 @@ def _board(track: leaderboard.Track, size: str, content: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"### {track.name}, {size}\n",
-            f"{leaderboard.summary_of(scores, content['waiting']).capitalize()}.{rules}\n",
+            f"{_begun(leaderboard.summary_of(scores, content['waiting']))}.{rules}\n",
             _table(leaderboard.COLUMNS, [map(_escape, leaderboard.row_of(score)) for score in scores]),
             f"{scale['steps']:,} steps at most; {scale['trials']} trials with {scale['tuning_seeds']} seeds each, then "
             f"{scale['seeds']} fresh seeds.{reduced} Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))} with "
@@ -449,6 +449,10 @@ def _board(track: leaderboard.Track, size: str, content: dict[str, Any]) -> str:
             f"```bash\n{content['command']}\n```\n",
         ]
     )
+
+
+def _begun(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _in_a_line(settings: dict[str, Any] | None) -> str:
