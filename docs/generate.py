@@ -490,6 +490,16 @@ def fields() -> str:
         if cls is Split:
             parts += ["### split.schedule, each entry\n", _described(ScheduledSplit)]
     parts += ["## start\n", _described(reading.Start)]
+    parts += [
+        "## Interventions { #interventions }\n",
+        "`interventions` is a list of entries, each with a time and a `kind`; none unless they are given. Settings are "
+        "named by the number of the entry: `interventions.0.step=4000`.\n",
+        "### Every intervention\n",
+        _described(gl.interventions.Intervention),
+    ]
+    timed = {f.name for f in dataclasses.fields(gl.interventions.Intervention)}
+    for kind, cls in registry.kinds("intervention").items():
+        parts += [f"### interventions.N.kind: {kind}\n", _described(cls, timed)]
     for family, default in _families():
         parts += [f"## {TITLES[family]} {{ #{family} }}\n", f"`{family}.kind` is `{default}` unless it is given.\n"]
         shared: set[str] = set()

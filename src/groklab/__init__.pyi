@@ -1,6 +1,7 @@
 __version__: str
 
 from . import figures as figures
+from . import interventions as interventions
 from . import learners as learners
 from . import networks as networks
 from . import objectives as objectives

@@ -276,7 +276,7 @@ def test_every_figure_has_its_section_with_a_picture(generate: ModuleType) -> No
 def test_every_kind_and_field_is_listed_with_its_default(generate: ModuleType) -> None:
     page = generate.fields()
     for family, kinds in FAMILIES.items():
-        section = "optimiser.filter" if family == "gradient_filter" else family
+        section = {"gradient_filter": "optimiser.filter", "intervention": "interventions.N"}.get(family, family)
         for kind in kinds:
             assert f"### {section}.kind: {kind}\n" in page
     assert "| `weight_decay` | number, ≥ 0 (*number*) | `0.0` |" in page

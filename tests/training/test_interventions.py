@@ -11,7 +11,8 @@ import pytest
 import groklab as gl
 from corpus import Corpus
 from groklab.errors import InputError
-from groklab.store import Run, states, storage
+from groklab.report import write_report
+from groklab.store import Run, marks_of, states, storage
 from groklab.tasks import make_split
 from groklab.training import _engine as engine
 from groklab.training import build_task
@@ -343,3 +344,31 @@ def test_entries_are_set_one_by_one() -> None:
     assert gl.read(gl.read(later.to_dict()), {"interventions": []}).identity == gl.preset("micro").identity
     with pytest.raises(InputError, match=r"interventions\.3\.step: needs the number of an entry, from 0 to 1"):
         gl.read(e, {"interventions.3.step": 20})
+
+
+def test_what_was_done_is_said_and_marked_on_every_axis_of_steps(corpus: Corpus, plain: Run) -> None:
+    run = corpus.train(experiment(KINDS["several"]))
+    sentences = [mark.sentence() for mark in marks_of(run.recorded, run.status.members)]
+    assert len(sentences) == 3
+    assert sentences[1].startswith("At step 30 it rescaled the norm of all trained weights from ")
+    assert [a["kind"] for a in run.summary()["interventions"]] == ["prune", "norm", "training_set"]
+    assert "interventions" not in plain.summary()
+    for name in ("curves", "norms"):
+        drawn, without = (r.plot[name]().layout for r in (run, plain))
+        added = drawn.shapes[len(without.shapes) :]
+        assert {shape.x0 for shape in added} == {AT}
+        assert {shape.yref for shape in added} == {"y domain", "y2 domain"}
+        assert "pruned" in drawn.annotations[len(without.annotations)].hovertext
+    assert run.plot.spectrum().layout.shapes == plain.plot.spectrum().layout.shapes
+    assert gl.explain(run, view=None).sections()[0].title == "Changes in training"
+    page = write_report([run], run.path.parents[1] / "marked.html").read_text()
+    assert "Changes in training" in page
+
+
+def test_a_sweep_may_vary_an_entry(home: Path) -> None:
+    base = experiment([{"kind": "norm", "factor": 0.5}])
+    sweep = gl.sweep(base, {"interventions.0.factor": [0.5, 2.0], "interventions.0.step": [10, 20]}, view=None)
+    places = [sweep.run(member) for member in range(sweep.n_members)]
+    done = [run.status.members[place].interventions[0] for run, place in places]
+    assert sorted(a.step for a in done) == [10, 10, 20, 20]
+    assert len({a.sentence for a in done}) == 4

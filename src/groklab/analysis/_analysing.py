@@ -23,7 +23,7 @@ from groklab.experiment import Experiment
 from groklab.grokking import Headline, LearningPhase, phase_of
 from groklab.measures import is_kernel_machine
 from groklab.notebook import Watch
-from groklab.store import Run
+from groklab.store import Run, marks_of
 from groklab.tasks import Task
 from groklab.text import visible
 
@@ -42,6 +42,7 @@ class Analysis:
         learning_phase: one of the four phases of Liu et al. (2022), which rest on other accuracies.
         model: what was measured.
         features: what a network of one hidden layer looks at in a pair of operands; None unless it is explained.
+        changes: a sentence on each change in the middle of training.
     """
 
     run: str
@@ -53,6 +54,7 @@ class Analysis:
     learning_phase: LearningPhase
     model: ModelAnalysis
     features: FeatureAnalysis | None = None
+    changes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return visible(f"Analysis({self.run!r}, member {self.member}, step {self.step:,}: {self.verdict()})")
@@ -67,7 +69,8 @@ class Analysis:
 
     def sections(self) -> list[Section]:
         """Return all sentences but the verdict."""
-        return [*self.model.sections(), *(self.features.sections() if self.features else [])]
+        changes = [Section("Changes in training", self.changes)] if self.changes else []
+        return [*changes, *self.model.sections(), *(self.features.sections() if self.features else [])]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as `groklab measure --json` prints them."""
@@ -148,6 +151,7 @@ def _analysis(run: Run, member: int, most: int | None, options: Options) -> Anal
         phase_of(run, member),
         model,
         features if isinstance(features, FeatureAnalysis) else None,
+        tuple(mark.sentence() for mark in marks_of([experiment], run.status.members[member : member + 1])),
     )
 
 

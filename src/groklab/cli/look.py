@@ -351,6 +351,10 @@ def print_result(run: Run, console: Console) -> None:
     console.print(titled(s["run"], ended))
     headlines = run.headlines
     console.print(headline_sentence(headlines) or "nothing is evaluated yet", soft_wrap=True)
+    from groklab.store import marks_of
+
+    for mark in marks_of(run.recorded, run.status.members):
+        console.print(mark.sentence(), soft_wrap=True, markup=False)
     for one in s.get("operations", ()) if run.n_members == 1 else ():
         result = Headline.of(OperationResult.model_validate(one), s["steps"], ended=headlines[0].ended)
         console.print(f"  {one['operation']}: {result.sentence()}", soft_wrap=True)

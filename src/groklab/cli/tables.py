@@ -115,7 +115,9 @@ def shown_settings(experiment: Experiment, every: bool = False) -> dict[str, Any
     wanted = {key: value for key, value in settings.items() if value is not None}
     if every:
         return wanted
-    return {k: v for k, v in wanted.items() if k in ALWAYS or any(k == c or k.startswith(f"{c}.") for c in chosen)}
+    shown = {k: v for k, v in wanted.items() if k in ALWAYS or any(k == c or k.startswith(f"{c}.") for c in chosen)}
+    # each entry as it was chosen, too
+    return shown | {k: chosen[k] for k in ("interventions",) if k in shown}
 
 
 def print_settings(console: Console, settings: Mapping[str, Any]) -> None:

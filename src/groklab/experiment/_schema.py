@@ -313,6 +313,8 @@ def _chosen(part: Any, path: str) -> dict[str, Any]:
             chosen |= _chosen(value, f"{path}{f.name}.")
         elif f.default_factory is not dataclasses.MISSING:
             chosen |= {} if value == f.default_factory() else {path + f.name: components.as_json(value)}
+        elif isinstance(value, tuple) and any(hasattr(part, "kind") for part in value):
+            chosen[path + f.name] = [_chosen(part, "") for part in value]
         elif value != f.default:
             chosen[path + f.name] = components.as_json(value)
     return chosen

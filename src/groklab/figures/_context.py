@@ -33,7 +33,7 @@ from groklab.experiment import Experiment
 from groklab.grokking import Headline, LearningPhase, Survival, survival
 from groklab.learners import METRICS
 from groklab.measures import embedding_matrix, grid_of_ordered_pairs, is_kernel_machine, operand_positions
-from groklab.store import Environment, MemberResult, Run, Status, thin
+from groklab.store import Environment, Mark, MemberResult, Run, Status, marks_of, thin
 from groklab.tasks import Task, make_split
 
 #: Checkpoints that a slider goes through, and that are read.
@@ -140,6 +140,11 @@ class RunContext:
     def kernel_machine(self) -> bool:
         """Whether the learner is a kernel machine, without a network."""
         return self.experiment.network is None and bool(is_kernel_machine({}, self.experiment.model))
+
+    @property
+    def marks(self) -> list[Mark]:
+        """What was changed in the middle of training."""
+        return marks_of(self.experiments, self.members)
 
     @property
     def operations(self) -> list[str]:

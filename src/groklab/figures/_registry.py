@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -89,7 +89,12 @@ class PageFigure:
             InputError: with the reason, where there is nothing to show.
         """
         result = self.draw(run)
-        return [result] if isinstance(result, Drawing) else list(result or ())
+        drawings = [result] if isinstance(result, Drawing) else list(result or ())
+        if not (marks := run.marks):
+            return drawings
+        from groklab.figures._marks import with_marks  # with Plotly, which registering needs not
+
+        return [d if d.plot is None else replace(d, plot=with_marks(d.plot, marks)) for d in drawings]
 
 
 #: All registered figures by name.

@@ -81,7 +81,11 @@ def _page(context: RunContext, parts: Sequence[Part], definitions: Sequence[str]
         tiles=_tiles(context),
         problems=context.problems,
         parts=parts,
-        tables=[*([member_table(context)] if context.several else []), settings.settings_table(context)],
+        tables=[
+            *([member_table(context)] if context.several else []),
+            *([_changes(context)] if context.marks else []),
+            settings.settings_table(context),
+        ],
         provenance=_provenance(context),
         remake=_remake(context),
         notes=[*notes(context), *dict.fromkeys(definitions)],
@@ -122,6 +126,14 @@ def member_table(context: RunContext) -> Table:
             )
         )
     return Table("Members", head, rows)
+
+
+def _changes(context: RunContext) -> Table:
+    """Return what was changed in the middle of training: the dotted lines of the figures, by their numbers."""
+    marks = context.marks
+    numbered = {step: i for i, step in enumerate(sorted({mark.step for mark in marks}), start=1)}
+    rows = [(str(numbered[mark.step]), f"{mark.step:,}", mark.text, mark.after) for mark in marks]
+    return Table("Changes in training", ("mark", "step", "what was done", "what followed"), rows)
 
 
 def notes(context: RunContext) -> list[str]:

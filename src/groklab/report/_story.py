@@ -13,6 +13,8 @@ from groklab.text import percent, step_of, times
 LATE = 2.0
 #: Test accuracy above which a run that has not generalised has done so in part.
 PARTLY = 0.5
+#: Changes in the middle of training that the paragraph names; the table has all.
+MOST_CHANGES = 3
 _NAMES = {
     "mlp": "MLP",
     "effective theory": "embedding of the effective theory",
@@ -33,7 +35,8 @@ def summary(run: RunContext) -> list[str]:
         return [opening, f"At step {steps.max():,} training accuracy is {train} and test accuracy {test}{middle}."]
     if run.metrics.is_empty():
         return [opening, f"Nothing has been measured yet: the run is {run.status.state} at step {run.step:,}."]
-    return [opening, *(_ensemble(run) if run.several else _single(run)), _stop(run)]
+    changes = [mark.sentence() for mark in run.marks][:MOST_CHANGES]
+    return [opening, *(_ensemble(run) if run.several else _single(run)), *changes, _stop(run)]
 
 
 def _opening(run: RunContext) -> str:

@@ -7,6 +7,8 @@ from ._collection import runs as runs
 from ._comparing import compare as compare
 from ._comparing import copies as copies
 from ._comparing import copies_sentences as copies_sentences
+from ._marks import Mark as Mark
+from ._marks import marks_of as marks_of
 from ._one_member import MEMBER_MARK as MEMBER_MARK
 from ._one_member import OneMember as OneMember
 from ._records import Applied as Applied

@@ -360,6 +360,9 @@ class Run(RunAccessors):
         operations = [None if m.operations is None else [o.to_dict() for o in m.operations] for m in members]
         if any(operations):
             one["operations"] = operations if self.n_members > 1 else operations[0]
+        if any(m.interventions is not None for m in members):
+            applied = [[a.to_dict() for a in m.interventions or []] for m in members]
+            one["interventions"] = applied if self.n_members > 1 else applied[0]
         headlines = self.headlines
         for key, values in (("delay", [h.delay for h in headlines]), ("headline", [h.sentence() for h in headlines])):
             one[key] = (values or [None] * self.n_members) if self.n_members > 1 else next(iter(values), None)
