@@ -16,6 +16,7 @@ from groklab.store import Run, storage
 
 AT, STEPS = 20, 60
 SETTINGS: dict[str, Any] = {
+    "name": "stem",  # another run than that of the same identity without its optimiser
     "optimiser.learning_rate": 0.03,
     "budget.steps": STEPS,
     "evaluation.every": 2,
