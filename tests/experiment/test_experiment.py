@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import groklab as gl
@@ -386,6 +386,9 @@ def test_a_field_that_comes_later_changes_no_identity(preset: str, identity: str
 
 
 @given(st.one_of(st.text(max_size=8), st.sampled_from(sorted(READINGS)), st.floats(allow_nan=False), st.integers()))
+@example("\x85")
+@example("\xa0")
+@example("a\u2028b")
 def test_what_is_written_as_yaml_reads_back(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     file = tmp_path_factory.getbasetemp() / "back.yaml"
     try:
