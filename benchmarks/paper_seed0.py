@@ -49,7 +49,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": "python -m benchmarks.paper_seed0",
-        "environment": run.environment,
+        "environment": run.environment.to_dict(),
         "summary": {k: v for k, v in run.summary().items() if k != "path"},
         "test_loss_crosses": crossings,
         "losses": losses,
