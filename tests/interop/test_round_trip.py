@@ -45,6 +45,11 @@ def teacher() -> gl.Experiment:
     return gl.read({"task": "teacher_student", "network": "dense", "objective": "mse"}, {"budget.steps": 2})
 
 
+def lazy() -> gl.Experiment:
+    small = {"task.d_in": 4, "task.examples": 40, "network.d_hidden": 5, "split.n_train": 20, "budget.steps": 2}
+    return gl.preset("kumar2023/rich", small)
+
+
 def sequences(kind: str, **task: Any) -> gl.Experiment:
     return gl.read({"task": {"kind": kind, "examples": 30, **task}}, TINY)
 
@@ -59,6 +64,7 @@ CASES: dict[str, dict[str, str | Callable[[Path], gl.Experiment]]] = {
         "dense": lambda _: gl.read(
             {"task": "teacher_student", "network": "dense", "objective": "mse"}, {"budget.steps": 2}
         ),
+        "committee": lambda _: lazy(),
     },
     "task": {
         "arithmetic": "transformer",
@@ -74,6 +80,9 @@ CASES: dict[str, dict[str, str | Callable[[Path], gl.Experiment]]] = {
             {"task": {"kind": "mnist", "first": 40}, "learner": {"kind": "rfm", "ridge": 1.0}}, {"budget.steps": 1}
         ),
         "teacher_student": lambda _: teacher(),
+        "quadratic_target": lambda _: lazy(),
+        "integers": lambda _: micro(kind="integers", p=23),
+        "parity": lambda _: gl.read({"task": {"kind": "parity", "bits": 6}}, TINY),
         "digit_addition": lambda _: sequences("digit_addition", n_digits=1),
         "repeated_subsequence": lambda _: sequences("repeated_subsequence", vocabulary=5, seq_len=9, subsequence=2),
         "skip_trigrams": lambda _: gl.read(sequences("skip_trigrams"), {"task.data": "infinite", "batch_size": 8}),
