@@ -231,6 +231,8 @@ def test_a_page_says_that_its_server_has_gone(tab: Any) -> None:
     page.goto(again.link)
     page.locator("#count", has_text="runs").wait_for()
     until(page, lambda: not lost.is_visible())
+    # the page asks on for as long as it is open, and asks nobody once the server is closed
+    page.goto("about:blank")
     again.close()
     thread.join(10)
     assert {error.split(":")[0] for error in tab.errors} == {"Failed to load resource"}
