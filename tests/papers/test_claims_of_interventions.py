@@ -20,7 +20,7 @@ def passes(paper: str, claim: str, values: dict[str, object]) -> bool:
 
 
 def test_ungrokking_is_a_fall_of_what_had_generalised(home: Path) -> None:
-    """The quick trial with one seed, end to end: the subset below falls, the one above does not."""
+    """Test accuracies of the quick trial become its values: the subset below falls, the one above does not."""
     curves = {"step": np.array([0, 10, 20]), "train_accuracy": np.array([0, 1, 1.0])}
     curves["test_accuracy"] = np.array([0, 0.99, 0.1])
     assert varma.before_and_after(curves, 20) == (0.99, 1.0, 0.1)
