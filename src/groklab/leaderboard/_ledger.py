@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +77,7 @@ class Ledger:
     def add(self, digest: str, content: Mapping[str, Any]) -> None:
         """Keep a record, with today's date and this machine; one that another process has kept stays."""
         record = Record.model_validate({**content, **provenance()})
-        with self._locked():
+        with locks.exclusive_folder(self.path.parent):
             records = self._read()
             if digest not in records:
                 storage.write_json(self.path, {"format": 1, "records": {**records, digest: record.model_dump()}})
@@ -93,22 +90,8 @@ class Ledger:
         except FileNotFoundError:
             return {}
         except DamagedError as error:
-            aside = self.path.with_name(f"{self.path.name}.damaged")
-            with contextlib.suppress(OSError):
-                os.replace(self.path, aside)
-            warnings.warn(f"{error}; set aside as {aside.name}, its entries are measured again", stacklevel=3)
+            storage.set_aside(self.path, error, "its entries are measured again")
             return {}
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        stack = contextlib.ExitStack()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locks.exclusive(self.path.parent))
-        except OSError as error:
-            raise storage.explain(self.path, error) from None
-        with stack:
-            yield
 
 
 def folder(home: str | Path | None = None) -> Path:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import os
 import platform
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -198,30 +195,16 @@ class Ledger:
         except FileNotFoundError:
             return {}
         except DamagedError as error:
-            aside = self.path.with_name(f"{self.path.name}.damaged")
-            with contextlib.suppress(OSError):
-                os.replace(self.path, aside)
-            warnings.warn(f"{error}; set aside as {aside.name}, its claims are measured again", stacklevel=2)
+            storage.set_aside(self.path, error, "its claims are measured again")
             return {}
 
     def _write(self, changes: dict[str, dict[str, Any]] | dict[str, None]) -> None:
         """Change records by key, None to drop one."""
-        with self._locked():
+        with locks.exclusive_folder(self.path.parent):
             before = self._read()
             after = {k: v for k, v in {**before, **changes}.items() if v is not None}
             if after != before:
                 storage.write_json(self.path, {"format": 1, "outcomes": after})
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        stack = contextlib.ExitStack()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locks.exclusive(self.path.parent))
-        except OSError as error:
-            raise storage.explain(self.path, error) from None
-        with stack:
-            yield
 
 
 def folder(home: str | Path | None = None) -> Path:

@@ -101,6 +101,18 @@ def wait_until_free(*folders: Path) -> None:
 
 
 @contextlib.contextmanager
+def exclusive_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep other processes out of this block; raises InputError where it cannot be written."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive(folder))
+        except OSError as error:
+            raise storage.explain(folder, error) from None
+        yield
+
+
+@contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[bool]:
     """Keep other processes out of this block, by a file lock that ends with its process.
 

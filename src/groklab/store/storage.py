@@ -13,6 +13,7 @@ import math
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -234,6 +235,14 @@ def read_json(path: Path, kind: type[T], help: str = "") -> T:
         DamagedError: the file is damaged, or a field does not fit the type; FileNotFoundError: it is missing.
     """
     return check_json(path, read_bytes(path, "record"), kind, help)
+
+
+def set_aside(path: Path, error: DamagedError, effect: str) -> None:
+    """Rename a damaged file to NAME.damaged, and warn; effect: what happens now, such as 'it is made again'."""
+    aside = path.with_name(f"{path.name}.damaged")
+    with contextlib.suppress(OSError):
+        os.replace(path, aside)
+    warnings.warn(f"{error}; set aside as {aside.name}, {effect}", stacklevel=4)
 
 
 def check_json(path: Path, content: bytes | str, kind: type[T], help: str = "") -> T:
