@@ -65,15 +65,19 @@ def test_tickets_are_trained_again_from_their_start(home: Path) -> None:
 
 def test_the_exponent_is_that_of_exact_times() -> None:
     times = [float(100 * np.exp(7.5 * norm / 30)) for norm in critical.NORMS]
-    alpha, r2 = critical.slope(critical.NORMS, times, 30.0)
+    alpha, r2 = critical.alpha_of(times, 30.0)
     assert (alpha, r2) == (pytest.approx(7.5), pytest.approx(1.0))
     assert passes("criticalnorm2026", "exponential-in-norm", {"alpha": alpha, "r2": r2})
     moved = critical._shuffled(list(times), 0)
     for seed in range(20):
         assert not {*enumerate(times)} & {*enumerate(critical._shuffled(list(times), seed))}
-    other, spread = critical.slope(critical.NORMS, moved, 30.0)
+    other, spread = critical.alpha_of(moved, 30.0)
     assert not passes("criticalnorm2026", "exponential-in-norm", {"alpha": other, "r2": spread})
-    assert critical.slope(critical.NORMS, [*times[:3], None, None], 30.0) == (None, None)
+    assert critical.alpha_of([*times[:3], None, None], 30.0) == (None, None)
+    # a time beyond the budget of 8,000 steps counts as one: without it the trend of the others, none, would be all
+    flat, _ = critical.alpha_of([2000.0, 2000.0, 2000.0, 2000.0, None], 30.0)
+    assert flat is not None
+    assert flat > 1
     assert passes("criticalnorm2026", "temperature-mediates", {"share": 0.86})
     assert not passes("criticalnorm2026", "temperature-mediates", {"share": 0.5})
 

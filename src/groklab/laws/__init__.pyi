@@ -2,6 +2,7 @@ from ._fit import Estimate as Estimate
 from ._fit import Fit as Fit
 from ._fit import comparison as comparison
 from ._fitting import fit as fit
+from ._fitting import fit_arrays as fit_arrays
 from ._fitting import predicted as predicted
 from ._fitting import solve as solve
 from ._kept import Kept as Kept

@@ -96,7 +96,7 @@ class Fit:
     @property
     def r2(self) -> float | None:
         """R² of single members: see `R2`."""
-        return _r2(*self._logs())
+        return r2_of(*self._logs())
 
     @property
     def r2_of_cells(self) -> float | None:
@@ -104,7 +104,7 @@ class Fit:
         seen, own = self.times.observed, self.times.cells
         cells = [c for c in np.unique(own) if seen[own == c].all()]
         log_time, expected = self.times.log_time, self._expected()
-        return _r2(*(np.array([values[own == c].mean() for c in cells]) for values in (log_time, expected)))
+        return r2_of(*(np.array([values[own == c].mean() for c in cells]) for values in (log_time, expected)))
 
     def _expected(self) -> np.ndarray:
         from groklab.laws._fitting import predicted
@@ -185,7 +185,7 @@ class Fit:
 
 
 def comparison(fits: Sequence[Fit]) -> str:
-    """Return in one sentence which of several laws describes the same members best, or why that cannot be said."""
+    """Return in one sentence which of several laws describes the same members best, or why they cannot be compared."""
     members = {tuple(f.times.frame.select("member", "time", "observed").rows()) for f in fits}
     if len(members) > 1:
         return "The laws are of different times or members, so their likelihoods cannot be compared."
@@ -204,7 +204,8 @@ def comparison(fits: Sequence[Fit]) -> str:
     return "; ".join(texts) + "."
 
 
-def _r2(log_time: np.ndarray, expected: np.ndarray) -> float | None:
+def r2_of(log_time: np.ndarray, expected: np.ndarray) -> float | None:
+    """Return R² of log times; None for fewer than three, or without spread."""
     total = float(((log_time - log_time.mean()) ** 2).sum()) if len(log_time) >= 3 else 0.0
     return 1 - float(((log_time - expected) ** 2).sum()) / total if total > 0 else None
 

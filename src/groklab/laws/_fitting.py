@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from groklab.errors import InputError
-from groklab.laws._fit import Estimate, Fit
+from groklab.laws._fit import Estimate, Fit, r2_of
 from groklab.laws._law import Columns, Law
 from groklab.laws._law import law as find_law
 from groklab.laws._times import Times, times_of
@@ -128,6 +128,18 @@ def solve(
         options={"xatol": 1e-4 * highest},
     )
     return max((at(place), at(float(refined.x))), key=lambda s: s.log_likelihood)
+
+
+def fit_arrays(law: str, columns: Columns, time: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, float | None]:
+    """Return the exponents of a law without a threshold, and R² of log T over the observed times.
+
+    Args:
+        time: (n,) times, or bounds from below where they are not `observed`.
+    """
+    known, log_time = find_law(law), np.log(time)
+    best = solve(known, columns, log_time, observed, np.zeros_like(observed))
+    expected = np.log(predicted(known, columns, best))
+    return best.coefficients[1:], r2_of(log_time[observed], expected[observed])
 
 
 def _linear(
