@@ -418,7 +418,8 @@ def leaderboards() -> str:
         "# The leaderboard\n",
         "Methods that shall make grokking come sooner, tuned and scored under equal rules by `groklab leaderboard`. "
         "[Enter the leaderboard](../../how-to/leaderboard.md) says how a score is made. Steps, seconds and operations "
-        "(TFLOP) are those to the median grokking step; *undecided* is what cannot be told from the tuned AdamW.\n",
+        "(TFLOP) are those to the median grokking step; *undecided* is what does not differ from the "
+        "tuned AdamW beyond chance.\n",
     ]
     for track in leaderboard.TRACKS.values():
         parts += [f"## {track.name}\n", f"{_escape(track.title)}. Source: {_escape(track.source)}.\n"]

@@ -16,7 +16,7 @@ Likeness = Literal["clock-like", "pizza-like", "between"]
 #: symmetricity .99, .99, .89, .73, .60, .50, .43 and distance irrelevance .21–.25, .33, .54, .65, .73, .79, .84. The
 #: bounds are groklab's: halfway between rates .5 and .6, below which all is alike, and between .7 and .8.
 PIZZA, CLOCK = (0.94, 0.43), (0.67, 0.69)
-#: The share of pairs that a network must answer before it is said to compute by either.
+#: The share of pairs that a network must answer right before either verdict.
 ANSWERS = 0.99
 
 
@@ -42,7 +42,7 @@ def likeness_sentence(values: ClockOrPizza) -> str:
     if like is None:
         if values.accuracy < ANSWERS:
             return f"Neither clock nor pizza: only {percent(values.accuracy)} of all pairs are right; {measured}."
-        return f"Clock or pizza cannot be told, as a value is missing: {measured}."
+        return f"Neither clock nor pizza, as a value is missing: {measured}."
     if like == "between":
         return f"Between clock and pizza: {measured} (Zhong et al. 2023)."
     a_pizza = like == "pizza-like"

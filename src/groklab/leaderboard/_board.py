@@ -133,7 +133,7 @@ def row_of(score: dict[str, Any]) -> tuple[str, ...]:
 
 
 def summary_of(scores: Sequence[dict[str, Any]], waiting: Sequence[str] = ()) -> str:
-    """Return which entries grok sooner or later than the baseline, and which cannot be told from it."""
+    """Return which entries grok sooner or later than the baseline, and which do not differ from it beyond chance."""
     by: dict[str, list[str]] = {}
     for score in scores:
         if score["difference"] is not None:

@@ -50,7 +50,7 @@ def _judged(rate: int, size: Size, trainer: Trainer, seed: int) -> Outcome:
 
 def _trials(rate: int, bars: tuple[Bar, ...]) -> dict[str, Trial]:
     run: Callable[[Size], Callable[[Trainer, int], Outcome]] = partial(_at, rate)
-    right = Bar("accuracy", ">=", 0.99, "the network must answer what it is said to compute")
+    right = Bar("accuracy", ">=", 0.99, "the network must have learnt the task")
     both = (right, *bars)
     return {
         "quick": Trial(
