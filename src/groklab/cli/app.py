@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from groklab.errors import InputError
-from groklab.text import integer_in, jsonable, number_in, visible
+from groklab.text import duration, integer_in, jsonable, number_in, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,11 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings by dotted name, such as task.p=59 split.frac_train=0.5 seed=3.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing while working.")]
+#: Seconds of work that begin in a terminal without `--yes`.
+LONG = 600
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help=f"In a terminal: begin even what takes over {LONG // 60} minutes.")
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 TrustPlugin = Annotated[
     bool,
@@ -208,6 +213,13 @@ def plain_table(headings: Sequence[str] = (), left: Iterable[str] = (), **option
     for heading in headings:
         table.add_column(heading, justify="left" if heading in left else "right")
     return table
+
+
+def check_long(seconds: float, yes: bool, at_most: bool = False) -> None:
+    """Refuse long work that a person has not confirmed; at_most: the estimate is an upper bound."""
+    if seconds > LONG and not yes and sys.stdin.isatty():
+        about = f"this takes {'at most ' if at_most else ''}about {duration(seconds)}"
+        raise InputError(f"{about}; add --yes to begin, or --slice MINUTES for a part of it")
 
 
 def titled(title: str, rest: str = "") -> Text:

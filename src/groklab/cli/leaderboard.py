@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,9 @@ from groklab.cli.app import (
     Open,
     Quiet,
     Stopped,
+    Yes,
     app,
+    check_long,
     console_for,
     emit,
     open_page,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
     from groklab.leaderboard import Board, Size
 
-#: Seconds of work that begin in a terminal without `--yes`.
-LONG = 600
 #: Columns of a terminal in which the whole table fits; in fewer, the page alone has those of `BELOW`.
 WIDE, BELOW = 100, ("stays", "seconds", "TFLOP")
 
@@ -78,9 +77,7 @@ def leaderboard(
     save: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the results to FOLDER/TRACK.json, for publication.")
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help=f"In a terminal: begin even what takes over {LONG // 60} minutes.")
-    ] = False,
+    yes: Yes = False,
     open_it: Open = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -127,10 +124,7 @@ def _measured(request: _Request, minutes: float | None, slices: int, yes: bool, 
 
     target, console = (request.track, request.size), console_for(as_json)
     ahead = seconds_ahead(*target, only=request.only, own=request.own, minutes=minutes, slices=slices)
-    if ahead > LONG and not yes and sys.stdin.isatty():
-        raise InputError(
-            f"this takes at most about {duration(ahead)}; add --yes to begin, or --slice MINUTES for a part of it"
-        )
+    check_long(ahead, yes, at_most=True)
     if ahead and not quiet:
         console.print(f"at most about {duration(ahead)} of work, by estimate")
     try:

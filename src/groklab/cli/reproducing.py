@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ from groklab.cli.app import (
     Open,
     Quiet,
     Stopped,
+    Yes,
     app,
+    check_long,
     console_for,
     emit,
     open_page,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
     from groklab.reproduction import Claim, ClaimResult, PaperResult, Size
 
-#: Seconds of work that begin in a terminal without `--yes`.
-LONG = 600
 #: Columns of a terminal in which all columns of the ledger's table fit; in fewer, those of `BELOW` go below it.
 WIDE, BELOW = 130, ("checks", "own findings", "measured")
 
@@ -99,9 +98,7 @@ def reproduce(
     save: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the results to FOLDER/PAPER.json, for publication.")
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help=f"In a terminal: begin even what takes over {LONG // 60} minutes.")
-    ] = False,
+    yes: Yes = False,
     open_it: Open = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -194,8 +191,7 @@ def _measured(
     console = console_for(output.as_json)
     only = None if cells is None else [cell.strip() for cell in cells.split(",") if cell.strip()]
     ahead = seconds_ahead(target, size, seeds=seeds, minutes=minutes, slices=slices, cells=only)
-    if ahead > LONG and not yes and sys.stdin.isatty():
-        raise InputError(f"this takes about {duration(ahead)}; add --yes to begin, or --slice MINUTES for a part of it")
+    check_long(ahead, yes)
     if ahead and not output.quiet:
         console.print(f"about {duration(ahead)} of work, by estimate")
     try:

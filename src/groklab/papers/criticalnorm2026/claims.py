@@ -156,8 +156,9 @@ publish(
             control=PERMUTED,
             counter="The same source has no such effect under squared error, which is not measured here. The "
             "effect is counted here as a ratio of exponents, which is groklab's own reading. At norm 48 no network "
-            "groks, by norm or by temperature alone, and this decides both exponents: the share is 0.99 to 1.14, more than the "
-            "source's. The first version of this trial left that norm out of the fits, and had -48 to 0.26.",
+            "groks, by norm or by temperature alone, and this decides both exponents: the share is 0.99 "
+            "to 1.14, more than the source's. The first version of this trial left that norm "
+            "out of the fits, and had -48 to 0.26.",
             quick=Trial(
                 setting=f"{SETTING} The share is the exponent by temperature over that by norm.",
                 bars=(
