@@ -35,7 +35,7 @@ def test_long_work_in_a_terminal_is_asked_for(
     program: Program, paper: Callable[..., Paper], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paper(claim(Counted()))
-    monkeypatch.setattr("groklab.cli.app.LONG", 1e-9)
+    monkeypatch.setattr(sys.modules["groklab.cli.app"], "LONG", 1e-9)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     code, _, err = program("reproduce", "mine")
     assert code == 2
