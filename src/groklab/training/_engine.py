@@ -7,7 +7,7 @@ import time
 import warnings
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import polars as pl
 from groklab import components
 from groklab.errors import DamagedError, InputError, Interrupted
 from groklab.experiment import Experiment
-from groklab.interventions import Change, Moment
+from groklab.interventions import Moment
 from groklab.lazy import jax
 from groklab.learners import MAX_RECORDS, CannotContinueError, Span
 from groklab.store import Applied, MemberResult, Run, RunWriter, State, locks, states, storage
@@ -206,19 +206,17 @@ class _Training:
 
     def _intervene(self) -> None:
         """Apply what comes at this step, before its record and its checkpoint: both show what was changed."""
-        for due in self.interventions.due(self.step, self.records) if self.interventions else ():
-            m, where = due.member, f"interventions.{due.number}"
-            try:
-                change = due.entry.apply(self._moment(due))
-            except InputError as error:
-                of = f" of member {m}" if self.ensemble.n_members > 1 else ""
-                raise InputError(f"{where}{of}, at step {self.step:,}: {error}") from None
-            self._apply(due, change)
+        due = self.interventions.due(self.step, self.records) if self.interventions else []
+        while due:
+            # states and data of all members move once for the next entry of each, however many members there are
+            turn = [d for i, d in enumerate(due) if i == 0 or due[i - 1].member != d.member]
+            self._apply(turn)
+            due = [d for d in due if d not in turn]
 
-    def _moment(self, due: Due) -> Moment:
+    def _moment(self, due: Due, state: Mapping[str, Any]) -> Moment:
         m, experiment = due.member, self.lanes.ensemble.experiments[due.member]
         assert experiment.optimiser is not None
-        state, seed = self.lanes.member_states()[m], seed_of(self.ensemble.experiments[m], due.number)
+        seed = seed_of(self.ensemble.experiments[m], due.number)
         groups = {k: experiment.optimiser.group_of(k, v.ndim) for k, v in state["weights"].items()}
         fixed = {*experiment.network.fixed_weights, *(k for k, g in groups.items() if g.frozen or g.frozen_rows)}
 
@@ -246,14 +244,24 @@ class _Training:
         trained = tuple(k for k in state["weights"] if k not in fixed)
         return Moment(experiment, self.step, state, seed, trained, fresh, kept, norm_at)
 
-    def _apply(self, due: Due, change: Change) -> None:
-        m, now, state = due.member, self.lanes.ensemble, self.lanes.member_states()[due.member]
-        about = {"number": due.number, "member": m, "step": self.step, "kind": due.entry.kind}
-        about["entry"] = components.as_json(due.entry)
-        applied = Applied(**about, sentence=change.sentence, settings=dict(change.settings))
-        self.interventions.applied.append(applied)
-        experiments, splits = self.interventions.changed(now.experiments, now.splits, applied)
-        self.lanes.change(experiments, splits, {m: {**state, **change.state}})
+    def _apply(self, turn: Sequence[Due]) -> None:
+        """Apply one entry of each of some members."""
+        now, states = self.lanes.ensemble, self.lanes.member_states()
+        experiments, splits, changed = now.experiments, now.splits, {}
+        for due in turn:
+            m = due.member
+            try:
+                change = due.entry.apply(self._moment(due, states[m]))
+            except InputError as error:
+                of = f" of member {m}" if self.ensemble.n_members > 1 else ""
+                raise InputError(f"interventions.{due.number}{of}, at step {self.step:,}: {error}") from None
+            about = {"number": due.number, "member": m, "step": self.step, "kind": due.entry.kind}
+            about["entry"] = components.as_json(due.entry)
+            applied = Applied(**about, sentence=change.sentence, settings=dict(change.settings))
+            self.interventions.applied.append(applied)
+            experiments, splits = self.interventions.changed(experiments, splits, applied)
+            changed[m] = {**states[m], **change.state}
+        self.lanes.change(experiments, splits, changed)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
